@@ -1,0 +1,215 @@
+//! Merging and sending.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use libp2p::PeerId;
+use tokio::sync::{Notify, mpsc};
+
+use super::event::{Batch, Event};
+use crate::{
+    bus::{Counters, NodeSnapshot, Notice, PeerSnapshot},
+    registry::Announced,
+};
+
+/// Shortest time between two batches to one reader.
+pub const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
+/// Announcements, and notices, that a reader may fall behind before the oldest are dropped.
+pub const RING: usize = 1_000;
+/// Batches waiting in a reader's channel.
+const CHANNEL: usize = 4;
+/// Most different peers in one batch; a larger table than this is cut by the node itself.
+const PEERS: usize = 10_000;
+
+/// One reader's unsent picture.
+#[derive(Default)]
+struct Collector {
+    node: Option<NodeSnapshot>,
+    peers: HashMap<PeerId, PeerSnapshot>,
+    gone: Vec<PeerId>,
+    announcements: VecDeque<Announced>,
+    notices: VecDeque<Notice>,
+    counters: Option<Counters>,
+    dropped: u64,
+    events: u64,
+}
+
+impl Collector {
+    fn merge(&mut self, event: Event) {
+        self.events += 1;
+        match event {
+            Event::Node(node) => self.node = Some(*node),
+            Event::Peer(peer) => {
+                if self.peers.len() < PEERS || self.peers.contains_key(&peer.id) {
+                    self.gone.retain(|gone| *gone != peer.id);
+                    self.peers.insert(peer.id, *peer);
+                } else {
+                    self.dropped += 1;
+                }
+            }
+            Event::PeerGone(peer) => {
+                self.peers.remove(&peer);
+                if self.gone.len() < PEERS {
+                    self.gone.push(peer);
+                } else {
+                    self.dropped += 1;
+                }
+            }
+            Event::Announced(announced) => self.dropped += push(&mut self.announcements, *announced),
+            Event::Notice(notice) => self.dropped += push(&mut self.notices, notice),
+            Event::Counters(counters) => self.counters = Some(counters),
+        }
+    }
+
+    fn take(&mut self) -> Batch {
+        let taken = std::mem::take(self);
+        self.dropped = taken.dropped;
+        Batch {
+            node: taken.node,
+            peers: taken.peers.into_values().collect(),
+            gone: taken.gone,
+            announcements: taken.announcements.into(),
+            notices: taken.notices.into(),
+            counters: taken.counters,
+            dropped: taken.dropped,
+            events: taken.events,
+        }
+    }
+}
+
+/// Appends to a bounded ring; returns how many of the oldest had to go.
+fn push<T>(ring: &mut VecDeque<T>, value: T) -> u64 {
+    let full = ring.len() >= RING;
+    if full {
+        ring.pop_front();
+    }
+    ring.push_back(value);
+    u64::from(full)
+}
+
+struct Reader {
+    collector: Mutex<Collector>,
+    changed: Notify,
+}
+
+/// Where writers put events and readers subscribe. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Bus {
+    readers: Arc<Mutex<Vec<Arc<Reader>>>>,
+}
+
+impl Bus {
+    /// Merges `event` into every reader's picture. Never waits for a reader; the lock is held for the merge only.
+    pub fn emit(&self, event: Event) {
+        let readers = lock(&self.readers);
+        if let Some((last, others)) = readers.split_last() {
+            for reader in others {
+                reader.merge(event.clone());
+            }
+            last.merge(event);
+        }
+    }
+
+    /// Whether anybody listens: spares building snapshots for nobody.
+    pub fn has_readers(&self) -> bool {
+        !lock(&self.readers).is_empty()
+    }
+
+    /// A new reader. It is removed when the receiver is dropped. Must be called within a tokio runtime.
+    pub fn subscribe(&self) -> mpsc::Receiver<Batch> {
+        let reader = Arc::new(Reader { collector: Mutex::default(), changed: Notify::new() });
+        lock(&self.readers).push(reader.clone());
+        let (sender, receiver) = mpsc::channel(CHANNEL);
+        let readers = self.readers.clone();
+        tokio::spawn(async move {
+            flush(&reader, &sender).await;
+            lock(&readers).retain(|other| !Arc::ptr_eq(other, &reader));
+        });
+        receiver
+    }
+}
+
+impl Reader {
+    fn merge(&self, event: Event) {
+        lock(&self.collector).merge(event);
+        self.changed.notify_one();
+    }
+}
+
+/// Sends batches until the receiver is gone. `try_reserve` first: a batch is taken out of the picture only when there
+/// is room for it, so a slow reader loses nothing but what its rings cannot hold.
+async fn flush(reader: &Reader, sender: &mpsc::Sender<Batch>) {
+    loop {
+        tokio::select! {
+            () = reader.changed.notified() => {}
+            () = sender.closed() => return,
+        }
+        match sender.try_reserve() {
+            Ok(permit) => {
+                let batch = lock(&reader.collector).take();
+                if !batch.is_empty() {
+                    permit.send(batch);
+                }
+            }
+            Err(mpsc::error::TrySendError::Full(())) => reader.changed.notify_one(),
+            Err(mpsc::error::TrySendError::Closed(())) => return,
+        }
+        tokio::time::sleep(FLUSH_INTERVAL).await;
+    }
+}
+
+/// A poisoned lock only means that another thread panicked between two assignments of plain values.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{bus::Level, domain::time::Timestamp};
+
+    fn notice(n: u64) -> Event {
+        Event::Notice(Notice { at: Timestamp(n), level: Level::Info, text: n.to_string() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_is_merged_bounded_and_counted() {
+        let bus = Bus::default();
+        let mut reader = bus.subscribe();
+        for n in 0..100_000 {
+            bus.emit(notice(n));
+        }
+        let batch = reader.recv().await.unwrap();
+        assert_eq!(batch.notices.len(), RING);
+        assert_eq!(batch.dropped, 100_000 - RING as u64);
+        assert_eq!(batch.notices.last().unwrap().at, Timestamp(99_999), "the newest are kept");
+        assert_eq!(batch.events, 100_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_holds_nobody_up_and_gets_the_latest() {
+        let bus = Bus::default();
+        let mut reader = bus.subscribe();
+        for n in 0..50 {
+            bus.emit(notice(n));
+            tokio::time::sleep(FLUSH_INTERVAL * 2).await;
+        }
+        let mut seen = Vec::new();
+        while let Ok(Some(batch)) = tokio::time::timeout(FLUSH_INTERVAL * 4, reader.recv()).await {
+            seen.extend(batch.notices.iter().map(|notice| notice.at.0));
+        }
+        assert_eq!(seen, (0..50).collect::<Vec<_>>(), "merged, none lost, none twice");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_leaves_is_forgotten() {
+        let bus = Bus::default();
+        drop(bus.subscribe());
+        tokio::time::sleep(FLUSH_INTERVAL).await;
+        assert!(!bus.has_readers());
+        bus.emit(notice(1));
+    }
+}

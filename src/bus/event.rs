@@ -1,0 +1,154 @@
+//! The vocabulary of the bus. All of it is serialisable.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use libp2p::PeerId;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{
+        geo::GeoLocation,
+        record::Refusal,
+        reputation::{Evidence, Score},
+        time::Timestamp,
+    },
+    registry::{Announced, NodeOwner},
+};
+
+/// Who opened the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    Inbound,
+    Outbound,
+}
+
+/// How this node is connected to a peer now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Connection {
+    pub address: String,
+    pub direction: Direction,
+    pub since: Timestamp,
+}
+
+/// Everything shown about a peer. A later snapshot replaces an earlier one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerSnapshot {
+    pub id: PeerId,
+    /// Only where a publisher's signature says that this node is its own.
+    pub owner: Option<NodeOwner>,
+    pub agent: Option<String>,
+    /// `None` for a peer that is known and not connected.
+    pub connection: Option<Connection>,
+    pub addresses: Vec<String>,
+    pub protocols: Vec<String>,
+    /// The last round trips, oldest first, in milliseconds; at most [`RTT_HISTORY`].
+    pub rtts_ms: Vec<f32>,
+    pub score: Score,
+    /// Declared by the peer, and still valid.
+    pub location: Option<GeoLocation>,
+    /// From our declared location to the peer's.
+    pub distance_km: Option<f64>,
+    /// Packages in its catalogue, by its own word.
+    pub packages: Option<u64>,
+    pub first_seen: Timestamp,
+    pub last_seen: Timestamp,
+    /// The newest evidence, newest last.
+    pub evidence: Vec<Evidence>,
+    /// In the gossip mesh for announcements.
+    pub in_mesh: bool,
+}
+
+/// Round trips kept per peer for the sparkline.
+pub const RTT_HISTORY: usize = 24;
+
+/// Who this node is and how it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeSnapshot {
+    pub peer_id: PeerId,
+    pub network: String,
+    /// Addresses others can dial, with `/p2p/`; those a LAN can reach come first.
+    pub addresses: Vec<String>,
+    pub handle: Option<String>,
+    pub connected: usize,
+    pub known_peers: usize,
+    pub packages: u64,
+    pub dht_records: usize,
+    pub dht_server: bool,
+    pub mesh: usize,
+    /// Our clock minus the median of the peers' clocks, in milliseconds; `None` with fewer than two to compare with.
+    pub clock_offset_ms: Option<i64>,
+    pub started_at: Timestamp,
+}
+
+/// Something a person should read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    pub at: Timestamp,
+    pub level: Level,
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    Info,
+    Warning,
+    Error,
+}
+
+/// Counters since the node started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Announcements accepted from gossip, and our own.
+    pub announcements: u64,
+    /// Bytes from peers that failed a check, by reason.
+    pub refused: BTreeMap<Refusal, u64>,
+    /// Messages the node itself had no room for.
+    pub overloaded: u64,
+    /// Lookups in the DHT, and how many ended without what they looked for.
+    pub lookups: u64,
+    pub lookups_failed: u64,
+}
+
+/// What a writer tells the bus.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind", content = "value")]
+pub enum Event {
+    Node(Box<NodeSnapshot>),
+    Peer(Box<PeerSnapshot>),
+    /// The peer was forgotten altogether.
+    PeerGone(PeerId),
+    Announced(Box<Announced>),
+    Notice(Notice),
+    Counters(Counters),
+}
+
+/// What happened since the batch before, merged.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Latest state, if it changed.
+    pub node: Option<NodeSnapshot>,
+    /// Peers that changed: the latest value of each.
+    pub peers: Vec<PeerSnapshot>,
+    pub gone: Vec<PeerId>,
+    /// Oldest first.
+    pub announcements: Vec<Announced>,
+    pub notices: Vec<Notice>,
+    pub counters: Option<Counters>,
+    /// Announcements and notices this reader lost since it subscribed, because it was slower than they came.
+    pub dropped: u64,
+    /// Events merged into this batch.
+    pub events: u64,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.events == 0
+    }
+}
+
+/// Time between an announcement's signature and now, for a table cell.
+pub fn delay_ms(delay: Duration) -> f64 {
+    delay.as_secs_f64() * 1_000.0
+}

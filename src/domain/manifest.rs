@@ -1,0 +1,252 @@
+//! The signed description of a release, and the draft it comes from.
+
+use semver::{Version, VersionReq};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    hash::ContentRoot,
+    name::{Handle, PackageName, PackageRef},
+    release::MAX_VERSION,
+    text::is_unsafe_char,
+    time::Timestamp,
+};
+
+/// Limits on a manifest's fields, in characters or entries. Together they stay well under the 8 KiB a manifest may
+/// take, which is what a DHT value can carry with room for the envelope.
+pub mod limit {
+    pub const TITLE: usize = 120;
+    pub const DESCRIPTION: usize = 1_000;
+    pub const LICENSE: usize = 120;
+    pub const LINK: usize = 200;
+    pub const LABEL: usize = 40;
+    pub const CATEGORIES: usize = 8;
+    pub const TAGS: usize = 16;
+    pub const AUTHORS: usize = 8;
+    pub const AUTHOR: usize = 100;
+    pub const DEPENDENCIES: usize = 48;
+}
+
+/// Another package that a release needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dependency {
+    /// `handle/name` or `publisher-id/name`.
+    pub package: String,
+    pub requirement: VersionReq,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+}
+
+/// What a release is. Signed by its publisher; never changes once a head lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub name: PackageName,
+    pub version: Version,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    pub description: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authors: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub homepage: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependencies: Vec<Dependency>,
+    /// BLAKE3 root of the release's content.
+    pub content: ContentRoot,
+    /// Size of the content, in bytes.
+    pub size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readme: Option<ContentRoot>,
+    pub created: Timestamp,
+}
+
+/// What a person typed, or a TOML file says, before it is signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Draft {
+    /// What the publisher calls itself; settings or the key's short form fill it in when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handle: Option<Handle>,
+    pub name: PackageName,
+    pub version: Version,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default)]
+    pub categories: Vec<String>,
+    #[serde(default)]
+    pub tags: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+    #[serde(default)]
+    pub authors: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub homepage: Option<String>,
+    #[serde(default)]
+    pub dependencies: Vec<Dependency>,
+}
+
+/// A field that breaks a rule, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct FieldError {
+    pub field: &'static str,
+    pub problem: String,
+}
+
+impl Draft {
+    /// The manifest this draft becomes once its content is known, or every field that stands in the way.
+    pub fn into_manifest(
+        self,
+        content: ContentRoot,
+        size: u64,
+        created: Timestamp,
+    ) -> Result<Manifest, Vec<FieldError>> {
+        let manifest = Manifest {
+            name: self.name,
+            version: self.version,
+            title: self.title.filter(|title| !title.is_empty()),
+            description: self.description,
+            categories: self.categories,
+            tags: self.tags,
+            license: self.license.filter(|license| !license.is_empty()),
+            authors: self.authors,
+            repository: self.repository.filter(|link| !link.is_empty()),
+            homepage: self.homepage.filter(|link| !link.is_empty()),
+            dependencies: self.dependencies,
+            content,
+            size,
+            readme: None,
+            created,
+        };
+        let errors = manifest.field_errors();
+        if errors.is_empty() { Ok(manifest) } else { Err(errors) }
+    }
+}
+
+impl Manifest {
+    /// Every rule this manifest breaks; empty for a valid one.
+    pub fn field_errors(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        let mut refuse = |field, problem: String| errors.push(FieldError { field, problem });
+
+        if self.version.to_string().len() > MAX_VERSION {
+            refuse("version", format!("is longer than {MAX_VERSION} characters"));
+        }
+        let one = |text: &Option<String>| text.iter().cloned().collect::<Vec<_>>();
+        let texts: [(&'static str, Vec<String>, usize, usize); 8] = [
+            ("title", one(&self.title), 1, limit::TITLE),
+            ("description", vec![self.description.clone()], 1, limit::DESCRIPTION),
+            ("license", one(&self.license), 1, limit::LICENSE),
+            ("repository", one(&self.repository), 1, limit::LINK),
+            ("homepage", one(&self.homepage), 1, limit::LINK),
+            ("categories", self.categories.clone(), limit::CATEGORIES, limit::LABEL),
+            ("tags", self.tags.clone(), limit::TAGS, limit::LABEL),
+            ("authors", self.authors.clone(), limit::AUTHORS, limit::AUTHOR),
+        ];
+        for (field, values, most, longest) in texts {
+            if values.len() > most {
+                refuse(field, format!("has {} entries, {most} at most", values.len()));
+            }
+            for value in values {
+                let length = value.chars().count();
+                if length > longest {
+                    refuse(field, format!("is {length} characters long, {longest} at most"));
+                }
+                let multiline = field == "description";
+                if value.chars().any(|c| is_unsafe_char(c) && !(multiline && c == '\n')) {
+                    refuse(field, "has control or invisible characters; remove them".to_owned());
+                }
+            }
+        }
+        for (field, labels) in [("categories", &self.categories), ("tags", &self.tags)] {
+            if labels.iter().any(|label| label.trim().is_empty()) {
+                refuse(field, "has an empty entry; remove it".to_owned());
+            }
+        }
+        for (field, link) in [("repository", &self.repository), ("homepage", &self.homepage)] {
+            if let Some(link) = link
+                && !(link.starts_with("https://") || link.starts_with("http://"))
+            {
+                refuse(field, "is not a link; it must start with https:// or http://".to_owned());
+            }
+        }
+        if self.dependencies.len() > limit::DEPENDENCIES {
+            refuse("dependencies", format!("has {} entries, {} at most", self.dependencies.len(), limit::DEPENDENCIES));
+        }
+        for dependency in &self.dependencies {
+            if dependency.package.len() > 160 || dependency.requirement.to_string().len() > 100 {
+                refuse("dependencies", "an entry is too long".to_owned());
+            } else if let Err(error) = dependency.package.parse::<PackageRef>() {
+                refuse("dependencies", error.to_string());
+            }
+        }
+        errors
+    }
+
+    /// One line that says what the package is: the title, else the description's first line.
+    pub fn summary(&self) -> &str {
+        match &self.title {
+            Some(title) => title,
+            None => self.description.lines().next().unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(toml: &str) -> Result<Draft, toml::de::Error> {
+        toml::from_str(toml)
+    }
+
+    #[test]
+    fn a_draft_becomes_a_manifest() {
+        let draft = draft(
+            r#"
+            name = "web"
+            version = "1.2.0"
+            description = "A web server"
+            tags = ["http"]
+            dependencies = [{ package = "alice/json", requirement = "^1" }]
+            "#,
+        )
+        .unwrap();
+        let manifest = draft.into_manifest(ContentRoot::of(b"x"), 1, Timestamp(7)).unwrap();
+        assert_eq!(manifest.summary(), "A web server");
+        assert_eq!(manifest.dependencies.len(), 1);
+    }
+
+    #[test]
+    fn every_broken_field_is_named() {
+        let mut draft = draft("name = \"web\"\nversion = \"1.0.0\"").unwrap();
+        draft.title = Some("x".repeat(200));
+        draft.description = "bell\u{7}".to_owned();
+        draft.homepage = Some("ftp://old".to_owned());
+        draft.tags = vec![String::new()];
+        draft.dependencies =
+            vec![Dependency { package: "json".into(), requirement: VersionReq::STAR, optional: false }];
+        let errors = draft.into_manifest(ContentRoot::of(b""), 0, Timestamp(0)).unwrap_err();
+        let fields: Vec<_> = errors.iter().map(|error| error.field).collect();
+        assert_eq!(fields, ["title", "description", "tags", "homepage", "dependencies"]);
+    }
+
+    #[test]
+    fn unknown_and_malformed_fields_are_errors() {
+        assert!(draft("name = \"web\"\nversion = \"1.0.0\"\nverison = 1").is_err());
+        assert!(draft("name = \"web\"\nversion = \"one\"").is_err());
+        assert!(draft("name = \"Web\"\nversion = \"1.0.0\"").is_err());
+    }
+}

@@ -1,0 +1,17 @@
+//! The registry's rules, as plain values and pure functions.
+//!
+//! Nothing here opens a file, a socket or a clock: the time, the randomness and the bytes are arguments, so
+//! every rule can be tested without waiting. The layers above ([`crate::store`], [`crate::net`],
+//! [`crate::registry`], [`crate::ui`]) decide *when* a rule is applied, never *what* it says.
+
+pub mod geo;
+pub mod hash;
+pub mod manifest;
+pub mod name;
+pub mod query;
+pub mod record;
+pub mod release;
+pub mod reputation;
+pub mod text;
+pub mod time;
+pub mod trust;

@@ -1,0 +1,29 @@
+//! Where a record lives in the DHT.
+
+use super::super::{
+    hash::Hash,
+    name::{PackageName, PublisherId},
+};
+
+/// A key of the DHT: derived from the publisher's key or the payload's hash, so that nobody can squat or overwrite
+/// what another publisher signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DhtKey(pub [u8; 32]);
+
+impl DhtKey {
+    pub fn of_head(publisher: &PublisherId, name: &PackageName) -> Self {
+        Self(Hash::of_parts(&[b"swarmdex-head", &publisher.to_bytes(), name.as_str().as_bytes()]).0)
+    }
+
+    pub fn of_page(payload: &Hash) -> Self {
+        Self(Hash::of_parts(&[b"swarmdex-page", &payload.0]).0)
+    }
+
+    pub fn of_manifest(payload: &Hash) -> Self {
+        Self(Hash::of_parts(&[b"swarmdex-manifest", &payload.0]).0)
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}

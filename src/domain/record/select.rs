@@ -1,0 +1,63 @@
+//! Which of several valid heads counts: the same rule when storing, reading and reconciling.
+
+use std::cmp::Ordering;
+
+use super::super::{hash::Hash, time::Timestamp};
+use super::{Head, Signed};
+
+/// What a node remembers of the newest head it has seen of a package, across restarts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadMark {
+    pub seq: u64,
+    pub hash: Hash,
+    pub expires: Timestamp,
+}
+
+impl HeadMark {
+    pub fn of(head: &Signed<Head>) -> Self {
+        Self { seq: head.seq, hash: head.hash(), expires: head.expires }
+    }
+}
+
+/// Orders heads of one package by preference, the better one `Greater`: unexpired before expired, then the highest
+/// `seq`, then the lower payload hash.
+pub fn prefer(a: &HeadMark, b: &HeadMark, now: Timestamp) -> Ordering {
+    let unexpired = |mark: &HeadMark| mark.expires > now;
+    unexpired(a).cmp(&unexpired(b)).then(a.seq.cmp(&b.seq)).then(b.hash.cmp(&a.hash))
+}
+
+/// The head to believe among `heads`, never one below `floor`, the highest `seq` this node has seen.
+pub fn select<'a>(
+    heads: impl IntoIterator<Item = &'a Signed<Head>>,
+    floor: u64,
+    now: Timestamp,
+) -> Option<&'a Signed<Head>> {
+    heads.into_iter().filter(|head| head.seq >= floor).max_by(|a, b| prefer(&HeadMark::of(a), &HeadMark::of(b), now))
+}
+
+/// What a head is to a node that remembers `held`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// The first head of the package, or a newer state: take it.
+    Newer,
+    /// The very head that is held.
+    Same,
+    /// Another head of the same `seq`, and the better one: take it, keep the other as the fork's loser.
+    ForkWins,
+    /// Another head of the same `seq`, and not the better one: keep it for the publisher to join.
+    ForkLoses,
+    /// A lower `seq` than has been seen.
+    Older,
+}
+
+/// Compares `offered` with what has been seen of the package.
+pub fn admit(held: Option<&HeadMark>, offered: &HeadMark, now: Timestamp) -> Admission {
+    let Some(held) = held else { return Admission::Newer };
+    match offered.seq.cmp(&held.seq) {
+        Ordering::Greater => Admission::Newer,
+        Ordering::Less => Admission::Older,
+        Ordering::Equal if offered.hash == held.hash => Admission::Same,
+        Ordering::Equal if prefer(offered, held, now) == Ordering::Greater => Admission::ForkWins,
+        Ordering::Equal => Admission::ForkLoses,
+    }
+}

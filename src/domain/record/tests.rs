@@ -1,0 +1,244 @@
+use std::time::Duration;
+
+use libp2p::identity::Keypair;
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::{
+    hash::ContentRoot,
+    release::{ReleaseEntry, merge},
+    time::Timestamp,
+};
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+fn manifest(name: &str, version: &str) -> Manifest {
+    Manifest {
+        name: name.parse().unwrap(),
+        version: version.parse().unwrap(),
+        title: None,
+        description: "A package".to_owned(),
+        categories: vec![],
+        tags: vec![],
+        license: None,
+        authors: vec![],
+        repository: None,
+        homepage: None,
+        dependencies: vec![],
+        content: ContentRoot::of(b"content"),
+        size: 7,
+        readme: None,
+        created: NOW,
+    }
+}
+
+fn entries(count: usize) -> Vec<ReleaseEntry> {
+    (0..count)
+        .map(|minor| ReleaseEntry {
+            version: format!("1.{minor}.0").parse().unwrap(),
+            manifest: Hash::of(&minor.to_be_bytes()),
+            yanked: false,
+        })
+        .collect()
+}
+
+fn state(releases: Vec<ReleaseEntry>, seq: u64) -> HeadState {
+    let prev = if seq == 1 { vec![] } else { vec![Hash::of(b"before")] };
+    HeadState { name: "web".parse().unwrap(), handle: Some("alice".parse().unwrap()), seq, prev, releases }
+}
+
+fn head(key: &Keypair, seq: u64) -> Signed<Head> {
+    state(entries(1), seq).sign(key, NOW, DEFAULT_LIFE).unwrap().0
+}
+
+#[test]
+fn what_is_signed_verifies_and_nothing_else_does() {
+    let key = Keypair::generate_ed25519();
+    let signed = Signed::sign(&key, manifest("web", "1.0.0")).unwrap();
+    let read = Signed::<Manifest>::verify(signed.envelope()).unwrap();
+    assert_eq!(read, signed);
+    assert_eq!(read.publisher(), PublisherId::of(&key.public()));
+
+    for position in 0..signed.envelope().len() {
+        let mut bytes = signed.envelope().to_vec();
+        bytes[position] ^= 1;
+        let flipped = Signed::<Manifest>::verify(&bytes);
+        assert!(flipped.is_err() || flipped.unwrap() == signed, "byte {position} was flipped and passed");
+    }
+}
+
+#[test]
+fn a_signature_of_one_kind_never_passes_for_another() {
+    let key = Keypair::generate_ed25519();
+    let envelope = head(&key, 1).envelope().clone();
+    assert_eq!(Signed::<Manifest>::verify(&envelope), Err(Refusal::Malformed));
+    assert_eq!(Signed::<Page>::verify(&envelope), Err(Refusal::Malformed));
+
+    // The same payload and type, signed under another kind's domain string.
+    let payload = encode(&manifest("web", "1.0.0")).unwrap();
+    let forged = SignedEnvelope::new(&key, Head::DOMAIN.to_owned(), payload_type::<Manifest>(), payload).unwrap();
+    assert_eq!(Signed::<Manifest>::verify(&forged.into_protobuf_encoding()), Err(Refusal::BadSignature));
+}
+
+#[test]
+fn a_later_format_is_ignored_and_not_rejected() {
+    let key = Keypair::generate_ed25519();
+    let payload = b"whatever comes later".to_vec();
+    let later =
+        SignedEnvelope::new(&key, Manifest::DOMAIN.to_owned(), b"/swarmdex/manifest/2".to_vec(), payload).unwrap();
+    let refusal = Signed::<Manifest>::verify(&later.into_protobuf_encoding()).unwrap_err();
+    assert_eq!((refusal, refusal.class()), (Refusal::UnknownFormat, Class::Ignore));
+}
+
+#[test]
+fn oversized_and_broken_records_are_rejected() {
+    let key = Keypair::generate_ed25519();
+    let too_large = vec![0; Manifest::MAX_ENVELOPE + 1];
+    assert_eq!(Signed::<Manifest>::verify(&too_large), Err(Refusal::TooLarge));
+    let mut long = manifest("web", "1.0.0");
+    long.description = "x".repeat(5_000);
+    assert_eq!(Signed::sign(&key, long), Err(Refusal::BadField));
+    let mut unlived = head(&key, 1).into_value();
+    unlived.expires = unlived.signed_at;
+    assert_eq!(Signed::sign(&key, unlived), Err(Refusal::BadField));
+    let mut rootless = head(&key, 2).into_value();
+    rootless.prev.clear();
+    assert_eq!(Signed::sign(&key, rootless), Err(Refusal::BadField));
+}
+
+#[test]
+fn a_record_is_only_valid_under_its_own_key() {
+    let (mine, other) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
+    let record = Record::Head(head(&mine, 1));
+    assert_eq!(Record::verify(&record.key(), record.envelope()), Ok(record.clone()));
+    let squatted = DhtKey::of_head(&PublisherId::of(&other.public()), &"web".parse().unwrap());
+    assert_eq!(Record::verify(&squatted, record.envelope()), Err(Refusal::WrongKey));
+    for record in [
+        Record::Manifest(Signed::sign(&mine, manifest("web", "1.0.0")).unwrap()),
+        Record::Page(
+            Signed::sign(&mine, Page { name: "web".parse().unwrap(), releases: entries(3), older: None }).unwrap(),
+        ),
+    ] {
+        assert_eq!(Record::verify(&record.key(), record.envelope()), Ok(record.clone()));
+        assert_eq!(Record::verify(&DhtKey([0; 32]), record.envelope()), Err(Refusal::WrongKey));
+    }
+}
+
+#[test]
+fn announcements_are_taken_in_their_time_only() {
+    let key = Keypair::generate_ed25519();
+    let manifest = Signed::sign(&key, manifest("web", "1.0.0")).unwrap();
+    let entry = ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false };
+    let (head, _) = state(vec![entry], 1).sign(&key, NOW, DEFAULT_LIFE).unwrap();
+    let announcement = Announcement { announced_at: NOW, head, manifest: manifest.clone() };
+    let bytes = announcement.encode().unwrap();
+    assert_eq!(Announcement::verify(&bytes, NOW), Ok(announcement.clone()));
+    let minute = Duration::from_secs(60);
+    assert_eq!(Announcement::verify(&bytes, NOW.after(11 * minute)), Err(Refusal::OutOfTime));
+    assert_eq!(Announcement::verify(&bytes, NOW.before(11 * minute)), Err(Refusal::OutOfTime));
+
+    let unlisted = Announcement { head: self::head(&key, 1), ..announcement.clone() };
+    assert_eq!(Announcement::verify(&unlisted.encode().unwrap(), NOW), Err(Refusal::Mismatch));
+    let stranger = Keypair::generate_ed25519();
+    let foreign = Announcement { manifest: Signed::sign(&stranger, manifest.into_value()).unwrap(), ..announcement };
+    assert_eq!(Announcement::verify(&foreign.encode().unwrap(), NOW), Err(Refusal::Mismatch));
+}
+
+#[test]
+fn an_expired_head_is_not_announced() {
+    let key = Keypair::generate_ed25519();
+    let manifest = Signed::sign(&key, manifest("web", "1.0.0")).unwrap();
+    let entry = ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false };
+    let (head, _) = state(vec![entry], 1).sign(&key, NOW, Duration::from_secs(1)).unwrap();
+    let later = NOW.after(Duration::from_secs(2));
+    let bytes = Announcement { announced_at: later, head, manifest }.encode().unwrap();
+    assert_eq!(Announcement::verify(&bytes, later), Err(Refusal::Expired));
+}
+
+#[test]
+fn admission_follows_the_selection() {
+    let key = Keypair::generate_ed25519();
+    let mark = |seq, hash: u8, expires| HeadMark { seq, hash: Hash([hash; 32]), expires };
+    let fresh = NOW.after(Duration::from_secs(60));
+    let held = mark(5, 5, fresh);
+    assert_eq!(admit(None, &held, NOW), Admission::Newer);
+    assert_eq!(admit(Some(&held), &mark(6, 9, fresh), NOW), Admission::Newer);
+    assert_eq!(admit(Some(&held), &held, NOW), Admission::Same);
+    assert_eq!(admit(Some(&held), &mark(5, 4, fresh), NOW), Admission::ForkWins);
+    assert_eq!(admit(Some(&held), &mark(5, 6, fresh), NOW), Admission::ForkLoses);
+    assert_eq!(admit(Some(&held), &mark(5, 4, NOW), NOW), Admission::ForkLoses, "expired loses to unexpired");
+    assert_eq!(admit(Some(&held), &mark(4, 0, fresh), NOW), Admission::Older);
+    let (old, new) = (head(&key, 1), head(&key, 2));
+    assert_eq!(select([&old, &new], 0, NOW), Some(&new));
+    assert_eq!(select([&old], 2, NOW), None, "never below the highest seq seen");
+}
+
+proptest! {
+    #[test]
+    fn paging_keeps_every_release_and_its_size(count in 1usize..400) {
+        let key = Keypair::generate_ed25519();
+        let releases = entries(count);
+        let (head, pages) = state(releases.clone(), 1).sign(&key, NOW, DEFAULT_LIFE).unwrap();
+        let mut read: Vec<ReleaseEntry> = pages.iter().flat_map(|page| page.releases.clone()).collect();
+        read.extend(head.releases.clone());
+        prop_assert_eq!(read, releases.clone());
+        prop_assert_eq!(head.older, pages.last().map(Signed::hash));
+
+        // One more release changes no page that is there already.
+        let (_, grown) = state(entries(count + 1), 2).sign(&key, NOW, DEFAULT_LIFE).unwrap();
+        for (before, after) in pages.iter().zip(&grown) {
+            prop_assert_eq!(before.hash(), after.hash());
+        }
+    }
+
+    #[test]
+    fn heads_with_the_longest_versions_still_travel(count in 1usize..200) {
+        let key = Keypair::generate_ed25519();
+        let releases = (0..count)
+            .map(|n| ReleaseEntry {
+                version: format!("1.0.0-{}{n:06}", "x".repeat(MAX_LONG)).parse().unwrap(),
+                manifest: Hash::of(&n.to_be_bytes()),
+                yanked: true,
+            })
+            .collect();
+        let mut state = state(releases, 2);
+        state.prev = vec![Hash([7; 32]); MAX_PREV];
+        state.handle = Some("h".repeat(64).parse().unwrap());
+        state.name = "n".repeat(64).parse().unwrap();
+        prop_assert!(state.sign(&key, NOW, DEFAULT_LIFE).is_ok());
+    }
+
+    #[test]
+    fn selection_is_the_same_in_any_order(seqs in prop::collection::vec(1u64..4, 1..6), floor in 0u64..4, seed in any::<u64>()) {
+        let key = Keypair::generate_ed25519();
+        let mut heads: Vec<_> = seqs.iter().enumerate().map(|(n, seq)| {
+            state(entries(n + 1), *seq).sign(&key, NOW, Duration::from_secs(if n % 2 == 0 { 60 } else { 600 })).unwrap().0
+        }).collect();
+        let now = NOW.after(Duration::from_secs(120));
+        let chosen = select(&heads, floor, now).map(Signed::hash);
+        let rotation = (seed as usize) % heads.len();
+        heads.rotate_left(rotation);
+        prop_assert_eq!(select(&heads, floor, now).map(Signed::hash), chosen);
+    }
+
+    #[test]
+    fn garbage_never_verifies_and_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        prop_assert!(Signed::<Head>::verify(&bytes).is_err());
+        prop_assert!(Record::verify(&DhtKey([0; 32]), &bytes).is_err());
+        prop_assert!(Announcement::verify(&bytes, NOW).is_err());
+        prop_assert!(Presence::verify(&bytes, NOW).is_err() || bytes.len() < 40);
+    }
+
+    #[test]
+    fn forked_heads_merge_to_the_same_releases(a in 1usize..6, b in 1usize..6) {
+        let (a, b) = (entries(a), entries(b));
+        let mut left: Vec<_> = merge(&a, &b);
+        let mut right: Vec<_> = merge(&b, &a);
+        left.sort_by(|x, y| x.version.cmp(&y.version));
+        right.sort_by(|x, y| x.version.cmp(&y.version));
+        prop_assert_eq!(left, right);
+    }
+}
+
+/// Fills a version up to the 64 characters it may have.
+const MAX_LONG: usize = 64 - "1.0.0-".len() - 6;

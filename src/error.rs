@@ -1,0 +1,109 @@
+//! The one error of the library. Every message says what happened, to what, and what to do about it.
+
+use std::path::PathBuf;
+
+use semver::{Version, VersionReq};
+
+use crate::domain::{
+    manifest::FieldError,
+    name::{Handle, NameError, PackageName, PublisherId},
+    record::Refusal,
+};
+
+pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    #[error("{0}")]
+    Name(#[from] NameError),
+
+    #[error("the draft of {package} cannot be signed: {}; correct it and publish again", list(.errors))]
+    Draft { package: PackageName, errors: Vec<FieldError> },
+
+    #[error(
+        "{package} was not found: {asked} peers were asked; check the spelling, or `search` for a part of the name"
+    )]
+    NotFound { package: String, asked: usize },
+
+    #[error("{package} has no release that matches {requirement}; `versions {package}` lists what there is")]
+    NoMatch { package: String, requirement: VersionReq },
+
+    #[error("{package} {version} is not a release; `versions {package}` lists what there is")]
+    NoVersion { package: String, version: Version },
+
+    #[error("nobody known calls itself \"{0}\"; check the spelling, or write publisher-id/name")]
+    UnknownHandle(Handle),
+
+    #[error("several publishers call themselves \"{handle}\": {}; write publisher-id/name for the one you mean", ids(.publishers))]
+    AmbiguousHandle { handle: Handle, publishers: Vec<PublisherId> },
+
+    #[error("version {given} is not newer than {latest}, the latest release of {package}; choose a higher one")]
+    VersionNotNewer { package: PackageName, given: Version, latest: Version },
+
+    #[error("{package} {version} has been published already and a release never changes; choose a higher version")]
+    VersionTaken { package: PackageName, version: Version },
+
+    #[error("the record of {what} was refused: {refusal}")]
+    Refused { what: String, refusal: Refusal },
+
+    #[error("{what} did not answer within {millis} ms; raise --timeout, or check `status` for peers")]
+    Timeout { what: String, millis: u128 },
+
+    #[error("{what} is too busy: {limit} are running already; try again in a moment")]
+    Busy { what: &'static str, limit: usize },
+
+    #[error("this node is shutting down; nothing was lost, start it again")]
+    Closed,
+
+    #[error("the data directory {} is in use by another Swarmdex node; stop that one, or give --data-dir another directory", .0.display())]
+    DataDirInUse(PathBuf),
+
+    #[error("{} cannot be {doing}: {source}; check that it exists, is yours and is not full", .path.display())]
+    File { path: PathBuf, doing: &'static str, source: std::io::Error },
+
+    #[error("the key file {} is damaged: {why}; restore it from a backup, or move it away to start with a new key", .path.display())]
+    Key { path: PathBuf, why: String },
+
+    #[error("the database {} was written by a newer Swarmdex (schema {found}, this one knows {known}); use that version", .path.display())]
+    NewerSchema { path: PathBuf, found: i64, known: i64 },
+
+    #[error("the database failed: {0}; check the free space of the disk, then start again")]
+    Database(#[from] rusqlite::Error),
+
+    #[error(
+        "cannot listen on {address}: {why}; choose another address with --listen, or leave it out to use any free port"
+    )]
+    Listen { address: String, why: String },
+
+    #[error("\"{given}\" is not a peer's address: {why}; write it like /ip4/192.0.2.7/tcp/4807/p2p/12D3KooW…")]
+    Address { given: String, why: String },
+
+    #[error("{0}")]
+    Usage(String),
+
+    #[error("{what} failed: {why}; this is a defect, please report it with the log file")]
+    Internal { what: &'static str, why: String },
+}
+
+impl RegistryError {
+    /// Whether what was asked for makes no sense as it was written, rather than having failed: exit code 2.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Name(_) | Self::Draft { .. } | Self::Address { .. } | Self::Usage(_) | Self::AmbiguousHandle { .. }
+        )
+    }
+
+    pub(crate) fn file(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, doing, source }
+    }
+}
+
+fn list(errors: &[FieldError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn ids(publishers: &[PublisherId]) -> String {
+    publishers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

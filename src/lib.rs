@@ -1,0 +1,12 @@
+//! x
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
+)]
+pub mod bus;
+pub mod domain;
+mod error;
+pub mod node;
+pub mod registry;
+
+pub use error::{RegistryError, Result};

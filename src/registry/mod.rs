@@ -1,0 +1,71 @@
+//! The registry as its users see it, and its peer-to-peer implementation.
+
+mod types;
+
+pub use types::*;
+
+use async_trait::async_trait;
+use semver::{Version, VersionReq};
+use tokio::sync::mpsc;
+
+use crate::{
+    Result,
+    domain::{
+        hash::ContentRoot,
+        manifest::{Draft, Manifest},
+        name::{Handle, PackageRef, PublisherId},
+        query::Query,
+    },
+};
+
+/// A package registry. `Send + Sync` and object safe, so an `Arc<dyn Registry>` works from any thread, whatever the
+/// implementation holds behind it.
+#[async_trait]
+pub trait Registry: Send + Sync {
+    /// Searches and collects until enough peers answered or the timeout ran out; returns what came by then.
+    async fn search(&self, query: &Query) -> Result<SearchResults>;
+
+    /// Searches and streams: local hits at once, then hits as peers answer, then one [`SearchUpdate::Done`].
+    /// Dropping the receiver ends the search.
+    fn search_stream(&self, query: Query) -> mpsc::Receiver<SearchUpdate>;
+
+    /// The package's current state: memory, then store, then DHT and peers.
+    async fn get_package(&self, package: &PackageRef) -> Result<Package>;
+
+    /// The highest release that matches; a yanked one only for an exact requirement.
+    async fn get_package_version(&self, package: &PackageRef, requirement: &VersionReq) -> Result<Release>;
+
+    /// Every release there is, in the order they were published.
+    async fn list_versions(&self, package: &PackageRef) -> Result<Vec<crate::domain::release::ReleaseEntry>>;
+
+    /// Signs, stores, puts into the DHT and announces. Once it returns, nothing is lost: what the network did not take
+    /// yet is retried until it has. Progress goes to `progress`, as far as it has room.
+    async fn publish(
+        &self,
+        draft: Draft,
+        content: Content,
+        progress: Option<mpsc::Sender<PublishStep>>,
+    ) -> Result<Receipt>;
+
+    /// Marks a release of our own as not to be chosen any more; it stays readable.
+    async fn yank(&self, package: &PackageRef, version: &Version) -> Result<Receipt>;
+
+    /// Takes a yank back.
+    async fn unyank(&self, package: &PackageRef, version: &Version) -> Result<Receipt>;
+
+    async fn exists(&self, package: &PackageRef) -> Result<bool>;
+
+    /// The manifest of one version.
+    async fn metadata(&self, package: &PackageRef, version: &Version) -> Result<Manifest>;
+
+    /// Binds a handle to a key on this node. Only a person's act may call this, never something received.
+    async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()>;
+}
+
+/// What is published: for now one file, of which the registry signs root and size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content {
+    pub root: ContentRoot,
+    /// Size in bytes.
+    pub size: u64,
+}

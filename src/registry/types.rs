@@ -1,0 +1,230 @@
+//! What the registry answers with. Everything serialises: scripts get the same values the explorer shows.
+
+use std::time::Duration;
+
+use libp2p::PeerId;
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    hash::{ContentRoot, Hash},
+    manifest::Manifest,
+    name::{Handle, PackageId, PublisherId},
+    record::Refusal,
+    release::ReleaseEntry,
+    time::Timestamp,
+    trust::Trust,
+};
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "from", content = "peer")]
+pub enum Source {
+    /// This process had it in memory.
+    Cache,
+    /// This node's own store.
+    Local,
+    /// A peer answered a direct question.
+    Peer(PeerId),
+    /// A lookup in the DHT.
+    Dht,
+}
+
+impl Source {
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Cache => "cache",
+            Self::Local => "local",
+            Self::Peer(_) => "peer",
+            Self::Dht => "DHT",
+        }
+    }
+}
+
+/// One package among a search's answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hit {
+    pub package: PackageId,
+    pub handle: Option<Handle>,
+    pub trust: Trust,
+    pub version: Version,
+    /// One line that says what it is.
+    pub summary: String,
+    pub categories: Vec<String>,
+    pub tags: Vec<String>,
+    pub license: Option<String>,
+    /// When the publisher signed the package's current state.
+    pub signed_at: Timestamp,
+    pub source: Source,
+}
+
+impl Hit {
+    /// `handle/name`, or the publisher's fingerprint where there is no handle: for eyes.
+    pub fn title(&self) -> String {
+        title(&self.package, self.handle.as_ref())
+    }
+}
+
+/// `handle/name` for eyes, with the publisher's fingerprint where it calls itself nothing.
+pub fn title(package: &PackageId, handle: Option<&Handle>) -> String {
+    match handle {
+        Some(handle) => format!("{handle}/{}", package.name),
+        None => format!("{}/{}", package.publisher.fingerprint(), package.name),
+    }
+}
+
+/// How much of the network a search's answer covers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    pub asked: usize,
+    pub answered: usize,
+}
+
+/// What a streamed search sends, in order: local hits, then hits as peers answer, then exactly one `Done`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
+pub enum SearchUpdate {
+    Hits { hits: Vec<Hit>, coverage: Coverage },
+    Done { coverage: Coverage, elapsed: Duration, truncated: bool },
+}
+
+/// A collected search.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SearchResults {
+    pub hits: Vec<Hit>,
+    pub coverage: Coverage,
+    pub elapsed: Duration,
+    /// More was found than `limit` or the stream's buffer let through.
+    pub truncated: bool,
+}
+
+/// A package as this node knows it now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Package {
+    pub id: PackageId,
+    pub handle: Option<Handle>,
+    pub trust: Trust,
+    /// The publisher's count of the package's states.
+    pub seq: u64,
+    pub signed_at: Timestamp,
+    pub expires: Timestamp,
+    /// When somebody else last showed us this very state; `None` when only we have seen it.
+    pub confirmed_at: Option<Timestamp>,
+    /// Every release, in the order they were published.
+    pub releases: Vec<ReleaseEntry>,
+    /// False when an older page could not be had, so `releases` lacks the oldest ones.
+    pub complete: bool,
+    /// The manifest of the release that a request without a version gets.
+    pub latest: Option<Manifest>,
+    /// Versions for which a second manifest has been seen: kept as evidence.
+    pub conflicts: Vec<Conflict>,
+    pub source: Source,
+}
+
+impl Package {
+    pub fn title(&self) -> String {
+        title(&self.id, self.handle.as_ref())
+    }
+
+    /// "unconfirmed since …": the publisher has not renewed this state in time.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires <= now
+    }
+}
+
+/// A version that a publisher listed with two different manifests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    pub package: PackageId,
+    pub version: Version,
+    /// The first one seen, which counts.
+    pub kept: Hash,
+    pub offered: Hash,
+    pub seen_at: Timestamp,
+}
+
+/// One release and its manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Release {
+    pub package: PackageId,
+    pub handle: Option<Handle>,
+    pub manifest_hash: Hash,
+    pub manifest: Manifest,
+    pub yanked: bool,
+    pub source: Source,
+}
+
+/// What `publish`, `yank` and `unyank` reached.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// `publisher-id/name@version`: what `get` takes anywhere.
+    pub id: String,
+    pub package: PackageId,
+    pub version: Version,
+    pub handle: Option<Handle>,
+    pub seq: u64,
+    pub manifest: Hash,
+    pub content: ContentRoot,
+    pub size: u64,
+    pub steps: Steps,
+    /// The network did not take everything yet: the node goes on trying until it has.
+    pub pending: bool,
+    /// Set when this publish made the publisher's key: where it is, so that it can be backed up.
+    pub new_key: Option<std::path::PathBuf>,
+}
+
+/// How far a publish got, and how long each step took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Steps {
+    /// Time to find the newest head, before signing.
+    pub lookup: Duration,
+    /// Time from signing to the acknowledged commit in the local store: from here on nothing is lost.
+    pub stored: Duration,
+    /// Peers from whom head and manifest were read back.
+    pub replicas: usize,
+    /// Peers in the mesh that the announcement was sent to.
+    pub announced: usize,
+}
+
+/// What a publish tells while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "step")]
+pub enum PublishStep {
+    Hashed { size: u64 },
+    Signed { seq: u64 },
+    Stored,
+    Put,
+    ReadBack { replicas: usize },
+    Announced { peers: usize },
+}
+
+/// An announcement this node took from gossip, or made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Announced {
+    pub at: Timestamp,
+    pub package: PackageId,
+    pub handle: Option<Handle>,
+    pub trust: Trust,
+    pub version: Version,
+    pub summary: String,
+    pub yanked: bool,
+    /// The peer that passed it on; `None` for our own.
+    pub via: Option<PeerId>,
+    /// From the publisher's signature to our verification, by the two clocks; never negative.
+    pub delay: Duration,
+    pub seq: u64,
+}
+
+/// A publisher's claim that a node is its own, verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeOwner {
+    pub publisher: PublisherId,
+    pub handle: Handle,
+}
+
+/// Dropped things by reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    pub reason: Refusal,
+    pub count: u64,
+}
