@@ -70,6 +70,9 @@ pub enum RegistryError {
     #[error("the database failed: {0}; check the free space of the disk, then start again")]
     Database(#[from] rusqlite::Error),
 
+    #[error("the database could not commit: {0}; nothing of it was kept, free some disk space and try again")]
+    Commit(String),
+
     #[error(
         "cannot listen on {address}: {why}; choose another address with --listen, or leave it out to use any free port"
     )]

@@ -8,5 +8,6 @@ pub mod domain;
 mod error;
 pub mod node;
 pub mod registry;
+pub mod store;
 
 pub use error::{RegistryError, Result};

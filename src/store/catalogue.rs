@@ -1,0 +1,439 @@
+//! Heads, pages, manifests, first-seen versions and conflicts.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{Store, damaged, search};
+use crate::{
+    Result,
+    domain::{
+        hash::Hash,
+        manifest::Manifest,
+        name::{Handle, PackageId, PackageName, PublisherId},
+        record::{Admission, Head, HeadMark, Page, Refusal, Signed, admit},
+        release::{self, ReleaseEntry},
+        time::Timestamp,
+    },
+    registry::Conflict,
+};
+
+/// Pages that one package may have: about 48,000 releases.
+const MAX_PAGES: usize = 1_000;
+
+/// What a head is to this node, decided against everything it has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeadVerdict {
+    Admitted(Admission),
+    /// It lists another manifest for versions already seen: refused, and kept as evidence.
+    Conflict,
+}
+
+impl HeadVerdict {
+    /// Why the head is not taken, if it is not.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Admitted(Admission::Older) => Some(Refusal::Superseded),
+            Self::Conflict => Some(Refusal::Conflict),
+            Self::Admitted(_) => None,
+        }
+    }
+}
+
+/// A head as it is held, with when it was received and confirmed.
+#[derive(Clone, Debug)]
+pub struct StoredHead {
+    pub head: Signed<Head>,
+    pub received_at: Timestamp,
+    /// When another peer last showed the very same state.
+    pub confirmed_at: Option<Timestamp>,
+    /// Signed by this node.
+    pub own: bool,
+}
+
+impl Store {
+    /// What `head` would be to this node, without taking it.
+    pub fn judge_head(&self, head: &Signed<Head>, now: Timestamp) -> Result<HeadVerdict> {
+        self.read(|db| judge(db, head, now))
+    }
+
+    /// Takes a verified head, the pages and manifests that came with it, in one transaction. `own` when this node has
+    /// signed it; otherwise somebody else showed it, which confirms it.
+    pub async fn take_head(
+        &self,
+        head: Signed<Head>,
+        pages: Vec<Signed<Page>>,
+        manifests: Vec<Signed<Manifest>>,
+        own: bool,
+        now: Timestamp,
+    ) -> Result<HeadVerdict> {
+        self.write(move |db| take(db, &head, &pages, &manifests, own, now)).await
+    }
+
+    /// As [`Self::take_head`] for a head this node signs, and notes that the network has yet to take it.
+    pub async fn take_own_head(
+        &self,
+        head: Signed<Head>,
+        pages: Vec<Signed<Page>>,
+        manifest: Option<Signed<Manifest>>,
+        version: semver::Version,
+        now: Timestamp,
+    ) -> Result<HeadVerdict> {
+        self.write(move |db| {
+            let manifests: Vec<_> = manifest.into_iter().collect();
+            let verdict = take(db, &head, &pages, &manifests, true, now)?;
+            db.prepare_cached(
+                "INSERT OR REPLACE INTO outbox (publisher, name, version, replicas, announced, since) VALUES (?, ?, ?, 0, 0, ?)",
+            )?
+            .execute(params![head.publisher().to_bytes(), head.name.as_str(), version.to_string(), now.0])?;
+            Ok(verdict)
+        })
+        .await
+    }
+
+    /// Keeps a verified manifest, and lists its package in the catalogue if its head is held.
+    pub async fn take_manifest(&self, manifest: Signed<Manifest>) -> Result<()> {
+        self.write(move |db| {
+            put_manifest(db, &manifest)?;
+            list_package(db, &manifest.publisher(), &manifest.name)
+        })
+        .await
+    }
+
+    pub fn head(&self, package: &PackageId) -> Result<Option<StoredHead>> {
+        self.read(|db| held_head(db, &package.publisher, &package.name))
+    }
+
+    /// The highest state seen of a package, even if its head is not held any more.
+    pub fn mark(&self, package: &PackageId) -> Result<Option<HeadMark>> {
+        self.read(|db| mark(db, &package.publisher, &package.name))
+    }
+
+    /// Heads of the current `seq` that lost the selection, with whether this node signed them.
+    pub fn fork_losers(&self, package: &PackageId) -> Result<Vec<(Signed<Head>, bool)>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT envelope, own FROM forks WHERE publisher = ? AND name = ? ORDER BY hash")?
+                .query_map(params![package.publisher.to_bytes(), package.name.as_str()], |row| {
+                    Ok((signed(row, 0)?, row.get(1)?))
+                })?
+                .collect()
+        })
+    }
+
+    pub fn manifest(&self, hash: &Hash) -> Result<Option<Signed<Manifest>>> {
+        self.read(|db| held_manifest(db, hash))
+    }
+
+    pub fn page(&self, hash: &Hash) -> Result<Option<Signed<Page>>> {
+        self.read(|db| held_page(db, hash))
+    }
+
+    /// Keeps a verified page.
+    pub async fn take_page(&self, page: Signed<Page>) -> Result<()> {
+        self.write(move |db| put_page(db, &page)).await
+    }
+
+    /// Heads of everyone who calls itself `handle`, newest first.
+    pub fn heads_of_handle(&self, handle: &Handle, limit: usize) -> Result<Vec<Signed<Head>>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT envelope FROM heads WHERE handle = ? ORDER BY received_at DESC LIMIT ?")?
+                .query_map(params![handle.as_str(), limit as i64], |row| signed(row, 0))?
+                .collect()
+        })
+    }
+
+    /// The keys that call themselves `handle` in any head held.
+    pub fn claimants(&self, handle: &Handle) -> Result<Vec<PublisherId>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT DISTINCT publisher FROM heads WHERE handle = ? LIMIT 50")?
+                .query_map([handle.as_str()], |row| publisher(row, 0))?
+                .collect()
+        })
+    }
+
+    /// Heads this node signed.
+    pub fn own_heads(&self) -> Result<Vec<StoredHead>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT envelope, received_at, confirmed_at, own FROM heads WHERE own = 1")?
+                .query_map([], stored_head)?
+                .collect()
+        })
+    }
+
+    pub fn package_count(&self) -> Result<u64> {
+        self.read(|db| db.prepare_cached("SELECT count(*) FROM packages")?.query_row([], |row| row.get(0)))
+    }
+
+    pub fn conflicts(&self, package: &PackageId) -> Result<Vec<Conflict>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT version, kept, offered, seen_at FROM conflicts WHERE publisher = ? AND name = ? ORDER BY seen_at",
+            )?
+            .query_map(params![package.publisher.to_bytes(), package.name.as_str()], |row| {
+                let version: String = row.get(0)?;
+                Ok(Conflict {
+                    package: package.clone(),
+                    version: version.parse().map_err(|_| damaged(0, "version"))?,
+                    kept: hash(row, 1)?,
+                    offered: hash(row, 2)?,
+                    seen_at: Timestamp(row.get(3)?),
+                })
+            })?
+            .collect()
+        })
+    }
+
+    /// Every release a head lists, oldest first, as far as its pages are held; and whether all of them were.
+    pub fn releases(&self, head: &Head) -> Result<(Vec<ReleaseEntry>, bool)> {
+        self.read(|db| all_releases(db, head))
+    }
+}
+
+fn judge(db: &Connection, head: &Signed<Head>, now: Timestamp) -> rusqlite::Result<HeadVerdict> {
+    let held = mark(db, &head.publisher(), &head.name)?;
+    let admission = admit(held.as_ref(), &HeadMark::of(head), now);
+    if matches!(admission, Admission::Older | Admission::Same) {
+        return Ok(HeadVerdict::Admitted(admission));
+    }
+    let known = first_seen(db, &head.publisher(), &head.name)?;
+    if release::conflicts(&known, &head.releases).is_empty() {
+        Ok(HeadVerdict::Admitted(admission))
+    } else {
+        Ok(HeadVerdict::Conflict)
+    }
+}
+
+fn take(
+    db: &Connection,
+    head: &Signed<Head>,
+    pages: &[Signed<Page>],
+    manifests: &[Signed<Manifest>],
+    own: bool,
+    now: Timestamp,
+) -> rusqlite::Result<HeadVerdict> {
+    let verdict = judge(db, head, now)?;
+    let (publisher, name) = (head.publisher(), &head.name);
+    let key = publisher.to_bytes();
+    let confirmed = (!own).then_some(now.0);
+    match &verdict {
+        HeadVerdict::Conflict => {
+            let known = first_seen(db, &publisher, name)?;
+            let mut insert = db.prepare_cached(
+                "INSERT OR IGNORE INTO conflicts (publisher, name, version, kept, offered, seen_at, evidence) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            )?;
+            for conflict in release::conflicts(&known, &head.releases) {
+                let (kept, offered) = (conflict.kept.0, conflict.offered.0);
+                let evidence: &[u8] = head.envelope();
+                insert.execute(params![
+                    key,
+                    name.as_str(),
+                    conflict.version.to_string(),
+                    kept,
+                    offered,
+                    now.0,
+                    evidence
+                ])?;
+            }
+            return Ok(verdict);
+        }
+        HeadVerdict::Admitted(Admission::Older) => return Ok(verdict),
+        HeadVerdict::Admitted(Admission::Same) => {
+            db.prepare_cached(
+                "UPDATE heads SET confirmed_at = coalesce(?, confirmed_at) WHERE publisher = ? AND name = ?",
+            )?
+            .execute(params![confirmed, key, name.as_str()])?;
+            put_held_head_if_absent(db, head, own, now)?;
+        }
+        HeadVerdict::Admitted(Admission::ForkLoses) => {
+            put_fork(db, head, own)?;
+            put_versions(db, head)?;
+            for manifest in manifests {
+                put_manifest(db, manifest)?;
+            }
+            return Ok(verdict);
+        }
+        HeadVerdict::Admitted(Admission::ForkWins) => {
+            if let Some(loser) = held_head(db, &publisher, name)? {
+                put_fork(db, &loser.head, loser.own)?;
+            }
+            replace_head(db, head, own, now)?;
+        }
+        HeadVerdict::Admitted(Admission::Newer) => {
+            db.prepare_cached("DELETE FROM forks WHERE publisher = ? AND name = ? AND seq < ?")?.execute(params![
+                key,
+                name.as_str(),
+                head.seq
+            ])?;
+            replace_head(db, head, own, now)?;
+        }
+    }
+    for page in pages {
+        put_page(db, page)?;
+    }
+    for manifest in manifests {
+        put_manifest(db, manifest)?;
+    }
+    put_versions(db, head)?;
+    list_package(db, &publisher, name)?;
+    Ok(verdict)
+}
+
+fn replace_head(db: &Connection, head: &Signed<Head>, own: bool, now: Timestamp) -> rusqlite::Result<()> {
+    let key = head.publisher().to_bytes();
+    let envelope: &[u8] = head.envelope();
+    let confirmed = (!own).then_some(now.0);
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO heads (publisher, name, seq, hash, handle, envelope, received_at, confirmed_at, own)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        key,
+        head.name.as_str(),
+        head.seq,
+        head.hash().0,
+        head.handle.as_ref().map(Handle::as_str),
+        envelope,
+        now.0,
+        confirmed,
+        own
+    ])?;
+    db.prepare_cached("INSERT OR REPLACE INTO marks (publisher, name, seq, hash, expires) VALUES (?, ?, ?, ?, ?)")?
+        .execute(params![key, head.name.as_str(), head.seq, head.hash().0, head.expires.0])?;
+    Ok(())
+}
+
+/// A mark may outlive its head; the very same head coming back is held again.
+fn put_held_head_if_absent(db: &Connection, head: &Signed<Head>, own: bool, now: Timestamp) -> rusqlite::Result<()> {
+    match held_head(db, &head.publisher(), &head.name)? {
+        Some(_) => Ok(()),
+        None => replace_head(db, head, own, now),
+    }
+}
+
+fn put_fork(db: &Connection, head: &Signed<Head>, own: bool) -> rusqlite::Result<()> {
+    let envelope: &[u8] = head.envelope();
+    let key = head.publisher().to_bytes();
+    let held: i64 = db
+        .prepare_cached("SELECT count(*) FROM forks WHERE publisher = ? AND name = ?")?
+        .query_row(params![key, head.name.as_str()], |row| row.get(0))?;
+    // As many as the next head can name beside the selected one.
+    if own || held < crate::domain::record::MAX_PREV as i64 - 1 {
+        db.prepare_cached(
+            "INSERT OR IGNORE INTO forks (publisher, name, hash, seq, envelope, own) VALUES (?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![key, head.name.as_str(), head.hash().0, head.seq, envelope, own])?;
+    }
+    Ok(())
+}
+
+fn put_versions(db: &Connection, head: &Signed<Head>) -> rusqlite::Result<()> {
+    let key = head.publisher().to_bytes();
+    let mut insert =
+        db.prepare_cached("INSERT OR IGNORE INTO releases (publisher, name, version, manifest) VALUES (?, ?, ?, ?)")?;
+    for entry in &head.releases {
+        insert.execute(params![key, head.name.as_str(), entry.version.to_string(), entry.manifest.0])?;
+    }
+    Ok(())
+}
+
+fn put_page(db: &Connection, page: &Signed<Page>) -> rusqlite::Result<()> {
+    let envelope: &[u8] = page.envelope();
+    db.prepare_cached("INSERT OR IGNORE INTO pages (hash, envelope) VALUES (?, ?)")?
+        .execute(params![page.hash().0, envelope])?;
+    Ok(())
+}
+
+fn put_manifest(db: &Connection, manifest: &Signed<Manifest>) -> rusqlite::Result<()> {
+    let envelope: &[u8] = manifest.envelope();
+    db.prepare_cached("INSERT OR IGNORE INTO manifests (hash, envelope) VALUES (?, ?)")?
+        .execute(params![manifest.hash().0, envelope])?;
+    Ok(())
+}
+
+/// Lists the package by the highest release whose manifest is held, and takes it off the list when there is none.
+fn list_package(db: &Connection, publisher: &PublisherId, name: &PackageName) -> rusqlite::Result<()> {
+    let Some(held) = held_head(db, publisher, name)? else { return Ok(()) };
+    let mut held_releases = Vec::new();
+    for entry in &held.head.releases {
+        if has_manifest(db, &entry.manifest)? {
+            held_releases.push(entry.clone());
+        }
+    }
+    match release::resolve(&held_releases, None).map(|entry| held_manifest(db, &entry.manifest)).transpose()?.flatten()
+    {
+        Some(manifest) => search::list(db, &held.head, &manifest),
+        None => search::unlist(db, publisher, name),
+    }
+}
+
+fn all_releases(db: &Connection, head: &Head) -> rusqlite::Result<(Vec<ReleaseEntry>, bool)> {
+    let mut newest_first = vec![head.releases.clone()];
+    let mut next = head.older;
+    for _ in 0..MAX_PAGES {
+        let Some(link) = next else { break };
+        let Some(page) = held_page(db, &link)? else { break };
+        next = page.older;
+        newest_first.push(page.into_value().releases);
+    }
+    let releases = newest_first.into_iter().rev().flatten().collect();
+    Ok((releases, next.is_none()))
+}
+
+fn mark(db: &Connection, publisher: &PublisherId, name: &PackageName) -> rusqlite::Result<Option<HeadMark>> {
+    db.prepare_cached("SELECT seq, hash, expires FROM marks WHERE publisher = ? AND name = ?")?
+        .query_row(params![publisher.to_bytes(), name.as_str()], |row| {
+            Ok(HeadMark { seq: row.get(0)?, hash: hash(row, 1)?, expires: Timestamp(row.get(2)?) })
+        })
+        .optional()
+}
+
+fn first_seen(db: &Connection, publisher: &PublisherId, name: &PackageName) -> rusqlite::Result<Vec<ReleaseEntry>> {
+    db.prepare_cached("SELECT version, manifest FROM releases WHERE publisher = ? AND name = ?")?
+        .query_map(params![publisher.to_bytes(), name.as_str()], |row| {
+            let version: String = row.get(0)?;
+            let version = version.parse().map_err(|_| damaged(0, "version"))?;
+            Ok(ReleaseEntry { version, manifest: hash(row, 1)?, yanked: false })
+        })?
+        .collect()
+}
+
+fn held_head(db: &Connection, publisher: &PublisherId, name: &PackageName) -> rusqlite::Result<Option<StoredHead>> {
+    db.prepare_cached("SELECT envelope, received_at, confirmed_at, own FROM heads WHERE publisher = ? AND name = ?")?
+        .query_row(params![publisher.to_bytes(), name.as_str()], stored_head)
+        .optional()
+}
+
+fn stored_head(row: &Row<'_>) -> rusqlite::Result<StoredHead> {
+    Ok(StoredHead {
+        head: signed(row, 0)?,
+        received_at: Timestamp(row.get(1)?),
+        confirmed_at: row.get::<_, Option<u64>>(2)?.map(Timestamp),
+        own: row.get(3)?,
+    })
+}
+
+fn has_manifest(db: &Connection, hash: &Hash) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM manifests WHERE hash = ?")?.exists([hash.0])
+}
+
+fn held_manifest(db: &Connection, hash: &Hash) -> rusqlite::Result<Option<Signed<Manifest>>> {
+    db.prepare_cached("SELECT envelope FROM manifests WHERE hash = ?")?
+        .query_row([hash.0], |row| signed(row, 0))
+        .optional()
+}
+
+fn held_page(db: &Connection, hash: &Hash) -> rusqlite::Result<Option<Signed<Page>>> {
+    db.prepare_cached("SELECT envelope FROM pages WHERE hash = ?")?.query_row([hash.0], |row| signed(row, 0)).optional()
+}
+
+/// Envelopes are verified again when read: a disk can lie too, and the type says "checked".
+fn signed<T: crate::domain::record::Payload>(row: &Row<'_>, column: usize) -> rusqlite::Result<Signed<T>> {
+    let bytes = row.get_ref(column)?.as_blob()?;
+    Signed::verify(bytes).map_err(|_| damaged(column, "envelope"))
+}
+
+fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<Hash> {
+    row.get::<_, [u8; 32]>(column).map(Hash)
+}
+
+pub(super) fn publisher(row: &Row<'_>, column: usize) -> rusqlite::Result<PublisherId> {
+    PublisherId::from_bytes(row.get_ref(column)?.as_blob()?).ok_or_else(|| damaged(column, "publisher"))
+}

@@ -1,0 +1,97 @@
+//! Key files: the node's identity and the publisher's key, each readable by its owner alone.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use libp2p::identity::Keypair;
+
+use crate::{RegistryError, Result};
+
+/// Where the node's own key is: who it is on the network.
+pub fn identity_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("identity.key")
+}
+
+/// Where the publisher's key is: what its packages are signed with. Worth a backup.
+pub fn publisher_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("publisher.key")
+}
+
+/// Reads the key, or `None` when there is no such file.
+pub fn load(path: &Path) -> Result<Option<Keypair>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(RegistryError::file(path, "read")(error)),
+    };
+    let damaged = |why: &str| RegistryError::Key { path: path.to_owned(), why: why.to_owned() };
+    let mode = fs::metadata(path).map_err(RegistryError::file(path, "read"))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        tracing::warn!(path = %path.display(), "others could read this key; its mode is 0600 from now on");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+            .map_err(RegistryError::file(path, "made private"))?;
+    }
+    let key = Keypair::from_protobuf_encoding(&bytes).map_err(|_| damaged("it does not decode as a libp2p key"))?;
+    Ok(Some(key))
+}
+
+/// Reads the key, or makes one and keeps it.
+pub fn load_or_create(path: &Path) -> Result<Keypair> {
+    match load(path)? {
+        Some(key) => Ok(key),
+        None => {
+            let key = Keypair::generate_ed25519();
+            save(path, &key)?;
+            Ok(key)
+        }
+    }
+}
+
+/// Writes the key beside its place and renames it, so that a power cut leaves a whole key or none.
+pub fn save(path: &Path, key: &Keypair) -> Result<()> {
+    let bytes = key
+        .to_protobuf_encoding()
+        .map_err(|error| RegistryError::Internal { what: "encoding a key", why: error.to_string() })?;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let temporary = path.with_extension("new");
+    let write = || {
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        fs::File::open(directory)?.sync_all()
+    };
+    write().map_err(RegistryError::file(path, "written"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_kept_private_and_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = identity_path(dir.path());
+        assert!(load(&path).unwrap().is_none());
+        let made = load_or_create(&path).unwrap();
+        assert_eq!(load_or_create(&path).unwrap().public(), made.public());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        load(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_damaged_key_is_not_replaced_by_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = publisher_path(dir.path());
+        fs::write(&path, b"garbage").unwrap();
+        let error = load_or_create(&path).unwrap_err().to_string();
+        assert!(error.contains("damaged") && error.contains("backup"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), b"garbage");
+    }
+}

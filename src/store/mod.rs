@@ -1,0 +1,115 @@
+//! Durable state: one SQLite file, the key files beside it, and a lock that keeps a second node out.
+//!
+//! All writes go through one thread that commits whatever queued up in one transaction (`synchronous=FULL`), so an
+//! acknowledged write survives the power going off, and a hundred concurrent ones cost one `fsync`. Reads run on
+//! their own connections and never wait for the writer.
+
+mod catalogue;
+mod dht;
+pub mod keys;
+mod lock;
+mod outbox;
+mod peers;
+mod schema;
+mod search;
+mod trust;
+mod writer;
+
+pub use catalogue::{HeadVerdict, StoredHead};
+pub use dht::StoredRecord;
+pub use outbox::Pending;
+pub use peers::StoredPeer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{RegistryError, Result};
+use writer::Writer;
+
+/// Idle read connections kept open.
+const IDLE_READERS: usize = 2;
+
+/// A node's database. Cheap to clone; the last clone closes it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    readers: Mutex<Vec<Connection>>,
+    writer: Writer,
+    _lock: lock::DirLock,
+}
+
+impl Store {
+    /// Opens the state in `data_dir`, making or migrating it as needed.
+    ///
+    /// # Errors
+    /// [`RegistryError::DataDirInUse`] while another node has it, [`RegistryError::NewerSchema`] when a later version
+    /// wrote it, [`RegistryError::File`] when the directory cannot be used.
+    pub fn open(data_dir: &Path) -> Result<Self> {
+        std::fs::create_dir_all(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
+        let lock = lock::DirLock::take(data_dir)?;
+        let path = data_dir.join("swarmdex.db");
+        let connection = Connection::open(&path)?;
+        tune(&connection)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        schema::migrate(&connection, &path)?;
+        let writer = Writer::start(connection)?;
+        Ok(Self { inner: Arc::new(Inner { path, readers: Mutex::default(), writer, _lock: lock }) })
+    }
+
+    /// Runs `job` in the writer's next transaction and returns once it is on the disk.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.inner.writer.run(job).await
+    }
+
+    /// Runs `query` on a read connection, in the calling thread: point reads take tens of microseconds.
+    pub(crate) fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let idle = self.readers().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                let connection = Connection::open_with_flags(&self.inner.path, flags)?;
+                tune(&connection)?;
+                connection
+            }
+        };
+        let answer = query(&connection)?;
+        let mut readers = self.readers();
+        if readers.len() < IDLE_READERS {
+            readers.push(connection);
+        }
+        Ok(answer)
+    }
+
+    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.inner.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn tune(connection: &Connection) -> Result<()> {
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    // 1 MiB of pages: a demo holds dozens of these connections in one process.
+    connection.pragma_update(None, "cache_size", -1_024)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Reads a column that this node wrote itself: anything else in it is damage.
+pub(crate) fn damaged(column: usize, what: &'static str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, what.into())
+}
+
+#[cfg(test)]
+mod tests;

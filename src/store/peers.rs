@@ -1,0 +1,54 @@
+//! Known peers: their addresses and the evidence their score is made of.
+
+use libp2p::{Multiaddr, PeerId};
+use rusqlite::params;
+
+use super::{Store, damaged};
+use crate::{Result, domain::reputation::Standing};
+
+/// A peer as it is remembered across restarts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredPeer {
+    pub id: PeerId,
+    pub addresses: Vec<Multiaddr>,
+    pub standing: Standing,
+}
+
+impl Store {
+    /// The `limit` peers seen last.
+    pub fn known_peers(&self, limit: usize) -> Result<Vec<StoredPeer>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT id, addresses, standing FROM peers ORDER BY last_seen DESC LIMIT ?")?
+                .query_map([limit as i64], |row| {
+                    Ok(StoredPeer {
+                        id: PeerId::from_bytes(row.get_ref(0)?.as_blob()?).map_err(|_| damaged(0, "peer id"))?,
+                        addresses: serde_json::from_str(row.get_ref(1)?.as_str()?)
+                            .map_err(|_| damaged(1, "addresses"))?,
+                        standing: serde_json::from_str(row.get_ref(2)?.as_str()?)
+                            .map_err(|_| damaged(2, "standing"))?,
+                    })
+                })?
+                .collect()
+        })
+    }
+
+    /// Remembers these peers and forgets all but the `keep` seen last.
+    pub async fn remember_peers(&self, peers: Vec<StoredPeer>, keep: usize) -> Result<()> {
+        self.write(move |db| {
+            let mut insert = db.prepare_cached(
+                "INSERT OR REPLACE INTO peers (id, addresses, standing, last_seen) VALUES (?, ?, ?, ?)",
+            )?;
+            for peer in &peers {
+                let addresses = serde_json::to_string(&peer.addresses).unwrap_or_else(|_| "[]".to_owned());
+                let Ok(standing) = serde_json::to_string(&peer.standing) else { continue };
+                insert.execute(params![peer.id.to_bytes(), addresses, standing, peer.standing.last_seen.0])?;
+            }
+            db.prepare_cached(
+                "DELETE FROM peers WHERE id NOT IN (SELECT id FROM peers ORDER BY last_seen DESC LIMIT ?)",
+            )?
+            .execute([keep as i64])
+            .map(drop)
+        })
+        .await
+    }
+}

@@ -1,0 +1,210 @@
+use std::{path::Path, time::Duration};
+
+use libp2p::identity::Keypair;
+
+use super::*;
+use crate::domain::{
+    hash::{ContentRoot, Hash},
+    manifest::Manifest,
+    name::{PackageId, PublisherId},
+    query::Query,
+    record::{Admission, DEFAULT_LIFE, Head, HeadState, Signed},
+    release::ReleaseEntry,
+    time::Timestamp,
+};
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+fn manifest(key: &Keypair, name: &str, version: &str, description: &str) -> Signed<Manifest> {
+    let manifest = Manifest {
+        name: name.parse().unwrap(),
+        version: version.parse().unwrap(),
+        title: None,
+        description: description.to_owned(),
+        categories: vec!["net".to_owned()],
+        tags: vec!["fast".to_owned()],
+        license: None,
+        authors: vec![],
+        repository: None,
+        homepage: None,
+        dependencies: vec![],
+        content: ContentRoot::of(b"x"),
+        size: 1,
+        readme: None,
+        created: NOW,
+    };
+    Signed::sign(key, manifest).unwrap()
+}
+
+fn head(key: &Keypair, manifests: &[&Signed<Manifest>], seq: u64) -> Signed<Head> {
+    let releases = manifests
+        .iter()
+        .map(|m| ReleaseEntry { version: m.version.clone(), manifest: m.hash(), yanked: false })
+        .collect();
+    let prev = if seq == 1 { vec![] } else { vec![Hash::of(b"before")] };
+    let name = manifests[0].name.clone();
+    let state = HeadState { name, handle: Some("alice".parse().unwrap()), seq, prev, releases };
+    state.sign(key, NOW, DEFAULT_LIFE).unwrap().0
+}
+
+async fn take(store: &Store, head: &Signed<Head>, manifests: &[&Signed<Manifest>]) -> HeadVerdict {
+    let manifests = manifests.iter().map(|m| (*m).clone()).collect();
+    store.take_head(head.clone(), vec![], manifests, false, NOW).await.unwrap()
+}
+
+fn open(dir: &Path) -> Store {
+    // The system closes a dropped store's files in its own time: the lock may be held a moment longer.
+    for _ in 0..200 {
+        match Store::open(dir) {
+            Err(RegistryError::DataDirInUse(_)) => std::thread::yield_now(),
+            other => return other.unwrap(),
+        }
+    }
+    Store::open(dir).unwrap()
+}
+
+#[tokio::test]
+async fn heads_are_taken_by_the_rules_and_remembered() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = Keypair::generate_ed25519();
+    let (one, two) = (manifest(&key, "web", "1.0.0", "A server"), manifest(&key, "web", "1.1.0", "A better server"));
+    let (first, second) = (head(&key, &[&one], 1), head(&key, &[&one, &two], 2));
+    let package = PackageId { publisher: first.publisher(), name: first.name.clone() };
+    {
+        let store = open(dir.path());
+        assert_eq!(take(&store, &first, &[&one]).await, HeadVerdict::Admitted(Admission::Newer));
+        assert_eq!(take(&store, &second, &[&two]).await, HeadVerdict::Admitted(Admission::Newer));
+        assert_eq!(take(&store, &second, &[]).await, HeadVerdict::Admitted(Admission::Same));
+        assert_eq!(take(&store, &first, &[]).await, HeadVerdict::Admitted(Admission::Older));
+        assert_eq!(store.judge_head(&first, NOW).unwrap().refusal(), Some(crate::domain::record::Refusal::Superseded));
+    }
+    let store = open(dir.path());
+    assert_eq!(store.head(&package).unwrap().unwrap().head, second);
+    assert_eq!(store.mark(&package).unwrap().unwrap().seq, 2);
+    let hits = store.search(&Query::text("bett")).unwrap();
+    assert_eq!(hits.len(), 1);
+    assert_eq!(hits[0].version.to_string(), "1.1.0");
+}
+
+#[tokio::test]
+async fn a_changed_manifest_is_refused_and_kept_as_evidence() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let key = Keypair::generate_ed25519();
+    let (one, changed) = (manifest(&key, "web", "1.0.0", "A server"), manifest(&key, "web", "1.0.0", "A trojan"));
+    let first = head(&key, &[&one], 1);
+    take(&store, &first, &[&one]).await;
+    let rewritten = head(&key, &[&changed], 2);
+    assert_eq!(take(&store, &rewritten, &[&changed]).await, HeadVerdict::Conflict);
+    let package = PackageId { publisher: first.publisher(), name: first.name.clone() };
+    assert_eq!(store.head(&package).unwrap().unwrap().head, first);
+    let conflicts = store.conflicts(&package).unwrap();
+    assert_eq!((conflicts[0].kept, conflicts[0].offered), (one.hash(), changed.hash()));
+}
+
+#[tokio::test]
+async fn forks_keep_the_loser_for_the_publisher() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let key = Keypair::generate_ed25519();
+    let (one, two) = (manifest(&key, "web", "1.0.0", "a"), manifest(&key, "web", "1.1.0", "b"));
+    let (a, b) = (head(&key, &[&one], 1), head(&key, &[&two], 1));
+    take(&store, &a, &[&one]).await;
+    take(&store, &b, &[&two]).await;
+    let package = PackageId { publisher: a.publisher(), name: a.name.clone() };
+    let (winner, loser) = if a.hash() < b.hash() { (a, b) } else { (b, a) };
+    assert_eq!(store.head(&package).unwrap().unwrap().head, winner);
+    assert_eq!(store.fork_losers(&package).unwrap(), [(loser, false)]);
+}
+
+#[tokio::test]
+async fn search_ranks_names_first_and_filters_labels() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for (name, description) in [("json", "fast parser"), ("jsonpath", "query json"), ("yaml", "like json, not json")] {
+        let key = Keypair::generate_ed25519();
+        let manifest = manifest(&key, name, "1.0.0", description);
+        take(&store, &head(&key, &[&manifest], 1), &[&manifest]).await;
+    }
+    let names = |query: &Query| -> Vec<String> {
+        store.search(query).unwrap().iter().map(|hit| hit.package.name.to_string()).collect()
+    };
+    assert_eq!(names(&Query::text("json")), ["json", "jsonpath", "yaml"]);
+    assert_eq!(names(&Query::text("not js")), ["yaml"]);
+    assert_eq!(names(&Query { tags: vec!["slow".into()], ..Query::text("json") }), Vec::<String>::new());
+    assert_eq!(names(&Query { categories: vec!["net".into()], ..Query::text("") }).len(), 3);
+    for odd in ["\"", "AND", "NOT (", "*", "a\"b*", "col:", "-"] {
+        names(&Query::text(odd));
+    }
+}
+
+#[tokio::test]
+async fn pins_are_set_once_and_distrust_hides() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let (key, other) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
+    let (id, other) = (PublisherId::of(&key.public()), PublisherId::of(&other.public()));
+    let alice = "alice".parse().unwrap();
+    assert_eq!(store.pin(&alice, id, NOW).await.unwrap(), id);
+    assert_eq!(store.pin(&alice, other, NOW).await.unwrap(), id, "a pin is not moved by asking again");
+    let manifest = manifest(&key, "web", "1.0.0", "a");
+    take(&store, &head(&key, &[&manifest], 1), &[&manifest]).await;
+    assert_eq!(store.search(&Query::text("web")).unwrap()[0].trust, crate::domain::trust::Trust::Pinned);
+    store.distrust(id, NOW).await.unwrap();
+    assert!(store.search(&Query::text("web")).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_second_node_is_kept_out_and_a_newer_schema_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    assert!(matches!(Store::open(dir.path()), Err(RegistryError::DataDirInUse(_))));
+    drop(store);
+    let store = open(dir.path());
+    drop(store);
+    let db = rusqlite::Connection::open(dir.path().join("swarmdex.db")).unwrap();
+    db.pragma_update(None, "user_version", 99).unwrap();
+    drop(db);
+    let error = loop {
+        match Store::open(dir.path()) {
+            Err(RegistryError::DataDirInUse(_)) => std::thread::yield_now(),
+            other => break other.err().unwrap(),
+        }
+    };
+    assert!(matches!(error, RegistryError::NewerSchema { found: 99, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn one_failed_write_does_not_undo_its_neighbours() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let insert = |handle: &'static str| {
+        store.write(move |db| db.execute("INSERT INTO pins VALUES (?, x'00', 0)", [handle]).map(drop))
+    };
+    let (a, b, c) = tokio::join!(insert("a"), insert("a"), insert("b"));
+    assert!(a.is_ok() && b.is_err() && c.is_ok());
+    let count: i64 = store.read(|db| db.query_row("SELECT count(*) FROM pins", [], |row| row.get(0))).unwrap();
+    assert_eq!(count, 2);
+}
+
+#[tokio::test]
+async fn peers_and_records_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let peers: Vec<_> = (0..5u64)
+        .map(|n| StoredPeer {
+            id: libp2p::PeerId::random(),
+            addresses: vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()],
+            standing: crate::domain::reputation::Standing::new(NOW.after(Duration::from_secs(n))),
+        })
+        .collect();
+    store.remember_peers(peers.clone(), 3).await.unwrap();
+    let known = store.known_peers(10).unwrap();
+    assert_eq!(known, peers.iter().rev().take(3).cloned().collect::<Vec<_>>());
+    let record =
+        StoredRecord { key: crate::domain::record::DhtKey([1; 32]), value: vec![2], expires: NOW, refreshed_at: NOW };
+    store.write_dht(vec![record.clone()], vec![]).await.unwrap();
+    assert_eq!(store.dht_records().unwrap(), [record.clone()]);
+    store.write_dht(vec![], vec![record.key]).await.unwrap();
+    assert!(store.dht_records().unwrap().is_empty());
+}

@@ -1,0 +1,81 @@
+//! The one thread that writes: whatever queued up during the last commit goes into the next one.
+
+use std::thread;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{RegistryError, Result};
+
+/// Most jobs in one transaction.
+const GROUP: usize = 1_000;
+/// Jobs waiting; further writers wait for room.
+const QUEUE: usize = 4_096;
+
+/// Does its part of the transaction and returns what to tell its caller once the commit is known.
+type Job = Box<dyn FnOnce(&Connection) -> Reply + Send>;
+type Reply = Box<dyn FnOnce(std::result::Result<(), String>)>;
+
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection) -> Result<Self> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || serve(&connection, queue))
+            .map_err(|error| RegistryError::Internal { what: "starting the store's writer", why: error.to_string() })?;
+        Ok(Self { jobs })
+    }
+
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let outcome = in_savepoint(connection, job);
+            Box::new(move |committed| {
+                let outcome = match committed {
+                    Ok(()) => outcome.map_err(RegistryError::from),
+                    Err(why) => Err(RegistryError::Commit(why)),
+                };
+                // Nobody listens any more: what was asked for is done all the same.
+                drop(reply.send(outcome));
+            })
+        });
+        self.jobs.send(job).await.map_err(|_| RegistryError::Closed)?;
+        answer.await.map_err(|_| RegistryError::Closed)?
+    }
+}
+
+/// Runs the job so that its failure undoes its own changes and nobody else's.
+fn in_savepoint<T>(
+    connection: &Connection,
+    job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.execute_batch("SAVEPOINT job")?;
+    let outcome = job(connection);
+    connection.execute_batch(if outcome.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
+    outcome
+}
+
+fn serve(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
+    let mut group = Vec::new();
+    while queue.blocking_recv_many(&mut group, GROUP) > 0 {
+        let begun = connection.execute_batch("BEGIN IMMEDIATE");
+        let replies: Vec<Reply> = group.drain(..).map(|job| job(connection)).collect();
+        let committed = begun.and_then(|()| connection.execute_batch("COMMIT")).map_err(|error| error.to_string());
+        if let Err(error) = &committed {
+            tracing::error!(%error, jobs = replies.len(), "commit failed");
+            if !connection.is_autocommit() {
+                drop(connection.execute_batch("ROLLBACK"));
+            }
+        }
+        for reply in replies {
+            reply(committed.clone());
+        }
+    }
+}
