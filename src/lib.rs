@@ -4,9 +4,11 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
 )]
 pub mod bus;
+pub mod config;
 pub mod domain;
 mod error;
 pub mod node;
 pub mod registry;
+pub mod telemetry;
 
 pub use error::{RegistryError, Result};
