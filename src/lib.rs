@@ -5,6 +5,7 @@
 )]
 pub mod bus;
 pub mod config;
+pub mod demo;
 pub mod domain;
 mod error;
 pub mod node;

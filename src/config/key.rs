@@ -60,7 +60,7 @@ pub static KEYS: [Key; 20] = [
         default: "",
         meaning: "Keys and database. Setting it also moves logs and sockets there, so that a second node on one machine is wholly apart. By default the platform's data directory",
         flag: Some("--data-dir"),
-        // The path itself is taken in `load`, where the file it may be relative to is known.
+        // The path itself is taken in `Settings::set`, where the file it may be relative to is known.
         set: |_, given| given.text().map(drop),
         show: |settings| Some(quoted(&settings.paths.data.to_string_lossy())),
     },
