@@ -4,10 +4,13 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
 )]
 pub mod bus;
+pub mod config;
+pub mod demo;
 pub mod domain;
 mod error;
 pub mod node;
 pub mod registry;
 pub mod store;
+pub mod telemetry;
 
 pub use error::{RegistryError, Result};

@@ -1,0 +1,253 @@
+//! The table of keys: the one place that says what can be set, its default, and why.
+
+use crate::{
+    domain::{geo::GeoLocation, name::Handle},
+    node::DhtMode,
+};
+
+use super::{
+    Settings,
+    value::{Given, Wrong, float, quoted, quoted_list, show_duration},
+};
+
+/// The port a node listens on unless told otherwise, tcp and udp (quic-v1): fixed, so that one firewall rule and one
+/// address on a whiteboard serve a whole site; in the range no other service is registered for.
+pub const DEFAULT_PORT: u16 = 4807;
+
+/// One setting.
+pub struct Key {
+    /// As the file writes it; dots for a table's entries.
+    pub name: &'static str,
+    /// As the file would write it; empty where there is none.
+    pub default: &'static str,
+    /// What it does, and the reason of its default.
+    pub meaning: &'static str,
+    /// The flag that sets it, where there is one.
+    pub flag: Option<&'static str>,
+    pub(super) set: fn(&mut Settings, Given<'_>) -> Result<(), Wrong>,
+    /// The value in force, as the file would write it; `None` when it is not set.
+    pub(super) show: fn(&Settings) -> Option<String>,
+}
+
+impl Key {
+    /// The environment variable that sets it.
+    pub fn variable(&self) -> String {
+        format!("{}{}", super::PREFIX, self.name.replace('.', "_").to_uppercase())
+    }
+}
+
+/// The layer of weights: seven keys that differ in name, default and reason only.
+macro_rules! weight {
+    ($field:ident, $default:literal, $most:literal, $meaning:literal) => {
+        Key {
+            name: concat!("reputation.", stringify!($field)),
+            default: $default,
+            meaning: $meaning,
+            flag: None,
+            set: |settings, given| {
+                settings.weights.$field = given.amount($most)?;
+                Ok(())
+            },
+            show: |settings| Some(float(settings.weights.$field)),
+        }
+    };
+}
+
+/// Every key, in the order a person would want to read them.
+pub static KEYS: [Key; 20] = [
+    Key {
+        name: "data_dir",
+        default: "",
+        meaning: "Keys and database. Setting it also moves logs and sockets there, so that a second node on one machine is wholly apart. By default the platform's data directory",
+        flag: Some("--data-dir"),
+        // The path itself is taken in `Settings::set`, where the file it may be relative to is known.
+        set: |_, given| given.text().map(drop),
+        show: |settings| Some(quoted(&settings.paths.data.to_string_lossy())),
+    },
+    Key {
+        name: "network",
+        default: "\"main\"",
+        meaning: "Name of the network. Nodes of different networks never mix: it is part of every protocol and topic",
+        flag: Some("--network"),
+        set: |settings, given| {
+            settings.network = given.text()?.parse().map_err(remedy)?;
+            Ok(())
+        },
+        show: |settings| Some(quoted(settings.network.as_str())),
+    },
+    Key {
+        name: "listen",
+        default: "[]",
+        meaning: "Addresses to listen on. Empty: all interfaces on port 4807, tcp and quic-v1, or on any free port when that one is taken, because a second node on a machine should just work",
+        flag: Some("--listen"),
+        set: |settings, given| {
+            settings.listen = given.listen()?;
+            Ok(())
+        },
+        show: |settings| Some(quoted_list(&settings.listen)),
+    },
+    Key {
+        name: "bootstrap",
+        default: "[]",
+        meaning: "Peers to join through, each address with /p2p/ and the peer's id, so that nobody else can answer in its place. Empty: known peers and the local network are enough at most sites",
+        flag: Some("--bootstrap"),
+        set: |settings, given| {
+            settings.bootstrap = given.peers()?;
+            Ok(())
+        },
+        show: |settings| Some(quoted_list(&settings.bootstrap)),
+    },
+    Key {
+        name: "handle",
+        default: "",
+        meaning: "What you call yourself as a publisher. Without one, a short form of your publisher key is shown",
+        flag: Some("--handle"),
+        set: |settings, given| {
+            settings.handle = Some(given.text()?.parse::<Handle>().map_err(remedy)?);
+            Ok(())
+        },
+        show: |settings| settings.handle.as_ref().map(|handle| quoted(handle.as_str())),
+    },
+    Key {
+        name: "location",
+        default: "",
+        meaning: "Where this node is, as latitude,longitude[,place]. Setting it tells the other peers, rounded to a tenth of a degree; not set, nothing is told",
+        flag: Some("--location"),
+        set: |settings, given| {
+            settings.location = Some(given.text()?.parse::<GeoLocation>()?);
+            Ok(())
+        },
+        show: |settings| {
+            settings.location.as_ref().map(|at| {
+                let place = at.place.as_ref().map_or(String::new(), |place| format!(",{place}"));
+                quoted(&format!("{:.1},{:.1}{place}", at.latitude, at.longitude))
+            })
+        },
+    },
+    Key {
+        name: "mdns",
+        default: "true",
+        meaning: "Find peers on the local network by multicast. On, because a site without internet has no other meeting point",
+        flag: Some("--no-mdns"),
+        set: |settings, given| {
+            settings.mdns = given.boolean()?;
+            Ok(())
+        },
+        show: |settings| Some(settings.mdns.to_string()),
+    },
+    Key {
+        name: "dht",
+        default: "\"auto\"",
+        meaning: "Whether this node holds records for others: auto, server or client. Auto serves until dial-backs show that nobody can reach us, so that an isolated network works too",
+        flag: Some("--dht"),
+        set: |settings, given| {
+            settings.dht = match given.text()? {
+                "auto" => DhtMode::Auto,
+                "server" => DhtMode::Server,
+                "client" => DhtMode::Client,
+                _ => return Err("write auto, server or client".into()),
+            };
+            Ok(())
+        },
+        show: |settings| {
+            Some(quoted(match settings.dht {
+                DhtMode::Auto => "auto",
+                DhtMode::Server => "server",
+                DhtMode::Client => "client",
+            }))
+        },
+    },
+    Key {
+        name: "query_timeout",
+        default: "\"5s\"",
+        meaning: "Deadline of each query to the network, after which it returns what came. A lookup on a good network takes well under a second; the rest is room for slow links",
+        flag: Some("--timeout"),
+        set: |settings, given| {
+            settings.query_timeout = given.timeout()?;
+            Ok(())
+        },
+        show: |settings| Some(quoted(&show_duration(settings.query_timeout))),
+    },
+    Key {
+        name: "low_water",
+        default: "48",
+        meaning: "Connections that are kept when there are too many. Enough for a gossip mesh, the close buckets and some to explore",
+        flag: None,
+        set: |settings, given| {
+            settings.low_water = given.count(10_000)?;
+            Ok(())
+        },
+        show: |settings| Some(settings.low_water.to_string()),
+    },
+    Key {
+        name: "high_water",
+        default: "64",
+        meaning: "Connections above which the least useful are closed, down to low_water. The gap keeps connections from being closed and opened again all the time",
+        flag: None,
+        set: |settings, given| {
+            settings.high_water = given.count(10_000)?;
+            Ok(())
+        },
+        show: |settings| Some(settings.high_water.to_string()),
+    },
+    weight!(
+        success,
+        "0.5",
+        1.0,
+        "Weight of verified answers in a peer's score. Half of it, because nothing else can be checked"
+    ),
+    weight!(response, "0.25", 1.0, "Weight of its round trip against the others'"),
+    weight!(availability, "0.15", 1.0, "Weight of the time it was there and of what it served"),
+    weight!(recency, "0.1", 1.0, "Weight of having been seen lately"),
+    weight!(proximity, "0.1", 1.0, "Most that being near adds; a bonus, because a far peer is no worse a peer"),
+    weight!(near_km, "0.0", 20_000.0, "Distance in km up to which the bonus is whole"),
+    weight!(
+        far_km,
+        "100.0",
+        20_000.0,
+        "Distance in km from which there is none: about one millisecond of light in fibre"
+    ),
+    Key {
+        name: "log_level",
+        default: "\"info\"",
+        meaning: "What the log file tells: off, error, warn, info, debug or trace, or targets such as swarmdex=debug,libp2p_kad=info. Libraries are kept at warn unless named",
+        flag: None,
+        set: |settings, given| {
+            let text = given.text()?;
+            crate::telemetry::filter(text)?;
+            settings.log_level = text.to_owned();
+            Ok(())
+        },
+        show: |settings| Some(quoted(&settings.log_level)),
+    },
+    Key {
+        name: "log_days",
+        default: "7",
+        meaning: "Daily log files that are kept. A week covers the weekend between a fault and somebody looking",
+        flag: None,
+        set: |settings, given| {
+            settings.log_days = given.count(3_650)?;
+            Ok(())
+        },
+        show: |settings| Some(settings.log_days.to_string()),
+    },
+];
+
+fn remedy(error: crate::domain::name::NameError) -> Wrong {
+    Wrong::Value(error.to_string())
+}
+
+pub(super) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The table of keys for documents.
+pub fn keys_markdown() -> String {
+    let mut out = "| Key | Default | Flag | Meaning |\n|---|---|---|---|\n".to_owned();
+    for key in &KEYS {
+        let code = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };
+        let flag = code(key.flag.unwrap_or_default());
+        out.push_str(&format!("| `{}` | {} | {flag} | {} |\n", key.name, code(key.default), key.meaning));
+    }
+    out
+}

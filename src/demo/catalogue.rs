@@ -1,0 +1,191 @@
+//! What the demo publishes: real crates, read from archives that are already on this machine, or from facts about
+//! some hundred of them that come with the program.
+
+mod archive;
+mod facts;
+mod sanitise;
+#[cfg(test)]
+mod tests;
+
+pub use archive::Unusable;
+
+use std::{
+    collections::BTreeSet,
+    convert::Infallible,
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use semver::VersionReq;
+
+use crate::{
+    RegistryError, Result,
+    domain::{
+        manifest::{Dependency, Draft},
+        name::{Handle, PackageName},
+    },
+    registry::Content,
+};
+
+/// Most archives that are read: hours of publishing at a human pace, and a second or two of reading.
+pub const MAX_ENTRIES: usize = 1_000;
+
+/// Where packages come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// The archives in the local cargo cache; the embedded facts when there are none.
+    #[default]
+    Cache,
+    /// The facts that come with the program.
+    Embedded,
+    /// A directory of `.crate` archives.
+    Directory(PathBuf),
+}
+
+impl FromStr for Source {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "cache" => Self::Cache,
+            "embedded" => Self::Embedded,
+            path => Self::Directory(path.into()),
+        })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cache => f.write_str("cache"),
+            Self::Embedded => f.write_str("embedded"),
+            Self::Directory(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// A package that another one needs, before it is known who publishes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    pub name: PackageName,
+    pub requirement: VersionReq,
+    pub optional: bool,
+}
+
+/// One release that can be published: its draft is valid as it is, without handle and dependencies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub draft: Draft,
+    pub content: Content,
+    pub needs: Vec<Need>,
+}
+
+impl Entry {
+    /// The draft as `handle` publishes it. Dependencies on packages that nobody publishes (`owner` knows none) are
+    /// left out: a reference that leads nowhere helps nobody.
+    pub fn draft_by(&self, handle: Handle, owner: impl Fn(&PackageName) -> Option<Handle>) -> Draft {
+        let dependency = |need: &Need| {
+            Some(Dependency {
+                package: format!("{}/{}", owner(&need.name)?, need.name),
+                requirement: need.requirement.clone(),
+                optional: need.optional,
+            })
+        };
+        Draft {
+            handle: Some(handle),
+            dependencies: self.needs.iter().filter_map(dependency).collect(),
+            ..self.draft.clone()
+        }
+    }
+}
+
+/// An archive that was not taken, and why.
+#[derive(Debug)]
+pub struct Skipped {
+    pub path: PathBuf,
+    pub why: Unusable,
+}
+
+/// Packages to publish, by name and then version, each once.
+#[derive(Debug)]
+pub struct Catalogue {
+    /// Where they came from in the end.
+    pub source: Source,
+    pub entries: Vec<Entry>,
+    pub skipped: Vec<Skipped>,
+}
+
+impl Catalogue {
+    /// Reads and hashes archives, so it blocks for up to a few seconds. Archives that cannot be used are skipped; a
+    /// directory that has none that can is an error, an empty cache is not.
+    pub fn load(source: &Source) -> Result<Self> {
+        match source {
+            Source::Embedded => Self::embedded(),
+            Source::Directory(dir) => {
+                let archives = archives_in(dir).map_err(RegistryError::file(dir, "read"))?;
+                let catalogue = Self::read(source.clone(), archives);
+                if catalogue.entries.is_empty() {
+                    return Err(RegistryError::Usage(nothing_in(dir, &catalogue.skipped)));
+                }
+                Ok(catalogue)
+            }
+            Source::Cache => {
+                let archives = cargo_home().map(|home| cached_archives(&home)).unwrap_or_default();
+                let catalogue = Self::read(Source::Cache, archives);
+                if catalogue.entries.is_empty() { Self::embedded() } else { Ok(catalogue) }
+            }
+        }
+    }
+
+    fn embedded() -> Result<Self> {
+        Ok(Self { source: Source::Embedded, entries: facts::embedded()?, skipped: Vec::new() })
+    }
+
+    fn read(source: Source, mut archives: Vec<PathBuf>) -> Self {
+        // By file name: the same crates come first on every machine that has them, whatever the registry's directory.
+        archives.sort_by(|a, b| a.file_name().cmp(&b.file_name()).then_with(|| a.cmp(b)));
+        let step = archives.len().div_ceil(MAX_ENTRIES).max(1);
+        let mut catalogue = Self { source, entries: Vec::new(), skipped: Vec::new() };
+        let mut seen = BTreeSet::new();
+        for path in archives.into_iter().step_by(step) {
+            match archive::read(&path) {
+                Ok(entry) if seen.insert((entry.draft.name.clone(), entry.draft.version.clone())) => {
+                    catalogue.entries.push(entry);
+                }
+                Ok(_) => catalogue.skipped.push(Skipped { path, why: Unusable::Duplicate }),
+                Err(why) => catalogue.skipped.push(Skipped { path, why }),
+            }
+        }
+        catalogue.entries.sort_by(|a, b| (&a.draft.name, &a.draft.version).cmp(&(&b.draft.name, &b.draft.version)));
+        catalogue
+    }
+}
+
+fn nothing_in(dir: &Path, skipped: &[Skipped]) -> String {
+    let dir = dir.display();
+    match skipped.first() {
+        Some(Skipped { path, why }) => format!(
+            "none of the {} .crate files in {dir} can be published ({}: {why}); give --catalogue another directory, or embedded",
+            skipped.len(),
+            path.file_name().unwrap_or_default().to_string_lossy(),
+        ),
+        None => format!("there are no .crate files in {dir}; give --catalogue another directory, or embedded"),
+    }
+}
+
+fn cargo_home() -> Option<PathBuf> {
+    let set = std::env::var_os("CARGO_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    set.or_else(|| etcetera::home_dir().ok().map(|home| home.join(".cargo")))
+}
+
+/// The archives of every registry's directory in the cache; a directory that cannot be read has none.
+fn cached_archives(cargo_home: &Path) -> Vec<PathBuf> {
+    let Ok(registries) = std::fs::read_dir(cargo_home.join("registry").join("cache")) else { return Vec::new() };
+    registries.flatten().flat_map(|registry| archives_in(&registry.path()).unwrap_or_default()).collect()
+}
+
+fn archives_in(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let files = std::fs::read_dir(dir)?.flatten().map(|file| file.path());
+    Ok(files.filter(|path| path.extension().is_some_and(|extension| extension == "crate")).collect())
+}

@@ -1,0 +1,61 @@
+//! The embedded catalogue: facts about real crates, for machines without a cargo cache and for tests.
+
+use semver::VersionReq;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Entry, Need,
+    sanitise::{self, Facts},
+};
+use crate::{RegistryError, Result, domain::hash::ContentRoot, registry::Content};
+
+const CATALOGUE: &str = include_str!("../../../assets/catalogue.json");
+
+/// One release. `content` is the BLAKE3 root of the real archive.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fact {
+    name: String,
+    version: String,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    categories: Vec<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    license: Option<String>,
+    repository: Option<String>,
+    size: u64,
+    content: ContentRoot,
+    /// Each a name, or a name and a requirement with a space between them.
+    #[serde(default)]
+    dependencies: Vec<String>,
+}
+
+pub(super) fn embedded() -> Result<Vec<Entry>> {
+    let damaged = |why| RegistryError::Internal { what: "reading the embedded catalogue", why };
+    let facts: Vec<Fact> = serde_json::from_str(CATALOGUE).map_err(|error| damaged(error.to_string()))?;
+    facts.into_iter().map(|fact| entry(fact).map_err(damaged)).collect()
+}
+
+fn entry(fact: Fact) -> Result<Entry, String> {
+    let draft = sanitise::draft(Facts {
+        name: &fact.name,
+        version: &fact.version,
+        description: &fact.description,
+        categories: fact.categories,
+        tags: fact.tags,
+        license: fact.license.as_deref(),
+        authors: Vec::new(),
+        repository: fact.repository.as_deref(),
+        homepage: None,
+    })?;
+    let needs = sanitise::bounded(fact.dependencies.iter().filter_map(|text| need(text)));
+    let content = Content { root: fact.content, size: fact.size };
+    sanitise::checked(Entry { draft, content, needs })
+}
+
+fn need(text: &str) -> Option<Need> {
+    let (name, requirement) = text.split_once(' ').unwrap_or((text, "*"));
+    Some(Need { name: name.parse().ok()?, requirement: VersionReq::parse(requirement).ok()?, optional: false })
+}

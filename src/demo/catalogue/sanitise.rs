@@ -1,0 +1,151 @@
+//! From a `Cargo.toml` that somebody wrote to a draft that can be signed. Name and version must be right; everything
+//! else is cut, cleaned or left out.
+
+use semver::{Version, VersionReq};
+use toml::{Table, Value};
+
+use super::{Entry, Need};
+use crate::{
+    domain::{
+        manifest::{Draft, limit},
+        name::PackageName,
+        release::MAX_VERSION,
+        text::printable,
+        time::Timestamp,
+    },
+    registry::Content,
+};
+
+/// Dependencies kept, and the bytes their names and requirements may take: with a publisher's handle before each, a
+/// manifest then still fits into the envelope that the network carries.
+const MAX_NEEDS: usize = 32;
+const MAX_NEEDS_BYTES: usize = 1_200;
+
+/// Reads the text of a `Cargo.toml`; the error says what is wrong with it.
+pub(super) fn entry(manifest: &str, content: Content) -> Result<Entry, String> {
+    let manifest: Table = toml::from_str(manifest).map_err(|error| printable(error.message()))?;
+    let package = manifest.get("package").and_then(Value::as_table).ok_or("it has no [package]")?;
+    let text = |key: &str| package.get(key).and_then(Value::as_str);
+    let list = |key: &str| {
+        let values = package.get(key).and_then(Value::as_array).into_iter().flatten();
+        values.filter_map(Value::as_str).map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let draft = draft(Facts {
+        name: text("name").ok_or("it has no name")?,
+        version: text("version").ok_or("it has no version")?,
+        description: text("description").unwrap_or_default(),
+        categories: list("categories"),
+        tags: list("keywords"),
+        license: text("license"),
+        authors: list("authors"),
+        repository: text("repository"),
+        homepage: text("homepage"),
+    })?;
+    let dependencies = manifest.get("dependencies").and_then(Value::as_table);
+    let needs = bounded(dependencies.into_iter().flatten().filter_map(|(name, value)| need(name, value)));
+    checked(Entry { draft, content, needs })
+}
+
+/// What is known of a package, as somebody wrote it.
+pub(super) struct Facts<'a> {
+    pub name: &'a str,
+    pub version: &'a str,
+    pub description: &'a str,
+    pub categories: Vec<String>,
+    pub tags: Vec<String>,
+    pub license: Option<&'a str>,
+    pub authors: Vec<String>,
+    pub repository: Option<&'a str>,
+    pub homepage: Option<&'a str>,
+}
+
+pub(super) fn draft(facts: Facts<'_>) -> Result<Draft, String> {
+    let version = Version::parse(facts.version).map_err(|error| format!("its version is not one: {error}"))?;
+    if facts.version.len() > MAX_VERSION {
+        return Err(format!("its version is longer than {MAX_VERSION} characters"));
+    }
+    let authors = facts.authors.iter().filter_map(|author| without_address(author)).collect();
+    Ok(Draft {
+        handle: None,
+        name: facts.name.to_lowercase().parse::<PackageName>().map_err(|error| error.to_string())?,
+        version,
+        title: None,
+        description: clean(facts.description, limit::DESCRIPTION),
+        categories: labels(facts.categories, limit::CATEGORIES, limit::LABEL),
+        tags: labels(facts.tags, limit::TAGS, limit::LABEL),
+        license: facts.license.map(|license| clean(license, limit::LICENSE)).filter(|license| !license.is_empty()),
+        authors: labels(authors, limit::AUTHORS, limit::AUTHOR),
+        repository: facts.repository.and_then(link),
+        homepage: facts.homepage.and_then(link),
+        dependencies: Vec::new(),
+    })
+}
+
+/// The entry, if its draft can be signed as it is.
+pub(super) fn checked(entry: Entry) -> Result<Entry, String> {
+    let content = entry.content;
+    match entry.draft.clone().into_manifest(content.root, content.size, Timestamp::default()) {
+        Ok(_) => Ok(entry),
+        Err(errors) => Err(errors.first().map(ToString::to_string).unwrap_or_default()),
+    }
+}
+
+pub(super) fn bounded(needs: impl Iterator<Item = Need>) -> Vec<Need> {
+    let mut room = MAX_NEEDS_BYTES;
+    let mut kept: Vec<Need> = Vec::new();
+    for need in needs.take(limit::DEPENDENCIES) {
+        let bytes = need.name.as_str().len() + need.requirement.to_string().len();
+        let known = kept.iter().any(|known| known.name == need.name);
+        if kept.len() < MAX_NEEDS && bytes <= room && !known {
+            room -= bytes;
+            kept.push(need);
+        }
+    }
+    kept
+}
+
+/// One `name = "requirement"` or `name = { … }`, under the package's own name where it was renamed.
+fn need(name: &str, value: &Value) -> Option<Need> {
+    let field = |key: &str| value.get(key);
+    let name = field("package").and_then(Value::as_str).unwrap_or(name);
+    let requirement = value.as_str().or_else(|| field("version")?.as_str()).unwrap_or("*");
+    Some(Need {
+        name: name.to_lowercase().parse().ok()?,
+        requirement: VersionReq::parse(requirement).ok()?,
+        optional: field("optional").and_then(Value::as_bool).unwrap_or_default(),
+    })
+}
+
+/// One line of at most `most` bytes without anything that moves a cursor.
+fn clean(text: &str, most: usize) -> String {
+    let mut text = printable(text);
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most.saturating_sub('…'.len_utf8())));
+        text.truncate(text.trim_end().len());
+        text.push('…');
+    }
+    text
+}
+
+fn labels(texts: Vec<String>, most: usize, longest: usize) -> Vec<String> {
+    let mut labels: Vec<String> = Vec::new();
+    for text in texts {
+        let label = clean(&text, longest);
+        if !label.is_empty() && !labels.contains(&label) && labels.len() < most {
+            labels.push(label);
+        }
+    }
+    labels
+}
+
+/// The name in `Name <address>`: nobody asked for their address to be gossiped.
+fn without_address(author: &str) -> Option<String> {
+    let name = author.split('<').next().unwrap_or_default().trim();
+    (!name.is_empty() && !name.contains('@')).then(|| name.to_owned())
+}
+
+fn link(text: &str) -> Option<String> {
+    let link = text.trim();
+    let is_link = link.starts_with("https://") || link.starts_with("http://");
+    (is_link && link.len() <= limit::LINK && printable(link) == link && !link.contains(' ')).then(|| link.to_owned())
+}

@@ -1,0 +1,386 @@
+//! The demo's plan: who the nodes are, where they live, who publishes what and when, who leaves and returns. All of
+//! it is a function of the seed; how long the network then takes is not.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use libp2p::identity::Keypair;
+use rand::{
+    Rng, RngExt, SeedableRng,
+    rngs::StdRng,
+    seq::{IteratorRandom, SliceRandom},
+};
+
+use super::{catalogue::Entry, city};
+use crate::{
+    RegistryError, Result,
+    domain::{
+        geo::GeoLocation,
+        name::{Handle, PackageName},
+    },
+};
+
+/// Nodes in a city, where their number allows it: two at least, so that being near means something, and four at most,
+/// so that the map shows more than one place.
+pub const CITY_SIZE: std::ops::RangeInclusive<usize> = 2..=4;
+/// How far churn is planned ahead; a demo that runs longer goes on without it.
+pub const HORIZON: Duration = Duration::from_secs(3_600);
+/// Time before a leave and after a return in which a node publishes nothing: it could not reach anybody.
+const MARGIN: Duration = Duration::from_secs(3);
+
+/// What half of a handle that is not the city's may be.
+const ANIMALS: [&str; 32] = [
+    "otter", "heron", "lynx", "ibex", "wren", "badger", "marten", "puffin", "gecko", "tapir", "finch", "beaver",
+    "kiwi", "quokka", "falcon", "hare", "newt", "osprey", "panda", "robin", "seal", "swift", "toad", "urchin", "vole",
+    "walrus", "yak", "zebra", "dingo", "egret", "ferret", "gannet",
+];
+
+/// What a plan is made for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Wish {
+    pub seed: u64,
+    /// Nodes, at least one; the first is the person's.
+    pub peers: usize,
+    /// Packages a minute over the whole swarm.
+    pub rate: f64,
+    /// Share of the nodes that leave and return, 0 to 1.
+    pub churn: f64,
+}
+
+/// One node of the swarm.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub node_key: Keypair,
+    pub publisher_key: Keypair,
+    pub handle: Handle,
+    pub location: GeoLocation,
+}
+
+/// `entry` of the catalogue is published by `peer`, `at` after the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Publication {
+    pub at: Duration,
+    pub peer: usize,
+    pub entry: usize,
+}
+
+/// `peer` leaves and returns, both counted from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absence {
+    pub peer: usize,
+    pub leaves: Duration,
+    pub returns: Duration,
+}
+
+/// Everything that is decided before the swarm starts.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Peer 0 is the person's: it publishes like the others and never leaves.
+    pub peers: Vec<Peer>,
+    /// By time; every entry once, and the versions of a package in ascending order by one peer.
+    pub publications: Vec<Publication>,
+    /// By time of leaving; those of one peer do not overlap.
+    pub absences: Vec<Absence>,
+    owners: BTreeMap<PackageName, usize>,
+}
+
+impl Plan {
+    /// Plans for `catalogue`, which must be sorted by name and version.
+    pub fn new(wish: Wish, catalogue: &[Entry]) -> Result<Self> {
+        if wish.peers == 0 {
+            return Err(RegistryError::Usage("a swarm of 0 peers is none; give --peers 1 or more".to_owned()));
+        }
+        if !(wish.rate > 0.0 && wish.rate <= 60_000.0) {
+            return Err(RegistryError::Usage(format!(
+                "{} packages a minute cannot be published; give --rate a number above 0, 60000 at most",
+                wish.rate
+            )));
+        }
+        if !(0.0..=1.0).contains(&wish.churn) {
+            return Err(RegistryError::Usage(format!(
+                "{} is no share of the peers; give --churn a number from 0 to 1",
+                wish.churn
+            )));
+        }
+        let peers = peers(wish)?;
+        let absences = absences(wish, &mut dice(wish.seed, "absences"));
+        let owners = owners(catalogue, peers.len(), &mut dice(wish.seed, "owners"));
+        let publications = publications(wish, catalogue, &owners, &absences, &mut dice(wish.seed, "publications"));
+        Ok(Self { peers, publications, absences, owners })
+    }
+
+    /// The peer that publishes the package.
+    pub fn owner(&self, package: &PackageName) -> Option<&Peer> {
+        self.peers.get(*self.owners.get(package)?)
+    }
+}
+
+/// A generator of its own for each part, so that asking for more churn does not move everybody to another city.
+fn dice(seed: u64, part: &str) -> StdRng {
+    StdRng::from_seed(seeded(seed, part, 0))
+}
+
+/// 32 bytes of seed `number` for `part`.
+fn seeded(seed: u64, part: &str, number: usize) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("swarmdex demo plan, format 1");
+    hasher.update(&seed.to_be_bytes()).update(&(number as u64).to_be_bytes()).update(part.as_bytes());
+    *hasher.finalize().as_bytes()
+}
+
+fn key(seed: u64, part: &str, number: usize) -> Result<Keypair> {
+    Keypair::ed25519_from_bytes(seeded(seed, part, number))
+        .map_err(|error| RegistryError::Internal { what: "making a demo key", why: error.to_string() })
+}
+
+fn peers(wish: Wish) -> Result<Vec<Peer>> {
+    let mut dice = dice(wish.seed, "places");
+    let mut cities = city::cities()?;
+    cities.shuffle(&mut dice);
+    let mut homes: Vec<usize> = sizes(wish.peers, cities.len(), &mut dice)
+        .into_iter()
+        .enumerate()
+        .flat_map(|(n, size)| vec![n; size])
+        .collect();
+    homes.shuffle(&mut dice);
+    let mut animals = ANIMALS;
+    animals.shuffle(&mut dice);
+    let mut met: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut peers = Vec::with_capacity(wish.peers);
+    for (number, home) in homes.into_iter().enumerate() {
+        let missing = || RegistryError::Internal { what: "planning the demo", why: format!("no city {home}") };
+        let city = cities.get(home).ok_or_else(missing)?;
+        let neighbours = met.entry(home).or_default();
+        let handle = handle(&city.slug(), &animals, home, *neighbours)?;
+        *neighbours += 1;
+        // About 11 km to any side: neighbours are apart on the map and still neighbours.
+        let (north, east) = (dice.random_range(-0.1..=0.1), dice.random_range(-0.1..=0.1));
+        peers.push(Peer {
+            node_key: key(wish.seed, "node", number)?,
+            publisher_key: key(wish.seed, "publisher", number)?,
+            handle,
+            location: city.near(north, east).ok_or_else(missing)?,
+        });
+    }
+    Ok(peers)
+}
+
+/// A city and an animal; a number too once a city has met every animal.
+fn handle(city: &str, animals: &[&str], home: usize, neighbour: usize) -> Result<Handle> {
+    // A stride that shares no factor with the number of animals, so that small swarms meet many of them.
+    let animal = animals.get((home * 5 + neighbour) % animals.len().max(1)).copied().unwrap_or_default();
+    let handle = match neighbour / animals.len().max(1) {
+        0 => format!("{city}-{animal}"),
+        round => format!("{city}-{animal}-{}", round + 1),
+    };
+    Ok(handle.parse()?)
+}
+
+/// How many nodes each of the used cities holds.
+fn sizes(peers: usize, cities: usize, dice: &mut impl Rng) -> Vec<usize> {
+    let (least, most) = (*CITY_SIZE.start(), *CITY_SIZE.end());
+    let used = (peers / 3).clamp(peers.div_ceil(most), (peers / least).max(1)).min(cities).max(1);
+    let mut sizes = vec![(peers / used).min(least); used];
+    // More peers than the cities hold at four each have to live closer together.
+    let room = peers.div_ceil(used).max(most);
+    for _ in sizes.iter().sum::<usize>()..peers {
+        if let Some(size) = sizes.iter_mut().filter(|size| **size < room).choose(dice) {
+            *size += 1;
+        }
+    }
+    sizes
+}
+
+/// One publisher for all versions of a package.
+fn owners(catalogue: &[Entry], peers: usize, dice: &mut impl Rng) -> BTreeMap<PackageName, usize> {
+    let mut names: Vec<&PackageName> = catalogue.iter().map(|entry| &entry.draft.name).collect();
+    names.dedup();
+    names.shuffle(dice);
+    // Dealt out like cards: everybody has something to say before anybody says much.
+    names.into_iter().enumerate().map(|(n, name)| (name.clone(), n % peers)).collect()
+}
+
+/// Some peers leave for a while, come back, and leave again later.
+fn absences(wish: Wish, dice: &mut impl Rng) -> Vec<Absence> {
+    let others: Vec<usize> = (1..wish.peers).collect();
+    let leaving = ((others.len() as f64) * wish.churn).round() as usize;
+    let mut absences = Vec::new();
+    for peer in others.into_iter().sample(dice, leaving) {
+        let mut leaves = seconds(dice, 6.0..60.0);
+        while leaves < HORIZON {
+            let returns = leaves + seconds(dice, 6.0..30.0);
+            absences.push(Absence { peer, leaves, returns });
+            leaves = returns + seconds(dice, 45.0..240.0);
+        }
+    }
+    absences.sort_by_key(|absence| (absence.leaves, absence.peer));
+    absences
+}
+
+fn publications(
+    wish: Wish,
+    catalogue: &[Entry],
+    owners: &BTreeMap<PackageName, usize>,
+    absences: &[Absence],
+    dice: &mut impl Rng,
+) -> Vec<Publication> {
+    let mut waiting = shuffled(catalogue, dice);
+    let owner = |entry: usize| catalogue.get(entry).and_then(|entry| owners.get(&entry.draft.name)).copied();
+    let mean = 60.0 / wish.rate;
+    let mut at = Duration::ZERO;
+    let mut publications = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        // People are not metronomes: half to one and a half times the mean, so that the pace still holds.
+        at += seconds(dice, 0.5 * mean..1.5 * mean);
+        // The first whose publisher is there. All versions of a package wait for the same peer, so they stay in order.
+        let next = waiting.iter().position(|entry| owner(*entry).is_some_and(|peer| is_there(absences, peer, at)));
+        if let Some(entry) = next.and_then(|next| waiting.remove(next))
+            && let Some(peer) = owner(entry)
+        {
+            publications.push(Publication { at, peer, entry });
+        }
+    }
+    publications
+}
+
+/// The entries' numbers in random order, the versions of a package among themselves in ascending order.
+fn shuffled(catalogue: &[Entry], dice: &mut impl Rng) -> VecDeque<usize> {
+    let mut order: Vec<usize> = (0..catalogue.len()).collect();
+    order.shuffle(dice);
+    let name = |entry: usize| catalogue.get(entry).map(|entry| &entry.draft.name);
+    let mut versions: BTreeMap<Option<&PackageName>, VecDeque<usize>> = BTreeMap::new();
+    for entry in 0..catalogue.len() {
+        versions.entry(name(entry)).or_default().push_back(entry);
+    }
+    order.into_iter().filter_map(|entry| versions.get_mut(&name(entry))?.pop_front()).collect()
+}
+
+fn is_there(absences: &[Absence], peer: usize, at: Duration) -> bool {
+    let away = |absence: &Absence| at + MARGIN >= absence.leaves && at <= absence.returns + MARGIN;
+    !absences.iter().any(|absence| absence.peer == peer && away(absence))
+}
+
+fn seconds(dice: &mut impl Rng, range: std::ops::Range<f64>) -> Duration {
+    Duration::from_secs_f64(dice.random_range(range))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, sync::LazyLock};
+
+    use super::super::catalogue::{Catalogue, Source};
+    use super::*;
+    use proptest::prelude::*;
+
+    static CATALOGUE: LazyLock<Vec<Entry>> = LazyLock::new(|| Catalogue::load(&Source::Embedded).unwrap().entries);
+
+    fn wish(seed: u64, peers: usize) -> Wish {
+        Wish { seed, peers, rate: 60.0, churn: 0.25 }
+    }
+
+    fn plan(wish: Wish) -> Plan {
+        Plan::new(wish, &CATALOGUE).unwrap()
+    }
+
+    fn city_sizes(plan: &Plan) -> Vec<usize> {
+        let mut sizes: BTreeMap<Option<String>, usize> = BTreeMap::new();
+        for peer in &plan.peers {
+            *sizes.entry(peer.location.place.clone()).or_default() += 1;
+        }
+        sizes.into_values().collect()
+    }
+
+    #[test]
+    fn wishes_that_make_no_sense_are_refused() {
+        let bad = [
+            Wish { peers: 0, ..wish(1, 1) },
+            Wish { rate: 0.0, ..wish(1, 1) },
+            Wish { rate: f64::NAN, ..wish(1, 1) },
+            Wish { churn: 1.5, ..wish(1, 1) },
+        ];
+        for wish in bad {
+            assert!(Plan::new(wish, &CATALOGUE).unwrap_err().is_usage(), "{wish:?}");
+        }
+    }
+
+    #[test]
+    fn more_churn_moves_nobody() {
+        let calm = plan(Wish { churn: 0.0, ..wish(3, 12) });
+        let lively = plan(Wish { churn: 1.0, ..wish(3, 12) });
+        assert!(calm.absences.is_empty());
+        assert!(lively.absences.iter().map(|absence| absence.peer).collect::<BTreeSet<_>>().len() == 11);
+        let homes = |plan: &Plan| plan.peers.iter().map(|peer| peer.location.clone()).collect::<Vec<_>>();
+        assert_eq!(homes(&calm), homes(&lively));
+    }
+
+    #[test]
+    fn a_plan_for_no_packages_is_one() {
+        assert!(Plan::new(wish(1, 3), &[]).unwrap().publications.is_empty());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn the_same_seed_gives_the_same_plan(seed in any::<u64>(), peers in 1usize..30) {
+            let (a, b) = (plan(wish(seed, peers)), plan(wish(seed, peers)));
+            prop_assert_eq!(&a.publications, &b.publications);
+            prop_assert_eq!(&a.absences, &b.absences);
+            for (a, b) in a.peers.iter().zip(&b.peers) {
+                prop_assert_eq!((&a.handle, &a.location), (&b.handle, &b.location));
+                prop_assert_eq!(a.node_key.public(), b.node_key.public());
+                prop_assert_eq!(a.publisher_key.public(), b.publisher_key.public());
+            }
+        }
+
+        #[test]
+        fn everybody_is_somebody_else_and_has_neighbours(seed in any::<u64>(), peers in 1usize..130) {
+            let plan = plan(wish(seed, peers));
+            prop_assert_eq!(plan.peers.len(), peers);
+            let handles: BTreeSet<_> = plan.peers.iter().map(|peer| &peer.handle).collect();
+            let keys: BTreeSet<_> = plan.peers.iter().flat_map(|peer| [&peer.node_key, &peer.publisher_key])
+                .map(|key| key.public().to_peer_id()).collect();
+            prop_assert_eq!((handles.len(), keys.len()), (peers, 2 * peers));
+            prop_assert!(plan.peers.iter().all(|peer| peer.location.is_valid() && peer.location.place.is_some()));
+            if (2..=96).contains(&peers) {
+                let sizes = city_sizes(&plan);
+                prop_assert!(sizes.iter().all(|size| CITY_SIZE.contains(size)), "{:?}", sizes);
+            }
+        }
+
+        #[test]
+        fn everything_is_published_once_in_order_by_one_who_is_there(seed in any::<u64>(), peers in 1usize..30, churn in 0.0..=1.0f64) {
+            let plan = plan(Wish { churn, ..wish(seed, peers) });
+            prop_assert!(plan.publications.is_sorted_by_key(|publication| publication.at));
+            let entries: BTreeSet<_> = plan.publications.iter().map(|publication| publication.entry).collect();
+            prop_assert_eq!((entries.len(), plan.publications.len()), (CATALOGUE.len(), CATALOGUE.len()));
+            let mut last = BTreeMap::new();
+            for publication in &plan.publications {
+                let draft = &CATALOGUE[publication.entry].draft;
+                prop_assert!(is_there(&plan.absences, publication.peer, publication.at));
+                let owner = plan.owner(&draft.name).unwrap();
+                prop_assert_eq!(&owner.handle, &plan.peers[publication.peer].handle);
+                if let Some(before) = last.insert(&draft.name, &draft.version) {
+                    prop_assert!(before < &draft.version);
+                }
+            }
+            let minutes = plan.publications.last().unwrap().at.as_secs_f64() / 60.0;
+            let pace = CATALOGUE.len() as f64 / minutes;
+            prop_assert!((45.0..75.0).contains(&pace), "{} a minute", pace);
+        }
+
+        #[test]
+        fn you_stay_and_others_come_back(seed in any::<u64>(), peers in 1usize..30, churn in 0.0..=1.0f64) {
+            let plan = plan(Wish { churn, ..wish(seed, peers) });
+            prop_assert!(plan.absences.is_sorted_by_key(|absence| absence.leaves));
+            let mut back: BTreeMap<usize, Duration> = BTreeMap::new();
+            for absence in &plan.absences {
+                prop_assert!(absence.peer != 0 && absence.peer < peers && absence.returns > absence.leaves);
+                let before = back.insert(absence.peer, absence.returns).unwrap_or_default();
+                prop_assert!(absence.leaves > before);
+            }
+            prop_assert_eq!(back.len(), ((peers - 1) as f64 * churn).round() as usize);
+        }
+    }
+}
