@@ -10,16 +10,7 @@ use crate::domain::{
     reputation::Weights,
 };
 
-/// Whether this node serves the DHT to others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DhtMode {
-    /// Server, and client only once dial-backs show that others cannot reach us.
-    #[default]
-    Auto,
-    Server,
-    Client,
-}
+pub use crate::net::DhtMode;
 
 /// Everything a node needs to know to start.
 #[derive(Clone, Debug)]

@@ -6,6 +6,8 @@
 
 mod collect;
 mod event;
+mod tally;
 
 pub use collect::{Bus, FLUSH_INTERVAL, RING};
 pub use event::*;
+pub use tally::Tally;

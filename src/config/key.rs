@@ -10,9 +10,7 @@ use super::{
     value::{Given, Wrong, float, quoted, quoted_list, show_duration},
 };
 
-/// The port a node listens on unless told otherwise, tcp and udp (quic-v1): fixed, so that one firewall rule and one
-/// address on a whiteboard serve a whole site; in the range no other service is registered for.
-pub const DEFAULT_PORT: u16 = 4807;
+pub use crate::net::DEFAULT_PORT;
 
 /// One setting.
 pub struct Key {

@@ -1,0 +1,113 @@
+//! The protocols of a node, composed.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use libp2p::{
+    StreamProtocol, autonat, connection_limits, gossipsub, identify,
+    identity::Keypair,
+    kad, mdns, memory_connection_limits, ping,
+    swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
+};
+
+use super::{DhtMode, gossip, kad_store::KadStore, protocol};
+use crate::{RegistryError, Result, domain::name::NetworkName};
+
+/// Round trips are measured this often.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// Kademlia looks for its own neighbourhood this often; every minute cost a core at 128 nodes.
+const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(300);
+/// Connections to one peer: both sides may dial at once, over TCP and QUIC.
+const MAX_PER_PEER: u32 = 4;
+const MAX_PENDING: u32 = 128;
+/// Share of the machine's memory beyond which no connection is taken.
+const MAX_MEMORY_SHARE: f64 = 0.9;
+
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    limits: connection_limits::Behaviour,
+    memory: memory_connection_limits::Behaviour,
+    pub kad: kad::Behaviour<KadStore>,
+    pub gossip: gossipsub::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    mdns: Toggle<mdns::tokio::Behaviour>,
+    pub query: protocol::Behaviour,
+    autonat_client: Toggle<autonat::v2::client::Behaviour>,
+    autonat_server: Toggle<autonat::v2::server::Behaviour>,
+}
+
+/// Names of the network's protocols.
+pub(super) struct Protocols {
+    pub kad: StreamProtocol,
+    pub query: StreamProtocol,
+}
+
+impl Protocols {
+    pub fn of(network: &NetworkName) -> Result<Self> {
+        let name = |kind: &str| {
+            StreamProtocol::try_from_owned(format!("/swarmdex/{network}/{kind}"))
+                .map_err(|error| RegistryError::Internal { what: "naming a protocol", why: error.to_string() })
+        };
+        Ok(Self { kad: name("kad/1.0.0")?, query: name("query/1")? })
+    }
+}
+
+/// What the behaviour is made from.
+pub(super) struct Parts<'a> {
+    pub key: &'a Keypair,
+    pub protocols: &'a Protocols,
+    pub topics: &'a gossip::Topics,
+    pub kad_store: KadStore,
+    pub mdns: Option<mdns::tokio::Behaviour>,
+    pub dht: DhtMode,
+    pub query_timeout: Duration,
+    pub high_water: usize,
+}
+
+impl Behaviour {
+    pub fn new(parts: Parts<'_>) -> Result<Self> {
+        let Parts { key, protocols, topics, kad_store, mdns, dht, query_timeout, high_water } = parts;
+        let me = key.public().to_peer_id();
+        let slack = query_timeout + Duration::from_secs(1);
+
+        let mut kad_config = kad::Config::new(protocols.kad.clone());
+        kad_config
+            // Ours ends first, with what came by then; Kademlia's own timeout is the safety net.
+            .set_query_timeout(slack)
+            .set_record_filtering(kad::StoreInserts::FilterBoth)
+            .set_record_ttl(None)
+            .set_replication_interval(None)
+            .set_publication_interval(None)
+            .set_provider_publication_interval(None)
+            .set_periodic_bootstrap_interval(Some(BOOTSTRAP_INTERVAL))
+            .set_parallelism(NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN));
+        let mut kad = kad::Behaviour::with_config(me, kad_store, kad_config);
+        // Left to itself it stays a client until an external address is known, which an isolated network never sees.
+        kad.set_mode(Some(if dht == DhtMode::Client { kad::Mode::Client } else { kad::Mode::Server }));
+
+        let most = u32::try_from(high_water.saturating_mul(4)).unwrap_or(u32::MAX).max(64);
+        let limits = connection_limits::ConnectionLimits::default()
+            .with_max_pending_incoming(Some(MAX_PENDING))
+            .with_max_pending_outgoing(Some(MAX_PENDING))
+            .with_max_established(Some(most))
+            .with_max_established_per_peer(Some(MAX_PER_PEER));
+
+        let identify = identify::Config::new("/swarmdex/1".to_owned(), key.public())
+            .with_agent_version(concat!("swarmdex/", env!("CARGO_PKG_VERSION")).to_owned())
+            .with_push_listen_addr_updates(true);
+
+        let auto = dht == DhtMode::Auto;
+        Ok(Self {
+            limits: connection_limits::Behaviour::new(limits),
+            memory: memory_connection_limits::Behaviour::with_max_percentage(MAX_MEMORY_SHARE),
+            kad,
+            gossip: gossip::behaviour(key, topics)?,
+            identify: identify::Behaviour::new(identify),
+            ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
+            mdns: mdns.into(),
+            query: protocol::behaviour(protocols.query.clone(), slack),
+            autonat_client: auto.then(autonat::v2::client::Behaviour::default).into(),
+            autonat_server: auto.then(autonat::v2::server::Behaviour::default).into(),
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! What the swarm task can be told, and what it asks the registry.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use libp2p::PeerId;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{
+    lookup::{Lookup, Want},
+    protocol::{Request, Response},
+};
+use crate::{
+    bus::NodeSnapshot,
+    domain::{
+        record::{DhtKey, Record, Refusal},
+        reputation::Outcome,
+    },
+};
+
+/// Why a peer's answer did not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    #[error("it did not answer in time")]
+    TimedOut,
+    #[error("it could not be reached")]
+    Unreachable,
+    #[error("it is busy")]
+    Busy,
+    #[error("it refused the request, or answered something else")]
+    Refused,
+}
+
+/// Told to the swarm task. Every reply is sent exactly once, or its sender dropped when the node shuts down.
+pub(super) enum Command {
+    Find {
+        key: DhtKey,
+        want: Want,
+        deadline: Instant,
+        permit: OwnedSemaphorePermit,
+        reply: oneshot::Sender<Lookup>,
+    },
+    /// Replies how many peers acknowledged, which does not mean that they kept it.
+    Put {
+        record: Box<Record>,
+        deadline: Instant,
+        reply: oneshot::Sender<usize>,
+    },
+    /// Replies how many peers of the topic it was sent to.
+    Announce {
+        data: Bytes,
+        reply: oneshot::Sender<usize>,
+    },
+    Ask {
+        peer: PeerId,
+        request: Request,
+        deadline: Instant,
+        reply: oneshot::Sender<Result<Response, AskError>>,
+    },
+    BestPeers {
+        min_reputation: f64,
+        limit: usize,
+        reply: oneshot::Sender<Vec<PeerId>>,
+    },
+    Observe {
+        peer: PeerId,
+        outcome: Outcome,
+    },
+    Status {
+        reply: oneshot::Sender<NodeSnapshot>,
+    },
+    /// Tell the readers of the bus everything again: one is new.
+    Refresh,
+    Shutdown {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// What the registry makes of a record.
+pub type Verdict = Result<(), Refusal>;
+
+/// Asked of the registry. A reply that does not come counts as [`Refusal::Busy`].
+pub enum Inbound {
+    /// A gossip message on the announcement topic.
+    Announcement { data: Vec<u8>, via: PeerId, verdict: oneshot::Sender<Verdict> },
+    /// A peer wants a record stored. The verified record comes back, to be kept.
+    Put { key: Vec<u8>, value: Vec<u8>, from: PeerId, verdict: oneshot::Sender<Result<Record, Refusal>> },
+    /// A peer asks a question.
+    Query { from: PeerId, request: Request, reply: oneshot::Sender<Response> },
+}

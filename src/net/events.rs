@@ -1,0 +1,358 @@
+//! What the swarm reports, protocol by protocol.
+
+use libp2p::{
+    Multiaddr, PeerId, autonat, gossipsub, identify, kad, mdns, ping, request_response,
+    swarm::{DialError, SwarmEvent},
+};
+use std::time::Instant;
+use tokio::sync::oneshot;
+
+use super::{
+    Inbound, Verdict,
+    behaviour::BehaviourEvent,
+    command::AskError,
+    discovery::Origin,
+    listen,
+    lookup::{Answer, Ended},
+    protocol::{MAX_KEYS, Request, Response},
+    task::{MAX_OUTSTANDING, MAX_QUESTIONS_PER_PEER, PendingPut, Settled, Task},
+};
+use crate::{
+    bus::Level,
+    clock,
+    domain::{
+        record::{Class, Presence, Record, Refusal},
+        reputation::Outcome,
+    },
+};
+
+/// Addresses of a peer that the routing table is told.
+const MAX_ROUTED: usize = 8;
+/// Different servers that must have failed to dial back before this node takes itself for unreachable.
+const DIAL_BACKS: usize = 3;
+
+impl Task {
+    pub(super) fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        let now = clock::now();
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour(event),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.peers.connected(peer_id, connection_id, endpoint.get_remote_address(), endpoint.is_dialer(), now);
+                self.discovery.connected(&peer_id);
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
+                self.peers.disconnected(&peer_id, connection_id, now);
+            }
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
+                tracing::debug!(%peer, %error, "dial failed");
+                // Our own limits and races are not the peer's fault.
+                if matches!(error, DialError::Transport(_) | DialError::WrongPeerId { .. })
+                    && !self.peers.is_connected(&peer)
+                {
+                    self.peers.observe(peer, Outcome::Unreachable, now);
+                }
+            }
+            SwarmEvent::NewListenAddr { address, .. } => tracing::info!(%address, "listening"),
+            SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
+                let text = format!("listening on {addresses:?} ended: {error}; restart the node to listen there again");
+                tracing::error!("{text}");
+                self.notice(Level::Error, text);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_behaviour(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
+                self.on_identified(peer_id, info)
+            }
+            BehaviourEvent::Ping(ping::Event { peer, result: Ok(rtt), .. }) => {
+                self.peers.round_trip(peer, rtt, clock::now());
+            }
+            BehaviourEvent::Kad(event) => self.on_kad(event),
+            BehaviourEvent::Gossip(event) => self.on_gossip(event),
+            BehaviourEvent::Query(event) => self.on_query(event),
+            BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
+                for (peer, address) in found {
+                    self.discovery.add(peer, address, Origin::Mdns, Instant::now());
+                }
+            }
+            BehaviourEvent::AutonatClient(event) => self.on_dial_back(&event),
+            _ => {}
+        }
+    }
+
+    /// Identify does not feed Kademlia, and says who is not of this network.
+    fn on_identified(&mut self, peer: PeerId, info: identify::Info) {
+        if !info.protocols.contains(&self.protocols.query) {
+            tracing::debug!(%peer, agent = %info.agent_version, "speaks none of our protocols");
+            self.discovery.is_stranger(peer);
+            let _ = self.swarm.disconnect_peer_id(peer);
+            self.peers.forget(&peer);
+            return;
+        }
+        let known = self.peers.is_ours(&peer);
+        // Loopback addresses of another machine are this machine's.
+        let near = listen::is_loopback(&info.observed_addr);
+        let usable = |address: &Multiaddr| {
+            (near || !listen::is_loopback(address)) && listen::peer_of(address).is_none_or(|named| named == peer)
+        };
+        let addresses: Vec<Multiaddr> = info.listen_addrs.into_iter().filter(usable).take(MAX_ROUTED).collect();
+        if info.protocols.contains(&self.protocols.kad) {
+            for address in &addresses {
+                self.swarm.behaviour_mut().kad.add_address(&peer, address.clone());
+            }
+        }
+        let protocols = info.protocols.iter().map(ToString::to_string).collect();
+        self.peers.identified(peer, &info.agent_version, addresses, protocols, clock::now());
+        if !known && self.peers.is_outbound(&peer) {
+            self.say_hello(peer);
+        }
+        let joined = self.peers.ours().count();
+        self.wiring.joined.send_if_modified(|told| std::mem::replace(told, joined) != joined);
+    }
+
+    fn on_kad(&mut self, event: kad::Event) {
+        match event {
+            kad::Event::InboundRequest {
+                request: kad::InboundRequest::PutRecord { source, record: Some(record), .. },
+            } => {
+                let (verdict, receiver) = oneshot::channel();
+                let (key, value) = (record.key.to_vec(), record.value);
+                let asked = Inbound::Put { key, value, from: source, verdict };
+                if self.hand_over(asked) {
+                    self.settled.push(Box::pin(async move {
+                        let outcome = receiver.await.unwrap_or(Err(Refusal::Busy));
+                        Settled::Put { from: source, outcome }
+                    }));
+                }
+            }
+            kad::Event::OutboundQueryProgressed { id, result, stats, step } => {
+                self.lookups.asked(&id, stats.num_requests() as usize);
+                match result {
+                    kad::QueryResult::GetRecord(result) => self.on_found(id, result, step.last),
+                    kad::QueryResult::PutRecord(result) => self.on_put(id, result),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What `get_record` returns is anybody's bytes: Kademlia does not validate them.
+    fn on_found(&mut self, id: kad::QueryId, result: kad::GetRecordResult, last: bool) {
+        let now = clock::now();
+        let mut ended = Ended::Exhausted;
+        match result {
+            Ok(kad::GetRecordOk::FoundRecord(kad::PeerRecord { peer, record })) => {
+                if let Some(key) = self.lookups.key(&id) {
+                    match Record::verify(&key, &record.value) {
+                        Ok(record) => {
+                            if let Some(peer) = peer {
+                                self.peers.observe(peer, Outcome::AnswerRight, now);
+                            }
+                            if self.lookups.answer(&id, Answer { peer, record }) {
+                                self.wiring.tally.looked_up(true);
+                                self.finish(&id);
+                            }
+                        }
+                        Err(refusal) => {
+                            self.wiring.tally.refused(refusal);
+                            if let Some(peer) = peer.filter(|_| refusal.class() == Class::Reject) {
+                                self.peers.observe(peer, Outcome::AnswerWrong, now);
+                            }
+                        }
+                    }
+                }
+            }
+            // Closest to the key of all that were asked, and without what others had.
+            Ok(kad::GetRecordOk::FinishedWithNoAdditionalRecord { cache_candidates }) => {
+                for peer in cache_candidates.into_values() {
+                    self.peers.observe(peer, Outcome::AnswerMissing, now);
+                }
+            }
+            Err(kad::GetRecordError::Timeout { .. }) => ended = Ended::TimedOut,
+            Err(kad::GetRecordError::NotFound { .. }) => {}
+        }
+        if last && let Some(found) = self.lookups.end(&id, ended) {
+            self.wiring.tally.looked_up(found);
+        }
+    }
+
+    fn on_put(&mut self, id: kad::QueryId, result: kad::PutRecordResult) {
+        let Some(PendingPut { reply: Some(reply), .. }) = self.puts.remove(&id) else { return };
+        let acknowledged = match result {
+            Ok(_) => super::task::PUT_QUORUM,
+            Err(kad::PutRecordError::QuorumFailed { success, .. } | kad::PutRecordError::Timeout { success, .. }) => {
+                success.len()
+            }
+        };
+        let _ = reply.send(acknowledged);
+    }
+
+    fn on_gossip(&mut self, event: gossipsub::Event) {
+        let gossipsub::Event::Message { propagation_source: via, message_id: id, message } = event else { return };
+        if message.topic == self.topics.presence.hash() {
+            let verdict = match (message.source, Presence::verify(&message.data, clock::now())) {
+                (Some(source), Ok(presence)) => {
+                    if source != *self.swarm.local_peer_id() {
+                        self.peers.presence(source, presence, clock::now());
+                    }
+                    Ok(())
+                }
+                (None, _) => Err(Refusal::BadSignature),
+                (_, Err(refusal)) => Err(refusal),
+            };
+            return self.report(id, via, verdict);
+        }
+        let (verdict, receiver) = oneshot::channel();
+        if self.hand_over(Inbound::Announcement { data: message.data, via, verdict }) {
+            self.settled.push(Box::pin(async move {
+                Settled::Message { id, via, verdict: receiver.await.unwrap_or(Err(Refusal::Busy)) }
+            }));
+        } else {
+            self.report(id, via, Err(Refusal::Busy));
+        }
+    }
+
+    /// Gives something to the registry; false, and counted, when it has no room.
+    fn hand_over(&mut self, inbound: Inbound) -> bool {
+        let taken = self.settled.len() < MAX_OUTSTANDING && self.wiring.inbound.try_send(inbound).is_ok();
+        if !taken {
+            self.wiring.tally.overloaded();
+        }
+        taken
+    }
+
+    fn report(&mut self, id: gossipsub::MessageId, via: PeerId, verdict: Verdict) {
+        use gossipsub::MessageAcceptance::{Accept, Ignore, Reject};
+        let acceptance = match verdict {
+            Ok(()) => Accept,
+            Err(refusal) => {
+                self.wiring.tally.refused(refusal);
+                if refusal.class() == Class::Reject { Reject } else { Ignore }
+            }
+        };
+        let outcome = match acceptance {
+            Accept => Some(Outcome::RecordValid),
+            Reject => Some(Outcome::RecordInvalid),
+            Ignore => None,
+        };
+        if let Some(outcome) = outcome {
+            self.peers.observe(via, outcome, clock::now());
+        }
+        self.swarm.behaviour_mut().gossip.report_message_validation_result(&id, &via, acceptance);
+    }
+
+    pub(super) fn on_settled(&mut self, settled: Settled) {
+        match settled {
+            Settled::Message { id, via, verdict } => self.report(id, via, verdict),
+            Settled::Put { from, outcome } => {
+                let kept = outcome.and_then(|record| self.swarm.behaviour_mut().kad.store_mut().accept(&record));
+                if let Err(refusal) = kept {
+                    self.wiring.tally.refused(refusal);
+                    if refusal.class() == Class::Reject {
+                        self.peers.observe(from, Outcome::RecordInvalid, clock::now());
+                    }
+                }
+            }
+            Settled::Answer { peer, channel, response } => {
+                if let Some(running) = self.questions.get_mut(&peer) {
+                    *running -= 1;
+                    if *running == 0 {
+                        self.questions.remove(&peer);
+                    }
+                }
+                // Fails when the asker is gone.
+                let _ = self.swarm.behaviour_mut().query.send_response(channel, response);
+            }
+        }
+    }
+
+    fn on_query(&mut self, event: request_response::Event<Request, Response>) {
+        use request_response::{Event, Message, OutboundFailure};
+        match event {
+            Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+                self.on_request(peer, request, channel);
+            }
+            Event::Message { peer, message: Message::Response { request_id, response }, .. } => match response {
+                Response::Busy => self.ask_failed(&request_id, AskError::Busy),
+                Response::Refused => self.ask_failed(&request_id, AskError::Refused),
+                response => {
+                    let Some(ask) = self.asks.remove(&request_id) else { return };
+                    match (ask.reply, response) {
+                        (Some(reply), response) => drop(reply.send(Ok(response))),
+                        (None, Response::Hello(hello)) => self.peers.hello(peer, &hello, clock::now()),
+                        (None, _) => self.peers.observe(peer, Outcome::AnswerWrong, clock::now()),
+                    }
+                }
+            },
+            Event::OutboundFailure { peer, request_id, error, .. } => {
+                let error = match error {
+                    OutboundFailure::Timeout => AskError::TimedOut,
+                    OutboundFailure::DialFailure | OutboundFailure::ConnectionClosed => AskError::Unreachable,
+                    OutboundFailure::UnsupportedProtocols => AskError::Refused,
+                    // What does not decode, or is larger than an answer may be.
+                    OutboundFailure::Io(error) => {
+                        if error.kind() == std::io::ErrorKind::InvalidData {
+                            self.wiring.tally.refused(Refusal::Malformed);
+                            self.peers.observe(peer, Outcome::AnswerWrong, clock::now());
+                        }
+                        AskError::Refused
+                    }
+                };
+                self.ask_failed(&request_id, error);
+            }
+            Event::InboundFailure { .. } | Event::ResponseSent { .. } => {}
+        }
+    }
+
+    fn on_request(&mut self, peer: PeerId, request: Request, channel: request_response::ResponseChannel<Response>) {
+        let response = match &request {
+            Request::Hello(hello) => {
+                self.peers.hello(peer, hello, clock::now());
+                Some(Response::Hello(self.hello()))
+            }
+            Request::Records(keys) if keys.len() > MAX_KEYS => Some(Response::Refused),
+            _ if self.questions.get(&peer).is_some_and(|running| *running >= MAX_QUESTIONS_PER_PEER) => {
+                Some(Response::Busy)
+            }
+            _ => None,
+        };
+        if let Some(response) = response {
+            let _ = self.swarm.behaviour_mut().query.send_response(channel, response);
+            return;
+        }
+        let (reply, receiver) = oneshot::channel();
+        if self.hand_over(Inbound::Query { from: peer, request, reply }) {
+            *self.questions.entry(peer).or_default() += 1;
+            self.settled.push(Box::pin(async move {
+                Settled::Answer { peer, channel, response: receiver.await.unwrap_or(Response::Busy) }
+            }));
+        } else {
+            let _ = self.swarm.behaviour_mut().query.send_response(channel, Response::Busy);
+        }
+    }
+
+    /// `--dht auto`: a server until several others tried to dial back and none could; one success is enough to serve.
+    fn on_dial_back(&mut self, event: &autonat::v2::client::Event) {
+        let mode = match &event.result {
+            Ok(()) => {
+                self.dial_backs.clear();
+                kad::Mode::Server
+            }
+            Err(_) => {
+                self.dial_backs.insert(event.server);
+                if self.dial_backs.len() < DIAL_BACKS {
+                    return;
+                }
+                kad::Mode::Client
+            }
+        };
+        if self.swarm.behaviour().kad.mode() != mode {
+            tracing::info!(?mode, "dial-backs decided the DHT mode");
+            self.swarm.behaviour_mut().kad.set_mode(Some(mode));
+        }
+    }
+}

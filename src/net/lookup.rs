@@ -1,0 +1,225 @@
+//! The table of running DHT lookups: each has a deadline and resolves exactly once, whatever way it ends.
+
+use std::{collections::HashMap, hash::Hash, time::Instant};
+
+use libp2p::PeerId;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::domain::record::{DhtKey, Record};
+
+/// When a lookup has enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// One valid answer: for what never changes.
+    First,
+    /// Valid answers of this many different peers, our own copy not counted: for heads.
+    Quorum(usize),
+}
+
+/// A verified answer and who gave it; `None` for our own copy.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub peer: Option<PeerId>,
+    pub record: Record,
+}
+
+/// How a lookup ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It got what it wanted.
+    Satisfied,
+    /// Everybody worth asking was asked.
+    Exhausted,
+    /// Its time was up; the answers are what came by then.
+    TimedOut,
+}
+
+/// What a lookup found.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    pub answers: Vec<Answer>,
+    pub ended: Ended,
+    /// Peers that were asked, as far as Kademlia told.
+    pub asked: usize,
+}
+
+pub(super) struct Pending {
+    pub key: DhtKey,
+    pub want: Want,
+    pub deadline: Instant,
+    pub reply: oneshot::Sender<Lookup>,
+    /// Held as long as the lookup runs: it is what bounds their number.
+    pub _permit: Option<OwnedSemaphorePermit>,
+    pub answers: Vec<Answer>,
+    pub asked: usize,
+}
+
+impl Pending {
+    fn is_satisfied(&self) -> bool {
+        match self.want {
+            Want::First => !self.answers.is_empty(),
+            Want::Quorum(least) => {
+                let mut peers: Vec<_> = self.answers.iter().filter_map(|answer| answer.peer).collect();
+                peers.sort_unstable();
+                peers.dedup();
+                peers.len() >= least
+            }
+        }
+    }
+
+    fn resolve(self, ended: Ended) -> bool {
+        let found = !self.answers.is_empty();
+        // The asker may have gone; then nobody wants to know.
+        let _ = self.reply.send(Lookup { answers: self.answers, ended, asked: self.asked });
+        found
+    }
+}
+
+/// Running lookups by the id Kademlia gave them.
+pub(super) struct Lookups<Id> {
+    running: HashMap<Id, Pending>,
+}
+
+impl<Id: Copy + Eq + Hash> Lookups<Id> {
+    pub fn new() -> Self {
+        Self { running: HashMap::new() }
+    }
+
+    pub fn start(&mut self, id: Id, pending: Pending) {
+        self.running.insert(id, pending);
+    }
+
+    /// The key that is looked for, while the lookup runs.
+    pub fn key(&self, id: &Id) -> Option<DhtKey> {
+        self.running.get(id).map(|pending| pending.key)
+    }
+
+    pub fn asked(&mut self, id: &Id, asked: usize) {
+        if let Some(pending) = self.running.get_mut(id) {
+            pending.asked = pending.asked.max(asked);
+        }
+    }
+
+    /// Notes an answer. True when the lookup is satisfied: it has been resolved, and Kademlia can stop.
+    pub fn answer(&mut self, id: &Id, answer: Answer) -> bool {
+        let Some(pending) = self.running.get_mut(id) else { return false };
+        pending.answers.push(answer);
+        let satisfied = pending.is_satisfied();
+        if satisfied && let Some(pending) = self.running.remove(id) {
+            pending.resolve(Ended::Satisfied);
+        }
+        satisfied
+    }
+
+    /// Kademlia is done with it. `Some(found)` when it had not been resolved before.
+    pub fn end(&mut self, id: &Id, ended: Ended) -> Option<bool> {
+        self.running.remove(id).map(|pending| pending.resolve(ended))
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.running.values().map(|pending| pending.deadline).min()
+    }
+
+    /// Resolves what is past its deadline, and says what Kademlia can stop; with whether each had found something.
+    pub fn expire(&mut self, now: Instant) -> Vec<(Id, bool)> {
+        // An asker that stopped waiting is as good as a deadline.
+        let over = |pending: &Pending| pending.deadline <= now || pending.reply.is_closed();
+        let ids: Vec<Id> = self.running.iter().filter(|(_, pending)| over(pending)).map(|(id, _)| *id).collect();
+        ids.into_iter().filter_map(|id| Some((id, self.end(&id, Ended::TimedOut)?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::{hash::Hash, record::HeadState, release::ReleaseEntry, time::Timestamp};
+    use libp2p::identity::Keypair;
+    use proptest::prelude::*;
+
+    fn record() -> Record {
+        let releases =
+            vec![ReleaseEntry { version: "1.0.0".parse().unwrap(), manifest: Hash::of(b"manifest"), yanked: false }];
+        let state = HeadState { name: "web".parse().unwrap(), handle: None, seq: 1, prev: vec![], releases };
+        let (head, _) = state.sign(&Keypair::generate_ed25519(), Timestamp(1), Duration::from_secs(60)).unwrap();
+        Record::Head(head)
+    }
+
+    fn pending(want: Want, deadline: Instant) -> (Pending, oneshot::Receiver<Lookup>) {
+        let (reply, receiver) = oneshot::channel();
+        let key = DhtKey([7; 32]);
+        (Pending { key, want, deadline, reply, _permit: None, answers: vec![], asked: 0 }, receiver)
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Answer(u8),
+        OwnCopy,
+        End(bool),
+        Expire,
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_it_resolves_exactly_once(
+            quorum in 1usize..4,
+            steps in proptest::collection::vec(prop_oneof![
+                (0u8..5).prop_map(Step::Answer),
+                Just(Step::OwnCopy),
+                any::<bool>().prop_map(Step::End),
+                Just(Step::Expire),
+            ], 0..20),
+        ) {
+            let peers: Vec<PeerId> = (0..5).map(|_| PeerId::random()).collect();
+            let record = record();
+            let now = Instant::now();
+            let mut lookups = Lookups::new();
+            let (pending, mut receiver) = pending(Want::Quorum(quorum), now);
+            lookups.start(1, pending);
+            for step in steps {
+                match step {
+                    Step::Answer(peer) => {
+                        lookups.answer(&1, Answer { peer: Some(peers[usize::from(peer)]), record: record.clone() });
+                    }
+                    Step::OwnCopy => {
+                        lookups.answer(&1, Answer { peer: None, record: record.clone() });
+                    }
+                    Step::End(timed_out) => {
+                        lookups.end(&1, if timed_out { Ended::TimedOut } else { Ended::Exhausted });
+                    }
+                    Step::Expire => drop(lookups.expire(now)),
+                }
+            }
+            lookups.expire(now);
+            let lookup = receiver.try_recv().expect("resolved by its deadline at the latest");
+            let mut distinct: Vec<_> = lookup.answers.iter().filter_map(|answer| answer.peer).collect();
+            distinct.sort();
+            distinct.dedup();
+            prop_assert_eq!(lookup.ended == Ended::Satisfied, distinct.len() >= quorum);
+            prop_assert!(lookups.next_deadline().is_none());
+        }
+    }
+
+    #[test]
+    fn a_deadline_returns_what_came() {
+        let now = Instant::now();
+        let mut lookups = Lookups::new();
+        let (pending, mut receiver) = pending(Want::Quorum(3), now + Duration::from_secs(1));
+        lookups.start("a", pending);
+        lookups.answer(&"a", Answer { peer: Some(PeerId::random()), record: record() });
+        assert!(lookups.expire(now).is_empty());
+        assert_eq!(lookups.expire(now + Duration::from_secs(1)), [("a", true)]);
+        let lookup = receiver.try_recv().unwrap();
+        assert_eq!((lookup.answers.len(), lookup.ended), (1, Ended::TimedOut));
+    }
+
+    #[test]
+    fn an_asker_that_left_frees_its_place() {
+        let mut lookups = Lookups::new();
+        let (pending, receiver) = pending(Want::First, Instant::now() + Duration::from_secs(60));
+        lookups.start(1, pending);
+        drop(receiver);
+        assert_eq!(lookups.expire(Instant::now()).len(), 1);
+    }
+}

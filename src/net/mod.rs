@@ -1,0 +1,173 @@
+//! The network: one task owns the swarm, everyone else holds a [`Net`] to tell it what to do.
+//!
+//! Commands go over a bounded channel, each with the `oneshot` its reply comes back on, so nothing here is locked while
+//! the network is waited for. What peers send goes to the registry over a bounded channel too; the task never waits
+//! for either.
+
+mod behaviour;
+mod command;
+mod connections;
+mod discovery;
+mod events;
+mod gossip;
+mod kad_store;
+mod listen;
+mod lookup;
+mod peers;
+pub mod protocol;
+mod start;
+mod task;
+
+pub use command::{AskError, Inbound, Verdict};
+pub use lookup::{Answer, Ended, Lookup, Want};
+pub use start::{NetOptions, start};
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use libp2p::PeerId;
+use serde_bytes::ByteBuf;
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot, watch},
+    time::Instant,
+};
+
+use crate::{
+    RegistryError, Result,
+    bus::NodeSnapshot,
+    domain::{
+        record::{DhtKey, Record},
+        reputation::Outcome,
+    },
+};
+use command::Command;
+use protocol::{Request, Response};
+
+/// The port a node listens on unless told otherwise, TCP and UDP (QUIC): fixed, so that one firewall rule and one
+/// address on a whiteboard serve a whole site; in the range no other service is registered for.
+pub const DEFAULT_PORT: u16 = 4807;
+
+/// Lookups that may run at once.
+pub const MAX_LOOKUPS: usize = 256;
+
+/// Whether this node serves the DHT to others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DhtMode {
+    /// Server, and client only once dial-backs show that others cannot reach us.
+    #[default]
+    Auto,
+    Server,
+    Client,
+}
+
+/// What a node tells its peers of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Greeting {
+    pub packages: u64,
+    pub handle: Option<String>,
+    /// The signed claim that this node is its publisher's.
+    pub claim: Option<ByteBuf>,
+}
+
+/// A handle on the swarm task. Cheap to clone; the task ends when it is told to shut down or the last handle is gone.
+#[derive(Clone)]
+pub struct Net {
+    commands: mpsc::Sender<Command>,
+    lookups: Arc<Semaphore>,
+    greeting: Arc<watch::Sender<Greeting>>,
+    joined: watch::Receiver<usize>,
+    me: PeerId,
+    query_timeout: Duration,
+}
+
+impl Net {
+    pub fn peer_id(&self) -> PeerId {
+        self.me
+    }
+
+    /// Deadline of a query that is given none.
+    pub fn query_timeout(&self) -> Duration {
+        self.query_timeout
+    }
+
+    async fn send<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T> {
+        let (reply, receiver) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| RegistryError::Closed)?;
+        receiver.await.map_err(|_| RegistryError::Closed)
+    }
+
+    /// Looks a record up in the DHT. Resolves at the latest after `timeout`, with what came by then.
+    ///
+    /// # Errors
+    /// [`RegistryError::Busy`] beyond [`MAX_LOOKUPS`] at once, [`RegistryError::Closed`] while shutting down.
+    pub async fn find(&self, key: DhtKey, want: Want, timeout: Duration) -> Result<Lookup> {
+        let permit = self
+            .lookups
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| RegistryError::Busy { what: "the lookup table", limit: MAX_LOOKUPS })?;
+        let deadline = std::time::Instant::now() + timeout;
+        self.send(|reply| Command::Find { key, want, deadline, permit, reply }).await
+    }
+
+    /// Puts a record into the DHT. Returns how many peers acknowledged it, which does not mean that they kept it:
+    /// reading back does.
+    pub async fn put(&self, record: Record, timeout: Duration) -> Result<usize> {
+        let deadline = std::time::Instant::now() + timeout;
+        self.send(|reply| Command::Put { record: Box::new(record), deadline, reply }).await
+    }
+
+    /// Gossips an announcement. Returns how many peers it went to.
+    pub async fn announce(&self, data: Bytes) -> Result<usize> {
+        self.send(|reply| Command::Announce { data, reply }).await
+    }
+
+    /// Asks one peer, and waits no longer than `timeout`.
+    pub async fn ask(&self, peer: PeerId, request: Request, timeout: Duration) -> Result<Result<Response, AskError>> {
+        let deadline = std::time::Instant::now() + timeout;
+        self.send(|reply| Command::Ask { peer, request, deadline, reply }).await
+    }
+
+    /// Up to `limit` connected peers worth asking, by reputation.
+    pub async fn best_peers(&self, min_reputation: f64, limit: usize) -> Result<Vec<PeerId>> {
+        self.send(|reply| Command::BestPeers { min_reputation, limit, reply }).await
+    }
+
+    /// Notes what a peer's answer was worth. Dropped when the task has too much to do: evidence is statistics.
+    pub fn observe(&self, peer: PeerId, outcome: Outcome) {
+        let _ = self.commands.try_send(Command::Observe { peer, outcome });
+    }
+
+    /// Changes what peers are told of this node, at the next hello.
+    pub fn greet(&self, change: impl FnOnce(&mut Greeting)) {
+        self.greeting.send_modify(change);
+    }
+
+    pub async fn status(&self) -> Result<NodeSnapshot> {
+        self.send(|reply| Command::Status { reply }).await
+    }
+
+    /// Has everything told again to the readers of the bus: one is new.
+    pub fn refresh(&self) {
+        let _ = self.commands.try_send(Command::Refresh);
+    }
+
+    /// The number of connected peers that speak this network's protocols, as it changes.
+    pub fn joined(&self) -> watch::Receiver<usize> {
+        self.joined.clone()
+    }
+
+    /// Waits until a peer of this network is connected; false when there is none after `most`.
+    pub async fn wait_joined(&self, most: Duration) -> bool {
+        let mut joined = self.joined.clone();
+        tokio::time::timeout_at(Instant::now() + most, joined.wait_for(|peers| *peers > 0))
+            .await
+            .is_ok_and(|waited| waited.is_ok())
+    }
+
+    /// Tells the peers, closes the connections, writes what is unwritten. Returns within two seconds.
+    pub async fn shutdown(&self) -> Result<()> {
+        self.send(|reply| Command::Shutdown { reply }).await
+    }
+}

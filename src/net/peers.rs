@@ -1,0 +1,344 @@
+//! The table of peers: what is known of each, and the snapshot that readers get.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    time::Duration,
+};
+
+use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
+
+use super::{connections::Held, protocol::Hello};
+use crate::{
+    bus::{Connection, Direction, PeerSnapshot, RTT_HISTORY},
+    domain::{
+        geo::GeoLocation,
+        record::{NodeClaim, Presence, Signed},
+        reputation::{self, Candidate, Outcome, Score, Standing, Weights, median},
+        text::{fit, printable},
+        time::Timestamp,
+    },
+    registry::NodeOwner,
+    store::StoredPeer,
+};
+
+/// Peers kept; the one unseen for longest makes room, unless it is connected.
+pub(super) const MAX_PEERS: usize = 2_000;
+const MAX_ADDRESSES: usize = 16;
+const MAX_PROTOCOLS: usize = 32;
+/// Longest text a peer may say of itself, in columns.
+const MAX_AGENT: usize = 40;
+
+struct Open {
+    id: ConnectionId,
+    address: String,
+    direction: Direction,
+    since: Timestamp,
+}
+
+/// What is known of one peer.
+struct Peer {
+    standing: Standing,
+    addresses: Vec<Multiaddr>,
+    open: Vec<Open>,
+    /// Up to when connected time has been added to the standing.
+    counted_until: Timestamp,
+    agent: Option<String>,
+    protocols: Vec<String>,
+    /// It speaks this network's protocols.
+    ours: bool,
+    rtts_ms: VecDeque<f32>,
+    owner: Option<NodeOwner>,
+    location: Option<(GeoLocation, Timestamp)>,
+    packages: Option<u64>,
+    clock_offset_ms: Option<i64>,
+    in_mesh: bool,
+}
+
+impl Peer {
+    fn new(now: Timestamp) -> Self {
+        Self {
+            standing: Standing::new(now),
+            addresses: Vec::new(),
+            open: Vec::new(),
+            counted_until: now,
+            agent: None,
+            protocols: Vec::new(),
+            ours: false,
+            rtts_ms: VecDeque::new(),
+            owner: None,
+            location: None,
+            packages: None,
+            clock_offset_ms: None,
+            in_mesh: false,
+        }
+    }
+
+    fn location(&self, now: Timestamp) -> Option<&GeoLocation> {
+        self.location.as_ref().filter(|(_, until)| *until > now).map(|(location, _)| location)
+    }
+}
+
+pub(super) struct PeerTable {
+    peers: HashMap<PeerId, Peer>,
+    weights: Weights,
+    /// Where this node says it is.
+    pub here: Option<GeoLocation>,
+    median_rtt_ms: Option<f64>,
+    dirty: HashSet<PeerId>,
+    gone: Vec<PeerId>,
+}
+
+impl PeerTable {
+    pub fn new(known: Vec<StoredPeer>, weights: Weights, here: Option<GeoLocation>, now: Timestamp) -> Self {
+        let peers = known
+            .into_iter()
+            .map(|known| {
+                let peer = Peer { standing: known.standing, addresses: known.addresses, ..Peer::new(now) };
+                (known.id, peer)
+            })
+            .collect();
+        Self { peers, weights, here, median_rtt_ms: None, dirty: HashSet::new(), gone: Vec::new() }
+    }
+
+    fn entry(&mut self, id: PeerId, now: Timestamp) -> &mut Peer {
+        if !self.peers.contains_key(&id) && self.peers.len() >= MAX_PEERS {
+            let oldest = self
+                .peers
+                .iter()
+                .filter(|(_, peer)| peer.open.is_empty())
+                .min_by_key(|(_, peer)| peer.standing.last_seen)
+                .map(|(id, _)| *id);
+            if let Some(oldest) = oldest {
+                self.forget(&oldest);
+            }
+        }
+        self.dirty.insert(id);
+        self.peers.entry(id).or_insert_with(|| Peer::new(now))
+    }
+
+    pub fn forget(&mut self, id: &PeerId) {
+        if self.peers.remove(id).is_some() {
+            self.dirty.remove(id);
+            self.gone.push(*id);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    pub fn connected(&mut self, id: PeerId, conn: ConnectionId, address: &Multiaddr, outbound: bool, now: Timestamp) {
+        let peer = self.entry(id, now);
+        if peer.open.is_empty() {
+            peer.counted_until = now;
+        }
+        let direction = if outbound { Direction::Outbound } else { Direction::Inbound };
+        peer.open.push(Open { id: conn, address: address.to_string(), direction, since: now });
+        peer.standing.last_seen = now;
+        if outbound && !peer.addresses.contains(address) && peer.addresses.len() < MAX_ADDRESSES {
+            peer.addresses.insert(0, address.clone());
+        }
+    }
+
+    /// A connection closed; true when it was the last one.
+    pub fn disconnected(&mut self, id: &PeerId, conn: ConnectionId, now: Timestamp) -> bool {
+        let Some(peer) = self.peers.get_mut(id) else { return true };
+        peer.open.retain(|open| open.id != conn);
+        let last = peer.open.is_empty();
+        if last {
+            count_uptime(peer, now);
+            peer.standing.last_seen = now;
+            peer.in_mesh = false;
+        }
+        self.dirty.insert(*id);
+        last
+    }
+
+    pub fn identified(
+        &mut self,
+        id: PeerId,
+        agent: &str,
+        addresses: Vec<Multiaddr>,
+        protocols: Vec<String>,
+        now: Timestamp,
+    ) {
+        let peer = self.entry(id, now);
+        peer.agent = Some(fit(&printable(agent), MAX_AGENT));
+        peer.addresses = addresses.into_iter().take(MAX_ADDRESSES).collect();
+        peer.protocols = protocols.iter().take(MAX_PROTOCOLS).map(|name| fit(&printable(name), 80)).collect();
+        peer.ours = true;
+    }
+
+    pub fn is_ours(&self, id: &PeerId) -> bool {
+        self.peers.get(id).is_some_and(|peer| peer.ours && !peer.open.is_empty())
+    }
+
+    pub fn is_connected(&self, id: &PeerId) -> bool {
+        self.peers.get(id).is_some_and(|peer| !peer.open.is_empty())
+    }
+
+    /// Whether this side opened the oldest connection: that side says hello.
+    pub fn is_outbound(&self, id: &PeerId) -> bool {
+        let oldest = self.peers.get(id).and_then(|peer| peer.open.first());
+        oldest.is_some_and(|open| open.direction == Direction::Outbound)
+    }
+
+    /// Connected peers of this network.
+    pub fn ours(&self) -> impl Iterator<Item = PeerId> {
+        self.peers.iter().filter(|(_, peer)| peer.ours && !peer.open.is_empty()).map(|(id, _)| *id)
+    }
+
+    pub fn connected_count(&self) -> usize {
+        self.peers.values().filter(|peer| !peer.open.is_empty()).count()
+    }
+
+    pub fn observe(&mut self, id: PeerId, outcome: Outcome, now: Timestamp) {
+        self.entry(id, now).standing.observe(outcome, now);
+    }
+
+    pub fn round_trip(&mut self, id: PeerId, rtt: Duration, now: Timestamp) {
+        let peer = self.entry(id, now);
+        peer.standing.observe_rtt(rtt, now);
+        if peer.rtts_ms.len() >= RTT_HISTORY {
+            peer.rtts_ms.pop_front();
+        }
+        peer.rtts_ms.push_back(rtt.as_secs_f32() * 1_000.0);
+    }
+
+    /// Takes what a peer says of itself in a hello.
+    pub fn hello(&mut self, id: PeerId, hello: &Hello, now: Timestamp) {
+        let owner = hello.claim.as_ref().and_then(|claim| Signed::<NodeClaim>::verify(claim).ok());
+        let owner = owner.filter(|claim| claim.node == id && claim.expires > now);
+        let peer = self.entry(id, now);
+        peer.packages = Some(hello.packages);
+        peer.clock_offset_ms = Some(now.offset_ms(hello.at));
+        peer.owner = owner.map(|claim| NodeOwner { publisher: claim.publisher(), handle: claim.handle.clone() });
+        peer.standing.last_seen = now;
+        let location = hello.location.clone().filter(GeoLocation::is_valid);
+        peer.location = location.map(|location| (location, now.after(Presence::LIFE)));
+    }
+
+    /// Takes a presence message that `id` itself has signed.
+    pub fn presence(&mut self, id: PeerId, presence: Presence, now: Timestamp) {
+        // From the sender's time: a message that was kept back does not make an old place new.
+        let until = presence.at.after(Presence::LIFE);
+        self.entry(id, now).location = presence.location.map(|location| (location, until));
+    }
+
+    pub fn set_mesh(&mut self, mesh: &HashSet<PeerId>) {
+        for (id, peer) in &mut self.peers {
+            let in_mesh = mesh.contains(id);
+            if peer.in_mesh != in_mesh {
+                peer.in_mesh = in_mesh;
+                self.dirty.insert(*id);
+            }
+        }
+    }
+
+    /// Adds connected time to the standings, and takes the population's median round trip anew.
+    pub fn settle(&mut self, now: Timestamp) {
+        for peer in self.peers.values_mut().filter(|peer| !peer.open.is_empty()) {
+            count_uptime(peer, now);
+        }
+        self.median_rtt_ms =
+            median(self.peers.values().filter(|peer| !peer.open.is_empty()).filter_map(|peer| peer.standing.rtt_ms));
+        // Scores move with time and with the median.
+        self.dirty.extend(self.peers.iter().filter(|(_, peer)| !peer.open.is_empty()).map(|(id, _)| *id));
+    }
+
+    fn score(&self, peer: &Peer, now: Timestamp) -> Score {
+        let mut standing = peer.standing.clone();
+        if !peer.open.is_empty() {
+            standing.last_seen = now;
+        }
+        reputation::score(&standing, self.median_rtt_ms, self.distance_km(peer, now), &self.weights, now)
+    }
+
+    fn distance_km(&self, peer: &Peer, now: Timestamp) -> Option<f64> {
+        Some(self.here.as_ref()?.distance_km(peer.location(now)?))
+    }
+
+    /// Connected peers of this network that can be asked, with their scores.
+    pub fn candidates(&self, now: Timestamp) -> Vec<Candidate> {
+        self.peers
+            .iter()
+            .filter(|(_, peer)| peer.ours && !peer.open.is_empty())
+            .map(|(id, peer)| Candidate { peer: *id, score: self.score(peer, now).total })
+            .collect()
+    }
+
+    /// Connections, for the plan that trims them.
+    pub fn held(&self, is_protected: impl Fn(&PeerId) -> bool, now: Timestamp) -> Vec<Held> {
+        self.peers
+            .iter()
+            .filter_map(|(id, peer)| {
+                let since = peer.open.first()?.since;
+                let score = self.score(peer, now).total;
+                Some(Held { peer: *id, age: now.since(since), score, protected: is_protected(id) })
+            })
+            .collect()
+    }
+
+    /// Median of our clock minus the peers', with two of them at least: one may be the one that is wrong.
+    pub fn clock_offset_ms(&self) -> Option<i64> {
+        let mut offsets: Vec<i64> =
+            self.peers.values().filter(|peer| !peer.open.is_empty()).filter_map(|peer| peer.clock_offset_ms).collect();
+        offsets.sort_unstable();
+        if offsets.len() < 2 { None } else { offsets.get(offsets.len() / 2).copied() }
+    }
+
+    /// Snapshots of what changed since the last call, and the peers forgotten.
+    pub fn take_changes(&mut self, now: Timestamp) -> (Vec<PeerSnapshot>, Vec<PeerId>) {
+        let dirty = std::mem::take(&mut self.dirty);
+        let changed = dirty.iter().filter_map(|id| Some(self.snapshot(*id, self.peers.get(id)?, now))).collect();
+        (changed, std::mem::take(&mut self.gone))
+    }
+
+    /// Makes the next changes contain everybody: for a reader that is new.
+    pub fn touch_all(&mut self) {
+        self.dirty.extend(self.peers.keys().copied());
+    }
+
+    fn snapshot(&self, id: PeerId, peer: &Peer, now: Timestamp) -> PeerSnapshot {
+        let connection = peer.open.first().map(|open| Connection {
+            address: open.address.clone(),
+            direction: open.direction,
+            since: open.since,
+        });
+        PeerSnapshot {
+            id,
+            owner: peer.owner.clone(),
+            agent: peer.agent.clone(),
+            connection,
+            addresses: peer.addresses.iter().map(ToString::to_string).collect(),
+            protocols: peer.protocols.clone(),
+            rtts_ms: peer.rtts_ms.iter().copied().collect(),
+            score: self.score(peer, now),
+            location: peer.location(now).cloned(),
+            distance_km: self.distance_km(peer, now),
+            packages: peer.packages,
+            first_seen: peer.standing.first_seen,
+            last_seen: peer.standing.last_seen,
+            evidence: peer.standing.recent.iter().copied().collect(),
+            in_mesh: peer.in_mesh,
+        }
+    }
+
+    /// What is worth remembering: peers of this network that can be dialled.
+    pub fn to_store(&self) -> Vec<StoredPeer> {
+        self.peers
+            .iter()
+            .filter(|(_, peer)| !peer.addresses.is_empty())
+            .map(|(id, peer)| StoredPeer {
+                id: *id,
+                addresses: peer.addresses.clone(),
+                standing: peer.standing.clone(),
+            })
+            .collect()
+    }
+}
+
+fn count_uptime(peer: &mut Peer, now: Timestamp) {
+    peer.standing.connected += now.since(peer.counted_until);
+    peer.counted_until = now;
+}

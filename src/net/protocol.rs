@@ -1,0 +1,93 @@
+//! The query protocol, `/swarmdex/<network>/query/1`: one CBOR request, one CBOR response, both bounded.
+
+use libp2p::{StreamProtocol, request_response};
+use serde::{Deserialize, Serialize};
+use serde_bytes::{ByteArray, ByteBuf};
+
+use crate::domain::{geo::GeoLocation, name::Handle, query::Query, time::Timestamp};
+
+/// Largest request, in bytes.
+pub const MAX_REQUEST: u64 = 16 * 1024;
+/// Largest response, in bytes.
+pub const MAX_RESPONSE: u64 = 1024 * 1024;
+/// Most DHT keys in one request.
+pub const MAX_KEYS: usize = 16;
+/// Most heads in one answer about a handle.
+pub const MAX_HEADS: usize = 50;
+
+/// What a peer is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    Hello(Hello),
+    /// Packages that match.
+    Search(Query),
+    /// Heads of whoever calls itself this.
+    Handle(Handle),
+    /// What is held under these DHT keys.
+    Records(Vec<ByteArray<32>>),
+}
+
+/// What a peer answers. Envelopes are as their publishers signed them; the asker verifies each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Response {
+    Hello(Hello),
+    Packages {
+        items: Vec<Item>,
+        /// There was more than fits.
+        more: bool,
+    },
+    Heads(Vec<ByteBuf>),
+    Records(Vec<ByteBuf>),
+    /// Not now: too much to do.
+    Busy,
+    /// Not ever: the request breaks a limit.
+    Refused,
+}
+
+/// A head and the manifest of its release that is newest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    pub head: ByteBuf,
+    pub manifest: ByteBuf,
+}
+
+/// How a node stands, by its own word.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The sender's clock.
+    pub at: Timestamp,
+    /// Packages in its catalogue.
+    pub packages: u64,
+    /// A publisher's signed claim that the node is its own.
+    pub claim: Option<ByteBuf>,
+    /// Where it is, if it opted in.
+    pub location: Option<GeoLocation>,
+}
+
+impl Response {
+    /// The kind, for logs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::Packages { .. } => "packages",
+            Self::Heads(_) => "heads",
+            Self::Records(_) => "records",
+            Self::Busy => "busy",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+pub(super) type Behaviour = request_response::cbor::Behaviour<Request, Response>;
+
+/// Streams a peer may have open in all before new ones are refused.
+const MAX_STREAMS: usize = 64;
+
+pub(super) fn behaviour(protocol: StreamProtocol, timeout: std::time::Duration) -> Behaviour {
+    let codec = request_response::cbor::codec::Codec::default()
+        .set_request_size_maximum(MAX_REQUEST)
+        .set_response_size_maximum(MAX_RESPONSE);
+    let config =
+        request_response::Config::default().with_request_timeout(timeout).with_max_concurrent_streams(MAX_STREAMS);
+    Behaviour::with_codec(codec, [(protocol, request_response::ProtocolSupport::Full)], config)
+}

@@ -1,0 +1,198 @@
+//! Putting the swarm together.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt;
+use libp2p::{Multiaddr, Swarm, SwarmBuilder, identity::Keypair, mdns, noise, swarm::SwarmEvent, tcp, yamux};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::{
+    DhtMode, Greeting, Inbound, MAX_LOOKUPS, Net,
+    behaviour::{Behaviour, Parts, Protocols},
+    discovery::{Discovery, Origin},
+    gossip::Topics,
+    kad_store::KadStore,
+    listen,
+    peers::{MAX_PEERS, PeerTable},
+    task::{Task, Wiring},
+};
+use crate::{
+    RegistryError, Result,
+    bus::{Bus, Event, Level, Notice, Tally},
+    clock,
+    domain::{geo::GeoLocation, name::NetworkName, reputation::Weights},
+    store::Store,
+};
+
+/// Commands waiting for the task.
+const COMMANDS: usize = 256;
+/// Things peers sent, waiting for the registry.
+const INBOUND: usize = 512;
+/// Connections that neither gossip nor anything else uses are closed after this long.
+const IDLE: Duration = Duration::from_secs(30);
+/// Longest wait for the operating system to give the addresses to listen on.
+const LISTEN_WAIT: Duration = Duration::from_secs(5);
+/// Remembered peers that are dialled at the start.
+const REDIALLED: usize = 16;
+
+/// What the network needs to know to start.
+pub struct NetOptions {
+    pub key: Keypair,
+    pub network: NetworkName,
+    pub listen: Vec<Multiaddr>,
+    pub bootstrap: Vec<Multiaddr>,
+    pub location: Option<GeoLocation>,
+    pub mdns: bool,
+    pub dht: DhtMode,
+    pub query_timeout: Duration,
+    pub weights: Weights,
+    pub low_water: usize,
+    pub high_water: usize,
+}
+
+/// Starts the swarm task; returns once it listens.
+///
+/// # Errors
+/// [`RegistryError::Listen`] when an address that was asked for cannot be had, [`RegistryError::Address`] for a
+/// bootstrap address that names no peer.
+pub async fn start(
+    options: NetOptions,
+    store: Store,
+    bus: Bus,
+    tally: Tally,
+) -> Result<(Net, mpsc::Receiver<Inbound>)> {
+    let now = clock::now();
+    let me = options.key.public().to_peer_id();
+    let mut discovery = Discovery::default();
+    for address in &options.bootstrap {
+        let peer = listen::peer_of(address).ok_or_else(|| RegistryError::Address {
+            given: address.to_string(),
+            why: "it does not end with /p2p/ and the peer's id".to_owned(),
+        })?;
+        if peer != me {
+            discovery.add(peer, address.clone(), Origin::Bootstrap, Instant::now());
+        }
+    }
+    let known = store.known_peers(MAX_PEERS)?;
+    for peer in known.iter().take(REDIALLED) {
+        for address in &peer.addresses {
+            discovery.add(peer.id, address.clone(), Origin::Remembered, Instant::now());
+        }
+    }
+    let kad_store = KadStore::new(me, store.dht_records()?, now);
+
+    let (addresses, moved) = listen::choose(&options.listen)?;
+    let notice = |level, text: String| bus.emit(Event::Notice(Notice { at: clock::now(), level, text }));
+    if let Some(text) = moved {
+        tracing::warn!("{text}");
+        notice(Level::Warning, text);
+    }
+    let mdns = options.mdns.then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), me)).transpose();
+    let mdns = mdns.unwrap_or_else(|error| {
+        let text =
+            format!("mDNS cannot start ({error}), so peers on the LAN are not found by themselves; give --bootstrap");
+        tracing::warn!("{text}");
+        notice(Level::Warning, text);
+        None
+    });
+
+    let protocols = Protocols::of(&options.network)?;
+    let topics = Topics::of(&options.network);
+    let behaviour = Behaviour::new(Parts {
+        key: &options.key,
+        protocols: &protocols,
+        topics: &topics,
+        kad_store,
+        mdns,
+        dht: options.dht,
+        query_timeout: options.query_timeout,
+        high_water: options.high_water,
+    })?;
+    let mut swarm = build(options.key, behaviour)?;
+    listen_on(&mut swarm, addresses).await?;
+
+    let (commands, command_receiver) = mpsc::channel(COMMANDS);
+    let (inbound, inbound_receiver) = mpsc::channel(INBOUND);
+    let (greeting, greeting_receiver) = watch::channel(Greeting::default());
+    let (joined_sender, joined) = watch::channel(0);
+    let task = Task::new(
+        swarm,
+        Wiring {
+            commands: command_receiver,
+            inbound,
+            greeting: greeting_receiver,
+            joined: joined_sender,
+            store,
+            bus,
+            tally,
+        },
+        discovery,
+        PeerTable::new(known, options.weights, options.location, now),
+        protocols,
+        topics,
+        options.network,
+        (options.low_water, options.high_water),
+    );
+    tokio::spawn(task.run());
+    let net = Net {
+        commands,
+        lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+        greeting: Arc::new(greeting),
+        joined,
+        me,
+        query_timeout: options.query_timeout,
+    };
+    Ok((net, inbound_receiver))
+}
+
+fn build(key: Keypair, behaviour: Behaviour) -> Result<Swarm<Behaviour>> {
+    let internal = |why: String| RegistryError::Internal { what: "starting the network", why };
+    let swarm = SwarmBuilder::with_existing_identity(key)
+        .with_tokio()
+        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+        .map_err(|error| internal(error.to_string()))?
+        .with_quic()
+        .with_dns()
+        .map_err(|error| internal(error.to_string()))?
+        .with_behaviour(|_| behaviour)
+        .map_err(|error| internal(error.to_string()))?
+        .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE))
+        .build();
+    Ok(swarm)
+}
+
+/// Listens everywhere it was told to, and waits until each has an address.
+async fn listen_on(swarm: &mut Swarm<Behaviour>, addresses: Vec<Multiaddr>) -> Result<()> {
+    let mut waiting = HashSet::new();
+    for address in addresses {
+        let failed = |why: String| RegistryError::Listen { address: address.to_string(), why };
+        waiting.insert(swarm.listen_on(address.clone()).map_err(|error| failed(error.to_string()))?);
+    }
+    let up = async {
+        while !waiting.is_empty() {
+            match swarm.select_next_some().await {
+                SwarmEvent::NewListenAddr { listener_id, .. } => {
+                    waiting.remove(&listener_id);
+                }
+                SwarmEvent::ListenerClosed { listener_id, reason: Err(error), addresses }
+                    if waiting.contains(&listener_id) =>
+                {
+                    let address = addresses.first().map(ToString::to_string).unwrap_or_default();
+                    return Err(RegistryError::Listen { address, why: error.to_string() });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    };
+    tokio::time::timeout(LISTEN_WAIT, up).await.unwrap_or_else(|_| {
+        Err(RegistryError::Listen {
+            address: "the interfaces".to_owned(),
+            why: "the system gave no address".to_owned(),
+        })
+    })
+}

@@ -1,0 +1,545 @@
+//! The task that owns the swarm: its loop, its commands and its rounds of upkeep.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use libp2p::{
+    Multiaddr, PeerId, Swarm,
+    gossipsub::{self, MessageId},
+    kad::{self, QueryId, RecordKey},
+    request_response::{OutboundRequestId, ResponseChannel},
+    swarm::dial_opts::{DialOpts, PeerCondition},
+};
+use rand::rngs::StdRng;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    Greeting, Inbound, Verdict,
+    behaviour::{Behaviour, Protocols},
+    command::{AskError, Command},
+    connections::to_trim,
+    discovery::Discovery,
+    gossip::Topics,
+    kad_store::Dirty,
+    listen,
+    lookup::{Lookups, Pending},
+    peers::{MAX_PEERS, PeerTable},
+    protocol::{Hello, Request, Response},
+};
+use crate::{
+    bus::{Bus, Counters, Event, Level, NodeSnapshot, Notice, Tally},
+    clock,
+    domain::{
+        name::NetworkName,
+        record::{Presence, Record, Refusal},
+        reputation::{Outcome, select_best_peers},
+        time::Timestamp,
+    },
+    store::Store,
+};
+
+/// Upkeep goes round this often.
+const TICK: Duration = Duration::from_millis(250);
+/// Time to say goodbye to the peers.
+const GOODBYE: Duration = Duration::from_millis(300);
+/// Peers that must have acknowledged a put for it to be over; the others are still sent it.
+pub(super) const PUT_QUORUM: usize = 3;
+/// Questions of one peer being answered at once.
+pub(super) const MAX_QUESTIONS_PER_PEER: usize = 8;
+/// Verdicts and answers outstanding from the registry.
+pub(super) const MAX_OUTSTANDING: usize = 1_024;
+
+/// What connects the task with the rest of the node.
+pub(super) struct Wiring {
+    pub commands: mpsc::Receiver<Command>,
+    pub inbound: mpsc::Sender<Inbound>,
+    pub greeting: watch::Receiver<Greeting>,
+    pub joined: watch::Sender<usize>,
+    pub store: Store,
+    pub bus: Bus,
+    pub tally: Tally,
+}
+
+/// What the registry decided.
+pub(super) enum Settled {
+    Message { id: MessageId, via: PeerId, verdict: Verdict },
+    Put { from: PeerId, outcome: Result<Record, Refusal> },
+    Answer { peer: PeerId, channel: ResponseChannel<Response>, response: Response },
+}
+
+pub(super) struct PendingPut {
+    pub deadline: Instant,
+    pub reply: Option<oneshot::Sender<usize>>,
+}
+
+pub(super) struct PendingAsk {
+    pub peer: PeerId,
+    pub deadline: Instant,
+    /// `None` for a hello, whose answer the task itself wants.
+    pub reply: Option<oneshot::Sender<Result<Response, AskError>>>,
+}
+
+/// Something done every so often.
+struct Every {
+    period: Duration,
+    next: Instant,
+}
+
+impl Every {
+    fn new(period: Duration) -> Self {
+        Self { period, next: Instant::now() + period }
+    }
+
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = now >= self.next;
+        if due {
+            self.next = now + self.period;
+        }
+        due
+    }
+}
+
+struct Rounds {
+    flush: Every,
+    settle: Every,
+    trim: Every,
+    remember: Every,
+    hello: Every,
+    presence: Every,
+}
+
+pub(super) struct Task {
+    pub swarm: Swarm<Behaviour>,
+    pub wiring: Wiring,
+    pub discovery: Discovery,
+    pub peers: PeerTable,
+    pub protocols: Protocols,
+    pub topics: Topics,
+    network: NetworkName,
+    water: (usize, usize),
+    pub lookups: Lookups<QueryId>,
+    pub puts: HashMap<QueryId, PendingPut>,
+    pub asks: HashMap<OutboundRequestId, PendingAsk>,
+    pub settled: FuturesUnordered<BoxFuture<'static, Settled>>,
+    pub questions: HashMap<PeerId, usize>,
+    /// Servers that could not dial back, until one could.
+    pub dial_backs: HashSet<PeerId>,
+    rng: StdRng,
+    started_at: Timestamp,
+    rounds: Rounds,
+    told: (Counters, Option<NodeSnapshot>),
+    presence_told: bool,
+    told_unreachable: HashSet<Multiaddr>,
+    writes: VecDeque<BoxFuture<'static, ()>>,
+}
+
+impl Task {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        swarm: Swarm<Behaviour>,
+        wiring: Wiring,
+        discovery: Discovery,
+        peers: PeerTable,
+        protocols: Protocols,
+        topics: Topics,
+        network: NetworkName,
+        water: (usize, usize),
+    ) -> Self {
+        let seconds = |n| Every::new(Duration::from_secs(n));
+        Self {
+            swarm,
+            wiring,
+            discovery,
+            peers,
+            protocols,
+            topics,
+            network,
+            water,
+            lookups: Lookups::new(),
+            puts: HashMap::new(),
+            asks: HashMap::new(),
+            settled: FuturesUnordered::new(),
+            questions: HashMap::new(),
+            dial_backs: HashSet::new(),
+            rng: rand::make_rng(),
+            started_at: clock::now(),
+            rounds: Rounds {
+                flush: seconds(1),
+                settle: seconds(5),
+                trim: seconds(5),
+                remember: seconds(30),
+                hello: seconds(60),
+                presence: Every::new(Presence::INTERVAL),
+            },
+            told: (Counters::default(), None),
+            presence_told: false,
+            told_unreachable: HashSet::new(),
+            writes: VecDeque::new(),
+        }
+    }
+
+    /// Runs until told to shut down, or until nobody is left to tell it anything.
+    pub async fn run(mut self) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.dial_due();
+        loop {
+            let deadline = self.next_deadline();
+            tokio::select! {
+                event = self.swarm.select_next_some() => self.on_swarm(event),
+                Some(settled) = self.settled.next(), if !self.settled.is_empty() => self.on_settled(settled),
+                command = self.wiring.commands.recv() => match command {
+                    Some(Command::Shutdown { reply }) => return self.shut_down(Some(reply)).await,
+                    Some(command) => self.on_command(command),
+                    None => return self.shut_down(None).await,
+                },
+                () = sleep_until(deadline) => self.expire(),
+                _ = tick.tick() => self.upkeep(),
+                () = next_write(&mut self.writes), if !self.writes.is_empty() => {},
+            }
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Find { key, want, deadline, permit, reply } => {
+                let id = self.swarm.behaviour_mut().kad.get_record(RecordKey::new(&key.0));
+                self.lookups.start(
+                    id,
+                    Pending { key, want, deadline, reply, _permit: Some(permit), answers: Vec::new(), asked: 0 },
+                );
+            }
+            Command::Put { record, deadline, reply } => self.put(&record, deadline, Some(reply)),
+            Command::Announce { data, reply } => {
+                let topic = self.topics.announce.hash();
+                let subscribed = self.subscribers(&topic);
+                let published = self.swarm.behaviour_mut().gossip.publish(topic, data);
+                // With nobody there to hear it, publishing is not an error: the outbox tries again.
+                let _ = reply.send(if published.is_ok() { subscribed } else { 0 });
+            }
+            Command::Ask { peer, request, deadline, reply } => {
+                let id = self.swarm.behaviour_mut().query.send_request(&peer, request);
+                self.asks.insert(id, PendingAsk { peer, deadline, reply: Some(reply) });
+            }
+            Command::BestPeers { min_reputation, limit, reply } => {
+                let candidates = self.peers.candidates(clock::now());
+                let _ = reply.send(select_best_peers(&candidates, min_reputation, limit, &mut self.rng));
+            }
+            Command::Observe { peer, outcome } => self.peers.observe(peer, outcome, clock::now()),
+            Command::Status { reply } => drop(reply.send(self.snapshot())),
+            Command::Refresh => {
+                self.peers.touch_all();
+                self.told = (Counters::default(), None);
+                self.wiring.bus.emit(Event::Counters(self.wiring.tally.snapshot()));
+                self.tell_readers();
+            }
+            Command::Shutdown { .. } => {}
+        }
+    }
+
+    pub fn put(&mut self, record: &Record, deadline: Instant, reply: Option<oneshot::Sender<usize>>) {
+        let value = kad::Record::new(RecordKey::new(&record.key().0), record.envelope().to_vec());
+        self.put_value(value, deadline, reply);
+    }
+
+    fn put_value(&mut self, value: kad::Record, deadline: Instant, reply: Option<oneshot::Sender<usize>>) {
+        let quorum = std::num::NonZeroUsize::new(PUT_QUORUM).map_or(kad::Quorum::One, kad::Quorum::N);
+        match self.swarm.behaviour_mut().kad.put_record(value, quorum) {
+            Ok(id) => drop(self.puts.insert(id, PendingPut { deadline, reply })),
+            Err(error) => {
+                tracing::debug!(%error, "a record of our own was not kept");
+                reply.map(|reply| reply.send(0));
+            }
+        }
+    }
+
+    fn subscribers(&self, topic: &gossipsub::TopicHash) -> usize {
+        self.swarm.behaviour().gossip.all_peers().filter(|(_, topics)| topics.contains(&topic)).count()
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let puts = self.puts.values().map(|put| put.deadline).min();
+        let asks = self.asks.values().map(|ask| ask.deadline).min();
+        [self.lookups.next_deadline(), puts, asks].into_iter().flatten().min()
+    }
+
+    /// Ends what is past its deadline, with what came by then.
+    fn expire(&mut self) {
+        let now = Instant::now();
+        for (id, found) in self.lookups.expire(now) {
+            self.wiring.tally.looked_up(found);
+            self.finish(&id);
+        }
+        let late: Vec<QueryId> = self.puts.iter().filter(|(_, put)| put.deadline <= now).map(|(id, _)| *id).collect();
+        for id in late {
+            if let Some(PendingPut { reply: Some(reply), .. }) = self.puts.remove(&id) {
+                let _ = reply.send(0);
+            }
+        }
+        let late: Vec<OutboundRequestId> =
+            self.asks.iter().filter(|(_, ask)| ask.deadline <= now).map(|(id, _)| *id).collect();
+        for id in late {
+            self.ask_failed(&id, AskError::TimedOut);
+        }
+    }
+
+    pub fn ask_failed(&mut self, id: &OutboundRequestId, error: AskError) {
+        let Some(ask) = self.asks.remove(id) else { return };
+        let outcome = match error {
+            AskError::TimedOut => Some(Outcome::AnswerLate),
+            AskError::Unreachable => Some(Outcome::Unreachable),
+            AskError::Busy | AskError::Refused => None,
+        };
+        if let Some(outcome) = outcome {
+            self.peers.observe(ask.peer, outcome, clock::now());
+        }
+        ask.reply.map(|reply| reply.send(Err(error)));
+    }
+
+    /// Lets Kademlia stop a query whose result nobody waits for any more.
+    pub fn finish(&mut self, id: &QueryId) {
+        if let Some(mut query) = self.swarm.behaviour_mut().kad.query_mut(id) {
+            query.finish();
+        }
+    }
+
+    fn upkeep(&mut self) {
+        let now = Instant::now();
+        self.dial_due();
+        let mesh: HashSet<PeerId> =
+            self.swarm.behaviour().gossip.mesh_peers(&self.topics.announce.hash()).copied().collect();
+        self.peers.set_mesh(&mesh);
+        if self.rounds.settle.is_due(now) {
+            self.peers.settle(clock::now());
+        }
+        if self.rounds.flush.is_due(now) {
+            self.reput_one();
+            self.flush();
+        }
+        if self.rounds.remember.is_due(now) {
+            self.remember();
+        }
+        if self.rounds.trim.is_due(now) {
+            self.trim();
+        }
+        if self.rounds.hello.is_due(now) {
+            let to_greet: Vec<PeerId> = self.peers.ours().filter(|peer| self.peers.is_outbound(peer)).collect();
+            to_greet.into_iter().for_each(|peer| self.say_hello(peer));
+        }
+        if self.rounds.presence.is_due(now) || !self.presence_told {
+            self.tell_presence();
+        }
+        self.tell_readers();
+    }
+
+    fn dial_due(&mut self) {
+        let now = Instant::now();
+        let peers = &self.peers;
+        let connected = peers.connected_count();
+        let due = self.discovery.due(now, connected, self.water.0, |peer| peers.is_connected(peer), &mut self.rng);
+        for (peer, addresses) in due {
+            let dial = DialOpts::peer_id(peer)
+                .condition(PeerCondition::DisconnectedAndNotDialing)
+                .addresses(addresses)
+                .build();
+            if let Err(error) = self.swarm.dial(dial) {
+                tracing::debug!(%peer, %error, "not dialled");
+            }
+        }
+        // Said once, when it is clear that it is not just slow.
+        const TELLING: u32 = 3;
+        for address in self.discovery.unreachable_bootstraps(TELLING) {
+            let text = format!(
+                "the bootstrap peer {address} cannot be reached; check that it runs, and the address; trying on"
+            );
+            if self.told_unreachable.insert(address) {
+                tracing::warn!("{text}");
+                self.notice(Level::Warning, text);
+            }
+        }
+    }
+
+    pub fn notice(&self, level: Level, text: String) {
+        self.wiring.bus.emit(Event::Notice(Notice { at: clock::now(), level, text }));
+    }
+
+    /// Writes changed DHT records behind, and never waits for the disk.
+    fn flush(&mut self) {
+        let kad_store = self.swarm.behaviour_mut().kad.store_mut();
+        kad_store.tick(clock::now());
+        let Dirty { put, removed } = kad_store.take_dirty();
+        if !put.is_empty() || !removed.is_empty() {
+            let store = self.wiring.store.clone();
+            self.write(async move { store.write_dht(put, removed).await });
+        }
+    }
+
+    fn remember(&mut self) {
+        let (peers, store) = (self.peers.to_store(), self.wiring.store.clone());
+        self.write(async move { store.remember_peers(peers, MAX_PEERS).await });
+    }
+
+    fn write(&mut self, job: impl Future<Output = crate::Result<()>> + Send + 'static) {
+        self.writes.push_back(Box::pin(async move {
+            if let Err(error) = job.await {
+                tracing::error!(%error, "state could not be written");
+            }
+        }));
+    }
+
+    /// One record a second at most: re-putting everything at once is what brings a small network down.
+    fn reput_one(&mut self) {
+        if *self.wiring.joined.borrow() == 0 {
+            return;
+        }
+        if let Some(value) = self.swarm.behaviour_mut().kad.store_mut().due_for_reput() {
+            self.put_value(value, Instant::now() + Duration::from_secs(10), None);
+        }
+    }
+
+    fn trim(&mut self) {
+        let me = kad::KBucketKey::from(*self.swarm.local_peer_id());
+        let behaviour = self.swarm.behaviour_mut();
+        let close = behaviour.kad.get_closest_local_peers(&me).take(kad::K_VALUE.get());
+        let mut protected: HashSet<PeerId> = close.map(|key| *key.preimage()).collect();
+        protected.extend(behaviour.gossip.all_mesh_peers().copied());
+        protected.extend(self.asks.values().map(|ask| ask.peer));
+        protected.extend(self.questions.keys().copied());
+        let held = self.peers.held(|peer| protected.contains(peer), clock::now());
+        for peer in to_trim(&held, self.water.0, self.water.1) {
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+
+    pub fn hello(&self) -> Hello {
+        let greeting = self.wiring.greeting.borrow();
+        Hello {
+            at: clock::now(),
+            packages: greeting.packages,
+            claim: greeting.claim.clone(),
+            location: self.peers.here.clone(),
+        }
+    }
+
+    pub fn say_hello(&mut self, peer: PeerId) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let hello = Request::Hello(self.hello());
+        let id = self.swarm.behaviour_mut().query.send_request(&peer, hello);
+        self.asks.insert(id, PendingAsk { peer, deadline: Instant::now() + PATIENCE, reply: None });
+    }
+
+    /// Says where this node is, if its person opted in and there is somebody to hear it.
+    fn tell_presence(&mut self) {
+        let Some(location) = self.peers.here.clone() else { return };
+        let topic = self.topics.presence.hash();
+        let presence = Presence { at: clock::now(), location: Some(location) };
+        if let Ok(data) = presence.encode()
+            && self.subscribers(&topic) > 0
+        {
+            self.presence_told = self.swarm.behaviour_mut().gossip.publish(topic, data).is_ok();
+        }
+    }
+
+    /// Tells the readers of the bus what changed; with none, nothing is built.
+    fn tell_readers(&mut self) {
+        let joined = self.peers.ours().count();
+        self.wiring.joined.send_if_modified(|told| std::mem::replace(told, joined) != joined);
+        if !self.wiring.bus.has_readers() {
+            return;
+        }
+        let (changed, gone) = self.peers.take_changes(clock::now());
+        for peer in changed {
+            self.wiring.bus.emit(Event::Peer(Box::new(peer)));
+        }
+        for peer in gone {
+            self.wiring.bus.emit(Event::PeerGone(peer));
+        }
+        let counters = self.wiring.tally.snapshot();
+        if self.told.0 != counters {
+            self.wiring.bus.emit(Event::Counters(counters.clone()));
+            self.told.0 = counters;
+        }
+        let node = Some(self.snapshot());
+        if self.told.1 != node {
+            self.told.1 = node.clone();
+            node.into_iter().for_each(|node| self.wiring.bus.emit(Event::Node(Box::new(node))));
+        }
+    }
+
+    fn snapshot(&mut self) -> NodeSnapshot {
+        let me = *self.swarm.local_peer_id();
+        let (packages, handle) = {
+            let greeting = self.wiring.greeting.borrow();
+            (greeting.packages, greeting.handle.clone())
+        };
+        NodeSnapshot {
+            peer_id: me,
+            network: self.network.to_string(),
+            addresses: listen::for_others(self.swarm.listeners(), me),
+            handle,
+            connected: self.peers.ours().count(),
+            known_peers: self.peers.len(),
+            packages,
+            dht_records: self.swarm.behaviour_mut().kad.store_mut().len(),
+            dht_server: self.swarm.behaviour().kad.mode() == kad::Mode::Server,
+            mesh: self.swarm.behaviour().gossip.mesh_peers(&self.topics.announce.hash()).count(),
+            clock_offset_ms: self.peers.clock_offset_ms(),
+            started_at: self.started_at,
+        }
+    }
+
+    /// Unsubscribes, so that meshes heal at once, closes every connection, and writes what is unwritten.
+    async fn shut_down(mut self, reply: Option<oneshot::Sender<()>>) {
+        let behaviour = self.swarm.behaviour_mut();
+        for topic in [&self.topics.announce, &self.topics.presence] {
+            behaviour.gossip.unsubscribe(topic);
+        }
+        let now = clock::now();
+        self.peers.settle(now);
+        self.remember();
+        self.flush();
+        let swarm = &mut self.swarm;
+        let goodbye = async {
+            // Long enough for the unsubscriptions to leave before the connections do.
+            let said = tokio::time::sleep(GOODBYE / 3);
+            tokio::pin!(said);
+            loop {
+                tokio::select! {
+                    _ = swarm.select_next_some() => {}
+                    () = &mut said => break,
+                }
+            }
+            let connected: Vec<PeerId> = swarm.connected_peers().copied().collect();
+            for peer in connected {
+                let _ = swarm.disconnect_peer_id(peer);
+            }
+            while swarm.connected_peers().next().is_some() {
+                swarm.select_next_some().await;
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+        while let Some(write) = self.writes.pop_front() {
+            write.await;
+        }
+        drop(self.wiring.store);
+        reply.map(|reply| reply.send(()));
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Writes go one after the other, in order: a later state must not be overtaken by an earlier one.
+async fn next_write(writes: &mut VecDeque<BoxFuture<'static, ()>>) {
+    if let Some(write) = writes.front_mut() {
+        write.await;
+        writes.pop_front();
+    }
+}
