@@ -43,6 +43,9 @@ pub enum RegistryError {
     #[error("{package} {version} has been published already and a release never changes; choose a higher version")]
     VersionTaken { package: PackageName, version: Version },
 
+    #[error("{package} is not yours: it is published by {publisher}, and only that key can change it")]
+    NotYours { package: String, publisher: PublisherId },
+
     #[error("the record of {what} was refused: {refusal}")]
     Refused { what: String, refusal: Refusal },
 

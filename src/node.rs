@@ -1,16 +1,24 @@
 //! One whole node: store, keys, swarm task and registry, put together and taken down in order.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use libp2p::Multiaddr;
-
-use crate::domain::{
-    geo::GeoLocation,
-    name::{Handle, NetworkName},
-    reputation::Weights,
-};
+use libp2p::{Multiaddr, PeerId};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 
 pub use crate::net::DhtMode;
+use crate::{
+    Result,
+    bus::{Batch, Bus, NodeSnapshot, Tally},
+    domain::{
+        geo::GeoLocation,
+        name::{Handle, NetworkName},
+        reputation::Weights,
+    },
+    net::{self, Net, NetOptions},
+    registry::{P2pRegistry, Registry, RegistryOptions},
+    store::{Store, keys},
+};
 
 /// Everything a node needs to know to start.
 #[derive(Clone, Debug)]
@@ -33,4 +41,95 @@ pub struct NodeOptions {
     /// Connections are trimmed down to `low_water` once there are more than `high_water`.
     pub low_water: usize,
     pub high_water: usize,
+}
+
+/// A running node.
+pub struct Node {
+    net: Net,
+    registry: P2pRegistry,
+    bus: Bus,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Node {
+    /// Starts a node; returns once it listens.
+    ///
+    /// # Errors
+    /// [`DataDirInUse`](crate::RegistryError::DataDirInUse) while another node has the data directory,
+    /// [`Listen`](crate::RegistryError::Listen) when an address that was asked for cannot be had.
+    pub async fn start(options: NodeOptions) -> Result<Self> {
+        let store = Store::open(&options.data_dir)?;
+        let key = keys::load_or_create(&keys::identity_path(&options.data_dir))?;
+        let (bus, tally) = (Bus::default(), Tally::default());
+        let net_options = NetOptions {
+            key,
+            network: options.network,
+            listen: options.listen,
+            bootstrap: options.bootstrap,
+            location: options.location,
+            mdns: options.mdns,
+            dht: options.dht,
+            query_timeout: options.query_timeout,
+            weights: options.weights,
+            low_water: options.low_water,
+            high_water: options.high_water,
+        };
+        let (net, inbound) = net::start(net_options, store.clone(), bus.clone(), tally.clone()).await?;
+        let registry_options = RegistryOptions { data_dir: options.data_dir, handle: options.handle };
+        let registry = P2pRegistry::new(net.clone(), store, bus.clone(), tally, registry_options)?;
+        let stop = CancellationToken::new();
+        let tasks = vec![
+            tokio::spawn(registry.clone().run_intake(inbound, stop.clone())),
+            tokio::spawn(registry.clone().run_upkeep(stop.clone())),
+        ];
+        Ok(Self { net, registry, bus, stop, tasks })
+    }
+
+    pub fn peer_id(&self) -> PeerId {
+        self.net.peer_id()
+    }
+
+    pub fn registry(&self) -> Arc<dyn Registry> {
+        Arc::new(self.registry.clone())
+    }
+
+    /// Everything that happens from now on, beginning with how things stand.
+    pub fn subscribe(&self) -> mpsc::Receiver<Batch> {
+        let reader = self.bus.subscribe();
+        self.net.refresh();
+        reader
+    }
+
+    pub async fn status(&self) -> Result<NodeSnapshot> {
+        self.net.status().await
+    }
+
+    /// Waits until a peer of this network is connected; false when there is none after `most`.
+    pub async fn wait_joined(&self, most: Duration) -> bool {
+        self.net.wait_joined(most).await
+    }
+
+    /// Waits until the network has taken every publish; false when it has not after `most`.
+    pub async fn wait_published(&self, most: Duration) -> bool {
+        self.registry.wait_published(most).await
+    }
+
+    /// Tells the peers, writes what is unwritten, and ends every task. Takes two seconds at most.
+    pub async fn shutdown(self) -> Result<()> {
+        const MOST: Duration = Duration::from_millis(1_800);
+        let Self { net, registry, bus, stop, tasks } = self;
+        let ended = async {
+            let told = net.shutdown().await;
+            stop.cancel();
+            for task in tasks {
+                // A task that panicked has ended too, and the panic has been logged.
+                let _ = task.await;
+            }
+            told
+        };
+        let result = tokio::time::timeout(MOST, ended).await.unwrap_or(Ok(()));
+        drop((registry, bus));
+        result
+    }
 }

@@ -14,7 +14,7 @@ use super::{
     discovery::Origin,
     listen,
     lookup::{Answer, Ended},
-    protocol::{MAX_KEYS, Request, Response},
+    protocol::{MAX_OBJECTS, Request, Response},
     task::{MAX_OUTSTANDING, MAX_QUESTIONS_PER_PEER, PendingPut, Settled, Task},
 };
 use crate::{
@@ -314,7 +314,7 @@ impl Task {
                 self.peers.hello(peer, hello, clock::now());
                 Some(Response::Hello(self.hello()))
             }
-            Request::Records(keys) if keys.len() > MAX_KEYS => Some(Response::Refused),
+            Request::Objects(hashes) if hashes.len() > MAX_OBJECTS => Some(Response::Refused),
             _ if self.questions.get(&peer).is_some_and(|running| *running >= MAX_QUESTIONS_PER_PEER) => {
                 Some(Response::Busy)
             }

@@ -2,16 +2,22 @@
 
 use libp2p::{StreamProtocol, request_response};
 use serde::{Deserialize, Serialize};
-use serde_bytes::{ByteArray, ByteBuf};
+use serde_bytes::ByteBuf;
 
-use crate::domain::{geo::GeoLocation, name::Handle, query::Query, time::Timestamp};
+use crate::domain::{
+    geo::GeoLocation,
+    hash::Hash,
+    name::{Handle, PackageId},
+    query::Query,
+    time::Timestamp,
+};
 
 /// Largest request, in bytes.
 pub const MAX_REQUEST: u64 = 16 * 1024;
 /// Largest response, in bytes.
 pub const MAX_RESPONSE: u64 = 1024 * 1024;
-/// Most DHT keys in one request.
-pub const MAX_KEYS: usize = 16;
+/// Most hashes in one request.
+pub const MAX_OBJECTS: usize = 16;
 /// Most heads in one answer about a handle.
 pub const MAX_HEADS: usize = 50;
 
@@ -23,8 +29,10 @@ pub enum Request {
     Search(Query),
     /// Heads of whoever calls itself this.
     Handle(Handle),
-    /// What is held under these DHT keys.
-    Records(Vec<ByteArray<32>>),
+    /// The current head of one package.
+    Head(PackageId),
+    /// Manifests and pages by their payload hashes.
+    Objects(Vec<Hash>),
 }
 
 /// What a peer answers. Envelopes are as their publishers signed them; the asker verifies each.
@@ -37,7 +45,7 @@ pub enum Response {
         more: bool,
     },
     Heads(Vec<ByteBuf>),
-    Records(Vec<ByteBuf>),
+    Objects(Vec<ByteBuf>),
     /// Not now: too much to do.
     Busy,
     /// Not ever: the request breaks a limit.
@@ -71,7 +79,7 @@ impl Response {
             Self::Hello(_) => "hello",
             Self::Packages { .. } => "packages",
             Self::Heads(_) => "heads",
-            Self::Records(_) => "records",
+            Self::Objects(_) => "objects",
             Self::Busy => "busy",
             Self::Refused => "refused",
         }

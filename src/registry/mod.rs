@@ -1,7 +1,15 @@
 //! The registry as its users see it, and its peer-to-peer implementation.
 
+mod cache;
+mod get;
+mod intake;
+mod p2p;
+mod publish;
+mod search;
 mod types;
+mod upkeep;
 
+pub use p2p::{P2pRegistry, RegistryOptions};
 pub use types::*;
 
 use async_trait::async_trait;

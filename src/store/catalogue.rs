@@ -118,6 +118,18 @@ impl Store {
         })
     }
 
+    /// Packages of `publisher` with more than one head of the current `seq`.
+    pub fn forked_packages(&self, publisher: &PublisherId) -> Result<Vec<PackageId>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT DISTINCT name FROM forks WHERE publisher = ?")?
+                .query_map([publisher.to_bytes()], |row| {
+                    let name: String = row.get(0)?;
+                    Ok(PackageId { publisher: *publisher, name: name.parse().map_err(|_| damaged(0, "name"))? })
+                })?
+                .collect()
+        })
+    }
+
     pub fn manifest(&self, hash: &Hash) -> Result<Option<Signed<Manifest>>> {
         self.read(|db| held_manifest(db, hash))
     }

@@ -1,0 +1,339 @@
+//! Get: memory, then the store, then the DHT and peers at once.
+
+use std::{collections::HashMap, time::Duration};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use libp2p::PeerId;
+
+use super::{P2pRegistry, Package, Source, cache::FRESH};
+use crate::{
+    RegistryError, Result, clock,
+    domain::{
+        hash::Hash,
+        manifest::Manifest,
+        name::{Handle, Owner, PackageId, PackageRef, PublisherId},
+        record::{DhtKey, Head, Page, Payload, Record, Refusal, Signed, select},
+        release,
+        reputation::Outcome,
+        time::Timestamp,
+        trust::{self, Meaning},
+    },
+    net::{
+        Lookup, Want,
+        protocol::{Request, Response},
+    },
+    store::{HeadVerdict, StoredHead},
+};
+
+/// Peers that must agree on a head; fewer only when the query ended. Our own copy is not counted.
+const QUORUM: usize = 3;
+/// Peers asked directly beside the DHT.
+const FAN_OUT: usize = 3;
+/// Pages fetched by one get: about 3,000 releases.
+const MAX_PAGES: usize = 64;
+
+/// What a fan-out for a head brought.
+struct FoundHeads {
+    /// By who gave it; a peer that answers twice is one peer.
+    heads: HashMap<PeerId, (Signed<Head>, Source)>,
+    asked: usize,
+}
+
+impl P2pRegistry {
+    /// Whose package is meant.
+    pub(super) async fn resolve(&self, package: &PackageRef) -> Result<PackageId> {
+        let publisher = match &package.owner {
+            Owner::Publisher(publisher) => *publisher,
+            Owner::Handle(handle) => self.publisher_called(handle).await?,
+        };
+        Ok(PackageId { publisher, name: package.name.clone() })
+    }
+
+    async fn publisher_called(&self, handle: &Handle) -> Result<PublisherId> {
+        let pin = self.store.pin_of(handle)?;
+        let mut claimants = self.store.claimants(handle)?;
+        if pin.is_none() && claimants.is_empty() {
+            claimants = self.ask_for_claimants(handle).await?;
+        }
+        match trust::resolve(pin, &claimants) {
+            Meaning::One(publisher) => Ok(publisher),
+            Meaning::Several(publishers) => Err(RegistryError::AmbiguousHandle { handle: handle.clone(), publishers }),
+            Meaning::Nobody => Err(RegistryError::UnknownHandle(handle.clone())),
+        }
+    }
+
+    async fn ask_for_claimants(&self, handle: &Handle) -> Result<Vec<PublisherId>> {
+        let now = clock::now();
+        let mut claimants = Vec::new();
+        let mut answers = self.ask_best(&Request::Handle(handle.clone())).await?;
+        while let Some((peer, response)) = answers.next().await {
+            let Some(Response::Heads(heads)) = response else { continue };
+            let heads = self.verified::<Head>(peer, heads.iter().map(|head| head.as_slice()), |head| {
+                head.handle.as_ref() == Some(handle)
+            });
+            for head in heads {
+                claimants.push(head.publisher());
+                self.accept_head(head, Vec::new(), now).await?;
+            }
+        }
+        Ok(claimants)
+    }
+
+    /// The package's state: memory, then the store while it is fresh, then the network, then the store however old.
+    pub(super) async fn package(&self, id: &PackageId) -> Result<Package> {
+        let now = clock::now();
+        if let Some(package) = self.cache().get(id, now) {
+            return Ok(Package { source: Source::Cache, ..package.clone() });
+        }
+        let held = self.store.head(id)?;
+        if let Some(held) = held.as_ref().filter(|held| is_fresh(held, now)) {
+            return self.assemble(held, Source::Local).await;
+        }
+        match (self.package_from_network(id).await, held) {
+            (Ok(package), _) => Ok(package),
+            (Err(RegistryError::NotFound { .. }), Some(held)) => self.assemble(&held, Source::Local).await,
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Looks for the newest head and takes it.
+    pub(super) async fn package_from_network(&self, id: &PackageId) -> Result<Package> {
+        let (source, asked) = self.refresh_head(id).await?;
+        let missing = || RegistryError::NotFound { package: id.to_string(), asked };
+        let source = source.ok_or_else(missing)?;
+        let held = self.store.head(id)?.ok_or_else(missing)?;
+        self.assemble(&held, source).await
+    }
+
+    /// Asks the network for a package's head and takes the one to believe, if any is held now: where it came from,
+    /// and how many were asked.
+    pub(super) async fn refresh_head(&self, id: &PackageId) -> Result<(Option<Source>, usize)> {
+        let now = clock::now();
+        let FoundHeads { mut heads, asked } = self.query_dht_parallel_heads(id).await?;
+        let floor = self.store.mark(id)?.map_or(0, |mark| mark.seq);
+        // A head that conflicts with what was seen first is refused, and the next best one is tried.
+        while let Some(best) = select(heads.values().map(|(head, _)| head), floor, now).map(Signed::hash) {
+            let (mut chosen, mut source) = (None, Source::Dht);
+            heads.retain(|_, (head, from)| {
+                let same = head.hash() == best;
+                if same {
+                    (chosen, source) = (Some(head.clone()), *from);
+                }
+                !same
+            });
+            let Some(head) = chosen else { break };
+            let verdict = self.accept_head(head, Vec::new(), now).await?;
+            match verdict {
+                HeadVerdict::Conflict => self.tally.refused(Refusal::Conflict),
+                HeadVerdict::Admitted(_) => return Ok((Some(source), asked)),
+            }
+        }
+        Ok((None, asked))
+    }
+
+    /// One lookup in the DHT, registered in the table of active queries until its deadline.
+    pub(super) async fn query_dht(&self, key: DhtKey, want: Want, timeout: Duration) -> Result<Lookup> {
+        self.net.find(key, want, timeout).await
+    }
+
+    /// Asks different peers at once, the DHT and the best we are connected to, until a quorum of distinct peers has
+    /// answered or everybody has.
+    async fn query_dht_parallel_heads(&self, id: &PackageId) -> Result<FoundHeads> {
+        let timeout = self.net.query_timeout();
+        let key = DhtKey::of_head(&id.publisher, &id.name);
+        let mut found = FoundHeads { heads: HashMap::new(), asked: 0 };
+        let mut direct = self.ask_best(&Request::Head(id.clone())).await?;
+        found.asked = direct.len();
+        let mut dht = self.query_dht(key, Want::Quorum(QUORUM), timeout).boxed().fuse();
+        let mut dht_done = false;
+        while found.heads.len() < QUORUM && !(dht_done && direct.is_empty()) {
+            tokio::select! {
+                lookup = &mut dht, if !dht_done => {
+                    dht_done = true;
+                    let lookup = lookup?;
+                    found.asked += lookup.asked;
+                    for answer in lookup.answers {
+                        if let (Some(peer), Record::Head(head)) = (answer.peer, answer.record) {
+                            found.heads.entry(peer).or_insert((head, Source::Dht));
+                        }
+                    }
+                }
+                Some((peer, response)) = direct.next(), if !direct.is_empty() => {
+                    let Some(Response::Heads(heads)) = response else { continue };
+                    let is_it = |head: &Signed<Head>| head.publisher() == id.publisher && head.name == id.name;
+                    let heads = self.verified::<Head>(peer, heads.iter().take(1).map(|head| head.as_slice()), is_it);
+                    found.heads.extend(heads.into_iter().map(|head| (peer, (head, Source::Peer(peer)))));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Asks different peers at once for something that never changes: the first valid answer wins.
+    async fn query_dht_parallel_object<T: Payload + Clone + Send + 'static>(
+        &self,
+        key: DhtKey,
+        hash: &Hash,
+        from_record: fn(Record) -> Option<Signed<T>>,
+    ) -> Result<Option<Signed<T>>> {
+        let timeout = self.net.query_timeout();
+        let mut direct = self.ask_best(&Request::Objects(vec![*hash])).await?;
+        let mut dht = self.query_dht(key, Want::First, timeout).boxed().fuse();
+        let mut dht_done = false;
+        while !(dht_done && direct.is_empty()) {
+            tokio::select! {
+                lookup = &mut dht, if !dht_done => {
+                    dht_done = true;
+                    let found = lookup?.answers.into_iter().find_map(|answer| from_record(answer.record));
+                    if found.is_some() {
+                        return Ok(found);
+                    }
+                }
+                Some((peer, response)) = direct.next(), if !direct.is_empty() => {
+                    let Some(Response::Objects(objects)) = response else { continue };
+                    let is_it = |object: &Signed<T>| object.hash() == *hash;
+                    let objects = objects.iter().take(1).map(|object| object.as_slice());
+                    if let Some(object) = self.verified::<T>(peer, objects, is_it).into_iter().next() {
+                        return Ok(Some(object));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Puts one question to the best peers; `None` for one that did not answer.
+    async fn ask_best(
+        &self,
+        request: &Request,
+    ) -> Result<FuturesUnordered<BoxFuture<'static, (PeerId, Option<Response>)>>> {
+        let timeout = self.net.query_timeout();
+        let peers = self.net.best_peers(0.0, FAN_OUT).await?;
+        let ask = |peer: PeerId| {
+            let (net, request) = (self.net.clone(), request.clone());
+            async move { (peer, net.ask(peer, request, timeout).await.ok().and_then(Result::ok)) }.boxed()
+        };
+        Ok(peers.into_iter().map(ask).collect())
+    }
+
+    /// The envelopes of an answer that verify and are what was asked for, and what that says of the peer.
+    fn verified<'a, T: Payload>(
+        &self,
+        peer: PeerId,
+        envelopes: impl Iterator<Item = &'a [u8]>,
+        is_asked_for: impl Fn(&Signed<T>) -> bool,
+    ) -> Vec<Signed<T>> {
+        let (mut right, mut wrong) = (Vec::new(), false);
+        for envelope in envelopes {
+            match Signed::<T>::verify(envelope) {
+                Ok(signed) if is_asked_for(&signed) => right.push(signed),
+                Ok(_) => {
+                    self.tally.refused(Refusal::Mismatch);
+                    wrong = true;
+                }
+                Err(refusal) => {
+                    self.tally.refused(refusal);
+                    wrong |= refusal.class() == crate::domain::record::Class::Reject;
+                }
+            }
+        }
+        if wrong {
+            self.net.observe(peer, Outcome::AnswerWrong);
+        } else if !right.is_empty() {
+            self.net.observe(peer, Outcome::AnswerRight);
+        }
+        right
+    }
+
+    /// A manifest, from the store or the network.
+    pub(super) async fn manifest(&self, id: &PackageId, hash: &Hash) -> Result<Signed<Manifest>> {
+        if let Some(manifest) = self.store.manifest(hash)? {
+            return Ok(manifest);
+        }
+        let of_record = |record| match record {
+            Record::Manifest(manifest) => Some(manifest),
+            _ => None,
+        };
+        let found = self.query_dht_parallel_object(DhtKey::of_manifest(hash), hash, of_record).await?;
+        let manifest = found
+            .filter(|manifest| manifest.publisher() == id.publisher && manifest.name == id.name)
+            .ok_or_else(|| RegistryError::NotFound { package: format!("the manifest of {id}"), asked: FAN_OUT })?;
+        self.store.take_manifest(manifest.clone()).await?;
+        self.state.counted.notify_one();
+        Ok(manifest)
+    }
+
+    /// Fetches the pages a head links to that are not held.
+    async fn fetch_pages(&self, id: &PackageId, head: &Head) -> Result<()> {
+        let mut next = head.older;
+        for _ in 0..MAX_PAGES {
+            let Some(hash) = next else { break };
+            let page = match self.store.page(&hash)? {
+                Some(page) => page,
+                None => {
+                    let of_record = |record| match record {
+                        Record::Page(page) => Some(page),
+                        _ => None,
+                    };
+                    let found =
+                        self.query_dht_parallel_object::<Page>(DhtKey::of_page(&hash), &hash, of_record).await?;
+                    let Some(page) = found.filter(|page| page.publisher() == id.publisher && page.name == id.name)
+                    else {
+                        break;
+                    };
+                    self.store.take_page(page.clone()).await?;
+                    page
+                }
+            };
+            next = page.older;
+        }
+        Ok(())
+    }
+
+    /// The package as a head tells it.
+    async fn assemble(&self, held: &StoredHead, source: Source) -> Result<Package> {
+        let head = &held.head;
+        let id = PackageId { publisher: head.publisher(), name: head.name.clone() };
+        let (mut releases, mut complete) = self.store.releases(head)?;
+        if !complete {
+            self.fetch_pages(&id, head).await?;
+            (releases, complete) = self.store.releases(head)?;
+        }
+        let latest = match release::resolve(&releases, None) {
+            Some(entry) => match self.manifest(&id, &entry.manifest).await {
+                Ok(manifest) => Some(manifest.into_value()),
+                Err(RegistryError::NotFound { .. }) => None,
+                Err(error) => return Err(error),
+            },
+            None => None,
+        };
+        let package = Package {
+            handle: head.handle.clone(),
+            trust: self.store.trust(&id.publisher, head.handle.as_ref())?,
+            seq: head.seq,
+            signed_at: head.signed_at,
+            expires: head.expires,
+            confirmed_at: held.confirmed_at,
+            conflicts: self.store.conflicts(&id)?,
+            releases,
+            complete,
+            latest,
+            source,
+            id,
+        };
+        if package.latest.is_some() && package.complete {
+            let since = if held.own { clock::now() } else { last_seen(held) };
+            self.cache().keep(package.clone(), since);
+        }
+        Ok(package)
+    }
+}
+
+fn last_seen(held: &StoredHead) -> Timestamp {
+    held.confirmed_at.unwrap_or_default().max(held.received_at)
+}
+
+/// Signed here, or shown by somebody lately.
+fn is_fresh(held: &StoredHead, now: Timestamp) -> bool {
+    held.own || (now.since(last_seen(held)) < FRESH && !held.head.is_expired(now))
+}

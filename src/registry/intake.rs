@@ -1,0 +1,191 @@
+//! What peers send: announcements, records to store, questions. Everything is verified here before anything else.
+
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use libp2p::PeerId;
+use serde_bytes::ByteBuf;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::P2pRegistry;
+use crate::{
+    Result, clock,
+    domain::{
+        name::PackageId,
+        record::{Admission, Announcement, DhtKey, Head, Record, Refusal, Signed},
+        time::Timestamp,
+        trust::Trust,
+    },
+    net::{
+        Inbound,
+        protocol::{Item, MAX_HEADS, MAX_RESPONSE, Request, Response},
+    },
+    store::{HeadVerdict, Store},
+};
+
+/// Commits and answers on their way; beyond it the queue fills, and the network task drops and counts.
+const MAX_RUNNING: usize = 256;
+
+impl P2pRegistry {
+    /// Serves what the network hands over until it is closed or `stop` is called.
+    pub async fn run_intake(self, mut inbound: mpsc::Receiver<Inbound>, stop: CancellationToken) {
+        let mut running: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(()) = running.next(), if !running.is_empty() => {}
+                next = inbound.recv(), if running.len() < MAX_RUNNING => match next {
+                    Some(next) => running.extend(self.take(next)),
+                    None => break,
+                },
+            }
+        }
+        // What has been accepted is committed before the store closes.
+        while running.next().await.is_some() {}
+    }
+
+    fn take(&self, inbound: Inbound) -> Option<BoxFuture<'static, ()>> {
+        match inbound {
+            Inbound::Announcement { data, via, verdict } => {
+                let now = clock::now();
+                let judged = self.judge_announcement(&data, now);
+                // The verdict comes before the commit: peers wait for it to pass the message on.
+                let _ = verdict.send(judged.as_ref().map(drop).map_err(|refusal| *refusal));
+                let (announcement, admission) = judged.ok()?;
+                let registry = self.clone();
+                Some(Box::pin(async move { registry.commit(announcement, admission, via, now).await }))
+            }
+            Inbound::Put { key, value, from: _, verdict } => {
+                let _ = verdict.send(judge_put(&self.store, &key, &value, clock::now()));
+                None
+            }
+            Inbound::Query { from: _, request, reply } => {
+                let store = self.store.clone();
+                let answer = tokio::task::spawn_blocking(move || answer(&store, request));
+                Some(Box::pin(async move {
+                    // Without a reply the peer is told that we are busy.
+                    match answer.await {
+                        Ok(Ok(response)) => drop(reply.send(response)),
+                        Ok(Err(error)) => tracing::warn!(%error, "a peer's question could not be answered"),
+                        Err(error) => tracing::error!(%error, "answering a peer failed"),
+                    }
+                }))
+            }
+        }
+    }
+
+    fn judge_announcement(&self, data: &[u8], now: Timestamp) -> Result<(Announcement, Admission), Refusal> {
+        let announcement = Announcement::verify(data, now)?;
+        let head = &announcement.head;
+        let stored = |error: crate::RegistryError| {
+            tracing::error!(%error, "the catalogue could not be read");
+            Refusal::Busy
+        };
+        if self.store.trust(&head.publisher(), head.handle.as_ref()).map_err(stored)? == Trust::Distrusted {
+            return Err(Refusal::Distrusted);
+        }
+        match self.store.judge_head(head, now).map_err(stored)? {
+            HeadVerdict::Admitted(Admission::Older) => Err(Refusal::Superseded),
+            HeadVerdict::Admitted(admission) => Ok((announcement, admission)),
+            HeadVerdict::Conflict => {
+                // Kept as evidence, off this path.
+                let (registry, head) = (self.clone(), head.clone());
+                tokio::spawn(async move { registry.store.take_head(head, vec![], vec![], false, now).await });
+                Err(Refusal::Conflict)
+            }
+        }
+    }
+
+    async fn commit(&self, announcement: Announcement, admission: Admission, via: PeerId, verified_at: Timestamp) {
+        let (head, manifest) = (announcement.head.clone(), announcement.manifest.clone());
+        match self.accept_head(head, vec![manifest], verified_at).await {
+            Ok(verdict) if verdict.refusal().is_some() => {}
+            Ok(_) if admission == Admission::Same => {}
+            Ok(_) => self.tell(&announcement, Some(via), verified_at),
+            Err(error) => tracing::error!(%error, "an announcement could not be kept"),
+        }
+    }
+
+    /// Takes a verified head of somebody else's, with what follows from it.
+    pub(super) async fn accept_head(
+        &self,
+        head: Signed<Head>,
+        manifests: Vec<Signed<crate::domain::manifest::Manifest>>,
+        now: Timestamp,
+    ) -> Result<HeadVerdict> {
+        let id = PackageId { publisher: head.publisher(), name: head.name.clone() };
+        let verdict = self.store.take_head(head, Vec::new(), manifests, false, now).await?;
+        if verdict.refusal().is_none() {
+            self.cache().forget(&id);
+            self.state.counted.notify_one();
+        }
+        let is_fork = matches!(verdict, HeadVerdict::Admitted(Admission::ForkWins | Admission::ForkLoses));
+        if is_fork && self.publisher_id() == Some(id.publisher) {
+            self.state.forked.notify_one();
+        }
+        Ok(verdict)
+    }
+}
+
+/// What a peer wants stored in the DHT goes by the same rules as everything else, high-water marks included.
+fn judge_put(store: &Store, key: &[u8], value: &[u8], now: Timestamp) -> Result<Record, Refusal> {
+    let key = DhtKey::from_bytes(key).ok_or(Refusal::WrongKey)?;
+    let record = Record::verify(&key, value)?;
+    if let Record::Head(head) = &record {
+        if head.is_expired(now) {
+            return Err(Refusal::Expired);
+        }
+        let verdict = store.judge_head(head, now).map_err(|error| {
+            tracing::error!(%error, "the catalogue could not be read");
+            Refusal::Busy
+        })?;
+        if let Some(refusal) = verdict.refusal() {
+            return Err(refusal);
+        }
+    }
+    Ok(record)
+}
+
+fn answer(store: &Store, request: Request) -> Result<Response> {
+    let bytes = |envelope: &bytes::Bytes| ByteBuf::from(envelope.to_vec());
+    Ok(match request {
+        Request::Search(query) => {
+            let query = query.bounded();
+            let (mut items, mut size, mut more) = (Vec::new(), 0, false);
+            for hit in store.search(&query)? {
+                let Some(stored) = store.head(&hit.package)? else { continue };
+                let entry = stored.head.releases.iter().find(|entry| entry.version == hit.version);
+                let Some(manifest) = entry.map(|entry| store.manifest(&entry.manifest)).transpose()?.flatten() else {
+                    continue;
+                };
+                size += stored.head.envelope().len() + manifest.envelope().len() + 32;
+                if size as u64 > MAX_RESPONSE - 1024 {
+                    more = true;
+                    break;
+                }
+                items.push(Item { head: bytes(stored.head.envelope()), manifest: bytes(manifest.envelope()) });
+            }
+            more |= items.len() >= query.limit;
+            Response::Packages { items, more }
+        }
+        Request::Handle(handle) => {
+            let heads = store.heads_of_handle(&handle, MAX_HEADS)?;
+            Response::Heads(heads.iter().map(|head| bytes(head.envelope())).collect())
+        }
+        Request::Head(package) => {
+            Response::Heads(store.head(&package)?.iter().map(|stored| bytes(stored.head.envelope())).collect())
+        }
+        Request::Objects(hashes) => {
+            let mut objects = Vec::new();
+            for hash in hashes {
+                if let Some(manifest) = store.manifest(&hash)? {
+                    objects.push(bytes(manifest.envelope()));
+                } else if let Some(page) = store.page(&hash)? {
+                    objects.push(bytes(page.envelope()));
+                }
+            }
+            Response::Objects(objects)
+        }
+        // The network task answers it itself.
+        Request::Hello(_) => Response::Refused,
+    })
+}

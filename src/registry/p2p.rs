@@ -1,0 +1,272 @@
+//! The registry over the network: what its parts share, and the trait put together from them.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use libp2p::{PeerId, identity::Keypair};
+use semver::{Version, VersionReq};
+use serde_bytes::ByteBuf;
+use tokio::sync::{Notify, mpsc};
+
+use super::{
+    Announced, Content, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate, cache::Cache,
+    search,
+};
+use crate::{
+    RegistryError, Result,
+    bus::{Bus, Event, Tally},
+    clock,
+    domain::{
+        manifest::{Draft, Manifest},
+        name::{Handle, PackageId, PackageRef, PublisherId},
+        query::Query,
+        record::{Announcement, NodeClaim, Signed},
+        release::{self, ReleaseEntry},
+    },
+    net::Net,
+    store::{Store, keys},
+};
+
+/// What a registry needs besides its parts.
+pub struct RegistryOptions {
+    pub data_dir: PathBuf,
+    /// What this node's publisher calls itself, unless a draft says otherwise.
+    pub handle: Option<Handle>,
+}
+
+pub(super) struct State {
+    pub options: RegistryOptions,
+    pub cache: Mutex<Cache>,
+    publisher: Mutex<Option<Keypair>>,
+    /// Held while a head is made: two at once would fork.
+    pub publishing: tokio::sync::Mutex<()>,
+    /// Packages came or went.
+    pub counted: Notify,
+    /// A publish went on its way, or arrived.
+    pub outbox: Notify,
+    /// A fork of one of this node's own packages is there to be joined.
+    pub forked: Notify,
+}
+
+/// A [`Registry`] over a store and the network. Cheap to clone.
+#[derive(Clone)]
+pub struct P2pRegistry {
+    pub(super) net: Net,
+    pub(super) store: Store,
+    pub(super) bus: Bus,
+    pub(super) tally: Tally,
+    pub(super) state: Arc<State>,
+}
+
+impl P2pRegistry {
+    /// # Errors
+    /// [`RegistryError::Key`] when there is a publisher key that cannot be read.
+    pub fn new(net: Net, store: Store, bus: Bus, tally: Tally, options: RegistryOptions) -> Result<Self> {
+        let publisher = keys::load(&keys::publisher_path(&options.data_dir))?;
+        let state = State {
+            options,
+            cache: Mutex::default(),
+            publisher: Mutex::new(publisher),
+            publishing: tokio::sync::Mutex::default(),
+            counted: Notify::new(),
+            outbox: Notify::new(),
+            forked: Notify::new(),
+        };
+        let registry = Self { net, store, bus, tally, state: Arc::new(state) };
+        let handle = registry.state.options.handle.clone().or(registry.published_handle()?);
+        registry.claim_node(handle.as_ref());
+        registry.count();
+        Ok(registry)
+    }
+
+    /// What this node's publisher called itself last.
+    fn published_handle(&self) -> Result<Option<Handle>> {
+        let newest = self.store.own_heads()?.into_iter().max_by_key(|stored| stored.head.signed_at);
+        Ok(newest.and_then(|stored| stored.head.handle.clone()))
+    }
+
+    /// Tells peers whose node this is, if there is a publisher and it calls itself something.
+    pub(super) fn claim_node(&self, handle: Option<&Handle>) {
+        let claim = handle.zip(self.publisher_key()).and_then(|(handle, key)| {
+            let now = clock::now();
+            let node: PeerId = self.net.peer_id();
+            let claim =
+                NodeClaim { node, handle: handle.clone(), signed_at: now, expires: now.after(NodeClaim::MAX_LIFE) };
+            Signed::sign(&key, claim).ok()
+        });
+        self.net.greet(|greeting| {
+            greeting.handle = handle.map(ToString::to_string);
+            greeting.claim = claim.map(|claim| ByteBuf::from(claim.envelope().to_vec()));
+        });
+    }
+
+    pub(super) fn publisher_key(&self) -> Option<Keypair> {
+        lock(&self.state.publisher).clone()
+    }
+
+    pub(super) fn publisher_id(&self) -> Option<PublisherId> {
+        self.publisher_key().map(|key| PublisherId::of(&key.public()))
+    }
+
+    /// The publisher's key, and where it is when this made it.
+    pub(super) fn publisher_or_new(&self) -> Result<(Keypair, Option<PathBuf>)> {
+        let mut publisher = lock(&self.state.publisher);
+        if let Some(key) = publisher.as_ref() {
+            return Ok((key.clone(), None));
+        }
+        let path = keys::publisher_path(&self.state.options.data_dir);
+        let key = keys::load_or_create(&path)?;
+        *publisher = Some(key.clone());
+        Ok((key, Some(path)))
+    }
+
+    pub(super) fn cache(&self) -> MutexGuard<'_, Cache> {
+        lock(&self.state.cache)
+    }
+
+    /// Tells peers how many packages are here now.
+    pub(super) fn count(&self) {
+        if let Ok(packages) = self.store.package_count() {
+            self.net.greet(|greeting| greeting.packages = packages);
+        }
+    }
+
+    /// Shows an announcement to whoever watches.
+    pub(super) fn tell(
+        &self,
+        announcement: &Announcement,
+        via: Option<PeerId>,
+        verified_at: crate::domain::time::Timestamp,
+    ) {
+        self.tally.announced();
+        if !self.bus.has_readers() {
+            return;
+        }
+        let (head, manifest) = (&announcement.head, &announcement.manifest);
+        let entry = head.releases.iter().find(|entry| entry.version == manifest.version);
+        self.bus.emit(Event::Announced(Box::new(Announced {
+            at: verified_at,
+            package: PackageId { publisher: head.publisher(), name: head.name.clone() },
+            handle: head.handle.clone(),
+            trust: self.store.trust(&head.publisher(), head.handle.as_ref()).unwrap_or_default(),
+            version: manifest.version.clone(),
+            summary: manifest.summary().to_string(),
+            yanked: entry.is_some_and(|entry| entry.yanked),
+            via,
+            delay: verified_at.since(head.signed_at),
+            seq: head.seq,
+        })));
+    }
+
+    /// Waits until the network has taken every publish; false when it has not after `most`.
+    pub async fn wait_published(&self, most: std::time::Duration) -> bool {
+        let delivered = async {
+            loop {
+                let changed = self.state.outbox.notified();
+                if self.store.outbox().is_ok_and(|pending| pending.is_empty()) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(most, delivered).await.is_ok()
+    }
+}
+
+/// A poisoned lock only means that another thread panicked between two assignments of plain values.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[async_trait]
+impl Registry for P2pRegistry {
+    async fn search(&self, query: &Query) -> Result<SearchResults> {
+        Ok(search::collect(self.search_stream(query.clone())).await)
+    }
+
+    fn search_stream(&self, query: Query) -> mpsc::Receiver<SearchUpdate> {
+        search::start(self.clone(), query)
+    }
+
+    async fn get_package(&self, package: &PackageRef) -> Result<Package> {
+        let id = self.resolve(package).await?;
+        self.package(&id).await
+    }
+
+    async fn get_package_version(&self, package: &PackageRef, requirement: &VersionReq) -> Result<Release> {
+        let id = self.resolve(package).await?;
+        let mut found = self.package(&id).await?;
+        if release::resolve(&found.releases, Some(requirement)).is_none() {
+            // What is held may lack the newest release.
+            found = self.package_from_network(&id).await.unwrap_or(found);
+        }
+        let entry = release::resolve(&found.releases, Some(requirement))
+            .ok_or_else(|| RegistryError::NoMatch { package: found.title(), requirement: requirement.clone() })?;
+        let manifest = self.manifest(&id, &entry.manifest).await?;
+        Ok(Release {
+            package: id,
+            handle: found.handle.clone(),
+            manifest_hash: entry.manifest,
+            yanked: entry.yanked,
+            manifest: manifest.into_value(),
+            source: found.source,
+        })
+    }
+
+    async fn list_versions(&self, package: &PackageRef) -> Result<Vec<ReleaseEntry>> {
+        Ok(self.get_package(package).await?.releases)
+    }
+
+    async fn publish(
+        &self,
+        draft: Draft,
+        content: Content,
+        progress: Option<mpsc::Sender<PublishStep>>,
+    ) -> Result<Receipt> {
+        // On a task of its own: whoever asked may stop waiting, and what is signed must still be delivered.
+        let registry = self.clone();
+        let publish = async move { registry.publish_release(draft, content, progress.as_ref()).await };
+        joined(tokio::spawn(publish).await)
+    }
+
+    async fn yank(&self, package: &PackageRef, version: &Version) -> Result<Receipt> {
+        let (registry, package, version) = (self.clone(), package.clone(), version.clone());
+        joined(tokio::spawn(async move { registry.set_yanked(&package, &version, true).await }).await)
+    }
+
+    async fn unyank(&self, package: &PackageRef, version: &Version) -> Result<Receipt> {
+        let (registry, package, version) = (self.clone(), package.clone(), version.clone());
+        joined(tokio::spawn(async move { registry.set_yanked(&package, &version, false).await }).await)
+    }
+
+    async fn exists(&self, package: &PackageRef) -> Result<bool> {
+        match self.get_package(package).await {
+            Ok(_) => Ok(true),
+            Err(RegistryError::NotFound { .. } | RegistryError::UnknownHandle(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn metadata(&self, package: &PackageRef, version: &Version) -> Result<Manifest> {
+        let found = self.get_package(package).await?;
+        let entry = found
+            .releases
+            .iter()
+            .find(|entry| entry.version == *version)
+            .ok_or_else(|| RegistryError::NoVersion { package: found.title(), version: version.clone() })?;
+        Ok(self.manifest(&found.id, &entry.manifest).await?.into_value())
+    }
+
+    async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {
+        self.store.pin(handle, publisher, clock::now()).await?;
+        self.cache().clear();
+        Ok(())
+    }
+}
+
+fn joined<T>(result: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    result.unwrap_or_else(|error| Err(RegistryError::Internal { what: "a publish", why: error.to_string() }))
+}

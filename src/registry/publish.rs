@@ -1,0 +1,293 @@
+//! Publish: sign, store, put, announce; and the states that follow from one another.
+
+use std::{path::PathBuf, time::Instant};
+
+use futures::future::join_all;
+use libp2p::identity::Keypair;
+use semver::Version;
+use tokio::sync::mpsc;
+
+use super::{Content, P2pRegistry, PublishStep, Receipt, Steps};
+use crate::{
+    RegistryError, Result, clock,
+    domain::{
+        hash::Hash,
+        manifest::{Draft, Manifest},
+        name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
+        record::{Announcement, DEFAULT_LIFE, DhtKey, HeadState, MAX_PREV, Record, Refusal, Signed},
+        release::{self, ReleaseEntry},
+    },
+    net::Want,
+    store::{HeadVerdict, Pending},
+};
+
+/// Peers that are asked to show the records back.
+const READ_BACK: usize = 3;
+
+/// Everything known of a package's state when the next one is made.
+pub(super) struct Base {
+    /// The highest `seq` seen.
+    seq: u64,
+    /// The heads that the next one follows.
+    prev: Vec<Hash>,
+    pub releases: Vec<ReleaseEntry>,
+    pub handle: Option<Handle>,
+}
+
+/// How far a delivery got.
+#[derive(Clone, Copy, Debug, Default)]
+struct Delivered {
+    replicas: usize,
+    announced: usize,
+}
+
+type Progress<'a> = Option<&'a mpsc::Sender<PublishStep>>;
+
+fn tell(progress: Progress<'_>, step: PublishStep) {
+    // A reader that is slow misses a step; the receipt has them all.
+    progress.map(|progress| progress.try_send(step));
+}
+
+impl P2pRegistry {
+    pub(super) async fn publish_release(
+        &self,
+        draft: Draft,
+        content: Content,
+        progress: Progress<'_>,
+    ) -> Result<Receipt> {
+        let _one_at_a_time = self.state.publishing.lock().await;
+        tell(progress, PublishStep::Hashed { size: content.size });
+        let handle = draft.handle.clone().or_else(|| self.state.options.handle.clone());
+        let name = draft.name.clone();
+        let manifest = draft
+            .into_manifest(content.root, content.size, clock::now())
+            .map_err(|errors| RegistryError::Draft { package: name.clone(), errors })?;
+        let (key, new_key) = self.publisher_or_new()?;
+        let id = PackageId { publisher: PublisherId::of(&key.public()), name };
+
+        let looked = Instant::now();
+        let mut base = self.newest_base(&id).await?;
+        let lookup = looked.elapsed();
+        check_version(&id.name, &manifest.version, &base.releases)?;
+        let handle = handle.or_else(|| base.handle.clone());
+        base.handle.clone_from(&handle);
+
+        let signing = Instant::now();
+        let refused = |refusal| RegistryError::Refused { what: id.name.to_string(), refusal };
+        let version = manifest.version.clone();
+        let manifest = Signed::sign(&key, manifest).map_err(refused)?;
+        base.releases.push(ReleaseEntry { version: version.clone(), manifest: manifest.hash(), yanked: false });
+        self.claim_node(handle.as_ref());
+        self.take_next(&key, &id, base, Some(manifest), &version, progress).await?;
+        let stored = signing.elapsed();
+        self.finish(&id, &version, Steps { lookup, stored, ..Steps::default() }, new_key, progress).await
+    }
+
+    pub(super) async fn set_yanked(&self, package: &PackageRef, version: &Version, yanked: bool) -> Result<Receipt> {
+        let id = self.resolve(package).await?;
+        let key = self
+            .publisher_key()
+            .filter(|key| PublisherId::of(&key.public()) == id.publisher)
+            .ok_or_else(|| RegistryError::NotYours { package: package.to_string(), publisher: id.publisher })?;
+        let _one_at_a_time = self.state.publishing.lock().await;
+        let looked = Instant::now();
+        let mut base = self.newest_base(&id).await?;
+        let lookup = looked.elapsed();
+        let entry = base
+            .releases
+            .iter_mut()
+            .find(|entry| entry.version == *version)
+            .ok_or_else(|| RegistryError::NoVersion { package: package.to_string(), version: version.clone() })?;
+        entry.yanked = yanked;
+        let signing = Instant::now();
+        self.take_next(&key, &id, base, None, version, None).await?;
+        let steps = Steps { lookup, stored: signing.elapsed(), ..Steps::default() };
+        self.finish(&id, version, steps, None, None).await
+    }
+
+    /// What the next head follows, after asking the network for a newer one: that makes forks rare.
+    async fn newest_base(&self, id: &PackageId) -> Result<Base> {
+        if *self.net.joined().borrow() > 0 {
+            self.refresh_head(id).await?;
+        }
+        self.base(id)
+    }
+
+    /// What the next head of a package follows, by what is held.
+    pub(super) fn base(&self, id: &PackageId) -> Result<Base> {
+        let mut base = Base { seq: 0, prev: Vec::new(), releases: Vec::new(), handle: None };
+        if let Some(mark) = self.store.mark(id)? {
+            (base.seq, base.prev) = (mark.seq, vec![mark.hash]);
+        }
+        if let Some(held) = self.store.head(id)? {
+            base.releases = self.store.releases(&held.head)?.0;
+            base.handle.clone_from(&held.head.handle);
+        }
+        for (loser, _) in self.store.fork_losers(id)?.into_iter().filter(|(loser, _)| loser.seq == base.seq) {
+            if base.prev.len() < MAX_PREV {
+                base.prev.push(loser.hash());
+                base.releases = release::merge(&base.releases, &self.store.releases(&loser)?.0);
+            }
+        }
+        Ok(base)
+    }
+
+    /// Signs the state that follows `base` and commits it: from here on it is not lost.
+    pub(super) async fn take_next(
+        &self,
+        key: &Keypair,
+        id: &PackageId,
+        base: Base,
+        manifest: Option<Signed<Manifest>>,
+        about: &Version,
+        progress: Progress<'_>,
+    ) -> Result<()> {
+        let now = clock::now();
+        let seq = base.seq + 1;
+        let state =
+            HeadState { name: id.name.clone(), handle: base.handle, seq, prev: base.prev, releases: base.releases };
+        let refused = |refusal| RegistryError::Refused { what: id.name.to_string(), refusal };
+        let (head, pages) = state.sign(key, now, DEFAULT_LIFE).map_err(refused)?;
+        tell(progress, PublishStep::Signed { seq });
+        let ours = (head.clone(), manifest.clone());
+        let verdict = self.store.take_own_head(head, pages, manifest, about.clone(), now).await?;
+        self.cache().forget(id);
+        match verdict {
+            HeadVerdict::Conflict => return Err(refused(Refusal::Conflict)),
+            HeadVerdict::Admitted(_) if verdict.refusal().is_some() => return Err(refused(Refusal::Superseded)),
+            HeadVerdict::Admitted(_) => {}
+        }
+        tell(progress, PublishStep::Stored);
+        self.count();
+        if let (head, Some(manifest)) = ours {
+            self.tell(&Announcement { announced_at: now, head, manifest }, None, now);
+        }
+        Ok(())
+    }
+
+    /// Delivers and writes the receipt.
+    async fn finish(
+        &self,
+        id: &PackageId,
+        version: &Version,
+        mut steps: Steps,
+        new_key: Option<PathBuf>,
+        progress: Progress<'_>,
+    ) -> Result<Receipt> {
+        let held = self.store.head(id)?.ok_or(RegistryError::Closed)?;
+        let entry = held.head.releases.iter().find(|entry| entry.version == *version).map(|entry| entry.manifest);
+        let hash = match entry {
+            Some(hash) => hash,
+            None => {
+                let all = self.store.releases(&held.head)?.0;
+                let missing = || RegistryError::NoVersion { package: id.to_string(), version: version.clone() };
+                all.iter().find(|entry| entry.version == *version).ok_or_else(missing)?.manifest
+            }
+        };
+        let manifest = self.manifest(id, &hash).await?;
+        let delivered = self.deliver(id, version, progress).await.unwrap_or_else(|error| {
+            tracing::warn!(package = %id, %error, "published here, and not delivered yet");
+            Delivered::default()
+        });
+        (steps.replicas, steps.announced) = (delivered.replicas, delivered.announced);
+        Ok(Receipt {
+            id: format!("{id}@{version}"),
+            package: id.clone(),
+            version: version.clone(),
+            handle: held.head.handle.clone(),
+            seq: held.head.seq,
+            manifest: hash,
+            content: manifest.content,
+            size: manifest.size,
+            steps,
+            pending: !delivered.is_done(),
+            new_key,
+        })
+    }
+
+    /// Tries what is still on its way out. Called when peers appear, and every so often.
+    pub(super) async fn deliver_outbox(&self) -> Result<()> {
+        for Pending { package, version, .. } in self.store.outbox()? {
+            if *self.net.joined().borrow() == 0 {
+                break;
+            }
+            let _one_at_a_time = self.state.publishing.lock().await;
+            self.deliver(&package, &version, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts head, manifest and pages into the DHT, reads them back from others, and announces.
+    async fn deliver(&self, id: &PackageId, version: &Version, progress: Progress<'_>) -> Result<Delivered> {
+        let Some(held) = self.store.head(id)? else { return Ok(Delivered::default()) };
+        let head = held.head;
+        let (releases, _) = self.store.releases(&head)?;
+        let entry = releases.iter().find(|entry| entry.version == *version);
+        let Some(manifest) = entry.map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten() else {
+            return Ok(Delivered::default());
+        };
+        let announcement = Announcement { announced_at: clock::now(), head: head.clone(), manifest: manifest.clone() };
+        if *self.net.joined().borrow() == 0 {
+            self.store.publish_progress(id.clone(), 0, 0, false).await?;
+            return Ok(Delivered::default());
+        }
+        let announce = async {
+            let data = announcement
+                .encode()
+                .map_err(|refusal| RegistryError::Refused { what: id.name.to_string(), refusal })?;
+            self.net.announce(data).await
+        };
+        let spread = async {
+            let timeout = self.net.query_timeout();
+            let mut records = vec![Record::Head(head.clone()), Record::Manifest(manifest.clone())];
+            let mut next = head.older;
+            while let Some(page) = next.map(|hash| self.store.page(&hash)).transpose()?.flatten() {
+                next = page.older;
+                records.push(Record::Page(page));
+            }
+            let keys: Vec<DhtKey> = records.iter().map(Record::key).collect();
+            let hashes: Vec<Hash> = records.iter().map(Record::hash).collect();
+            join_all(records.into_iter().map(|record| self.net.put(record, timeout))).await;
+            tell(progress, PublishStep::Put);
+            // Acknowledged is not kept: whoever filters what it stores acknowledges all the same.
+            let read = keys.into_iter().map(|key| self.query_dht(key, Want::Quorum(READ_BACK), timeout));
+            let mut replicas = usize::MAX;
+            for (lookup, hash) in join_all(read).await.into_iter().zip(hashes) {
+                let lookup = lookup?;
+                let holders =
+                    lookup.answers.iter().filter(|answer| answer.peer.is_some() && answer.record.hash() == hash);
+                replicas = replicas.min(holders.count());
+            }
+            tell(progress, PublishStep::ReadBack { replicas });
+            Ok::<_, RegistryError>(replicas)
+        };
+        let (announced, replicas) = tokio::join!(announce, spread);
+        let delivered = Delivered { replicas: replicas?, announced: announced? };
+        tell(progress, PublishStep::Announced { peers: delivered.announced });
+        self.store.publish_progress(id.clone(), delivered.replicas, delivered.announced, delivered.is_done()).await?;
+        self.state.outbox.notify_waiters();
+        Ok(delivered)
+    }
+}
+
+impl Delivered {
+    /// Somebody else holds it, and somebody heard of it.
+    fn is_done(self) -> bool {
+        self.replicas > 0 && self.announced > 0
+    }
+}
+
+/// A release is added at the end only: never twice, never below the last one.
+fn check_version(name: &PackageName, version: &Version, releases: &[ReleaseEntry]) -> Result<()> {
+    if releases.iter().any(|entry| entry.version == *version) {
+        return Err(RegistryError::VersionTaken { package: name.clone(), version: version.clone() });
+    }
+    match releases.iter().map(|entry| &entry.version).max() {
+        Some(latest) if version < latest => Err(RegistryError::VersionNotNewer {
+            package: name.clone(),
+            given: version.clone(),
+            latest: latest.clone(),
+        }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,95 @@
+//! What a registry does by itself: deliver what is on its way out, join forks, renew heads before they expire.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::P2pRegistry;
+use crate::{
+    Result, clock,
+    domain::{
+        name::{PackageId, PublisherId},
+        record::{DEFAULT_LIFE, Head, Signed},
+        release,
+    },
+    store::StoredHead,
+};
+
+/// The network is tried again this often while something is on its way out.
+const RETRY: Duration = Duration::from_secs(15);
+/// Own heads are looked through for renewal this often.
+const RENEWAL_ROUND: Duration = Duration::from_secs(3_600);
+/// Counting waits this long for more to come.
+const COUNT_DELAY: Duration = Duration::from_millis(200);
+
+impl P2pRegistry {
+    /// Runs until `stop` is called.
+    pub async fn run_upkeep(self, stop: CancellationToken) {
+        let mut joined = self.net.joined();
+        let mut retry = tokio::time::interval(RETRY);
+        let mut renewal = tokio::time::interval(RENEWAL_ROUND);
+        retry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let result = tokio::select! {
+                () = stop.cancelled() => return,
+                changed = joined.changed() => match changed {
+                    Ok(()) => self.deliver_outbox().await,
+                    Err(_) => return,
+                },
+                _ = retry.tick() => self.deliver_outbox().await,
+                _ = renewal.tick() => self.renew().await,
+                () = self.state.forked.notified() => self.join_forks().await,
+                () = self.state.counted.notified() => {
+                    tokio::time::sleep(COUNT_DELAY).await;
+                    self.count();
+                    Ok(())
+                }
+            };
+            if let Err(error) = result {
+                tracing::warn!(%error, "upkeep will be tried again");
+            }
+        }
+    }
+
+    /// Joins forks in which a head of this node lost: exactly one of the nodes that published at once, so that
+    /// joining does not fork again.
+    async fn join_forks(&self) -> Result<()> {
+        let Some(publisher) = self.publisher_id() else { return Ok(()) };
+        for id in self.store.forked_packages(&publisher)? {
+            let _one_at_a_time = self.state.publishing.lock().await;
+            let Some(held) = self.store.head(&id)? else { continue };
+            let lost = |(loser, own): &(Signed<Head>, bool)| *own && loser.seq == held.head.seq;
+            if self.store.fork_losers(&id)?.iter().any(lost) {
+                tracing::info!(package = %id, seq = held.head.seq, "joining a fork");
+                self.sign_again(&id).await?;
+            }
+        }
+        self.deliver_outbox().await
+    }
+
+    /// Signs own heads anew once a third of their life is over, a little earlier or later by package.
+    async fn renew(&self) -> Result<()> {
+        let now = clock::now();
+        for StoredHead { head, .. } in self.store.own_heads()? {
+            let jitter = f64::from(head.hash().0.first().copied().unwrap_or_default()) / 255.0 * 0.1;
+            if now.since(head.signed_at) < DEFAULT_LIFE.mul_f64(1.0 / 3.0 - jitter) {
+                continue;
+            }
+            let _one_at_a_time = self.state.publishing.lock().await;
+            self.sign_again(&PackageId { publisher: head.publisher(), name: head.name.clone() }).await?;
+        }
+        self.deliver_outbox().await
+    }
+
+    /// Signs the package's state as it is, as its next head.
+    async fn sign_again(&self, id: &PackageId) -> Result<()> {
+        let Some(key) = self.publisher_key().filter(|key| PublisherId::of(&key.public()) == id.publisher) else {
+            return Ok(());
+        };
+        let base = self.base(id)?;
+        let Some(about) = release::resolve(&base.releases, None).map(|entry| entry.version.clone()) else {
+            return Ok(());
+        };
+        self.take_next(&key, id, base, None, &about, None).await
+    }
+}
