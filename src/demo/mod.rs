@@ -2,4 +2,10 @@
 
 pub mod catalogue;
 pub mod city;
+mod ledger;
 pub mod plan;
+mod report;
+mod run;
+
+pub use report::Report;
+pub use run::{Demo, DemoOptions};

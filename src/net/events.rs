@@ -123,7 +123,7 @@ impl Task {
                 let asked = Inbound::Put { key, value, from: source, verdict };
                 if self.hand_over(asked) {
                     self.settled.push(Box::pin(async move {
-                        let outcome = receiver.await.unwrap_or(Err(Refusal::Busy));
+                        let outcome = receiver.await.unwrap_or(Err(Refusal::Busy)).map(Box::new);
                         Settled::Put { from: source, outcome }
                     }));
                 }

@@ -66,7 +66,7 @@ pub(super) struct Wiring {
 /// What the registry decided.
 pub(super) enum Settled {
     Message { id: MessageId, via: PeerId, verdict: Verdict },
-    Put { from: PeerId, outcome: Result<Record, Refusal> },
+    Put { from: PeerId, outcome: Result<Box<Record>, Refusal> },
     Answer { peer: PeerId, channel: ResponseChannel<Response>, response: Response },
 }
 

@@ -241,6 +241,8 @@ impl Payload for Manifest {
 }
 
 /// A record as the DHT carries it: one of the kinds that have a DHT key.
+// A handful exist at a time; a box would only be one more thing to open.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     Head(Signed<Head>),

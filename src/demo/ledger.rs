@@ -1,0 +1,151 @@
+//! What was announced when, and which nodes heard of it.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use crate::{bus::Batch, domain::name::PackageId};
+
+/// One state of one package.
+type State = (PackageId, u64);
+
+/// Announcements younger than this are not asked for yet.
+pub const SETTLED: Duration = Duration::from_secs(2);
+
+/// Delays kept for the percentiles.
+const MAX_DELAYS: usize = 100_000;
+
+/// The demo's book-keeping.
+pub(super) struct Ledger {
+    announced: BTreeMap<State, (Instant, usize)>,
+    heard: Vec<HashSet<State>>,
+    /// Since when each node has been connected without a break.
+    online: Vec<Option<Instant>>,
+    delays_ms: Vec<f64>,
+    dropped: Vec<u64>,
+    pub errors: Vec<String>,
+}
+
+impl Ledger {
+    pub fn new(peers: usize) -> Self {
+        Self {
+            announced: BTreeMap::new(),
+            heard: vec![HashSet::new(); peers],
+            online: vec![None; peers],
+            delays_ms: Vec::new(),
+            dropped: vec![0; peers],
+            errors: Vec::new(),
+        }
+    }
+
+    pub fn announced(&mut self, package: PackageId, seq: u64, by: usize, at: Instant) {
+        self.announced.insert((package, seq), (at, by));
+    }
+
+    pub fn online(&mut self, peer: usize, since: Option<Instant>) {
+        if let Some(online) = self.online.get_mut(peer) {
+            *online = since;
+        }
+    }
+
+    pub fn is_online(&self, peer: usize) -> bool {
+        self.online.get(peer).is_some_and(Option::is_some)
+    }
+
+    /// Nodes that are connected now.
+    pub fn connected(&self) -> usize {
+        self.online.iter().flatten().count()
+    }
+
+    pub fn heard(&mut self, peer: usize, batch: &Batch) {
+        for announced in &batch.announcements {
+            if let Some(heard) = self.heard.get_mut(peer) {
+                heard.insert((announced.package.clone(), announced.seq));
+            }
+            if announced.via.is_some() && self.delays_ms.len() < MAX_DELAYS {
+                self.delays_ms.push(announced.delay.as_secs_f64() * 1_000.0);
+            }
+        }
+        if let Some(dropped) = self.dropped.get_mut(peer) {
+            *dropped = batch.dropped;
+        }
+    }
+
+    pub fn dropped(&self) -> u64 {
+        self.dropped.iter().sum()
+    }
+
+    pub fn announcements(&self) -> usize {
+        self.announced.len()
+    }
+
+    /// What has been announced for at least `age`, with who did.
+    pub fn known(&self, age: Duration, now: Instant) -> Vec<(PackageId, usize)> {
+        let old = |(at, _): &&(Instant, usize)| now.duration_since(*at) >= age;
+        self.announced
+            .iter()
+            .filter(|(_, entry)| old(entry))
+            .map(|((package, _), (_, by))| (package.clone(), *by))
+            .collect()
+    }
+
+    /// Share of settled announcements that reached the nodes connected ever since; `None` when there was none to
+    /// reach.
+    pub fn delivered(&self, now: Instant) -> Option<f64> {
+        let (mut expected, mut reached) = (0_u64, 0_u64);
+        for (state, (at, by)) in &self.announced {
+            if now.duration_since(*at) < SETTLED {
+                continue;
+            }
+            for (peer, (online, heard)) in self.online.iter().zip(&self.heard).enumerate() {
+                if peer != *by && online.is_some_and(|since| since <= *at) {
+                    expected += 1;
+                    reached += u64::from(heard.contains(state));
+                }
+            }
+        }
+        (expected > 0).then(|| reached as f64 / expected as f64)
+    }
+
+    /// Milliseconds from signing to verification at other nodes: the 50th and 95th percentile.
+    pub fn delays(&self) -> Option<(f64, f64)> {
+        percentiles(self.delays_ms.clone())
+    }
+}
+
+/// The 50th and the 95th percentile.
+pub(super) fn percentiles(mut values: Vec<f64>) -> Option<(f64, f64)> {
+    values.sort_unstable_by(f64::total_cmp);
+    let at =
+        |share: f64| values.get(((values.len() as f64 * share) as usize).min(values.len().saturating_sub(1))).copied();
+    Some((at(0.5)?, at(0.95)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::name::PublisherId;
+    use libp2p::identity::Keypair;
+
+    #[test]
+    fn only_nodes_that_were_there_all_the_time_are_expected_to_have_heard() {
+        let package = PackageId {
+            publisher: PublisherId::of(&Keypair::generate_ed25519().public()),
+            name: "web".parse().unwrap(),
+        };
+        let start = Instant::now();
+        let later = start + Duration::from_secs(5);
+        let mut ledger = Ledger::new(4);
+        ledger.online(0, Some(start));
+        ledger.online(1, Some(start));
+        ledger.online(2, Some(later));
+        ledger.announced(package.clone(), 1, 0, start + Duration::from_secs(1));
+        assert_eq!(ledger.delivered(start + Duration::from_secs(2)), None, "not settled yet");
+        assert_eq!(ledger.delivered(later), Some(0.0));
+        ledger.heard.get_mut(1).unwrap().insert((package.clone(), 1));
+        assert_eq!(ledger.delivered(later), Some(1.0), "the publisher and those who came later do not count");
+        assert_eq!(ledger.known(Duration::from_secs(3), later), [(package, 0)]);
+        assert_eq!(ledger.connected(), 3);
+    }
+}

@@ -1,0 +1,61 @@
+//! What a headless demo reports.
+
+use serde::Serialize;
+
+/// One search, and how it went.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SearchProbe {
+    pub query: String,
+    pub hits: usize,
+    pub ms: f64,
+}
+
+/// One get on a node that did not publish the package.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GetProbe {
+    pub id: String,
+    pub found: bool,
+    pub ms: f64,
+    /// Where the answer came from: cache, local, peer or DHT.
+    pub from: Option<&'static str>,
+}
+
+/// Percentiles in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Percentiles {
+    pub p50: f64,
+    pub p95: f64,
+}
+
+/// A demo in figures. All of them are measured in this run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    pub peers: usize,
+    /// Nodes connected to the swarm at the end.
+    pub connected: usize,
+    /// Until every node had joined, if they all did.
+    pub joined_ms: Option<f64>,
+    pub announced: usize,
+    /// Share of the announcements older than two seconds that reached the nodes connected ever since.
+    pub delivered: Option<f64>,
+    /// From signing to verification at another node.
+    pub delivery_ms: Option<Percentiles>,
+    /// From signing to the commit that a publisher is told of.
+    pub stored_ms: Option<Percentiles>,
+    /// Packages in your own catalogue.
+    pub packages: u64,
+    pub searches: Vec<SearchProbe>,
+    pub gets: Vec<GetProbe>,
+    /// Events that readers lost.
+    pub drops: u64,
+    pub errors: Vec<String>,
+    /// Resident memory of the process; `None` where the system does not tell.
+    pub rss_bytes: Option<u64>,
+}
+
+/// Resident memory, from `/proc/self/statm`: the second field counts pages.
+pub(super) fn resident_bytes() -> Option<u64> {
+    const PAGE: u64 = 4_096;
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    text.split_whitespace().nth(1)?.parse::<u64>().ok().map(|pages| pages * PAGE)
+}

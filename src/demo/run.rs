@@ -1,0 +1,429 @@
+//! The demo running: real nodes in this process, on loopback, that publish, leave and return as planned.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use rand::{RngExt, seq::IndexedRandom};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    catalogue::{Catalogue, Source},
+    ledger::{Ledger, percentiles},
+    plan::{Plan, Publication, Wish},
+    report::{GetProbe, Percentiles, Report, SearchProbe, resident_bytes},
+};
+use crate::{
+    RegistryError, Result,
+    bus::Batch,
+    domain::{
+        name::{NetworkName, PackageId, PackageRef},
+        query::Query,
+        reputation::Weights,
+    },
+    node::{DhtMode, Node, NodeOptions},
+    registry::Registry,
+    store::keys,
+};
+
+/// What a demo is started with.
+#[derive(Clone, Debug)]
+pub struct DemoOptions {
+    /// Nodes, yours included.
+    pub peers: usize,
+    pub seed: u64,
+    pub catalogue: Source,
+    /// Packages a minute, over the whole swarm.
+    pub rate: f64,
+    /// Share of the nodes that leave and return, 0 to 1.
+    pub churn: f64,
+    /// Where to keep the nodes' data; a temporary directory when there is none.
+    pub data_dir: Option<PathBuf>,
+    pub query_timeout: Duration,
+}
+
+/// Longest wait for a node to find the others.
+const JOIN_WAIT: Duration = Duration::from_secs(10);
+/// Nodes starting at the same time.
+const STARTING: usize = 4;
+/// Searches and gets that a report has at least.
+const PROBES: usize = 10;
+
+/// A swarm on loopback.
+pub struct Demo {
+    you: Option<Node>,
+    stage: Arc<Stage>,
+    director: JoinHandle<()>,
+    notes: Vec<String>,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+/// What the tasks of a demo share.
+struct Stage {
+    plan: Plan,
+    catalogue: Catalogue,
+    network: NetworkName,
+    root: PathBuf,
+    query_timeout: Duration,
+    cast: Mutex<Cast>,
+    ledger: Mutex<Ledger>,
+    stop: CancellationToken,
+}
+
+/// Who is there.
+struct Cast {
+    registries: Vec<Option<Arc<dyn Registry>>>,
+    addresses: Vec<Option<String>>,
+    stored_ms: Vec<f64>,
+    joined: Option<Duration>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Demo {
+    /// Starts your own node; the others follow behind it.
+    pub async fn start(options: DemoOptions) -> Result<Self> {
+        let mut notes = Vec::new();
+        let peers = affordable(options.peers, &mut notes);
+        let asked = options.catalogue.clone();
+        let catalogue = tokio::task::spawn_blocking(move || Catalogue::load(&asked))
+            .await
+            .map_err(|error| RegistryError::Internal { what: "reading the catalogue", why: error.to_string() })??;
+        if catalogue.source != options.catalogue {
+            notes.push("there is no cargo cache here, so the packages are those that come with the program".to_owned());
+        }
+        if let Some(first) = catalogue.skipped.first() {
+            let (count, name) = (catalogue.skipped.len(), first.path.display());
+            notes.push(format!("{count} archives could not be used, the first being {name}: {}", first.why));
+        }
+        let wish = Wish { seed: options.seed, peers, rate: options.rate, churn: options.churn };
+        let plan = Plan::new(wish, &catalogue.entries)?;
+        let (root, temporary) = match options.data_dir {
+            Some(dir) => (dir.join(format!("demo-{}", options.seed)), None),
+            None => {
+                let dir = tempfile::Builder::new().prefix("swarmdex-demo-").tempdir();
+                let dir = dir.map_err(RegistryError::file(std::env::temp_dir(), "used for the demo's data"))?;
+                (dir.path().to_owned(), Some(dir))
+            }
+        };
+        let network = format!("demo-{:08x}", rand::rng().random::<u32>()).parse()?;
+        let cast =
+            Cast { registries: vec![None; peers], addresses: vec![None; peers], stored_ms: Vec::new(), joined: None };
+        let stage = Arc::new(Stage {
+            plan,
+            catalogue,
+            network,
+            root,
+            query_timeout: options.query_timeout,
+            cast: Mutex::new(cast),
+            ledger: Mutex::new(Ledger::new(peers)),
+            stop: CancellationToken::new(),
+        });
+        let you = stage.enter(0).await?;
+        let director = tokio::spawn(stage.clone().direct());
+        Ok(Self { you: Some(you), stage, director, notes, _temporary: temporary })
+    }
+
+    /// Your own node.
+    ///
+    /// # Errors
+    /// [`RegistryError::Closed`] once the demo is shutting down.
+    pub fn you(&self) -> Result<&Node> {
+        self.you.as_ref().ok_or(RegistryError::Closed)
+    }
+
+    /// What the person should know: fewer peers, another catalogue, archives that could not be used.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Lets the swarm run for `length`, searching and getting meanwhile, and reports.
+    pub async fn report(&self, length: Duration) -> Report {
+        let end = Instant::now() + length;
+        let pace = (length / (PROBES as u32 + 6)).max(Duration::from_millis(50));
+        let (mut searches, mut gets) = (Vec::new(), Vec::new());
+        while Instant::now() < end {
+            tokio::time::sleep(pace.min(end.saturating_duration_since(Instant::now()))).await;
+            self.stage.probe(&mut searches, &mut gets).await;
+        }
+        while searches.len() < PROBES || gets.len() < PROBES {
+            let before = (searches.len(), gets.len());
+            self.stage.probe(&mut searches, &mut gets).await;
+            if before == (searches.len(), gets.len()) {
+                break;
+            }
+        }
+        let packages = match self.you() {
+            Ok(you) => you.status().await.map_or(0, |status| status.packages),
+            Err(_) => 0,
+        };
+        let spread = |(p50, p95)| Percentiles { p50, p95 };
+        let (joined, stored) = {
+            let cast = lock(&self.stage.cast);
+            (cast.joined, cast.stored_ms.clone())
+        };
+        let ledger = lock(&self.stage.ledger);
+        Report {
+            peers: self.stage.plan.peers.len(),
+            connected: ledger.connected(),
+            joined_ms: joined.map(|joined| joined.as_secs_f64() * 1_000.0),
+            announced: ledger.announcements(),
+            delivered: ledger.delivered(Instant::now()),
+            delivery_ms: ledger.delays().map(spread),
+            stored_ms: percentiles(stored).map(spread),
+            packages,
+            searches,
+            gets,
+            drops: ledger.dropped(),
+            errors: ledger.errors.clone(),
+            rss_bytes: resident_bytes(),
+        }
+    }
+
+    /// Ends every node.
+    pub async fn shutdown(mut self) -> Result<()> {
+        self.stage.stop.cancel();
+        lock(&self.stage.cast).registries.clear();
+        let you = self.you.take();
+        let you = async move {
+            match you {
+                Some(you) => you.shutdown().await,
+                None => Ok(()),
+            }
+        };
+        let (ended, _) = tokio::join!(you, &mut self.director);
+        ended
+    }
+}
+
+impl Stage {
+    /// Starts the node of a peer, and books what it hears.
+    async fn enter(self: &Arc<Self>, number: usize) -> Result<Node> {
+        let missing = || RegistryError::Internal { what: "the demo", why: format!("there is no peer {number}") };
+        let peer = self.plan.peers.get(number).ok_or_else(missing)?;
+        let data_dir = self.root.join(format!("node-{number:02}"));
+        std::fs::create_dir_all(&data_dir).map_err(RegistryError::file(&data_dir, "created"))?;
+        keys::save(&keys::identity_path(&data_dir), &peer.node_key)?;
+        keys::save(&keys::publisher_path(&data_dir), &peer.publisher_key)?;
+        let bootstrap = self.bootstrap_of(number).iter().filter_map(|address| address.parse().ok()).collect();
+        let listen = "/ip4/127.0.0.1/tcp/0".parse().map_err(|error: libp2p::multiaddr::Error| {
+            RegistryError::Internal { what: "the demo's address", why: error.to_string() }
+        })?;
+        let node = Node::start(NodeOptions {
+            data_dir,
+            network: self.network.clone(),
+            listen: vec![listen],
+            bootstrap,
+            handle: Some(peer.handle.clone()),
+            location: Some(peer.location.clone()),
+            mdns: false,
+            dht: DhtMode::Server,
+            query_timeout: self.query_timeout,
+            weights: Weights::default(),
+            low_water: 48,
+            high_water: 64,
+        })
+        .await?;
+        let address = node.status().await?.addresses.first().cloned();
+        tokio::spawn(self.clone().listen(number, node.subscribe()));
+        let mut cast = lock(&self.cast);
+        if let Some(place) = cast.registries.get_mut(number) {
+            *place = Some(node.registry());
+        }
+        if let Some(place) = cast.addresses.get_mut(number) {
+            *place = address;
+        }
+        Ok(node)
+    }
+
+    /// Yours and one other: like a person who has been given two addresses.
+    fn bootstrap_of(&self, number: usize) -> Vec<String> {
+        let cast = lock(&self.cast);
+        let there: Vec<&String> = cast
+            .addresses
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| *n != number)
+            .filter_map(|(_, address)| address.as_ref())
+            .collect();
+        let yours = there.first().map(|address| (*address).clone());
+        let other = there.choose(&mut rand::rng()).map(|address| (*address).clone());
+        yours.into_iter().chain(other).collect()
+    }
+
+    async fn listen(self: Arc<Self>, number: usize, mut batches: mpsc::Receiver<Batch>) {
+        while let Some(batch) = batches.recv().await {
+            let mut ledger = lock(&self.ledger);
+            if let Some(node) = &batch.node {
+                let was = ledger.is_online(number);
+                if (node.connected > 0) != was {
+                    ledger.online(number, (node.connected > 0).then(Instant::now));
+                }
+            }
+            ledger.heard(number, &batch);
+        }
+        lock(&self.ledger).online(number, None);
+    }
+
+    /// Brings everybody on, then follows the plan until told to stop.
+    async fn direct(self: Arc<Self>) {
+        let started = Instant::now();
+        let mut nodes: HashMap<usize, Node> = HashMap::new();
+        let others: Vec<usize> = (1..self.plan.peers.len()).collect();
+        for group in others.chunks(STARTING) {
+            if self.stop.is_cancelled() {
+                break;
+            }
+            let entered = join_all(group.iter().map(|number| self.enter(*number))).await;
+            for (number, node) in group.iter().zip(entered) {
+                match node {
+                    Ok(node) => drop(nodes.insert(*number, node)),
+                    Err(error) => self.note_error(format!("node {number} did not start: {error}")),
+                }
+            }
+        }
+        let joined = join_all(nodes.values().map(|node| node.wait_joined(JOIN_WAIT))).await;
+        if joined.iter().all(|joined| *joined) {
+            lock(&self.cast).joined = Some(started.elapsed());
+        } else {
+            self.note_error("some nodes found nobody".to_owned());
+        }
+        self.perform(&mut nodes).await;
+        join_all(nodes.into_values().map(Node::shutdown)).await;
+    }
+
+    async fn perform(self: &Arc<Self>, nodes: &mut HashMap<usize, Node>) {
+        enum Cue {
+            Publish(Publication),
+            Leave(usize),
+            Return(usize),
+        }
+        let mut cues: Vec<(Duration, Cue)> = Vec::new();
+        cues.extend(self.plan.publications.iter().map(|cue| (cue.at, Cue::Publish(*cue))));
+        for absence in &self.plan.absences {
+            cues.push((absence.leaves, Cue::Leave(absence.peer)));
+            cues.push((absence.returns, Cue::Return(absence.peer)));
+        }
+        cues.sort_by_key(|(at, _)| *at);
+        let curtain = tokio::time::Instant::now();
+        for (at, cue) in cues {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep_until(curtain + at) => {}
+            }
+            match cue {
+                Cue::Publish(publication) => drop(tokio::spawn(self.clone().publish(publication))),
+                Cue::Leave(number) => {
+                    if let Some(place) = lock(&self.cast).registries.get_mut(number) {
+                        *place = None;
+                    }
+                    if let Some(node) = nodes.remove(&number) {
+                        tokio::spawn(node.shutdown());
+                    }
+                }
+                Cue::Return(number) => match self.enter(number).await {
+                    Ok(node) => drop(nodes.insert(number, node)),
+                    Err(error) => self.note_error(format!("node {number} did not return: {error}")),
+                },
+            }
+        }
+        self.stop.cancelled().await;
+    }
+
+    fn registry(&self, number: usize) -> Option<Arc<dyn Registry>> {
+        lock(&self.cast).registries.get(number).cloned().flatten()
+    }
+
+    fn note_error(&self, error: String) {
+        tracing::warn!("{error}");
+        lock(&self.ledger).errors.push(error);
+    }
+
+    async fn publish(self: Arc<Self>, publication: Publication) {
+        let Some(registry) = self.registry(publication.peer) else { return };
+        let (Some(entry), Some(peer)) =
+            (self.catalogue.entries.get(publication.entry), self.plan.peers.get(publication.peer))
+        else {
+            return;
+        };
+        let owner = |package: &_| self.plan.owner(package).map(|peer| peer.handle.clone());
+        let draft = entry.draft_by(peer.handle.clone(), owner);
+        let asked = Instant::now();
+        match registry.publish(draft, entry.content, None).await {
+            Ok(receipt) => {
+                lock(&self.cast).stored_ms.push(receipt.steps.stored.as_secs_f64() * 1_000.0);
+                lock(&self.ledger).announced(receipt.package, receipt.seq, publication.peer, asked);
+            }
+            // From an earlier run on the same data.
+            Err(RegistryError::VersionTaken { .. } | RegistryError::VersionNotNewer { .. }) => {}
+            Err(error) => self.note_error(format!("publishing {} failed: {error}", entry.draft.name)),
+        }
+    }
+
+    /// One search and one get, of something announced a moment ago, on nodes that did not publish it.
+    async fn probe(&self, searches: &mut Vec<SearchProbe>, gets: &mut Vec<GetProbe>) {
+        const AGE: Duration = Duration::from_millis(500);
+        let known = lock(&self.ledger).known(AGE, Instant::now());
+        let Some((package, by)) = known.choose(&mut rand::rng()).cloned() else { return };
+        let Some(registry) = self.somebody_else(by) else { return };
+        let started = Instant::now();
+        let query = package.name.to_string();
+        match registry.search(&Query::text(query.clone())).await {
+            Ok(results) => {
+                searches.push(SearchProbe {
+                    query,
+                    hits: results.hits.len(),
+                    ms: started.elapsed().as_secs_f64() * 1_000.0,
+                });
+            }
+            Err(error) => self.note_error(format!("searching {query} failed: {error}")),
+        }
+        self.probe_get(&package, registry.as_ref(), gets).await;
+    }
+
+    async fn probe_get(&self, package: &PackageId, registry: &dyn Registry, gets: &mut Vec<GetProbe>) {
+        let started = Instant::now();
+        let found = registry.get_package(&PackageRef::of(package)).await;
+        let ms = started.elapsed().as_secs_f64() * 1_000.0;
+        let from = found.as_ref().ok().map(|found| found.source.label());
+        gets.push(GetProbe { id: package.to_string(), found: found.is_ok(), ms, from });
+        if let Err(error) = found {
+            self.note_error(format!("getting {package} failed: {error}"));
+        }
+    }
+
+    fn somebody_else(&self, than: usize) -> Option<Arc<dyn Registry>> {
+        let cast = lock(&self.cast);
+        let there: Vec<_> = cast
+            .registries
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| *n != than)
+            .filter_map(|(_, there)| there.clone())
+            .collect();
+        there.choose(&mut rand::rng()).cloned()
+    }
+}
+
+/// As many peers as there are file descriptors for: each holds both ends of a connection to every other, and its
+/// database and sockets.
+fn affordable(peers: usize, notes: &mut Vec<String>) -> usize {
+    let needed = |peers: u64| peers * peers + 40 * peers + 100;
+    let wanted = needed(peers as u64);
+    let limit = rlimit::increase_nofile_limit(wanted).unwrap_or(wanted);
+    let most = (1..=peers).rev().find(|peers| needed(*peers as u64) <= limit).unwrap_or(1);
+    if most < peers {
+        notes.push(format!(
+            "this system allows {limit} open files, which is enough for {most} peers and not for {peers}; raise the \
+             limit (ulimit -Hn) for more"
+        ));
+    }
+    most.max(peers.min(1))
+}
