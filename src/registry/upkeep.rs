@@ -15,8 +15,9 @@ use crate::{
     store::StoredHead,
 };
 
-/// The network is tried again this often while something is on its way out.
-const RETRY: Duration = Duration::from_secs(15);
+/// First wait before the network is tried again while something is on its way out; it doubles with each.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// Own heads are looked through for renewal this often.
 const RENEWAL_ROUND: Duration = Duration::from_secs(3_600);
 /// Counting waits this long for more to come.
@@ -26,17 +27,23 @@ impl P2pRegistry {
     /// Runs until `stop` is called.
     pub async fn run_upkeep(self, stop: CancellationToken) {
         let mut joined = self.net.joined();
-        let mut retry = tokio::time::interval(RETRY);
         let mut renewal = tokio::time::interval(RENEWAL_ROUND);
-        retry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut wait = FIRST_RETRY;
         loop {
+            let pending = self.store.outbox().is_ok_and(|pending| !pending.is_empty());
             let result = tokio::select! {
                 () = stop.cancelled() => return,
                 changed = joined.changed() => match changed {
-                    Ok(()) => self.deliver_outbox().await,
+                    Ok(()) => {
+                        wait = FIRST_RETRY;
+                        self.deliver_outbox().await
+                    }
                     Err(_) => return,
                 },
-                _ = retry.tick() => self.deliver_outbox().await,
+                () = tokio::time::sleep(wait), if pending => {
+                    wait = (wait * 2).min(LONGEST_RETRY);
+                    self.deliver_outbox().await
+                }
                 _ = renewal.tick() => self.renew().await,
                 () = self.state.forked.notified() => self.join_forks().await,
                 () = self.state.counted.notified() => {

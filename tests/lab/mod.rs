@@ -1,0 +1,273 @@
+//! Real nodes on loopback, and a bare libp2p peer that says whatever a test wants it to say.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+
+use futures::StreamExt;
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol, SwarmBuilder, identify,
+    identity::Keypair,
+    kad::{self, store::MemoryStore},
+    noise, request_response,
+    swarm::{NetworkBehaviour, SwarmEvent},
+    tcp, yamux,
+};
+use swarmdex::{
+    bus::Batch,
+    domain::{
+        hash::ContentRoot,
+        manifest::{Draft, Manifest},
+        name::{PackageId, PackageName, PackageRef, PublisherId},
+        record::{Head, HeadState, Signed},
+        release::ReleaseEntry,
+        reputation::Weights,
+        time::Timestamp,
+    },
+    net::protocol::{Request, Response},
+    node::{DhtMode, Node, NodeOptions},
+    registry::Content,
+};
+use tokio::sync::mpsc;
+
+pub const NETWORK: &str = "lab";
+pub const TCP: &str = "/ip4/127.0.0.1/tcp/0";
+pub const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
+/// Longest wait for something that must happen; a test that gets here has failed.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const DAY: Duration = Duration::from_secs(86_400);
+
+pub fn options(dir: &Path, listen: &str, bootstrap: &[String]) -> NodeOptions {
+    NodeOptions {
+        data_dir: dir.to_owned(),
+        network: NETWORK.parse().unwrap(),
+        listen: vec![listen.parse().unwrap()],
+        bootstrap: bootstrap.iter().map(|address| address.parse().unwrap()).collect(),
+        handle: None,
+        location: None,
+        mdns: false,
+        dht: DhtMode::Server,
+        query_timeout: Duration::from_secs(5),
+        weights: Weights::default(),
+        low_water: 48,
+        high_water: 64,
+    }
+}
+
+/// A node with its own temporary directory, joined through `bootstrap`.
+pub struct Lab {
+    pub node: Node,
+    pub dir: tempfile::TempDir,
+}
+
+impl Lab {
+    pub async fn start(listen: &str, bootstrap: &[String]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), listen, bootstrap).await
+    }
+
+    pub async fn start_in(dir: tempfile::TempDir, listen: &str, bootstrap: &[String]) -> Self {
+        let node = Node::start(options(dir.path(), listen, bootstrap)).await.unwrap();
+        if !bootstrap.is_empty() {
+            assert!(node.wait_joined(PATIENCE).await, "found nobody");
+        }
+        Self { node, dir }
+    }
+
+    pub async fn address(&self) -> String {
+        self.node.status().await.unwrap().addresses.first().cloned().unwrap()
+    }
+
+    pub async fn stop(self) -> tempfile::TempDir {
+        self.node.shutdown().await.unwrap();
+        self.dir
+    }
+}
+
+/// Waits for a batch that satisfies `is_it`.
+pub async fn wait_for(batches: &mut mpsc::Receiver<Batch>, what: &str, mut is_it: impl FnMut(&Batch) -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while let Some(batch) = batches.recv().await {
+            if is_it(&batch) {
+                return;
+            }
+        }
+        panic!("the node ended while waiting for {what}");
+    });
+    waited.await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
+}
+
+pub fn draft(name: &str, version: &str) -> Draft {
+    toml::from_str(&format!("name = \"{name}\"\nversion = \"{version}\"\ndescription = \"The {name} package\""))
+        .unwrap()
+}
+
+pub fn content(bytes: &[u8]) -> Content {
+    Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 }
+}
+
+pub fn reference(id: &PackageId) -> PackageRef {
+    PackageRef::of(id)
+}
+
+pub fn id_of(key: &Keypair, name: &str) -> PackageId {
+    PackageId { publisher: PublisherId::of(&key.public()), name: name.parse().unwrap() }
+}
+
+pub fn manifest(key: &Keypair, name: &str, version: &str, bytes: &[u8]) -> Signed<Manifest> {
+    let content = content(bytes);
+    let manifest = draft(name, version).into_manifest(content.root, content.size, Timestamp(1)).unwrap();
+    Signed::sign(key, manifest).unwrap()
+}
+
+/// A head of `seq` that lists `manifests`, signed at `now` for `life`.
+pub fn head(key: &Keypair, seq: u64, manifests: &[&Signed<Manifest>], now: Timestamp, life: Duration) -> Signed<Head> {
+    let name: PackageName = manifests[0].name.clone();
+    let releases = manifests
+        .iter()
+        .map(|manifest| ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false })
+        .collect();
+    let prev = if seq > 1 { vec![manifests[0].hash()] } else { vec![] };
+    HeadState { name, handle: None, seq, prev, releases }.sign(key, now, life).unwrap().0
+}
+
+#[derive(NetworkBehaviour)]
+struct Bare {
+    kad: kad::Behaviour<MemoryStore>,
+    identify: identify::Behaviour,
+    query: request_response::cbor::Behaviour<Request, Response>,
+}
+
+/// A bare peer: Kademlia with libp2p's own store, which checks nothing, and answers made up by the test.
+pub struct BarePeer {
+    pub id: PeerId,
+    pub address: String,
+    commands: mpsc::UnboundedSender<Do>,
+}
+
+enum Do {
+    Hold(Vec<u8>, Vec<u8>),
+    Put(Vec<u8>, Vec<u8>, PeerId, tokio::sync::oneshot::Sender<()>),
+    Get(Vec<u8>, tokio::sync::oneshot::Sender<Vec<Vec<u8>>>),
+}
+
+pub type Answers = Arc<dyn Fn(Request) -> Response + Send + Sync>;
+
+impl BarePeer {
+    pub async fn start(answers: Answers) -> Self {
+        let key = Keypair::generate_ed25519();
+        let id = key.public().to_peer_id();
+        let protocol = |kind: &str| StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/{kind}")).unwrap();
+        let mut kad = kad::Behaviour::with_config(id, MemoryStore::new(id), kad::Config::new(protocol("kad/1.0.0")));
+        kad.set_mode(Some(kad::Mode::Server));
+        let behaviour = Bare {
+            kad,
+            identify: identify::Behaviour::new(identify::Config::new("/bare/1".to_owned(), key.public())),
+            query: request_response::cbor::Behaviour::new(
+                [(protocol("query/1"), request_response::ProtocolSupport::Full)],
+                request_response::Config::default(),
+            ),
+        };
+        let mut swarm = SwarmBuilder::with_existing_identity(key)
+            .with_tokio()
+            .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+            .unwrap()
+            .with_behaviour(|_| behaviour)
+            .unwrap()
+            .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(60)))
+            .build();
+        swarm.listen_on(TCP.parse().unwrap()).unwrap();
+        let address = loop {
+            if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
+                break format!("{address}/p2p/{id}");
+            }
+        };
+        let (commands, mut receiver) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut puts = HashMap::new();
+            let mut gets: HashMap<kad::QueryId, (Vec<Vec<u8>>, tokio::sync::oneshot::Sender<Vec<Vec<u8>>>)> =
+                HashMap::new();
+            loop {
+                tokio::select! {
+                    command = receiver.recv() => match command {
+                        None => return,
+                        Some(Do::Hold(key, value)) => {
+                            use kad::store::RecordStore;
+                            let record = kad::Record::new(kad::RecordKey::from(key), value);
+                            swarm.behaviour_mut().kad.store_mut().put(record).unwrap();
+                        }
+                        Some(Do::Put(key, value, to, done)) => {
+                            let record = kad::Record::new(kad::RecordKey::from(key), value);
+                            let id = swarm.behaviour_mut().kad.put_record_to(record, [to].into_iter(), kad::Quorum::One);
+                            puts.insert(id, done);
+                        }
+                        Some(Do::Get(key, done)) => {
+                            let id = swarm.behaviour_mut().kad.get_record(kad::RecordKey::from(key));
+                            gets.insert(id, (vec![], done));
+                        }
+                    },
+                    event = swarm.select_next_some() => match event {
+                        SwarmEvent::Behaviour(BareEvent::Identify(identify::Event::Received { peer_id, info, .. })) => {
+                            for address in info.listen_addrs {
+                                swarm.behaviour_mut().kad.add_address(&peer_id, address);
+                            }
+                        }
+                        SwarmEvent::Behaviour(BareEvent::Query(request_response::Event::Message {
+                            message: request_response::Message::Request { request, channel, .. }, ..
+                        })) => {
+                            let _ = swarm.behaviour_mut().query.send_response(channel, answers(request));
+                        }
+                        SwarmEvent::Behaviour(BareEvent::Kad(kad::Event::OutboundQueryProgressed {
+                            id, result, step, ..
+                        })) => match result {
+                            kad::QueryResult::PutRecord(_) => {
+                                puts.remove(&id).map(|done: tokio::sync::oneshot::Sender<()>| done.send(()));
+                            }
+                            kad::QueryResult::GetRecord(result) => {
+                                if let Ok(kad::GetRecordOk::FoundRecord(found)) = result
+                                    && let Some((values, _)) = gets.get_mut(&id)
+                                    && found.peer.is_some()
+                                {
+                                    values.push(found.record.value);
+                                }
+                                if step.last && let Some((values, done)) = gets.remove(&id) {
+                                    let _ = done.send(values);
+                                }
+                            }
+                            _ => {}
+                        },
+                        _ => {}
+                    },
+                }
+            }
+        });
+        Self { id, address, commands }
+    }
+
+    /// Holds a record in its own store, whatever it is.
+    pub fn hold(&self, key: &[u8], value: &[u8]) {
+        self.commands.send(Do::Hold(key.to_vec(), value.to_vec())).ok().unwrap();
+    }
+
+    /// Puts a record to one peer; returns when that has acknowledged or failed.
+    pub async fn put_to(&self, peer: PeerId, key: &[u8], value: &[u8]) {
+        let (done, receiver) = tokio::sync::oneshot::channel();
+        self.commands.send(Do::Put(key.to_vec(), value.to_vec(), peer, done)).ok().unwrap();
+        tokio::time::timeout(PATIENCE, receiver).await.unwrap().unwrap();
+    }
+
+    /// What others return for a key.
+    pub async fn get(&self, key: &[u8]) -> Vec<Vec<u8>> {
+        let (done, receiver) = tokio::sync::oneshot::channel();
+        self.commands.send(Do::Get(key.to_vec(), done)).ok().unwrap();
+        tokio::time::timeout(PATIENCE, receiver).await.unwrap().unwrap()
+    }
+}
+
+/// Refuses everything it is asked.
+pub fn silent() -> Answers {
+    Arc::new(|_| Response::Refused)
+}
+
+pub fn address(text: &str) -> Multiaddr {
+    text.parse().unwrap()
+}

@@ -1,0 +1,224 @@
+//! Nodes together: joining, announcing, searching, getting, restarting.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod lab;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::join_all;
+use lab::{Lab, PATIENCE, QUIC, TCP, content, draft, reference, wait_for};
+use libp2p::identity::Keypair;
+use swarmdex::{
+    RegistryError,
+    domain::{name::PackageRef, query::Query},
+    node::Node,
+    registry::{P2pRegistry, Registry, Source},
+    store::keys,
+};
+
+#[test]
+fn a_registry_may_be_held_by_any_thread() {
+    fn any_thread<T: Send + Sync + ?Sized>() {}
+    any_thread::<dyn Registry>();
+    any_thread::<Arc<dyn Registry>>();
+    any_thread::<P2pRegistry>();
+    any_thread::<Node>();
+}
+
+async fn three_nodes_share_a_package(listen: &str) {
+    let a = Lab::start(listen, &[]).await;
+    let door = [a.address().await];
+    let b = Lab::start(listen, &door).await;
+    let c = Lab::start(listen, &door).await;
+    let mut heard = c.node.subscribe();
+    let receipt = b.node.registry().publish(draft("web", "1.0.0"), content(b"bytes"), None).await.unwrap();
+    assert!(receipt.steps.announced > 0, "{receipt:?}");
+    wait_for(&mut heard, "the announcement", |batch| {
+        batch.announcements.iter().any(|announced| announced.package == receipt.package && announced.via.is_some())
+    })
+    .await;
+    assert!(b.node.wait_published(PATIENCE).await);
+
+    let registry = c.node.registry();
+    let package = registry.get_package(&reference(&receipt.package)).await.unwrap();
+    assert_eq!(package.latest.unwrap().content, content(b"bytes").root);
+    let hits = registry.search(&Query::text("web")).await.unwrap().hits;
+    assert_eq!(hits.len(), 1);
+
+    let absent: PackageRef = format!("{}/nothing", receipt.package.publisher).parse().unwrap();
+    assert!(matches!(registry.get_package(&absent).await, Err(RegistryError::NotFound { asked, .. }) if asked > 0));
+    assert!(!registry.exists(&absent).await.unwrap());
+    drop(registry);
+    for lab in [a, b, c] {
+        lab.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_nodes_over_tcp() {
+    three_nodes_share_a_package(TCP).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_nodes_over_quic() {
+    three_nodes_share_a_package(QUIC).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_publisher_left_behind_is_found_by_one_who_never_met_it() {
+    let keeper = Lab::start(TCP, &[]).await;
+    let door = [keeper.address().await];
+    let publisher = Lab::start(TCP, &door).await;
+    let receipt = publisher.node.registry().publish(draft("parser", "2.1.0"), content(b"p"), None).await.unwrap();
+    assert!(publisher.node.wait_published(PATIENCE).await, "{receipt:?}");
+    publisher.stop().await;
+
+    let newcomer = Lab::start(TCP, &door).await;
+    let registry = newcomer.node.registry();
+    let package = registry.get_package(&reference(&receipt.package)).await.unwrap();
+    assert!(matches!(package.source, Source::Dht | Source::Peer(_)), "{:?}", package.source);
+
+    let searcher = Lab::start(TCP, &door).await;
+    let results = searcher.node.registry().search(&Query::text("parser")).await.unwrap();
+    assert_eq!(results.hits.len(), 1, "{results:?}");
+    assert!(matches!(results.hits[0].source, Source::Peer(_)));
+    assert!(results.coverage.answered > 0);
+    let release = searcher
+        .node
+        .registry()
+        .get_package_version(&reference(&receipt.package), &"^2".parse().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(release.manifest.version, receipt.version);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn published_alone_and_delivered_when_somebody_appears() {
+    let lonely = Lab::start(TCP, &[]).await;
+    let receipt = lonely.node.registry().publish(draft("solo", "1.0.0"), content(b"s"), None).await.unwrap();
+    assert!(receipt.pending && receipt.new_key.is_some(), "{receipt:?}");
+    let other = Lab::start(TCP, &[lonely.address().await]).await;
+    assert!(lonely.node.wait_published(PATIENCE).await, "delivered once there is a peer");
+    assert!(other.node.registry().exists(&reference(&receipt.package)).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parallel_gets_each_resolve_once() {
+    let a = Lab::start(TCP, &[]).await;
+    let b = Lab::start(TCP, &[a.address().await]).await;
+    let receipt = a.node.registry().publish(draft("busy", "1.0.0"), content(b"b"), None).await.unwrap();
+    assert!(a.node.wait_published(PATIENCE).await);
+    let registry = b.node.registry();
+    let present = reference(&receipt.package);
+    let gets = (0..60).map(|n| {
+        let (registry, present) = (registry.clone(), present.clone());
+        tokio::spawn(async move {
+            if n % 2 == 0 {
+                registry.get_package(&present).await.map(|_| true)
+            } else {
+                let absent: PackageRef = format!("{}/absent-{n}", receipt.package.publisher).parse().unwrap();
+                registry.exists(&absent).await
+            }
+        })
+    });
+    let answers = tokio::time::timeout(PATIENCE, join_all(gets)).await.expect("every get ends");
+    for (n, answer) in answers.into_iter().enumerate() {
+        assert_eq!(answer.unwrap().unwrap(), n % 2 == 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_of_one_publisher_fork_and_converge() {
+    let key = Keypair::generate_ed25519();
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    for dir in &dirs {
+        keys::save(&keys::publisher_path(dir.path()), &key).unwrap();
+    }
+    let [first, second] = dirs;
+    // Apart, each signs its own first head.
+    let a = Lab::start_in(first, TCP, &[]).await;
+    let b = Lab::start_in(second, TCP, &[]).await;
+    a.node.registry().publish(draft("split", "1.0.0"), content(b"a"), None).await.unwrap();
+    let receipt = b.node.registry().publish(draft("split", "1.1.0"), content(b"b"), None).await.unwrap();
+    let second = b.stop().await;
+    let b = Lab::start_in(second, TCP, &[a.address().await]).await;
+
+    let both = reference(&receipt.package);
+    for lab in [&a, &b] {
+        let mut batches = lab.node.subscribe();
+        let registry = lab.node.registry();
+        let converged = async {
+            loop {
+                let package = registry.get_package(&both).await.unwrap();
+                if package.releases.len() == 2 && package.seq == 2 {
+                    return package;
+                }
+                batches.recv().await.unwrap();
+            }
+        };
+        let package = tokio::time::timeout(PATIENCE, converged).await.expect("the fork is joined");
+        assert!(package.conflicts.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_keeps_keys_catalogue_and_marks() {
+    let a = Lab::start(TCP, &[]).await;
+    let b = Lab::start(TCP, &[a.address().await]).await;
+    let mut heard = b.node.subscribe();
+    let registry = a.node.registry();
+    registry.publish(draft("kept", "1.0.0"), content(b"1"), None).await.unwrap();
+    let receipt = registry.publish(draft("kept", "1.1.0"), content(b"2"), None).await.unwrap();
+    drop(registry);
+    wait_for(&mut heard, "the second release", |batch| batch.announcements.iter().any(|one| one.seq == 2)).await;
+    let peer_id = b.node.peer_id();
+    a.stop().await;
+    let dir = b.stop().await;
+
+    let b = Lab::start_in(dir, TCP, &[]).await;
+    assert_eq!(b.node.peer_id(), peer_id);
+    let status = b.node.status().await.unwrap();
+    assert_eq!(status.packages, 1);
+    assert!(status.known_peers >= 1, "the other is remembered");
+    let package = b.node.registry().get_package(&reference(&receipt.package)).await.unwrap();
+    assert_eq!((package.seq, package.releases.len()), (2, 2));
+    assert_eq!(b.node.registry().search(&Query::text("kept")).await.unwrap().hits.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn yanks_travel_and_versions_are_never_reused() {
+    let a = Lab::start(TCP, &[]).await;
+    let b = Lab::start(TCP, &[a.address().await]).await;
+    let registry = a.node.registry();
+    let receipt = registry.publish(draft("tool", "1.0.0"), content(b"1"), None).await.unwrap();
+    registry.publish(draft("tool", "1.1.0"), content(b"2"), None).await.unwrap();
+    let again = registry.publish(draft("tool", "1.1.0"), content(b"3"), None).await;
+    assert!(matches!(again, Err(RegistryError::VersionTaken { .. })));
+    let lower = registry.publish(draft("tool", "1.0.5"), content(b"3"), None).await;
+    assert!(matches!(lower, Err(RegistryError::VersionNotNewer { .. })));
+
+    let mut heard = b.node.subscribe();
+    let package = reference(&receipt.package);
+    let yank = registry.yank(&package, &"1.1.0".parse().unwrap()).await.unwrap();
+    assert_eq!(yank.seq, 3);
+    wait_for(&mut heard, "the yank", |batch| batch.announcements.iter().any(|one| one.yanked)).await;
+    let other = b.node.registry();
+    let latest = other.get_package_version(&package, &"*".parse().unwrap()).await.unwrap();
+    assert_eq!(latest.manifest.version.to_string(), "1.0.0");
+    let exact = other.get_package_version(&package, &"=1.1.0".parse().unwrap()).await.unwrap();
+    assert!(exact.yanked);
+    let theirs = other.yank(&package, &"1.0.0".parse().unwrap()).await;
+    assert!(matches!(theirs, Err(RegistryError::NotYours { .. })));
+    assert!(!registry.unyank(&package, &"1.1.0".parse().unwrap()).await.unwrap().pending);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shutting_down_tells_the_peers_and_takes_no_time() {
+    let a = Lab::start(TCP, &[]).await;
+    let b = Lab::start(TCP, &[a.address().await]).await;
+    let mut batches = a.node.subscribe();
+    wait_for(&mut batches, "the connection", |batch| batch.node.as_ref().is_some_and(|node| node.connected == 1)).await;
+    tokio::time::timeout(Duration::from_secs(2), b.node.shutdown()).await.expect("within two seconds").unwrap();
+    wait_for(&mut batches, "the goodbye", |batch| batch.node.as_ref().is_some_and(|node| node.connected == 0)).await;
+}
