@@ -4,6 +4,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
 )]
 pub mod bus;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
@@ -14,5 +15,6 @@ pub mod node;
 pub mod registry;
 pub mod store;
 pub mod telemetry;
+pub mod ui;
 
 pub use error::{RegistryError, Result};

@@ -1,1 +1,5 @@
-fn main() {}
+//! Start-up only; see [`swarmdex::cli`].
+
+fn main() -> std::process::ExitCode {
+    swarmdex::cli::main()
+}

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 pub use crate::net::DhtMode;
 use crate::{
     Result,
-    bus::{Batch, Bus, NodeSnapshot, Tally},
+    bus::{Batch, Bus, Event, Level, NodeSnapshot, Notice, Tally},
+    clock,
     domain::{
         geo::GeoLocation,
         name::{Handle, NetworkName},
@@ -99,6 +100,12 @@ impl Node {
         let reader = self.bus.subscribe();
         self.net.refresh();
         reader
+    }
+
+    /// Shows a sentence to whoever watches.
+    pub fn tell(&self, text: &str) {
+        let notice = Notice { at: clock::now(), level: Level::Info, text: text.to_owned() };
+        self.bus.emit(Event::Notice(notice));
     }
 
     pub async fn status(&self) -> Result<NodeSnapshot> {

@@ -115,7 +115,7 @@ impl Ledger {
 }
 
 /// The 50th and the 95th percentile.
-pub(super) fn percentiles(mut values: Vec<f64>) -> Option<(f64, f64)> {
+pub fn percentiles(mut values: Vec<f64>) -> Option<(f64, f64)> {
     values.sort_unstable_by(f64::total_cmp);
     let at =
         |share: f64| values.get(((values.len() as f64 * share) as usize).min(values.len().saturating_sub(1))).copied();

@@ -7,5 +7,6 @@ pub mod plan;
 mod report;
 mod run;
 
+pub use ledger::percentiles;
 pub use report::Report;
 pub use run::{Demo, DemoOptions};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::P2pRegistry;
@@ -29,6 +30,7 @@ impl P2pRegistry {
         let mut joined = self.net.joined();
         let mut renewal = tokio::time::interval(RENEWAL_ROUND);
         let mut wait = FIRST_RETRY;
+        let mut retry_at = Instant::now() + wait;
         loop {
             let pending = self.store.outbox().is_ok_and(|pending| !pending.is_empty());
             let result = tokio::select! {
@@ -36,12 +38,14 @@ impl P2pRegistry {
                 changed = joined.changed() => match changed {
                     Ok(()) => {
                         wait = FIRST_RETRY;
+                        retry_at = Instant::now() + wait;
                         self.deliver_outbox().await
                     }
                     Err(_) => return,
                 },
-                () = tokio::time::sleep(wait), if pending => {
+                () = tokio::time::sleep_until(retry_at), if pending => {
                     wait = (wait * 2).min(LONGEST_RETRY);
+                    retry_at = Instant::now() + wait;
                     self.deliver_outbox().await
                 }
                 _ = renewal.tick() => self.renew().await,

@@ -1,0 +1,125 @@
+//! The command line: one file per verb. Data goes to stdout, everything else to stderr.
+
+mod config;
+mod demo;
+mod explorer;
+mod get;
+mod global;
+mod node;
+mod own_node;
+mod print;
+mod publish;
+mod search;
+mod status;
+mod versions;
+mod yank;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{RegistryError, Result};
+use global::Global;
+
+/// A verb did what it was asked.
+const DONE: u8 = 0;
+/// It failed, or found nothing.
+const FAILED: u8 = 1;
+/// What was asked makes no sense as it was written.
+const USAGE: u8 = 2;
+/// Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+/// A package registry with no server, and a terminal explorer that shows it live.
+///
+/// Without a verb, the explorer opens on your own node.
+#[derive(Debug, Parser)]
+#[command(name = "swarmdex", version, disable_help_subcommand = true, max_term_width = 100)]
+struct Line {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a node without a screen, until SIGTERM or Ctrl-C
+    Node(node::Args),
+    /// Sign and publish a file as a release
+    Publish(publish::Args),
+    /// Search packages by words
+    Search(search::Args),
+    /// Show the manifest of a release: handle/name, or publisher-id/name, and @requirement
+    Get(get::Args),
+    /// List every release of a package
+    Versions(versions::Args),
+    /// Mark a release of yours as not to be chosen any more: handle/name@version
+    Yank(yank::Args),
+    /// Take a yank back: handle/name@version
+    Unyank(yank::Args),
+    /// Show this node's identity, addresses and counts
+    Status(status::Args),
+    /// Show the settings in force, or where files are
+    Config(config::Args),
+    /// Open the explorer on a private swarm of real nodes, with real packages
+    Demo(demo::Args),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let line = match Line::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            // Help and version are no errors; a closed pipe is nobody's.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { DONE });
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the runtime cannot start: {error}; check the limits on threads (ulimit -u)");
+            return ExitCode::from(FAILED);
+        }
+    };
+    let outcome = runtime.block_on(run(line));
+    // Whatever still runs has been told to stop, and nothing of it is worth waiting for.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(if error.is_usage() { USAGE } else { FAILED })
+        }
+    }
+}
+
+async fn run(line: Line) -> Result<u8> {
+    let Line { global, verb } = line;
+    match verb {
+        None => explorer::run(&global).await,
+        Some(Verb::Node(args)) => node::run(&global, &args).await,
+        Some(Verb::Publish(args)) => publish::run(&global, args).await,
+        Some(Verb::Search(args)) => search::run(&global, args).await,
+        Some(Verb::Get(args)) => get::run(&global, args).await,
+        Some(Verb::Versions(args)) => versions::run(&global, args).await,
+        Some(Verb::Yank(args)) => yank::run(&global, args, true).await,
+        Some(Verb::Unyank(args)) => yank::run(&global, args, false).await,
+        Some(Verb::Status(args)) => status::run(&global, &args).await,
+        Some(Verb::Config(args)) => config::run(&global, &args),
+        Some(Verb::Demo(args)) => demo::run(&global, args).await,
+    }
+}
+
+/// Waits for Ctrl-C (true) or SIGTERM (false).
+async fn told_to_stop() -> Result<bool> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |error: std::io::Error| RegistryError::Internal { what: "watching signals", why: error.to_string() };
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(false),
+        _ = interrupt.recv() => Ok(true),
+    }
+}
