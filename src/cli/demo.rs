@@ -81,7 +81,11 @@ async fn headless(options: DemoOptions, args: &Args) -> Result<u8> {
     };
     demo.shutdown().await?;
     let Some(report) = report else { return Ok(INTERRUPTED) };
-    if args.json { print::json(&report)? } else { summary(&report)? }
+    if args.json {
+        print::json(&report)?
+    } else {
+        summary(&report)?
+    }
     Ok(if report.errors.is_empty() && report.connected > 0 { DONE } else { FAILED })
 }
 

@@ -43,7 +43,11 @@ async fn get(node: &Node, args: &Args) -> Result<u8> {
     if let Owner::Handle(handle) = &args.package.owner {
         registry.pin(handle, release.package.publisher).await?;
     }
-    if args.json { print::json(&release)? } else { show(&release)? }
+    if args.json {
+        print::json(&release)?
+    } else {
+        show(&release)?
+    }
     Ok(DONE)
 }
 

@@ -1,0 +1,208 @@
+//! The loop: what is served first, and when a frame is drawn.
+
+use std::time::Duration;
+
+use crossterm::event::{Event as Input, KeyEventKind};
+use futures::{Stream, StreamExt};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    Backend,
+    effect::{Effect, Executor, MESSAGES, Message},
+    keymap::Chord,
+    model::Model,
+    screen,
+    terminal::Surface,
+    theme::Theme,
+    update,
+};
+use crate::{RegistryError, Result, bus::Batch, clock};
+
+/// Shortest time between two frames: 60 a second.
+pub const FRAME: Duration = Duration::from_millis(16);
+/// Ages and rates are looked at this often.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What comes next.
+pub enum Turn {
+    Input(Input),
+    Message(Message),
+    Batch(Batch),
+    /// It is time for the frame that is owed.
+    Frame,
+    Tick,
+    /// The terminal, or whoever sent a signal, wants us to end.
+    End,
+}
+
+/// Everything the loop waits for.
+pub struct Sources<I> {
+    pub inputs: I,
+    pub signals: mpsc::Receiver<()>,
+    pub messages: mpsc::Receiver<Message>,
+    pub batches: Option<mpsc::Receiver<Batch>>,
+    pub next_tick: Instant,
+}
+
+impl<I: Stream<Item = std::io::Result<Input>> + Unpin> Sources<I> {
+    /// The next thing to serve. Input comes first, however much else there is.
+    pub async fn next(&mut self, frame_at: Option<Instant>) -> Turn {
+        let batch = async {
+            match &mut self.batches {
+                Some(batches) => batches.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        let frame = async {
+            match frame_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            input = self.inputs.next() => match input {
+                Some(Ok(input)) => Turn::Input(input),
+                Some(Err(_)) | None => Turn::End,
+            },
+            Some(()) = self.signals.recv() => Turn::End,
+            () = frame => Turn::Frame,
+            Some(message) = self.messages.recv() => Turn::Message(message),
+            batch = batch => match batch {
+                Some(batch) => Turn::Batch(batch),
+                None => {
+                    self.batches = None;
+                    Turn::Tick
+                }
+            },
+            () = tokio::time::sleep_until(self.next_tick) => {
+                self.next_tick = Instant::now() + TICK;
+                Turn::Tick
+            }
+        }
+    }
+}
+
+/// When the next frame may be drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    not_before: Instant,
+}
+
+impl Pace {
+    pub fn new(now: Instant) -> Self {
+        Self { not_before: now }
+    }
+
+    /// When to draw what is owed.
+    pub fn due(self, dirty: bool, now: Instant) -> Option<Instant> {
+        dirty.then(|| self.not_before.max(now))
+    }
+
+    /// A frame was drawn. After a slow write the terminal gets twice as long to catch up.
+    pub fn drawn(&mut self, started: Instant, ended: Instant) {
+        let took = ended.duration_since(started);
+        self.not_before = if took > FRAME { ended + took * 2 } else { started + FRAME };
+    }
+}
+
+/// The explorer's state and what it acts with.
+pub struct Explorer<S> {
+    pub model: Model,
+    pub surface: S,
+    pub theme: Theme,
+    pub executor: Executor,
+    pub frames: u64,
+}
+
+impl<S: Surface> Explorer<S> {
+    /// Runs until the person quits, a signal comes, or the node cannot start.
+    pub async fn run<I>(&mut self, sources: &mut Sources<I>) -> Result<()>
+    where
+        I: Stream<Item = std::io::Result<Input>> + Unpin,
+    {
+        let mut pace = Pace::new(Instant::now());
+        // Before anything else: there is something to look at.
+        self.draw(&mut pace)?;
+        while !self.model.quit {
+            let frame_at = pace.due(self.model.dirty, Instant::now());
+            match sources.next(frame_at).await {
+                Turn::End => break,
+                Turn::Frame => self.draw(&mut pace)?,
+                Turn::Message(Message::Started(started)) => sources.batches = Some(self.connect(*started)?),
+                turn => self.serve(turn)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, started: Result<Backend>) -> Result<mpsc::Receiver<Batch>> {
+        let Backend { registry, events } = started?;
+        self.executor.connect(registry);
+        self.model.running = true;
+        self.model.dirty = true;
+        // A person may have typed before there was anybody to ask.
+        if self.model.search.generation > 0 {
+            let effects = update::search(&mut self.model);
+            self.act(effects)?;
+        }
+        Ok(events)
+    }
+
+    pub fn serve(&mut self, turn: Turn) -> Result<()> {
+        let now = clock::now();
+        let effects = match turn {
+            Turn::Input(Input::Key(key)) if key.kind != KeyEventKind::Release => {
+                update::on_key(&mut self.model, Chord::of(&key), now)
+            }
+            Turn::Input(Input::Paste(text)) => update::on_paste(&mut self.model, &text, now),
+            Turn::Input(Input::Resize(width, height)) => {
+                update::on_resize(&mut self.model, (width, height));
+                Vec::new()
+            }
+            Turn::Message(message) => update::on_message(&mut self.model, message, now),
+            Turn::Batch(batch) => {
+                self.model.apply(batch, now);
+                update::settle(&mut self.model);
+                Vec::new()
+            }
+            Turn::Tick => {
+                self.model.tick(now);
+                Vec::new()
+            }
+            Turn::Input(_) | Turn::Frame | Turn::End => Vec::new(),
+        };
+        self.act(effects)
+    }
+
+    fn act(&mut self, effects: Vec<Effect>) -> Result<()> {
+        for effect in effects {
+            if effect == Effect::Suspend {
+                self.surface.suspend().map_err(terminal_error)?;
+                self.model.dirty = true;
+            } else {
+                self.executor.run(effect);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn draw(&mut self, pace: &mut Pace) -> Result<()> {
+        let started = Instant::now();
+        let Self { model, surface, theme, .. } = self;
+        surface.draw(|frame| screen::draw(frame, model, *theme)).map_err(terminal_error)?;
+        self.model.dirty = false;
+        self.frames += 1;
+        pace.drawn(started, Instant::now());
+        Ok(())
+    }
+}
+
+fn terminal_error(error: std::io::Error) -> RegistryError {
+    RegistryError::file("the terminal", "written to")(error)
+}
+
+/// A channel for what effects bring back.
+pub fn messages() -> (mpsc::Sender<Message>, mpsc::Receiver<Message>) {
+    mpsc::channel(MESSAGES)
+}

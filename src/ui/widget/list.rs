@@ -1,0 +1,95 @@
+//! A selection that stays on the same thing while the list around it changes.
+
+use crate::ui::action::Move;
+
+/// Where a list is scrolled to, and which thing is selected.
+#[derive(Clone, Debug)]
+pub struct Selection<Id> {
+    pub selected: Option<Id>,
+    pub offset: usize,
+}
+
+impl<Id> Default for Selection<Id> {
+    fn default() -> Self {
+        Self { selected: None, offset: 0 }
+    }
+}
+
+impl<Id: Clone + PartialEq> Selection<Id> {
+    /// The row of what is selected; the first one when it is not in the list.
+    pub fn index(&self, rows: &[Id]) -> Option<usize> {
+        let found = self.selected.as_ref().and_then(|selected| rows.iter().position(|row| row == selected));
+        found.or((!rows.is_empty()).then_some(0))
+    }
+
+    /// The thing that is selected, as far as it is in the list.
+    pub fn current(&self, rows: &[Id]) -> Option<Id> {
+        rows.get(self.index(rows)?).cloned()
+    }
+
+    pub fn step(&mut self, step: Move, rows: &[Id], page: usize) {
+        let Some(here) = self.index(rows) else { return };
+        let there = target(step, here, rows.len(), page);
+        self.selected = rows.get(there).cloned();
+    }
+
+    /// Scrolls so that the selected row is among the `page` that are shown.
+    pub fn settle(&mut self, rows: &[Id], page: usize) {
+        let here = self.index(rows).unwrap_or(0);
+        let page = page.max(1);
+        self.offset = self.offset.min(rows.len().saturating_sub(page)).min(here).max((here + 1).saturating_sub(page));
+    }
+}
+
+/// Where a move leads from `here` among `len`.
+pub fn target(step: Move, here: usize, len: usize, page: usize) -> usize {
+    let last = len.saturating_sub(1);
+    let half = (page / 2).max(1);
+    match step {
+        Move::Up => here.saturating_sub(1),
+        Move::Down => (here + 1).min(last),
+        Move::HalfUp => here.saturating_sub(half),
+        Move::HalfDown => (here + half).min(last),
+        Move::PageUp => here.saturating_sub(page.max(1)),
+        Move::PageDown => (here + page.max(1)).min(last),
+        Move::First => 0,
+        Move::Last => last,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MOVES: [Move; 8] =
+        [Move::Up, Move::Down, Move::HalfUp, Move::HalfDown, Move::PageUp, Move::PageDown, Move::First, Move::Last];
+
+    #[test]
+    fn the_selection_follows_its_thing() {
+        let mut selection = Selection { selected: Some('c'), offset: 0 };
+        assert_eq!(selection.index(&['a', 'b', 'c']), Some(2));
+        assert_eq!(selection.index(&['c', 'a', 'b']), Some(0));
+        selection.step(Move::Down, &['c', 'a', 'b'], 10);
+        assert_eq!(selection.selected, Some('a'));
+        assert_eq!(selection.current(&['x']), Some('x'), "what is gone leaves the first row selected");
+        assert_eq!(selection.current(&[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_selected_row_is_always_shown(
+            steps in proptest::collection::vec((0usize..8, 0usize..40), 0..40), page in 1usize..12,
+        ) {
+            let mut selection = Selection::default();
+            for (step, len) in steps {
+                let rows: Vec<usize> = (0..len).collect();
+                selection.step(MOVES[step], &rows, page);
+                selection.settle(&rows, page);
+                if let Some(here) = selection.index(&rows) {
+                    prop_assert!((selection.offset..selection.offset + page).contains(&here));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Pieces that screens are made of.
+
+pub mod bar;
+pub mod list;
+pub mod table;
+pub mod wrap;
