@@ -64,7 +64,7 @@ impl Ledger {
                 heard.insert((announced.package.clone(), announced.seq));
             }
             if announced.via.is_some() && self.delays_ms.len() < MAX_DELAYS {
-                self.delays_ms.push(announced.delay.as_secs_f64() * 1_000.0);
+                self.delays_ms.push(announced.travelled.as_secs_f64() * 1_000.0);
             }
         }
         if let Some(dropped) = self.dropped.get_mut(peer) {
@@ -108,7 +108,7 @@ impl Ledger {
         (expected > 0).then(|| reached as f64 / expected as f64)
     }
 
-    /// Milliseconds from signing to verification at other nodes: the 50th and 95th percentile.
+    /// Milliseconds from sending to verification at other nodes: the 50th and 95th percentile.
     pub fn delays(&self) -> Option<(f64, f64)> {
         percentiles(self.delays_ms.clone())
     }

@@ -38,7 +38,7 @@ pub struct Report {
     pub announced: usize,
     /// Share of the announcements older than two seconds that reached the nodes connected ever since.
     pub delivered: Option<f64>,
-    /// From signing to verification at another node.
+    /// From sending to verification at another node.
     pub delivery_ms: Option<Percentiles>,
     /// From signing to the commit that a publisher is told of.
     pub stored_ms: Option<Percentiles>,

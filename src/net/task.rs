@@ -108,6 +108,7 @@ struct Rounds {
     trim: Every,
     remember: Every,
     hello: Every,
+    news: Every,
     presence: Every,
 }
 
@@ -172,6 +173,7 @@ impl Task {
                 trim: seconds(5),
                 remember: seconds(30),
                 hello: seconds(60),
+                news: seconds(10),
                 presence: Every::new(Presence::INTERVAL),
             },
             told: (Counters::default(), None),
@@ -325,7 +327,9 @@ impl Task {
         if self.rounds.trim.is_due(now) {
             self.trim();
         }
-        if self.rounds.hello.is_due(now) {
+        let news = self.wiring.greeting.has_changed().unwrap_or(false);
+        if self.rounds.hello.is_due(now) || (news && self.rounds.news.is_due(now)) {
+            self.wiring.greeting.mark_unchanged();
             let to_greet: Vec<PeerId> = self.peers.ours().filter(|peer| self.peers.is_outbound(peer)).collect();
             to_greet.into_iter().for_each(|peer| self.say_hello(peer));
         }

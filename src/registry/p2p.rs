@@ -157,6 +157,7 @@ impl P2pRegistry {
             yanked: entry.is_some_and(|entry| entry.yanked),
             via,
             delay: verified_at.since(head.signed_at),
+            travelled: verified_at.since(announcement.announced_at),
             seq: head.seq,
         })));
     }

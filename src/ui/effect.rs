@@ -16,20 +16,9 @@ use crate::{
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    Search {
-        generation: u64,
-        text: String,
-    },
-    /// Nobody waits for the running search any more.
-    StopSearch,
-    Look {
-        generation: u64,
-        package: PackageId,
-    },
-    Pin {
-        handle: Handle,
-        publisher: PublisherId,
-    },
+    Search { generation: u64, text: String },
+    Look { generation: u64, package: PackageId },
+    Pin { handle: Handle, publisher: PublisherId },
     Suspend,
 }
 
@@ -77,7 +66,6 @@ impl Executor {
                     }
                 }));
             }
-            Effect::StopSearch => self.stop_search(),
             Effect::Look { generation, package } => drop(tokio::spawn(async move {
                 let result = Box::new(registry.get_package(&PackageRef::of(&package)).await);
                 messages.send(Message::Looked { generation, result }).await

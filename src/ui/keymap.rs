@@ -106,6 +106,7 @@ use When::{Anywhere, Browsing, Typing};
 
 pub static KEYS: &[Row] = &[
     row(Browsing, None, &[c('?')], Help, "help", "Show every key"),
+    row(Browsing, None, &[c('q')], Quit, "quit", "Quit; closes a window that is open first"),
     row(Anywhere, None, &[key(KeyCode::F(1))], Help, "", "Show every key, from anywhere"),
     row(Browsing, None, &[c('1')], Go(Screen::Peers), "", "Peers: who is there, and how good they are to ask"),
     row(Browsing, None, &[c('3')], Go(Screen::Feed), "", "Feed: announcements as they arrive"),
@@ -132,7 +133,6 @@ pub static KEYS: &[Row] = &[
     row(Browsing, Some(Screen::Peers), &[c('S')], Reverse, "reverse", "Turn the order round"),
     row(Browsing, Some(Screen::Feed), &[c('f')], Freeze, "freeze", "Hold the feed still, and let it go on"),
     row(Browsing, None, &[c('R')], Refresh, "", "Sort again, or search again, now"),
-    row(Browsing, None, &[c('q')], Quit, "quit", "Quit; closes a window that is open first"),
     row(Anywhere, None, &[ctrl('c')], QuitNow, "", "Quit at once, from anywhere"),
     row(Anywhere, None, &[ctrl('z')], Suspend, "", "Back to the shell; `fg` returns here"),
     row(Typing, None, &[key(KeyCode::Esc)], LeaveField, "leave", "Leave the field and keep its text"),

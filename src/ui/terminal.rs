@@ -23,9 +23,6 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 pub trait Surface {
     fn draw(&mut self, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()>;
 
-    /// The whole of the next frame is to be written, not what changed.
-    fn forget(&mut self) -> io::Result<()>;
-
     /// Gives the terminal back to the shell and stops this process, until the shell continues it.
     fn suspend(&mut self) -> io::Result<()>;
 }
@@ -58,10 +55,6 @@ impl Surface for Tui {
         let drawn = self.terminal.draw(render).map(drop);
         execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
         drawn
-    }
-
-    fn forget(&mut self) -> io::Result<()> {
-        self.terminal.clear()
     }
 
     fn suspend(&mut self) -> io::Result<()> {

@@ -62,11 +62,11 @@ impl Theme {
         self.with(Color::Cyan, Modifier::BOLD)
     }
 
-    /// A share from 0 to 1, the more the better.
+    /// A share from 0 to 1, the more the better. A newcomer is neither good nor bad.
     pub fn share(self, share: f64) -> Style {
         match share {
-            share if share >= 0.6 => self.good(),
-            share if share >= 0.35 => self.fair(),
+            share if share >= 0.5 => self.good(),
+            share if share >= 0.15 => self.fair(),
             _ => self.bad(),
         }
     }

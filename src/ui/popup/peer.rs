@@ -8,7 +8,7 @@ use crate::{
     bus::{Direction, PeerSnapshot},
     domain::{reputation::Outcome, time::Ago},
     ui::{
-        model::{Model, peers},
+        model::Model,
         theme::Theme,
         widget::{
             bar::{bar, sparkline},
@@ -117,6 +117,4 @@ fn score(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, them
         }
         lines.push(Line::from(spans));
     }
-    let handle = peers::handle(peer);
-    debug_assert!(handle.len() <= 64);
 }

@@ -9,10 +9,7 @@ use crate::{
     registry::{Announced, title},
     ui::{
         layout,
-        model::{
-            Model,
-            feed::{MAX_ROWS, id},
-        },
+        model::{Model, feed::MAX_ROWS},
         theme::Theme,
         widget::table::{Cell, Column, Table},
     },
@@ -57,7 +54,6 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         let kept = if shown >= MAX_ROWS { " (the newest are kept)" } else { "" };
         status(frame, model, areas, &format!("{shown} announcements{kept}, {follows}"), theme.dim());
     }
-    debug_assert!(ids.first().is_none_or(|first| feed.get(first).map(id).as_ref() == Some(first)));
 }
 
 fn row(one: &Announced, theme: Theme) -> Vec<Cell> {

@@ -15,7 +15,7 @@ use tui_input::Input;
 use unicode_width::UnicodeWidthStr;
 
 use super::{
-    action::Screen,
+    action::{Action, Screen},
     keymap,
     layout::{self, Areas, LEAST, WIDE},
     model::{CLOCK_LIMIT_MS, Model},
@@ -35,7 +35,12 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
         frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), frame.area());
         return;
     }
-    let areas = layout::areas(model);
+    let mut areas = layout::areas(model);
+    if !model.popups.is_empty() && width >= WIDE {
+        // Beside a window, the list has the rest of the width.
+        let left = layout::drawer(model).x.saturating_sub(1);
+        (areas.field.width, areas.body.width) = (left, left);
+    }
     header(frame, model, theme, areas.header);
     tabs(frame, model, theme, areas.tabs);
     match model.screen {
@@ -152,9 +157,19 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     let mut left = usize::from(area.width).saturating_sub(mode.len() + 2);
     let mut spans = vec![Span::styled(format!("{mode}  "), theme.strong())];
     let in_window = !model.popups.is_empty();
+    let filtered = match model.screen {
+        Screen::Peers => model.peers.filter.is_shown(),
+        Screen::Feed => model.feed.filter.is_shown(),
+        Screen::Search => false,
+    };
     for row in keymap::rows(typing, model.screen).filter(|row| !row.short.is_empty()) {
-        // With a window open, only what works in it.
-        if in_window && !matches!(row.short, "help" | "back" | "quit") {
+        // With a window open, only what works in it; without, there may be nothing to go back from.
+        let useful = match row.action {
+            Action::Help | Action::Quit => true,
+            Action::Back => in_window || filtered,
+            _ => !in_window,
+        };
+        if !useful {
             continue;
         }
         let Some(key) = row.keys.first().map(|_| keymap::labels(row)) else { continue };
