@@ -131,6 +131,8 @@ fn every_screen_of_the_demo_and_the_terminal_back_as_it_was() {
     session.press("\x1b");
     session.until("the window to close", |screen| !screen.contains("how fresh"));
 
+    session.press("\x1b");
+    session.until_text("BROWSING");
     session.press("?");
     session.until_text("Show every key");
     session.press("q");

@@ -10,8 +10,8 @@ use crossterm::{
     event::{DisableBracketedPaste, EnableBracketedPaste},
     execute,
     terminal::{
-        BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
-        enable_raw_mode,
+        BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+        disable_raw_mode, enable_raw_mode,
     },
 };
 use ratatui::{Frame, Terminal, backend::CrosstermBackend};
@@ -34,16 +34,13 @@ pub struct Tui {
 
 impl Tui {
     pub fn take() -> io::Result<Self> {
-        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
         enter()?;
         let earlier = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             leave();
             earlier(panic);
         }));
-        let mut tui = Self { terminal };
-        tui.terminal.clear()?;
-        Ok(tui)
+        Ok(Self { terminal: Terminal::new(CrosstermBackend::new(io::stdout()))? })
     }
 }
 
@@ -61,7 +58,9 @@ impl Surface for Tui {
         leave();
         let stopped = signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP);
         enter()?;
-        self.terminal.clear()?;
+        // A new one knows nothing of what was on the screen. `Terminal::clear` would ask the terminal for its cursor,
+        // and not every terminal answers.
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
         stopped
     }
 }
@@ -75,7 +74,7 @@ impl Drop for Tui {
 fn enter() -> io::Result<()> {
     enable_raw_mode()?;
     TAKEN.store(true, Ordering::SeqCst);
-    execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
+    execute!(io::stdout(), EnterAlternateScreen, Clear(ClearType::All), EnableBracketedPaste)
 }
 
 fn leave() {
