@@ -72,11 +72,12 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
 fn logs(settings: &Settings, with_data: bool, screen: Screen) -> Option<Logs> {
     let mut settings = settings.clone();
     if !with_data {
-        settings.paths.state = settings.paths.state.join("demo");
+        settings.paths.state.push("demo");
     }
     let temporary = || {
-        let state = std::env::temp_dir().join(format!("swarmdex-demo-{}", std::process::id()));
-        telemetry::start(&Settings { paths: settings.paths.clone().within(&state), ..settings.clone() }, screen)
+        let mut settings = settings.clone();
+        settings.paths.state = std::env::temp_dir().join(format!("swarmdex-demo-{}", std::process::id()));
+        telemetry::start(&settings, screen)
     };
     let logs = telemetry::start(&settings, screen).or_else(|_| temporary());
     logs.inspect_err(|error| print::note(format!("the demo runs without a log: {error}"))).ok()
