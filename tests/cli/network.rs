@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::program::{Home, Running};
+use crate::program::{APART, Home, Running, interrupted};
 
 #[test]
 fn a_release_is_published_found_yanked_and_brought_back() {
@@ -80,6 +80,18 @@ fn a_node_ends_in_order_when_it_is_told_to() {
         let ended = node.stop(signal);
         assert_eq!((ended.code(), ended.signal()), (Some(0), None), "{signal}");
         assert!(told.elapsed() < Duration::from_secs(2), "{signal}: {:?}", told.elapsed());
+    }
+}
+
+#[test]
+fn a_verb_that_is_interrupted_ends_its_node_in_order() {
+    let home = Home::new();
+    let absent = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
+    for signal in ["TERM", "INT"] {
+        let command = home.command([&APART[..], &["--bootstrap", absent, "search", "web"]].concat());
+        let ran = interrupted(command, signal);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{signal}: {}", ran.stderr);
+        assert!(ran.stderr.contains("interrupted"), "{signal}: {}", ran.stderr);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::mpsc,
@@ -78,6 +78,18 @@ pub fn ran(mut command: Command) -> Ran {
     let ran = Ran { code: status.code(), stdout: text(stdout), stderr: text(stderr) };
     assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
     ran
+}
+
+/// Runs a verb, and sends the signal as soon as it says something.
+pub fn interrupted(mut command: Command, signal: &str) -> Ran {
+    let mut child = command.spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    stderr.read_line(&mut said).unwrap();
+    send(signal, child.id());
+    let Output { status, stdout, .. } = within(child, Child::wait_with_output);
+    stderr.read_to_string(&mut said).unwrap();
+    Ran { code: status.code(), stdout: String::from_utf8(stdout).unwrap(), stderr: said }
 }
 
 impl Ran {
