@@ -1,25 +1,24 @@
 //! `demo`: a private swarm, with the explorer or headless.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
-use super::{DONE, FAILED, INTERRUPTED, explorer::colour, global::Global, print, told_to_stop};
+use clap::builder::RangedU64ValueParser;
+
+use super::{DONE, FAILED, explorer, global::Global, print, stop::Stop};
 use crate::{
-    RegistryError, Result,
-    config::parse_duration,
-    demo::{Demo, DemoOptions, Report, catalogue::Source},
-    telemetry::{self, Screen},
-    ui::{self, Backend, Options},
+    Result,
+    config::{Settings, parse_duration},
+    demo::{Demo, DemoOptions, Report, catalogue::Source, percentiles},
+    telemetry::{self, Logs, Screen},
+    ui::{self, Backend},
 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Nodes; you are one of them
-    #[arg(long, default_value_t = 24, value_name = "N")]
+    #[arg(long, default_value_t = 24, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     peers: usize,
-    /// Keys, cities, order and schedule are functions of it; random when it is left out
+    /// Keys, cities, order and schedule are functions of it; a random one when it is left out
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Where packages come from: cache (the local cargo cache), embedded, or a directory of .crate files
@@ -35,7 +34,7 @@ pub(super) struct Args {
     #[arg(long)]
     headless: bool,
     /// How long a headless demo runs
-    #[arg(long = "for", default_value = "20s", value_name = "TIME", value_parser = length)]
+    #[arg(long = "for", default_value = "20s", value_name = "TIME", value_parser = length, requires = "headless")]
     length: Duration,
     /// Print the report as one JSON object
     #[arg(long, requires = "headless")]
@@ -47,80 +46,95 @@ fn length(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
-    let mut settings = global.settings()?;
+    let settings = global.settings()?;
     if !args.headless {
         ui::check_terminal()?;
     }
-    let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    // What a demo logs goes with its data, and a home that cannot be written to does not stop it.
-    let temporary = tempfile::Builder::new().prefix("swarmdex-demo-logs-").tempdir();
-    let temporary = temporary.map_err(RegistryError::file(std::env::temp_dir(), "used for the demo's logs"))?;
-    if settings.chosen_data_dir().is_none() {
-        settings.paths = settings.paths.clone().within(temporary.path());
+    for flag in global.idle_in_a_demo() {
+        print::note(format!("{flag} changes nothing here: the demo's swarm is private"));
     }
-    let _logs = telemetry::start(&settings, if args.headless { Screen::Free } else { Screen::Taken })?;
+    let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let data_dir = global.given_data_dir();
+    let screen = if args.headless { Screen::Free } else { Screen::Taken };
+    let _logs = logs(&settings, data_dir.is_some(), screen);
     let options = DemoOptions {
         peers: args.peers,
         seed,
         catalogue: args.catalogue.clone(),
         rate: args.rate,
         churn: args.churn,
-        data_dir: settings.chosen_data_dir(),
+        data_dir,
         query_timeout: settings.query_timeout,
     };
-    if args.headless { headless(options, &args).await } else { explorer(options).await }
+    if args.headless { headless(options, &args).await } else { on_screen(options).await }
+}
+
+/// Logs beside the data that was asked for, else apart from those of the person's own node. A home that cannot be
+/// written to does not keep anybody from seeing a demo.
+fn logs(settings: &Settings, with_data: bool, screen: Screen) -> Option<Logs> {
+    let mut settings = settings.clone();
+    if !with_data {
+        settings.paths.state.push("demo");
+    }
+    let temporary = || {
+        let mut settings = settings.clone();
+        settings.paths.state = std::env::temp_dir().join(format!("swarmdex-demo-{}", std::process::id()));
+        telemetry::start(&settings, screen)
+    };
+    let logs = telemetry::start(&settings, screen).or_else(|_| temporary());
+    logs.inspect_err(|error| print::note(format!("the demo runs without a log: {error}"))).ok()
 }
 
 async fn headless(options: DemoOptions, args: &Args) -> Result<u8> {
-    eprintln!("seed {}: {} peers for {} s", options.seed, options.peers, args.length.as_secs());
+    let mut stop = Stop::watch()?;
+    print::note(format!("seed {}: {} peers for {} s", options.seed, options.peers, args.length.as_secs_f64()));
     let demo = Demo::start(options).await?;
-    demo.notes().iter().for_each(|note| eprintln!("{note}"));
+    for note in demo.notes() {
+        print::note(note);
+    }
     let report = tokio::select! {
         report = demo.report(args.length) => Some(report),
-        stopped = told_to_stop() => { stopped?; None }
+        () = stop.told() => None,
     };
     demo.shutdown().await?;
-    let Some(report) = report else { return Ok(INTERRUPTED) };
-    if args.json {
-        print::json(&report)?
-    } else {
-        summary(&report)?
-    }
-    Ok(if report.errors.is_empty() && report.connected > 0 { DONE } else { FAILED })
-}
-
-fn summary(report: &Report) -> Result<()> {
-    let ms = |values: Vec<f64>| crate::demo::percentiles(values);
-    let show = |pair: Option<(f64, f64)>| {
-        pair.map_or("not measured".to_owned(), |(p50, p95)| format!("{p50:.1} ms, p95 {p95:.1} ms"))
+    let Some(report) = report else {
+        print::note("interrupted before there was a report");
+        return Ok(FAILED);
     };
-    let found = report.gets.iter().filter(|get| get.found).count();
-    let hit = report.searches.iter().filter(|search| search.hits > 0).count();
-    print::lines(&format!(
-        "peers      {} of {} connected{}\nannounced  {}, delivered {}, in {}\nstored     in {}\nsearches   {} of {} found something, in {}\ngets       {} of {} found, in {}\npackages   {}\ndropped    {} events\nmemory     {}\nerrors     {}",
-        report.connected,
-        report.peers,
-        report.joined_ms.map_or(String::new(), |ms| format!(" after {ms:.0} ms")),
-        report.announced,
-        report.delivered.map_or("not measured".to_owned(), |share| format!("{:.1} %", share * 100.0)),
-        show(report.delivery_ms.map(|spread| (spread.p50, spread.p95))),
-        show(report.stored_ms.map(|spread| (spread.p50, spread.p95))),
-        hit,
-        report.searches.len(),
-        show(ms(report.searches.iter().map(|search| search.ms).collect())),
-        found,
-        report.gets.len(),
-        show(ms(report.gets.iter().map(|get| get.ms).collect())),
-        report.packages,
-        report.drops,
-        report.rss_bytes.map_or("not known".to_owned(), |bytes| format!("{} MiB", bytes / 1_048_576)),
-        if report.errors.is_empty() { "none".to_owned() } else { report.errors.join("; ") },
-    ))
+    if args.json {
+        print::json(&report)?;
+    } else {
+        show(&report)?;
+    }
+    let together = report.connected > 0 || report.peers == 1;
+    Ok(if report.errors.is_empty() && together { DONE } else { FAILED })
 }
 
-async fn explorer(options: DemoOptions) -> Result<u8> {
-    let demo: Arc<Mutex<Option<Demo>>> = Arc::default();
-    let started = demo.clone();
+fn show(report: &Report) -> Result<()> {
+    let spread = |spread: Option<(f64, f64)>| {
+        spread.map_or("not measured".to_owned(), |(p50, p95)| format!("{p50:.1} ms, p95 {p95:.1} ms"))
+    };
+    let hits = report.searches.iter().filter(|search| search.hits > 0).count();
+    let found = report.gets.iter().filter(|get| get.found).count();
+    let joined = report.joined_ms.map_or(String::new(), |ms| format!(" after {ms:.0} ms"));
+    let delivered = report.delivered.map_or("not measured".to_owned(), |share| format!("{:.1} %", share * 100.0));
+    let delays = spread(report.delivery_ms.map(|ms| (ms.p50, ms.p95)));
+    let searches = spread(percentiles(report.searches.iter().map(|search| search.ms).collect()));
+    let gets = spread(percentiles(report.gets.iter().map(|get| get.ms).collect()));
+    print::fields(&[
+        ("peers", format!("{} of {} connected{joined}", report.connected, report.peers)),
+        ("announced", format!("{}, delivered {delivered}, in {delays}", report.announced)),
+        ("stored", format!("in {}", spread(report.stored_ms.map(|ms| (ms.p50, ms.p95))))),
+        ("searches", format!("{hits} of {} found something, in {searches}", report.searches.len())),
+        ("gets", format!("{found} of {} found, in {gets}", report.gets.len())),
+        ("packages", report.packages.to_string()),
+        ("dropped", format!("{} events", report.drops)),
+        ("memory", report.rss_bytes.map_or("not known".to_owned(), |bytes| format!("{} MiB", bytes / 1_048_576))),
+        ("errors", if report.errors.is_empty() { "none".to_owned() } else { report.errors.join("; ") }),
+    ])
+}
+
+async fn on_screen(options: DemoOptions) -> Result<u8> {
     let title = format!("swarmdex demo, seed {}", options.seed);
     let starting = async move {
         let demo = Demo::start(options).await?;
@@ -130,13 +144,12 @@ async fn explorer(options: DemoOptions) -> Result<u8> {
             tracing::info!("{note}");
             you.tell(note);
         }
-        *started.lock().unwrap_or_else(PoisonError::into_inner) = Some(demo);
-        Ok(backend)
+        Ok((demo, backend))
     };
-    let shown = ui::run(starting, Options { colour: colour(), title, demo: true }).await;
-    let demo = demo.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(demo) = demo {
-        demo.shutdown().await?;
-    }
-    shown.map(|()| DONE)
+    let (demo, shown) = explorer::open(title, true, starting).await;
+    let ended = match demo {
+        Some(demo) => demo.shutdown().await,
+        None => Ok(()),
+    };
+    shown.and(ended).map(|()| DONE)
 }

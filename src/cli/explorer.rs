@@ -1,39 +1,55 @@
 //! No verb: the explorer on your own node.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::Future;
 
-use super::{DONE, global::Global, own_node};
+use tokio::sync::oneshot;
+
+use super::{DONE, global::Global};
 use crate::{
     Result,
     node::Node,
-    telemetry::Screen,
+    telemetry::{self, Screen},
     ui::{self, Backend, Options},
 };
 
 pub(super) async fn run(global: &Global) -> Result<u8> {
     let settings = global.settings()?;
     ui::check_terminal()?;
-    let _logs = own_node::logs(&settings, Screen::Taken)?;
+    let _logs = telemetry::start(&settings, Screen::Taken)?;
     let options = settings.node_options();
-    let title = "swarmdex".to_owned();
-    let node: Arc<Mutex<Option<Node>>> = Arc::default();
-    let started = node.clone();
     let starting = async move {
         let node = Node::start(options).await?;
         let backend = Backend { registry: node.registry(), events: node.subscribe() };
-        *started.lock().unwrap_or_else(PoisonError::into_inner) = Some(node);
+        Ok((node, backend))
+    };
+    let (node, shown) = open("swarmdex".to_owned(), false, starting).await;
+    let ended = match node {
+        Some(node) => node.shutdown().await,
+        None => Ok(()),
+    };
+    shown.and(ended).map(|()| DONE)
+}
+
+/// Opens the explorer at once, on what `starting` brings up behind it. Returns that, to be taken down in order once
+/// the terminal is back, and how the explorer ended.
+pub(super) async fn open<T: Send + 'static>(
+    title: String,
+    demo: bool,
+    starting: impl Future<Output = Result<(T, Backend)>> + Send + 'static,
+) -> (Option<T>, Result<()>) {
+    let (keep, mut kept) = oneshot::channel();
+    let starting = async move {
+        let (started, backend) = starting.await?;
+        // The receiver outlives the explorer.
+        let _ = keep.send(started);
         Ok(backend)
     };
-    let shown = ui::run(starting, Options { colour: colour(), title, demo: false }).await;
-    let node = node.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(node) = node {
-        node.shutdown().await?;
-    }
-    shown.map(|()| DONE)
+    let shown = ui::run(starting, Options { colour: colour(), title, demo }).await;
+    (kept.try_recv().ok(), shown)
 }
 
 /// Colour unless `NO_COLOR` is set to anything (<https://no-color.org>), or the terminal can show none.
-pub(super) fn colour() -> bool {
-    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    !is_set("NO_COLOR") && std::env::var("TERM").map_or(true, |term| term != "dumb")
+fn colour() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }

@@ -1,6 +1,6 @@
 //! Flags that every verb takes: the uppermost layer of the settings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -10,13 +10,14 @@ use crate::{
 };
 
 #[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Settings")]
 pub(super) struct Global {
     /// Directory for keys, database and logs
     #[arg(long, global = true, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
+    data_dir: Option<String>,
     /// Settings file, instead of the platform's
     #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    config: Option<PathBuf>,
     /// Name of the network; nodes of different networks never mix
     #[arg(long, global = true, value_name = "NAME")]
     network: Option<String>,
@@ -46,18 +47,50 @@ pub(super) struct Global {
 impl Global {
     /// The settings in force.
     pub fn settings(&self) -> Result<Settings> {
-        let mut flags: Vec<(&'static str, String)> = Vec::new();
-        let mut flag = |key, value: Option<String>| flags.extend(value.map(|value| (key, value)));
-        flag("data_dir", self.data_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()));
-        flag("network", self.network.clone());
-        flag("listen", (!self.listen.is_empty()).then(|| self.listen.join(",")));
-        flag("bootstrap", (!self.bootstrap.is_empty()).then(|| self.bootstrap.join(",")));
-        flag("location", self.location.clone());
-        flag("mdns", self.no_mdns.then(|| "false".to_owned()));
-        flag("query_timeout", self.timeout.clone());
-        flag("handle", self.handle.clone());
-        flag("dht", self.dht.clone());
+        let list = |addresses: &[String]| (!addresses.is_empty()).then(|| addresses.join(","));
+        let flags = [
+            ("data_dir", self.data_dir.clone()),
+            ("network", self.network.clone()),
+            ("listen", list(&self.listen)),
+            ("bootstrap", list(&self.bootstrap)),
+            ("location", self.location.clone()),
+            ("mdns", self.no_mdns.then(|| "false".to_owned())),
+            ("query_timeout", self.timeout.clone()),
+            ("handle", self.handle.clone()),
+            ("dht", self.dht.clone()),
+        ];
+        let flags = flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
         let environment = std::env::vars_os().collect();
-        Settings::load(Paths::discover()?, Layers { config: self.config.clone(), environment, flags })
+        Settings::load(self.paths()?, Layers { config: self.config.clone(), environment, flags })
+    }
+
+    /// Flags given that mean nothing to a swarm that is private.
+    pub fn idle_in_a_demo(&self) -> Vec<&'static str> {
+        let given = [
+            ("--network", self.network.is_some()),
+            ("--listen", !self.listen.is_empty()),
+            ("--bootstrap", !self.bootstrap.is_empty()),
+            ("--location", self.location.is_some()),
+            ("--handle", self.handle.is_some()),
+            ("--dht", self.dht.is_some()),
+        ];
+        given.into_iter().filter_map(|(flag, given)| given.then_some(flag)).collect()
+    }
+
+    /// The data directory of this very call; one in the settings belongs to the person's own node.
+    pub fn given_data_dir(&self) -> Option<PathBuf> {
+        self.data_dir.as_ref().map(PathBuf::from)
+    }
+
+    /// A service without a home directory can still say where everything is.
+    fn paths(&self) -> Result<Paths> {
+        match (Paths::discover(), &self.config, &self.data_dir) {
+            (Err(_), Some(config), Some(data)) => {
+                let here = PathBuf::new();
+                let paths = Paths { config: config.clone(), data: here.clone(), state: here.clone(), runtime: here };
+                Ok(paths.within(Path::new(data)))
+            }
+            (paths, ..) => paths,
+        }
     }
 }

@@ -5,36 +5,36 @@ mod demo;
 mod explorer;
 mod get;
 mod global;
+mod id;
 mod node;
 mod own_node;
 mod print;
 mod publish;
 mod search;
 mod status;
+mod stop;
 mod versions;
 mod yank;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{ColorChoice, Parser, Subcommand};
 
-use crate::{RegistryError, Result};
+use crate::Result;
 use global::Global;
 
 /// A verb did what it was asked.
 const DONE: u8 = 0;
-/// It failed, or found nothing.
+/// It failed, found nothing or was interrupted.
 const FAILED: u8 = 1;
 /// What was asked makes no sense as it was written.
 const USAGE: u8 = 2;
-/// Ctrl-C.
-const INTERRUPTED: u8 = 130;
 
 /// A package registry with no server, and a terminal explorer that shows it live.
 ///
 /// Without a verb, the explorer opens on your own node.
 #[derive(Debug, Parser)]
-#[command(name = "swarmdex", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "swarmdex", version, disable_help_subcommand = true, max_term_width = 100, color = ColorChoice::Never)]
 struct Line {
     #[command(flatten)]
     global: Global,
@@ -50,7 +50,7 @@ enum Verb {
     Publish(publish::Args),
     /// Search packages by words
     Search(search::Args),
-    /// Show the manifest of a release: handle/name, or publisher-id/name, and @requirement
+    /// Show the manifest of a release: handle/name or publisher-id/name, and @requirement
     Get(get::Args),
     /// List every release of a package
     Versions(versions::Args),
@@ -71,7 +71,7 @@ pub fn main() -> ExitCode {
     let line = match Line::try_parse() {
         Ok(line) => line,
         Err(error) => {
-            // Help and version are no errors; a closed pipe is nobody's.
+            // Help and version are no errors, and a pipe that was closed is nobody's.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { USAGE } else { DONE });
         }
@@ -79,17 +79,17 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the runtime cannot start: {error}; check the limits on threads (ulimit -u)");
+            print::note(format!("error: the runtime cannot start: {error}; check the limit on threads (ulimit -u)"));
             return ExitCode::from(FAILED);
         }
     };
     let outcome = runtime.block_on(run(line));
     // Whatever still runs has been told to stop, and nothing of it is worth waiting for.
-    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    runtime.shutdown_timeout(Duration::from_millis(200));
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {error}");
+            print::note(format!("error: {error}"));
             ExitCode::from(if error.is_usage() { USAGE } else { FAILED })
         }
     }
@@ -104,22 +104,42 @@ async fn run(line: Line) -> Result<u8> {
         Some(Verb::Search(args)) => search::run(&global, args).await,
         Some(Verb::Get(args)) => get::run(&global, args).await,
         Some(Verb::Versions(args)) => versions::run(&global, args).await,
-        Some(Verb::Yank(args)) => yank::run(&global, args, true).await,
-        Some(Verb::Unyank(args)) => yank::run(&global, args, false).await,
-        Some(Verb::Status(args)) => status::run(&global, &args).await,
+        Some(Verb::Yank(args)) => yank::run(&global, args, yank::Change::Yank).await,
+        Some(Verb::Unyank(args)) => yank::run(&global, args, yank::Change::Unyank).await,
+        Some(Verb::Status(args)) => status::run(&global, args).await,
         Some(Verb::Config(args)) => config::run(&global, &args),
         Some(Verb::Demo(args)) => demo::run(&global, args).await,
     }
 }
 
-/// Waits for Ctrl-C (true) or SIGTERM (false).
-async fn told_to_stop() -> Result<bool> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |error: std::io::Error| RegistryError::Internal { what: "watching signals", why: error.to_string() };
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(false),
-        _ = interrupt.recv() => Ok(true),
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::config::KEYS;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_the_settings_table_is_there() {
+        let line = Line::command();
+        let flags: Vec<String> =
+            line.get_arguments().filter_map(|flag| flag.get_long()).map(|flag| format!("--{flag}")).collect();
+        for flag in KEYS.iter().filter_map(|key| key.flag) {
+            assert!(flags.iter().any(|known| known == flag), "{flag}");
+        }
+    }
+
+    #[test]
+    fn settings_are_flags_before_and_after_the_verb() {
+        let parse = |words: &[&str]| Line::try_parse_from([&["swarmdex"], words].concat()).unwrap();
+        for words in [["--network", "lab", "status"], ["status", "--network", "lab"]] {
+            let line = parse(&words);
+            assert_eq!(line.global.settings().unwrap().network.as_str(), "lab");
+        }
     }
 }

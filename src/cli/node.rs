@@ -1,9 +1,14 @@
 //! `node`: a node without a screen.
 
+use libp2p::PeerId;
 use serde::Serialize;
 
-use super::{DONE, global::Global, own_node, print, told_to_stop};
-use crate::{Result, node::Node, telemetry::Screen};
+use super::{DONE, global::Global, print, stop::Stop};
+use crate::{
+    Result,
+    node::Node,
+    telemetry::{self, Screen},
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -14,29 +19,34 @@ pub(super) struct Args {
 
 #[derive(Serialize)]
 struct Listening {
-    peer_id: String,
+    peer_id: PeerId,
     network: String,
     addresses: Vec<String>,
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<u8> {
     let settings = global.settings()?;
-    let _logs = own_node::logs(&settings, Screen::Free)?;
+    let _logs = telemetry::start(&settings, Screen::Free)?;
+    let mut stop = Stop::watch()?;
     let node = Node::start(settings.node_options()).await?;
+    let result = tokio::select! {
+        result = serve(&node, args) => result,
+        () = stop.told() => Ok(()),
+    };
+    print::note("shutting down");
+    let ended = node.shutdown().await;
+    result.and(ended).map(|()| DONE)
+}
+
+/// Says where the node listens, and then ends only with an error.
+async fn serve(node: &Node, args: &Args) -> Result<()> {
     let status = node.status().await?;
+    let (peer_id, network, addresses) = (status.peer_id, status.network, status.addresses);
     if args.json {
-        let (peer_id, network) = (status.peer_id.to_string(), status.network);
-        print::json(&Listening { peer_id, network, addresses: status.addresses })?;
+        print::json(&Listening { peer_id, network, addresses })?;
     } else {
-        print::lines(&format!(
-            "node {} of network {} listens on\n  {}\nothers join with --bootstrap and one of these; Ctrl-C ends it",
-            status.peer_id,
-            status.network,
-            status.addresses.join("\n  ")
-        ))?;
+        print::lines(&format!("{peer_id} listens in network {network} on\n  {}", addresses.join("\n  ")))?;
+        print::note("others join with --bootstrap and one of these addresses; Ctrl-C ends the node");
     }
-    told_to_stop().await?;
-    eprintln!("shutting down");
-    node.shutdown().await?;
-    Ok(DONE)
+    std::future::pending().await
 }

@@ -1,70 +1,69 @@
 //! The node that a verb starts for itself.
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
-use super::{INTERRUPTED, global::Global, told_to_stop};
+use super::{FAILED, global::Global, print::note, stop::Stop};
 use crate::{
     RegistryError, Result,
     config::Settings,
     node::{Node, NodeOptions},
-    telemetry::{self, Logs, Screen},
+    telemetry::{self, Screen},
 };
 
-/// Longest wait for the first peer: what is stored here can be had without.
+/// Longest wait for a peer whose address is known: a few round trips and a redial.
 const JOIN_WAIT: Duration = Duration::from_secs(3);
+/// Longest wait for a peer that multicast may find: they answer within a fraction of it, if there are any.
+const MULTICAST_WAIT: Duration = Duration::from_secs(1);
 
-/// Runs `job` on a node of its own, and takes that down whatever comes.
-pub(super) async fn with<F, J>(global: &Global, job: J) -> Result<u8>
-where
-    F: Future<Output = (Node, Result<u8>)>,
-    J: FnOnce(Node, Settings) -> F,
-{
+/// Runs `job` on a node of its own that has joined the network as far as it could, and shuts that down in order
+/// whatever comes.
+pub(super) async fn with(global: &Global, job: impl AsyncFnOnce(&Node, &Settings) -> Result<u8>) -> Result<u8> {
     let settings = global.settings()?;
     let _logs = telemetry::start(&settings, Screen::Free)?;
-    eprintln!("starting a node for this, as none is attached to; give it a moment");
+    let mut stop = Stop::watch()?;
+    note("starting a node of our own for this…");
     let mut options = settings.node_options();
-    listen_anywhere(&mut options)?;
-    let waits = may_find_anybody(&options);
-    let timeout = options.query_timeout;
-    let node = Node::start(options).await?;
-    let work = async {
-        if waits && !node.wait_joined(JOIN_WAIT.min(timeout)).await {
-            eprintln!("no peer was found, so this is what is known here; check --network, --bootstrap and `status`");
-        }
-        job(node, settings).await
-    };
-    tokio::select! {
-        (node, result) = work => {
-            let ended = node.shutdown().await;
-            result.and_then(|code| ended.map(|()| code))
-        }
-        stopped = told_to_stop() => {
-            // Dropping the handles ends the node; what was acknowledged is on the disk.
-            stopped.map(|_| INTERRUPTED)
-        }
+    if options.listen.is_empty() {
+        options.listen = any_ports()?;
     }
+    let node = Node::start(options.clone()).await?;
+    let work = async {
+        join(&node, &options).await?;
+        job(&node, &settings).await
+    };
+    let result = tokio::select! {
+        result = work => result,
+        () = stop.told() => {
+            note("interrupted; what was acknowledged is kept");
+            Ok(FAILED)
+        }
+    };
+    let ended = node.shutdown().await;
+    result.and_then(|code| ended.map(|()| code))
 }
 
-/// A verb's node lives for a moment: the fixed port is for those that stay.
-fn listen_anywhere(options: &mut NodeOptions) -> Result<()> {
-    if options.listen.is_empty() {
-        let parse = |text: &str| {
-            text.parse().map_err(|error: libp2p::multiaddr::Error| RegistryError::Internal {
-                what: "an address of our own",
-                why: error.to_string(),
-            })
-        };
-        options.listen = vec![parse("/ip4/0.0.0.0/tcp/0")?, parse("/ip4/0.0.0.0/udp/0/quic-v1")?];
+/// The fixed port is for nodes that stay; one that lives for a moment must not take it from them.
+fn any_ports() -> Result<Vec<libp2p::Multiaddr>> {
+    let parse = |text: &str| {
+        text.parse().map_err(|error: libp2p::multiaddr::Error| RegistryError::Internal {
+            what: "reading an address of our own",
+            why: error.to_string(),
+        })
+    };
+    ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"].into_iter().map(parse).collect()
+}
+
+async fn join(node: &Node, options: &NodeOptions) -> Result<()> {
+    let known = !options.bootstrap.is_empty() || node.status().await?.known_peers > 0;
+    let most = match (known, options.mdns) {
+        (true, _) => JOIN_WAIT,
+        (false, true) => MULTICAST_WAIT,
+        (false, false) => Duration::ZERO,
+    };
+    if most.is_zero() {
+        note("no peer is known, so this is what is known here; name one with --bootstrap, or leave out --no-mdns");
+    } else if !node.wait_joined(most.min(options.query_timeout)).await {
+        note("no peer was reached, so this is what is known here; check --network and --bootstrap");
     }
     Ok(())
-}
-
-/// Whether there is any way to meet a peer; without one, waiting is idle.
-fn may_find_anybody(options: &NodeOptions) -> bool {
-    options.mdns || !options.bootstrap.is_empty() || options.data_dir.join("swarmdex.db").exists()
-}
-
-/// Logs for something that stays.
-pub(super) fn logs(settings: &Settings, screen: Screen) -> Result<Logs> {
-    telemetry::start(settings, screen)
 }

@@ -1,6 +1,9 @@
 //! Output for scripts and for eyes.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal, Write},
+};
 
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
@@ -10,57 +13,101 @@ use crate::{
     domain::text::{fit, printable},
 };
 
-/// Columns where stdout is no terminal: nothing is cut.
-const UNLIMITED: usize = 10_000;
+/// Columns between two cells.
+const GAP: usize = 2;
+/// No column is made narrower than this.
+const LEAST: usize = 8;
+
+/// Says one line on stderr. Who closed stderr does not want to hear it, so `eprintln!`, which panics then, is no way
+/// to say it.
+pub(super) fn note(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{}", printable(&text.to_string()));
+}
 
 /// Writes lines to stdout. A reader that has seen enough and closed the pipe is no error.
 pub(super) fn lines(text: &str) -> Result<()> {
-    match io::stdout().lock().write_all(format!("{}\n", text.trim_end_matches('\n')).as_bytes()) {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{}", text.trim_end_matches('\n')).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(RegistryError::file("stdout", "written to")),
     }
 }
 
-/// Writes one JSON value to stdout.
+/// Writes one JSON value to stdout, on one line.
 pub(super) fn json<T: Serialize>(value: &T) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)
+    let text = serde_json::to_string(value)
         .map_err(|error| RegistryError::Internal { what: "writing JSON", why: error.to_string() })?;
     lines(&text)
 }
 
-/// Columns of the terminal.
-fn width() -> usize {
-    if !io::stdout().is_terminal() {
-        return UNLIMITED;
-    }
-    std::env::var("COLUMNS")
-        .ok()
-        .and_then(|columns| columns.parse().ok())
-        .or_else(|| crossterm::terminal::size().ok().map(|(columns, _)| usize::from(columns)))
-        .unwrap_or(80)
+/// Writes names and values, one a line; those without a value are left out.
+pub(super) fn fields(fields: &[(&str, String)]) -> Result<()> {
+    let width = fields.iter().map(|(name, _)| name.width()).max().unwrap_or(0);
+    let fields = fields.iter().map(|(name, value)| (name, printable(value))).filter(|(_, value)| !value.is_empty());
+    let text: Vec<String> = fields.map(|(name, value)| format!("{name:<width$}  {value}")).collect();
+    lines(&text.join("\n"))
 }
 
-/// Aligned columns; the last one takes what room is left.
-pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> Result<()> {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
-    let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
-    let widths: Vec<usize> = (0..head.len())
-        .map(|column| {
-            let cells = std::iter::once(&head).chain(&rows).filter_map(|row| row.get(column));
-            cells.map(|cell| cell.width()).max().unwrap_or(0)
-        })
-        .collect();
-    let most = width();
-    let text: Vec<String> = std::iter::once(&head)
-        .chain(&rows)
-        .map(|row| {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                line.push_str(cell);
-                line.push_str(&" ".repeat(width.saturating_sub(cell.width()) + 2));
-            }
-            fit(line.trim_end(), most)
-        })
-        .collect();
-    lines(&text.join("\n"))
+/// Writes aligned columns; on a terminal, cells are cut so that a row takes one line.
+pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
+    let columns = io::stdout().is_terminal().then(terminal_size::terminal_size).flatten();
+    lines(&aligned(head, rows, columns.map_or(usize::MAX, |(width, _)| usize::from(width.0))))
+}
+
+fn aligned(head: &[&str], rows: Vec<Vec<String>>, most: usize) -> String {
+    let head = head.iter().map(|name| (*name).to_owned()).collect();
+    let rows: Vec<Vec<String>> =
+        std::iter::once(head).chain(rows).map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widest =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or(0);
+    let mut widths: Vec<usize> = (0..columns).map(widest).collect();
+    narrow(&mut widths, most);
+    let line = |row: &Vec<String>| {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let cell = fit(cell, *width);
+            line.push_str(&cell);
+            line.push_str(&" ".repeat(width.saturating_sub(cell.width()) + GAP));
+        }
+        line.trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Takes from the widest columns until a row fits.
+fn narrow(widths: &mut [usize], most: usize) {
+    let gaps = GAP * widths.len().saturating_sub(1);
+    while widths.iter().sum::<usize>() + gaps > most {
+        match widths.iter_mut().max().filter(|width| **width > LEAST) {
+            Some(widest) => *widest -= 1,
+            None => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_cut_where_there_is_no_room() {
+        let rows =
+            || vec![vec!["a".to_owned(), "x".repeat(40)], vec!["long-enough".to_owned(), "y\u{1b}[2J".to_owned()]];
+        let wide = aligned(&["NAME", "WHAT"], rows(), usize::MAX);
+        let lines: Vec<_> = wide.lines().collect();
+        assert_eq!(lines[0], "NAME         WHAT");
+        assert_eq!(lines[1], format!("a            {}", "x".repeat(40)));
+        assert_eq!(lines[2], "long-enough  y [2J", "an escape sequence has lost its teeth");
+        let narrow = aligned(&["NAME", "WHAT"], rows(), 30);
+        assert!(narrow.lines().all(|line| line.width() <= 30), "{narrow}");
+        assert!(narrow.contains("long-enough") && narrow.contains("xxx…"), "{narrow}");
+    }
+
+    #[test]
+    fn a_terminal_without_room_is_left_to_wrap() {
+        let rows = vec![vec!["x".repeat(40); 4]];
+        let text = aligned(&["A", "B", "C", "D"], rows, 3);
+        assert_eq!(text.lines().last().unwrap().width(), 4 * LEAST + 3 * GAP);
+    }
 }

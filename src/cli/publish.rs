@@ -3,18 +3,23 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
+    pin::pin,
+    time::Duration,
 };
 
 use tokio::sync::mpsc;
 
 use super::{DONE, global::Global, own_node, print};
 use crate::{
-    RegistryError, Result,
+    RegistryError, Result, clock,
     config::toml_error,
     domain::manifest::Draft,
     node::Node,
     registry::{Content, PublishStep, Receipt},
 };
+
+/// A manifest is under 8 KiB; a draft with comments may be longer, and not by much.
+const MAX_DRAFT: u64 = 64 * 1_024;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -29,90 +34,106 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
-    // Everything that can be wrong with the arguments is, before a node starts.
+    // Everything that can be wrong with what was asked is found before a node starts.
     let draft = read_draft(&args.manifest)?;
     let content = read_content(&args.file)?;
+    if let Err(errors) = draft.clone().into_manifest(content.root, content.size, clock::now()) {
+        return Err(RegistryError::Draft { package: draft.name, errors });
+    }
     own_node::with(global, async |node, settings| {
-        let result = publish(&node, draft, content, args.json, settings.query_timeout).await;
-        (node, result)
+        let receipt = publish(node, draft, content).await?;
+        if let Some(path) = &receipt.new_key {
+            let path = path.display();
+            print::note(format!("your publisher key is new, in {path}; back it up: without it you cannot publish in your name, and whoever has it can"));
+        }
+        conclude(node, &receipt, args.json, settings.query_timeout).await?;
+        Ok(DONE)
     })
     .await
 }
 
-async fn publish(node: &Node, draft: Draft, content: Content, json: bool, patience: std::time::Duration) -> Result<u8> {
+async fn publish(node: &Node, draft: Draft, content: Content) -> Result<Receipt> {
+    let registry = node.registry();
     let (progress, mut steps) = mpsc::channel(16);
-    let told = tokio::spawn(async move {
-        while let Some(step) = steps.recv().await {
-            eprintln!("{}", describe(step));
+    let mut publishing = pin!(registry.publish(draft, content, Some(progress)));
+    let receipt = loop {
+        tokio::select! {
+            biased;
+            Some(step) = steps.recv() => print::note(describe(step)),
+            receipt = &mut publishing => break receipt,
         }
-    });
-    let receipt = node.registry().publish(draft, content, Some(progress)).await?;
-    let _ = told.await;
-    if let Some(path) = &receipt.new_key {
-        eprintln!(
-            "your publisher key is new, in {}; back it up: whoever has it publishes in your name, and without it you cannot",
-            path.display()
-        );
+    };
+    while let Ok(step) = steps.try_recv() {
+        print::note(describe(step));
     }
-    let delivered = !receipt.pending || (node.status().await?.connected > 0 && node.wait_published(patience).await);
-    show(&receipt, delivered, json)?;
-    Ok(DONE)
+    receipt
 }
 
 fn describe(step: PublishStep) -> String {
     match step {
-        PublishStep::Hashed { size } => format!("hashed     {size} bytes"),
-        PublishStep::Signed { seq } => format!("signed     state {seq} of the package"),
-        PublishStep::Stored => "stored     here; nothing is lost from now on".to_owned(),
-        PublishStep::Put => "put        into the DHT".to_owned(),
-        PublishStep::ReadBack { replicas } => format!("read back  from {replicas} peers"),
-        PublishStep::Announced { peers } => format!("announced  to {peers} peers"),
+        PublishStep::Hashed { size } => format!("hashed: {size} bytes"),
+        PublishStep::Signed { seq } => format!("signed: state {seq} of the package"),
+        PublishStep::Stored => "stored: nothing is lost from here on".to_owned(),
+        PublishStep::Put => "put into the DHT".to_owned(),
+        PublishStep::ReadBack { replicas } => format!("read back from {replicas} peers"),
+        PublishStep::Announced { peers } => format!("announced to {peers} peers"),
     }
 }
 
-pub(super) fn show(receipt: &Receipt, delivered: bool, json: bool) -> Result<()> {
+/// Prints the receipt, and then gives the network `patience` to take what it has not taken yet.
+pub(super) async fn conclude(node: &Node, receipt: &Receipt, json: bool, patience: Duration) -> Result<()> {
     if json {
-        return print::json(receipt);
+        print::json(receipt)?;
+    } else {
+        show(receipt)?;
     }
-    if !delivered {
-        eprintln!("nobody has taken it yet: a node on this data directory goes on trying whenever it runs (`node`)");
+    if receipt.pending {
+        if node.status().await?.connected > 0 && node.wait_published(patience).await {
+            print::note("the network has taken all of it");
+        } else {
+            print::note(
+                "the network has not taken all of it; `swarmdex node` on this data directory goes on trying until it has",
+            );
+        }
     }
-    print::lines(&format!(
-        "{}\n  publisher  {}\n  manifest   {}\n  content    {} ({} bytes)\n  state      {}",
-        receipt.id,
-        receipt.handle.as_ref().map_or_else(|| receipt.package.publisher.fingerprint(), ToString::to_string),
-        receipt.manifest,
-        receipt.content,
-        receipt.size,
-        receipt.seq
-    ))
+    Ok(())
+}
+
+fn show(receipt: &Receipt) -> Result<()> {
+    print::fields(&[
+        ("id", receipt.id.clone()),
+        ("handle", receipt.handle.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("state", receipt.seq.to_string()),
+        ("manifest", receipt.manifest.to_string()),
+        ("content", format!("{} ({} bytes)", receipt.content, receipt.size)),
+        ("replicas", receipt.steps.replicas.to_string()),
+        ("announced", format!("to {} peers", receipt.steps.announced)),
+    ])
 }
 
 fn read_draft(path: &Path) -> Result<Draft> {
-    /// A manifest is under 8 KiB; a draft with comments may be longer, and not by much.
-    const MAX: u64 = 64 * 1024;
-    let file = std::fs::metadata(path).map_err(RegistryError::file(path, "read"))?;
-    if file.len() > MAX {
-        return Err(RegistryError::Usage(format!(
-            "{} has {} bytes and a manifest at most {MAX}; check that --manifest names the TOML file",
-            path.display(),
-            file.len()
-        )));
+    let size = std::fs::metadata(path).map_err(RegistryError::file(path, "read"))?.len();
+    if size > MAX_DRAFT {
+        let path = path.display();
+        let why = format!(
+            "{path} has {size} bytes and a manifest takes {MAX_DRAFT} at most; check that --manifest names the TOML file"
+        );
+        return Err(RegistryError::Usage(why));
     }
     let text = std::fs::read_to_string(path).map_err(RegistryError::file(path, "read"))?;
     toml::from_str(&text).map_err(|error| toml_error(path, &text, &error))
 }
 
+/// Reads the whole file once, in constant memory.
 fn read_content(path: &Path) -> Result<Content> {
-    let failed = || RegistryError::file(path, "read");
-    let file = File::open(path).map_err(failed())?;
-    if file.metadata().map_err(failed())?.is_dir() {
-        return Err(RegistryError::Usage(format!(
-            "{} is a directory; publish one file, such as an archive of it",
-            path.display()
-        )));
+    let kind = std::fs::metadata(path).map_err(RegistryError::file(path, "read"))?;
+    if !kind.is_file() {
+        let why = format!("{} is not a file; publish one file, such as an archive of a directory", path.display());
+        return Err(RegistryError::Usage(why));
     }
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(&file).map_err(failed())?;
+    File::open(path)
+        .and_then(|file| hasher.update_reader(file).map(drop))
+        .map_err(RegistryError::file(path, "read"))?;
     Ok(Content { root: hasher.finalize().into(), size: hasher.count() })
 }

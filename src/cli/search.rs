@@ -1,11 +1,17 @@
 //! `search WORDS…`.
 
+use clap::builder::RangedU64ValueParser;
+
 use super::{DONE, FAILED, global::Global, own_node, print};
-use crate::{Result, domain::query::Query, node::Node};
+use crate::{
+    RegistryError, Result,
+    domain::query::{MAX_HITS, MAX_LABELS, MAX_TEXT, Query},
+    registry::{Hit, SearchResults},
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Words that must all occur; the last one may be a beginning. None lists the newest packages
+    /// Words that must all occur; the last one may be a beginning. None lists what there is
     words: Vec<String>,
     /// Category that must be there; may be repeated
     #[arg(long, value_name = "NAME")]
@@ -14,58 +20,82 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     tag: Vec<String>,
     /// Most hits
-    #[arg(long, default_value_t = 50, value_name = "N")]
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_HITS as u64))]
     limit: usize,
     /// Do not ask peers below this score, from 0 to 1
-    #[arg(long, default_value_t = 0.0, value_name = "SCORE")]
+    #[arg(long, default_value_t = 0.0, value_name = "SCORE", value_parser = score)]
     min_reputation: f64,
     /// Print hits and coverage as one JSON object
     #[arg(long)]
     json: bool,
 }
 
+fn score(text: &str) -> Result<f64, &'static str> {
+    text.parse().ok().filter(|score| (0.0..=1.0).contains(score)).ok_or("write a number from 0 to 1")
+}
+
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
+    let json = args.json;
+    let query = query(args)?;
     own_node::with(global, async |node, _| {
-        let result = search(&node, args).await;
-        (node, result)
+        let results = node.registry().search(&query).await?;
+        if json {
+            print::json(&results)?;
+        } else {
+            show(&results)?;
+        }
+        Ok(if results.hits.is_empty() { FAILED } else { DONE })
     })
     .await
 }
 
-async fn search(node: &Node, args: Args) -> Result<u8> {
-    let query = Query {
-        text: args.words.join(" "),
+/// The query, if peers would take it as it is: one that was cut would find what nobody asked for.
+fn query(args: Args) -> Result<Query> {
+    let text = args.words.join(" ");
+    if text.len() > MAX_TEXT {
+        let length = text.len();
+        let why = format!("the search has {length} bytes of text and peers take {MAX_TEXT}; use fewer words");
+        return Err(RegistryError::Usage(why));
+    }
+    for (flag, labels) in [("--category", &args.category), ("--tag", &args.tag)] {
+        if labels.len() > MAX_LABELS || labels.iter().any(|label| label.len() > MAX_TEXT) {
+            let why =
+                format!("peers take {MAX_LABELS} times {flag} of {MAX_TEXT} bytes each; use fewer or shorter ones");
+            return Err(RegistryError::Usage(why));
+        }
+    }
+    Ok(Query {
+        text,
         categories: args.category,
         tags: args.tag,
         limit: args.limit,
         min_reputation: args.min_reputation,
+    })
+}
+
+fn show(results: &SearchResults) -> Result<()> {
+    let row = |hit: &Hit| {
+        vec![
+            hit.title(),
+            hit.version.to_string(),
+            hit.source.label().to_owned(),
+            hit.trust.label().to_owned(),
+            hit.summary.clone(),
+        ]
     };
-    let results = node.registry().search(&query.bounded()).await?;
-    let found = if results.hits.is_empty() { FAILED } else { DONE };
-    if args.json {
-        print::json(&results)?;
-        return Ok(found);
-    }
-    let rows: Vec<Vec<String>> = results
-        .hits
-        .iter()
-        .map(|hit| {
-            vec![
-                hit.title(),
-                hit.version.to_string(),
-                hit.source.label().to_owned(),
-                hit.trust.label().to_owned(),
-                hit.summary.clone(),
-            ]
-        })
-        .collect();
-    if rows.is_empty() {
-        eprintln!("nothing was found; try fewer or shorter words");
+    if results.hits.is_empty() {
+        print::note("nothing was found; try fewer or shorter words");
     } else {
-        print::table(&["PACKAGE", "VERSION", "FROM", "TRUST", "WHAT IT IS"], &rows)?;
+        let rows = results.hits.iter().map(row).collect();
+        print::table(&["PACKAGE", "VERSION", "FROM", "TRUST", "WHAT IT IS"], rows)?;
     }
     let more = if results.truncated { "; there is more, raise --limit" } else { "" };
-    let (answered, asked) = (results.coverage.answered, results.coverage.asked);
-    eprintln!("{} hits in {} ms, {answered} of {asked} peers answered{more}", rows.len(), results.elapsed.as_millis());
-    Ok(found)
+    print::note(format!(
+        "{} found in {} ms, {} of {} peers answered{more}",
+        results.hits.len(),
+        results.elapsed.as_millis(),
+        results.coverage.answered,
+        results.coverage.asked,
+    ));
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! `status`.
 
 use super::{DONE, global::Global, own_node, print};
-use crate::{Result, node::Node};
+use crate::{Result, bus::NodeSnapshot};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -10,35 +10,35 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(global: &Global, args: &Args) -> Result<u8> {
+pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     own_node::with(global, async |node, settings| {
-        let result = status(&node, args, &settings.paths.data.to_string_lossy()).await;
-        (node, result)
+        let status = node.status().await?;
+        if args.json {
+            print::json(&status)?;
+        } else {
+            show(&status, settings.paths.data.display().to_string())?;
+        }
+        Ok(DONE)
     })
     .await
 }
 
-async fn status(node: &Node, args: &Args, data_dir: &str) -> Result<u8> {
-    let status = node.status().await?;
-    if args.json {
-        print::json(&status)?;
-        return Ok(DONE);
-    }
+fn show(status: &NodeSnapshot, data: String) -> Result<()> {
+    let role = if status.dht_server { "serving others" } else { "client only" };
     let clock = match status.clock_offset_ms {
-        Some(offset) => format!("{offset} ms from the peers' median"),
-        None => "not compared: fewer than two peers".to_owned(),
+        Some(offset) => format!("{offset} ms from the median of the peers"),
+        None => "not compared, with fewer than two peers".to_owned(),
     };
-    print::lines(&format!(
-        "node       {}\nnetwork    {}\nhandle     {}\nconnected  {} peers, {} known\npackages   {}\nDHT        {} records held, {}\nclock      {clock}\ndata       {data_dir}\naddresses  {}",
-        status.peer_id,
-        status.network,
-        status.handle.as_deref().unwrap_or("none"),
-        status.connected,
-        status.known_peers,
-        status.packages,
-        status.dht_records,
-        if status.dht_server { "serving others" } else { "client only" },
-        status.addresses.join("\n           "),
-    ))?;
-    Ok(DONE)
+    let mut fields = vec![
+        ("node", status.peer_id.to_string()),
+        ("network", status.network.clone()),
+        ("handle", status.handle.clone().unwrap_or_else(|| "none".to_owned())),
+        ("peers", format!("{} connected, {} known", status.connected, status.known_peers)),
+        ("packages", status.packages.to_string()),
+        ("DHT", format!("{} records held, {role}", status.dht_records)),
+        ("clock", clock),
+        ("data", data),
+    ];
+    fields.extend(status.addresses.iter().map(|address| ("address", address.clone())));
+    print::fields(&fields)
 }

@@ -1,0 +1,88 @@
+//! What a person names on the command line: a package with a requirement, or one release of it.
+
+use std::str::FromStr;
+
+use semver::{Comparator, Op, Version, VersionReq};
+
+use crate::domain::{
+    name::{NameError, PackageRef},
+    text::printable,
+};
+
+/// `owner/name[@requirement]`. All of a version means that one and no other, so that the id on a receipt gets the
+/// release it was given for; a part of a version means what it means in a list of dependencies.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted(pub PackageRef);
+
+impl FromStr for Wanted {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let mut package: PackageRef = text.parse()?;
+        if let Some(version) = text.split_once('@').and_then(|(_, version)| version.parse().ok()) {
+            package.requirement = Some(exactly(&version));
+        }
+        Ok(Self(package))
+    }
+}
+
+/// `owner/name@version`.
+#[derive(Clone, Debug)]
+pub(super) struct OneRelease {
+    pub package: PackageRef,
+    pub version: Version,
+}
+
+impl FromStr for OneRelease {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (package, version) = text.split_once('@').ok_or("it names no version; write owner/name@1.2.3")?;
+        let version = version.parse().map_err(|error| {
+            format!("\"{}\" is not a version ({error}); write all of it, such as 1.2.3", printable(version))
+        })?;
+        Ok(Self { package: package.parse().map_err(|error: NameError| error.to_string())?, version })
+    }
+}
+
+/// The requirement that only `version` fulfils, yanked or not.
+pub(super) fn exactly(version: &Version) -> VersionReq {
+    let comparator = Comparator {
+        op: Op::Exact,
+        major: version.major,
+        minor: Some(version.minor),
+        patch: Some(version.patch),
+        pre: version.pre.clone(),
+    };
+    VersionReq { comparators: vec![comparator] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_version_is_wanted_exactly_and_a_part_of_one_is_a_requirement() {
+        let requirement = |text: &str| {
+            let wanted = text.parse::<Wanted>().unwrap().0;
+            wanted.requirement.map(|requirement| requirement.to_string())
+        };
+        assert_eq!(requirement("alice/web"), None);
+        assert_eq!(requirement("alice/web@1.2").as_deref(), Some("^1.2"));
+        assert_eq!(requirement("alice/web@1.2.3").as_deref(), Some("=1.2.3"));
+        assert_eq!(requirement("alice/web@2.0.0-rc.1").as_deref(), Some("=2.0.0-rc.1"));
+        assert!("alice/web@not".parse::<Wanted>().is_err() && "web".parse::<Wanted>().is_err());
+    }
+
+    #[test]
+    fn one_release_is_named_by_all_of_its_version() {
+        let release: OneRelease = "alice/web@1.2.3+build.7".parse().unwrap();
+        assert_eq!(
+            (release.package.to_string().as_str(), release.version.to_string().as_str()),
+            ("alice/web", "1.2.3+build.7")
+        );
+        for bad in ["alice/web", "alice/web@1.2", "alice/web@", "web@1.2.3", "alice/web@^1.2.3"] {
+            assert!(bad.parse::<OneRelease>().is_err(), "{bad}");
+        }
+    }
+}
