@@ -6,6 +6,7 @@ mod effect;
 mod keymap;
 mod layout;
 mod lines;
+mod measure;
 mod model;
 mod popup;
 mod runtime;
@@ -29,6 +30,9 @@ use tokio::{
     sync::mpsc,
     time::Instant,
 };
+
+#[doc(hidden)]
+pub use measure::time_frames;
 
 use crate::{RegistryError, Result, bus::Batch, clock, registry::Registry};
 use effect::{Executor, Message};
