@@ -1,4 +1,17 @@
-//! x
+//! Swarmdex: a package registry with no server, and a terminal explorer that shows it live.
+//!
+//! Publishers sign releases; nodes find each other, gossip announcements, keep a catalogue each, and answer each
+//! other's questions. From the outside in:
+//!
+//! - [`cli`] is the command line, [`ui`] the explorer, [`demo`] a private swarm of real nodes in one process;
+//! - [`node`] puts one whole node together, [`config`] and [`telemetry`] are its settings and logs;
+//! - [`registry`] is what a node is for: the [`Registry`](registry::Registry) trait and its peer-to-peer implementation;
+//! - [`net`] owns the swarm and is the only part that networks, [`store`] owns the disk;
+//! - [`domain`] holds the rules, pure: records, selection, trust, reputation, geography;
+//! - [`bus`] is what everybody may listen to.
+//!
+//! `ARCHITECTURE.md` is the map of all of it.
+
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
