@@ -1,6 +1,6 @@
 //! What the explorer costs: `cargo bench --bench explorer`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{
     io::Read,

@@ -1,6 +1,6 @@
 //! The explorer in a real pseudo-terminal: every screen visited, and the terminal given back as it was.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{
     io::{Read, Write},

@@ -1,6 +1,6 @@
 //! Nodes together: joining, announcing, searching, getting, restarting.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod lab;
 

@@ -1,6 +1,6 @@
 //! The floor: libp2p's own protocols with nothing of ours on top.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{collections::HashMap, time::Duration};
 

@@ -53,7 +53,7 @@ impl Store {
     /// [`RegistryError::DataDirInUse`] while another node has it, [`RegistryError::NewerSchema`] when a later version
     /// wrote it, [`RegistryError::File`] when the directory cannot be used.
     pub fn open(data_dir: &Path) -> Result<Self> {
-        std::fs::create_dir_all(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
+        make_private(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
         let lock = lock::DirLock::take(data_dir)?;
         let path = data_dir.join("swarmdex.db");
         let connection = Connection::open(&path)?;
@@ -96,6 +96,19 @@ impl Store {
     fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.inner.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes the directory for its owner alone, and those above it as the system makes directories. One that exists stays
+/// as it is: whoever made it chose who may look.
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = dir.parent() {
+        std::fs::create_dir_all(above)?;
+    }
+    std::fs::DirBuilder::new().mode(0o700).create(dir)
 }
 
 fn tune(connection: &Connection) -> Result<()> {

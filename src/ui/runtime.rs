@@ -27,7 +27,7 @@ const TICK: Duration = Duration::from_secs(1);
 pub enum Turn {
     Input(Input),
     Message(Message),
-    Batch(Batch),
+    Batch(Box<Batch>),
     /// It is time for the frame that is owed.
     Frame,
     Tick,
@@ -69,7 +69,7 @@ impl<I: Stream<Item = std::io::Result<Input>> + Unpin> Sources<I> {
             () = frame => Turn::Frame,
             Some(message) = self.messages.recv() => Turn::Message(message),
             batch = batch => match batch {
-                Some(batch) => Turn::Batch(batch),
+                Some(batch) => Turn::Batch(Box::new(batch)),
                 None => {
                     self.batches = None;
                     Turn::Tick
@@ -162,7 +162,7 @@ impl<S: Surface> Explorer<S> {
             }
             Turn::Message(message) => update::on_message(&mut self.model, message, now),
             Turn::Batch(batch) => {
-                self.model.apply(batch, now);
+                self.model.apply(*batch, now);
                 update::settle(&mut self.model);
                 Vec::new()
             }

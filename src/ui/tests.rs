@@ -78,12 +78,12 @@ fn peer(n: u8) -> PeerSnapshot {
     let address = format!("/ip4/192.168.1.{n}/tcp/4807");
     PeerSnapshot {
         id: peer_id(n),
-        owner: (n % 3 != 0)
+        owner: (!n.is_multiple_of(3))
             .then(|| NodeOwner { publisher: publisher(n), handle: format!("team-{n}").parse().unwrap() }),
         agent: Some("swarmdex/0.1.0".to_owned()),
-        connection: (n % 4 != 0).then(|| Connection {
+        connection: (!n.is_multiple_of(4)).then(|| Connection {
             address: address.clone(),
-            direction: if n % 2 == 0 { Direction::Inbound } else { Direction::Outbound },
+            direction: if n.is_multiple_of(2) { Direction::Inbound } else { Direction::Outbound },
             since: NOW.before(Duration::from_secs(90)),
         }),
         addresses: vec![address, format!("/ip4/192.168.1.{n}/udp/4807/quic-v1")],
@@ -97,8 +97,8 @@ fn peer(n: u8) -> PeerSnapshot {
             recency: 0.1,
             proximity: 0.0,
         },
-        location: (n % 5 != 0).then(|| cities[usize::from(n) % 3].parse().unwrap()),
-        distance_km: (n % 5 != 0).then_some(f64::from(n) * 731.0),
+        location: (!n.is_multiple_of(5)).then(|| cities[usize::from(n) % 3].parse().unwrap()),
+        distance_km: (!n.is_multiple_of(5)).then_some(f64::from(n) * 731.0),
         packages: Some(u64::from(n) * 11),
         first_seen: NOW.before(Duration::from_secs(7_200)),
         last_seen: NOW.before(Duration::from_secs(30 * u64::from(n))),

@@ -268,7 +268,7 @@ fn looked(model: &mut Model, generation: u64, result: crate::Result<crate::regis
             // To open a package is a person's act: its handle means this key from now on, unless it means another.
             let pin = package.handle.clone().filter(|_| package.trust == Trust::Unknown);
             let publisher = package.id.publisher;
-            view.state = Looked::Found(package);
+            view.state = Looked::Found(Box::new(package));
             pin.map(|handle| Effect::Pin { handle, publisher }).into_iter().collect()
         }
         Err(error) => {

@@ -1,6 +1,6 @@
 //! Real nodes on loopback, and a bare libp2p peer that says whatever a test wants it to say.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
@@ -144,10 +144,13 @@ pub struct BarePeer {
     commands: mpsc::UnboundedSender<Do>,
 }
 
+/// Values that a get found.
+type Reply = tokio::sync::oneshot::Sender<Vec<Vec<u8>>>;
+
 enum Do {
     Hold(Vec<u8>, Vec<u8>),
     Put(Vec<u8>, Vec<u8>, PeerId, tokio::sync::oneshot::Sender<()>),
-    Get(Vec<u8>, tokio::sync::oneshot::Sender<Vec<Vec<u8>>>),
+    Get(Vec<u8>, Reply),
 }
 
 pub type Answers = Arc<dyn Fn(Request) -> Response + Send + Sync>;
@@ -184,8 +187,7 @@ impl BarePeer {
         let (commands, mut receiver) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let mut puts = HashMap::new();
-            let mut gets: HashMap<kad::QueryId, (Vec<Vec<u8>>, tokio::sync::oneshot::Sender<Vec<Vec<u8>>>)> =
-                HashMap::new();
+            let mut gets: HashMap<kad::QueryId, (Vec<Vec<u8>>, Reply)> = HashMap::new();
             loop {
                 tokio::select! {
                     command = receiver.recv() => match command {

@@ -5,7 +5,7 @@ use crate::{domain::name::PackageId, registry::Package};
 #[derive(Clone, Debug)]
 pub enum Looked {
     Looking,
-    Found(Package),
+    Found(Box<Package>),
     Failed(String),
 }
 

@@ -66,7 +66,7 @@ impl SearchView {
     }
 
     /// Hits that other peers had.
-    pub fn from_network(&self) -> usize {
+    pub fn of_others(&self) -> usize {
         self.hits.iter().filter(|hit| !matches!(hit.source, Source::Local | Source::Cache)).count()
     }
 }

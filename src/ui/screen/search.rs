@@ -72,7 +72,7 @@ fn summary(model: &Model) -> String {
         if let Some(elapsed) = search.elapsed {
             text.push_str(&format!(" in {}", millis(elapsed)));
         }
-        text.push_str(&format!(", {} hits were theirs alone", search.from_network()));
+        text.push_str(&format!(", {} hits were theirs alone", search.of_others()));
     }
     text
 }
