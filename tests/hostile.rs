@@ -61,7 +61,9 @@ fn forgeries() -> Forgeries {
 fn with_head(head: &[u8]) -> lab::Answers {
     let head = ByteBuf::from(head.to_vec());
     Arc::new(move |request| match request {
-        Request::Head(_) => Response::Heads(vec![head.clone()]),
+        Request::Head(_) => {
+            Response::Packages { items: vec![Item { head: head.clone(), manifest: None }], more: false }
+        }
         Request::Objects(_) => Response::Objects(vec![]),
         Request::Search(_) => Response::Packages { items: vec![], more: false },
         _ => Response::Refused,
@@ -73,7 +75,7 @@ async fn forged_records_are_not_stored() {
     let Forgeries { key, honest, bad } = forgeries();
     let id = id_of(&key, "prize");
     let witness = BarePeer::start(with_head(honest.envelope())).await;
-    let node = Lab::start(TCP, &[witness.address.clone()]).await;
+    let node = Lab::start(TCP, std::slice::from_ref(&witness.address)).await;
     // The node has seen the honest head, so it knows what a lower or changed one is.
     node.node.registry().get_package(&reference(&id)).await.unwrap();
 
@@ -106,7 +108,7 @@ async fn forged_records_are_not_believed_when_read() {
     let id = id_of(&key, "prize");
     for (reason, value) in &bad {
         let witness = BarePeer::start(with_head(honest.envelope())).await;
-        let node = Lab::start(TCP, &[witness.address.clone()]).await;
+        let node = Lab::start(TCP, std::slice::from_ref(&witness.address)).await;
         let registry = node.node.registry();
         assert_eq!(registry.get_package(&reference(&id)).await.unwrap().seq, 5);
         drop(registry);
@@ -136,7 +138,7 @@ async fn an_expired_head_is_readable_and_marked() {
     let one = manifest(&key, "old", "1.0.0", b"old");
     let expired = head(&key, 3, &[&one], clock::now().before(2 * DAY), DAY);
     let witness = BarePeer::start(with_head(expired.envelope())).await;
-    let node = Lab::start(TCP, &[witness.address.clone()]).await;
+    let node = Lab::start(TCP, std::slice::from_ref(&witness.address)).await;
     let package = node.node.registry().get_package(&reference(&id)).await.unwrap();
     assert_eq!(package.seq, 3);
     assert!(package.is_expired(clock::now()), "shown as unconfirmed");
@@ -149,16 +151,16 @@ async fn a_peer_that_answers_garbage_is_seen_through() {
     let id = id_of(&key, "bait");
     let junk = || ByteBuf::from(b"junk".to_vec());
     let liar = BarePeer::start(Arc::new(move |request| match request {
-        Request::Search(_) => {
-            Response::Packages { items: vec![Item { head: junk(), manifest: junk() }; 200], more: true }
+        Request::Search(_) | Request::Head(_) => {
+            Response::Packages { items: vec![Item { head: junk(), manifest: Some(junk()) }; 200], more: true }
         }
-        Request::Head(_) | Request::Handle(_) => Response::Heads(vec![junk(); 50]),
+        Request::Handle(_) => Response::Heads(vec![junk(); 50]),
         Request::Objects(_) => Response::Objects(vec![junk()]),
         Request::Hello(_) => Response::Busy,
     }))
     .await;
     liar.hold(&key_of(&id), b"junk");
-    let node = Lab::start(TCP, &[liar.address.clone()]).await;
+    let node = Lab::start(TCP, std::slice::from_ref(&liar.address)).await;
     let registry = node.node.registry();
     let mut batches = node.node.subscribe();
     assert!(matches!(registry.get_package(&reference(&id)).await, Err(RegistryError::NotFound { .. })));

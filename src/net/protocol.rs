@@ -29,7 +29,7 @@ pub enum Request {
     Search(Query),
     /// Heads of whoever calls itself this.
     Handle(Handle),
-    /// The current head of one package.
+    /// The current head of one package, with the manifest of its newest release.
     Head(PackageId),
     /// Manifests and pages by their payload hashes.
     Objects(Vec<Hash>),
@@ -56,7 +56,8 @@ pub enum Response {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Item {
     pub head: ByteBuf,
-    pub manifest: ByteBuf,
+    /// Left out where it is not held.
+    pub manifest: Option<ByteBuf>,
 }
 
 /// How a node stands, by its own word.

@@ -42,7 +42,7 @@ use crate::{
 };
 
 /// Upkeep goes round this often.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(500);
 /// Time to say goodbye to the peers.
 const GOODBYE: Duration = Duration::from_millis(300);
 /// Peers that must have acknowledged a put for it to be over; the others are still sent it.

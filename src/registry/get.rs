@@ -12,7 +12,7 @@ use crate::{
         hash::Hash,
         manifest::Manifest,
         name::{Handle, Owner, PackageId, PackageRef, PublisherId},
-        record::{DhtKey, Head, Page, Payload, Record, Refusal, Signed, select},
+        record::{Class, DhtKey, Head, Page, Payload, Record, Refusal, Signed, select},
         release,
         reputation::Outcome,
         time::Timestamp,
@@ -36,6 +36,8 @@ const MAX_PAGES: usize = 64;
 struct FoundHeads {
     /// By who gave it; a peer that answers twice is one peer.
     heads: HashMap<PeerId, (Signed<Head>, Source)>,
+    /// Manifests that came with them.
+    manifests: Vec<Signed<Manifest>>,
     asked: usize,
 }
 
@@ -109,7 +111,7 @@ impl P2pRegistry {
     /// and how many were asked.
     pub(super) async fn refresh_head(&self, id: &PackageId) -> Result<(Option<Source>, usize)> {
         let now = clock::now();
-        let FoundHeads { mut heads, asked } = self.query_dht_parallel_heads(id).await?;
+        let FoundHeads { mut heads, manifests, asked } = self.query_dht_parallel_heads(id).await?;
         let floor = self.store.mark(id)?.map_or(0, |mark| mark.seq);
         // A head that conflicts with what was seen first is refused, and the next best one is tried.
         while let Some(best) = select(heads.values().map(|(head, _)| head), floor, now).map(Signed::hash) {
@@ -122,7 +124,8 @@ impl P2pRegistry {
                 !same
             });
             let Some(head) = chosen else { break };
-            let verdict = self.accept_head(head, Vec::new(), now).await?;
+            let listed = manifests.iter().filter(|manifest| lists(&head, manifest)).cloned().collect();
+            let verdict = self.accept_head(head, listed, now).await?;
             match verdict {
                 HeadVerdict::Conflict => self.tally.refused(Refusal::Conflict),
                 HeadVerdict::Admitted(_) => return Ok((Some(source), asked)),
@@ -141,7 +144,7 @@ impl P2pRegistry {
     async fn query_dht_parallel_heads(&self, id: &PackageId) -> Result<FoundHeads> {
         let timeout = self.net.query_timeout();
         let key = DhtKey::of_head(&id.publisher, &id.name);
-        let mut found = FoundHeads { heads: HashMap::new(), asked: 0 };
+        let mut found = FoundHeads { heads: HashMap::new(), manifests: Vec::new(), asked: 0 };
         let mut direct = self.ask_best(&Request::Head(id.clone())).await?;
         found.asked = direct.len();
         let mut dht = self.query_dht(key, Want::Quorum(QUORUM), timeout).boxed().fuse();
@@ -159,14 +162,32 @@ impl P2pRegistry {
                     }
                 }
                 Some((peer, response)) = direct.next(), if !direct.is_empty() => {
-                    let Some(Response::Heads(heads)) = response else { continue };
+                    let Some(Response::Packages { items, .. }) = response else { continue };
+                    let Some(item) = items.first() else { continue };
                     let is_it = |head: &Signed<Head>| head.publisher() == id.publisher && head.name == id.name;
-                    let heads = self.verified::<Head>(peer, heads.iter().take(1).map(|head| head.as_slice()), is_it);
-                    found.heads.extend(heads.into_iter().map(|head| (peer, (head, Source::Peer(peer)))));
+                    for head in self.verified::<Head>(peer, std::iter::once(item.head.as_slice()), is_it) {
+                        found.manifests.extend(self.manifest_beside(peer, &head, item.manifest.as_deref()));
+                        found.heads.insert(peer, (head, Source::Peer(peer)));
+                    }
                 }
             }
         }
         Ok(found)
+    }
+
+    /// The manifest that came with a head, if it is one of the head's.
+    fn manifest_beside(&self, peer: PeerId, head: &Signed<Head>, bytes: Option<&Vec<u8>>) -> Option<Signed<Manifest>> {
+        let manifest = Signed::<Manifest>::verify(bytes?);
+        match manifest.and_then(|manifest| if lists(head, &manifest) { Ok(manifest) } else { Err(Refusal::Mismatch) }) {
+            Ok(manifest) => Some(manifest),
+            Err(refusal) => {
+                self.tally.refused(refusal);
+                if refusal.class() == Class::Reject {
+                    self.net.observe(peer, Outcome::AnswerWrong);
+                }
+                None
+            }
+        }
     }
 
     /// Asks different peers at once for something that never changes: the first valid answer wins.
@@ -233,7 +254,7 @@ impl P2pRegistry {
                 }
                 Err(refusal) => {
                     self.tally.refused(refusal);
-                    wrong |= refusal.class() == crate::domain::record::Class::Reject;
+                    wrong |= refusal.class() == Class::Reject;
                 }
             }
         }
@@ -327,6 +348,13 @@ impl P2pRegistry {
         }
         Ok(package)
     }
+}
+
+/// Whether the manifest is of a release that the head lists.
+pub(super) fn lists(head: &Signed<Head>, manifest: &Signed<Manifest>) -> bool {
+    let listed =
+        head.releases.iter().any(|entry| entry.manifest == manifest.hash() && entry.version == manifest.version);
+    listed && head.publisher() == manifest.publisher() && head.name == manifest.name
 }
 
 fn last_seen(held: &StoredHead) -> Timestamp {

@@ -12,6 +12,7 @@ use crate::{
     domain::{
         name::PackageId,
         record::{Admission, Announcement, DhtKey, Head, Record, Refusal, Signed},
+        release,
         time::Timestamp,
         trust::Trust,
     },
@@ -162,7 +163,8 @@ fn answer(store: &Store, request: Request) -> Result<Response> {
                     more = true;
                     break;
                 }
-                items.push(Item { head: bytes(stored.head.envelope()), manifest: bytes(manifest.envelope()) });
+                let manifest = Some(bytes(manifest.envelope()));
+                items.push(Item { head: bytes(stored.head.envelope()), manifest });
             }
             more |= items.len() >= query.limit;
             Response::Packages { items, more }
@@ -172,7 +174,13 @@ fn answer(store: &Store, request: Request) -> Result<Response> {
             Response::Heads(heads.iter().map(|head| bytes(head.envelope())).collect())
         }
         Request::Head(package) => {
-            Response::Heads(store.head(&package)?.iter().map(|stored| bytes(stored.head.envelope())).collect())
+            let mut items = Vec::new();
+            if let Some(stored) = store.head(&package)? {
+                let newest = release::resolve(&stored.head.releases, None).map(|entry| store.manifest(&entry.manifest));
+                let manifest = newest.transpose()?.flatten().map(|manifest| bytes(manifest.envelope()));
+                items.push(Item { head: bytes(stored.head.envelope()), manifest });
+            }
+            Response::Packages { items, more: false }
         }
         Request::Objects(hashes) => {
             let mut objects = Vec::new();

@@ -6,7 +6,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use libp2p::PeerId;
 use tokio::sync::mpsc;
 
-use super::{Coverage, Hit, P2pRegistry, SearchResults, SearchUpdate, Source};
+use super::{Coverage, Hit, P2pRegistry, SearchResults, SearchUpdate, Source, get::lists};
 use crate::{
     Result, clock,
     domain::{
@@ -186,12 +186,6 @@ impl P2pRegistry {
 
 fn verify_item(item: &Item) -> Result<(Signed<Head>, Signed<Manifest>), Refusal> {
     let head = Signed::<Head>::verify(&item.head)?;
-    let manifest = Signed::<Manifest>::verify(&item.manifest)?;
-    let listed =
-        head.releases.iter().any(|entry| entry.manifest == manifest.hash() && entry.version == manifest.version);
-    if listed && head.publisher() == manifest.publisher() && head.name == manifest.name {
-        Ok((head, manifest))
-    } else {
-        Err(Refusal::Mismatch)
-    }
+    let manifest = Signed::<Manifest>::verify(item.manifest.as_ref().ok_or(Refusal::Malformed)?)?;
+    if lists(&head, &manifest) { Ok((head, manifest)) } else { Err(Refusal::Mismatch) }
 }
