@@ -152,3 +152,22 @@ impl Batch {
 pub fn delay_ms(delay: Duration) -> f64 {
     delay.as_secs_f64() * 1_000.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_survive_json() {
+        let batch = Batch {
+            gone: vec![PeerId::random()],
+            notices: vec![Notice { at: Timestamp(1), level: Level::Warning, text: "a".to_owned() }],
+            counters: Some(Counters { refused: [(Refusal::BadSignature, 2)].into(), ..Counters::default() }),
+            dropped: 3,
+            events: 4,
+            ..Batch::default()
+        };
+        let json = serde_json::to_string(&batch).unwrap();
+        assert_eq!(serde_json::from_str::<Batch>(&json).unwrap(), batch);
+    }
+}

@@ -247,3 +247,112 @@ impl RecordStore for KadStore {
 
     fn remove_provider(&mut self, _: &RecordKey, _: &PeerId) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        hash::ContentRoot,
+        manifest::{Draft, Manifest},
+        record::{HeadState, Signed},
+        release::ReleaseEntry,
+    };
+    use libp2p::identity::Keypair;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn manifest(key: &Keypair, name: &str) -> Record {
+        let draft: Draft = toml::from_str(&format!("name = \"{name}\"\nversion = \"1.0.0\"")).unwrap();
+        let manifest: Manifest = draft.into_manifest(ContentRoot::of(b"x"), 1, NOW).unwrap();
+        Record::Manifest(Signed::sign(key, manifest).unwrap())
+    }
+
+    fn head(key: &Keypair, seq: u64, life: Duration) -> Record {
+        let manifest = crate::domain::hash::Hash::of(&seq.to_be_bytes());
+        let releases = vec![ReleaseEntry { version: "1.0.0".parse().unwrap(), manifest, yanked: false }];
+        let prev = if seq > 1 { vec![manifest] } else { vec![] };
+        let state = HeadState { name: "web".parse().unwrap(), handle: None, seq, prev, releases };
+        Record::Head(state.sign(key, NOW, life).unwrap().0)
+    }
+
+    fn store() -> KadStore {
+        KadStore::new(PeerId::random(), Vec::new(), NOW)
+    }
+
+    fn kad_key(record: &Record) -> RecordKey {
+        RecordKey::new(&record.key().0)
+    }
+
+    #[test]
+    fn a_head_gives_way_to_a_preferred_one_only() {
+        let key = Keypair::generate_ed25519();
+        let mut store = store();
+        let (old, new) = (head(&key, 1, 24 * HOUR), head(&key, 2, 24 * HOUR));
+        store.accept(&new).unwrap();
+        assert_eq!(store.accept(&old), Err(Refusal::Superseded));
+        assert_eq!(store.get(&kad_key(&new)).unwrap().value, new.envelope().to_vec());
+        assert_eq!(store.len(), 1);
+    }
+
+    #[test]
+    fn expired_heads_are_not_taken_and_not_kept() {
+        let key = Keypair::generate_ed25519();
+        let mut store = store();
+        let short = head(&key, 1, HOUR);
+        store.accept(&short).unwrap();
+        store.tick(NOW.after(2 * HOUR));
+        assert!(store.get(&kad_key(&short)).is_none());
+        assert_eq!(store.accept(&short), Err(Refusal::Expired));
+        let dirty = store.take_dirty();
+        assert_eq!((dirty.put.len(), dirty.removed), (0, vec![short.key()]));
+    }
+
+    #[test]
+    fn what_nobody_puts_again_is_put_again_and_in_the_end_dropped() {
+        let mut store = store();
+        let record = manifest(&Keypair::generate_ed25519(), "web");
+        store.accept(&record).unwrap();
+        assert!(store.due_for_reput().is_none());
+        store.tick(NOW.after(25 * HOUR));
+        let due = store.due_for_reput().expect("nobody has put it for a day");
+        store.put(due).unwrap();
+        assert!(store.due_for_reput().is_none(), "a put starts it anew");
+        store.tick(NOW.after(25 * HOUR + LIFE));
+        assert_eq!(store.len(), 0);
+    }
+
+    #[test]
+    fn the_farthest_makes_room_and_one_publisher_cannot_fill_it() {
+        let mut store = store();
+        let keys: Vec<Keypair> = (0..5).map(|_| Keypair::generate_ed25519()).collect();
+        for n in 0..MAX_PER_PUBLISHER {
+            store.accept(&manifest(&keys[0], &format!("p{n}"))).unwrap();
+        }
+        assert_eq!(store.accept(&manifest(&keys[0], "one-more")), Err(Refusal::OverQuota));
+        let mut refused = 0;
+        for n in 0..MAX_RECORDS {
+            let record = manifest(&keys[1 + n % 4], &format!("p{n}"));
+            refused += usize::from(store.accept(&record).is_err());
+        }
+        assert_eq!(store.len(), MAX_RECORDS);
+        assert!(refused > 0, "the farthest of all are not taken");
+        let farthest = store.by_distance.last().unwrap().0;
+        let held = store.records.values().map(|held| held.distance).max().unwrap();
+        assert_eq!(farthest, held);
+    }
+
+    #[test]
+    fn what_was_held_comes_back_and_damage_does_not() {
+        let key = Keypair::generate_ed25519();
+        let mut before = store();
+        before.accept(&head(&key, 3, 24 * HOUR)).unwrap();
+        before.accept(&manifest(&key, "web")).unwrap();
+        let mut rows = before.take_dirty().put;
+        assert_eq!(rows.len(), 2);
+        rows[0].value.push(0);
+        let mut after = KadStore::new(before.me, rows, NOW);
+        assert_eq!(after.len(), 1);
+        assert_eq!(after.take_dirty().removed.len(), 1, "the damaged row goes from the disk too");
+    }
+}

@@ -112,3 +112,31 @@ fn processes_that_join_find_what_others_published() {
     let from_the_node = carol.alone(&[&join[..], &["get", "bob/json", "--json"]].concat()).json();
     assert_eq!(from_the_node["manifest_hash"], json["manifest"], "the publisher is gone, the release is not");
 }
+
+#[test]
+fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged() {
+    use std::io::{BufRead, BufReader};
+    let home = Home::new();
+    let file = home.file("web.tar", "content");
+    let mut acknowledged = Vec::new();
+    for minor in 0..8 {
+        let version = format!("1.{minor}.0");
+        let text = format!("handle = \"alice\"\nname = \"web\"\nversion = \"{version}\"");
+        let draft = home.file(&format!("draft-{minor}.toml"), &text);
+        let words = ["publish", &file, "--manifest", &draft];
+        let mut child = home.command([&APART[..], &words].concat()).spawn().unwrap();
+        let said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        if said.into_iter().any(|line| line.starts_with("stored")) {
+            acknowledged.push(version);
+        }
+        // SIGKILL, in the middle of whatever comes after the acknowledgement.
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert_eq!(acknowledged.len(), 8);
+    let versions = home.alone(&["versions", "alice/web", "--json"]).json();
+    for version in acknowledged {
+        assert!(versions.as_array().unwrap().iter().any(|entry| entry["version"] == *version), "{version} is gone");
+    }
+    assert_eq!(home.alone(&["status", "--json"]).json()["packages"], 1);
+}

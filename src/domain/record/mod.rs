@@ -146,14 +146,15 @@ impl<T: Payload> Signed<T> {
     pub fn sign(key: &Keypair, value: T) -> Result<Self, Refusal> {
         value.check()?;
         let payload = encode(&value)?;
-        let hash = Hash::of(&payload);
+        let publisher = PublisherId::of(&key.public());
+        let hash = identity(&publisher, &payload);
         let envelope = SignedEnvelope::new(key, T::DOMAIN.to_owned(), payload_type::<T>(), payload)
             .map_err(|_| Refusal::WrongKeyType)?
             .into_protobuf_encoding();
         if envelope.len() > T::MAX_ENVELOPE {
             return Err(Refusal::TooLarge);
         }
-        Ok(Self { value, publisher: PublisherId::of(&key.public()), hash, envelope: envelope.into() })
+        Ok(Self { value, publisher, hash, envelope: envelope.into() })
     }
 
     /// Checks bytes from anywhere.
@@ -173,13 +174,16 @@ impl<T: Payload> Signed<T> {
         }
         let value: T = decode(payload)?;
         value.check()?;
-        Ok(Self {
-            value,
-            publisher: PublisherId::of(key),
-            hash: Hash::of(payload),
-            envelope: Bytes::copy_from_slice(bytes),
-        })
+        let publisher = PublisherId::of(key);
+        let hash = identity(&publisher, payload);
+        Ok(Self { value, publisher, hash, envelope: Bytes::copy_from_slice(bytes) })
     }
+}
+
+/// SHA-256 over the signer and the payload. With the payload alone, anybody could sign a copy of a manifest and occupy
+/// the DHT key that its publisher's is looked for under.
+fn identity(publisher: &PublisherId, payload: &[u8]) -> Hash {
+    Hash::of_parts(&[&publisher.to_bytes(), payload])
 }
 
 /// A later format of the same kind is nobody's fault; another kind in this place is.
@@ -196,7 +200,7 @@ impl<T> Signed<T> {
         self.publisher
     }
 
-    /// SHA-256 of the signed payload.
+    /// SHA-256 over the signer and the signed payload: what others refer to it by.
     pub fn hash(&self) -> Hash {
         self.hash
     }

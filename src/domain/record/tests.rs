@@ -242,3 +242,14 @@ proptest! {
 
 /// Fills a version up to the 64 characters it may have.
 const MAX_LONG: usize = 64 - "1.0.0-".len() - 6;
+
+#[test]
+fn a_copy_signed_by_somebody_else_is_another_record() {
+    let (publisher, copier) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
+    let own = Signed::sign(&publisher, manifest("web", "1.0.0")).unwrap();
+    let copy = Signed::sign(&copier, manifest("web", "1.0.0")).unwrap();
+    assert_eq!(*own, *copy);
+    let key = DhtKey::of_manifest(&own.hash());
+    assert_ne!(key, DhtKey::of_manifest(&copy.hash()), "nobody can occupy the key of another's manifest");
+    assert_eq!(Record::verify(&key, copy.envelope()), Err(Refusal::WrongKey));
+}
