@@ -101,7 +101,8 @@ impl Demo {
         }
         if let Some(first) = catalogue.skipped.first() {
             let (count, name) = (catalogue.skipped.len(), first.path.display());
-            notes.push(format!("{count} archives could not be used, the first being {name}: {}", first.why));
+            let archives = if count == 1 { "archive" } else { "archives" };
+            notes.push(format!("{count} {archives} could not be used, the first being {name}: {}", first.why));
         }
         let wish = Wish { seed: options.seed, peers, rate: options.rate, churn: options.churn };
         let plan = Plan::new(wish, &catalogue.entries)?;
@@ -363,6 +364,7 @@ impl Stage {
             }
             // From an earlier run on the same data.
             Err(RegistryError::VersionTaken { .. } | RegistryError::VersionNotNewer { .. }) => {}
+            Err(RegistryError::Closed) if self.stop.is_cancelled() => {}
             Err(error) => self.note_error(format!("publishing {} failed: {error}", entry.draft.name)),
         }
     }

@@ -186,9 +186,14 @@ impl P2pRegistry {
         };
         let manifest = self.manifest(id, &hash).await?;
         let delivered = self.deliver(id, version, progress).await.unwrap_or_else(|error| {
-            tracing::warn!(package = %id, %error, "published here, and not delivered yet");
+            match error {
+                // Kept in the outbox; the next start delivers it.
+                RegistryError::Closed => tracing::debug!(package = %id, "published while shutting down"),
+                error => tracing::warn!(package = %id, %error, "published here, and not delivered yet"),
+            }
             Delivered::default()
         });
+        self.state.outbox.notify_waiters();
         (steps.replicas, steps.announced) = (delivered.replicas, delivered.announced);
         Ok(Receipt {
             id: format!("{id}@{version}"),

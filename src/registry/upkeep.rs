@@ -32,7 +32,13 @@ impl P2pRegistry {
         let mut wait = FIRST_RETRY;
         let mut retry_at = Instant::now() + wait;
         loop {
+            // Listened to before the outbox is looked at, so that nothing falls between the two.
+            let changed = self.state.outbox.notified();
             let pending = self.store.outbox().is_ok_and(|pending| !pending.is_empty());
+            if !pending {
+                wait = FIRST_RETRY;
+                retry_at = Instant::now() + wait;
+            }
             let result = tokio::select! {
                 () = stop.cancelled() => return,
                 changed = joined.changed() => match changed {
@@ -49,6 +55,8 @@ impl P2pRegistry {
                     self.deliver_outbox().await
                 }
                 _ = renewal.tick() => self.renew().await,
+                // Something is on its way out, or arrived: whether to try again is decided anew.
+                () = changed => Ok(()),
                 () = self.state.forked.notified() => self.join_forks().await,
                 () = self.state.counted.notified() => {
                     tokio::time::sleep(COUNT_DELAY).await;

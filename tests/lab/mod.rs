@@ -153,7 +153,8 @@ enum Do {
     Get(Vec<u8>, Reply),
 }
 
-pub type Answers = Arc<dyn Fn(Request) -> Response + Send + Sync>;
+/// What it answers; `None` for never.
+pub type Answers = Arc<dyn Fn(Request) -> Option<Response> + Send + Sync>;
 
 impl BarePeer {
     pub async fn start(answers: Answers) -> Self {
@@ -186,6 +187,7 @@ impl BarePeer {
         };
         let (commands, mut receiver) = mpsc::unbounded_channel();
         tokio::spawn(async move {
+            let mut unanswered = Vec::new();
             let mut puts = HashMap::new();
             let mut gets: HashMap<kad::QueryId, (Vec<Vec<u8>>, Reply)> = HashMap::new();
             loop {
@@ -216,7 +218,10 @@ impl BarePeer {
                         SwarmEvent::Behaviour(BareEvent::Query(request_response::Event::Message {
                             message: request_response::Message::Request { request, channel, .. }, ..
                         })) => {
-                            let _ = swarm.behaviour_mut().query.send_response(channel, answers(request));
+                            match answers(request) {
+                                Some(response) => drop(swarm.behaviour_mut().query.send_response(channel, response)),
+                                None => unanswered.push(channel),
+                            }
                         }
                         SwarmEvent::Behaviour(BareEvent::Kad(kad::Event::OutboundQueryProgressed {
                             id, result, step, ..
@@ -267,7 +272,7 @@ impl BarePeer {
 
 /// Refuses everything it is asked.
 pub fn silent() -> Answers {
-    Arc::new(|_| Response::Refused)
+    Arc::new(|_| Some(Response::Refused))
 }
 
 pub fn address(text: &str) -> Multiaddr {
