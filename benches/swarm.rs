@@ -18,7 +18,7 @@ use swarmdex::{
         reputation::Weights,
     },
     node::{DhtMode, Node, NodeOptions},
-    registry::Content,
+    registry::{Content, Source},
 };
 use tokio::{sync::mpsc, time::Instant};
 
@@ -215,8 +215,11 @@ async fn ours(nodes: usize) -> Figures {
     for (round, package) in packages.iter().enumerate() {
         let registry = late[round % LATE].registry();
         let asked = Instant::now();
-        registry.get_package(&PackageRef::of(package)).await.unwrap();
-        figures.present_ms.push(ms(asked));
+        let found = registry.get_package(&PackageRef::of(package)).await.unwrap();
+        // Gossip passes the last few announcements on to those who come late; what it brought is not fetched.
+        if matches!(found.source, Source::Dht | Source::Peer(_)) {
+            figures.present_ms.push(ms(asked));
+        }
         let absent = format!("{}/absent-{round}", package.publisher).parse().unwrap();
         let asked = Instant::now();
         assert!(!registry.exists(&absent).await.unwrap());

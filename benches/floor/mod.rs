@@ -56,7 +56,7 @@ impl Floor {
             kad,
             gossip,
             identify: identify::Behaviour::new(identify::Config::new("/floor/1".to_owned(), key.public())),
-            ping: ping::Behaviour::new(ping::Config::new().with_interval(Duration::from_secs(10))),
+            ping: ping::Behaviour::new(ping::Config::new().with_interval(Duration::from_secs(15))),
         };
         let mut swarm = SwarmBuilder::with_existing_identity(key)
             .with_tokio()

@@ -13,7 +13,7 @@ use super::{DhtMode, gossip, kad_store::KadStore, protocol};
 use crate::{RegistryError, Result, domain::name::NetworkName};
 
 /// Round trips are measured this often.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// Kademlia looks for its own neighbourhood this often; every minute cost a core at 128 nodes.
 const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(300);
 /// Connections to one peer: both sides may dial at once, over TCP and QUIC.

@@ -62,7 +62,7 @@ pub enum DhtMode {
 }
 
 /// What a node tells its peers of itself.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Greeting {
     pub packages: u64,
     pub handle: Option<String>,

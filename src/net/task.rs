@@ -133,6 +133,8 @@ pub(super) struct Task {
     rounds: Rounds,
     told: (Counters, Option<NodeSnapshot>),
     presence_told: bool,
+    /// What the last round of hellos told.
+    greeted: Greeting,
     told_unreachable: HashSet<Multiaddr>,
     writes: VecDeque<BoxFuture<'static, ()>>,
 }
@@ -171,13 +173,14 @@ impl Task {
                 flush: seconds(1),
                 settle: seconds(5),
                 trim: seconds(5),
-                remember: seconds(30),
+                remember: seconds(60),
                 hello: seconds(60),
                 news: seconds(10),
                 presence: Every::new(Presence::INTERVAL),
             },
             told: (Counters::default(), None),
             presence_told: false,
+            greeted: Greeting::default(),
             told_unreachable: HashSet::new(),
             writes: VecDeque::new(),
         }
@@ -327,9 +330,9 @@ impl Task {
         if self.rounds.trim.is_due(now) {
             self.trim();
         }
-        let news = self.wiring.greeting.has_changed().unwrap_or(false);
+        let news = *self.wiring.greeting.borrow() != self.greeted;
         if self.rounds.hello.is_due(now) || (news && self.rounds.news.is_due(now)) {
-            self.wiring.greeting.mark_unchanged();
+            self.greeted = self.wiring.greeting.borrow().clone();
             let to_greet: Vec<PeerId> = self.peers.ours().filter(|peer| self.peers.is_outbound(peer)).collect();
             to_greet.into_iter().for_each(|peer| self.say_hello(peer));
         }
