@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 const ENTER_ALTERNATE: &[u8] = b"\x1b[?1049h";
 const LEAVE_ALTERNATE: &[u8] = b"\x1b[?1049l";
 
-struct Session {
+struct Terminal {
     screen: vt100::Parser,
     /// Everything the program wrote.
     raw: Vec<u8>,
@@ -26,7 +26,7 @@ struct Session {
     _home: tempfile::TempDir,
 }
 
-impl Session {
+impl Terminal {
     fn start(args: &[&str], no_colour: bool) -> Self {
         let size = PtySize { rows: 30, cols: 110, pixel_width: 0, pixel_height: 0 };
         let pair = NativePtySystem::default().openpty(size).unwrap();
@@ -103,42 +103,42 @@ const DEMO: [&str; 9] = ["demo", "--peers", "4", "--catalogue", "embedded", "--r
 
 #[test]
 fn every_screen_of_the_demo_and_the_terminal_back_as_it_was() {
-    let mut session = Session::start(&DEMO, false);
-    session.until_text("3 peers");
-    session.until("packages of others", |screen| !screen.contains("0 packages") && screen.contains("packages"));
-    session.press("\r");
-    session.until_text("Score");
-    session.press("\x1b");
-    session.until("the window to close", |screen| !screen.contains("how good it is to ask"));
+    let mut terminal = Terminal::start(&DEMO, false);
+    terminal.until_text("3 peers");
+    terminal.until("packages of others", |screen| !screen.contains("0 packages") && screen.contains("packages"));
+    terminal.press("\r");
+    terminal.until_text("Score");
+    terminal.press("\x1b");
+    terminal.until("the window to close", |screen| !screen.contains("how good it is to ask"));
 
-    session.press("3");
-    session.until_text("following the newest");
-    session.until("announcements", |screen| screen.contains("✓"));
-    session.press("f");
-    session.until_text("FROZEN");
-    session.press("\r");
-    session.until_text("Publisher");
-    session.press("q");
-    session.press("f");
-    session.until_text("following the newest");
+    terminal.press("3");
+    terminal.until_text("following the newest");
+    terminal.until("announcements", |screen| screen.contains("✓"));
+    terminal.press("f");
+    terminal.until_text("FROZEN");
+    terminal.press("\r");
+    terminal.until_text("Publisher");
+    terminal.press("q");
+    terminal.press("f");
+    terminal.until_text("following the newest");
 
-    session.press("4");
-    session.until_text("TYPING");
-    session.press("a");
-    session.until("an answer of every peer", |screen| screen.contains("3 of 3 peers answered"));
-    session.press("\r");
-    session.until_text("Where from, how fresh");
-    session.press("\x1b");
-    session.until("the window to close", |screen| !screen.contains("how fresh"));
+    terminal.press("4");
+    terminal.until_text("TYPING");
+    terminal.press("a");
+    terminal.until("an answer of every peer", |screen| screen.contains("3 of 3 peers answered"));
+    terminal.press("\r");
+    terminal.until_text("Where from, how fresh");
+    terminal.press("\x1b");
+    terminal.until("the window to close", |screen| !screen.contains("how fresh"));
 
-    session.press("\x1b");
-    session.until_text("BROWSING");
-    session.press("?");
-    session.until_text("Show every key");
-    session.press("q");
-    session.until("the help to close", |screen| !screen.contains("Show every key"));
-    session.press("q");
-    let (in_order, raw) = session.ended();
+    terminal.press("\x1b");
+    terminal.until_text("BROWSING");
+    terminal.press("?");
+    terminal.until_text("Show every key");
+    terminal.press("q");
+    terminal.until("the help to close", |screen| !screen.contains("Show every key"));
+    terminal.press("q");
+    let (in_order, raw) = terminal.ended();
     assert!(in_order);
     let (entered, left) = (contains(&raw, ENTER_ALTERNATE), contains(&raw, LEAVE_ALTERNATE));
     assert!(entered && left, "the screen of the shell is back");
@@ -148,12 +148,12 @@ fn every_screen_of_the_demo_and_the_terminal_back_as_it_was() {
 
 #[test]
 fn a_signal_ends_it_in_order_too_and_without_colour_there_is_none() {
-    let mut session = Session::start(&DEMO, true);
-    session.until_text("3 peers");
-    let process = session.child.process_id().unwrap();
+    let mut terminal = Terminal::start(&DEMO, true);
+    terminal.until_text("3 peers");
+    let process = terminal.child.process_id().unwrap();
     let killed = std::process::Command::new("kill").args(["-TERM", &process.to_string()]).status().unwrap();
     assert!(killed.success());
-    let (in_order, raw) = session.ended();
+    let (in_order, raw) = terminal.ended();
     assert!(in_order && contains(&raw, LEAVE_ALTERNATE));
     assert!(!contains(&raw, b"\x1b[38;5;"), "NO_COLOR");
 }
@@ -161,9 +161,9 @@ fn a_signal_ends_it_in_order_too_and_without_colour_there_is_none() {
 #[test]
 fn alone_it_says_what_to_do() {
     let args = ["--listen", "/ip4/127.0.0.1/tcp/0", "--no-mdns"];
-    let mut session = Session::start(&args, false);
-    session.until_text("Nobody else is here yet");
-    session.until_text("swarmdex --bootstrap /ip4/127.0.0.1/tcp/");
-    session.press("\x03");
-    assert!(session.ended().0, "Ctrl-C quits from anywhere");
+    let mut terminal = Terminal::start(&args, false);
+    terminal.until_text("Nobody else is here yet");
+    terminal.until_text("swarmdex --bootstrap /ip4/127.0.0.1/tcp/");
+    terminal.press("\x03");
+    assert!(terminal.ended().0, "Ctrl-C quits from anywhere");
 }

@@ -214,6 +214,34 @@ async fn yanks_travel_and_versions_are_never_reused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn places_are_told_by_those_who_opted_in_and_by_nobody_else() {
+    let [paris, berlin] = ["48.857,2.352,Paris", "52.52,13.405,Berlin"].map(|place| place.parse().unwrap());
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut options = lab::options(dirs[0].path(), TCP, &[]);
+    options.location = Some(paris);
+    let a = Node::start(options).await.unwrap();
+    let door = [a.status().await.unwrap().addresses[0].clone()];
+    let mut options = lab::options(dirs[1].path(), TCP, &door);
+    options.location = Some(berlin);
+    let b = Node::start(options).await.unwrap();
+    let quiet = Lab::start(TCP, &door).await;
+    let mut batches = a.subscribe();
+    let (mut near, mut silent) = (false, false);
+    wait_for(&mut batches, "both peers", |batch| {
+        for peer in &batch.peers {
+            near |= peer.id == b.peer_id()
+                && peer.location.as_ref().is_some_and(|place| place.to_string() == "Berlin")
+                && peer.distance_km.is_some_and(|km| (850.0..900.0).contains(&km));
+            silent |= peer.id == quiet.node.peer_id() && peer.packages.is_some() && peer.location.is_none();
+        }
+        near && silent
+    })
+    .await;
+    b.shutdown().await.unwrap();
+    a.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn shutting_down_tells_the_peers_and_takes_no_time() {
     let a = Lab::start(TCP, &[]).await;
     let b = Lab::start(TCP, &[a.address().await]).await;
