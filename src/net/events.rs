@@ -28,8 +28,6 @@ use crate::{
 
 /// Addresses of a peer that the routing table is told.
 const MAX_ROUTED: usize = 8;
-/// Different servers that must have failed to dial back before this node takes itself for unreachable.
-const DIAL_BACKS: usize = 3;
 
 impl Task {
     pub(super) fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -335,21 +333,8 @@ impl Task {
         }
     }
 
-    /// `--dht auto`: a server until several others tried to dial back and none could; one success is enough to serve.
     fn on_dial_back(&mut self, event: &autonat::v2::client::Event) {
-        let mode = match &event.result {
-            Ok(()) => {
-                self.dial_backs.clear();
-                kad::Mode::Server
-            }
-            Err(_) => {
-                self.dial_backs.insert(event.server);
-                if self.dial_backs.len() < DIAL_BACKS {
-                    return;
-                }
-                kad::Mode::Client
-            }
-        };
+        let Some(mode) = self.reach.dialled_back(event.server, event.result.is_ok()) else { return };
         if self.swarm.behaviour().kad.mode() != mode {
             tracing::info!(?mode, "dial-backs decided the DHT mode");
             self.swarm.behaviour_mut().kad.set_mode(Some(mode));

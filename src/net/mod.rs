@@ -15,6 +15,7 @@ mod listen;
 mod lookup;
 mod peers;
 pub mod protocol;
+mod reach;
 mod start;
 mod task;
 

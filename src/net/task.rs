@@ -28,6 +28,7 @@ use super::{
     lookup::{Lookups, Pending},
     peers::{MAX_PEERS, PeerTable},
     protocol::{Hello, Request, Response},
+    reach::Reach,
 };
 use crate::{
     bus::{Bus, Counters, Event, Level, NodeSnapshot, Notice, Tally},
@@ -126,8 +127,7 @@ pub(super) struct Task {
     pub asks: HashMap<OutboundRequestId, PendingAsk>,
     pub settled: FuturesUnordered<BoxFuture<'static, Settled>>,
     pub questions: HashMap<PeerId, usize>,
-    /// Servers that could not dial back, until one could.
-    pub dial_backs: HashSet<PeerId>,
+    pub reach: Reach,
     rng: StdRng,
     started_at: Timestamp,
     rounds: Rounds,
@@ -166,7 +166,7 @@ impl Task {
             asks: HashMap::new(),
             settled: FuturesUnordered::new(),
             questions: HashMap::new(),
-            dial_backs: HashSet::new(),
+            reach: Reach::default(),
             rng: rand::make_rng(),
             started_at: clock::now(),
             rounds: Rounds {
