@@ -7,7 +7,9 @@ use std::{
 };
 
 use futures::StreamExt;
-use libp2p::{Multiaddr, Swarm, SwarmBuilder, identity::Keypair, mdns, noise, swarm::SwarmEvent, tcp, yamux};
+use libp2p::{
+    Multiaddr, Swarm, SwarmBuilder, TransportError, identity::Keypair, mdns, noise, swarm::SwarmEvent, tcp, yamux,
+};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::{
@@ -165,12 +167,24 @@ fn build(key: Keypair, behaviour: Behaviour) -> Result<Swarm<Behaviour>> {
     Ok(swarm)
 }
 
+/// What the system said: libp2p wraps it in errors that say nothing of their own.
+fn innermost(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => innermost(source),
+        None => error.to_string(),
+    }
+}
+
 /// Listens everywhere it was told to, and waits until each has an address.
 async fn listen_on(swarm: &mut Swarm<Behaviour>, addresses: Vec<Multiaddr>) -> Result<()> {
     let mut waiting = HashSet::new();
     for address in addresses {
         let failed = |why: String| RegistryError::Listen { address: address.to_string(), why };
-        waiting.insert(swarm.listen_on(address.clone()).map_err(|error| failed(error.to_string()))?);
+        let listened = swarm.listen_on(address.clone()).map_err(|error| match error {
+            TransportError::MultiaddrNotSupported(_) => failed("neither TCP nor QUIC can listen there".to_owned()),
+            TransportError::Other(error) => failed(innermost(&error)),
+        })?;
+        waiting.insert(listened);
     }
     let up = async {
         while !waiting.is_empty() {
