@@ -45,10 +45,8 @@ pub(super) async fn with(global: &Global, job: impl AsyncFnOnce(&Node, &Settings
 /// The fixed port is for nodes that stay; one that lives for a moment must not take it from them.
 fn any_ports() -> Result<Vec<libp2p::Multiaddr>> {
     let parse = |text: &str| {
-        text.parse().map_err(|error: libp2p::multiaddr::Error| RegistryError::Internal {
-            what: "reading an address of our own",
-            why: error.to_string(),
-        })
+        text.parse::<libp2p::Multiaddr>()
+            .map_err(|error| RegistryError::Internal { what: "reading an address of our own", why: error.to_string() })
     };
     ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"].into_iter().map(parse).collect()
 }

@@ -112,8 +112,7 @@ impl<'a> Given<'a> {
     pub fn peers(self) -> Result<Vec<Multiaddr>, Wrong> {
         let parse = |text: &str| {
             let wrong = |why: String| Wrong::Address { given: fit(&printable(text), 100), why };
-            let address: Multiaddr =
-                text.parse().map_err(|error: libp2p::multiaddr::Error| wrong(error.to_string()))?;
+            let address: Multiaddr = text.parse::<Multiaddr>().map_err(|error| wrong(error.to_string()))?;
             match address.iter().last() {
                 Some(Protocol::P2p(_)) => Ok(address),
                 _ => Err(wrong("it does not end with /p2p/ and the peer's id".to_owned())),
