@@ -17,7 +17,7 @@ use swarmdex::{
         name::{PackageId, PackageRef},
         reputation::Weights,
     },
-    node::{DhtMode, Node, NodeOptions},
+    node::{DIAL_BACK_EVERY, DhtMode, Node, NodeOptions},
     registry::{Content, Source},
 };
 use tokio::{sync::mpsc, time::Instant};
@@ -139,6 +139,7 @@ async fn start(dir: &Path, door: Option<&str>) -> (Node, String) {
         location: None,
         mdns: false,
         dht: DhtMode::Server,
+        dial_back_every: DIAL_BACK_EVERY,
         query_timeout: Duration::from_secs(5),
         weights: Weights::default(),
         low_water: 48,

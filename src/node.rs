@@ -21,6 +21,9 @@ use crate::{
     store::{Store, keys},
 };
 
+/// [`NodeOptions::dial_back_every`] where there is nothing to be said for another.
+pub const DIAL_BACK_EVERY: Duration = Duration::from_secs(15);
+
 /// Everything a node needs to know to start.
 #[derive(Clone, Debug)]
 pub struct NodeOptions {
@@ -36,6 +39,8 @@ pub struct NodeOptions {
     pub location: Option<GeoLocation>,
     pub mdns: bool,
     pub dht: DhtMode,
+    /// With [`DhtMode::Auto`], peers are asked to dial back this often until it is clear what comes of it.
+    pub dial_back_every: Duration,
     /// Deadline of each query to the network.
     pub query_timeout: Duration,
     pub weights: Weights,
@@ -71,6 +76,7 @@ impl Node {
             location: options.location,
             mdns: options.mdns,
             dht: options.dht,
+            dial_back_every: options.dial_back_every,
             query_timeout: options.query_timeout,
             weights: options.weights,
             low_water: options.low_water,

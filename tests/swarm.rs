@@ -4,7 +4,7 @@
 
 mod lab;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use lab::{Lab, PATIENCE, QUIC, TCP, content, draft, reference, wait_for};
@@ -12,7 +12,7 @@ use libp2p::identity::Keypair;
 use swarmdex::{
     RegistryError,
     domain::{name::PackageRef, query::Query},
-    node::Node,
+    node::{DhtMode, Node, NodeOptions},
     registry::{P2pRegistry, Registry, Source},
     store::keys,
 };
@@ -249,4 +249,31 @@ async fn shutting_down_tells_the_peers_and_takes_no_time() {
     wait_for(&mut batches, "the connection", |batch| batch.node.as_ref().is_some_and(|node| node.connected == 1)).await;
     tokio::time::timeout(Duration::from_secs(2), b.node.shutdown()).await.expect("within two seconds").unwrap();
     wait_for(&mut batches, "the goodbye", |batch| batch.node.as_ref().is_some_and(|node| node.connected == 0)).await;
+}
+
+/// A node whose address others cannot dial (it listens where they do not see it come from) stops serving the DHT; its
+/// neighbours, whom it and each other can reach, go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_be_dialled_back_stops_serving() {
+    let auto = |dir: &Path, listen: &str, bootstrap: &[String]| NodeOptions {
+        dht: DhtMode::Auto,
+        ..lab::options(dir, listen, bootstrap)
+    };
+    let dirs: Vec<_> = (0..5).map(|_| tempfile::tempdir().unwrap()).collect();
+    let mut servers: Vec<Node> = Vec::new();
+    let mut door = Vec::new();
+    for dir in &dirs[1..] {
+        let server = Node::start(auto(dir.path(), TCP, &door)).await.unwrap();
+        door.push(server.status().await.unwrap().addresses[0].clone());
+        servers.push(server);
+    }
+    // It dials over TCP, from 127.0.0.1, and nobody listens there on its UDP port.
+    let hidden = Node::start(auto(dirs[0].path(), "/ip4/127.0.0.2/udp/0/quic-v1", &door)).await.unwrap();
+    let mut seen = hidden.subscribe();
+    wait_for(&mut seen, "the switch", |batch| batch.node.as_ref().is_some_and(|node| !node.dht_server)).await;
+    for server in servers {
+        assert!(server.status().await.unwrap().dht_server);
+        server.shutdown().await.unwrap();
+    }
+    hidden.shutdown().await.unwrap();
 }

@@ -34,7 +34,7 @@ use crate::{
         reputation::Weights,
         text::{fit, printable},
     },
-    node::{DhtMode, NodeOptions},
+    node::{DIAL_BACK_EVERY, DhtMode, NodeOptions},
 };
 use value::{Given, Wrong};
 
@@ -230,6 +230,7 @@ impl Settings {
             location: self.location.clone(),
             mdns: self.mdns,
             dht: self.dht,
+            dial_back_every: DIAL_BACK_EVERY,
             query_timeout: self.query_timeout,
             weights: self.weights,
             low_water: self.low_water,

@@ -26,7 +26,7 @@ use crate::{
         query::Query,
         reputation::Weights,
     },
-    node::{DhtMode, Node, NodeOptions},
+    node::{DIAL_BACK_EVERY, DhtMode, Node, NodeOptions},
     registry::Registry,
     store::keys,
 };
@@ -226,6 +226,7 @@ impl Stage {
             location: Some(peer.location.clone()),
             mdns: false,
             dht: DhtMode::Server,
+            dial_back_every: DIAL_BACK_EVERY,
             query_timeout: self.query_timeout,
             weights: Weights::default(),
             low_water: 48,

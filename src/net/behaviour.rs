@@ -9,7 +9,7 @@ use libp2p::{
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 
-use super::{DhtMode, gossip, kad_store::KadStore, protocol};
+use super::{DhtMode, gossip, kad_store::KadStore, protocol, reach};
 use crate::{RegistryError, Result, domain::name::NetworkName};
 
 /// Round trips are measured this often.
@@ -32,8 +32,7 @@ pub(super) struct Behaviour {
     ping: ping::Behaviour,
     mdns: Toggle<mdns::tokio::Behaviour>,
     pub query: protocol::Behaviour,
-    autonat_client: Toggle<autonat::v2::client::Behaviour>,
-    autonat_server: Toggle<autonat::v2::server::Behaviour>,
+    reach: Toggle<autonat::v1::Behaviour>,
 }
 
 /// Names of the network's protocols.
@@ -60,13 +59,14 @@ pub(super) struct Parts<'a> {
     pub kad_store: KadStore,
     pub mdns: Option<mdns::tokio::Behaviour>,
     pub dht: DhtMode,
+    pub dial_back_every: Duration,
     pub query_timeout: Duration,
     pub high_water: usize,
 }
 
 impl Behaviour {
     pub fn new(parts: Parts<'_>) -> Result<Self> {
-        let Parts { key, protocols, topics, kad_store, mdns, dht, query_timeout, high_water } = parts;
+        let Parts { key, protocols, topics, kad_store, mdns, dht, dial_back_every, query_timeout, high_water } = parts;
         let me = key.public().to_peer_id();
         let slack = query_timeout + Duration::from_secs(1);
 
@@ -96,7 +96,6 @@ impl Behaviour {
             .with_agent_version(concat!("swarmdex/", env!("CARGO_PKG_VERSION")).to_owned())
             .with_push_listen_addr_updates(true);
 
-        let auto = dht == DhtMode::Auto;
         Ok(Self {
             limits: connection_limits::Behaviour::new(limits),
             memory: memory_connection_limits::Behaviour::with_max_percentage(MAX_MEMORY_SHARE),
@@ -106,8 +105,7 @@ impl Behaviour {
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
             mdns: mdns.into(),
             query: protocol::behaviour(protocols.query.clone(), slack),
-            autonat_client: auto.then(autonat::v2::client::Behaviour::default).into(),
-            autonat_server: auto.then(autonat::v2::server::Behaviour::default).into(),
+            reach: (dht == DhtMode::Auto).then(|| reach::behaviour(me, dial_back_every)).into(),
         })
     }
 }

@@ -15,6 +15,7 @@ use super::{
     listen,
     lookup::{Answer, Ended},
     protocol::{MAX_OBJECTS, Request, Response},
+    reach,
     task::{MAX_OUTSTANDING, MAX_QUESTIONS_PER_PEER, PendingPut, Settled, Task},
 };
 use crate::{
@@ -76,7 +77,7 @@ impl Task {
                     self.discovery.add(peer, address, Origin::Mdns, Instant::now());
                 }
             }
-            BehaviourEvent::AutonatClient(event) => self.on_dial_back(&event),
+            BehaviourEvent::Reach(autonat::v1::Event::OutboundProbe(probe)) => self.on_dial_back(&probe),
             _ => {}
         }
     }
@@ -333,8 +334,12 @@ impl Task {
         }
     }
 
-    fn on_dial_back(&mut self, event: &autonat::v2::client::Event) {
-        let Some(mode) = self.reach.dialled_back(event.server, event.result.is_ok()) else { return };
+    fn on_dial_back(&mut self, probe: &autonat::v1::OutboundProbeEvent) {
+        tracing::debug!(?probe, "dial-back");
+        let Some(mode) = reach::outcome(probe).and_then(|(server, reached)| self.reach.dialled_back(server, reached))
+        else {
+            return;
+        };
         if self.swarm.behaviour().kad.mode() != mode {
             tracing::info!(?mode, "dial-backs decided the DHT mode");
             self.swarm.behaviour_mut().kad.set_mode(Some(mode));

@@ -50,6 +50,7 @@ pub struct NetOptions {
     pub location: Option<GeoLocation>,
     pub mdns: bool,
     pub dht: DhtMode,
+    pub dial_back_every: Duration,
     pub query_timeout: Duration,
     pub weights: Weights,
     pub low_water: usize,
@@ -111,6 +112,7 @@ pub async fn start(
         kad_store,
         mdns,
         dht: options.dht,
+        dial_back_every: options.dial_back_every,
         query_timeout: options.query_timeout,
         high_water: options.high_water,
     })?;

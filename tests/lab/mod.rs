@@ -47,6 +47,7 @@ pub fn options(dir: &Path, listen: &str, bootstrap: &[String]) -> NodeOptions {
         location: None,
         mdns: false,
         dht: DhtMode::Server,
+        dial_back_every: Duration::from_millis(200),
         query_timeout: Duration::from_secs(5),
         weights: Weights::default(),
         low_water: 48,
