@@ -1,11 +1,13 @@
 //! The command line: one file per verb. Data goes to stdout, everything else to stderr.
 
+mod completions;
 mod config;
 mod demo;
 mod explorer;
 mod get;
 mod global;
 mod id;
+mod man;
 mod node;
 mod own_node;
 mod print;
@@ -18,11 +20,13 @@ mod yank;
 
 use std::{process::ExitCode, time::Duration};
 
-use clap::{ColorChoice, Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory, Parser, Subcommand};
 
 use crate::Result;
 use global::Global;
 
+/// What the program is called on a command line.
+const NAME: &str = "swarmdex";
 /// A verb did what it was asked.
 const DONE: u8 = 0;
 /// It failed, found nothing or was interrupted.
@@ -34,7 +38,7 @@ const USAGE: u8 = 2;
 ///
 /// Without a verb, the explorer opens on your own node.
 #[derive(Debug, Parser)]
-#[command(name = "swarmdex", version, disable_help_subcommand = true, max_term_width = 100, color = ColorChoice::Never)]
+#[command(name = NAME, version, disable_help_subcommand = true, subcommand_value_name = "COMMAND", max_term_width = 100, color = ColorChoice::Never)]
 struct Line {
     #[command(flatten)]
     global: Global,
@@ -64,6 +68,10 @@ enum Verb {
     Config(config::Args),
     /// Open the explorer on a private swarm of real nodes, with real packages
     Demo(demo::Args),
+    /// Print a script that completes this program's words in a shell
+    Completions(completions::Args),
+    /// Print the manual page, with every verb, as roff
+    Man(man::Args),
 }
 
 /// Runs the program.
@@ -109,13 +117,13 @@ async fn run(line: Line) -> Result<u8> {
         Some(Verb::Status(args)) => status::run(&global, args).await,
         Some(Verb::Config(args)) => config::run(&global, &args),
         Some(Verb::Demo(args)) => demo::run(&global, args).await,
+        Some(Verb::Completions(args)) => completions::run(&args, Line::command()),
+        Some(Verb::Man(_)) => man::run(Line::command()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
     use crate::config::KEYS;
 

@@ -35,9 +35,13 @@ pub(super) fn lines(text: &str) -> Result<()> {
 
 /// Writes one JSON value to stdout, on one line.
 pub(super) fn json<T: Serialize>(value: &T) -> Result<()> {
-    let text = serde_json::to_string(value)
-        .map_err(|error| RegistryError::Internal { what: "writing JSON", why: error.to_string() })?;
+    let text = serde_json::to_string(value).map_err(|error| internal("writing JSON", error))?;
     lines(&text)
+}
+
+/// What should never fail did.
+pub(super) fn internal(what: &'static str, why: impl Display) -> RegistryError {
+    RegistryError::Internal { what, why: why.to_string() }
 }
 
 /// Writes names and values, one a line; those without a value are left out.

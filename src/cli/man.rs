@@ -1,0 +1,114 @@
+//! `man`: the manual page. One page for the whole program, because a person who looks for a verb's flags has the
+//! program's name, and one file is easy to put where `man` finds it.
+
+use std::io::{self, Write};
+
+use clap::Command;
+use clap_mangen::Man;
+
+use super::{DONE, print, print::internal};
+use crate::{Result, config::KEYS};
+
+/// Where the page belongs, for the long help.
+const WHERE: &str = "\
+To read it at once:
+  swarmdex man | man -l -
+
+To have it as `man swarmdex`:
+  mkdir -p ~/.local/share/man/man1 && swarmdex man > ~/.local/share/man/man1/swarmdex.1
+
+No node is started and no settings are read.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = WHERE)]
+pub(super) struct Args {}
+
+pub(super) fn run(program: Command) -> Result<u8> {
+    let mut page = Vec::new();
+    write(&mut page, program).map_err(|error| internal("writing the manual page", error))?;
+    print::lines(&String::from_utf8_lossy(&page))?;
+    Ok(DONE)
+}
+
+fn write(page: &mut Vec<u8>, mut program: Command) -> io::Result<()> {
+    program.build();
+    let whole = Man::new(program.clone()).source(format!("{} {}", super::NAME, env!("CARGO_PKG_VERSION")));
+    whole.render_title(page)?;
+    whole.render_name_section(page)?;
+    whole.render_synopsis_section(page)?;
+    whole.render_description_section(page)?;
+    writeln!(page, ".SH COMMANDS")?;
+    for verb in program.get_subcommands() {
+        write_verb(page, verb)?;
+    }
+    whole.render_options_section(page)?;
+    write_rest(page)
+}
+
+/// One verb, and those under it. Flags that every verb takes are told once, for the whole program.
+fn write_verb(page: &mut Vec<u8>, verb: &Command) -> io::Result<()> {
+    let name = verb.get_bin_name().unwrap_or(verb.get_name());
+    writeln!(page, ".SS \"{}\"", escaped(name.strip_prefix(super::NAME).unwrap_or(name).trim_start()))?;
+    let own = verb.clone().mut_args(|flag| {
+        let everywhere = flag.is_global_set() || flag.get_id() == "help";
+        flag.hide(everywhere)
+    });
+    let own = Man::new(own);
+    let mut part = Vec::new();
+    own.render_synopsis_section(&mut part)?;
+    page.write_all(without_heading(&part))?;
+    writeln!(page, ".PP")?;
+    part.clear();
+    own.render_description_section(&mut part)?;
+    page.write_all(without_heading(&part))?;
+    part.clear();
+    own.render_options_section(&mut part)?;
+    page.write_all(without_heading(&part))?;
+    if let Some(more) = verb.get_after_long_help() {
+        writeln!(page, ".PP\n.nf")?;
+        for line in more.to_string().lines() {
+            writeln!(page, "{}", escaped(line))?;
+        }
+        writeln!(page, ".fi")?;
+    }
+    verb.get_subcommands().try_for_each(|inner| write_verb(page, inner))
+}
+
+/// A section without its first heading, of which a verb has its own.
+fn without_heading(section: &[u8]) -> &[u8] {
+    let heading = section.split_inclusive(|byte| *byte == b'\n').position(|line| line.starts_with(b".SH"));
+    let skipped =
+        heading.map_or(0, |last| section.split_inclusive(|byte| *byte == b'\n').take(last + 1).map(<[u8]>::len).sum());
+    section.get(skipped..).unwrap_or_default()
+}
+
+fn write_rest(page: &mut Vec<u8>) -> io::Result<()> {
+    writeln!(page, ".SH \"SETTINGS FILE AND ENVIRONMENT\"")?;
+    let intro = "Defaults are overridden by the settings file, that by the environment, and that by flags. \
+                 `swarmdex config path` says where the file is, and SWARMDEX_CONFIG names another. The keys of the \
+                 file and their variables:";
+    writeln!(page, "{}", escaped(intro))?;
+    for key in &KEYS {
+        let default = if key.default.is_empty() { String::new() } else { format!(" [default: {}]", key.default) };
+        writeln!(page, ".TP\n\\fB{}\\fR, \\fB{}\\fR{}", escaped(key.name), key.variable(), escaped(&default))?;
+        writeln!(page, "{}.", escaped(key.meaning))?;
+    }
+    writeln!(page, ".TP\n\\fBNO_COLOR\\fR\nThe explorer draws without colour when this is set and not empty.")?;
+    writeln!(page, ".SH \"EXIT STATUS\"")?;
+    for (code, meaning) in [
+        (super::DONE, "It was done."),
+        (super::FAILED, "It failed, nothing was found, or it was interrupted."),
+        (super::USAGE, "What was asked makes no sense as it was written."),
+    ] {
+        writeln!(page, ".TP\n\\fB{code}\\fR\n{meaning}")?;
+    }
+    writeln!(page, ".SH \"SEE ALSO\"")?;
+    writeln!(page, "{}", escaped("`swarmdex VERB --help` says the same of one verb."))
+}
+
+/// Text that means nothing to roff: no escape, no request at the start of a line, no hyphen instead of a minus.
+fn escaped(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('-', "\\-");
+    let request = text.starts_with('.') || text.starts_with('\'');
+    if request { format!("\\&{text}") } else { text }
+}
