@@ -3,6 +3,7 @@
 //! A key that nobody knows is an error and not a shrug: a typing mistake that is silently ignored looks exactly like
 //! a setting that does not work.
 
+mod file;
 mod key;
 mod paths;
 mod show;
@@ -10,6 +11,8 @@ mod show;
 mod tests;
 mod value;
 
+pub(crate) use file::toml_error;
+pub use file::{Problem, problems};
 pub use key::{DEFAULT_PORT, KEYS, Key, keys_markdown};
 pub use paths::Paths;
 pub use show::Shown;
@@ -36,6 +39,7 @@ use crate::{
     },
     node::{DIAL_BACK_EVERY, DhtMode, NodeOptions},
 };
+use file::Entry;
 use value::{Given, Wrong};
 
 /// What every environment variable of ours starts with.
@@ -96,6 +100,16 @@ pub struct Layers {
     pub flags: Vec<(&'static str, String)>,
 }
 
+/// The settings file before it is understood.
+#[derive(Clone, Debug)]
+pub struct SettingsFile {
+    pub path: PathBuf,
+    /// By a flag or the environment; else it is where the platform wants it.
+    pub named: bool,
+    /// `None` when it does not exist.
+    pub text: Option<String>,
+}
+
 impl Settings {
     /// The defaults, with files where `paths` says.
     pub fn defaults(paths: Paths) -> Result<Self> {
@@ -122,11 +136,7 @@ impl Settings {
     /// write instead.
     pub fn load(paths: Paths, layers: Layers) -> Result<Self> {
         let environment = our_variables(layers.environment)?;
-        let named = environment.iter().find(|(name, _)| name == CONFIG_VARIABLE).map(|(_, path)| path.into());
-        let (config, must_exist) = match layers.config.or(named) {
-            Some(path) => (path, true),
-            None => (paths.config.clone(), false),
-        };
+        let (config, must_exist) = located(&paths, layers.config, &environment);
         let mut settings = Self::defaults(Paths { config: config.clone(), ..paths })?;
         settings.read_file(&config, must_exist)?;
         for (variable, text) in &environment {
@@ -137,43 +147,61 @@ impl Settings {
                 let known: Vec<_> = KEYS.iter().map(Key::variable).collect();
                 unknown("environment variable", variable, "", known.iter().map(String::as_str))
             })?;
-            settings.set(key, Given::Text(text), Origin::Environment(variable.clone()))?;
+            settings.set(key, Given::Text(text), Origin::Environment(variable.clone()), None)?;
         }
         for (name, text) in &layers.flags {
             let Some(key) = key::find(name) else { continue };
-            settings.set(key, Given::Text(text), Origin::Flag(key.flag.unwrap_or(key.name)))?;
+            settings.set(key, Given::Text(text), Origin::Flag(key.flag.unwrap_or(key.name)), None)?;
         }
-        settings.check()?;
-        Ok(settings)
+        match settings.conflicts().into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(settings),
+        }
+    }
+
+    /// Where the settings file is, or would be; whether it is one that can be used makes no difference.
+    pub fn file(paths: &Paths, layers: Layers) -> Result<SettingsFile> {
+        let environment = our_variables(layers.environment)?;
+        let (path, named) = located(paths, layers.config, &environment);
+        let text = read(&path, false)?;
+        Ok(SettingsFile { path, named, text })
     }
 
     fn read_file(&mut self, path: &Path, must_exist: bool) -> Result<()> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if !must_exist && matches!(error.kind(), NotFound | NotADirectory) => return Ok(()),
-            Err(error) => {
-                return Err(RegistryError::Usage(format!(
-                    "the settings file {} cannot be read: {error}; check --config and SWARMDEX_CONFIG",
-                    path.display()
-                )));
-            }
-        };
-        let table: toml::Table = toml::from_str(&text).map_err(|error| toml_error(path, &text, &error))?;
-        for (name, value) in flatten(&table) {
-            let key = key::find(&name).ok_or_else(|| {
-                unknown("key", &name, &format!(" in {}", path.display()), KEYS.iter().map(|key| key.name))
-            })?;
-            self.set(key, Given::Toml(value), Origin::File(path.to_owned()))?;
+        let Some(text) = read(path, must_exist)? else { return Ok(()) };
+        let (entries, broken) = file::entries(path, &text);
+        match self.take_entries(path, &entries, broken).into_iter().min_by_key(|problem| problem.line) {
+            Some(first) => Err(first.error),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    fn set(&mut self, key: &'static Key, given: Given<'_>, origin: Origin) -> Result<()> {
-        (key.set)(self, given).map_err(|wrong| complain(key, given, &origin, wrong))?;
+    /// Takes what can be taken; returns what is wrong with the rest, after what was `broken` already.
+    fn take_entries(&mut self, path: &Path, entries: &[Entry], mut broken: Vec<Problem>) -> Vec<Problem> {
+        for Entry { name, line, value } in entries {
+            let taken = match key::find(name) {
+                Some(key) => self.set(key, Given::Toml(value), Origin::File(path.to_owned()), Some(*line)),
+                None => {
+                    let place = format!(" in {}, line {line}", path.display());
+                    Err(unknown("key", name, &place, KEYS.iter().map(|key| key.name)))
+                }
+            };
+            broken.extend(taken.err().map(|error| Problem { line: *line, error }));
+        }
+        broken
+    }
+
+    /// `line` is where a file says it.
+    fn set(&mut self, key: &'static Key, given: Given<'_>, origin: Origin, line: Option<usize>) -> Result<()> {
+        let place = match (&origin, line) {
+            (Origin::File(path), Some(line)) => format!("{} in {}, line {line}", key.name, path.display()),
+            (other, _) => other.to_string(),
+        };
+        (key.set)(self, given).map_err(|wrong| complain(given, &place, wrong))?;
         if key.name == "data_dir" {
             let text = given.text().unwrap_or_default();
             if text.is_empty() {
-                return Err(complain(key, given, &origin, "write the path of a directory".into()));
+                return Err(complain(given, &place, "write the path of a directory".into()));
             }
             let dir = match &origin {
                 Origin::File(file) => paths::written_in(file, text),
@@ -185,29 +213,26 @@ impl Settings {
         Ok(())
     }
 
-    /// Rules between keys.
-    fn check(&self) -> Result<()> {
-        let blame = |a: &str, b: &str| {
-            let origin = |key| format!("{key} from {}", self.origin(key));
-            format!("({}, {})", origin(a), origin(b))
+    /// Breaches of the rules between keys, each with the two keys.
+    fn conflicts(&self) -> Vec<([&'static str; 2], RegistryError)> {
+        let mut conflicts = Vec::new();
+        let mut less = |keys: [&'static str; 2], values: [String; 2], remedy: &str| {
+            let [a, b] = keys;
+            let [from_a, from_b] = keys.map(|key| format!("{key} from {}", self.origin(key)));
+            let [given_a, given_b] = values;
+            let text =
+                format!("{a} is {given_a} and {b} {given_b} ({from_a}, {from_b}); {remedy} must be the smaller one");
+            conflicts.push((keys, RegistryError::Usage(text)));
         };
         if self.low_water >= self.high_water {
-            return Err(RegistryError::Usage(format!(
-                "low_water is {} and high_water {} {}; low_water must be the smaller one",
-                self.low_water,
-                self.high_water,
-                blame("low_water", "high_water")
-            )));
+            let values = [self.low_water.to_string(), self.high_water.to_string()];
+            less(["low_water", "high_water"], values, "low_water");
         }
         if self.weights.near_km > self.weights.far_km {
-            return Err(RegistryError::Usage(format!(
-                "reputation.near_km is {} and reputation.far_km {} {}; near must be the smaller one",
-                self.weights.near_km,
-                self.weights.far_km,
-                blame("reputation.near_km", "reputation.far_km")
-            )));
+            let values = [self.weights.near_km.to_string(), self.weights.far_km.to_string()];
+            less(["reputation.near_km", "reputation.far_km"], values, "near");
         }
-        Ok(())
+        conflicts
     }
 
     /// The layer that the key's value came from.
@@ -239,14 +264,25 @@ impl Settings {
     }
 }
 
-/// One sentence about a TOML text that does not parse: where, the line itself, and why.
-pub(crate) fn toml_error(path: &Path, text: &str, error: &toml::de::Error) -> RegistryError {
-    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-    let number = before.matches('\n').count();
-    let line = fit(&printable(text.lines().nth(number).unwrap_or_default()), 60);
-    let why = printable(error.message());
-    let shown = if line.is_empty() { String::new() } else { format!(" ({line})") };
-    RegistryError::Usage(format!("{}, line {}{shown}: {why}; correct it and try again", path.display(), number + 1))
+/// Which settings file is meant, and whether somebody named it, so that it must exist.
+fn located(paths: &Paths, asked: Option<PathBuf>, environment: &[(String, String)]) -> (PathBuf, bool) {
+    let named = environment.iter().find(|(name, _)| name == CONFIG_VARIABLE).map(|(_, path)| path.into());
+    match asked.or(named) {
+        Some(path) => (path, true),
+        None => (paths.config.clone(), false),
+    }
+}
+
+/// The text of the settings file; `None` when there is none and need not be.
+fn read(path: &Path, must_exist: bool) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if !must_exist && matches!(error.kind(), NotFound | NotADirectory) => Ok(None),
+        Err(error) => Err(RegistryError::Usage(format!(
+            "the settings file {} cannot be read: {error}; check --config and SWARMDEX_CONFIG",
+            path.display()
+        ))),
+    }
 }
 
 fn our_variables(environment: Vec<(OsString, OsString)>) -> Result<Vec<(String, String)>> {
@@ -263,26 +299,6 @@ fn our_variables(environment: Vec<(OsString, OsString)>) -> Result<Vec<(String, 
     Ok(ours)
 }
 
-/// The file's entries by their dotted names. A table without entries stands for itself, so that a misspelt one is
-/// found out.
-fn flatten(table: &toml::Table) -> Vec<(String, &toml::Value)> {
-    let mut out = Vec::new();
-    for (name, value) in table {
-        match value {
-            toml::Value::Table(inner) => {
-                let prefix = format!("{name}.");
-                let known = KEYS.iter().any(|key| key.name.starts_with(&prefix));
-                if inner.is_empty() && !known {
-                    out.push((name.clone(), value));
-                }
-                out.extend(flatten(inner).into_iter().map(|(rest, value)| (format!("{prefix}{rest}"), value)));
-            }
-            _ => out.push((name.clone(), value)),
-        }
-    }
-    out
-}
-
 fn unknown<'a>(what: &str, given: &str, place: &str, known: impl Iterator<Item = &'a str>) -> RegistryError {
     let nearest = known
         .map(|name| (strsim::normalized_damerau_levenshtein(given, name), name))
@@ -294,11 +310,7 @@ fn unknown<'a>(what: &str, given: &str, place: &str, known: impl Iterator<Item =
     ))
 }
 
-fn complain(key: &Key, given: Given<'_>, origin: &Origin, wrong: Wrong) -> RegistryError {
-    let place = match origin {
-        Origin::File(path) => format!("{} in {}", key.name, path.display()),
-        other => other.to_string(),
-    };
+fn complain(given: Given<'_>, place: &str, wrong: Wrong) -> RegistryError {
     match wrong {
         Wrong::Address { given, why } => RegistryError::Address { given, why: format!("{why} (from {place})") },
         Wrong::Value(remedy) => {
