@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::{
     Result,
-    config::{Layers, Paths, Settings},
+    config::{Layers, Paths, Settings, SettingsFile},
 };
 
 #[derive(Debug, Default, Args)]
@@ -62,6 +62,12 @@ impl Global {
         let flags = flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
         let environment = std::env::vars_os().collect();
         Settings::load(self.paths()?, Layers { config: self.config.clone(), environment, flags })
+    }
+
+    /// The settings file, whether or not it can be used.
+    pub fn settings_file(&self) -> Result<SettingsFile> {
+        let environment = std::env::vars_os().collect();
+        Settings::file(&self.paths()?, Layers { config: self.config.clone(), environment, flags: Vec::new() })
     }
 
     /// Flags given that mean nothing to a swarm that is private.

@@ -94,6 +94,8 @@ fn write_rest(page: &mut Vec<u8>) -> io::Result<()> {
         writeln!(page, "{}.", escaped(key.meaning))?;
     }
     writeln!(page, ".TP\n\\fBNO_COLOR\\fR\nThe explorer draws without colour when this is set and not empty.")?;
+    let editor = "The editor that `config edit` opens, with its arguments if it has any; the first one set wins.";
+    writeln!(page, ".TP\n\\fBVISUAL\\fR, \\fBEDITOR\\fR\n{}", escaped(editor))?;
     writeln!(page, ".SH \"EXIT STATUS\"")?;
     for (code, meaning) in [
         (super::DONE, "It was done."),

@@ -64,7 +64,7 @@ enum Verb {
     Unyank(yank::Args),
     /// Show this node's identity, addresses and counts
     Status(status::Args),
-    /// Show the settings in force, or where files are
+    /// Show, edit or validate the settings, or say where files are
     Config(config::Args),
     /// Open the explorer on a private swarm of real nodes, with real packages
     Demo(demo::Args),
@@ -115,7 +115,7 @@ async fn run(line: Line) -> Result<u8> {
         Some(Verb::Yank(args)) => yank::run(&global, args, yank::Change::Yank).await,
         Some(Verb::Unyank(args)) => yank::run(&global, args, yank::Change::Unyank).await,
         Some(Verb::Status(args)) => status::run(&global, args).await,
-        Some(Verb::Config(args)) => config::run(&global, &args),
+        Some(Verb::Config(args)) => config::run(&global, &args).await,
         Some(Verb::Demo(args)) => demo::run(&global, args).await,
         Some(Verb::Completions(args)) => completions::run(&args, Line::command()),
         Some(Verb::Man(_)) => man::run(Line::command()),

@@ -113,7 +113,7 @@ pub(crate) fn toml_error(path: &Path, text: &str, error: &toml::de::Error) -> Re
 }
 
 fn broken(path: &Path, text: &str, number: usize, error: &toml::de::Error) -> RegistryError {
-    let line = fit(&printable(text.lines().nth(number - 1).unwrap_or_default()), 60);
+    let line = fit(&printable(text.lines().nth(number.saturating_sub(1)).unwrap_or_default()), 60);
     let why = printable(error.message());
     let shown = if line.is_empty() { String::new() } else { format!(" ({line})") };
     RegistryError::Usage(format!("{}, line {number}{shown}: {why}; correct it and try again", path.display()))

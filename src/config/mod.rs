@@ -15,7 +15,7 @@ pub(crate) use file::toml_error;
 pub use file::{Problem, problems};
 pub use key::{DEFAULT_PORT, KEYS, Key, keys_markdown};
 pub use paths::Paths;
-pub use show::Shown;
+pub use show::{Shown, template};
 pub use value::{parse_duration, show_duration};
 
 use std::{

@@ -48,3 +48,29 @@ impl Settings {
         out
     }
 }
+
+/// Columns of the template's comments.
+const COLUMNS: usize = 100;
+
+/// A settings file that changes nothing: every key commented out with its default, and what it is for above it.
+pub fn template() -> String {
+    let mut out = "# Settings of Swarmdex. What is commented out is the default; take the # away to set it.\n\
+                   # The environment and flags override what is here; `swarmdex config show` says what is in force.\n"
+        .to_owned();
+    for key in &KEYS {
+        out.push('\n');
+        let mut line = "#".to_owned();
+        for word in format!("{}.", key.meaning).split(' ') {
+            if line.len() + 1 + word.len() > COLUMNS {
+                out.push_str(&line);
+                out.push('\n');
+                "#".clone_into(&mut line);
+            }
+            line.push(' ');
+            line.push_str(word);
+        }
+        let value = if key.default.is_empty() { "\"\"" } else { key.default };
+        out.push_str(&format!("{line}\n#{} = {value}\n", key.name));
+    }
+    out
+}

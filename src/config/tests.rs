@@ -158,7 +158,56 @@ fn the_documented_table_has_every_key() {
     assert_eq!(table.lines().count(), KEYS.len() + 2);
 }
 
+#[test]
+fn the_template_changes_nothing_and_can_be_uncommented() {
+    let template = template();
+    assert!(template.lines().all(|line| line.is_empty() || line.starts_with('#')), "{template}");
+    assert!(template.lines().all(|line| line.len() <= 120), "{template}");
+    for key in &KEYS {
+        let line = template.lines().find(|line| line.starts_with(&format!("#{} = ", key.name))).unwrap();
+        // Those without a default say what to write.
+        let result = load(Some(&line[1..]), &[], &[]);
+        assert_eq!(result.is_ok(), !key.default.is_empty(), "{line}");
+    }
+}
+
+#[test]
+fn every_problem_of_a_file_is_told_with_its_line() {
+    let text = "netwrok = \"x\"\nmdns = true\nmdns = false\nquery_timeout = \"5x\"\nlow_water = 70\n\
+                bootstrap = [\"/ip4/192.0.2.7/tcp/4807\"]\nhandle =\n[reputation]\nsucces = 1\nnear_km = 200\n";
+    let found = problems(Path::new("/etc/own.toml"), text).unwrap();
+    let lines: Vec<_> = found.iter().map(|problem| problem.line).collect();
+    assert_eq!(lines, [1, 3, 4, 5, 6, 7, 9, 10], "{found:?}");
+    for (problem, part) in found.iter().zip([
+        "nearest is \"network\"",
+        "duplicate",
+        "such as 500ms",
+        "low_water must be the smaller",
+        "does not end with /p2p/",
+        "(handle =)",
+        "nearest is \"reputation.success\"",
+        "near must be the smaller",
+    ]) {
+        let said = problem.error.to_string();
+        assert!(problem.error.is_usage() && said.contains(part) && said.contains("/etc/own.toml"), "{said}");
+    }
+    assert!(problems(Path::new("/etc/own.toml"), &template()).unwrap().is_empty());
+    let unread = problems(Path::new("a.toml"), "low_water = 70\nhigh_water = \"many\"").unwrap();
+    assert_eq!(unread.len(), 1, "a default conflicts with nothing when its key was meant to be set: {unread:?}");
+}
+
 proptest! {
+    /// A file has problems if, and only if, it cannot be loaded; and the first is what loading says.
+    #[test]
+    fn problems_are_why_a_file_is_refused(text in "((low_water|mdns|x|handle|listen) ?= ?(1|true|\\[\\]|\"a\")?\n|\\[(reputation|x)\\]\n){0,5}") {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        std::fs::write(&path, &text).unwrap();
+        let loaded = Settings::load(paths(), Layers { config: Some(path.clone()), ..Layers::default() });
+        let found = problems(&path, &text).unwrap();
+        prop_assert_eq!(loaded.err().map(|error| error.to_string()), found.first().map(|first| first.error.to_string()));
+    }
+
     /// Whatever subset of layers sets a key, the highest one wins.
     #[test]
     fn the_highest_layer_wins(file in prop::option::of(1usize..60), env in prop::option::of(1usize..60), flag in prop::option::of(1usize..60)) {

@@ -59,7 +59,7 @@ fn the_manual_page_tells_every_verb_setting_and_exit_code() {
     assert_eq!((page.code, page.stderr.as_str()), (Some(0), ""));
     let page = page.stdout.replace("\\-", "-");
     assert!(page.lines().any(|line| line.starts_with(".TH swarmdex 1")), "{page}");
-    for verb in VERBS.iter().chain(&["config show", "config path"]) {
+    for verb in VERBS.iter().chain(&["config show", "config path", "config validate", "config edit"]) {
         assert!(page.contains(&format!(".SS \"{verb}\"")), "{verb}");
     }
     for key in &swarmdex::config::KEYS {

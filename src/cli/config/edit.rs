@@ -1,0 +1,158 @@
+//! `config edit`: the settings file in a person's editor.
+//!
+//! The editor gets a copy in the same directory, so that the file in force is either the old or the new one at any
+//! moment, and never one that no node would start with.
+
+use std::{
+    fs::{self, Permissions},
+    io::{self, IsTerminal, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{DONE, USAGE, print, say};
+use crate::{
+    RegistryError, Result,
+    cli::{FAILED, print::internal},
+    config::{Problem, SettingsFile, problems, template},
+};
+
+/// Bootstrap addresses tell where a person's other machines are.
+const PRIVATE: u32 = 0o600;
+
+pub(super) async fn run(file: &SettingsFile) -> Result<u8> {
+    let editor = Editor::of_the_person(&file.path)?;
+    // What a link points to is edited, and stays what it points to.
+    let path = fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
+    let before = file.text.clone().unwrap_or_else(template);
+    let copy = copy(&path, &before)?;
+    loop {
+        let done = editor.open(&copy);
+        let text = fs::read_to_string(&copy).map_err(RegistryError::file(&copy, "read"))?;
+        if !matches!(done, Ok(true)) {
+            leave(&path, &copy, text != before)?;
+            return done.map(|_| FAILED);
+        }
+        let wrong = problems(&copy, &text)?;
+        if wrong.is_empty() {
+            return take(&copy, &path, file, &text);
+        }
+        say(&wrong);
+        if !again(&wrong).await? {
+            leave(&path, &copy, text != before)?;
+            return Ok(USAGE);
+        }
+    }
+}
+
+/// Leaves the file as it was. Nothing is thrown away that a person has written.
+fn leave(path: &Path, copy: &Path, written: bool) -> Result<()> {
+    if written {
+        let (path, copy) = (path.display(), copy.display());
+        print::note(format!("{path} is as it was; your edit is kept in {copy}, mend it and move it there"));
+    } else {
+        fs::remove_file(copy).map_err(RegistryError::file(copy, "removed"))?;
+        print::note(format!("{} is as it was", path.display()));
+    }
+    Ok(())
+}
+
+/// A program and its arguments.
+struct Editor {
+    variable: &'static str,
+    program: String,
+    arguments: Vec<String>,
+}
+
+impl Editor {
+    fn of_the_person(file: &Path) -> Result<Self> {
+        for variable in ["VISUAL", "EDITOR"] {
+            let text = std::env::var(variable).unwrap_or_default();
+            let mut words = text.split_whitespace().map(str::to_owned);
+            if let Some(program) = words.next() {
+                return Ok(Self { variable, program, arguments: words.collect() });
+            }
+        }
+        Err(RegistryError::Usage(format!(
+            "neither VISUAL nor EDITOR says which editor to open; set one, as in EDITOR=nano swarmdex config edit, or \
+             edit {} and run `swarmdex config validate`",
+            file.display()
+        )))
+    }
+
+    /// Runs it until it ends; false when that was with an error. Ctrl-C in between is the editor's and does not end
+    /// this program.
+    fn open(&self, file: &Path) -> Result<bool> {
+        let _not_ours = signal(SignalKind::interrupt()).map_err(|error| internal("watching signals", error))?;
+        let Self { variable, program, arguments } = self;
+        let ended = Command::new(program).args(arguments).arg(file).status().map_err(|error| {
+            RegistryError::Usage(format!("the editor {program} from {variable} cannot be run: {error}; set {variable}"))
+        })?;
+        if !ended.success() {
+            print::note(format!("error: the editor {program} from {variable} ended with {ended}; edit again"));
+        }
+        Ok(ended.success())
+    }
+}
+
+/// A file beside `path` for the editor, with this text, that only its owner can read.
+fn copy(path: &Path, text: &str) -> Result<PathBuf> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(dir).map_err(RegistryError::file(dir, "created"))?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned() + ".edit-";
+    let made = tempfile::Builder::new().prefix(&name).suffix(".toml").tempfile_in(dir);
+    let mut made = made.map_err(RegistryError::file(dir, "written to"))?;
+    made.write_all(text.as_bytes()).map_err(RegistryError::file(made.path(), "written"))?;
+    let kept = made.into_temp_path().keep();
+    kept.map_err(|error| RegistryError::file(path, "copied")(error.error))
+}
+
+/// Puts the copy in the file's place, unless somebody else changed that meanwhile.
+fn take(copy: &Path, path: &Path, file: &SettingsFile, text: &str) -> Result<u8> {
+    let now = fs::read_to_string(path).ok();
+    if now != file.text {
+        print::note(format!("error: {} was changed by somebody else meanwhile; compare the two", path.display()));
+        leave(path, copy, true)?;
+        return Ok(FAILED);
+    }
+    if now.as_deref() == Some(text) {
+        leave(path, copy, false)?;
+        return Ok(DONE);
+    }
+    let mode = fs::metadata(path).map_or(PRIVATE, |old| old.permissions().mode());
+    fs::set_permissions(copy, Permissions::from_mode(mode))
+        .and_then(|()| fs::File::open(copy)?.sync_all())
+        .map_err(RegistryError::file(copy, "written"))?;
+    fs::rename(copy, path).map_err(RegistryError::file(path, "replaced"))?;
+    print::note(format!("{} is valid and saved; a node that runs takes it when it is started again", path.display()));
+    Ok(DONE)
+}
+
+/// Asks a person whether to edit again; a script is not asked, and means no.
+async fn again(wrong: &[Problem]) -> Result<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(false);
+    }
+    let errors = if wrong.len() == 1 { "this error".to_owned() } else { format!("these {} errors", wrong.len()) };
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| internal("watching signals", error))?;
+    loop {
+        // Nobody who closed stderr is a person at a terminal.
+        let _ = write!(io::stderr(), "Edit again to mend {errors}? (y/n) ").and_then(|()| io::stderr().flush());
+        let line = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            io::stdin().read_line(&mut line).map(|read| (read > 0).then_some(line))
+        });
+        let answer = tokio::select! {
+            line = line => line.ok().and_then(|read| read.ok().flatten()),
+            _ = interrupt.recv() => None,
+        };
+        match answer.as_deref().map(str::trim) {
+            Some("y" | "Y" | "yes" | "Yes") => return Ok(true),
+            Some("n" | "N" | "no" | "No") | None => return Ok(false),
+            Some(_) => {}
+        }
+    }
+}
