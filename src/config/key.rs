@@ -52,7 +52,7 @@ macro_rules! weight {
 }
 
 /// Every key, in the order a person would want to read them.
-pub static KEYS: [Key; 20] = [
+pub static KEYS: [Key; 21] = [
     Key {
         name: "data_dir",
         default: "",
@@ -221,13 +221,24 @@ pub static KEYS: [Key; 20] = [
     Key {
         name: "log_days",
         default: "7",
-        meaning: "Daily log files that are kept. A week covers the weekend between a fault and somebody looking",
+        meaning: "Days that log files are kept, today included. A week covers the weekend between a fault and somebody looking",
         flag: None,
         set: |settings, given| {
             settings.log_days = given.count(3_650)?;
             Ok(())
         },
         show: |settings| Some(settings.log_days.to_string()),
+    },
+    Key {
+        name: "log_mb",
+        default: "64",
+        meaning: "Most MiB that all log files together may take, the oldest going first. At info that is weeks; what it bounds is a trace that somebody forgot",
+        flag: None,
+        set: |settings, given| {
+            settings.log_mb = given.count(1_048_576)?;
+            Ok(())
+        },
+        show: |settings| Some(settings.log_mb.to_string()),
     },
 ];
 

@@ -84,8 +84,10 @@ pub struct Settings {
     pub high_water: usize,
     pub weights: Weights,
     pub log_level: String,
-    /// Daily log files kept.
+    /// Days that log files are kept.
     pub log_days: usize,
+    /// MiB that all log files together may take.
+    pub log_mb: usize,
     origins: BTreeMap<&'static str, Origin>,
 }
 
@@ -128,6 +130,7 @@ impl Settings {
             weights: Weights::default(),
             log_level: "info".to_owned(),
             log_days: 7,
+            log_mb: 64,
             origins: BTreeMap::new(),
         })
     }

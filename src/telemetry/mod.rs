@@ -1,12 +1,22 @@
-//! Logs: a daily rolling file in the state directory, never the explorer's screen.
+//! Logs: rolling files in the state directory, never the explorer's screen; the last of it in memory, for a screen that
+//! asks.
 
-use std::{fs, io};
+mod recent;
+mod rolling;
 
-use tracing_appender::{
-    non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard},
-    rolling::{InitError, RollingFileAppender, Rotation},
+use std::{fs, io, path::PathBuf, sync::Arc};
+
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    filter::{FilterExt, LevelFilter, Targets},
+    layer::SubscriberExt,
+    registry::LookupSpan,
 };
-use tracing_subscriber::{EnvFilter, Layer, Registry, filter::LevelFilter, layer::SubscriberExt, registry::LookupSpan};
+
+use recent::Feed;
+pub use recent::{Entry, LogRing, MOST_CHARACTERS, RECENT};
+use rolling::{Bounds, RollingFile, Written};
 
 use crate::{RegistryError, Result, config::Settings};
 
@@ -26,12 +36,24 @@ pub enum Screen {
 pub struct Logs {
     _worker: WorkerGuard,
     lost: ErrorCounter,
+    written: Arc<Written>,
+    recent: Arc<LogRing>,
 }
 
 impl Logs {
-    /// Lines that were dropped because the disk was slower than they came.
+    /// Lines that were dropped because the disk was slower than they came, or did not take them.
     pub fn lost(&self) -> usize {
-        self.lost.dropped_lines()
+        self.lost.dropped_lines() + self.written.failed()
+    }
+
+    /// The file being written now.
+    pub fn path(&self) -> PathBuf {
+        self.written.path()
+    }
+
+    /// The last of the log, in memory: what is in the file, and what a person should see whatever `log_level` says.
+    pub fn recent(&self) -> Arc<LogRing> {
+        self.recent.clone()
     }
 }
 
@@ -62,19 +84,18 @@ pub fn start(settings: &Settings, screen: Screen) -> Result<Logs> {
 fn subscriber(settings: &Settings, screen: Screen) -> Result<(impl tracing::Subscriber + Send + Sync, Logs)> {
     let dir = settings.paths.logs();
     fs::create_dir_all(&dir).map_err(RegistryError::file(&dir, "created"))?;
-    let file = RollingFileAppender::builder()
-        .rotation(Rotation::DAILY)
-        .filename_prefix("swarmdex")
-        .filename_suffix("log")
-        .max_log_files(settings.log_days)
-        .build(&dir)
-        .map_err(|error| RegistryError::file(&dir, "written to")(cause(&error)))?;
+    let bounds = Bounds { days: settings.log_days, bytes: settings.log_mb as u64 * 1_048_576 };
+    let file = RollingFile::open(&dir, bounds).map_err(RegistryError::file(&dir, "written to"))?;
+    let written = file.written();
     let (writer, worker) = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(BACKLOG).finish(file);
-    let logs = Logs { lost: writer.error_counter(), _worker: worker };
-    let filter = filter(&settings.log_level).map_err(RegistryError::Usage)?;
-    let to_file = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).with_filter(filter);
+    let recent = Arc::new(LogRing::new(written.clone()));
+    let logs = Logs { lost: writer.error_counter(), _worker: worker, written, recent: recent.clone() };
+    let filter = || filter(&settings.log_level).map_err(RegistryError::Usage);
+    let to_file = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).with_filter(filter()?);
+    let worth_showing = Targets::new().with_default(LevelFilter::WARN).with_target("swarmdex", LevelFilter::INFO);
+    let to_memory = Feed(recent).with_filter(worth_showing.or(filter()?));
     let to_screen = (screen == Screen::Free).then(warnings);
-    Ok((Registry::default().with(to_file).with(to_screen), logs))
+    Ok((Registry::default().with(to_file).with(to_memory).with(to_screen), logs))
 }
 
 /// Our own warnings for a person; the libraries' are in the file, where there is room to explain them.
@@ -84,13 +105,7 @@ fn warnings<S: tracing::Subscriber + for<'a> LookupSpan<'a>>() -> impl Layer<S> 
         .with_ansi(false)
         .with_target(false)
         .without_time()
-        .with_filter(tracing_subscriber::filter::Targets::new().with_target("swarmdex", LevelFilter::WARN))
-}
-
-fn cause(error: &InitError) -> io::Error {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
-    source
-        .map_or_else(|| io::Error::other(error.to_string()), |source| io::Error::new(source.kind(), source.to_string()))
+        .with_filter(Targets::new().with_target("swarmdex", LevelFilter::WARN))
 }
 
 #[cfg(test)]
@@ -123,6 +138,30 @@ mod tests {
         let text = written(dir.path());
         assert!(text.contains("ours") && text.contains("serious"), "{text}");
         assert!(!text.contains("too much") && !text.contains("theirs"), "{text}");
+    }
+
+    #[test]
+    fn memory_has_what_a_person_should_see_whatever_the_file_has() {
+        let heard = |level: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            let (subscriber, logs) = subscriber(&settings(dir.path(), level), Screen::Taken).unwrap();
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::info!(target: "swarmdex::net", "ours");
+                tracing::debug!(target: "swarmdex::net", "detail");
+                tracing::info!(target: "libp2p_kad", "theirs");
+                tracing::warn!(target: "libp2p_kad", "serious");
+            });
+            let recent = logs.recent();
+            assert_eq!(recent.path(), logs.path());
+            drop(logs);
+            let file = fs::read_to_string(recent.path()).unwrap().lines().count();
+            let heard: Vec<_> = recent.since(0).0.into_iter().map(|entry| entry.message).collect();
+            (heard.join(" "), file)
+        };
+        assert_eq!(heard("off"), ("ours serious".to_owned(), 0));
+        assert_eq!(heard("info"), ("ours serious".to_owned(), 2));
+        assert_eq!(heard("debug"), ("ours detail serious".to_owned(), 3));
+        assert_eq!(heard("libp2p_kad=info"), ("ours theirs serious".to_owned(), 2));
     }
 
     #[test]
