@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 
-use super::{DONE, FAILED, explorer, global::Global, print, stop::Stop};
+use super::{DONE, FAILED, explorer, global::Global, plain, print, stop::Stop};
 use crate::{
-    Result,
+    RegistryError, Result,
     config::{Settings, parse_duration},
     demo::{Demo, DemoOptions, Report, catalogue::Source, percentiles},
     telemetry::{self, Logs, Screen},
@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Run without a terminal, and report
     #[arg(long)]
     headless: bool,
+    /// No screen: one sentence a line for whatever changes on your node, until Ctrl-C or SIGTERM
+    #[arg(long, conflicts_with = "headless")]
+    pub plain: bool,
     /// How long a headless demo runs
     #[arg(long = "for", default_value = "20s", value_name = "TIME", value_parser = length, requires = "headless")]
     length: Duration,
@@ -47,7 +50,10 @@ fn length(text: &str) -> Result<Duration, String> {
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let settings = global.settings()?;
-    if !args.headless {
+    if args.plain && args.headless {
+        return Err(RegistryError::Usage("a demo is either --plain or --headless; leave one of them out".to_owned()));
+    }
+    if !args.headless && !args.plain {
         ui::check_terminal()?;
     }
     for flag in global.idle_in_a_demo() {
@@ -66,7 +72,11 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         data_dir,
         query_timeout: settings.query_timeout,
     };
-    if args.headless { headless(options, &args).await } else { on_screen(options).await }
+    match &args {
+        Args { headless: true, .. } => headless(options, &args).await,
+        Args { plain: true, .. } => plainly(options).await,
+        _ => on_screen(options).await,
+    }
 }
 
 /// Logs beside the data that was asked for, else apart from those of the person's own node. A home that cannot be
@@ -108,6 +118,20 @@ async fn headless(options: DemoOptions, args: &Args) -> Result<u8> {
     }
     let together = report.connected > 0 || report.peers == 1;
     Ok(if report.errors.is_empty() && together { DONE } else { FAILED })
+}
+
+async fn plainly(options: DemoOptions) -> Result<u8> {
+    let mut stop = Stop::watch()?;
+    let what = format!("demo of {} peers on a private swarm, seed {}", options.peers, options.seed);
+    let demo = Demo::start(options).await?;
+    let first: Vec<String> = std::iter::once(what).chain(demo.notes().iter().cloned()).collect();
+    let told = match demo.you() {
+        Ok(you) => plain::tell(you, &first, &mut stop).await,
+        Err(error) => Err(error),
+    };
+    print::note("shutting down");
+    let ended = demo.shutdown().await;
+    told.and(ended).map(|()| DONE)
 }
 
 fn show(report: &Report) -> Result<()> {

@@ -10,6 +10,7 @@ mod id;
 mod man;
 mod node;
 mod own_node;
+mod plain;
 mod print;
 mod publish;
 mod search;
@@ -22,7 +23,7 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::{ColorChoice, CommandFactory, Parser, Subcommand};
 
-use crate::Result;
+use crate::{RegistryError, Result};
 use global::Global;
 
 /// What the program is called on a command line.
@@ -42,6 +43,9 @@ const USAGE: u8 = 2;
 struct Line {
     #[command(flatten)]
     global: Global,
+    /// No screen: one sentence a line for whatever changes, for screen readers and pipes
+    #[arg(long)]
+    plain: bool,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -104,8 +108,17 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(line: Line) -> Result<u8> {
-    let Line { global, verb } = line;
+    let Line { global, plain, verb } = line;
     match verb {
+        Some(Verb::Demo(mut args)) => {
+            args.plain |= plain;
+            demo::run(&global, args).await
+        }
+        Some(_) if plain => Err(RegistryError::Usage(
+            "--plain is for the explorer, and the other verbs are plain already; leave it out, or leave out the verb"
+                .to_owned(),
+        )),
+        None if plain => plain::run(&global).await,
         None => explorer::run(&global).await,
         Some(Verb::Node(args)) => node::run(&global, &args).await,
         Some(Verb::Publish(args)) => publish::run(&global, args).await,
@@ -116,7 +129,6 @@ async fn run(line: Line) -> Result<u8> {
         Some(Verb::Unyank(args)) => yank::run(&global, args, yank::Change::Unyank).await,
         Some(Verb::Status(args)) => status::run(&global, args).await,
         Some(Verb::Config(args)) => config::run(&global, &args).await,
-        Some(Verb::Demo(args)) => demo::run(&global, args).await,
         Some(Verb::Completions(args)) => completions::run(&args, Line::command()),
         Some(Verb::Man(_)) => man::run(Line::command()),
     }

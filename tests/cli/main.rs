@@ -4,6 +4,7 @@
 
 mod documents;
 mod network;
+mod plain;
 mod program;
 mod settings;
 mod usage;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longest wait for something that must happen; a test that gets here has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// What keeps a node of a test to itself.
 pub const APART: [&str; 3] = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"];
 
@@ -155,7 +155,7 @@ impl Drop for Running {
 }
 
 /// Waits for the end of a process, and ends it when it takes too long.
-fn within<T: Send + 'static>(child: Child, wait: impl FnOnce(Child) -> std::io::Result<T> + Send + 'static) -> T {
+pub fn within<T: Send + 'static>(child: Child, wait: impl FnOnce(Child) -> std::io::Result<T> + Send + 'static) -> T {
     let id = child.id();
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || sender.send(wait(child)));
@@ -168,7 +168,7 @@ fn within<T: Send + 'static>(child: Child, wait: impl FnOnce(Child) -> std::io::
     }
 }
 
-fn send(signal: &str, id: u32) {
+pub fn send(signal: &str, id: u32) {
     let sent = Command::new("sh").arg("-c").arg(format!("kill -{signal} {id}")).status().unwrap();
     assert!(sent.success());
 }

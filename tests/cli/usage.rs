@@ -10,12 +10,14 @@ const ABSENT: &str = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjv
 fn what_makes_no_sense_is_usage() {
     let home = Home::new();
     let long = "word ".repeat(50);
-    let cases: [(&[&str], &[&str]); 18] = [
+    let cases: [(&[&str], &[&str]); 20] = [
         (&["serch"], &["serch"]),
         (&["--nope"], &["--nope"]),
         (&[], &["needs a terminal", "swarmdex node"]),
         (&["demo"], &["needs a terminal", "--headless"]),
         (&["demo", "--json"], &["required arguments"]),
+        (&["demo", "--plain", "--headless"], &["--plain", "--headless"]),
+        (&["--plain", "status"], &["--plain is for the explorer", "leave out the verb"]),
         (&["demo", "--headless", "--catalogue", "embedded", "--peers", "0"], &["--peers"]),
         (&["demo", "--headless", "--catalogue", "embedded", "--rate", "0"], &["--rate"]),
         (&["demo", "--headless", "--for", "soon"], &["soon", "such as 500ms"]),

@@ -1,0 +1,98 @@
+//! `--plain`: what the explorer shows, as sentences on stdout, for screen readers and pipes.
+
+mod teller;
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use super::{DONE, global::Global, print, stop::Stop};
+use crate::{
+    RegistryError, Result, clock,
+    node::Node,
+    telemetry::{self, Screen},
+};
+use teller::Teller;
+
+/// How often what waits for its time is looked at: held back peers, and the summary.
+const TICK: Duration = Duration::from_secs(1);
+/// Longest wait, at the end, for a reader to take what was said before.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// The plain explorer on your own node.
+pub(super) async fn run(global: &Global) -> Result<u8> {
+    let settings = global.settings()?;
+    let _logs = telemetry::start(&settings, Screen::Taken)?;
+    let mut stop = Stop::watch()?;
+    let node = Node::start(settings.node_options()).await?;
+    let told = tell(&node, &[], &mut stop).await;
+    print::note("shutting down");
+    let ended = node.shutdown().await;
+    told.and(ended).map(|()| DONE)
+}
+
+/// Tells what happens on the node, after these sentences, until it is told to stop or nobody reads any more.
+pub(super) async fn tell(node: &Node, first: &[String], stop: &mut Stop) -> Result<()> {
+    let mut events = node.subscribe();
+    let mut teller = Teller::new(clock::now());
+    let mut lines = teller.begin(&node.status().await?, first);
+    let (out, mut ended) = stdout();
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Nothing new is taken while a reader has not taken what was told before: the bus merges it meanwhile, within its
+    // bounds, and counts what it had to drop.
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.told() => break,
+            result = &mut ended => return result.unwrap_or(Ok(())),
+            permit = out.reserve(), if !lines.is_empty() => {
+                if let Ok(permit) = permit {
+                    permit.send(std::mem::take(&mut lines));
+                }
+            }
+            batch = events.recv(), if lines.is_empty() => match batch {
+                Some(batch) => lines = teller.batch(batch, clock::now()),
+                None => return Err(RegistryError::Closed),
+            },
+            _ = tick.tick(), if lines.is_empty() => lines = teller.tick(clock::now()),
+        }
+    }
+    // A reader that has stopped reading does not keep the node from ending.
+    let last_words = timeout(LAST_WORDS, async {
+        let _ = out.send(lines).await;
+        drop(out);
+        ended.await.unwrap_or(Ok(()))
+    });
+    last_words.await.unwrap_or(Ok(()))
+}
+
+/// Writes lines to stdout on a thread of its own, because a pipe that nobody reads blocks whoever writes to it. The
+/// second part tells of the end: that of the lines, or of the reader, which is no error.
+fn stdout() -> (mpsc::Sender<Vec<String>>, oneshot::Receiver<Result<()>>) {
+    let (out, mut lines) = mpsc::channel::<Vec<String>>(1);
+    let (end, ended) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut write = || -> io::Result<()> {
+            while let Some(lines) = lines.blocking_recv() {
+                let mut stdout = io::stdout().lock();
+                lines.iter().try_for_each(|line| writeln!(stdout, "{line}"))?;
+                stdout.flush()?;
+            }
+            Ok(())
+        };
+        let result = match write() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.map_err(RegistryError::file("stdout", "written to")),
+        };
+        // Nobody waits any more when the node has ended meanwhile.
+        let _ = end.send(result);
+    });
+    (out, ended)
+}
