@@ -11,12 +11,13 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{MissedTickBehavior, interval, timeout},
 };
+use tracing::Level;
 
 use super::{DONE, global::Global, print, stop::Stop};
 use crate::{
     RegistryError, Result, clock,
     node::Node,
-    telemetry::{self, Screen},
+    telemetry::{self, Logs, Screen},
 };
 use teller::Teller;
 
@@ -28,13 +29,21 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// The plain explorer on your own node.
 pub(super) async fn run(global: &Global) -> Result<u8> {
     let settings = global.settings()?;
-    let _logs = telemetry::start(&settings, Screen::Taken)?;
+    let logs = telemetry::start(&settings, Screen::Taken)?;
     let mut stop = Stop::watch()?;
     let node = Node::start(settings.node_options()).await?;
-    let told = tell(&node, &[], &mut stop).await;
+    let told = tell(&node, &warnings(&logs), &mut stop).await;
     print::note("shutting down");
     let ended = node.shutdown().await;
     told.and(ended).map(|()| DONE)
+}
+
+/// What the node complained of while it started, and nobody could listen to it yet.
+fn warnings(logs: &Logs) -> Vec<String> {
+    let (entries, ..) = logs.recent().since(0);
+    let ours = entries.into_iter().filter(|entry| entry.target.starts_with("swarmdex") && entry.level <= Level::WARN);
+    ours.map(|entry| format!("{}: {}", if entry.level == Level::ERROR { "error" } else { "warning" }, entry.message))
+        .collect()
 }
 
 /// Tells what happens on the node, after these sentences, until it is told to stop or nobody reads any more.

@@ -39,7 +39,9 @@ pub fn problems(path: &Path, text: &str) -> Result<Vec<Problem>> {
         // A value that could not be read has been complained about, and its default conflicts with nothing.
         if pair.iter().all(|key| read(key)) {
             let lines = entries.iter().filter(|entry| pair.contains(&entry.name.as_str())).map(|entry| entry.line);
-            problems.push(Problem { line: lines.max().unwrap_or(1), error });
+            let line = lines.max().unwrap_or(1);
+            let error = RegistryError::Usage(format!("{}, line {line}: {error}", path.display()));
+            problems.push(Problem { line, error });
         }
     }
     problems.sort_by_key(|problem| problem.line);

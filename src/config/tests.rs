@@ -182,7 +182,7 @@ fn every_problem_of_a_file_is_told_with_its_line() {
         "nearest is \"network\"",
         "duplicate",
         "such as 500ms",
-        "low_water must be the smaller",
+        "line 5: low_water is 70",
         "does not end with /p2p/",
         "(handle =)",
         "nearest is \"reputation.success\"",
