@@ -3,6 +3,7 @@
 mod cache;
 mod get;
 mod intake;
+mod own;
 mod p2p;
 mod publish;
 mod search;
@@ -21,7 +22,7 @@ use crate::{
     domain::{
         hash::ContentRoot,
         manifest::{Draft, Manifest},
-        name::{Handle, PackageRef, PublisherId},
+        name::{Handle, PackageName, PackageRef, PublisherId},
         query::Query,
     },
 };
@@ -60,6 +61,12 @@ pub trait Registry: Send + Sync {
 
     /// Takes a yank back.
     async fn unyank(&self, package: &PackageRef, version: &Version) -> Result<Receipt>;
+
+    /// The packages of this node's publisher, by name; none without one.
+    async fn own_packages(&self) -> Result<Vec<OwnPackage>>;
+
+    /// Another publisher, as far as this node knows, that has a package of that handle and name.
+    async fn taken_by(&self, handle: &Handle, name: &PackageName) -> Result<Option<PublisherId>>;
 
     async fn exists(&self, package: &PackageRef) -> Result<bool>;
 

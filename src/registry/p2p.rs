@@ -12,8 +12,8 @@ use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
-    Announced, Content, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate, cache::Cache,
-    search,
+    Announced, Content, OwnPackage, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate,
+    cache::Cache, search,
 };
 use crate::{
     RegistryError, Result,
@@ -21,7 +21,7 @@ use crate::{
     clock,
     domain::{
         manifest::{Draft, Manifest},
-        name::{Handle, PackageId, PackageRef, PublisherId},
+        name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
         record::{Announcement, NodeClaim, Signed},
         release::{self, ReleaseEntry},
@@ -141,7 +141,8 @@ impl P2pRegistry {
         via: Option<PeerId>,
         verified_at: crate::domain::time::Timestamp,
     ) {
-        self.tally.announced();
+        let travelled = verified_at.since(announcement.announced_at);
+        self.tally.announced(travelled, verified_at);
         if !self.bus.has_readers() {
             return;
         }
@@ -157,7 +158,7 @@ impl P2pRegistry {
             yanked: entry.is_some_and(|entry| entry.yanked),
             via,
             delay: verified_at.since(head.signed_at),
-            travelled: verified_at.since(announcement.announced_at),
+            travelled,
             seq: head.seq,
         })));
     }
@@ -241,6 +242,22 @@ impl Registry for P2pRegistry {
     async fn unyank(&self, package: &PackageRef, version: &Version) -> Result<Receipt> {
         let (registry, package, version) = (self.clone(), package.clone(), version.clone());
         joined(tokio::spawn(async move { registry.set_yanked(&package, &version, false).await }).await)
+    }
+
+    async fn own_packages(&self) -> Result<Vec<OwnPackage>> {
+        let Some(publisher) = self.publisher_id() else { return Ok(Vec::new()) };
+        self.own_packages_of(&publisher)
+    }
+
+    async fn taken_by(&self, handle: &Handle, name: &PackageName) -> Result<Option<PublisherId>> {
+        let me = self.publisher_id();
+        for publisher in self.store.claimants(handle)? {
+            let id = PackageId { publisher, name: name.clone() };
+            if Some(publisher) != me && self.store.head(&id)?.is_some() {
+                return Ok(Some(publisher));
+            }
+        }
+        Ok(None)
     }
 
     async fn exists(&self, package: &PackageRef) -> Result<bool> {

@@ -193,6 +193,7 @@ impl P2pRegistry {
             }
             Delivered::default()
         });
+        tracing::info!(package = %id, %version, seq = held.head.seq, ?delivered, "published");
         self.state.outbox.notify_waiters();
         (steps.replicas, steps.announced) = (delivered.replicas, delivered.announced);
         Ok(Receipt {
@@ -233,7 +234,7 @@ impl P2pRegistry {
         };
         let announcement = Announcement { announced_at: clock::now(), head: head.clone(), manifest: manifest.clone() };
         if *self.net.joined().borrow() == 0 {
-            self.store.publish_progress(id.clone(), 0, 0, false).await?;
+            self.store.publish_progress(id.clone(), 0, 0, false, clock::now()).await?;
             return Ok(Delivered::default());
         }
         let announce = async {
@@ -269,7 +270,8 @@ impl P2pRegistry {
         let (announced, replicas) = tokio::join!(announce, spread);
         let delivered = Delivered { replicas: replicas?, announced: announced? };
         tell(progress, PublishStep::Announced { peers: delivered.announced });
-        self.store.publish_progress(id.clone(), delivered.replicas, delivered.announced, delivered.is_done()).await?;
+        let Delivered { replicas, announced } = delivered;
+        self.store.publish_progress(id.clone(), replicas, announced, delivered.is_done(), clock::now()).await?;
         self.state.outbox.notify_waiters();
         Ok(delivered)
     }

@@ -154,6 +154,25 @@ pub struct Release {
     pub source: Source,
 }
 
+/// A package of this node's publisher, and how far its last publish got.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OwnPackage {
+    pub id: PackageId,
+    pub handle: Option<Handle>,
+    pub seq: u64,
+    pub signed_at: Timestamp,
+    pub releases: usize,
+    /// The highest release, yanked or not.
+    pub latest: Option<ReleaseEntry>,
+    /// Its manifest, if it is held.
+    pub manifest: Option<Manifest>,
+    /// Peers from whom it was read back, and to whom it was announced; `None` when another node published it.
+    pub replicas: Option<usize>,
+    pub announced: Option<usize>,
+    /// The network has not taken all of it yet.
+    pub pending: bool,
+}
+
 /// What `publish`, `yank` and `unyank` reached.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {

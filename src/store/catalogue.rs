@@ -170,6 +170,17 @@ impl Store {
         })
     }
 
+    /// The heads of one publisher, by name.
+    pub fn heads_of(&self, publisher: &PublisherId) -> Result<Vec<StoredHead>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT envelope, received_at, confirmed_at, own FROM heads WHERE publisher = ? ORDER BY name",
+            )?
+            .query_map(params![publisher.to_bytes()], stored_head)?
+            .collect()
+        })
+    }
+
     pub fn package_count(&self) -> Result<u64> {
         self.read(|db| db.prepare_cached("SELECT count(*) FROM packages")?.query_row([], |row| row.get(0)))
     }

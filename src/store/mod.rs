@@ -17,7 +17,7 @@ mod writer;
 
 pub use catalogue::{HeadVerdict, StoredHead};
 pub use dht::StoredRecord;
-pub use outbox::Pending;
+pub use outbox::{Pending, Reach};
 pub use peers::StoredPeer;
 
 use std::{
@@ -71,6 +71,11 @@ impl Store {
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         self.inner.writer.run(job).await
+    }
+
+    /// From asking for a commit to having it: the 95th percentile of the last ones; `None` before the first.
+    pub fn commit_p95(&self) -> Option<std::time::Duration> {
+        self.inner.writer.p95()
     }
 
     /// Runs `query` on a read connection, in the calling thread: point reads take tens of microseconds.

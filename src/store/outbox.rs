@@ -1,6 +1,6 @@
 //! Publishes that the network has not taken in full yet.
 
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Store, catalogue::publisher, damaged};
 use crate::{
@@ -19,7 +19,38 @@ pub struct Pending {
     pub since: Timestamp,
 }
 
+/// How far the network took a package's last publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    pub replicas: usize,
+    pub announced: usize,
+    /// Still in the outbox.
+    pub pending: bool,
+}
+
 impl Store {
+    /// How far the last publish of a package got; `None` for one that this node did not publish.
+    pub fn reach(&self, package: &PackageId) -> Result<Option<Reach>> {
+        self.read(|db| {
+            let key = params![package.publisher.to_bytes(), package.name.as_str()];
+            let reach = |pending| {
+                move |row: &Row<'_>| {
+                    let (replicas, announced) = (row.get::<_, u32>(0)? as usize, row.get::<_, u32>(1)? as usize);
+                    Ok(Reach { replicas, announced, pending })
+                }
+            };
+            let waiting = db
+                .prepare_cached("SELECT replicas, announced FROM outbox WHERE publisher = ? AND name = ?")?
+                .query_row(key, reach(true))
+                .optional()?;
+            let delivered = "SELECT replicas, announced FROM deliveries WHERE publisher = ? AND name = ?";
+            match waiting {
+                Some(waiting) => Ok(Some(waiting)),
+                None => db.prepare_cached(delivered)?.query_row(key, reach(false)).optional(),
+            }
+        })
+    }
+
     pub fn outbox(&self) -> Result<Vec<Pending>> {
         self.read(|db| {
             db.prepare_cached("SELECT publisher, name, version, replicas, announced, since FROM outbox ORDER BY since")?
@@ -35,10 +66,22 @@ impl Store {
         replicas: usize,
         announced: usize,
         done: bool,
+        now: Timestamp,
     ) -> Result<()> {
         self.write(move |db| {
             let key = package.publisher.to_bytes();
             if done {
+                db.prepare_cached(
+                    "INSERT OR REPLACE INTO deliveries (publisher, name, version, replicas, announced, delivered_at)
+                     SELECT publisher, name, version, ?, ?, ? FROM outbox WHERE publisher = ? AND name = ?",
+                )?
+                .execute(params![
+                    replicas as i64,
+                    announced as i64,
+                    now.0,
+                    key,
+                    package.name.as_str()
+                ])?;
                 db.prepare_cached("DELETE FROM outbox WHERE publisher = ? AND name = ?")?
                     .execute(params![key, package.name.as_str()])
             } else {

@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use crate::{RegistryError, Result};
 
 /// Each entry takes the schema from its index to the next. Never edited once released: add one.
-const MIGRATIONS: &[&str] = &[r"
+const MIGRATIONS: &[&str] = &[
+    r"
 CREATE TABLE heads (
     publisher BLOB NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL, handle TEXT,
     envelope BLOB NOT NULL, received_at INTEGER NOT NULL, confirmed_at INTEGER, own INTEGER NOT NULL DEFAULT 0,
@@ -58,7 +59,15 @@ CREATE TABLE peers (
 CREATE TABLE records (
     key BLOB PRIMARY KEY, value BLOB NOT NULL, expires INTEGER NOT NULL, refreshed_at INTEGER NOT NULL
 ) WITHOUT ROWID;
-"];
+",
+    r"
+-- How far the network had taken each package's last publish when it left the outbox.
+CREATE TABLE deliveries (
+    publisher BLOB NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, replicas INTEGER NOT NULL,
+    announced INTEGER NOT NULL, delivered_at INTEGER NOT NULL, PRIMARY KEY (publisher, name)
+) WITHOUT ROWID;
+",
+];
 
 pub(super) fn migrate(connection: &Connection, path: &Path) -> Result<()> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);

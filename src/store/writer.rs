@@ -1,11 +1,16 @@
 //! The one thread that writes: whatever queued up during the last commit goes into the next one.
 
-use std::thread;
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{RegistryError, Result};
+use crate::{RegistryError, Result, domain::percentile::percentiles};
 
 /// Most jobs in one transaction.
 const GROUP: usize = 1_000;
@@ -16,8 +21,13 @@ const QUEUE: usize = 4_096;
 type Job = Box<dyn FnOnce(&Connection) -> Reply + Send>;
 type Reply = Box<dyn FnOnce(std::result::Result<(), String>)>;
 
+/// Commits whose time is remembered.
+const TIMES: usize = 128;
+
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
+    /// From asking for a commit to having it.
+    times: Mutex<VecDeque<Duration>>,
 }
 
 impl Writer {
@@ -27,13 +37,14 @@ impl Writer {
             .name("store".to_owned())
             .spawn(move || serve(&connection, queue))
             .map_err(|error| RegistryError::Internal { what: "starting the store's writer", why: error.to_string() })?;
-        Ok(Self { jobs })
+        Ok(Self { jobs, times: Mutex::default() })
     }
 
     pub(super) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
+        let asked = Instant::now();
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             let outcome = in_savepoint(connection, job);
@@ -47,7 +58,20 @@ impl Writer {
             })
         });
         self.jobs.send(job).await.map_err(|_| RegistryError::Closed)?;
-        answer.await.map_err(|_| RegistryError::Closed)?
+        let outcome = answer.await.map_err(|_| RegistryError::Closed)?;
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        if times.len() >= TIMES {
+            times.pop_front();
+        }
+        times.push_back(asked.elapsed());
+        outcome
+    }
+
+    /// The 95th percentile of the last commits.
+    pub(super) fn p95(&self) -> Option<Duration> {
+        let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds = times.iter().map(Duration::as_secs_f64).collect();
+        percentiles(seconds).map(|(_, p95)| Duration::from_secs_f64(p95))
     }
 }
 

@@ -1,0 +1,39 @@
+//! The packages of this node's publisher.
+
+use super::{OwnPackage, P2pRegistry};
+use crate::{
+    Result,
+    domain::{
+        name::{PackageId, PublisherId},
+        record::Signed,
+    },
+};
+
+impl P2pRegistry {
+    pub(super) fn own_packages_of(&self, publisher: &PublisherId) -> Result<Vec<OwnPackage>> {
+        let heads = self.store.heads_of(publisher)?;
+        heads
+            .into_iter()
+            .map(|stored| {
+                let head = stored.head;
+                let id = PackageId { publisher: *publisher, name: head.name.clone() };
+                let latest = head.releases.iter().max_by(|a, b| a.version.cmp(&b.version)).cloned();
+                let manifest = latest.as_ref().map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten();
+                let reach = self.store.reach(&id)?;
+                let (releases, _) = self.store.releases(&head)?;
+                Ok(OwnPackage {
+                    handle: head.handle.clone(),
+                    seq: head.seq,
+                    signed_at: head.signed_at,
+                    releases: releases.len(),
+                    latest,
+                    manifest: manifest.map(Signed::into_value),
+                    replicas: reach.map(|reach| reach.replicas),
+                    announced: reach.map(|reach| reach.announced),
+                    pending: reach.is_some_and(|reach| reach.pending),
+                    id,
+                })
+            })
+            .collect()
+    }
+}
