@@ -25,6 +25,7 @@ pub mod domain;
 mod error;
 pub mod net;
 pub mod node;
+pub mod process;
 pub mod registry;
 pub mod store;
 pub mod telemetry;

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use super::event::{Batch, Event};
 use crate::{
     bus::{Counters, NodeSnapshot, Notice, PeerSnapshot},
+    domain::health::Sample,
     registry::Announced,
 };
 
@@ -33,6 +34,7 @@ struct Collector {
     announcements: VecDeque<Announced>,
     notices: VecDeque<Notice>,
     counters: Option<Counters>,
+    health: Option<Sample>,
     dropped: u64,
     events: u64,
 }
@@ -61,6 +63,7 @@ impl Collector {
             Event::Announced(announced) => self.dropped += push(&mut self.announcements, *announced),
             Event::Notice(notice) => self.dropped += push(&mut self.notices, notice),
             Event::Counters(counters) => self.counters = Some(counters),
+            Event::Health(sample) => self.health = Some(*sample),
         }
     }
 
@@ -74,6 +77,7 @@ impl Collector {
             announcements: taken.announcements.into(),
             notices: taken.notices.into(),
             counters: taken.counters,
+            health: taken.health,
             dropped: taken.dropped,
             events: taken.events,
         }

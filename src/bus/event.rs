@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{
         geo::GeoLocation,
+        health::Sample,
         record::Refusal,
         reputation::{Evidence, Score},
         time::Timestamp,
@@ -122,6 +123,7 @@ pub enum Event {
     Announced(Box<Announced>),
     Notice(Notice),
     Counters(Counters),
+    Health(Box<Sample>),
 }
 
 /// What happened since the batch before, merged.
@@ -136,6 +138,8 @@ pub struct Batch {
     pub announcements: Vec<Announced>,
     pub notices: Vec<Notice>,
     pub counters: Option<Counters>,
+    /// The newest sample, if it differs from the one before.
+    pub health: Option<Sample>,
     /// Announcements and notices this reader lost since it subscribed, because it was slower than they came.
     pub dropped: u64,
     /// Events merged into this batch.

@@ -1,21 +1,46 @@
 //! Counters that several tasks add to.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use super::Counters;
-use crate::domain::record::Refusal;
+use crate::domain::{record::Refusal, time::Timestamp};
 
 /// The node's counters. Cheap to clone; every clone counts into the same.
 #[derive(Clone, Debug, Default)]
-pub struct Tally(Arc<Mutex<Counters>>);
+pub struct Tally(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    counters: Counters,
+    /// How long announcements took to arrive, and when they did.
+    travelled: VecDeque<(Timestamp, Duration)>,
+}
+
+/// Announcements whose travel is remembered.
+const TRAVELS: usize = 512;
 
 impl Tally {
     pub fn snapshot(&self) -> Counters {
         self.with(|counters| counters.clone())
     }
 
-    pub fn announced(&self) {
-        self.with(|counters| counters.announcements += 1);
+    /// An announcement was taken, `travelled` long after it was sent.
+    pub fn announced(&self, travelled: Duration, at: Timestamp) {
+        let mut inner = self.lock();
+        inner.counters.announcements += 1;
+        if inner.travelled.len() >= TRAVELS {
+            inner.travelled.pop_front();
+        }
+        inner.travelled.push_back((at, travelled));
+    }
+
+    /// How long the announcements that came since `from` took to arrive.
+    pub fn travelled_since(&self, from: Timestamp) -> Vec<Duration> {
+        self.lock().travelled.iter().filter(|(at, _)| *at >= from).map(|(_, travelled)| *travelled).collect()
     }
 
     pub fn refused(&self, refusal: Refusal) {
@@ -35,6 +60,10 @@ impl Tally {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Counters) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.lock().counters)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,8 @@ use super::{DONE, FAILED, explorer, global::Global, plain, print, stop::Stop};
 use crate::{
     RegistryError, Result,
     config::{Settings, parse_duration},
-    demo::{Demo, DemoOptions, Report, catalogue::Source, percentiles},
+    demo::{Demo, DemoOptions, Report, catalogue::Source},
+    domain::percentile::percentiles,
     telemetry::{self, Logs, Screen},
     ui::{self, Backend},
 };
@@ -62,7 +63,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let data_dir = global.given_data_dir();
     let screen = if args.headless { Screen::Free } else { Screen::Taken };
-    let _logs = logs(&settings, data_dir.is_some(), screen);
+    let logs = logs(&settings, data_dir.is_some(), screen);
     let options = DemoOptions {
         peers: args.peers,
         seed,
@@ -75,7 +76,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     match &args {
         Args { headless: true, .. } => headless(options, &args).await,
         Args { plain: true, .. } => plainly(options).await,
-        _ => on_screen(options).await,
+        _ => on_screen(options, &settings, logs.as_ref()).await,
     }
 }
 
@@ -158,8 +159,12 @@ fn show(report: &Report) -> Result<()> {
     ])
 }
 
-async fn on_screen(options: DemoOptions) -> Result<u8> {
-    let title = format!("swarmdex demo, seed {}", options.seed);
+async fn on_screen(options: DemoOptions, settings: &Settings, logs: Option<&Logs>) -> Result<u8> {
+    let mut shown = explorer::ui_options(format!("swarmdex demo, seed {}", options.seed), settings, logs);
+    shown.demo = true;
+    // A draft of the demo is not one of the person's own, unless both live in a directory made for it.
+    let own_dir = options.data_dir.as_ref().map_or_else(|| settings.paths.state.join("demo"), |dir| dir.join("state"));
+    shown.kept.draft = own_dir.join("draft.json");
     let starting = async move {
         let demo = Demo::start(options).await?;
         let you = demo.you()?;
@@ -170,7 +175,7 @@ async fn on_screen(options: DemoOptions) -> Result<u8> {
         }
         Ok((demo, backend))
     };
-    let (demo, shown) = explorer::open(title, true, starting).await;
+    let (demo, shown) = explorer::open(shown, starting).await;
     let ended = match demo {
         Some(demo) => demo.shutdown().await,
         None => Ok(()),

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::domain::percentile::percentiles;
 use crate::{bus::Batch, domain::name::PackageId};
 
 /// One state of one package.
@@ -112,14 +113,6 @@ impl Ledger {
     pub fn delays(&self) -> Option<(f64, f64)> {
         percentiles(self.delays_ms.clone())
     }
-}
-
-/// The 50th and the 95th percentile.
-pub fn percentiles(mut values: Vec<f64>) -> Option<(f64, f64)> {
-    values.sort_unstable_by(f64::total_cmp);
-    let at =
-        |share: f64| values.get(((values.len() as f64 * share) as usize).min(values.len().saturating_sub(1))).copied();
-    Some((at(0.5)?, at(0.95)?))
 }
 
 #[cfg(test)]

@@ -7,6 +7,5 @@ pub mod plan;
 mod report;
 mod run;
 
-pub use ledger::percentiles;
 pub use report::Report;
 pub use run::{Demo, DemoOptions};

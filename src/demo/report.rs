@@ -52,10 +52,3 @@ pub struct Report {
     /// Resident memory of the process; `None` where the system does not tell.
     pub rss_bytes: Option<u64>,
 }
-
-/// Resident memory, from `/proc/self/statm`: the second field counts pages.
-pub(super) fn resident_bytes() -> Option<u64> {
-    const PAGE: u64 = 4_096;
-    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
-    text.split_whitespace().nth(1)?.parse::<u64>().ok().map(|pages| pages * PAGE)
-}

@@ -14,19 +14,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     catalogue::{Catalogue, Source},
-    ledger::{Ledger, percentiles},
+    ledger::Ledger,
     plan::{Plan, Publication, Wish},
-    report::{GetProbe, Percentiles, Report, SearchProbe, resident_bytes},
+    report::{GetProbe, Percentiles, Report, SearchProbe},
 };
 use crate::{
     RegistryError, Result,
     bus::Batch,
+    domain::percentile::percentiles,
     domain::{
         name::{NetworkName, PackageId, PackageRef},
         query::Query,
         reputation::Weights,
     },
     node::{DIAL_BACK_EVERY, DhtMode, Node, NodeOptions},
+    process,
     registry::Registry,
     store::keys,
 };
@@ -184,7 +186,7 @@ impl Demo {
             gets,
             drops: ledger.dropped(),
             errors: ledger.errors.clone(),
-            rss_bytes: resident_bytes(),
+            rss_bytes: process::memory(),
         }
     }
 

@@ -6,8 +6,10 @@
 
 pub mod geo;
 pub mod hash;
+pub mod health;
 pub mod manifest;
 pub mod name;
+pub mod percentile;
 pub mod query;
 pub mod record;
 pub mod release;

@@ -14,6 +14,7 @@ use super::{
     discovery::Origin,
     listen,
     lookup::{Answer, Ended},
+    measure::Done,
     protocol::{MAX_OBJECTS, Request, Response},
     reach,
     task::{MAX_OUTSTANDING, MAX_QUESTIONS_PER_PEER, PendingPut, Settled, Task},
@@ -38,9 +39,16 @@ impl Task {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.peers.connected(peer_id, connection_id, endpoint.get_remote_address(), endpoint.is_dialer(), now);
                 self.discovery.connected(&peer_id);
+                if endpoint.is_dialer() {
+                    self.measures.dialled(true);
+                }
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
+                let was_ours = self.peers.is_ours(&peer_id);
                 self.peers.disconnected(&peer_id, connection_id, now);
+                if was_ours && !self.peers.is_connected(&peer_id) {
+                    tracing::info!(peer = %peer_id, "a peer has left");
+                }
             }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
                 tracing::debug!(%peer, %error, "dial failed");
@@ -48,6 +56,7 @@ impl Task {
                 if matches!(error, DialError::Transport(_) | DialError::WrongPeerId { .. })
                     && !self.peers.is_connected(&peer)
                 {
+                    self.measures.dialled(false);
                     self.peers.observe(peer, Outcome::Unreachable, now);
                 }
             }
@@ -105,6 +114,9 @@ impl Task {
         }
         let protocols = info.protocols.iter().map(ToString::to_string).collect();
         self.peers.identified(peer, &info.agent_version, addresses, protocols, clock::now());
+        if !known {
+            tracing::info!(%peer, agent = %info.agent_version, "a peer has joined");
+        }
         if !known && self.peers.is_outbound(&peer) {
             self.say_hello(peer);
         }
@@ -151,8 +163,8 @@ impl Task {
                             if let Some(peer) = peer {
                                 self.peers.observe(peer, Outcome::AnswerRight, now);
                             }
-                            if self.lookups.answer(&id, Answer { peer, record }) {
-                                self.wiring.tally.looked_up(true);
+                            if let Some(done) = self.lookups.answer(&id, Answer { peer, record }) {
+                                self.looked_up(done);
                                 self.finish(&id);
                             }
                         }
@@ -174,9 +186,14 @@ impl Task {
             Err(kad::GetRecordError::Timeout { .. }) => ended = Ended::TimedOut,
             Err(kad::GetRecordError::NotFound { .. }) => {}
         }
-        if last && let Some(found) = self.lookups.end(&id, ended) {
-            self.wiring.tally.looked_up(found);
+        if last && let Some(done) = self.lookups.end(&id, ended) {
+            self.looked_up(done);
         }
+    }
+
+    pub(super) fn looked_up(&mut self, done: Done) {
+        self.wiring.tally.looked_up(done.found);
+        self.measures.looked_up(done);
     }
 
     fn on_put(&mut self, id: kad::QueryId, result: kad::PutRecordResult) {
@@ -226,6 +243,7 @@ impl Task {
 
     fn report(&mut self, id: gossipsub::MessageId, via: PeerId, verdict: Verdict) {
         use gossipsub::MessageAcceptance::{Accept, Ignore, Reject};
+        self.measures.judged(verdict.as_ref().is_err_and(|refusal| refusal.class() == Class::Reject));
         let acceptance = match verdict {
             Ok(()) => Accept,
             Err(refusal) => {

@@ -5,6 +5,7 @@ use std::{collections::HashMap, hash::Hash, time::Instant};
 use libp2p::PeerId;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::measure::Done;
 use crate::domain::record::{DhtKey, Record};
 
 /// When a lookup has enough.
@@ -46,6 +47,7 @@ pub struct Lookup {
 pub(super) struct Pending {
     pub key: DhtKey,
     pub want: Want,
+    pub started: Instant,
     pub deadline: Instant,
     pub reply: oneshot::Sender<Lookup>,
     /// Held as long as the lookup runs: it is what bounds their number.
@@ -67,11 +69,13 @@ impl Pending {
         }
     }
 
-    fn resolve(self, ended: Ended) -> bool {
+    fn resolve(self, ended: Ended) -> Done {
         let found = !self.answers.is_empty();
+        let unanswered = !found && (ended == Ended::TimedOut || self.asked == 0);
+        let done = Done { found, unanswered, took: self.started.elapsed() };
         // The asker may have gone; then nobody wants to know.
         let _ = self.reply.send(Lookup { answers: self.answers, ended, asked: self.asked });
-        found
+        done
     }
 }
 
@@ -100,19 +104,18 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
         }
     }
 
-    /// Notes an answer. True when the lookup is satisfied: it has been resolved, and Kademlia can stop.
-    pub fn answer(&mut self, id: &Id, answer: Answer) -> bool {
-        let Some(pending) = self.running.get_mut(id) else { return false };
+    /// Notes an answer. `Some` when the lookup is satisfied: it has been resolved, and Kademlia can stop.
+    pub fn answer(&mut self, id: &Id, answer: Answer) -> Option<Done> {
+        let pending = self.running.get_mut(id)?;
         pending.answers.push(answer);
-        let satisfied = pending.is_satisfied();
-        if satisfied && let Some(pending) = self.running.remove(id) {
-            pending.resolve(Ended::Satisfied);
+        if !pending.is_satisfied() {
+            return None;
         }
-        satisfied
+        self.running.remove(id).map(|pending| pending.resolve(Ended::Satisfied))
     }
 
-    /// Kademlia is done with it. `Some(found)` when it had not been resolved before.
-    pub fn end(&mut self, id: &Id, ended: Ended) -> Option<bool> {
+    /// Kademlia is done with it. `Some` when it had not been resolved before.
+    pub fn end(&mut self, id: &Id, ended: Ended) -> Option<Done> {
         self.running.remove(id).map(|pending| pending.resolve(ended))
     }
 
@@ -120,8 +123,8 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
         self.running.values().map(|pending| pending.deadline).min()
     }
 
-    /// Resolves what is past its deadline, and says what Kademlia can stop; with whether each had found something.
-    pub fn expire(&mut self, now: Instant) -> Vec<(Id, bool)> {
+    /// Resolves what is past its deadline, and says what Kademlia can stop; with how each ended.
+    pub fn expire(&mut self, now: Instant) -> Vec<(Id, Done)> {
         // An asker that stopped waiting is as good as a deadline.
         let over = |pending: &Pending| pending.deadline <= now || pending.reply.is_closed();
         let ids: Vec<Id> = self.running.iter().filter(|(_, pending)| over(pending)).map(|(id, _)| *id).collect();
@@ -149,7 +152,10 @@ mod tests {
     fn pending(want: Want, deadline: Instant) -> (Pending, oneshot::Receiver<Lookup>) {
         let (reply, receiver) = oneshot::channel();
         let key = DhtKey([7; 32]);
-        (Pending { key, want, deadline, reply, _permit: None, answers: vec![], asked: 0 }, receiver)
+        (
+            Pending { key, want, started: Instant::now(), deadline, reply, _permit: None, answers: vec![], asked: 0 },
+            receiver,
+        )
     }
 
     #[derive(Clone, Copy, Debug)]
@@ -209,7 +215,8 @@ mod tests {
         lookups.start("a", pending);
         lookups.answer(&"a", Answer { peer: Some(PeerId::random()), record: record() });
         assert!(lookups.expire(now).is_empty());
-        assert_eq!(lookups.expire(now + Duration::from_secs(1)), [("a", true)]);
+        let expired = lookups.expire(now + Duration::from_secs(1));
+        assert!(matches!(expired.as_slice(), [("a", Done { found: true, unanswered: false, .. })]), "{expired:?}");
         let lookup = receiver.try_recv().unwrap();
         assert_eq!((lookup.answers.len(), lookup.ended), (1, Ended::TimedOut));
     }

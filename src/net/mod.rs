@@ -13,6 +13,7 @@ mod gossip;
 mod kad_store;
 mod listen;
 mod lookup;
+mod measure;
 mod peers;
 pub mod protocol;
 mod reach;

@@ -188,6 +188,11 @@ impl PeerTable {
         self.peers.iter().filter(|(_, peer)| peer.ours && !peer.open.is_empty()).map(|(id, _)| *id)
     }
 
+    /// Who opened the connection, for each connected peer of this network.
+    pub fn directions(&self) -> impl Iterator<Item = Direction> {
+        self.peers.values().filter(|peer| peer.ours).filter_map(|peer| peer.open.first()).map(|open| open.direction)
+    }
+
     pub fn connected_count(&self) -> usize {
         self.peers.values().filter(|peer| !peer.open.is_empty()).count()
     }

@@ -8,7 +8,8 @@ use std::{
 
 use futures::StreamExt;
 use libp2p::{
-    Multiaddr, Swarm, SwarmBuilder, TransportError, identity::Keypair, mdns, noise, swarm::SwarmEvent, tcp, yamux,
+    Multiaddr, Swarm, SwarmBuilder, TransportError, identity::Keypair, mdns, metrics::Registry as Metrics, noise,
+    swarm::SwarmEvent, tcp, yamux,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -19,6 +20,7 @@ use super::{
     gossip::Topics,
     kad_store::KadStore,
     listen,
+    measure::Measures,
     peers::{MAX_PEERS, PeerTable},
     task::{Task, Wiring},
 };
@@ -116,9 +118,11 @@ pub async fn start(
         query_timeout: options.query_timeout,
         high_water: options.high_water,
     })?;
-    let mut swarm = build(options.key, behaviour)?;
+    let (mut swarm, bandwidth) = build(options.key, behaviour)?;
     listen_on(&mut swarm, addresses).await?;
 
+    let listening: Vec<String> = swarm.listeners().map(ToString::to_string).collect();
+    let network = options.network.clone();
     let (commands, command_receiver) = mpsc::channel(COMMANDS);
     let (inbound, inbound_receiver) = mpsc::channel(INBOUND);
     let (greeting, greeting_receiver) = watch::channel(Greeting::default());
@@ -140,7 +144,9 @@ pub async fn start(
         topics,
         options.network,
         (options.low_water, options.high_water),
+        Measures::new(bandwidth),
     );
+    tracing::info!(node = %me, %network, ?listening, "the node has started");
     tokio::spawn(task.run());
     let net = Net {
         commands,
@@ -153,7 +159,9 @@ pub async fn start(
     Ok((net, inbound_receiver))
 }
 
-fn build(key: Keypair, behaviour: Behaviour) -> Result<Swarm<Behaviour>> {
+/// The swarm, and the counters of its bytes.
+fn build(key: Keypair, behaviour: Behaviour) -> Result<(Swarm<Behaviour>, Metrics)> {
+    let mut bandwidth = Metrics::default();
     let internal = |why: String| RegistryError::Internal { what: "starting the network", why };
     let swarm = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
@@ -162,11 +170,12 @@ fn build(key: Keypair, behaviour: Behaviour) -> Result<Swarm<Behaviour>> {
         .with_quic()
         .with_dns()
         .map_err(|error| internal(error.to_string()))?
+        .with_bandwidth_metrics(&mut bandwidth)
         .with_behaviour(|_| behaviour)
         .map_err(|error| internal(error.to_string()))?
         .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE))
         .build();
-    Ok(swarm)
+    Ok((swarm, bandwidth))
 }
 
 /// What the system said: libp2p wraps it in errors that say nothing of their own.

@@ -26,6 +26,7 @@ use super::{
     kad_store::Dirty,
     listen,
     lookup::{Lookups, Pending},
+    measure::{self, Measures},
     peers::{MAX_PEERS, PeerTable},
     protocol::{Hello, Request, Response},
     reach::Reach,
@@ -111,6 +112,7 @@ struct Rounds {
     hello: Every,
     news: Every,
     presence: Every,
+    health: Every,
 }
 
 pub(super) struct Task {
@@ -128,8 +130,9 @@ pub(super) struct Task {
     pub settled: FuturesUnordered<BoxFuture<'static, Settled>>,
     pub questions: HashMap<PeerId, usize>,
     pub reach: Reach,
+    pub measures: Measures,
     rng: StdRng,
-    started_at: Timestamp,
+    pub started_at: Timestamp,
     rounds: Rounds,
     told: (Counters, Option<NodeSnapshot>),
     presence_told: bool,
@@ -150,6 +153,7 @@ impl Task {
         topics: Topics,
         network: NetworkName,
         water: (usize, usize),
+        measures: Measures,
     ) -> Self {
         let seconds = |n| Every::new(Duration::from_secs(n));
         Self {
@@ -167,6 +171,7 @@ impl Task {
             settled: FuturesUnordered::new(),
             questions: HashMap::new(),
             reach: Reach::default(),
+            measures,
             rng: rand::make_rng(),
             started_at: clock::now(),
             rounds: Rounds {
@@ -177,6 +182,7 @@ impl Task {
                 hello: seconds(60),
                 news: seconds(10),
                 presence: Every::new(Presence::INTERVAL),
+                health: Every::new(measure::EVERY),
             },
             told: (Counters::default(), None),
             presence_told: false,
@@ -214,7 +220,16 @@ impl Task {
                 let id = self.swarm.behaviour_mut().kad.get_record(RecordKey::new(&key.0));
                 self.lookups.start(
                     id,
-                    Pending { key, want, deadline, reply, _permit: Some(permit), answers: Vec::new(), asked: 0 },
+                    Pending {
+                        key,
+                        want,
+                        started: Instant::now(),
+                        deadline,
+                        reply,
+                        _permit: Some(permit),
+                        answers: Vec::new(),
+                        asked: 0,
+                    },
                 );
             }
             Command::Put { record, deadline, reply } => self.put(&record, deadline, Some(reply)),
@@ -238,6 +253,7 @@ impl Task {
             Command::Refresh => {
                 self.peers.touch_all();
                 self.told = (Counters::default(), None);
+                self.measures.tell_again();
                 self.wiring.bus.emit(Event::Counters(self.wiring.tally.snapshot()));
                 self.tell_readers();
             }
@@ -274,8 +290,8 @@ impl Task {
     /// Ends what is past its deadline, with what came by then.
     fn expire(&mut self) {
         let now = Instant::now();
-        for (id, found) in self.lookups.expire(now) {
-            self.wiring.tally.looked_up(found);
+        for (id, done) in self.lookups.expire(now) {
+            self.looked_up(done);
             self.finish(&id);
         }
         let late: Vec<QueryId> = self.puts.iter().filter(|(_, put)| put.deadline <= now).map(|(id, _)| *id).collect();
@@ -338,6 +354,9 @@ impl Task {
         }
         if self.rounds.presence.is_due(now) || !self.presence_told {
             self.tell_presence();
+        }
+        if self.rounds.health.is_due(now) && self.wiring.bus.has_readers() {
+            self.tell_health();
         }
         self.tell_readers();
     }

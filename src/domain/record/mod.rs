@@ -224,6 +224,16 @@ impl<T> std::ops::Deref for Signed<T> {
 }
 
 /// CBOR of a value the domain defines.
+/// Most bytes of a signed manifest: what a DHT value carries, with room to spare.
+pub const MAX_MANIFEST: usize = 8 * 1024;
+
+/// Bytes that a manifest will take once it is signed, a few too many rather than too few.
+pub fn signed_len(manifest: &Manifest) -> usize {
+    /// Key, signature, domain and the lengths before them.
+    const ENVELOPE: usize = 144;
+    encode(manifest).map_or(usize::MAX, |payload| payload.len() + ENVELOPE)
+}
+
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Refusal> {
     cbor4ii::serde::to_vec(Vec::new(), value).map_err(|_| Refusal::Malformed)
 }
@@ -237,7 +247,7 @@ impl Payload for Manifest {
     const DOMAIN: &'static str = "swarmdex-manifest";
     const TYPE: &'static str = "/swarmdex/manifest";
     /// DHT values over about 15 KiB do not travel; a manifest takes half of that.
-    const MAX_ENVELOPE: usize = 8 * 1024;
+    const MAX_ENVELOPE: usize = MAX_MANIFEST;
 
     fn check(&self) -> Result<(), Refusal> {
         if self.field_errors().is_empty() { Ok(()) } else { Err(Refusal::BadField) }

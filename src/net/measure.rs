@@ -1,0 +1,259 @@
+//! What the Health screen shows: measured here as it happens, over a window of time and within a bound.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use libp2p::metrics::Registry as Metrics;
+
+use super::task::Task;
+use crate::{
+    bus::{Direction, Event},
+    clock,
+    domain::{health::Sample, percentile::percentiles},
+    process,
+};
+
+/// Lookups and dials are judged over this long.
+const LONG: Duration = Duration::from_secs(300);
+/// Messages and rates over this long.
+const MINUTE: Duration = Duration::from_secs(60);
+/// Entries kept of each, however many there were.
+const MOST: usize = 512;
+/// A sample is taken this often, while somebody watches.
+pub(super) const EVERY: Duration = Duration::from_secs(2);
+/// The process is looked at every so many samples.
+const PROCESS_EVERY: u32 = 5;
+
+/// What happened within a window of time, the newest [`MOST`] of it.
+struct Recent<T> {
+    window: Duration,
+    kept: VecDeque<(Instant, T)>,
+}
+
+impl<T> Recent<T> {
+    fn new(window: Duration) -> Self {
+        Self { window, kept: VecDeque::new() }
+    }
+
+    fn push(&mut self, value: T, now: Instant) {
+        self.forget(now);
+        if self.kept.len() >= MOST {
+            self.kept.pop_front();
+        }
+        self.kept.push_back((now, value));
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while self.kept.front().is_some_and(|(at, _)| now.duration_since(*at) > self.window) {
+            self.kept.pop_front();
+        }
+    }
+
+    fn values(&self) -> impl Iterator<Item = &T> {
+        self.kept.iter().map(|(_, value)| value)
+    }
+}
+
+/// How a lookup ended, for the statistics.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Done {
+    pub found: bool,
+    /// Nobody answered: that something is not there is an answer too.
+    pub unanswered: bool,
+    pub took: Duration,
+}
+
+/// Counts since the start, of which the differences over a minute are shown.
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    announced: u64,
+    overloaded: u64,
+    bytes_in: f64,
+    bytes_out: f64,
+}
+
+/// What the system says of this process.
+#[derive(Clone, Copy, Default)]
+struct Process {
+    memory: Option<u64>,
+    descriptors: Option<(u64, u64)>,
+}
+
+pub(super) struct Measures {
+    lookups: Recent<Done>,
+    dials: Recent<bool>,
+    messages: Recent<bool>,
+    totals: Recent<Totals>,
+    process: Arc<Mutex<Process>>,
+    bandwidth: Metrics,
+    samples: u32,
+    told: Option<Sample>,
+}
+
+impl Measures {
+    pub fn new(bandwidth: Metrics) -> Self {
+        Self {
+            lookups: Recent::new(LONG),
+            dials: Recent::new(LONG),
+            messages: Recent::new(MINUTE),
+            totals: Recent::new(MINUTE),
+            process: Arc::default(),
+            bandwidth,
+            samples: 0,
+            told: None,
+        }
+    }
+
+    pub fn looked_up(&mut self, done: Done) {
+        self.lookups.push(done, Instant::now());
+    }
+
+    pub fn dialled(&mut self, reached: bool) {
+        self.dials.push(reached, Instant::now());
+    }
+
+    /// A message of gossip was judged; `refused` when it is one that no honest node sends.
+    pub fn judged(&mut self, refused: bool) {
+        self.messages.push(refused, Instant::now());
+    }
+
+    /// The next sample is told even if nothing changed.
+    pub fn tell_again(&mut self) {
+        self.told = None;
+    }
+
+    /// Reads `/proc` aside, for the next sample: a process with many descriptors takes a while to count them.
+    fn look_at_process(&self) {
+        let held = self.process.clone();
+        tokio::task::spawn_blocking(move || {
+            let seen = Process { memory: process::memory(), descriptors: process::descriptors() };
+            *held.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        });
+    }
+
+    /// Bytes received and sent since the start.
+    fn bytes(&self) -> (f64, f64) {
+        let mut text = String::new();
+        if prometheus_client::encoding::text::encode(&mut text, &self.bandwidth).is_err() {
+            return (0.0, 0.0);
+        }
+        let sum = |direction: &str| {
+            let lines = text.lines().filter(|line| !line.starts_with('#') && line.contains(direction));
+            lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        };
+        (sum("\"Inbound\""), sum("\"Outbound\""))
+    }
+}
+
+impl Task {
+    /// Takes a sample and tells it if it differs from the one before.
+    pub(super) fn tell_health(&mut self) {
+        let sample = self.sample();
+        if self.measures.told.as_ref() != Some(&sample) {
+            self.measures.told = Some(sample.clone());
+            self.wiring.bus.emit(Event::Health(Box::new(sample)));
+        }
+    }
+
+    fn sample(&mut self) -> Sample {
+        let now = Instant::now();
+        if self.measures.samples.is_multiple_of(PROCESS_EVERY) {
+            self.measures.look_at_process();
+        }
+        self.measures.samples = self.measures.samples.wrapping_add(1);
+        let counters = self.wiring.tally.snapshot();
+        let (bytes_in, bytes_out) = self.measures.bytes();
+        let measures = &mut self.measures;
+        let totals = Totals { announced: counters.announcements, overloaded: counters.overloaded, bytes_in, bytes_out };
+        measures.totals.push(totals, now);
+        measures.lookups.forget(now);
+        measures.dials.forget(now);
+        measures.messages.forget(now);
+        let (since, before) = measures.totals.kept.front().copied().unwrap_or((now, totals));
+        let seconds = now.duration_since(since).as_secs_f64();
+        let a_second = |now: f64, before: f64| (seconds >= 1.0).then(|| rounded((now - before) / seconds));
+
+        let lookups = percentiles(measures.lookups.values().map(|done| millis(done.took)).collect());
+        let from = clock::now().before(LONG);
+        let gossip = percentiles(self.wiring.tally.travelled_since(from).into_iter().map(millis).collect());
+        let process = *measures.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = |values: usize| values as u64;
+        let behaviour = self.swarm.behaviour_mut();
+        let announce = self.topics.announce.hash();
+        let directions = |wanted| self.peers.directions().filter(|direction| *direction == wanted).count();
+        Sample {
+            running_for: Duration::from_secs(clock::now().since(self.started_at).as_secs().min(MINUTE.as_secs())),
+            peers_in: directions(Direction::Inbound),
+            peers_out: directions(Direction::Outbound),
+            known_peers: self.peers.len(),
+            announce_mesh: behaviour.gossip.mesh_peers(&announce).count(),
+            announce_subscribers: behaviour
+                .gossip
+                .all_peers()
+                .filter(|(_, topics)| topics.contains(&&announce))
+                .count(),
+            presence_mesh: behaviour.gossip.mesh_peers(&self.topics.presence.hash()).count(),
+            routing_table: behaviour.kad.kbuckets().map(|bucket| bucket.num_entries()).sum(),
+            lookups: count(measures.lookups.kept.len()),
+            lookups_failed: count(measures.lookups.values().filter(|done| done.unanswered).count()),
+            lookup_p50_ms: lookups.map(|(p50, _)| rounded(p50)),
+            lookup_p95_ms: lookups.map(|(_, p95)| rounded(p95)),
+            announced_a_minute: totals.announced.saturating_sub(before.announced),
+            gossip_p50_ms: gossip.map(|(p50, _)| rounded(p50)),
+            gossip_p95_ms: gossip.map(|(_, p95)| rounded(p95)),
+            messages: count(measures.messages.kept.len()),
+            messages_refused: count(measures.messages.values().filter(|refused| **refused).count()),
+            dials: count(measures.dials.kept.len()),
+            dials_failed: count(measures.dials.values().filter(|reached| !**reached).count()),
+            bytes_in: a_second(bytes_in, before.bytes_in),
+            bytes_out: a_second(bytes_out, before.bytes_out),
+            store_p95_ms: self.wiring.store.commit_p95().map(millis).map(rounded),
+            memory: process.memory.map(|bytes| bytes >> 20 << 20),
+            descriptors: process.descriptors,
+            overloaded: totals.overloaded.saturating_sub(before.overloaded),
+            clock_offset_ms: self.peers.clock_offset_ms().map(|offset| offset / 1_000 * 1_000),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+/// To two digits: noise below that is no news, and would cost every watcher a frame.
+fn rounded(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return 0.0;
+    }
+    let scale = 10f64.powf(1.0 - value.abs().log10().floor());
+    (value * scale).round() / scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_forgets_by_time_and_by_number() {
+        let start = Instant::now();
+        let mut recent = Recent::new(MINUTE);
+        for n in 0..10 {
+            recent.push(n, start + Duration::from_secs(n * 10));
+        }
+        assert_eq!(recent.values().copied().collect::<Vec<_>>(), [3, 4, 5, 6, 7, 8, 9]);
+        for n in 0..2_000 {
+            recent.push(n, start + Duration::from_secs(91));
+        }
+        assert_eq!(recent.kept.len(), MOST);
+    }
+
+    #[test]
+    fn noise_is_rounded_away() {
+        for (value, shown) in [(0.0, 0.0), (1.234, 1.2), (98.7, 99.0), (123_456.0, 120_000.0), (0.01234, 0.012)] {
+            assert!((rounded(value) - shown).abs() < 1e-9, "{value}");
+        }
+    }
+}
