@@ -42,6 +42,15 @@ pub(super) struct Global {
     /// Whether to hold DHT records for others: auto, server or client
     #[arg(long, global = true, value_name = "MODE")]
     dht: Option<String>,
+    /// Colours of the explorer: dark, light, contrast, colour-blind, or a theme of your own
+    #[arg(long, global = true, value_name = "NAME")]
+    theme: Option<String>,
+    /// Draw the explorer with ASCII only
+    #[arg(long, global = true)]
+    ascii: bool,
+    /// Leave the mouse to the terminal
+    #[arg(long, global = true)]
+    no_mouse: bool,
 }
 
 impl Global {
@@ -58,6 +67,9 @@ impl Global {
             ("query_timeout", self.timeout.clone()),
             ("handle", self.handle.clone()),
             ("dht", self.dht.clone()),
+            ("theme", self.theme.clone()),
+            ("ascii", self.ascii.then(|| "true".to_owned())),
+            ("mouse", self.no_mouse.then(|| "false".to_owned())),
         ];
         let flags = flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
         let environment = std::env::vars_os().collect();

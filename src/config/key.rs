@@ -52,7 +52,7 @@ macro_rules! weight {
 }
 
 /// Every key, in the order a person would want to read them.
-pub static KEYS: [Key; 21] = [
+pub static KEYS: [Key; 24] = [
     Key {
         name: "data_dir",
         default: "",
@@ -205,6 +205,39 @@ pub static KEYS: [Key; 21] = [
         20_000.0,
         "Distance in km from which there is none: about one millisecond of light in fibre"
     ),
+    Key {
+        name: "theme",
+        default: "\"dark\"",
+        meaning: "Colours of the explorer: dark, light, contrast, colour-blind, or a file NAME.toml in the folder themes beside the settings. NO_COLOR takes all of them off",
+        flag: Some("--theme"),
+        set: |settings, given| {
+            settings.theme = given.text()?.to_owned();
+            Ok(())
+        },
+        show: |settings| Some(quoted(&settings.theme)),
+    },
+    Key {
+        name: "ascii",
+        default: "false",
+        meaning: "Draw the explorer with ASCII only, for terminals without box drawing and blocks",
+        flag: Some("--ascii"),
+        set: |settings, given| {
+            settings.ascii = given.boolean()?;
+            Ok(())
+        },
+        show: |settings| Some(settings.ascii.to_string()),
+    },
+    Key {
+        name: "mouse",
+        default: "true",
+        meaning: "Take clicks and the wheel in the explorer. Off, the terminal selects text with the mouse by itself; most do so anyway with Shift held",
+        flag: Some("--no-mouse"),
+        set: |settings, given| {
+            settings.mouse = given.boolean()?;
+            Ok(())
+        },
+        show: |settings| Some(settings.mouse.to_string()),
+    },
     Key {
         name: "log_level",
         default: "\"info\"",

@@ -3,6 +3,7 @@
 //! A key that nobody knows is an error and not a shrug: a typing mistake that is silently ignored looks exactly like
 //! a setting that does not work.
 
+mod columns;
 mod file;
 mod key;
 mod paths;
@@ -11,6 +12,7 @@ mod show;
 mod tests;
 mod value;
 
+pub use columns::write_columns;
 pub(crate) use file::toml_error;
 pub use file::{Problem, problems};
 pub use key::{DEFAULT_PORT, KEYS, Key, keys_markdown};
@@ -83,6 +85,16 @@ pub struct Settings {
     pub low_water: usize,
     pub high_water: usize,
     pub weights: Weights,
+    /// Name of the explorer's theme.
+    pub theme: String,
+    /// The explorer draws with ASCII only.
+    pub ascii: bool,
+    /// The explorer takes clicks and the wheel.
+    pub mouse: bool,
+    /// A person's own keys, by the name of the action.
+    pub keys: BTreeMap<String, Vec<String>>,
+    /// A person's own columns, by the name of the table.
+    pub columns: BTreeMap<String, Vec<String>>,
     pub log_level: String,
     /// Days that log files are kept.
     pub log_days: usize,
@@ -128,6 +140,11 @@ impl Settings {
             low_water: 48,
             high_water: 64,
             weights: Weights::default(),
+            theme: "dark".to_owned(),
+            ascii: false,
+            mouse: true,
+            keys: BTreeMap::new(),
+            columns: BTreeMap::new(),
             log_level: "info".to_owned(),
             log_days: 7,
             log_mb: 64,
@@ -183,6 +200,7 @@ impl Settings {
     fn take_entries(&mut self, path: &Path, entries: &[Entry], mut broken: Vec<Problem>) -> Vec<Problem> {
         for Entry { name, line, value } in entries {
             let taken = match key::find(name) {
+                None if self.take_list(name, value) => Ok(()),
                 Some(key) => self.set(key, Given::Toml(value), Origin::File(path.to_owned()), Some(*line)),
                 None => {
                     let place = format!(" in {}, line {line}", path.display());
@@ -192,6 +210,20 @@ impl Settings {
             broken.extend(taken.err().map(|error| Problem { line: *line, error }));
         }
         broken
+    }
+
+    /// The tables `keys` and `columns` have a list of words for each of their entries, which only the explorer
+    /// understands.
+    fn take_list(&mut self, name: &str, value: &toml::Value) -> bool {
+        let (lists, entry) = match name.split_once('.') {
+            Some(("keys", entry)) => (&mut self.keys, entry),
+            Some(("columns", entry)) => (&mut self.columns, entry),
+            _ => return false,
+        };
+        let words = value.as_array().map(|words| words.iter().map(|word| word.as_str().map(str::to_owned)));
+        let Some(words) = words.and_then(|words| words.collect::<Option<Vec<String>>>()) else { return false };
+        lists.insert(entry.to_owned(), words);
+        true
     }
 
     /// `line` is where a file says it.

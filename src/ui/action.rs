@@ -7,16 +7,22 @@ pub enum Screen {
     Peers,
     Feed,
     Search,
+    Publish,
+    Health,
+    Logs,
 }
 
 impl Screen {
-    pub const ALL: [Self; 3] = [Self::Peers, Self::Feed, Self::Search];
+    pub const ALL: [Self; 6] = [Self::Peers, Self::Feed, Self::Search, Self::Publish, Self::Health, Self::Logs];
 
     pub fn digit(self) -> char {
         match self {
             Self::Peers => '1',
             Self::Feed => '3',
             Self::Search => '4',
+            Self::Publish => '5',
+            Self::Health => '8',
+            Self::Logs => '0',
         }
     }
 
@@ -25,6 +31,9 @@ impl Screen {
             Self::Peers => "Peers",
             Self::Feed => "Feed",
             Self::Search => "Search",
+            Self::Publish => "Publish",
+            Self::Health => "Health",
+            Self::Logs => "Logs",
         }
     }
 
@@ -33,6 +42,56 @@ impl Screen {
         let here = Self::ALL.iter().position(|screen| *screen == self).unwrap_or(0);
         let there = (here as isize + steps).rem_euclid(Self::ALL.len() as isize) as usize;
         Self::ALL.get(there).copied().unwrap_or_default()
+    }
+}
+
+/// Where a key is pressed: a screen, or the window over it that has the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Screen(Screen),
+    /// The form of the Publish screen.
+    Form,
+    /// A window to read.
+    Window,
+    Columns,
+    Palette,
+    /// A question to be answered with yes or no.
+    Confirm,
+    /// The manifest as it will be signed.
+    Review,
+    /// The files of a directory.
+    Picker,
+    /// The name of the file to export to.
+    Export,
+}
+
+impl Place {
+    pub fn all() -> impl Iterator<Item = Self> {
+        let windows = [
+            Self::Form,
+            Self::Window,
+            Self::Columns,
+            Self::Palette,
+            Self::Confirm,
+            Self::Review,
+            Self::Picker,
+            Self::Export,
+        ];
+        Screen::ALL.into_iter().map(Self::Screen).chain(windows)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Screen(screen) => screen.name(),
+            Self::Form => "form",
+            Self::Window => "window",
+            Self::Columns => "columns",
+            Self::Palette => "palette",
+            Self::Confirm => "question",
+            Self::Review => "review",
+            Self::Picker => "files",
+            Self::Export => "export",
+        }
     }
 }
 
@@ -70,10 +129,40 @@ pub enum Action {
     Filter,
     Sort,
     Reverse,
-    Open,
-    Back,
+    Mark,
+    Copy,
+    Export,
+    Columns,
     Freeze,
     Refresh,
+    Open,
+    Back,
+    Palette,
+    Theme,
+    Mouse,
+    About,
+    /// The form: a package that is new, a release that follows, the draft as it was left.
+    NewPackage,
+    NewRelease,
+    GoOn,
+    Yank,
+    NextField,
+    PreviousField,
+    PickFile,
+    Review,
+    /// Yes to what a window asks.
+    Accept,
+    /// In the window of columns.
+    ToggleColumn,
+    ShiftColumn {
+        right: bool,
+    },
+    WidenColumn {
+        wider: bool,
+    },
+    /// In the logs.
+    LogLevel,
+    OpenLog,
     Edit(Edit),
     LeaveField,
     Help,

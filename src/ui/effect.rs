@@ -1,33 +1,152 @@
-//! What an update wants done, and what comes of it. The only place that talks to the registry.
+//! What an update wants done, and what comes of it. The only place that talks to the registry and to files.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
-use super::Backend;
+use super::{
+    Backend,
+    files::{self, Stamp},
+    model::{
+        form::FileState,
+        picker::{self, FileEntry},
+        publish::Hashed,
+    },
+    table::export::Sheet,
+};
 use crate::{
     Result,
+    bus::Level,
     domain::{
-        name::{Handle, PackageId, PackageRef, PublisherId},
+        manifest::Draft,
+        name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
     },
-    registry::{Package, Registry, SearchUpdate},
+    registry::{Content, OwnPackage, Package, PublishStep, Receipt, Registry, SearchUpdate},
 };
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    Search { generation: u64, text: String },
-    Look { generation: u64, package: PackageId },
-    Pin { handle: Handle, publisher: PublisherId },
+    Search {
+        generation: u64,
+        text: String,
+    },
+    Look {
+        generation: u64,
+        package: PackageId,
+    },
+    Pin {
+        handle: Handle,
+        publisher: PublisherId,
+    },
+    /// Asks for the packages of this node's publisher.
+    Own,
+    /// Looks at the file that a path names, and how the path could go on.
+    Stat {
+        generation: u64,
+        path: String,
+    },
+    /// Whether a package of that handle and name is another publisher's.
+    Taken {
+        handle: Handle,
+        name: PackageName,
+    },
+    List {
+        generation: u64,
+        dir: PathBuf,
+    },
+    Hash {
+        generation: u64,
+        path: PathBuf,
+    },
+    Publish {
+        generation: u64,
+        draft: Box<Draft>,
+        content: Content,
+        path: PathBuf,
+    },
+    Yank {
+        package: PackageRef,
+        version: semver::Version,
+        yank: bool,
+    },
+    /// Keeps the draft, or forgets it.
+    SaveDraft(Option<BTreeMap<String, String>>),
+    /// Keeps a table's columns in the settings.
+    SaveColumns {
+        table: &'static str,
+        words: Vec<String>,
+    },
+    Export {
+        path: String,
+        sheet: Sheet,
+    },
+    /// The rest is the runtime's, which has the terminal.
+    Copy {
+        text: String,
+        things: usize,
+    },
+    Pager(PathBuf),
+    Mouse(bool),
+    Theme,
     Suspend,
 }
 
 /// What an effect brings back.
 pub enum Message {
     Started(Box<Result<Backend>>),
-    Search { generation: u64, update: SearchUpdate, after: Duration },
-    Looked { generation: u64, result: Box<Result<Package>> },
-    Pinned { handle: Handle, result: Box<Result<()>> },
+    Search {
+        generation: u64,
+        update: SearchUpdate,
+        after: Duration,
+    },
+    Looked {
+        generation: u64,
+        result: Box<Result<Package>>,
+    },
+    Pinned {
+        handle: Handle,
+        result: Box<Result<()>>,
+    },
+    Own(Box<Result<Vec<OwnPackage>>>),
+    Stat {
+        generation: u64,
+        state: FileState,
+        proposals: Vec<String>,
+    },
+    Taken {
+        handle: Handle,
+        name: PackageName,
+        by: Option<PublisherId>,
+    },
+    Listed {
+        generation: u64,
+        entries: Result<Vec<FileEntry>, String>,
+    },
+    Hashed {
+        generation: u64,
+        hashed: Hashed,
+    },
+    Step {
+        generation: u64,
+        step: PublishStep,
+        after: Duration,
+    },
+    Published {
+        generation: u64,
+        result: Box<Result<Receipt>>,
+    },
+    Yanked {
+        what: String,
+        result: Box<Result<Receipt>>,
+    },
+    /// Something to tell the person.
+    Told(Level, String),
 }
 
 /// Messages waiting; an effect that has more waits with them.
@@ -38,11 +157,15 @@ pub struct Executor {
     registry: Option<Arc<dyn Registry>>,
     messages: mpsc::Sender<Message>,
     search: Option<JoinHandle<()>>,
+    /// What each path was when it was hashed.
+    hashed: Arc<std::sync::Mutex<Option<(PathBuf, Stamp)>>>,
+    /// Drafts and columns on their way to the disk.
+    pub keeper: Option<files::Keeper>,
 }
 
 impl Executor {
     pub fn new(messages: mpsc::Sender<Message>) -> Self {
-        Self { registry: None, messages, search: None }
+        Self { registry: None, messages, search: None, hashed: Arc::default(), keeper: None }
     }
 
     pub fn connect(&mut self, registry: Arc<dyn Registry>) {
@@ -50,6 +173,38 @@ impl Executor {
     }
 
     pub fn run(&mut self, effect: Effect) {
+        match effect {
+            Effect::SaveDraft(draft) => {
+                if let Some(keeper) = &self.keeper {
+                    keeper.keep_draft(draft);
+                }
+            }
+            Effect::SaveColumns { table, words } => {
+                if let Some(keeper) = &self.keeper {
+                    keeper.keep_columns(table, words);
+                }
+            }
+            Effect::Stat { generation, path } => self.blocking(move || {
+                let (state, proposals) = (files::state_of(Path::new(&path)), picker::complete(&path));
+                Message::Stat { generation, state, proposals }
+            }),
+            Effect::List { generation, dir } => {
+                self.blocking(move || Message::Listed { generation, entries: picker::list(&dir) });
+            }
+            Effect::Hash { generation, path } => self.hash(generation, path),
+            Effect::Export { path, sheet } => self.blocking(move || {
+                let rows = sheet.rows.len();
+                match files::export(Path::new(&path), &sheet) {
+                    Ok(()) => Message::Told(Level::Info, format!("{rows} rows written to {path}")),
+                    Err(why) => Message::Told(Level::Error, why),
+                }
+            }),
+            effect => self.ask(effect),
+        }
+    }
+
+    /// Effects that need the node.
+    fn ask(&mut self, effect: Effect) {
         let Some(registry) = self.registry.clone() else { return };
         let messages = self.messages.clone();
         match effect {
@@ -74,9 +229,58 @@ impl Executor {
                 let result = Box::new(registry.pin(&handle, publisher).await);
                 messages.send(Message::Pinned { handle, result }).await
             })),
-            // The runtime does it itself: it has the terminal.
-            Effect::Suspend => {}
+            Effect::Own => drop(tokio::spawn(async move {
+                let result = Box::new(registry.own_packages().await);
+                messages.send(Message::Own(result)).await
+            })),
+            Effect::Taken { handle, name } => drop(tokio::spawn(async move {
+                let by = registry.taken_by(&handle, &name).await.ok().flatten();
+                messages.send(Message::Taken { handle, name, by }).await
+            })),
+            Effect::Yank { package, version, yank } => drop(tokio::spawn(async move {
+                let done = if yank { "yanked" } else { "not yanked any more" };
+                let what = format!("{package}@{version} is {done}");
+                let result = if yank {
+                    registry.yank(&package, &version).await
+                } else {
+                    registry.unyank(&package, &version).await
+                };
+                messages.send(Message::Yanked { what, result: Box::new(result) }).await
+            })),
+            Effect::Publish { generation, draft, content, path } => {
+                let stamp = self.hashed.lock().ok().and_then(|hashed| hashed.clone());
+                drop(tokio::spawn(publish(registry, messages, generation, *draft, content, path, stamp)));
+            }
+            _ => {}
         }
+    }
+
+    fn blocking(&self, work: impl FnOnce() -> Message + Send + 'static) {
+        let messages = self.messages.clone();
+        tokio::spawn(async move {
+            if let Ok(message) = tokio::task::spawn_blocking(work).await {
+                // The explorer may have ended in the meantime.
+                let _ = messages.send(message).await;
+            }
+        });
+    }
+
+    fn hash(&self, generation: u64, path: PathBuf) {
+        let (messages, hashed) = (self.messages.clone(), self.hashed.clone());
+        tokio::task::spawn_blocking(move || {
+            let tell = |hashed| drop(messages.try_send(Message::Hashed { generation, hashed }));
+            let result = files::hash(&path, |done, size| tell(Hashed::Reading { done, size }));
+            let told = match result {
+                Ok((content, stamp)) => {
+                    if let Ok(mut hashed) = hashed.lock() {
+                        *hashed = Some((path, stamp));
+                    }
+                    Hashed::Is(content)
+                }
+                Err(why) => Hashed::Wrong(why),
+            };
+            let _ = messages.blocking_send(Message::Hashed { generation, hashed: told });
+        });
     }
 
     fn stop_search(&mut self) {
@@ -84,4 +288,34 @@ impl Executor {
             search.abort();
         }
     }
+}
+
+/// Publishes what was hashed, unless the file is another by now.
+async fn publish(
+    registry: Arc<dyn Registry>,
+    messages: mpsc::Sender<Message>,
+    generation: u64,
+    draft: Draft,
+    content: Content,
+    path: PathBuf,
+    stamp: Option<(PathBuf, Stamp)>,
+) {
+    let started = Instant::now();
+    if let Err(error) = files::unchanged(&path, stamp) {
+        let result = Box::new(Err(error));
+        let _ = messages.send(Message::Published { generation, result }).await;
+        return;
+    }
+    let (progress, mut steps) = mpsc::channel(16);
+    let told = messages.clone();
+    let relay = tokio::spawn(async move {
+        while let Some(step) = steps.recv().await {
+            if told.send(Message::Step { generation, step, after: started.elapsed() }).await.is_err() {
+                return;
+            }
+        }
+    });
+    let result = Box::new(registry.publish(draft, content, Some(progress)).await);
+    let _ = relay.await;
+    let _ = messages.send(Message::Published { generation, result }).await;
 }

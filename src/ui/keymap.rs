@@ -1,12 +1,14 @@
 //! The one table of keys. Dispatch, footer, help and the README's table all come from it.
 
+use std::{collections::BTreeMap, str::FromStr};
+
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::action::{
     Action::{self, *},
     Edit::*,
     Move::*,
-    Screen,
+    Place, Screen,
 };
 
 /// A key as it is pressed.
@@ -31,7 +33,7 @@ impl Chord {
         }
     }
 
-    fn label(self) -> String {
+    pub fn label(self) -> String {
         let key = match self.code {
             KeyCode::Char(' ') => "Space".to_owned(),
             KeyCode::Char(c) => c.to_string(),
@@ -50,6 +52,46 @@ impl Chord {
             (_, true) => format!("Alt-{key}"),
             _ => key,
         }
+    }
+}
+
+impl FromStr for Chord {
+    type Err = String;
+
+    /// A key as [`Chord::label`] writes it: `q`, `Space`, `F5`, `Ctrl-s`, `Alt-1`, `PgUp`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no key; write one like q, Space, Enter, F5, Ctrl-s or Alt-1");
+        let (ctrl, alt, name) = match (text.strip_prefix("Ctrl-"), text.strip_prefix("Alt-")) {
+            (Some(rest), _) => (true, false, rest),
+            (_, Some(rest)) => (false, true, rest),
+            _ => (false, false, text),
+        };
+        let mut chars = name.chars();
+        let code = match (chars.next(), chars.next()) {
+            (Some(c), None) if !c.is_control() => KeyCode::Char(c),
+            _ => match name {
+                "Space" => KeyCode::Char(' '),
+                "Enter" => KeyCode::Enter,
+                "Esc" => KeyCode::Esc,
+                "Tab" => KeyCode::Tab,
+                "Shift-Tab" => KeyCode::BackTab,
+                "Backspace" => KeyCode::Backspace,
+                "Delete" => KeyCode::Delete,
+                "Up" => KeyCode::Up,
+                "Down" => KeyCode::Down,
+                "Left" => KeyCode::Left,
+                "Right" => KeyCode::Right,
+                "Home" => KeyCode::Home,
+                "End" => KeyCode::End,
+                "PgUp" => KeyCode::PageUp,
+                "PgDn" => KeyCode::PageDown,
+                name => match name.strip_prefix('F').and_then(|number| number.parse().ok()) {
+                    Some(number @ 1..=24) => KeyCode::F(number),
+                    _ => return Err(wrong()),
+                },
+            },
+        };
+        Ok(Self { code, ctrl, alt })
     }
 }
 
@@ -79,11 +121,37 @@ pub enum When {
     Typing,
 }
 
+/// Where a key means what its row says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    All,
+    /// Screens, with no window over them.
+    Screens,
+    /// Wherever there is something to move in.
+    Lists,
+    In(&'static [Place]),
+}
+
+const LISTS: &[Place] = &[Place::Window, Place::Columns, Place::Palette, Place::Picker, Place::Review];
+
+impl On {
+    pub fn holds(self, place: Place) -> bool {
+        let screen = matches!(place, Place::Screen(_));
+        match self {
+            Self::All => true,
+            Self::Screens => screen,
+            Self::Lists => screen || LISTS.contains(&place),
+            Self::In(places) => places.contains(&place),
+        }
+    }
+}
+
 /// One row: what one action is called, and the keys for it.
 pub struct Row {
+    /// What it is called in the settings.
+    pub id: &'static str,
     pub when: When,
-    /// The screen it is for; `None` for all.
-    pub on: Option<Screen>,
+    pub on: On,
     pub keys: &'static [Chord],
     pub action: Action,
     /// Word in the footer; empty for one that is only in the help.
@@ -92,94 +160,436 @@ pub struct Row {
 }
 
 const fn row(
+    id: &'static str,
     when: When,
-    on: Option<Screen>,
+    on: On,
     keys: &'static [Chord],
     action: Action,
     short: &'static str,
     help: &'static str,
 ) -> Row {
-    Row { when, on, keys, action, short, help }
+    Row { id, when, on, keys, action, short, help }
 }
 
+use On::{All, In, Lists, Screens};
 use When::{Anywhere, Browsing, Typing};
 
+const PUBLISH: On = In(&[Place::Screen(Screen::Publish)]);
+const LOGS: On = In(&[Place::Screen(Screen::Logs)]);
+const FORM: On = In(&[Place::Form]);
+const COLUMNS: On = In(&[Place::Columns]);
+const REVIEW: On = In(&[Place::Review]);
+const CONFIRM: On = In(&[Place::Confirm]);
+/// Text fields that belong to a list, which Tab goes to.
+const FIELDS: On = In(&[
+    Place::Screen(Screen::Peers),
+    Place::Screen(Screen::Feed),
+    Place::Screen(Screen::Search),
+    Place::Screen(Screen::Publish),
+    Place::Screen(Screen::Health),
+    Place::Screen(Screen::Logs),
+]);
+const PALETTE: On = In(&[Place::Palette]);
+const EXPORT: On = In(&[Place::Export]);
+
 pub static KEYS: &[Row] = &[
-    row(Browsing, None, &[c('?')], Help, "help", "Show every key"),
-    row(Browsing, None, &[c('q')], Quit, "quit", "Quit; closes a window that is open first"),
-    row(Anywhere, None, &[key(KeyCode::F(1))], Help, "", "Show every key, from anywhere"),
-    row(Browsing, None, &[c('1')], Go(Screen::Peers), "", "Peers: who is there, and how good they are to ask"),
-    row(Browsing, None, &[c('3')], Go(Screen::Feed), "", "Feed: announcements as they arrive"),
-    row(Browsing, None, &[c('4')], Go(Screen::Search), "", "Search: packages, here and at other peers"),
-    row(Anywhere, None, &[alt('1')], Go(Screen::Peers), "", "Peers, from anywhere"),
-    row(Anywhere, None, &[alt('3')], Go(Screen::Feed), "", "Feed, from anywhere"),
-    row(Anywhere, None, &[alt('4')], Go(Screen::Search), "", "Search, from anywhere"),
-    row(Browsing, None, &[key(KeyCode::Tab), c(']')], Step(1), "", "Next screen"),
-    row(Browsing, None, &[key(KeyCode::BackTab), c('[')], Step(-1), "", "Previous screen"),
-    row(Browsing, None, &[c('j'), key(KeyCode::Down)], Move(Down), "", "Down"),
-    row(Browsing, None, &[c('k'), key(KeyCode::Up)], Move(Up), "", "Up"),
-    row(Browsing, None, &[c('g'), key(KeyCode::Home)], Move(First), "", "To the first row"),
-    row(Browsing, None, &[c('G'), key(KeyCode::End)], Move(Last), "", "To the last row"),
-    row(Browsing, None, &[ctrl('d')], Move(HalfDown), "", "Half a page down"),
-    row(Browsing, None, &[ctrl('u')], Move(HalfUp), "", "Half a page up"),
-    row(Browsing, None, &[key(KeyCode::PageDown)], Move(PageDown), "", "A page down"),
-    row(Browsing, None, &[key(KeyCode::PageUp)], Move(PageUp), "", "A page up"),
-    row(Browsing, None, &[key(KeyCode::Enter)], Open, "open", "Open what is selected"),
-    row(Browsing, None, &[key(KeyCode::Esc)], Back, "back", "Close a window, or take the filter off"),
-    row(Browsing, Some(Screen::Peers), &[c('/')], Filter, "filter", "Show only peers with this text in a column"),
-    row(Browsing, Some(Screen::Feed), &[c('/')], Filter, "filter", "Show only announcements with this text"),
-    row(Browsing, Some(Screen::Search), &[c('/')], Filter, "type", "Go to the search field"),
-    row(Browsing, Some(Screen::Peers), &[c('s')], Sort, "sort", "Sort by the next column"),
-    row(Browsing, Some(Screen::Peers), &[c('S')], Reverse, "reverse", "Turn the order round"),
-    row(Browsing, Some(Screen::Feed), &[c('f')], Freeze, "freeze", "Hold the feed still, and let it go on"),
-    row(Browsing, None, &[c('R')], Refresh, "", "Sort again, or search again, now"),
-    row(Anywhere, None, &[ctrl('c')], QuitNow, "", "Quit at once, from anywhere"),
-    row(Anywhere, None, &[ctrl('z')], Suspend, "", "Back to the shell; `fg` returns here"),
-    row(Typing, None, &[key(KeyCode::Esc)], LeaveField, "leave", "Leave the field and keep its text"),
-    row(Typing, None, &[key(KeyCode::Tab), key(KeyCode::BackTab)], LeaveField, "", "From the field to the list"),
-    row(Typing, None, &[key(KeyCode::Enter)], Open, "open", "Open what is selected in the list"),
-    row(Typing, None, &[key(KeyCode::Up)], Move(Up), "select", "Selection of the list up"),
-    row(Typing, None, &[key(KeyCode::Down)], Move(Down), "", "Selection of the list down"),
-    row(Typing, None, &[ctrl('u')], Edit(Clear), "clear", "Clear the field"),
-    row(Typing, None, &[ctrl('w')], Edit(DeleteWord), "", "Delete the word before"),
-    row(Typing, None, &[key(KeyCode::Backspace)], Edit(DeleteBefore), "", "Delete the character before"),
-    row(Typing, None, &[key(KeyCode::Delete)], Edit(DeleteAfter), "", "Delete the character after"),
-    row(Typing, None, &[key(KeyCode::Left)], Edit(Left), "", "Left in the text"),
-    row(Typing, None, &[key(KeyCode::Right)], Edit(Right), "", "Right in the text"),
-    row(Typing, None, &[key(KeyCode::Home)], Edit(Start), "", "To the start of the text"),
-    row(Typing, None, &[key(KeyCode::End)], Edit(End), "", "To the end of the text"),
+    row("help", Browsing, All, &[c('?')], Help, "help", "Show every key"),
+    row("palette", Browsing, Screens, &[c(':')], Palette, "palette", "Find any action or screen by its name"),
+    row("quit", Browsing, All, &[c('q')], Quit, "quit", "Quit; closes a window that is open first"),
+    row("help-anywhere", Anywhere, All, &[key(KeyCode::F(1))], Help, "help", "Show every key, from anywhere"),
+    row("peers", Browsing, All, &[c('1')], Go(Screen::Peers), "", "Peers: who is there, and how good they are to ask"),
+    row("feed", Browsing, All, &[c('3')], Go(Screen::Feed), "", "Feed: announcements as they arrive"),
+    row("search", Browsing, All, &[c('4')], Go(Screen::Search), "", "Search: packages, here and at other peers"),
+    row(
+        "publish",
+        Browsing,
+        All,
+        &[c('5')],
+        Go(Screen::Publish),
+        "",
+        "Publish: your packages, and the form for a release",
+    ),
+    row("health", Browsing, All, &[c('8')], Go(Screen::Health), "", "Health: whether the network works, and why not"),
+    row("logs", Browsing, All, &[c('0')], Go(Screen::Logs), "", "Logs: what the node writes down"),
+    row("peers-anywhere", Anywhere, All, &[alt('1')], Go(Screen::Peers), "", "Peers, from anywhere"),
+    row("feed-anywhere", Anywhere, All, &[alt('3')], Go(Screen::Feed), "", "Feed, from anywhere"),
+    row("search-anywhere", Anywhere, All, &[alt('4')], Go(Screen::Search), "", "Search, from anywhere"),
+    row("publish-anywhere", Anywhere, All, &[alt('5')], Go(Screen::Publish), "", "Publish, from anywhere"),
+    row("health-anywhere", Anywhere, All, &[alt('8')], Go(Screen::Health), "", "Health, from anywhere"),
+    row("logs-anywhere", Anywhere, All, &[alt('0')], Go(Screen::Logs), "", "Logs, from anywhere"),
+    row("next-screen", Browsing, Screens, &[key(KeyCode::Tab), c(']')], Step(1), "", "Next screen"),
+    row("previous-screen", Browsing, Screens, &[key(KeyCode::BackTab), c('[')], Step(-1), "", "Previous screen"),
+    row("new", Browsing, PUBLISH, &[c('n')], NewPackage, "new", "Fill the form for a new package"),
+    row(
+        "edit",
+        Browsing,
+        PUBLISH,
+        &[c('e')],
+        NewRelease,
+        "new release",
+        "Fill the form for the next release of the selected package",
+    ),
+    row("draft", Browsing, PUBLISH, &[c('d')], GoOn, "draft", "Go on with the draft"),
+    row(
+        "yank",
+        Browsing,
+        PUBLISH,
+        &[c('x')],
+        Yank,
+        "yank",
+        "Yank the latest release of the selected package, or take its yank back",
+    ),
+    row("log-level", Browsing, LOGS, &[c('l')], LogLevel, "level", "Show entries from the next level on"),
+    row("open-log", Browsing, LOGS, &[c('o')], OpenLog, "open file", "Open the log file in $PAGER"),
+    row("down", Browsing, Lists, &[c('j'), key(KeyCode::Down)], Move(Down), "", "Down"),
+    row("up", Browsing, Lists, &[c('k'), key(KeyCode::Up)], Move(Up), "", "Up"),
+    row("first", Browsing, Lists, &[c('g'), key(KeyCode::Home)], Move(First), "", "To the first row"),
+    row("last", Browsing, Lists, &[c('G'), key(KeyCode::End)], Move(Last), "", "To the last row"),
+    row("half-page-down", Browsing, Lists, &[ctrl('d')], Move(HalfDown), "", "Half a page down"),
+    row("half-page-up", Browsing, Lists, &[ctrl('u')], Move(HalfUp), "", "Half a page up"),
+    row("page-down", Browsing, Lists, &[key(KeyCode::PageDown)], Move(PageDown), "", "A page down"),
+    row("page-up", Browsing, Lists, &[key(KeyCode::PageUp)], Move(PageUp), "", "A page up"),
+    row(
+        "open",
+        Browsing,
+        In(&[
+            Place::Screen(Screen::Peers),
+            Place::Screen(Screen::Feed),
+            Place::Screen(Screen::Search),
+            Place::Screen(Screen::Publish),
+            Place::Screen(Screen::Health),
+            Place::Screen(Screen::Logs),
+            Place::Picker,
+        ]),
+        &[key(KeyCode::Enter)],
+        Open,
+        "open",
+        "Open what is selected",
+    ),
+    row("back", Browsing, All, &[key(KeyCode::Esc)], Back, "back", "Close a window, take the filter off, or the marks"),
+    row(
+        "filter",
+        Browsing,
+        In(&[
+            Place::Screen(Screen::Peers),
+            Place::Screen(Screen::Feed),
+            Place::Screen(Screen::Publish),
+            Place::Screen(Screen::Health),
+            Place::Screen(Screen::Logs),
+        ]),
+        &[c('/')],
+        Filter,
+        "filter",
+        "Show only rows with these words, such as berlin score:<0.4 -agent:old",
+    ),
+    row("type", Browsing, In(&[Place::Screen(Screen::Search)]), &[c('/')], Filter, "type", "Go to the search field"),
+    row("sort", Browsing, Screens, &[c('s')], Sort, "sort", "Sort by the next column"),
+    row("reverse", Browsing, Screens, &[c('S')], Reverse, "reverse", "Turn the order round"),
+    row("mark", Browsing, Screens, &[c(' ')], Mark, "", "Mark the row, for copying and exporting"),
+    row("copy", Browsing, Screens, &[c('y')], Copy, "", "Copy what is marked, or the row, to the terminal's clipboard"),
+    row("export", Browsing, Screens, &[c('w')], Export, "", "Write the rows to a CSV or JSON file"),
+    row("columns", Browsing, Screens, &[c('c')], Columns, "", "Choose, order and widen the columns"),
+    row("freeze", Browsing, Screens, &[c('f')], Freeze, "freeze", "Hold the rows still, and let them go on"),
+    row(
+        "refresh",
+        Browsing,
+        In(&[
+            Place::Screen(Screen::Peers),
+            Place::Screen(Screen::Feed),
+            Place::Screen(Screen::Search),
+            Place::Screen(Screen::Publish),
+            Place::Screen(Screen::Health),
+            Place::Screen(Screen::Logs),
+            Place::Window,
+        ]),
+        &[c('R')],
+        Refresh,
+        "",
+        "Sort again, or ask again, now",
+    ),
+    row("theme", Browsing, All, &[c('T')], Theme, "", "The next theme"),
+    row("mouse", Browsing, All, &[c('M')], Mouse, "", "Mouse off and on; off, the terminal selects text by itself"),
+    row("about", Browsing, Screens, &[c('A')], About, "", "Version, paths and licences"),
+    row(
+        "toggle-column",
+        Browsing,
+        COLUMNS,
+        &[c(' '), key(KeyCode::Enter)],
+        ToggleColumn,
+        "hide/show",
+        "Hide or show the column",
+    ),
+    row(
+        "shift-column-left",
+        Browsing,
+        COLUMNS,
+        &[c('<'), c('h')],
+        ShiftColumn { right: false },
+        "earlier",
+        "Move the column to the left",
+    ),
+    row(
+        "shift-column-right",
+        Browsing,
+        COLUMNS,
+        &[c('>'), c('l')],
+        ShiftColumn { right: true },
+        "later",
+        "Move the column to the right",
+    ),
+    row(
+        "widen-column",
+        Browsing,
+        COLUMNS,
+        &[c('+'), key(KeyCode::Right)],
+        WidenColumn { wider: true },
+        "wider",
+        "Make the column wider",
+    ),
+    row(
+        "narrow-column",
+        Browsing,
+        COLUMNS,
+        &[c('-'), key(KeyCode::Left)],
+        WidenColumn { wider: false },
+        "narrower",
+        "Make the column narrower",
+    ),
+    row("yes", Browsing, CONFIRM, &[c('y')], Accept, "yes", "Yes, do what the question says"),
+    row("no", Browsing, CONFIRM, &[c('n')], Back, "no", "No, change nothing"),
+    row("publish-now", Browsing, REVIEW, &[key(KeyCode::Enter)], Accept, "publish", "Sign and publish what is shown"),
+    row("quit-now", Anywhere, All, &[ctrl('c')], QuitNow, "", "Quit at once, from anywhere; drafts are kept"),
+    row("suspend", Anywhere, All, &[ctrl('z')], Suspend, "", "Back to the shell; `fg` returns here"),
+    row("leave", Typing, All, &[key(KeyCode::Esc)], LeaveField, "leave", "Leave the field and keep its text"),
+    row(
+        "to-list",
+        Typing,
+        FIELDS,
+        &[key(KeyCode::Tab), key(KeyCode::BackTab)],
+        LeaveField,
+        "",
+        "From the field to the list",
+    ),
+    row("open-typing", Typing, FIELDS, &[key(KeyCode::Enter)], Open, "open", "Open what is selected in the list"),
+    row("run", Typing, PALETTE, &[key(KeyCode::Enter)], Accept, "run", "Do what is selected"),
+    row("write", Typing, EXPORT, &[key(KeyCode::Enter)], Accept, "write", "Write the file"),
+    row(
+        "up-typing",
+        Typing,
+        In(&[
+            Place::Screen(Screen::Peers),
+            Place::Screen(Screen::Feed),
+            Place::Screen(Screen::Search),
+            Place::Screen(Screen::Publish),
+            Place::Screen(Screen::Health),
+            Place::Screen(Screen::Logs),
+            Place::Palette,
+        ]),
+        &[key(KeyCode::Up)],
+        Move(Up),
+        "select",
+        "Selection of the list up",
+    ),
+    row(
+        "down-typing",
+        Typing,
+        In(&[
+            Place::Screen(Screen::Peers),
+            Place::Screen(Screen::Feed),
+            Place::Screen(Screen::Search),
+            Place::Screen(Screen::Publish),
+            Place::Screen(Screen::Health),
+            Place::Screen(Screen::Logs),
+            Place::Palette,
+        ]),
+        &[key(KeyCode::Down)],
+        Move(Down),
+        "",
+        "Selection of the list down",
+    ),
+    row(
+        "next-field",
+        Typing,
+        FORM,
+        &[key(KeyCode::Tab), key(KeyCode::Down), key(KeyCode::Enter)],
+        NextField,
+        "next",
+        "Next field",
+    ),
+    row(
+        "previous-field",
+        Typing,
+        FORM,
+        &[key(KeyCode::BackTab), key(KeyCode::Up)],
+        PreviousField,
+        "",
+        "Previous field",
+    ),
+    row("pick-file", Typing, FORM, &[ctrl('o')], PickFile, "choose file", "Choose the file from a list"),
+    row(
+        "review",
+        Typing,
+        FORM,
+        &[ctrl('s')],
+        Review,
+        "publish",
+        "See the manifest as it will be signed, and publish it",
+    ),
+    row(
+        "review-browsing",
+        Browsing,
+        PUBLISH,
+        &[ctrl('s')],
+        Review,
+        "",
+        "See the draft as it will be signed, and publish it",
+    ),
+    row("clear", Typing, All, &[ctrl('u')], Edit(Clear), "clear", "Clear the field"),
+    row("delete-word", Typing, All, &[ctrl('w')], Edit(DeleteWord), "", "Delete the word before"),
+    row(
+        "delete-before",
+        Typing,
+        All,
+        &[key(KeyCode::Backspace)],
+        Edit(DeleteBefore),
+        "",
+        "Delete the character before",
+    ),
+    row("delete-after", Typing, All, &[key(KeyCode::Delete)], Edit(DeleteAfter), "", "Delete the character after"),
+    row("left", Typing, All, &[key(KeyCode::Left)], Edit(Left), "", "Left in the text"),
+    row(
+        "right",
+        Typing,
+        All,
+        &[key(KeyCode::Right)],
+        Edit(Right),
+        "",
+        "Right in the text; at its end, takes what is proposed",
+    ),
+    row("start", Typing, All, &[key(KeyCode::Home)], Edit(Start), "", "To the start of the text"),
+    row("end", Typing, All, &[key(KeyCode::End)], Edit(End), "", "To the end of the text"),
 ];
 
+/// Keys that a person gave to a row, by the row's id.
+pub type Overrides = BTreeMap<String, Vec<String>>;
+
+/// The table of keys with a person's own.
+#[derive(Clone, Debug, Default)]
+pub struct Keymap {
+    own: BTreeMap<&'static str, Vec<Chord>>,
+}
+
+impl Keymap {
+    /// # Errors
+    /// A sentence for every row that is not known, key that cannot be read, and key that two rows want at once.
+    pub fn new(overrides: &Overrides) -> Result<Self, Vec<String>> {
+        let (mut own, mut problems) = (BTreeMap::new(), Vec::new());
+        for (id, keys) in overrides {
+            let Some(row) = KEYS.iter().find(|row| row.id == id) else {
+                let nearest = KEYS
+                    .iter()
+                    .map(|row| row.id)
+                    .max_by(|a, b| strsim::jaro_winkler(a, id).total_cmp(&strsim::jaro_winkler(b, id)));
+                problems
+                    .push(format!("keys.{id}: there is no such action; did you mean {}?", nearest.unwrap_or("help")));
+                continue;
+            };
+            let mut chords = Vec::new();
+            for key in keys {
+                match key.parse() {
+                    Ok(chord) => chords.push(chord),
+                    Err(problem) => problems.push(format!("keys.{id}: {problem}")),
+                }
+            }
+            own.insert(row.id, chords);
+        }
+        let keymap = Self { own };
+        problems.extend(keymap.conflicts());
+        if problems.is_empty() { Ok(keymap) } else { Err(problems) }
+    }
+
+    /// Keys that mean two things at once, each with both rows.
+    fn conflicts(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        for (number, a) in KEYS.iter().enumerate() {
+            for b in KEYS.iter().skip(number + 1) {
+                if !meet(a, b) {
+                    continue;
+                }
+                for chord in self.keys(a).iter().filter(|chord| self.keys(b).contains(chord)) {
+                    out.push(format!(
+                        "the key {} means two things: keys.{} ({}) and keys.{} ({}); give one of them another key",
+                        chord.label(),
+                        a.id,
+                        a.help,
+                        b.id,
+                        b.help
+                    ));
+                }
+            }
+            if a.when != When::Browsing
+                && let Some(letter) = self.keys(a).iter().find(|chord| chord.text().is_some())
+            {
+                out.push(format!(
+                    "keys.{} ({}): {} is text while typing; take a key with Ctrl or Alt",
+                    a.id,
+                    a.help,
+                    letter.label()
+                ));
+            }
+        }
+        out
+    }
+
+    pub fn keys(&self, row: &Row) -> &[Chord] {
+        self.own.get(row.id).map_or(row.keys, Vec::as_slice)
+    }
+
+    /// What a key means now.
+    pub fn find(&self, chord: Chord, typing: bool, place: Place) -> Option<Action> {
+        rows(typing, place).find(|row| self.keys(row).contains(&chord)).map(|row| row.action)
+    }
+
+    /// The keys of a row, as a person reads them.
+    pub fn labels(&self, row: &Row) -> String {
+        self.keys(row).iter().map(|chord| chord.label()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Whether two rows can hold at the same time.
+fn meet(a: &Row, b: &Row) -> bool {
+    let modes = a.when == b.when || a.when == Anywhere || b.when == Anywhere;
+    modes && Place::all().any(|place| a.on.holds(place) && b.on.holds(place))
+}
+
 /// Rows that hold now.
-pub fn rows(typing: bool, screen: Screen) -> impl Iterator<Item = &'static Row> {
+pub fn rows(typing: bool, place: Place) -> impl Iterator<Item = &'static Row> {
     let mode = if typing { Typing } else { Browsing };
-    KEYS.iter()
-        .filter(move |row| row.when == Anywhere || row.when == mode)
-        .filter(move |row| row.on.is_none_or(|on| on == screen))
+    KEYS.iter().filter(move |row| row.when == Anywhere || row.when == mode).filter(move |row| row.on.holds(place))
 }
 
-/// What a key means now.
-pub fn find(chord: Chord, typing: bool, screen: Screen) -> Option<Action> {
-    rows(typing, screen).find(|row| row.keys.contains(&chord)).map(|row| row.action)
-}
-
-/// The keys of a row, as a person reads them.
-pub fn labels(row: &Row) -> String {
-    row.keys.iter().map(|chord| chord.label()).collect::<Vec<_>>().join(" ")
+/// Where a row's keys work, in words; empty for everywhere.
+pub fn places(row: &Row) -> String {
+    let In(places) = row.on else { return String::new() };
+    if places.len() > 4 {
+        return String::new();
+    }
+    places.iter().map(|place| place.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// The table as Markdown.
 pub fn markdown() -> String {
-    let mut out = String::from("| When | Keys | What they do |\n|---|---|---|\n");
+    let mut out = String::from("| When | Keys | What they do | Name in the settings |\n|---|---|---|---|\n");
     for row in KEYS {
-        let when = match (row.when, row.on) {
-            (Anywhere, _) => "anywhere".to_owned(),
-            (Typing, _) => "typing".to_owned(),
-            (Browsing, None) => "browsing".to_owned(),
-            (Browsing, Some(screen)) => format!("browsing, {}", screen.name()),
+        let mode = match row.when {
+            Anywhere => "anywhere",
+            Typing => "typing",
+            Browsing => "browsing",
         };
+        let places = places(row);
+        let when = if places.is_empty() { mode.to_owned() } else { format!("{mode}, {places}") };
         let keys: Vec<String> = row.keys.iter().map(|chord| format!("`{}`", chord.label())).collect();
-        out.push_str(&format!("| {when} | {} | {} |\n", keys.join(" "), row.help));
+        out.push_str(&format!("| {when} | {} | {} | `{}` |\n", keys.join(" "), row.help, row.id));
     }
     out
 }
@@ -190,25 +600,58 @@ mod tests {
 
     #[test]
     fn no_key_means_two_things_at_a_time() {
-        for screen in Screen::ALL {
-            for typing in [false, true] {
-                let mut seen: Vec<Chord> = Vec::new();
-                for row in rows(typing, screen) {
-                    for chord in row.keys {
-                        assert!(!seen.contains(chord), "{} on {screen:?}, typing {typing}", chord.label());
-                        seen.push(*chord);
+        let keymap = Keymap::default();
+        assert_eq!(keymap.conflicts(), Vec::<String>::new());
+        let ids: std::collections::HashSet<&str> = KEYS.iter().map(|row| row.id).collect();
+        assert_eq!(ids.len(), KEYS.len(), "an id twice");
+        for row in KEYS {
+            assert!(!row.help.is_empty());
+            let mut reached = false;
+            for place in Place::all().filter(|place| row.on.holds(*place)) {
+                for typing in [false, true] {
+                    if rows(typing, place).any(|other| other.id == row.id) {
+                        reached = true;
+                        for chord in row.keys {
+                            assert_eq!(keymap.find(*chord, typing, place), Some(row.action), "{} in {place:?}", row.id);
+                        }
                     }
-                    assert_eq!(find(row.keys[0], typing, screen), Some(row.action));
-                    assert!(!row.help.is_empty());
                 }
             }
+            assert!(reached, "{}", row.id);
         }
     }
 
     #[test]
     fn while_typing_letters_are_text() {
         for code in "abcqs?/1234 [".chars() {
-            assert_eq!(find(c(code), true, Screen::Search), None, "{code}");
+            for place in Place::all() {
+                assert_eq!(Keymap::default().find(c(code), true, place), None, "{code}");
+            }
         }
+    }
+
+    #[test]
+    fn every_key_is_read_back_as_it_is_written() {
+        for chord in KEYS.iter().flat_map(|row| row.keys) {
+            assert_eq!(chord.label().parse(), Ok(*chord), "{}", chord.label());
+        }
+        for text in ["", "Ctrl-", "Hyper-x", "F99", "ab"] {
+            assert!(text.parse::<Chord>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn own_keys_replace_the_others_and_conflicts_name_both_rows() {
+        let own = |id: &str, keys: &[&str]| {
+            Overrides::from([(id.to_owned(), keys.iter().map(|key| (*key).to_owned()).collect())])
+        };
+        let keymap = Keymap::new(&own("quit", &["Q", "Ctrl-q"])).unwrap();
+        let here = Place::Screen(Screen::Peers);
+        assert_eq!(keymap.find(c('Q'), false, here), Some(Quit));
+        assert_eq!(keymap.find(c('q'), false, here), None);
+        let problems = Keymap::new(&own("quit", &["?"])).unwrap_err();
+        assert!(problems[0].contains("keys.help") && problems[0].contains("keys.quit"), "{problems:?}");
+        assert!(Keymap::new(&own("clear", &["x"])).unwrap_err()[0].contains("is text while typing"));
+        assert!(Keymap::new(&own("qiut", &["x"])).unwrap_err()[0].contains("did you mean quit"));
     }
 }

@@ -1,8 +1,15 @@
-//! Where everything is: one answer for drawing and for scrolling.
+//! Where everything is: one answer for drawing, for scrolling and for the mouse.
 
 use ratatui::layout::Rect;
+use unicode_width::UnicodeWidthStr;
 
-use super::{action::Screen, model::Model};
+use super::{
+    action::Screen,
+    model::{
+        Model, Popup,
+        form::{Checked, Field, Form, Part},
+    },
+};
 
 /// Below this there is only room for a sentence.
 pub const LEAST: (u16, u16) = (40, 12);
@@ -10,13 +17,22 @@ pub const LEAST: (u16, u16) = (40, 12);
 pub const WIDE: u16 = 100;
 /// Rows from which on the header has two.
 const TALL: u16 = 16;
+/// Rows from which on Health has a list of changes.
+const ROOMY: u16 = 30;
 
 pub struct Areas {
     pub header: Rect,
     pub tabs: Rect,
     /// The filter or the search field; no height when there is none.
     pub field: Rect,
+    /// The table of the screen, with its head.
     pub body: Rect,
+    /// Beside or instead of the table: the form or the steps of a publish.
+    pub side: Rect,
+    /// Above the table: the verdict.
+    pub top: Rect,
+    /// Below it: the changes of the verdict.
+    pub below: Rect,
     pub status: Rect,
     pub footer: Rect,
 }
@@ -25,34 +41,181 @@ pub fn areas(model: &Model) -> Areas {
     let (width, height) = model.size;
     let header = if height >= TALL { 2 } else { 1 };
     let field = match model.screen {
-        Screen::Peers => u16::from(model.peers.filter.is_shown()),
-        Screen::Feed => u16::from(model.feed.filter.is_shown()),
         Screen::Search => 1,
+        _ => u16::from(model.table().filter().is_shown()),
     };
     let row = |y: u16, height: u16| Rect { x: 0, y, width, height };
-    let body = height.saturating_sub(header + 1 + field + 2);
+    let rest = height.saturating_sub(header + 1 + field + 2);
+    let mut body = row(header + 1 + field, rest);
+    let none = Rect { height: 0, width: 0, ..body };
+    let (mut side, mut top, mut below) = (none, none, none);
+    match model.screen {
+        Screen::Health => {
+            let verdict = if height >= TALL { 4 } else { 2 };
+            let changes = if height >= ROOMY { (rest / 4).min(9) } else { 0 };
+            top = Rect { height: verdict.min(rest), ..body };
+            body = Rect { y: body.y + top.height, height: rest.saturating_sub(top.height + changes), ..body };
+            below = Rect { y: body.bottom(), height: changes, ..body };
+        }
+        Screen::Publish if width >= WIDE => {
+            let list = width * 2 / 5;
+            side = Rect { x: list + 2, width: width.saturating_sub(list + 2), ..body };
+            body.width = list;
+        }
+        // One of the two has all of the room.
+        Screen::Publish if model.publish.typing || model.publish.progress.is_some() => {
+            side = body;
+            body = none;
+        }
+        _ => {}
+    }
     Areas {
         header: row(0, header),
         tabs: row(header, 1),
         field: row(header + 1, field),
-        body: row(header + 1 + field, body),
+        body,
+        side,
+        top,
+        below,
         status: row(height.saturating_sub(2), 1),
         footer: row(height.saturating_sub(1), 1),
     }
 }
 
-/// Rows of a list that are shown: the body without the head of the table.
+/// Rows of a table that are shown: its area without its head.
 pub fn page(model: &Model) -> usize {
     usize::from(areas(model).body.height.saturating_sub(1))
 }
 
+/// Each screen's name in the bar.
+pub fn tabs(model: &Model) -> Vec<(Screen, String, Rect)> {
+    let area = areas(model).tabs;
+    let mut x = area.x;
+    let mut out = Vec::new();
+    for screen in Screen::ALL {
+        let name = if screen == model.screen || area.width >= WIDE {
+            format!(" {} {} ", screen.digit(), screen.name())
+        } else {
+            format!(" {} ", screen.digit())
+        };
+        let width = name.width() as u16;
+        out.push((screen, name, Rect { x, width, ..area }));
+        x += width + 1;
+    }
+    out
+}
+
+/// The area of a window: a drawer to read, a box to choose or answer.
+pub fn window(model: &Model, popup: &Popup) -> Rect {
+    let rows = |count: usize| u16::try_from(count).unwrap_or(u16::MAX).saturating_add(2);
+    match popup {
+        Popup::Columns { .. } => boxed(model, 56, rows(model.table().columns().slots().len() + 3)),
+        Popup::Palette(_) => boxed(model, 84, 24),
+        Popup::Confirm(_) => boxed(model, 64, 10),
+        Popup::Export(_) => boxed(model, 64, 8),
+        Popup::Picker(_) => boxed(model, 84, 32),
+        _ => drawer(model),
+    }
+}
+
+/// Everything between the bar and the status.
+fn inner(model: &Model) -> Rect {
+    let Areas { tabs, status, .. } = areas(model);
+    Rect { y: tabs.bottom(), height: status.y.saturating_sub(tabs.bottom()), ..tabs }
+}
+
 /// A drawer: the right part of the body where there is room beside it, else all of it.
 pub fn drawer(model: &Model) -> Rect {
-    let Areas { tabs, status, .. } = areas(model);
-    let body = Rect { y: tabs.bottom(), height: status.y.saturating_sub(tabs.bottom()), ..tabs };
+    let body = inner(model);
     if body.width < WIDE {
         return body;
     }
     let width = (body.width * 3 / 5).max(64);
     Rect { x: body.right().saturating_sub(width), width, ..body }
+}
+
+fn boxed(model: &Model, width: u16, height: u16) -> Rect {
+    let body = inner(model);
+    let (width, height) = (width.min(body.width), height.min(body.height));
+    let x = body.x + (body.width - width) / 2;
+    let y = body.y + (body.height - height) / 3;
+    Rect { x, y, width, height }
+}
+
+/// One line of the form.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FormLine {
+    /// Fields beside one another, each with where its text begins and how wide it is.
+    Fields(Vec<(Field, u16, u16)>),
+    Heading(String),
+    /// What is wrong with a field, or what belongs in it.
+    Problem(String),
+    Hint(String),
+}
+
+/// Width of the labels of the form.
+pub const LABEL: u16 = 13;
+
+/// The form as lines of `width` columns. What is wrong is said once something is typed, or once it was to be published.
+pub fn form_lines(form: &Form, checked: &Checked, typing: bool, width: u16) -> Vec<FormLine> {
+    let mut lines = Vec::new();
+    let focused = typing.then(|| form.focused());
+    let say = |lines: &mut Vec<FormLine>, field: Field| {
+        let problem = checked.problems.get(&field).filter(|_| form.tried || !form.text(field).is_empty());
+        let named = match field {
+            Field::Needs(..) => format!("{}: ", field.name()),
+            _ => String::new(),
+        };
+        if let Some(problem) = problem {
+            lines.push(FormLine::Problem(format!("{named}{problem}")));
+        } else if focused == Some(field) {
+            lines.push(FormLine::Hint(field.hint().to_owned()));
+        }
+    };
+    let mut table = false;
+    for field in form.fields() {
+        match field {
+            Field::Needs(row, Part::Package) => {
+                let room = width.saturating_sub(LABEL);
+                let package = (room / 2).max(8);
+                let requirement = (room / 4).max(6);
+                if !table {
+                    let (label, package, requirement) =
+                        (usize::from(LABEL), usize::from(package) + 1, usize::from(requirement) + 1);
+                    let head =
+                        format!("{:<label$}{:<package$}{:<requirement$}optional", "needs", "package", "versions");
+                    lines.push(FormLine::Heading(head));
+                    table = true;
+                }
+                let rest = room.saturating_sub(package + requirement + 2).max(3);
+                lines.push(FormLine::Fields(vec![
+                    (Field::Needs(row, Part::Package), LABEL, package),
+                    (Field::Needs(row, Part::Requirement), LABEL + package + 1, requirement),
+                    (Field::Needs(row, Part::Optional), LABEL + package + requirement + 2, rest),
+                ]));
+                Part::ALL.iter().for_each(|part| say(&mut lines, Field::Needs(row, *part)));
+            }
+            Field::Needs(..) => {}
+            field => {
+                lines.push(FormLine::Fields(vec![(field, LABEL, width.saturating_sub(LABEL))]));
+                say(&mut lines, field);
+            }
+        }
+    }
+    lines
+}
+
+/// The first line of the form that is shown, so that the field with the focus is.
+pub fn form_offset(form: &Form, lines: &[FormLine], height: u16) -> usize {
+    let focused = form.focused();
+    let has = |line: &FormLine| matches!(line, FormLine::Fields(fields) if fields.iter().any(|(field, ..)| *field == focused));
+    let at = lines.iter().position(has).unwrap_or(0);
+    let height = usize::from(height).max(1);
+    // With what is said of it below.
+    (at + 3).saturating_sub(height).min(lines.len().saturating_sub(height))
+}
+
+/// The part of the side where the form's fields are.
+pub fn form_area(side: Rect) -> Rect {
+    Rect { y: side.y + 1.min(side.height), height: side.height.saturating_sub(2), ..side }
 }

@@ -8,24 +8,41 @@ use super::{
     popup,
     theme::Theme,
 };
+use crate::domain::time::Timestamp;
 
 /// Every line of a window, `width` columns wide.
 pub fn of<'a>(model: &'a Model, window: &'a Popup, width: usize, theme: Theme) -> Vec<Line<'a>> {
     match window {
-        Popup::Help { .. } => popup::help::lines(width, theme),
+        Popup::Help { .. } => popup::help::lines(model, width, theme),
+        Popup::About { .. } => popup::about::lines(model, width, theme),
+        Popup::Text { text, .. } => popup::text::lines(text, width, theme),
         Popup::Peer { id, .. } => popup::peer::lines(model, id, width, theme),
         Popup::Package(view) => popup::package::lines(model, view, width, theme),
+        Popup::Columns { at } => popup::columns::lines(model, *at, width, theme),
+        Popup::Palette(palette) => popup::palette::lines(model, palette, width, theme),
+        Popup::Confirm(question) => popup::confirm::lines(question, width, theme),
+        Popup::Review(review) => popup::review::lines(model, review, width, theme),
+        Popup::Picker(picker) => popup::picker::lines(picker, width, theme),
+        Popup::Export(export) => popup::export::lines(model, export, width, theme),
     }
 }
 
 /// Lines a window has, and how many of them are shown.
 pub fn extent(model: &Model, window: &Popup) -> (usize, usize) {
-    let area = layout::drawer(model);
+    let area = layout::window(model, window);
     let (width, height) = inside(area.width, area.height);
-    (of(model, window, width, Theme::new(false)).len(), height)
+    (of(model, window, width, Theme::plain()).len(), height)
 }
 
 /// What a window's frame leaves.
 pub fn inside(width: u16, height: u16) -> (usize, usize) {
     (usize::from(width.saturating_sub(4)), usize::from(height.saturating_sub(2)))
+}
+
+/// Hours, minutes and seconds on this machine's clock.
+pub fn clock_time(at: Timestamp) -> String {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis)
+        .map(|at| at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string())
+        .unwrap_or_default()
 }

@@ -23,7 +23,7 @@ pub fn time_frames(width: u16, height: u16, peers: usize, frames: usize) -> Vec<
             let peers = ids.iter().enumerate().map(|(n, id)| snapshot(*id, n + frame)).collect();
             model.apply(Batch { peers, events: 1, ..Batch::default() }, clock::now());
             update::settle(&mut model);
-            let Ok(_) = terminal.draw(|frame| screen::draw(frame, &model, Theme::new(true)));
+            let Ok(_) = terminal.draw(|frame| screen::draw(frame, &model, Theme::plain()));
             started.elapsed().as_secs_f64() * 1_000.0
         })
         .collect()

@@ -2,7 +2,9 @@
 //! registry. The swarm never waits for it, nor it for the swarm.
 
 mod action;
+mod ascii;
 mod effect;
+mod files;
 mod keymap;
 mod layout;
 mod lines;
@@ -11,6 +13,7 @@ mod model;
 mod popup;
 mod runtime;
 mod screen;
+mod table;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -19,8 +22,10 @@ mod update;
 mod widget;
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     io::{self, IsTerminal},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -33,13 +38,20 @@ use tokio::{
 
 #[doc(hidden)]
 pub use measure::time_frames;
+pub use {files::Kept, model::Places, theme::Depth};
 
-use crate::{RegistryError, Result, bus::Batch, clock, registry::Registry};
+use crate::{
+    RegistryError, Result,
+    bus::{Batch, Level},
+    clock,
+    registry::Registry,
+    telemetry::LogRing,
+};
 use effect::{Executor, Message};
 use model::Model;
-use runtime::{Explorer, Sources};
+use runtime::{Explorer, Look, Sources};
 use terminal::Tui;
-use theme::Theme;
+use theme::Themes;
 
 /// What the explorer shows and acts on.
 pub struct Backend {
@@ -47,12 +59,33 @@ pub struct Backend {
     pub events: mpsc::Receiver<Batch>,
 }
 
-/// How the explorer looks.
+/// How the explorer looks, and where things are.
 pub struct Options {
-    pub colour: bool,
     /// First word of the header.
     pub title: String,
     pub demo: bool,
+    pub depth: Depth,
+    pub theme: String,
+    /// Where a person's own themes are.
+    pub themes: Option<PathBuf>,
+    pub ascii: bool,
+    pub mouse: bool,
+    /// A person's own keys, by the name of the action.
+    pub keys: Lists,
+    /// A person's own columns, by the name of the table.
+    pub columns: Lists,
+    pub places: Places,
+    pub kept: Kept,
+    pub logs: Option<Arc<LogRing>>,
+}
+
+/// Lists of words by name, as the settings have them.
+pub type Lists = BTreeMap<String, Vec<String>>;
+
+/// # Errors
+/// [`RegistryError::Usage`] with every key that means two things, and every action that is not known.
+pub fn check_keys(keys: &Lists) -> Result<()> {
+    keymap::Keymap::new(keys).map(drop).map_err(|problems| RegistryError::Usage(problems.join("\n")))
 }
 
 /// The table of keys as Markdown, for the README.
@@ -76,16 +109,39 @@ pub fn check_terminal() -> Result<()> {
 /// Runs until the person quits. The first frame is there at once, while `starting` still starts the node.
 pub async fn run(starting: impl Future<Output = Result<Backend>> + Send + 'static, options: Options) -> Result<()> {
     check_terminal()?;
+    // What is wrong with the settings is said on the shell's own screen.
+    check_keys(&options.keys)?;
+    let themes = Themes::load(&options.theme, options.themes.as_deref(), options.depth)?;
     let failed = |error: io::Error| RegistryError::file("the terminal", "taken")(error);
     let size = crossterm::terminal::size().map_err(failed)?;
     let (sender, messages) = runtime::messages();
     let signals = ending_signals()?;
-    let surface = Tui::take().map_err(failed)?;
+    let surface = Tui::take(options.mouse).map_err(failed)?;
+    let mut model = Model::new(options.title, options.demo, size, clock::now());
+    model.keymap = keymap::Keymap::new(&options.keys).unwrap_or_default();
+    (model.mouse, model.places) = (options.mouse, options.places);
+    for screen in action::Screen::ALL {
+        let table = model.table_of_mut(screen);
+        if let Some(words) = options.columns.get(table.name()) {
+            *table.columns_mut() = table::column::Columns::from_words(table.known_columns(), words);
+        }
+    }
+    if let Some(draft) = files::read_draft(&options.kept.draft) {
+        update::restore(&mut model, &draft);
+    }
+    let mut executor = Executor::new(sender.clone());
+    let told = sender.clone();
+    executor.keeper = Some(files::Keeper::start(options.kept, move |why| {
+        tracing::error!("{why}");
+        // With the explorer gone or behind, the log has it.
+        let _ = told.try_send(Message::Told(Level::Error, why));
+    }));
     let mut explorer = Explorer {
-        model: Model::new(options.title, options.demo, size, clock::now()),
+        model,
         surface,
-        theme: Theme::new(options.colour),
-        executor: Executor::new(sender.clone()),
+        look: Look { themes, ascii: options.ascii },
+        executor,
+        logs: options.logs,
         frames: 0,
     };
     let start = tokio::spawn(async move {
@@ -96,7 +152,11 @@ pub async fn run(starting: impl Future<Output = Result<Backend>> + Send + 'stati
     let mut sources =
         Sources { inputs: EventStream::new(), signals, messages, batches: None, next_tick: Instant::now() };
     let ended = explorer.run(&mut sources).await;
+    let keeper = explorer.executor.keeper.take();
     drop(explorer);
+    if let Some(keeper) = keeper {
+        keeper.end().await;
+    }
     // A node that is still starting is waited for, so that it can be shut down in order.
     drop(sources);
     let _ = start.await;

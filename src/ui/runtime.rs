@@ -1,22 +1,29 @@
 //! The loop: what is served first, and when a frame is drawn.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crossterm::event::{Event as Input, KeyEventKind};
 use futures::{Stream, StreamExt};
+use ratatui::Frame;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Backend,
+    Backend, ascii,
     effect::{Effect, Executor, MESSAGES, Message},
     keymap::Chord,
-    model::Model,
+    model::{Model, logs::LogLine},
     screen,
     terminal::Surface,
-    theme::Theme,
+    theme::Themes,
     update,
 };
-use crate::{RegistryError, Result, bus::Batch, clock};
+use crate::{
+    RegistryError, Result,
+    bus::{Batch, Level, Notice},
+    clock,
+    domain::text::fit,
+    telemetry::LogRing,
+};
 
 /// Shortest time between two frames: 60 a second.
 pub const FRAME: Duration = Duration::from_millis(16);
@@ -110,9 +117,28 @@ impl Pace {
 pub struct Explorer<S> {
     pub model: Model,
     pub surface: S,
-    pub theme: Theme,
+    pub look: Look,
     pub executor: Executor,
+    /// Where what is written down is read from.
+    pub logs: Option<Arc<LogRing>>,
     pub frames: u64,
+}
+
+/// How frames look.
+#[derive(Clone, Debug)]
+pub struct Look {
+    pub themes: Themes,
+    /// Every sign of ours is spelt in ASCII.
+    pub ascii: bool,
+}
+
+impl Look {
+    pub fn draw(&self, frame: &mut Frame<'_>, model: &Model) {
+        screen::draw(frame, model, self.themes.current());
+        if self.ascii {
+            ascii::spell(frame.buffer_mut());
+        }
+    }
 }
 
 impl<S: Surface> Explorer<S> {
@@ -155,6 +181,7 @@ impl<S: Surface> Explorer<S> {
             Turn::Input(Input::Key(key)) if key.kind != KeyEventKind::Release => {
                 update::on_key(&mut self.model, Chord::of(&key), now)
             }
+            Turn::Input(Input::Mouse(event)) if self.model.mouse => update::on_mouse(&mut self.model, event, now),
             Turn::Input(Input::Paste(text)) => update::on_paste(&mut self.model, &text, now),
             Turn::Input(Input::Resize(width, height)) => {
                 update::on_resize(&mut self.model, (width, height));
@@ -164,33 +191,74 @@ impl<S: Surface> Explorer<S> {
             Turn::Batch(batch) => {
                 self.model.apply(*batch, now);
                 update::settle(&mut self.model);
+                self.read_logs();
                 Vec::new()
             }
             Turn::Tick => {
-                self.model.tick(now);
-                Vec::new()
+                self.read_logs();
+                update::on_tick(&mut self.model, now)
             }
             Turn::Input(_) | Turn::Frame | Turn::End => Vec::new(),
         };
         self.act(effects)
     }
 
+    fn read_logs(&mut self) {
+        let Some(ring) = &self.logs else { return };
+        let (entries, next, lost) = ring.since(self.model.logs.next);
+        let first = next - entries.len() as u64;
+        let lines = entries.into_iter().zip(first..).map(|(entry, number)| LogLine {
+            number,
+            at: entry.at,
+            level: entry.level.into(),
+            target: entry.target,
+            text: entry.message,
+        });
+        let lines = lines.collect();
+        let lost = self.model.logs.lost + lost;
+        self.model.logs.next = next;
+        self.model.logs.path = Some(ring.path());
+        update::on_logs(&mut self.model, lines, lost, clock::now());
+    }
+
     fn act(&mut self, effects: Vec<Effect>) -> Result<()> {
         for effect in effects {
-            if effect == Effect::Suspend {
-                self.surface.suspend().map_err(terminal_error)?;
-                self.model.dirty = true;
-            } else {
-                self.executor.run(effect);
+            match effect {
+                Effect::Suspend => {
+                    self.surface.suspend().map_err(terminal_error)?;
+                    self.model.dirty = true;
+                }
+                Effect::Theme => {
+                    let text = self.look.themes.step();
+                    self.tell(Level::Info, text);
+                }
+                Effect::Mouse(on) => self.surface.mouse(on).map_err(terminal_error)?,
+                Effect::Copy { text, things } => {
+                    self.surface.copy(&text).map_err(terminal_error)?;
+                    let what = if things == 1 { fit(&text, 60) } else { format!("{things} rows") };
+                    self.tell(Level::Info, format!("copied {what} (by OSC 52, if the terminal lets programs copy)"));
+                }
+                Effect::Pager(path) => {
+                    if let Err(error) = self.surface.page(&path) {
+                        self.tell(Level::Error, error.to_string());
+                    }
+                    self.model.dirty = true;
+                }
+                effect => self.executor.run(effect),
             }
         }
         Ok(())
     }
 
+    fn tell(&mut self, level: Level, text: String) {
+        self.model.tell(Notice { at: clock::now(), level, text });
+        self.model.dirty = true;
+    }
+
     pub fn draw(&mut self, pace: &mut Pace) -> Result<()> {
         let started = Instant::now();
-        let Self { model, surface, theme, .. } = self;
-        surface.draw(|frame| screen::draw(frame, model, *theme)).map_err(terminal_error)?;
+        let Self { model, surface, look, .. } = self;
+        surface.draw(|frame| look.draw(frame, model)).map_err(terminal_error)?;
         self.model.dirty = false;
         self.frames += 1;
         pace.drawn(started, Instant::now());

@@ -2,12 +2,15 @@
 
 use std::{
     io::{self, Stdout, Write},
+    path::Path,
+    process::Command,
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use crossterm::{
+    clipboard::CopyToClipboard,
     cursor::Show,
-    event::{DisableBracketedPaste, EnableBracketedPaste},
+    event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture},
     execute,
     terminal::{
         BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
@@ -25,22 +28,43 @@ pub trait Surface {
 
     /// Gives the terminal back to the shell and stops this process, until the shell continues it.
     fn suspend(&mut self) -> io::Result<()>;
+
+    /// Puts a text on the clipboard of the person's terminal, wherever that is: OSC 52 goes through ssh.
+    fn copy(&mut self, text: &str) -> io::Result<()>;
+
+    /// Whether clicks and the wheel come to us.
+    fn mouse(&mut self, on: bool) -> io::Result<()>;
+
+    /// Gives the terminal to a program that shows a file, until it ends.
+    fn page(&mut self, path: &Path) -> io::Result<()>;
 }
 
 /// The real one.
 pub struct Tui {
     terminal: Terminal<CrosstermBackend<Stdout>>,
+    mouse: bool,
 }
 
 impl Tui {
-    pub fn take() -> io::Result<Self> {
-        enter()?;
+    pub fn take(mouse: bool) -> io::Result<Self> {
+        enter(mouse)?;
         let earlier = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             leave();
             earlier(panic);
         }));
-        Ok(Self { terminal: Terminal::new(CrosstermBackend::new(io::stdout()))? })
+        Ok(Self { terminal: Terminal::new(CrosstermBackend::new(io::stdout()))?, mouse })
+    }
+
+    /// Gives the terminal away for as long as `meanwhile` takes.
+    fn away<T>(&mut self, meanwhile: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        leave();
+        let outcome = meanwhile();
+        enter(self.mouse)?;
+        // A new one knows nothing of what was on the screen. `Terminal::clear` would ask the terminal for its cursor,
+        // and not every terminal answers.
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        outcome
     }
 }
 
@@ -55,13 +79,30 @@ impl Surface for Tui {
     }
 
     fn suspend(&mut self) -> io::Result<()> {
-        leave();
-        let stopped = signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP);
-        enter()?;
-        // A new one knows nothing of what was on the screen. `Terminal::clear` would ask the terminal for its cursor,
-        // and not every terminal answers.
-        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-        stopped
+        self.away(|| signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP))
+    }
+
+    fn copy(&mut self, text: &str) -> io::Result<()> {
+        execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))
+    }
+
+    fn mouse(&mut self, on: bool) -> io::Result<()> {
+        self.mouse = on;
+        if on { execute!(io::stdout(), EnableMouseCapture) } else { execute!(io::stdout(), DisableMouseCapture) }
+    }
+
+    fn page(&mut self, path: &Path) -> io::Result<()> {
+        let pager = std::env::var("PAGER").ok().filter(|pager| !pager.trim().is_empty());
+        let pager = pager.unwrap_or_else(|| "less".to_owned());
+        let mut words = pager.split_whitespace();
+        let program = words.next().unwrap_or("less").to_owned();
+        let arguments: Vec<&str> = words.collect();
+        self.away(|| Command::new(&program).args(&arguments).arg(path).status().map(drop)).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("{program} does not start: {error}; set PAGER to a program that shows files"),
+            )
+        })
     }
 }
 
@@ -71,10 +112,11 @@ impl Drop for Tui {
     }
 }
 
-fn enter() -> io::Result<()> {
+fn enter(mouse: bool) -> io::Result<()> {
     enable_raw_mode()?;
     TAKEN.store(true, Ordering::SeqCst);
-    execute!(io::stdout(), EnterAlternateScreen, Clear(ClearType::All), EnableBracketedPaste)
+    execute!(io::stdout(), EnterAlternateScreen, Clear(ClearType::All), EnableBracketedPaste)?;
+    if mouse { execute!(io::stdout(), EnableMouseCapture) } else { Ok(()) }
 }
 
 fn leave() {
@@ -82,7 +124,14 @@ fn leave() {
         return;
     }
     // With the terminal gone there is nothing to restore, and nobody to tell.
-    let _ = execute!(io::stdout(), EndSynchronizedUpdate, DisableBracketedPaste, LeaveAlternateScreen, Show);
+    let _ = execute!(
+        io::stdout(),
+        EndSynchronizedUpdate,
+        DisableMouseCapture,
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        Show
+    );
     let _ = disable_raw_mode();
     let _ = io::stdout().flush();
 }

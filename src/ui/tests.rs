@@ -1,6 +1,6 @@
 //! The explorer without a terminal: keys in, frames out.
 
-use std::{io, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyModifiers};
 use futures::stream;
@@ -12,11 +12,12 @@ use super::{
     action::Screen,
     effect::{Effect, Executor, Message},
     keymap::Chord,
-    model::{Model, Popup, feed::MAX_ROWS, package::Looked},
-    runtime::{Explorer, FRAME, Pace, Sources, Turn, messages},
+    model::{Model, Popup, package::Looked},
+    runtime::{Explorer, FRAME, Look, Pace, Sources, Turn, messages},
     screen,
+    table::Entry,
     terminal::Surface,
-    theme::Theme,
+    theme::{Depth, Themes},
     update,
 };
 use crate::{
@@ -55,6 +56,22 @@ impl Surface for Memory {
     fn suspend(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    fn copy(&mut self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn mouse(&mut self, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn page(&mut self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn look() -> Look {
+    Look { themes: Themes::load("dark", None, Depth::True).unwrap(), ascii: false }
 }
 
 fn key_of(n: u8) -> Keypair {
@@ -222,7 +239,9 @@ fn press_code(model: &mut Model, code: KeyCode) -> Vec<Effect> {
 
 fn picture(model: &Model) -> String {
     let mut surface = Memory::new(model.size);
-    surface.draw(|frame| screen::draw(frame, model, Theme::new(true))).unwrap();
+    surface
+        .draw(|frame| screen::draw(frame, model, Themes::load("dark", None, Depth::True).unwrap().current()))
+        .unwrap();
     surface.0.backend().to_string()
 }
 
@@ -381,7 +400,7 @@ fn answers_to_an_earlier_search_are_not_shown() {
     press(&mut model, "s");
     let update = SearchUpdate::Hits { hits: vec![hit(9, Source::Local)], coverage: Coverage::default() };
     update::on_message(&mut model, Message::Search { generation: old, update, after: Duration::ZERO }, NOW);
-    assert!(model.search.hits.iter().all(|hit| hit.package != package_id(9, "parser-9")));
+    assert!(model.search.hits.all().all(|hit| hit.package != package_id(9, "parser-9")));
 }
 
 #[test]
@@ -393,21 +412,21 @@ fn the_selection_stays_on_its_peer_while_rows_move() {
     best.score.total = 0.99;
     let later = NOW.after(Duration::from_secs(1));
     model.apply(Batch { peers: vec![best.clone()], events: 1, ..Batch::default() }, later);
-    assert_ne!(model.peers.rows.first(), Some(&best.id), "not within two seconds of a key");
+    assert_ne!(model.peers.rows().first(), Some(&best.id), "not within two seconds of a key");
     model.tick(NOW.after(Duration::from_secs(3)));
-    assert_eq!(model.peers.rows.first(), Some(&best.id));
+    assert_eq!(model.peers.rows().first(), Some(&best.id));
     assert_eq!(model.peers.selection.selected, Some(selected));
 }
 
 #[test]
 fn every_column_can_be_sorted_by_and_turned_round() {
     let mut model = full((160, 50));
-    for _ in 0..super::model::peers::SortBy::ALL.len() {
+    for _ in 0..<PeerSnapshot as Entry>::COLUMNS.len() {
         press(&mut model, "s");
-        let before = model.peers.rows.clone();
+        let before = model.peers.rows().to_vec();
         assert_eq!(before.len(), 8);
         press(&mut model, "SS");
-        assert_eq!(model.peers.rows, before, "twice round is as before");
+        assert_eq!(model.peers.rows(), before, "twice round is as before");
     }
 }
 
@@ -415,13 +434,16 @@ fn every_column_can_be_sorted_by_and_turned_round() {
 fn a_frozen_feed_waits_and_is_bounded() {
     let mut model = full((80, 24));
     press(&mut model, "3f");
-    let shown = model.feed.ids();
+    let shown = model.feed.rows().to_vec();
     let many = (0..3_000).map(|seq| announced(7, seq)).collect();
     model.apply(Batch { announcements: many, events: 3_000, ..Batch::default() }, NOW);
-    assert_eq!((model.feed.ids(), model.feed.waiting(), model.feed.lost), (shown, MAX_ROWS, 2_000));
+    assert_eq!(
+        (model.feed.rows().to_vec(), model.feed.waiting(), model.feed.lost),
+        (shown, <Announced as Entry>::MOST, 2_000)
+    );
     press(&mut model, "f");
-    assert_eq!(model.feed.ids().len(), MAX_ROWS);
-    assert_eq!(model.feed.ids().first().unwrap().1, 2_999, "newest first");
+    assert_eq!(model.feed.rows().to_vec().len(), <Announced as Entry>::MOST);
+    assert_eq!(model.feed.rows().to_vec().first().unwrap().1, 2_999, "newest first");
 }
 
 #[test]
@@ -511,8 +533,9 @@ async fn a_flood_stays_bounded_and_the_key_is_served_first() {
     let mut explorer = Explorer {
         model: model((80, 24)),
         surface: Memory::new((80, 24)),
-        theme: Theme::new(true),
+        look: look(),
         executor: Executor::new(sender),
+        logs: None,
         frames: 0,
     };
     let first = sources.next(Some(Instant::now())).await;
@@ -530,7 +553,7 @@ async fn a_flood_stays_bounded_and_the_key_is_served_first() {
         }
     }
     assert!(batches <= 10, "merged: {batches} batches for {FLOOD} events");
-    assert_eq!(explorer.model.feed.ids().len(), MAX_ROWS);
+    assert_eq!(explorer.model.feed.rows().to_vec().len(), <Announced as Entry>::MOST);
     assert_eq!(explorer.model.dropped, (FLOOD / 2 - RING) as u64, "and what was lost is known");
 }
 
@@ -548,8 +571,9 @@ async fn a_quiet_swarm_costs_no_frames() {
     let mut explorer = Explorer {
         model: model((80, 24)),
         surface: Memory::new((80, 24)),
-        theme: Theme::new(false),
+        look: look(),
         executor: Executor::new(sender),
+        logs: None,
         frames: 0,
     };
     let ended = tokio::spawn(async move {
@@ -576,8 +600,9 @@ async fn a_node_that_cannot_start_ends_the_explorer_with_its_error() {
     let mut explorer = Explorer {
         model: model((80, 24)),
         surface: Memory::new((80, 24)),
-        theme: Theme::new(false),
+        look: look(),
         executor: Executor::new(sender),
+        logs: None,
         frames: 0,
     };
     assert!(matches!(explorer.run(&mut sources).await, Err(RegistryError::Closed)));

@@ -1,76 +1,53 @@
-//! Announcements as they arrive, newest first.
+//! Rows of the feed: announcements as they arrive, newest first.
 
-use std::collections::VecDeque;
-
-use super::peers::Filter;
 use crate::{
-    domain::name::PackageId,
+    bus::delay_ms,
+    domain::{name::PackageId, name::short_id, text::printable, time::Timestamp},
     registry::{Announced, title},
-    ui::widget::list::Selection,
+    ui::table::{Entry, column::Column, filter::Value},
 };
-
-/// Announcements kept, and as many that wait while the feed is frozen.
-pub const MAX_ROWS: usize = 1_000;
 
 /// One state of one package: what a row is known by.
 pub type RowId = (PackageId, u64);
 
-#[derive(Default)]
-pub struct Feed {
-    all: VecDeque<Announced>,
-    waiting: VecDeque<Announced>,
-    pub frozen: bool,
-    pub filter: Filter,
-    /// The selection stays on its announcement once it was moved; until then it follows the newest.
-    pub selection: Selection<RowId>,
-    /// Announcements that came while more were waiting than are kept.
-    pub lost: u64,
-}
+impl Entry for Announced {
+    type Id = RowId;
+    const NAME: &'static str = "feed";
+    const COLUMNS: &'static [Column] = &[
+        Column::new("time", "time", 8, 1),
+        Column::new("verified", "", 1, 0).picture(),
+        Column::new("package", "package", 20, 0).up_to(40),
+        Column::new("version", "version", 10, 0).up_to(16),
+        Column::new("delay", "delay", 8, 2).right(),
+        Column::new("via", "via", 12, 3),
+        Column::new("trust", "trust", 10, 5),
+        Column::new("summary", "what it is", 16, 4).up_to(200),
+    ];
+    const MOST: usize = 1_000;
+    const NEWEST_FIRST: bool = true;
 
-impl Feed {
-    pub fn apply(&mut self, announcements: Vec<Announced>) {
-        for announced in announcements {
-            let into = if self.frozen { &mut self.waiting } else { &mut self.all };
-            if into.len() >= MAX_ROWS {
-                into.pop_back();
-                self.lost += u64::from(self.frozen);
-            }
-            into.push_front(announced);
+    fn id(&self) -> RowId {
+        (self.package.clone(), self.seq)
+    }
+
+    fn value(&self, column: &'static str, _: Timestamp) -> Value {
+        match column {
+            "time" => Value::text(crate::ui::lines::clock_time(self.at)),
+            "package" => Value::text(title(&self.package, self.handle.as_ref())),
+            "version" => Value::text(version(self)),
+            "delay" => Value::Number(delay_ms(self.delay)),
+            "via" => Value::text(self.via.as_ref().map_or("you".to_owned(), short_id)),
+            "trust" => Value::text(self.trust.label()),
+            "summary" => Value::text(printable(&self.summary)),
+            _ => Value::Nothing,
         }
     }
 
-    pub fn toggle_frozen(&mut self) {
-        self.frozen = !self.frozen;
-        if !self.frozen {
-            let waiting = std::mem::take(&mut self.waiting);
-            self.apply(waiting.into_iter().rev().collect());
-        }
-    }
-
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
-    }
-
-    pub fn rows(&self) -> impl Iterator<Item = &Announced> {
-        self.all.iter().filter(|announced| {
-            let title = title(&announced.package, announced.handle.as_ref());
-            self.filter.matches([title.as_str(), announced.summary.as_str()].into_iter())
-        })
-    }
-
-    pub fn ids(&self) -> Vec<RowId> {
-        self.rows().map(id).collect()
-    }
-
-    pub fn get(&self, wanted: &RowId) -> Option<&Announced> {
-        self.all.iter().find(|announced| id(announced) == *wanted)
+    fn copied(&self) -> String {
+        format!("{}@{}", self.package, self.version)
     }
 }
 
-pub fn id(announced: &Announced) -> RowId {
-    (announced.package.clone(), announced.seq)
+pub fn version(one: &Announced) -> String {
+    if one.yanked { format!("{} yanked", one.version) } else { one.version.to_string() }
 }

@@ -1,19 +1,40 @@
 //! What the explorer knows and shows. Built of batches and of what effects found; everything in it is bounded.
 
 pub mod feed;
+pub mod form;
+pub mod health;
+pub mod logs;
 pub mod package;
+pub mod palette;
 pub mod peers;
+pub mod picker;
+pub mod publish;
 pub mod search;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, path::PathBuf, time::Duration};
 
 use libp2p::PeerId;
+use tui_input::Input;
 
-use self::{feed::Feed, package::PackageView, peers::Peers, search::SearchView};
-use super::action::Screen;
+use self::{
+    health::Health,
+    logs::Logs,
+    package::PackageView,
+    palette::Palette,
+    picker::Picker,
+    publish::{Publish, Review},
+    search::SearchView,
+};
+use super::{
+    action::{Place, Screen},
+    keymap::Keymap,
+    layout,
+    table::{AnyTable, Table},
+};
 use crate::{
-    bus::{Batch, Counters, NodeSnapshot, Notice},
-    domain::time::Timestamp,
+    bus::{Batch, Counters, Level, NodeSnapshot, Notice, PeerSnapshot},
+    domain::{health::State, name::PackageRef, time::Timestamp},
+    registry::Announced,
 };
 
 /// How long a notice is shown.
@@ -25,28 +46,106 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// A clock that is further off than this is warned of.
 pub const CLOCK_LIMIT_MS: i64 = 120_000;
 
+/// What a yes would do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Consent {
+    Yank {
+        package: PackageRef,
+        version: semver::Version,
+        yank: bool,
+    },
+    /// Another form in place of the draft that is there.
+    Replace(Box<Replacement>),
+    Quit,
+}
+
+/// What a form is filled with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Replacement {
+    New,
+    Following(crate::domain::name::PackageId),
+}
+
+/// A question that is answered with yes or no.
+#[derive(Clone, Debug)]
+pub struct Question {
+    pub title: &'static str,
+    pub text: String,
+    pub consent: Consent,
+}
+
+/// Where a view is to be written.
+#[derive(Clone, Debug)]
+pub struct Export {
+    pub input: Input,
+    pub rows: usize,
+}
+
 /// A window over a screen.
 #[derive(Clone, Debug)]
 pub enum Popup {
-    Help { scroll: usize },
-    Peer { id: PeerId, scroll: usize },
+    Help {
+        scroll: usize,
+    },
+    About {
+        scroll: usize,
+    },
+    /// A text to read.
+    Text {
+        title: String,
+        text: String,
+        scroll: usize,
+    },
+    Peer {
+        id: PeerId,
+        scroll: usize,
+    },
     Package(Box<PackageView>),
+    Columns {
+        at: usize,
+    },
+    Palette(Palette),
+    Confirm(Box<Question>),
+    Review(Box<Review>),
+    Picker(Picker),
+    Export(Export),
 }
 
 impl Popup {
-    pub fn scroll_mut(&mut self) -> &mut usize {
+    /// How far it is scrolled, for one that is read.
+    pub fn scroll_mut(&mut self) -> Option<&mut usize> {
         match self {
-            Self::Help { scroll } | Self::Peer { scroll, .. } => scroll,
-            Self::Package(view) => &mut view.scroll,
+            Self::Help { scroll } | Self::About { scroll } | Self::Text { scroll, .. } | Self::Peer { scroll, .. } => {
+                Some(scroll)
+            }
+            Self::Package(view) => Some(&mut view.scroll),
+            Self::Review(review) => Some(&mut review.scroll),
+            Self::Columns { .. } | Self::Palette(_) | Self::Confirm(_) | Self::Picker(_) | Self::Export(_) => None,
         }
     }
 
-    pub fn scroll(&self) -> usize {
+    pub fn place(&self) -> Place {
         match self {
-            Self::Help { scroll } | Self::Peer { scroll, .. } => *scroll,
-            Self::Package(view) => view.scroll,
+            Self::Help { .. } | Self::About { .. } | Self::Text { .. } | Self::Peer { .. } | Self::Package(_) => {
+                Place::Window
+            }
+            Self::Columns { .. } => Place::Columns,
+            Self::Palette(_) => Place::Palette,
+            Self::Confirm(_) => Place::Confirm,
+            Self::Review(_) => Place::Review,
+            Self::Picker(_) => Place::Picker,
+            Self::Export(_) => Place::Export,
         }
     }
+}
+
+/// Where things are on this machine, for the About window and for what is written.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    pub data: PathBuf,
+    pub config: PathBuf,
+    pub logs: PathBuf,
+    pub publisher_key: PathBuf,
 }
 
 pub struct Model {
@@ -56,6 +155,10 @@ pub struct Model {
     pub running: bool,
     pub now: Timestamp,
     pub size: (u16, u16),
+    pub keymap: Keymap,
+    pub places: Places,
+    /// Clicks and the wheel come to us, and not to the terminal.
+    pub mouse: bool,
     pub node: Option<NodeSnapshot>,
     pub counters: Counters,
     /// Announcements and notices this explorer lost because it was slower than they came.
@@ -64,9 +167,12 @@ pub struct Model {
     notices: VecDeque<(Notice, Option<Timestamp>)>,
     pub screen: Screen,
     pub popups: Vec<Popup>,
-    pub peers: Peers,
-    pub feed: Feed,
+    pub peers: Table<PeerSnapshot>,
+    pub feed: Table<Announced>,
     pub search: SearchView,
+    pub publish: Publish,
+    pub health: Health,
+    pub logs: Logs,
     /// Something that is shown has changed since the last frame.
     pub dirty: bool,
     pub quit: bool,
@@ -82,6 +188,9 @@ impl Model {
             running: false,
             now,
             size,
+            keymap: Keymap::default(),
+            places: Places::default(),
+            mouse: true,
             node: None,
             counters: Counters::default(),
             dropped: 0,
@@ -89,12 +198,62 @@ impl Model {
             notices: VecDeque::new(),
             screen: Screen::Peers,
             popups: Vec::new(),
-            peers: Peers::default(),
-            feed: Feed::default(),
+            peers: Table::default(),
+            feed: Table::default(),
             search: SearchView::default(),
+            publish: Publish::default(),
+            health: Health::default(),
+            logs: Logs::default(),
             dirty: true,
             quit: false,
             generation: 0,
+        }
+    }
+
+    /// The table of the screen that is shown.
+    pub fn table(&self) -> &dyn AnyTable {
+        match self.screen {
+            Screen::Peers => &self.peers,
+            Screen::Feed => &self.feed,
+            Screen::Search => &self.search.hits,
+            Screen::Publish => &self.publish.mine,
+            Screen::Health => &self.health.table,
+            Screen::Logs => &self.logs.table,
+        }
+    }
+
+    pub fn table_mut(&mut self) -> &mut dyn AnyTable {
+        let screen = self.screen;
+        self.table_of_mut(screen)
+    }
+
+    pub fn table_of_mut(&mut self, screen: Screen) -> &mut dyn AnyTable {
+        match screen {
+            Screen::Peers => &mut self.peers,
+            Screen::Feed => &mut self.feed,
+            Screen::Search => &mut self.search.hits,
+            Screen::Publish => &mut self.publish.mine,
+            Screen::Health => &mut self.health.table,
+            Screen::Logs => &mut self.logs.table,
+        }
+    }
+
+    /// Where keys go now.
+    pub fn place(&self) -> Place {
+        match self.popups.last() {
+            Some(popup) => popup.place(),
+            None if self.screen == Screen::Publish && self.publish.typing && self.publish.form.is_some() => Place::Form,
+            None => Place::Screen(self.screen),
+        }
+    }
+
+    /// A text field has the focus.
+    pub fn typing(&self) -> bool {
+        match self.place() {
+            Place::Form | Place::Palette | Place::Export => true,
+            Place::Screen(Screen::Search) if self.search.typing => true,
+            Place::Screen(_) => self.table().filter().typing,
+            _ => false,
         }
     }
 
@@ -103,19 +262,11 @@ impl Model {
         self.generation
     }
 
-    /// A text field has the focus.
-    pub fn typing(&self) -> bool {
-        self.popups.is_empty()
-            && match self.screen {
-                Screen::Peers => self.peers.filter.typing,
-                Screen::Feed => self.feed.filter.typing,
-                Screen::Search => self.search.typing,
-            }
-    }
-
     pub fn apply(&mut self, batch: Batch, now: Timestamp) {
         self.now = now;
-        self.dirty |= batch.events > 0;
+        // Samples come every other second, and most of them change nothing that is shown here.
+        let only_health = batch.events == 1 && batch.health.is_some();
+        self.dirty |= batch.events > 0 && (!only_health || self.screen == Screen::Health);
         self.dropped = batch.dropped;
         if let Some(node) = batch.node {
             self.node = Some(node);
@@ -125,26 +276,55 @@ impl Model {
             self.counters = counters;
         }
         self.forget_old_rates(now);
-        for notice in batch.notices {
-            if self.notices.len() >= MAX_NOTICES {
-                self.notices.pop_front();
-            }
-            self.notices.push_back((notice, None));
-        }
+        batch.notices.into_iter().for_each(|notice| self.tell(notice));
         self.show_next_notice(now);
-        self.peers.apply(batch.peers, &batch.gone, now);
-        self.feed.apply(batch.announcements);
+        self.peers.remove(&batch.gone);
+        self.peers.put(batch.peers, now);
+        self.feed.put(batch.announcements, now);
+        if let Some(sample) = &batch.health {
+            let first = self.health.history.verdict().is_none();
+            if self.health.apply(sample, now) {
+                self.tell_verdict(now);
+            }
+            self.dirty |= first;
+        }
     }
 
     /// A second went by. Dirty only when something that is shown says something else now.
     pub fn tick(&mut self, now: Timestamp) {
-        let before = (self.notice().map(|notice| notice.at), self.announcements_a_minute(), self.peers.ages(self.now));
+        let page = layout::page(self);
+        let shown = |model: &Self| {
+            let notice = model.notice().map(|notice| notice.at);
+            (notice, model.announcements_a_minute(), model.table().ages(page, model.now))
+        };
+        let before = shown(self);
         self.now = now;
         self.forget_old_rates(now);
         self.show_next_notice(now);
-        let sorted = self.peers.sort_if_due(now);
-        let after = (self.notice().map(|notice| notice.at), self.announcements_a_minute(), self.peers.ages(now));
-        self.dirty |= sorted || before != after;
+        let sorted = self.table_mut().sort_if_due(now);
+        self.dirty |= sorted || before != shown(self);
+    }
+
+    /// A change of the verdict shows on every screen.
+    fn tell_verdict(&mut self, now: Timestamp) {
+        let Some(verdict) = self.health.history.verdict() else { return };
+        let level = match verdict.state {
+            State::Good => Level::Info,
+            State::Degraded => Level::Warning,
+            State::Bad => Level::Error,
+        };
+        let text = format!("health is {} now: {} (8)", verdict.state.label(), verdict.cause);
+        self.tell(Notice { at: now, level, text });
+        self.dirty = true;
+    }
+
+    /// Shows a sentence in the status row, after those that are waiting.
+    pub fn tell(&mut self, notice: Notice) {
+        if self.notices.len() >= MAX_NOTICES {
+            self.notices.pop_front();
+        }
+        self.notices.push_back((notice, None));
+        self.show_next_notice(self.now);
     }
 
     fn forget_old_rates(&mut self, now: Timestamp) {

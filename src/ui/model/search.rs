@@ -5,10 +5,46 @@ use std::time::Duration;
 use tui_input::Input;
 
 use crate::{
-    domain::name::PackageId,
+    domain::{name::PackageId, text::printable, time::Timestamp},
     registry::{Coverage, Hit, SearchUpdate, Source},
-    ui::widget::list::Selection,
+    ui::table::{Entry, Table, column::Column, filter::Value},
 };
+
+impl Entry for Hit {
+    type Id = PackageId;
+    const NAME: &'static str = "search";
+    const COLUMNS: &'static [Column] = &[
+        Column::new("package", "package", 20, 0).up_to(36),
+        Column::new("version", "version", 8, 0).up_to(14),
+        Column::new("from", "from", 5, 1),
+        Column::new("trust", "trust", 10, 3),
+        Column::new("signed", "signed", 6, 4).right(),
+        Column::new("license", "license", 10, 5).up_to(18),
+        Column::new("summary", "what it is", 16, 2).up_to(200),
+    ];
+    const MOST: usize = 2_000;
+
+    fn id(&self) -> PackageId {
+        self.package.clone()
+    }
+
+    fn value(&self, column: &'static str, now: Timestamp) -> Value {
+        match column {
+            "package" => Value::text(self.title()),
+            "version" => Value::text(self.version.to_string()),
+            "from" => Value::text(self.source.label()),
+            "trust" => Value::text(self.trust.label()),
+            "signed" => Value::Number(now.since(self.signed_at).as_secs_f64().round()),
+            "license" => Value::text(printable(self.license.as_deref().unwrap_or_default())),
+            "summary" => Value::text(printable(&self.summary)),
+            _ => Value::Nothing,
+        }
+    }
+
+    fn copied(&self) -> String {
+        format!("{}@{}", self.package, self.version)
+    }
+}
 
 #[derive(Default)]
 pub struct SearchView {
@@ -17,14 +53,13 @@ pub struct SearchView {
     /// The search whose updates count.
     pub generation: u64,
     pub running: bool,
-    pub hits: Vec<Hit>,
+    pub hits: Table<Hit>,
     pub coverage: Coverage,
     /// Time to the local catalogue's answer.
     pub local: Option<Duration>,
     /// Time to the end.
     pub elapsed: Option<Duration>,
     pub truncated: bool,
-    pub selection: Selection<PackageId>,
 }
 
 impl SearchView {
@@ -33,10 +68,11 @@ impl SearchView {
         self.running = true;
         (self.local, self.elapsed, self.truncated) = (None, None, false);
         self.coverage = Coverage::default();
+        self.hits.selection.selected = None;
         // What was found stays until the first answer, so that the list does not blink at every key.
     }
 
-    pub fn update(&mut self, update: SearchUpdate, after: Duration) {
+    pub fn update(&mut self, update: SearchUpdate, after: Duration, now: Timestamp) {
         match update {
             SearchUpdate::Hits { hits, coverage } => {
                 if self.local.is_none() {
@@ -44,12 +80,7 @@ impl SearchView {
                     self.hits.clear();
                 }
                 self.coverage = coverage;
-                for hit in hits {
-                    match self.hits.iter_mut().find(|held| held.package == hit.package) {
-                        Some(held) => *held = hit,
-                        None => self.hits.push(hit),
-                    }
-                }
+                self.hits.put(hits, now);
             }
             SearchUpdate::Done { coverage, elapsed, truncated } => {
                 if self.local.is_none() {
@@ -61,12 +92,8 @@ impl SearchView {
         }
     }
 
-    pub fn ids(&self) -> Vec<PackageId> {
-        self.hits.iter().map(|hit| hit.package.clone()).collect()
-    }
-
     /// Hits that other peers had.
     pub fn of_others(&self) -> usize {
-        self.hits.iter().filter(|hit| !matches!(hit.source, Source::Local | Source::Cache)).count()
+        self.hits.all().filter(|hit| !matches!(hit.source, Source::Local | Source::Cache)).count()
     }
 }

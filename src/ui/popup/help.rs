@@ -4,7 +4,8 @@ use ratatui::text::{Line, Span};
 
 use super::heading;
 use crate::ui::{
-    keymap::{self, KEYS, Row, When},
+    keymap::{self, KEYS, When},
+    model::Model,
     theme::Theme,
     widget::wrap::wrap,
 };
@@ -19,7 +20,22 @@ const SIGNS: [(&str, &str); 7] = [
     ("score", "from 0 to 1: how good a peer has been to ask; open one to see why"),
 ];
 
-pub fn lines(width: usize, theme: Theme) -> Vec<Line<'static>> {
+const FILTERS: [(&str, &str); 5] = [
+    ("berlin", "rows with this text in any column"),
+    ("agent:swarm", "rows with this text in that column"),
+    ("score:<0.4", "by number: < <= > >= ="),
+    ("-offline", "rows without it"),
+    ("\"two words\"", "as one text"),
+];
+
+const MOUSE: [(&str, &str); 4] = [
+    ("click", "a screen's name, a row, a field; the same row again opens it"),
+    ("on a head", "sorts by the column, and the other way round"),
+    ("wheel", "moves the selection, or a text"),
+    ("M", "off and on: off, the terminal selects text by itself (or hold Shift)"),
+];
+
+pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     for (title, when) in [
         ("Browsing: letters are commands", When::Browsing),
@@ -32,19 +48,26 @@ pub fn lines(width: usize, theme: Theme) -> Vec<Line<'static>> {
             heading(&mut lines, title, theme);
         }
         for row in KEYS.iter().filter(|row| row.when == when) {
-            let on = row.on.map_or(String::new(), |screen| format!(" ({})", screen.name()));
-            entry(&mut lines, &keymap::labels(row), &format!("{}{on}", text(row)), width, theme);
+            let on = match keymap::places(row) {
+                places if places.is_empty() => places,
+                places => format!(" ({places})"),
+            };
+            entry(&mut lines, &model.keymap.labels(row), &format!("{}{on}", row.help), width, theme);
         }
+    }
+    heading(&mut lines, "Filters", theme);
+    for (words, meaning) in FILTERS {
+        entry(&mut lines, words, meaning, width, theme);
+    }
+    heading(&mut lines, "Mouse", theme);
+    for (what, meaning) in MOUSE {
+        entry(&mut lines, what, meaning, width, theme);
     }
     heading(&mut lines, "Signs", theme);
     for (sign, meaning) in SIGNS {
         entry(&mut lines, sign, meaning, width, theme);
     }
     lines
-}
-
-fn text(row: &Row) -> &'static str {
-    row.help
 }
 
 fn entry(lines: &mut Vec<Line<'static>>, key: &str, text: &str, width: usize, theme: Theme) {

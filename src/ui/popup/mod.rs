@@ -1,8 +1,16 @@
 //! Windows over a screen: the text of each as lines, and the frame around it.
 
+pub mod about;
+pub mod columns;
+pub mod confirm;
+pub mod export;
 pub mod help;
 pub mod package;
+pub mod palette;
 pub mod peer;
+pub mod picker;
+pub mod review;
+pub mod text;
 
 use ratatui::{
     Frame,
@@ -12,8 +20,9 @@ use ratatui::{
 };
 
 use super::{
+    action::Place,
     layout, lines,
-    model::{Model, Popup, package::PackageView},
+    model::{Model, Popup},
     theme::Theme,
     widget::wrap::wrap,
 };
@@ -23,20 +32,36 @@ use crate::domain::text::fit;
 const LABEL: usize = 13;
 
 pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) {
-    let area = layout::drawer(model);
+    let area = layout::window(model, window);
     let (width, height) = lines::inside(area.width, area.height);
     let text = lines::of(model, window, width, theme);
     let most = text.len().saturating_sub(height);
-    let scroll = window.scroll().min(most);
-    let title = match window {
-        Popup::Help { .. } => "Keys".to_owned(),
-        Popup::Peer { .. } => "Peer".to_owned(),
-        Popup::Package(view) => package_title(view),
+    // A list keeps what is selected in view, with what is above it.
+    let chosen = |at: usize, above: usize| (at + above + 1).saturating_sub(height);
+    let (title, keys, scroll) = match window {
+        Popup::Help { scroll } => ("Keys".to_owned(), "Esc back", *scroll),
+        Popup::About { scroll } => ("About".to_owned(), "Esc back", *scroll),
+        Popup::Text { title, scroll, .. } => (title.clone(), "Esc back", *scroll),
+        Popup::Peer { scroll, .. } => ("Peer".to_owned(), "Esc back", *scroll),
+        Popup::Package(view) => (view.title.clone(), "R again · Esc back", view.scroll),
+        Popup::Columns { at } => ("Columns".to_owned(), "Esc back", chosen(*at, columns::ABOVE)),
+        Popup::Palette(palette) => {
+            ("Do what?".to_owned(), "Enter does it · Esc back", chosen(palette.at, palette::ABOVE))
+        }
+        Popup::Confirm(question) => (question.title.to_owned(), "y n", 0),
+        Popup::Review(review) => ("Publish this?".to_owned(), "Enter publishes · Esc back", review.scroll),
+        Popup::Picker(picker) => {
+            ("Choose a file".to_owned(), "Enter opens · Esc back", chosen(picker.at, picker::ABOVE))
+        }
+        Popup::Export(_) => ("Write to a file".to_owned(), "Enter writes · Esc back", 0),
     };
-    let mut hint = String::from(" Esc back ");
-    if most > 0 {
-        hint = format!(" {} of {} · j k scroll · Esc back ", (scroll + height).min(text.len()), text.len());
-    }
+    let scroll = scroll.min(most);
+    let is_read = matches!(window.place(), Place::Window | Place::Review);
+    let hint = if most > 0 && is_read {
+        format!(" {} of {} · j k scroll · {keys} ", (scroll + height).min(text.len()), text.len())
+    } else {
+        format!(" {keys} ")
+    };
     let block = Block::bordered()
         .border_type(BorderType::Rounded)
         .border_style(theme.dim())
@@ -45,11 +70,17 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         .padding(ratatui::widgets::Padding::horizontal(1));
     frame.render_widget(Clear, area);
     let shown: Vec<Line<'_>> = text.into_iter().skip(scroll).take(height).collect();
-    frame.render_widget(Paragraph::new(shown).block(block), area);
-}
-
-fn package_title(view: &PackageView) -> String {
-    view.title.clone()
+    frame.render_widget(Paragraph::new(shown).style(theme.ground()).block(block.style(theme.ground())), area);
+    // The cursor stands where one types.
+    let at = match window {
+        Popup::Palette(palette) => Some((2 + palette.input.visual_cursor(), 0)),
+        Popup::Export(export) => Some((export.input.visual_cursor(), export::FIELD)),
+        _ => None,
+    };
+    if let Some((x, y)) = at {
+        let x = x.min(width.saturating_sub(1)) as u16;
+        frame.set_cursor_position((area.x + 2 + x, area.y + 1 + y));
+    }
 }
 
 /// A label and its text, wrapped beside it; below it where there is little room.

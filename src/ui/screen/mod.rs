@@ -1,7 +1,10 @@
 //! The screens, and the frame they share: header, bar, field, body, status, footer.
 
 pub mod feed;
+pub mod health;
+pub mod logs;
 pub mod peers;
+pub mod publish;
 pub mod search;
 
 use ratatui::{
@@ -15,9 +18,9 @@ use tui_input::Input;
 use unicode_width::UnicodeWidthStr;
 
 use super::{
-    action::{Action, Screen},
-    keymap,
-    layout::{self, Areas, LEAST, WIDE},
+    action::{Action, Place, Screen},
+    keymap::{self, When},
+    layout::{self, Areas, LEAST},
     model::{CLOCK_LIMIT_MS, Model},
     popup,
     theme::Theme,
@@ -35,18 +38,18 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
         frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), frame.area());
         return;
     }
-    let mut areas = layout::areas(model);
-    if !model.popups.is_empty() && width >= WIDE {
-        // Beside a window, the list has the rest of the width.
-        let left = layout::drawer(model).x.saturating_sub(1);
-        (areas.field.width, areas.body.width) = (left, left);
-    }
+    frame.buffer_mut().set_style(Rect { x: 0, y: 0, width, height }, theme.ground());
+    let areas = layout::areas(model);
     header(frame, model, theme, areas.header);
-    tabs(frame, model, theme, areas.tabs);
+    tabs(frame, model, theme);
+    filter(frame, model, theme, &areas);
     match model.screen {
         Screen::Peers => peers::draw(frame, model, theme, &areas),
         Screen::Feed => feed::draw(frame, model, theme, &areas),
         Screen::Search => search::draw(frame, model, theme, &areas),
+        Screen::Publish => publish::draw(frame, model, theme, &areas),
+        Screen::Health => health::draw(frame, model, theme, &areas),
+        Screen::Logs => logs::draw(frame, model, theme, &areas),
     }
     if let Some(notice) = model.notice() {
         let word = match notice.level {
@@ -105,15 +108,20 @@ fn header(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     };
     let lost = if model.dropped > 0 { theme.bad() } else { theme.dim() };
     let refused = model.refused();
-    let mut figures = vec![
+    let mut figures: Vec<(String, Style)> = Vec::new();
+    if let Some(verdict) = model.health.history.verdict() {
+        let text = format!("{} {}", health::sign(verdict.state), verdict.state.label());
+        figures.push((text, health::style(verdict.state, theme)));
+    }
+    figures.extend([
         state,
         (packages, theme.text()),
         (format!("{} announced/min", model.announcements_a_minute()), theme.text()),
         (format!("{} dropped", model.dropped), lost),
-    ];
+    ]);
     if let Some(offset) = node.clock_offset_ms.filter(|offset| offset.abs() > CLOCK_LIMIT_MS) {
         let (minutes, way) = (offset.abs() / 60_000, if offset > 0 { "ahead" } else { "behind" });
-        figures.insert(1, (format!("! clock {minutes} min {way}"), theme.bad()));
+        figures.insert(figures.len().min(2), (format!("! clock {minutes} min {way}"), theme.bad()));
     }
     if refused > 0 {
         figures.push((format!("{refused} refused"), theme.fair()));
@@ -136,49 +144,61 @@ fn header(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     line(frame, Rect { y: area.y + 1, ..area }, fitting(figures, width, " · "));
 }
 
-fn tabs(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
-    let mut spans = Vec::new();
-    for screen in Screen::ALL {
-        let here = screen == model.screen;
-        let name = if here || area.width >= WIDE {
-            format!(" {} {} ", screen.digit(), screen.name())
-        } else {
-            format!(" {} ", screen.digit())
-        };
-        spans.push(Span::styled(name, if here { theme.selected() } else { theme.dim() }));
-        spans.push(Span::raw(" "));
+fn tabs(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
+    for (screen, name, area) in layout::tabs(model) {
+        let style = if screen == model.screen { theme.selected() } else { theme.dim() };
+        line(frame, area.intersection(frame.area()), vec![Span::styled(name, style)]);
     }
-    line(frame, area, spans);
+}
+
+/// The filter of the screen's table, or the search field; and what makes no sense in it.
+fn filter(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
+    if model.screen == Screen::Search {
+        return field(frame, areas.field, "search: ", &model.search.input, model.search.typing, theme);
+    }
+    let filter = model.table().filter();
+    let problem = filter.terms.problem.as_ref().map(|problem| format!("  ! {problem}")).unwrap_or_default();
+    let most = usize::from(areas.field.width).saturating_sub("filter: ".len() + filter.input.value().width() + 2);
+    let problem = fit(&problem, most);
+    let width = areas.field.width.saturating_sub(problem.width() as u16);
+    field(frame, Rect { width, ..areas.field }, "filter: ", &filter.input, filter.typing, theme);
+    if areas.field.height > 0 {
+        let beside = Rect { x: areas.field.x + width, width: areas.field.width - width, ..areas.field };
+        line(frame, beside, vec![Span::styled(problem, theme.fair())]);
+    }
 }
 
 fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
-    let typing = model.typing();
+    let (typing, place) = (model.typing(), model.place());
     let mode = if typing { "TYPING" } else { "BROWSING" };
     let mut left = usize::from(area.width).saturating_sub(mode.len() + 2);
     let mut spans = vec![Span::styled(format!("{mode}  "), theme.strong())];
     let in_window = !model.popups.is_empty();
-    let filtered = match model.screen {
-        Screen::Peers => model.peers.filter.is_shown(),
-        Screen::Feed => model.feed.filter.is_shown(),
-        Screen::Search => false,
-    };
-    for row in keymap::rows(typing, model.screen).filter(|row| !row.short.is_empty()) {
-        // With a window open, only what works in it; without, there may be nothing to go back from.
+    let filtered = model.table().filter().is_shown() || model.table().marked() > 0;
+    let here = |row: &&keymap::Row| !matches!(row.on, keymap::On::All | keymap::On::Screens | keymap::On::Lists);
+    let rows = || keymap::rows(typing, place).filter(|row| !row.short.is_empty());
+    // What belongs to this place comes first; help and quit are always there.
+    let here_first = |row: &&keymap::Row| matches!(row.action, Action::Help | Action::Quit);
+    let first = rows().filter(here_first).filter(|row| typing || row.when != When::Anywhere);
+    let special = rows().filter(here);
+    let rest = rows().filter(|row| !here(row) && !matches!(row.action, Action::Help | Action::Quit));
+    for row in first.chain(special).chain(rest) {
+        // Without a window there may be nothing to go back from.
         let useful = match row.action {
-            Action::Help | Action::Quit => true,
+            Action::Back if matches!(place, Place::Confirm) => row.id == "no",
             Action::Back => in_window || filtered,
-            _ => !in_window,
+            Action::GoOn => model.publish.form.is_some(),
+            Action::NewRelease | Action::Yank => !model.publish.mine.is_empty(),
+            _ => true,
         };
-        if !useful {
-            continue;
-        }
-        let Some(key) = row.keys.first().map(|_| keymap::labels(row)) else { continue };
+        let key = model.keymap.labels(row);
+        let key = key.split(' ').next().unwrap_or_default();
         let needed = key.width() + row.short.width() + 3;
-        if needed > left {
+        if !useful || key.is_empty() || needed > left {
             continue;
         }
         left -= needed;
-        spans.push(Span::styled(key, theme.key()));
+        spans.push(Span::styled(key.to_owned(), theme.key()));
         spans.push(Span::styled(format!(" {}  ", row.short), theme.dim()));
     }
     line(frame, area, spans);
@@ -214,6 +234,35 @@ pub(super) fn status(frame: &mut Frame<'_>, model: &Model, areas: &Areas, text: 
     if model.notice().is_none() {
         line(frame, areas.status, vec![Span::styled(fit(text, usize::from(areas.status.width)), style)]);
     }
+}
+
+/// What holds for any table: frozen, or marked.
+pub(super) fn table_banner(model: &Model) -> Option<String> {
+    let table = model.table();
+    let [_, _, waiting, lost] = table.counts();
+    if table.is_frozen() {
+        let lost = if lost > 0 { format!(", {lost} too many to keep") } else { String::new() };
+        return Some(format!("FROZEN · {waiting} waiting{lost} · f goes on"));
+    }
+    match table.marked() {
+        0 => None,
+        count => Some(format!("{count} marked · y copies, w writes a file, Esc unmarks")),
+    }
+}
+
+/// The status row of a table: how many rows, what is hidden, how they are sorted.
+pub(super) fn table_status(frame: &mut Frame<'_>, model: &Model, areas: &Areas, things: &str, theme: Theme) {
+    if let Some(banner) = table_banner(model) {
+        return status(frame, model, areas, &banner, theme.fair());
+    }
+    let table = model.table();
+    let [shown, known, ..] = table.counts();
+    let hidden = match known.saturating_sub(shown) {
+        0 => String::new(),
+        hidden => format!(", {hidden} hidden by the filter"),
+    };
+    let order = table.order();
+    status(frame, model, areas, &format!("{shown} {things}{hidden}, {order}"), theme.dim());
 }
 
 /// Sentences in the middle of an empty body.

@@ -7,38 +7,21 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{Areas, field, sentences, status};
+use super::{Areas, sentences, status, table_banner};
 use crate::{
     domain::{text::printable, time::Ago, trust::Trust},
     registry::{Hit, Source},
     ui::{
-        layout,
         model::Model,
         theme::Theme,
-        widget::table::{Cell, Column, Table},
+        widget::table::{self, Cell},
     },
 };
 
-const COLUMNS: [Column; 6] = [
-    Column::new("package", 20, 0).up_to(36),
-    Column::new("version", 8, 0).up_to(14),
-    Column::new("from", 5, 1),
-    Column::new("trust", 10, 3),
-    Column::new("signed", 6, 4).right(),
-    Column::new("what it is", 16, 2).up_to(200),
-];
-
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     let search = &model.search;
-    field(frame, areas.field, "search: ", &search.input, search.typing, theme);
-    let page = layout::page(model);
-    let ids = search.ids();
-    let selected = search.selection.index(&ids).and_then(|index| index.checked_sub(search.selection.offset));
-    let shown = search.hits.iter().skip(search.selection.offset).take(page);
-    let rows: Vec<_> = shown.map(|hit| row(model, hit, theme)).collect();
-    let none = rows.is_empty();
-    frame.render_widget(Table { columns: &COLUMNS, rows, selected, sorted: None, theme }, areas.body);
-    if none && !search.running {
+    table::draw(frame.buffer_mut(), areas.body, &search.hits, theme, |hit, column| cell(model, hit, column, theme));
+    if search.hits.rows().is_empty() && !search.running {
         let text = if search.input.value().trim().is_empty() {
             vec!["No package is known here yet. What others publish appears by itself."]
         } else {
@@ -51,7 +34,10 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         let lines = text.into_iter().map(|line| Line::from(Span::styled(line, theme.text())));
         sentences(frame, areas.body, std::iter::once(Line::default()).chain(lines).collect());
     }
-    status(frame, model, areas, &summary(model), theme.dim());
+    match table_banner(model) {
+        Some(banner) => status(frame, model, areas, &banner, theme.fair()),
+        None => status(frame, model, areas, &summary(model), theme.dim()),
+    }
 }
 
 fn summary(model: &Model) -> String {
@@ -81,22 +67,27 @@ fn millis(duration: Duration) -> String {
     format!("{:.1} ms", duration.as_secs_f64() * 1_000.0)
 }
 
-fn row(model: &Model, hit: &Hit, theme: Theme) -> Vec<Cell> {
-    let source = match hit.source {
-        Source::Local | Source::Cache => theme.dim(),
-        Source::Peer(_) | Source::Dht => theme.link(),
-    };
-    let trust = match hit.trust {
-        Trust::Pinned => theme.good(),
-        Trust::Unknown => theme.text(),
-        Trust::Distrusted => theme.bad(),
-    };
-    vec![
-        (hit.title(), theme.strong()),
-        (hit.version.to_string(), theme.text()),
-        (hit.source.label().to_owned(), source),
-        (hit.trust.label().to_owned(), trust),
-        (Ago(model.now.since(hit.signed_at)).to_string(), theme.dim()),
-        (printable(&hit.summary), theme.text()),
-    ]
+fn cell(model: &Model, hit: &Hit, column: &str, theme: Theme) -> Cell {
+    match column {
+        "package" => (hit.title(), theme.strong()),
+        "version" => (hit.version.to_string(), theme.text()),
+        "from" => {
+            let style = match hit.source {
+                Source::Local | Source::Cache => theme.dim(),
+                Source::Peer(_) | Source::Dht => theme.link(),
+            };
+            (hit.source.label().to_owned(), style)
+        }
+        "trust" => {
+            let style = match hit.trust {
+                Trust::Pinned => theme.good(),
+                Trust::Unknown => theme.text(),
+                Trust::Distrusted => theme.bad(),
+            };
+            (hit.trust.label().to_owned(), style)
+        }
+        "signed" => (Ago(model.now.since(hit.signed_at)).to_string(), theme.dim()),
+        "license" => (printable(hit.license.as_deref().unwrap_or_default()), theme.dim()),
+        _ => (printable(&hit.summary), theme.text()),
+    }
 }

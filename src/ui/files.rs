@@ -1,0 +1,294 @@
+//! Files the explorer reads and writes: what is published, what is exported, and what is kept between two runs.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::{model::form::FileState, table::export::Sheet};
+use crate::{RegistryError, Result, registry::Content};
+
+/// Read at a time.
+const CHUNK: usize = 1 << 20;
+/// Progress is told after this many bytes.
+const TELL_EVERY: u64 = 16 << 20;
+/// Changes within this time are written once.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// What a file was when it was read: if one of these differs, it is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    size: u64,
+    modified: Option<SystemTime>,
+}
+
+fn stamp(meta: &fs::Metadata) -> Stamp {
+    Stamp { size: meta.len(), modified: meta.modified().ok() }
+}
+
+/// What a path names, for the sentence beside its field.
+pub fn state_of(path: &Path) -> FileState {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => {
+            FileState::Wrong("is a directory; publish one file, such as an archive of it".to_owned())
+        }
+        Ok(meta) if !meta.is_file() => FileState::Wrong("is neither a file nor a directory".to_owned()),
+        Ok(meta) => match File::open(path) {
+            Ok(_) => FileState::Is { size: meta.len() },
+            Err(error) => FileState::Wrong(cannot(&error)),
+        },
+        Err(error) => FileState::Wrong(cannot(&error)),
+    }
+}
+
+fn cannot(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "may not be read; check its permissions".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    }
+}
+
+/// Reads a file once, in constant memory.
+///
+/// # Errors
+/// A sentence when it cannot be read, is no file, or changes while it is read.
+pub fn hash(path: &Path, mut tell: impl FnMut(u64, u64)) -> Result<(Content, Stamp), String> {
+    if let FileState::Wrong(why) = state_of(path) {
+        return Err(why);
+    }
+    let mut file = File::open(path).map_err(|error| cannot(&error))?;
+    let before = stamp(&file.metadata().map_err(|error| cannot(&error))?);
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; CHUNK];
+    let (mut done, mut told) = (0u64, 0u64);
+    loop {
+        let read = file.read(&mut buffer).map_err(|error| cannot(&error))?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(buffer.get(..read).unwrap_or_default());
+        done += read as u64;
+        if done > before.size {
+            return Err(changed());
+        }
+        if done - told >= TELL_EVERY {
+            told = done;
+            tell(done, before.size);
+        }
+    }
+    let after = fs::metadata(path).map(|meta| stamp(&meta)).map_err(|error| cannot(&error))?;
+    if after != before || done != before.size {
+        return Err(changed());
+    }
+    Ok((Content { root: hasher.finalize().into(), size: done }, before))
+}
+
+fn changed() -> String {
+    "changed while it was read; wait until nothing writes to it, and try again".to_owned()
+}
+
+/// # Errors
+/// [`RegistryError::Usage`] when the file is not what was hashed any more.
+pub fn unchanged(path: &Path, hashed: Option<(PathBuf, Stamp)>) -> Result<()> {
+    let now = fs::metadata(path).map_err(RegistryError::file(path, "read"))?;
+    match hashed {
+        Some((was, before)) if was == path && before == stamp(&now) => Ok(()),
+        _ => Err(RegistryError::Usage(format!(
+            "{} has changed since it was hashed, so nothing was published; review it again",
+            path.display()
+        ))),
+    }
+}
+
+/// Writes a view, and never over a file that is there.
+///
+/// # Errors
+/// A sentence that names the file.
+pub fn export(path: &Path, sheet: &Sheet) -> Result<(), String> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => format!("{} is there already; choose another name", path.display()),
+        _ => format!("{} cannot be written: {error}", path.display()),
+    };
+    let bytes = sheet.write(name).map_err(failed)?;
+    let mut file = File::options().write(true).create_new(true).open(path).map_err(failed)?;
+    file.write_all(&bytes).map_err(failed)
+}
+
+type Texts = BTreeMap<String, String>;
+
+/// The draft that an earlier run left; none when there is none, or it cannot be read.
+pub fn read_draft(path: &Path) -> Option<Texts> {
+    const MOST: u64 = 1 << 20;
+    let file = File::open(path).ok()?;
+    let mut text = String::new();
+    file.take(MOST).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// Where things are kept between two runs.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub draft: PathBuf,
+    /// `None` where nothing of the person's own is to be changed, as in the demo.
+    pub settings: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Wanted {
+    draft: Option<Option<Texts>>,
+    columns: BTreeMap<&'static str, Vec<String>>,
+}
+
+/// Writes what is to be kept, behind the explorer's back: the newest state only, one after the other.
+pub struct Keeper {
+    wanted: watch::Sender<Wanted>,
+    task: JoinHandle<()>,
+}
+
+impl Keeper {
+    /// `failed` hears of what could not be written.
+    pub fn start(kept: Kept, failed: impl Fn(String) + Send + Sync + 'static) -> Self {
+        let (wanted, mut changes) = watch::channel(Wanted::default());
+        let task = tokio::spawn(async move {
+            let mut written = Wanted::default();
+            while changes.changed().await.is_ok() {
+                tokio::time::sleep(SETTLE).await;
+                written = write_behind(&kept, &mut changes, written, &failed).await;
+            }
+            // Whatever was wanted last is written before the explorer ends.
+            write_behind(&kept, &mut changes, written, &failed).await;
+        });
+        Self { wanted, task }
+    }
+
+    pub fn keep_draft(&self, draft: Option<Texts>) {
+        self.wanted.send_modify(|wanted| wanted.draft = Some(draft));
+    }
+
+    pub fn keep_columns(&self, table: &'static str, words: Vec<String>) {
+        self.wanted.send_modify(|wanted| drop(wanted.columns.insert(table, words)));
+    }
+
+    /// Writes what is still to be written.
+    pub async fn end(self) {
+        drop(self.wanted);
+        // A task that panicked has ended too.
+        let _ = self.task.await;
+    }
+}
+
+async fn write_behind(
+    kept: &Kept,
+    changes: &mut watch::Receiver<Wanted>,
+    written: Wanted,
+    failed: &(impl Fn(String) + Send + Sync),
+) -> Wanted {
+    let wanted = changes.borrow_and_update().clone();
+    if wanted == written {
+        return written;
+    }
+    let (kept, now) = (kept.clone(), wanted.clone());
+    let result = tokio::task::spawn_blocking(move || {
+        if now.draft != written.draft
+            && let Some(draft) = &now.draft
+        {
+            write_draft(&kept.draft, draft.as_ref())
+                .map_err(|error| format!("the draft could not be kept in {}: {error}", kept.draft.display()))?;
+        }
+        if now.columns != written.columns
+            && let Some(settings) = &kept.settings
+        {
+            crate::config::write_columns(settings, &now.columns)
+                .map_err(|error| format!("the columns could not be kept: {error}"))?;
+        }
+        Ok::<(), String>(())
+    });
+    if let Ok(Err(why)) = result.await {
+        failed(why);
+    }
+    wanted
+}
+
+/// Writes beside the file and renames, so that a power cut leaves the draft of before or this one.
+fn write_draft(path: &Path, draft: Option<&Texts>) -> io::Result<()> {
+    let Some(draft) = draft else {
+        return match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+    };
+    let dir = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(dir)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    serde_json::to_writer_pretty(&mut file, draft)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_once_and_must_hold_still() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("web.tar");
+        fs::write(&path, b"bytes").unwrap();
+        let (content, stamp) = hash(&path, |_, _| {}).unwrap();
+        assert_eq!((content.size, content.root), (5, crate::domain::hash::ContentRoot::of(b"bytes")));
+        unchanged(&path, Some((path.clone(), stamp))).unwrap();
+        fs::write(&path, b"other bytes").unwrap();
+        assert!(unchanged(&path, Some((path.clone(), stamp))).unwrap_err().to_string().contains("has changed"));
+        fs::remove_file(&path).unwrap();
+        assert!(unchanged(&path, Some((path.clone(), stamp))).is_err());
+        assert_eq!(hash(&path, |_, _| {}).unwrap_err(), "there is no such file");
+        assert!(hash(dir.path(), |_, _| {}).unwrap_err().contains("is a directory"));
+    }
+
+    #[test]
+    fn a_file_that_grows_while_it_is_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        fs::write(&path, vec![1; (TELL_EVERY + 1) as usize]).unwrap();
+        let grow = |_, _| {
+            let mut file = File::options().append(true).open(&path).unwrap();
+            file.write_all(b"more").unwrap();
+        };
+        assert!(hash(&path, grow).unwrap_err().contains("changed while it was read"));
+    }
+
+    #[test]
+    fn an_export_writes_over_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("peers.csv");
+        let sheet = Sheet { columns: vec!["peer"], rows: vec![] };
+        export(&path, &sheet).unwrap();
+        assert!(export(&path, &sheet).unwrap_err().contains("is there already"));
+        assert!(export(&dir.path().join("no/peers.csv"), &sheet).unwrap_err().contains("cannot be written"));
+    }
+
+    #[tokio::test]
+    async fn the_last_draft_is_there_when_the_keeper_has_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let draft = dir.path().join("state").join("draft.json");
+        let start = || Keeper::start(Kept { draft: draft.clone(), settings: None }, |why| panic!("{why}"));
+        let texts = |name: &str| Texts::from([("name".to_owned(), name.to_owned())]);
+        let keeper = start();
+        keeper.keep_draft(Some(texts("w")));
+        keeper.keep_draft(Some(texts("web")));
+        keeper.end().await;
+        assert_eq!(read_draft(&draft), Some(texts("web")));
+        let keeper = start();
+        keeper.keep_draft(None);
+        keeper.end().await;
+        assert_eq!(read_draft(&draft), None);
+    }
+}

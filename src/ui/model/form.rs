@@ -1,0 +1,563 @@
+//! The form of a release: its fields as they are typed, and what is wrong with each.
+//!
+//! What is typed is never lost: a form becomes plain texts by field and comes back from them, whatever they say.
+
+use std::collections::BTreeMap;
+
+use semver::{Version, VersionReq};
+use tui_input::Input;
+
+use crate::{
+    domain::{
+        hash::ContentRoot,
+        manifest::{Dependency, Draft, Manifest, limit},
+        name::{Handle, PackageName, PackageRef},
+        record::{MAX_MANIFEST, signed_len},
+        text::printable,
+        time::Timestamp,
+    },
+    registry::OwnPackage,
+};
+
+/// Longest text of any field, in characters; a path may be this long too.
+pub const MAX_FIELD: usize = 4_096;
+
+/// A field of the form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Field {
+    Handle,
+    Name,
+    Version,
+    Title,
+    Description,
+    Categories,
+    Tags,
+    License,
+    Repository,
+    Homepage,
+    /// A row of the table of dependencies.
+    Needs(usize, Part),
+    File,
+}
+
+/// A column of the table of dependencies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    Package,
+    Requirement,
+    Optional,
+}
+
+impl Part {
+    pub const ALL: [Self; 3] = [Self::Package, Self::Requirement, Self::Optional];
+
+    fn key(self) -> &'static str {
+        match self {
+            Self::Package => "package",
+            Self::Requirement => "requirement",
+            Self::Optional => "optional",
+        }
+    }
+}
+
+impl Field {
+    const BEFORE: [Self; 10] = [
+        Self::Handle,
+        Self::Name,
+        Self::Version,
+        Self::Title,
+        Self::Description,
+        Self::Categories,
+        Self::Tags,
+        Self::License,
+        Self::Repository,
+        Self::Homepage,
+    ];
+
+    /// What it is called, here and in the saved draft.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Handle => "handle",
+            Self::Name => "name",
+            Self::Version => "version",
+            Self::Title => "title",
+            Self::Description => "description",
+            Self::Categories => "categories",
+            Self::Tags => "tags",
+            Self::License => "license",
+            Self::Repository => "repository",
+            Self::Homepage => "homepage",
+            Self::Needs(_, part) => part.key(),
+            Self::File => "file",
+        }
+    }
+
+    fn key(self) -> String {
+        match self {
+            Self::Needs(row, part) => format!("dependencies.{row}.{}", part.key()),
+            field => field.name().to_owned(),
+        }
+    }
+
+    /// What belongs in it.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Handle => "what you call yourself, such as alice; others see it before the name",
+            Self::Name => "small letters, digits, . _ -",
+            Self::Version => "such as 1.0.0; higher than the last",
+            Self::Title => "a few words",
+            Self::Description => "what it is and what it is for",
+            Self::Categories | Self::Tags => "with commas between them",
+            Self::License => "SPDX, such as MIT OR Apache-2.0",
+            Self::Repository | Self::Homepage => "https://…",
+            Self::Needs(_, Part::Package) => "handle/name of a package it needs",
+            Self::Needs(_, Part::Requirement) => "versions, such as ^1.2",
+            Self::Needs(_, Part::Optional) => "yes if it works without",
+            Self::File => "path of the file to publish; Ctrl-o chooses one",
+        }
+    }
+}
+
+/// What is known of the file that the path names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum FileState {
+    #[default]
+    Unknown,
+    Is {
+        size: u64,
+    },
+    Wrong(String),
+}
+
+/// A release of a package that is there already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Previous {
+    pub name: PackageName,
+    pub latest: Version,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Form {
+    texts: BTreeMap<Field, Input>,
+    pub focus: usize,
+    /// Rows of dependencies; one more than there are, to type into.
+    needs: usize,
+    pub file: FileState,
+    /// How the path could go on, best first.
+    pub proposals: Vec<String>,
+    /// It was to be published once: from then on, what is missing is said too.
+    pub tried: bool,
+    /// A package of that handle and name is another publisher's.
+    pub taken: Option<String>,
+}
+
+/// What a form says, checked.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    pub draft: Option<Draft>,
+    pub problems: BTreeMap<Field, String>,
+    /// Bytes that are left of a manifest's room.
+    pub left: Option<i64>,
+}
+
+impl Form {
+    /// Nothing but the handle that the publisher has already.
+    pub fn new(handle: Option<&str>) -> Self {
+        let mut form = Self { needs: 1, ..Self::default() };
+        if let Some(handle) = handle {
+            form.set(Field::Handle, handle);
+            form.focus = 1;
+        }
+        form
+    }
+
+    /// The release that follows a package's last.
+    pub fn following(package: &OwnPackage) -> Self {
+        let mut form = Self::new(package.handle.as_ref().map(|handle| handle.as_str()));
+        form.set(Field::Name, package.id.name.as_str());
+        if let Some(latest) = &package.latest {
+            form.set(Field::Version, &next_version(&latest.version).to_string());
+        }
+        if let Some(manifest) = &package.manifest {
+            let link = |link: &Option<String>| link.clone().unwrap_or_default();
+            for (field, text) in [
+                (Field::Title, link(&manifest.title)),
+                (Field::Description, manifest.description.clone()),
+                (Field::Categories, manifest.categories.join(", ")),
+                (Field::Tags, manifest.tags.join(", ")),
+                (Field::License, link(&manifest.license)),
+                (Field::Repository, link(&manifest.repository)),
+                (Field::Homepage, link(&manifest.homepage)),
+            ] {
+                form.set(field, &text);
+            }
+            for (row, needed) in manifest.dependencies.iter().enumerate() {
+                form.set(Field::Needs(row, Part::Package), &needed.package);
+                form.set(Field::Needs(row, Part::Requirement), &needed.requirement.to_string());
+                form.set(Field::Needs(row, Part::Optional), if needed.optional { "yes" } else { "" });
+            }
+        }
+        form.focus = form.fields().iter().position(|field| *field == Field::Version).unwrap_or(0);
+        form
+    }
+
+    /// As it is saved.
+    pub fn to_texts(&self) -> BTreeMap<String, String> {
+        let texts = self.texts.iter().map(|(field, input)| (field.key(), input.value().to_owned()));
+        texts.filter(|(_, text)| !text.is_empty()).collect()
+    }
+
+    /// From what was saved. What is not known is left out, and unsafe characters are as well.
+    pub fn from_texts(texts: &BTreeMap<String, String>) -> Self {
+        let mut form = Self::new(None);
+        for row in 0..=limit::DEPENDENCIES {
+            for field in
+                Field::BEFORE.into_iter().chain([Field::File]).chain(Part::ALL.map(|part| Field::Needs(row, part)))
+            {
+                if let Some(text) = texts.get(&field.key()) {
+                    form.set(field, text);
+                }
+            }
+        }
+        form
+    }
+
+    /// Nothing was typed that one could miss.
+    pub fn is_empty(&self) -> bool {
+        self.texts.iter().all(|(field, input)| *field == Field::Handle || input.value().is_empty())
+    }
+
+    /// Every field, in order.
+    pub fn fields(&self) -> Vec<Field> {
+        let needs = (0..self.needs.max(1)).flat_map(|row| Part::ALL.map(|part| Field::Needs(row, part)));
+        Field::BEFORE.into_iter().chain(needs).chain([Field::File]).collect()
+    }
+
+    pub fn focused(&self) -> Field {
+        self.fields().get(self.focus).copied().unwrap_or(Field::Name)
+    }
+
+    pub fn step(&mut self, forward: bool) {
+        let count = self.fields().len();
+        self.focus = if forward { (self.focus + 1) % count } else { (self.focus + count - 1) % count };
+    }
+
+    pub fn focus_on(&mut self, field: Field) {
+        self.focus = self.fields().iter().position(|other| *other == field).unwrap_or(self.focus);
+    }
+
+    pub fn text(&self, field: Field) -> &str {
+        self.texts.get(&field).map_or("", Input::value)
+    }
+
+    pub fn input(&self, field: Field) -> Input {
+        self.texts.get(&field).cloned().unwrap_or_default()
+    }
+
+    pub fn focused_input(&mut self) -> &mut Input {
+        let field = self.focused();
+        self.texts.entry(field).or_default()
+    }
+
+    pub fn set(&mut self, field: Field, text: &str) {
+        let text: String = printable(text).chars().take(MAX_FIELD).collect();
+        self.texts.insert(field, Input::new(text));
+        self.grow();
+    }
+
+    /// Keeps one empty row of dependencies at the end.
+    pub fn grow(&mut self) {
+        let used =
+            self.texts.iter().filter(|(_, input)| !input.value().is_empty()).filter_map(|(field, _)| match field {
+                Field::Needs(row, _) => Some(row + 1),
+                _ => None,
+            });
+        let focused = self.focused();
+        self.needs = (used.max().unwrap_or(0) + 1).min(limit::DEPENDENCIES);
+        self.focus_on(focused);
+    }
+
+    /// What goes on from the path at its end.
+    pub fn proposed(&self) -> Option<&str> {
+        let typed = self.text(Field::File);
+        self.proposals.iter().find_map(|proposal| proposal.strip_prefix(typed)).filter(|rest| !rest.is_empty())
+    }
+
+    /// Checks every field by the rules of records, and says beside each what is wrong with it.
+    pub fn check(&self, previous: &[Previous]) -> Checked {
+        let mut problems = BTreeMap::new();
+        let text = |field| self.text(field).trim().to_owned();
+        let mut parsed = Parsed { problems: &mut problems };
+
+        let handle = match text(Field::Handle) {
+            handle if handle.is_empty() => None,
+            handle => parsed.take::<Handle>(Field::Handle, &handle),
+        };
+        let name = parsed.take::<PackageName>(Field::Name, &text(Field::Name));
+        let version = match text(Field::Version) {
+            version if version.is_empty() => {
+                parsed.refuse(Field::Version, "write a version, such as 1.0.0");
+                None
+            }
+            version => parsed.take_as::<Version>(Field::Version, &version, "is no version; write one such as 1.0.0"),
+        };
+        if let (Some(name), Some(version)) = (&name, &version)
+            && let Some(before) = previous.iter().find(|before| before.name == *name)
+            && *version <= before.latest
+        {
+            parsed.refuse(Field::Version, &format!("must be higher than {}, the last release", before.latest));
+        }
+        let license = text(Field::License);
+        if !license.is_empty()
+            && let Err(error) = spdx::Expression::parse(&license)
+        {
+            let canonical = spdx::Expression::canonicalize(&license).ok().flatten();
+            let instead = canonical.map_or_else(
+                || "write SPDX, such as MIT OR Apache-2.0, or LicenseRef-… for your own".to_owned(),
+                |canonical| format!("did you mean {canonical}?"),
+            );
+            parsed.refuse(Field::License, &format!("{}; {instead}", error.reason));
+        }
+        for field in [Field::Repository, Field::Homepage] {
+            let link = text(field);
+            if link.is_empty() {
+                continue;
+            }
+            match url::Url::parse(&link) {
+                Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {}
+                Ok(_) => parsed.refuse(field, "must start with https:// or http://"),
+                Err(error) => {
+                    parsed.refuse(field, &format!("is no link ({error}); write it like https://example.org/web"))
+                }
+            }
+        }
+        let dependencies = self.dependencies(&mut parsed);
+        match &self.file {
+            _ if text(Field::File).is_empty() => parsed.refuse(Field::File, "choose the file to publish"),
+            FileState::Wrong(why) => parsed.refuse(Field::File, why),
+            FileState::Unknown | FileState::Is { .. } => {}
+        }
+
+        let list = |field| -> Vec<String> {
+            let entries = self.text(field).split(',').map(str::trim).filter(|entry| !entry.is_empty());
+            entries.map(str::to_owned).collect()
+        };
+        let some = |text: String| (!text.is_empty()).then_some(text);
+        let draft = name.zip(version).map(|(name, version)| Draft {
+            handle,
+            name,
+            version,
+            title: some(text(Field::Title)),
+            description: text(Field::Description),
+            categories: list(Field::Categories),
+            tags: list(Field::Tags),
+            license: some(license),
+            authors: Vec::new(),
+            repository: some(text(Field::Repository)),
+            homepage: some(text(Field::Homepage)),
+            dependencies,
+        });
+        let mut left = None;
+        if let Some(draft) = &draft {
+            match as_manifest(draft) {
+                Ok(manifest) => {
+                    let room = MAX_MANIFEST as i64 - i64::try_from(signed_len(&manifest)).unwrap_or(i64::MAX);
+                    if room < 0 {
+                        problems.entry(Field::Description).or_insert_with(|| {
+                            format!("the manifest is {} bytes over its {MAX_MANIFEST}; shorten the texts", -room)
+                        });
+                    }
+                    left = Some(room);
+                }
+                Err(errors) => {
+                    for error in errors {
+                        let field = Field::BEFORE.into_iter().find(|field| field.name() == error.field);
+                        let field = field.unwrap_or(Field::Needs(0, Part::Package));
+                        problems.entry(field).or_insert(error.problem);
+                    }
+                }
+            }
+        }
+        let draft = draft.filter(|_| problems.is_empty());
+        Checked { draft, problems, left }
+    }
+
+    fn dependencies(&self, parsed: &mut Parsed<'_>) -> Vec<Dependency> {
+        let mut out = Vec::new();
+        for row in 0..self.needs {
+            let [package, requirement, optional] =
+                Part::ALL.map(|part| self.text(Field::Needs(row, part)).trim().to_owned());
+            if package.is_empty() && requirement.is_empty() && optional.is_empty() {
+                continue;
+            }
+            parsed.take::<PackageRef>(Field::Needs(row, Part::Package), &package);
+            // No requirement is any version.
+            let wanted = if requirement.is_empty() { "*" } else { requirement.as_str() };
+            let field = Field::Needs(row, Part::Requirement);
+            let requirement = parsed.take_as::<VersionReq>(field, wanted, "is no requirement; write one such as ^1.2");
+            let optional = match optional.to_lowercase().as_str() {
+                "" | "n" | "no" => false,
+                "y" | "yes" => true,
+                _ => {
+                    parsed.refuse(Field::Needs(row, Part::Optional), "write yes or nothing");
+                    false
+                }
+            };
+            out.extend(requirement.map(|requirement| Dependency { package, requirement, optional }));
+        }
+        out
+    }
+}
+
+/// The manifest that a draft will become, with the place of the content's hash taken by zeros.
+fn as_manifest(draft: &Draft) -> Result<Manifest, Vec<crate::domain::manifest::FieldError>> {
+    draft.clone().into_manifest(ContentRoot::of(b""), u64::MAX, Timestamp(u64::MAX))
+}
+
+struct Parsed<'a> {
+    problems: &'a mut BTreeMap<Field, String>,
+}
+
+impl Parsed<'_> {
+    fn refuse(&mut self, field: Field, problem: &str) {
+        self.problems.entry(field).or_insert_with(|| problem.to_owned());
+    }
+
+    /// With a sentence in place of the parser's own.
+    fn take_as<T: std::str::FromStr>(&mut self, field: Field, text: &str, wrong: &str) -> Option<T> {
+        let value = text.parse().ok();
+        if value.is_none() {
+            self.refuse(field, wrong);
+        }
+        value
+    }
+
+    fn take<T>(&mut self, field: Field, text: &str) -> Option<T>
+    where
+        T: std::str::FromStr,
+        T::Err: std::fmt::Display,
+    {
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.refuse(field, &error.to_string());
+                None
+            }
+        }
+    }
+}
+
+/// What comes after a release: the next patch, or the release that a pre-release led to.
+pub fn next_version(last: &Version) -> Version {
+    if !last.pre.is_empty() {
+        return Version::new(last.major, last.minor, last.patch);
+    }
+    Version::new(last.major, last.minor, last.patch.saturating_add(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn filled() -> Form {
+        let mut form = Form::new(Some("alice"));
+        for (field, text) in [
+            (Field::Name, "web"),
+            (Field::Version, "1.2.0"),
+            (Field::Description, "A web server"),
+            (Field::Tags, "http, server,"),
+            (Field::License, "MIT OR Apache-2.0"),
+            (Field::Repository, "https://example.org/web"),
+            (Field::Needs(0, Part::Package), "bob/json"),
+            (Field::Needs(0, Part::Requirement), "^1.2"),
+            (Field::File, "/tmp/web.tar"),
+        ] {
+            form.set(field, text);
+        }
+        form.file = FileState::Is { size: 7 };
+        form
+    }
+
+    fn problem(field: Field, text: &str) -> String {
+        let mut form = filled();
+        form.set(field, text);
+        let previous = [Previous { name: "web".parse().unwrap(), latest: Version::new(1, 1, 0) }];
+        form.check(&previous).problems.remove(&field).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_filled_form_is_a_draft() {
+        let checked = filled().check(&[]);
+        assert_eq!(checked.problems, BTreeMap::new());
+        let draft = checked.draft.unwrap();
+        assert_eq!((draft.tags.len(), draft.dependencies.len()), (2, 1));
+        let left = checked.left.unwrap();
+        assert!((7_000..8_192).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn every_field_says_what_is_wrong_with_it() {
+        for (field, text, said) in [
+            (Field::Handle, "Alice!", "letter"),
+            (Field::Name, "", ""),
+            (Field::Name, "Web", ""),
+            (Field::Version, "one", ""),
+            (Field::Version, "", "such as 1.0.0"),
+            (Field::Version, "1.1.0", "higher than 1.1.0"),
+            (Field::License, "Apache-2.0/MIT", "did you mean"),
+            (Field::License, "Apache 2", "write SPDX"),
+            (Field::Repository, "example.org/web", "is no link"),
+            (Field::Homepage, "ftp://example.org", "must start with"),
+            (Field::Title, &"x".repeat(200), "120 at most"),
+            (Field::Needs(0, Part::Package), "json", ""),
+            (Field::Needs(0, Part::Requirement), "about 1", ""),
+            (Field::Needs(0, Part::Optional), "perhaps", "yes or nothing"),
+            (Field::File, "", "choose the file"),
+        ] {
+            let problem = problem(field, text);
+            assert!(!problem.is_empty() && problem.contains(said), "{field:?} {text:?}: {problem}");
+        }
+        assert_eq!(problem(Field::License, "LicenseRef-mine"), "");
+        assert_eq!(problem(Field::Version, "1.1.1"), "");
+    }
+
+    #[test]
+    fn the_table_of_dependencies_grows_by_itself() {
+        let mut form = filled();
+        let count = form.fields().len();
+        form.set(Field::Needs(1, Part::Package), "bob/words");
+        assert_eq!(form.fields().len(), count + 3);
+        form.set(Field::Needs(1, Part::Package), "");
+        assert_eq!(form.fields().len(), count);
+        assert_eq!(form.fields().last(), Some(&Field::File));
+    }
+
+    #[test]
+    fn the_next_release_is_higher() {
+        for (last, next) in [("1.2.3", "1.2.4"), ("2.0.0-rc.1", "2.0.0"), ("0.0.0", "0.0.1")] {
+            let (last, next): (Version, Version) = (last.parse().unwrap(), next.parse().unwrap());
+            assert_eq!(next_version(&last), next);
+            assert!(next > last);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_draft_comes_back_as_it_was_saved(texts in proptest::collection::vec(".{0,40}", 14)) {
+            let mut form = Form::new(None);
+            for (field, text) in form.fields().into_iter().zip(&texts) {
+                form.set(field, text);
+            }
+            let saved = form.to_texts();
+            prop_assert_eq!(Form::from_texts(&saved).to_texts(), saved);
+            form.check(&[]);
+        }
+
+        #[test]
+        fn any_texts_make_a_form(texts in proptest::collection::btree_map(".{0,12}", ".{0,40}", 0..8)) {
+            Form::from_texts(&texts).check(&[]);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Rows of the Health screen, each with what it was lately; the verdict and its changes.
+
+use crate::{
+    domain::{
+        health::{History, Measure, Row, Sample, State, rows, verdict},
+        time::Timestamp,
+    },
+    ui::table::{Entry, Table, column::Column, filter::Value},
+};
+
+/// Samples kept of each measure.
+const KEPT: usize = 60;
+/// Terminal columns of the picture of them.
+pub const SPARK: usize = 16;
+
+#[derive(Clone, Debug)]
+pub struct HealthRow {
+    pub row: Row,
+    /// Oldest first.
+    pub history: Vec<f32>,
+}
+
+impl Entry for HealthRow {
+    type Id = Measure;
+    const NAME: &'static str = "health";
+    const COLUMNS: &'static [Column] = &[
+        Column::new("state", "", 10, 0),
+        Column::new("measure", "measure", 20, 0),
+        Column::new("value", "value", 20, 0).up_to(28),
+        Column::new("trend", "lately", SPARK, 2).picture(),
+        Column::new("threshold", "good is", 18, 1).up_to(24),
+        Column::new("hint", "what it is", 30, 3).up_to(200),
+    ];
+    const MOST: usize = Measure::ALL.len();
+
+    fn id(&self) -> Measure {
+        self.row.measure
+    }
+
+    fn value(&self, column: &'static str, _: Timestamp) -> Value {
+        match column {
+            "state" => Value::text(self.row.state.map(State::label).unwrap_or_default()),
+            "measure" => Value::text(self.row.measure.name()),
+            "value" => Value::text(self.row.shown.as_str()),
+            "threshold" => Value::text(self.row.threshold.as_str()),
+            "hint" => Value::text(self.row.measure.hint()),
+            _ => Value::Nothing,
+        }
+    }
+
+    fn copied(&self) -> String {
+        let state = self.row.state.map_or("", State::label);
+        format!("{}: {} {state}", self.row.measure.name(), self.row.shown)
+    }
+}
+
+#[derive(Default)]
+pub struct Health {
+    pub table: Table<HealthRow>,
+    pub history: History,
+}
+
+impl Health {
+    /// Takes a sample; true when the verdict is another than before.
+    pub fn apply(&mut self, sample: &Sample, now: Timestamp) -> bool {
+        let rows = rows(sample).into_iter().map(|row| {
+            let mut history = self.table.get(&row.measure).map(|held| held.history.clone()).unwrap_or_default();
+            history.extend(row.value.map(|value| value as f32));
+            history.drain(..history.len().saturating_sub(KEPT));
+            HealthRow { row, history }
+        });
+        let rows: Vec<HealthRow> = rows.collect();
+        self.table.put(rows, now);
+        self.history.take(verdict(sample), now)
+    }
+
+    /// The selected row at length.
+    pub fn explained(&self) -> Option<(String, String)> {
+        let row = &self.table.current()?.row;
+        let mut text = format!("{}\n\nNow: {}", row.measure.hint(), row.shown);
+        if !row.threshold.is_empty() {
+            text.push_str(&format!("\nGood is: {}", row.threshold));
+        }
+        if let Some((cause, remedy)) = row.complaint() {
+            text.push_str(&format!("\n\n{cause}.\nWhat to do: {remedy}."));
+        }
+        Some((row.measure.name().to_owned(), text))
+    }
+}

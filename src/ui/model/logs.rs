@@ -1,0 +1,133 @@
+//! Rows of the log.
+
+use crate::{
+    bus::Level,
+    domain::time::Timestamp,
+    ui::{
+        lines::clock_time,
+        table::{Entry, Table, column::Column, filter::Value},
+    },
+};
+
+/// One thing the node wrote down.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogLine {
+    /// Counted since the start.
+    pub number: u64,
+    pub at: Timestamp,
+    pub level: LogLevel,
+    /// The part of the program that said it.
+    pub target: String,
+    pub text: String,
+}
+
+/// How serious it is, least first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    #[default]
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+impl LogLevel {
+    pub const ALL: [Self; 5] = [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+
+    /// As a person would be told.
+    pub fn level(self) -> Level {
+        match self {
+            Self::Warn => Level::Warning,
+            Self::Error => Level::Error,
+            _ => Level::Info,
+        }
+    }
+}
+
+impl From<tracing::Level> for LogLevel {
+    fn from(level: tracing::Level) -> Self {
+        match level {
+            tracing::Level::ERROR => Self::Error,
+            tracing::Level::WARN => Self::Warn,
+            tracing::Level::INFO => Self::Info,
+            tracing::Level::DEBUG => Self::Debug,
+            tracing::Level::TRACE => Self::Trace,
+        }
+    }
+}
+
+impl Entry for LogLine {
+    type Id = u64;
+    const NAME: &'static str = "logs";
+    const COLUMNS: &'static [Column] = &[
+        Column::new("time", "time", 8, 2),
+        Column::new("level", "level", 5, 0),
+        Column::new("target", "from", 16, 3).up_to(32),
+        Column::new("text", "what", 20, 0).up_to(1_000),
+    ];
+    const MOST: usize = 2_000;
+    const NEWEST_FIRST: bool = true;
+
+    fn id(&self) -> u64 {
+        self.number
+    }
+
+    fn value(&self, column: &'static str, _: Timestamp) -> Value {
+        match column {
+            "time" => Value::text(clock_time(self.at)),
+            "level" => Value::text(self.level.name()),
+            "target" => Value::text(self.target.as_str()),
+            "text" => Value::text(self.text.as_str()),
+            _ => Value::Nothing,
+        }
+    }
+
+    fn copied(&self) -> String {
+        format!("{} {} {} {}", clock_time(self.at), self.level.name(), self.target, self.text)
+    }
+}
+
+#[derive(Default)]
+pub struct Logs {
+    pub table: Table<LogLine>,
+    /// The least level that is shown.
+    pub least: LogLevel,
+    /// Where the ring is read from next.
+    pub next: u64,
+    /// The file that is written now.
+    pub path: Option<std::path::PathBuf>,
+    /// Entries that went before they were read.
+    pub lost: u64,
+    all: std::collections::VecDeque<LogLine>,
+}
+
+impl Logs {
+    pub fn put(&mut self, lines: Vec<LogLine>, now: Timestamp) {
+        for line in &lines {
+            if self.all.len() >= LogLine::MOST {
+                self.all.pop_front();
+            }
+            self.all.push_back(line.clone());
+        }
+        self.table.put(lines.into_iter().filter(|line| line.level >= self.least), now);
+    }
+
+    /// Shows entries from the next level on, round and round.
+    pub fn next_level(&mut self, now: Timestamp) {
+        let here = LogLevel::ALL.iter().position(|level| *level == self.least).unwrap_or(0);
+        self.least = LogLevel::ALL.get((here + 1) % LogLevel::ALL.len()).copied().unwrap_or_default();
+        self.table.replace(self.all.iter().filter(|line| line.level >= self.least).cloned().collect(), now);
+        self.table.sort_now(now);
+    }
+}

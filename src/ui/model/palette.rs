@@ -1,0 +1,107 @@
+//! The palette: every action by its name, found by letters in order.
+
+use tui_input::Input;
+
+use crate::ui::{
+    action::{Action, Place},
+    keymap::{self, Keymap, When},
+};
+
+/// What can be done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    pub action: Action,
+    pub text: &'static str,
+    pub keys: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Palette {
+    pub input: Input,
+    pub at: usize,
+    offers: Vec<Offer>,
+}
+
+impl Palette {
+    /// Everything that a key would do at `place`.
+    pub fn new(keymap: &Keymap, place: Place) -> Self {
+        let mut offers: Vec<Offer> = Vec::new();
+        // To move about is no use from here.
+        let about = |action: Action| matches!(action, Action::Palette | Action::Move(_) | Action::Back);
+        for row in keymap::rows(false, place).filter(|row| row.when == When::Browsing && !about(row.action)) {
+            if offers.iter().all(|offer| offer.action != row.action) {
+                offers.push(Offer { action: row.action, text: row.help, keys: keymap.labels(row) });
+            }
+        }
+        Self { input: Input::default(), at: 0, offers }
+    }
+
+    /// What matches the letters typed, best first.
+    pub fn found(&self) -> Vec<&Offer> {
+        let mut found: Vec<(i32, usize, &Offer)> = (self.offers.iter().enumerate())
+            .filter_map(|(index, offer)| Some((score(self.input.value(), offer.text)?, index, offer)))
+            .collect();
+        // The shorter of two that match alike is the one that is mostly what was typed.
+        let length = |offer: &Offer| if self.input.value().is_empty() { 0 } else { offer.text.len() };
+        found.sort_by_key(|(score, index, offer)| (-score, length(offer), *index));
+        found.into_iter().map(|(_, _, offer)| offer).collect()
+    }
+
+    pub fn chosen(&self) -> Option<Action> {
+        self.found().get(self.at).map(|offer| offer.action)
+    }
+}
+
+/// How well letters in order match a text; `None` when they do not. Letters at the start of a word, and letters that
+/// follow one another, count more.
+pub fn score(typed: &str, text: &str) -> Option<i32> {
+    let text: Vec<char> = text.to_lowercase().chars().collect();
+    // The best places for the first letters may leave none for the last.
+    placed(typed, &text, true).or_else(|| placed(typed, &text, false))
+}
+
+fn placed(typed: &str, text: &[char], best: bool) -> Option<i32> {
+    let (mut score, mut last) = (0, None);
+    let mut from = 0;
+    for wanted in typed.to_lowercase().chars().filter(|c| !c.is_whitespace()) {
+        let starts = |at: usize| at == 0 || text.get(at - 1).is_some_and(|before| !before.is_alphanumeric());
+        let candidates = (from..text.len()).filter(|at| text.get(*at) == Some(&wanted));
+        let worth = |at: usize| match (last.is_some_and(|last| last + 1 == at), starts(at)) {
+            _ if !best => 0,
+            (true, _) => 4,
+            (_, true) => 3,
+            _ => 0,
+        };
+        let at = candidates.max_by_key(|at| (worth(*at), usize::MAX - at))?;
+        score += worth(at);
+        score -= i32::from(worth(at) == 0);
+        last = Some(at);
+        from = at + 1;
+    }
+    Some(score)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::action::Screen;
+
+    #[test]
+    fn letters_in_order_find_it() {
+        assert_eq!(score("", "Show every key"), Some(0));
+        assert!(score("sek", "Show every key").is_some());
+        assert_eq!(score("xyz", "Show every key"), None);
+        assert!(score("key", "Show every key") > score("key", "Makes every way"));
+        assert!(score("exp", "Write the export") > score("exp", "The next page"));
+    }
+
+    #[test]
+    fn every_offer_is_found_by_its_own_words() {
+        let palette = Palette::new(&Keymap::default(), Place::Screen(Screen::Publish));
+        assert!(palette.offers.len() > 25);
+        for offer in palette.offers.clone() {
+            let found = Palette { input: Input::new(offer.text.to_owned()), ..palette.clone() };
+            assert_eq!(found.chosen(), Some(offer.action), "{}", offer.text);
+        }
+    }
+}

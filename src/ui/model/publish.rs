@@ -1,0 +1,151 @@
+//! The Publish screen: this node's packages, the form, and a publish on its way.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::form::{Checked, Form, Previous};
+use crate::{
+    domain::{
+        name::{PackageId, short_id},
+        text::printable,
+        time::Timestamp,
+    },
+    registry::{Content, OwnPackage, PublishStep, Receipt, title},
+    ui::table::{Entry, Table, column::Column, filter::Value},
+};
+
+impl Entry for OwnPackage {
+    type Id = PackageId;
+    const NAME: &'static str = "publish";
+    const COLUMNS: &'static [Column] = &[
+        Column::new("package", "package", 16, 0).up_to(34),
+        Column::new("version", "latest", 8, 0).up_to(16),
+        Column::new("state", "state", 15, 1).up_to(40),
+        Column::new("replicas", "replicas", 8, 2).right(),
+        Column::new("releases", "releases", 8, 4).right(),
+        Column::new("signed", "signed", 6, 3).right(),
+    ];
+    const MOST: usize = 10_000;
+    const SORT: Option<&'static str> = Some("package");
+
+    fn id(&self) -> PackageId {
+        self.id.clone()
+    }
+
+    fn value(&self, column: &'static str, now: Timestamp) -> Value {
+        match column {
+            "package" => Value::text(title(&self.id, self.handle.as_ref())),
+            "version" => Value::text(self.latest.as_ref().map(|entry| entry.version.to_string()).unwrap_or_default()),
+            "state" => Value::text(state(self)),
+            "replicas" => Value::number(self.replicas.map(|count| count as f64)),
+            "releases" => Value::Number(self.releases as f64),
+            "signed" => Value::Number(now.since(self.signed_at).as_secs_f64().round()),
+            _ => Value::Nothing,
+        }
+    }
+
+    fn copied(&self) -> String {
+        match &self.latest {
+            Some(entry) => format!("{}@{}", self.id, entry.version),
+            None => self.id.to_string(),
+        }
+    }
+
+    fn age(&self, now: Timestamp) -> Option<String> {
+        Some(crate::domain::time::Ago(now.since(self.signed_at)).to_string())
+    }
+}
+
+/// What is still to be done for it, in words.
+pub fn state(package: &OwnPackage) -> String {
+    if package.latest.as_ref().is_some_and(|entry| entry.yanked) {
+        return "yanked".to_owned();
+    }
+    match (package.pending, package.replicas, package.announced) {
+        (true, Some(0), Some(0)) => "waiting for peers".to_owned(),
+        (true, Some(0), _) => "not read back yet".to_owned(),
+        (true, _, _) => "not announced yet".to_owned(),
+        (false, None, _) => "by another node".to_owned(),
+        (false, _, Some(peers)) => format!("announced to {peers}"),
+        (false, _, None) => "published".to_owned(),
+    }
+}
+
+/// A publish that is running, or that ended last.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    pub generation: u64,
+    pub title: String,
+    pub steps: Vec<(PublishStep, Duration)>,
+    pub ended: Option<Result<Receipt, String>>,
+}
+
+/// What the file is, once it has been read.
+#[derive(Clone, Debug)]
+pub enum Hashed {
+    Reading { done: u64, size: u64 },
+    Is(Content),
+    Wrong(String),
+}
+
+/// The manifest as it will be signed, before it is.
+#[derive(Clone, Debug)]
+pub struct Review {
+    pub generation: u64,
+    pub checked: Checked,
+    pub path: PathBuf,
+    pub hashed: Hashed,
+    pub scroll: usize,
+}
+
+#[derive(Default)]
+pub struct Publish {
+    pub mine: Table<OwnPackage>,
+    /// The list was answered once.
+    pub known: bool,
+    pub form: Option<Form>,
+    pub typing: bool,
+    pub progress: Option<Progress>,
+    /// The draft is one that an earlier run left.
+    pub found: bool,
+    /// A look at the file whose answer counts.
+    pub stat: u64,
+}
+
+impl Publish {
+    /// The last release of each package, which the next must be higher than.
+    pub fn previous(&self) -> Vec<Previous> {
+        let latest = |package: &OwnPackage| {
+            let latest = package.latest.as_ref()?.version.clone();
+            Some(Previous { name: package.id.name.clone(), latest })
+        };
+        self.mine.all().filter_map(latest).collect()
+    }
+
+    pub fn check(&self) -> Option<Checked> {
+        self.form.as_ref().map(|form| form.check(&self.previous()))
+    }
+
+    /// A publish is not at its end.
+    pub fn is_running(&self) -> bool {
+        self.progress.as_ref().is_some_and(|progress| progress.ended.is_none())
+    }
+}
+
+/// What a step reached, in words.
+pub fn describe(step: PublishStep) -> String {
+    match step {
+        PublishStep::Hashed { size } => format!("hashed: {size} bytes"),
+        PublishStep::Signed { seq } => format!("signed: state {seq} of the package"),
+        PublishStep::Stored => "stored: nothing is lost from here on".to_owned(),
+        PublishStep::Put => "put into the DHT".to_owned(),
+        PublishStep::ReadBack { replicas } => format!("read back from {replicas} peers"),
+        PublishStep::Announced { peers } => format!("announced to {peers} peers"),
+    }
+}
+
+/// A package for a question's sentence.
+pub fn named(package: &OwnPackage) -> String {
+    let version = package.latest.as_ref().map(|entry| format!("@{}", entry.version)).unwrap_or_default();
+    let publisher = short_id(package.id.publisher.as_peer_id());
+    printable(&format!("{}{version} (publisher {publisher})", title(&package.id, package.handle.as_ref())))
+}

@@ -1,0 +1,38 @@
+//! About: version, paths, and whose data is embedded.
+
+use ratatui::text::{Line, Span};
+
+use super::{field, heading};
+use crate::ui::{model::Model, theme::Theme, widget::wrap::wrap};
+
+/// What is embedded and under which licence.
+const NOTICE: &str = include_str!("../../../NOTICE");
+
+pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
+    let mut lines = vec![Line::from(Span::styled(
+        concat!("Swarmdex ", env!("CARGO_PKG_VERSION"), ": a package registry with no server"),
+        theme.title(),
+    ))];
+    field(&mut lines, "licence", "MIT or Apache-2.0, as you like", theme.text(), width, theme);
+    heading(&mut lines, "This node", theme);
+    if let Some(node) = &model.node {
+        field(&mut lines, "peer id", &node.peer_id.to_string(), theme.text(), width, theme);
+        field(&mut lines, "network", &node.network, theme.text(), width, theme);
+        for address in &node.addresses {
+            field(&mut lines, "address", address, theme.text(), width, theme);
+        }
+    }
+    heading(&mut lines, "Paths", theme);
+    let places = &model.places;
+    for (label, path) in [
+        ("settings", &places.config),
+        ("data", &places.data),
+        ("logs", &places.logs),
+        ("your key", &places.publisher_key),
+    ] {
+        field(&mut lines, label, &path.to_string_lossy(), theme.text(), width, theme);
+    }
+    heading(&mut lines, "Embedded data, and others' work", theme);
+    lines.extend(NOTICE.lines().flat_map(|line| wrap(line, width)).map(Line::from));
+    lines
+}

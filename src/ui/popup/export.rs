@@ -1,0 +1,27 @@
+//! Where a view is to be written.
+
+use ratatui::text::{Line, Span};
+
+use crate::ui::{
+    model::{Export, Model},
+    theme::Theme,
+    widget::wrap::wrap,
+};
+
+/// The line of the field.
+pub const FIELD: u16 = 1;
+
+pub fn lines(_model: &Model, export: &Export, width: usize, theme: Theme) -> Vec<Line<'static>> {
+    let rows = match export.rows {
+        1 => "1 row goes".to_owned(),
+        rows => format!("{rows} rows go"),
+    };
+    let mut lines = vec![
+        Line::from(Span::styled(format!("{rows} into this file:"), theme.dim())),
+        Line::from(Span::styled(export.input.value().to_owned(), theme.strong())),
+        Line::default(),
+    ];
+    let hint = "A name that ends with .json makes it JSON, any other CSV. Enter writes it.";
+    lines.extend(wrap(hint, width).into_iter().map(|line| Line::from(Span::styled(line, theme.dim()))));
+    lines
+}

@@ -1,0 +1,111 @@
+//! Health: whether the network works for this node, why not, and what to do.
+
+use ratatui::{
+    Frame,
+    style::Style,
+    text::{Line, Span},
+    widgets::Paragraph,
+};
+
+use super::{Areas, line, sentences, table_status};
+use crate::{
+    domain::{health::State, text::fit},
+    ui::{
+        lines::clock_time,
+        model::{
+            Model,
+            health::{HealthRow, SPARK},
+        },
+        theme::Theme,
+        widget::{
+            bar::sparkline,
+            table::{self, Cell},
+            wrap::wrap,
+        },
+    },
+};
+
+pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
+    let health = &model.health;
+    let width = usize::from(areas.top.width);
+    let Some(verdict) = health.history.verdict() else {
+        return sentences(
+            frame,
+            areas.body,
+            vec![Line::from("The node is starting; the first measures come in a moment.")],
+        );
+    };
+    let mut lines = vec![Line::from(vec![
+        Span::styled(
+            format!("{} {}", sign(verdict.state), verdict.state.label().to_uppercase()),
+            style(verdict.state, theme),
+        ),
+        Span::styled(format!("  {}", fit(&verdict.cause, width.saturating_sub(14))), theme.strong()),
+    ])];
+    if !verdict.remedy.is_empty() {
+        let text = format!("What to do: {}", verdict.remedy);
+        lines.extend(wrap(&text, width).into_iter().map(Line::from));
+    }
+    frame.render_widget(Paragraph::new(lines), areas.top);
+    table::draw(frame.buffer_mut(), areas.body, &health.table, theme, |row, column| cell(row, column, theme));
+    changes(frame, model, theme, areas);
+    table_status(frame, model, areas, "measures", theme);
+}
+
+fn changes(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
+    let area = areas.below;
+    let mut rows = (area.y..area.bottom()).map(|y| ratatui::layout::Rect { y, height: 1, ..area });
+    let Some(head) = rows.next() else { return };
+    line(frame, head, vec![Span::styled("Changes of the verdict, newest first", theme.dim())]);
+    let changes: Vec<_> = model.health.history.changes().collect();
+    if changes.is_empty()
+        && let Some(row) = rows.next()
+    {
+        return line(frame, row, vec![Span::styled("none since this explorer started", theme.dim())]);
+    }
+    for (row, change) in rows.zip(changes) {
+        let text = format!("  {}", change.to.cause);
+        line(
+            frame,
+            row,
+            vec![
+                Span::styled(clock_time(change.at), theme.dim()),
+                Span::raw(format!("  {} → ", change.from.label())),
+                Span::styled(change.to.state.label(), style(change.to.state, theme)),
+                Span::raw(fit(&text, usize::from(area.width).saturating_sub(34))),
+            ],
+        );
+    }
+}
+
+/// A state's sign: shapes differ, so that it reads without colour.
+pub fn sign(state: State) -> &'static str {
+    match state {
+        State::Good => "✓",
+        State::Degraded => "▲",
+        State::Bad => "✗",
+    }
+}
+
+pub fn style(state: State, theme: Theme) -> Style {
+    match state {
+        State::Good => theme.good(),
+        State::Degraded => theme.fair(),
+        State::Bad => theme.bad(),
+    }
+}
+
+fn cell(one: &HealthRow, column: &str, theme: Theme) -> Cell {
+    let row = &one.row;
+    match column {
+        "state" => match row.state {
+            Some(state) => (format!("{} {}", sign(state), state.label()), style(state, theme)),
+            None => (String::new(), theme.dim()),
+        },
+        "measure" => (row.measure.name().to_owned(), theme.strong()),
+        "value" => (row.shown.clone(), theme.text()),
+        "trend" => (sparkline(&one.history, SPARK), theme.link()),
+        "threshold" => (row.threshold.clone(), theme.dim()),
+        _ => (row.measure.hint().to_owned(), theme.dim()),
+    }
+}

@@ -1,0 +1,239 @@
+//! Columns: what a table has, and which of them a person wants, in which order and how wide.
+
+/// A column's head and how it takes part in the layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// What it is called in filters, in the settings and in exports.
+    pub key: &'static str,
+    pub title: &'static str,
+    /// Terminal columns it needs.
+    pub width: usize,
+    /// Terminal columns it can use at most.
+    pub most: usize,
+    /// Leaves earlier the higher it is, where there is no room; 0 stays.
+    pub priority: u8,
+    pub right: bool,
+    /// Sorted by it, the highest come first unless reversed: what is good when it is much.
+    pub highest_first: bool,
+    /// A picture of another column: nothing to sort or filter by.
+    pub picture: bool,
+}
+
+impl Column {
+    pub const fn new(key: &'static str, title: &'static str, width: usize, priority: u8) -> Self {
+        Self { key, title, width, most: width, priority, right: false, highest_first: false, picture: false }
+    }
+
+    pub const fn right(self) -> Self {
+        Self { right: true, ..self }
+    }
+
+    pub const fn up_to(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
+
+    pub const fn highest_first(self) -> Self {
+        Self { highest_first: true, ..self }
+    }
+
+    pub const fn picture(self) -> Self {
+        Self { picture: true, ..self }
+    }
+}
+
+/// One column as a person wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    pub column: Column,
+    pub hidden: bool,
+    /// Terminal columns more, or fewer, than it has by itself.
+    pub extra: i16,
+}
+
+/// Most that a column is widened by.
+const MOST_EXTRA: i16 = 80;
+/// Least width that is left of a narrowed column.
+const LEAST_WIDTH: i16 = 3;
+
+/// Every column of a table, in a person's order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Columns(Vec<Slot>);
+
+impl Columns {
+    pub fn new(columns: &[Column]) -> Self {
+        Self(columns.iter().map(|column| Slot { column: *column, hidden: false, extra: 0 }).collect())
+    }
+
+    pub fn slots(&self) -> &[Slot] {
+        &self.0
+    }
+
+    /// Those that are not hidden, as wide as they are wanted.
+    pub fn wanted(&self) -> Vec<Column> {
+        let widened = |slot: &Slot| {
+            let by = |width: usize| usize::try_from(width as i64 + i64::from(slot.extra)).unwrap_or(0).max(1);
+            Column { width: by(slot.column.width), most: by(slot.column.most), ..slot.column }
+        };
+        self.0.iter().filter(|slot| !slot.hidden).map(widened).collect()
+    }
+
+    /// Hides or shows one; the last that is shown stays.
+    pub fn toggle(&mut self, at: usize) {
+        let shown = self.0.iter().filter(|slot| !slot.hidden).count();
+        if let Some(slot) = self.0.get_mut(at)
+            && (slot.hidden || shown > 1)
+        {
+            slot.hidden = !slot.hidden;
+        }
+    }
+
+    /// Moves one by a place to the left or to the right; returns where it is then.
+    pub fn shift(&mut self, at: usize, right: bool) -> usize {
+        let to = if right { at + 1 } else { at.saturating_sub(1) };
+        if at < self.0.len() && to < self.0.len() {
+            self.0.swap(at, to);
+            to
+        } else {
+            at
+        }
+    }
+
+    pub fn widen(&mut self, at: usize, by: i16) {
+        if let Some(slot) = self.0.get_mut(at) {
+            let least = LEAST_WIDTH.min(slot.column.width as i16) - slot.column.width as i16;
+            slot.extra = slot.extra.saturating_add(by).clamp(least, MOST_EXTRA);
+        }
+    }
+
+    /// As they are kept in the settings: `key`, `-key` for a hidden one, `key+4` and `key-2` for another width.
+    pub fn to_words(&self) -> Vec<String> {
+        let word = |slot: &Slot| {
+            let hidden = if slot.hidden { "-" } else { "" };
+            let extra = if slot.extra == 0 { String::new() } else { format!("{:+}", slot.extra) };
+            format!("{hidden}{}{extra}", slot.column.key)
+        };
+        self.0.iter().map(word).collect()
+    }
+
+    /// From the settings. What is not named there comes last, as it is by itself; what is not known is left out.
+    pub fn from_words(columns: &[Column], words: &[String]) -> Self {
+        let mut slots: Vec<Slot> = Vec::new();
+        for word in words {
+            let (hidden, rest) = word.strip_prefix('-').map_or((false, word.as_str()), |rest| (true, rest));
+            let (key, extra) = match rest.find(['+', '-']) {
+                Some(at) => rest.split_at(at),
+                None => (rest, ""),
+            };
+            let Some(column) = columns.iter().find(|column| column.key == key) else { continue };
+            if slots.iter().all(|slot| slot.column.key != key) {
+                slots.push(Slot { column: *column, hidden, extra: 0 });
+                let at = slots.len() - 1;
+                let mut held = Self(std::mem::take(&mut slots));
+                held.widen(at, extra.parse().unwrap_or(0));
+                slots = held.0;
+            }
+        }
+        for column in columns {
+            if slots.iter().all(|slot| slot.column.key != column.key) {
+                slots.push(Slot { column: *column, hidden: false, extra: 0 });
+            }
+        }
+        if slots.iter().all(|slot| slot.hidden)
+            && let Some(first) = slots.first_mut()
+        {
+            first.hidden = false;
+        }
+        Self(slots)
+    }
+}
+
+/// Space between columns.
+pub const GAP: usize = 1;
+
+/// Which columns are shown in `width`, and how wide each is.
+pub fn columns_in(columns: &[Column], width: usize) -> Vec<(Column, usize)> {
+    let mut shown: Vec<(usize, Column)> = columns.iter().copied().enumerate().collect();
+    let needed = |shown: &[(usize, Column)]| {
+        shown.iter().map(|(_, column)| column.width).sum::<usize>() + GAP * shown.len().saturating_sub(1)
+    };
+    while needed(&shown) > width && shown.len() > 1 {
+        let Some(leaves) =
+            shown.iter().max_by_key(|(index, column)| (column.priority, *index)).map(|(index, _)| *index)
+        else {
+            break;
+        };
+        shown.retain(|(index, _)| *index != leaves);
+    }
+    let mut spare = width.saturating_sub(needed(&shown));
+    shown
+        .into_iter()
+        .map(|(_, column)| {
+            let more = column.most.saturating_sub(column.width).min(spare);
+            spare -= more;
+            (column, (column.width + more).min(width))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const COLUMNS: [Column; 4] = [
+        Column::new("id", "id", 12, 0),
+        Column::new("agent", "agent", 16, 3),
+        Column::new("score", "score", 10, 1).right(),
+        Column::new("address", "address", 10, 2).up_to(30),
+    ];
+
+    #[test]
+    fn columns_leave_by_priority_and_share_what_is_left() {
+        let shown =
+            |width| columns_in(&COLUMNS, width).into_iter().map(|(column, _)| column.key).collect::<Vec<_>>().join(" ");
+        assert_eq!(shown(80), "id agent score address");
+        assert_eq!(shown(40), "id score address");
+        assert_eq!(shown(30), "id score");
+        assert_eq!(shown(12), "id");
+        assert_eq!(columns_in(&COLUMNS, 80).last().map(|(_, width)| *width), Some(30));
+    }
+
+    #[test]
+    fn what_is_wanted_is_kept_in_words() {
+        let mut columns = Columns::new(&COLUMNS);
+        columns.toggle(1);
+        assert_eq!(columns.shift(3, false), 2);
+        columns.widen(2, 5);
+        columns.widen(0, -100);
+        let words = columns.to_words();
+        assert_eq!(words, ["id-9", "-agent", "address+5", "score"]);
+        assert_eq!(Columns::from_words(&COLUMNS, &words), columns);
+        let wanted = columns.wanted();
+        assert_eq!(wanted.iter().map(|column| column.width).collect::<Vec<_>>(), [3, 15, 10]);
+    }
+
+    #[test]
+    fn one_column_always_stays() {
+        let mut columns = Columns::new(&COLUMNS);
+        (0..4).for_each(|at| columns.toggle(at));
+        assert_eq!(columns.wanted().len(), 1);
+        let all_hidden: Vec<String> = COLUMNS.iter().map(|column| format!("-{}", column.key)).collect();
+        assert_eq!(Columns::from_words(&COLUMNS, &all_hidden).wanted().len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn a_row_is_never_wider_than_the_table(width in 1usize..200) {
+            let layout = columns_in(&COLUMNS, width);
+            let total: usize = layout.iter().map(|(_, width)| width).sum::<usize>() + layout.len() - 1;
+            prop_assert!(total <= width);
+        }
+
+        #[test]
+        fn any_words_make_every_column_once(words in proptest::collection::vec("-?(id|agent|score|x)[+-]?[0-9]{0,6}", 0..8)) {
+            let columns = Columns::from_words(&COLUMNS, &words);
+            prop_assert_eq!(columns.slots().len(), COLUMNS.len());
+            prop_assert_eq!(Columns::from_words(&COLUMNS, &columns.to_words()), columns);
+        }
+    }
+}

@@ -1,0 +1,536 @@
+//! Tables: which things pass the filter, in which order, which one is selected, which are marked, and what waits while
+//! the table is frozen. One for every screen; what is in its cells is the screen's.
+
+pub mod column;
+pub mod export;
+pub mod filter;
+
+use std::{
+    cmp::Ordering,
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    time::Duration,
+};
+
+use self::{
+    column::{Column, Columns},
+    filter::{Filter, Value},
+};
+use super::{action::Move, widget::list::Selection};
+use crate::domain::time::Timestamp;
+
+/// Rows are not moved more often than this.
+const SORT_EVERY: Duration = Duration::from_secs(1);
+/// Nor while a person is moving among them.
+const SORT_AFTER_KEY: Duration = Duration::from_secs(2);
+
+/// A thing that a table has a row for.
+pub trait Entry {
+    type Id: Clone + Eq + Hash;
+    /// What the table is called in the settings and in the name of an exported file.
+    const NAME: &'static str;
+    const COLUMNS: &'static [Column];
+    /// Most rows; beyond it the earliest go.
+    const MOST: usize;
+    /// In no other order, the newest come first, and a selection that was not moved stays at the top.
+    const NEWEST_FIRST: bool = false;
+    /// The column it is sorted by at first; `None` for the order things came in.
+    const SORT: Option<&'static str> = None;
+
+    fn id(&self) -> Self::Id;
+
+    /// What it has in a column, for filters, sorting and exports.
+    fn value(&self, column: &'static str, now: Timestamp) -> Value;
+
+    /// What `y` copies.
+    fn copied(&self) -> String;
+
+    /// Comes before those that do not, whatever the order.
+    fn leads(&self) -> bool {
+        false
+    }
+
+    /// What is shown of it changes with time alone: that text.
+    fn age(&self, _now: Timestamp) -> Option<String> {
+        None
+    }
+}
+
+struct Item<E> {
+    entry: E,
+    /// When it came, counted.
+    order: u64,
+}
+
+/// What came while a table was frozen.
+struct Waiting<E: Entry> {
+    /// `None` for what is gone.
+    changes: HashMap<E::Id, Option<E>>,
+    came: Vec<E::Id>,
+}
+
+pub struct Table<E: Entry> {
+    items: HashMap<E::Id, Item<E>>,
+    rows: Vec<E::Id>,
+    shown: HashSet<E::Id>,
+    waiting: Option<Waiting<E>>,
+    /// Things that came while more were waiting than are kept.
+    pub lost: u64,
+    pub columns: Columns,
+    pub sort: Option<&'static str>,
+    pub reversed: bool,
+    pub filter: Filter,
+    pub selection: Selection<E::Id>,
+    pub marked: HashSet<E::Id>,
+    next: u64,
+    sorted_at: Timestamp,
+    key_at: Timestamp,
+    unsorted: bool,
+}
+
+impl<E: Entry> Default for Table<E> {
+    fn default() -> Self {
+        Self {
+            items: HashMap::new(),
+            rows: Vec::new(),
+            shown: HashSet::new(),
+            waiting: None,
+            lost: 0,
+            columns: Columns::new(E::COLUMNS),
+            sort: E::SORT,
+            reversed: false,
+            filter: Filter::default(),
+            selection: Selection::default(),
+            marked: HashSet::new(),
+            next: 0,
+            sorted_at: Timestamp(0),
+            key_at: Timestamp(0),
+            unsorted: false,
+        }
+    }
+}
+
+impl<E: Entry> Table<E> {
+    pub fn get(&self, id: &E::Id) -> Option<&E> {
+        self.items.get(id).map(|item| &item.entry)
+    }
+
+    /// Those that pass the filter, in order.
+    pub fn rows(&self) -> &[E::Id] {
+        &self.rows
+    }
+
+    /// The `page` rows that are in view.
+    pub fn in_view(&self, page: usize) -> impl Iterator<Item = &E> {
+        self.rows.iter().skip(self.selection.offset).take(page).filter_map(|id| self.get(id))
+    }
+
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub fn current(&self) -> Option<&E> {
+        self.get(&self.selection.current(&self.rows)?)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &E> {
+        self.items.values().map(|item| &item.entry)
+    }
+
+    /// Takes what came or changed, oldest first.
+    pub fn put(&mut self, entries: impl IntoIterator<Item = E>, now: Timestamp) {
+        let mut entries = entries.into_iter().peekable();
+        if entries.peek().is_none() {
+            return;
+        }
+        if let Some(waiting) = &mut self.waiting {
+            for entry in entries {
+                self.lost += u64::from(waiting.put(entry.id(), Some(entry), E::MOST));
+            }
+            return;
+        }
+        let was_empty = self.rows.is_empty();
+        let mut new = Vec::new();
+        for entry in entries {
+            let id = entry.id();
+            let passes = self.passes(&entry, now);
+            let is_shown = self.shown.contains(&id);
+            let order = self.items.get(&id).map_or(self.next, |item| item.order);
+            self.next += u64::from(order == self.next);
+            self.items.insert(id.clone(), Item { entry, order });
+            match (passes, is_shown) {
+                (true, false) => {
+                    self.shown.insert(id.clone());
+                    new.push(id);
+                }
+                (false, true) => {
+                    self.shown.remove(&id);
+                }
+                _ => {}
+            }
+        }
+        self.rows.retain(|id| self.shown.contains(id));
+        if self.sort.is_none() && E::NEWEST_FIRST != self.reversed {
+            self.rows.splice(0..0, new.into_iter().rev());
+        } else {
+            // At the end until the next sorting, so that nothing moves under the person's eyes.
+            self.rows.append(&mut new);
+        }
+        self.keep_to_most();
+        self.unsorted = self.sort.is_some();
+        if was_empty {
+            self.sort_now(now);
+        } else {
+            self.sort_if_due(now);
+        }
+    }
+
+    pub fn remove(&mut self, ids: &[E::Id]) {
+        if let Some(waiting) = &mut self.waiting {
+            for id in ids {
+                self.lost += u64::from(waiting.put(id.clone(), None, E::MOST));
+            }
+            return;
+        }
+        if ids.is_empty() {
+            return;
+        }
+        for id in ids {
+            self.items.remove(id);
+            self.shown.remove(id);
+            self.marked.remove(id);
+        }
+        self.rows.retain(|id| self.shown.contains(id));
+    }
+
+    /// Everything at once: what is not among `entries` goes.
+    pub fn replace(&mut self, entries: Vec<E>, now: Timestamp) {
+        let kept: HashSet<E::Id> = entries.iter().map(Entry::id).collect();
+        let gone: Vec<E::Id> = self.items.keys().filter(|id| !kept.contains(*id)).cloned().collect();
+        self.remove(&gone);
+        self.put(entries, now);
+    }
+
+    pub fn clear(&mut self) {
+        self.items.clear();
+        self.rows.clear();
+        self.shown.clear();
+        self.marked.clear();
+    }
+
+    fn keep_to_most(&mut self) {
+        let over = self.items.len().saturating_sub(E::MOST);
+        if over == 0 {
+            return;
+        }
+        let mut orders: Vec<u64> = self.items.values().map(|item| item.order).collect();
+        let (_, last, _) = orders.select_nth_unstable(over - 1);
+        let last = *last;
+        let gone: Vec<E::Id> =
+            self.items.iter().filter(|(_, item)| item.order <= last).map(|(id, _)| id.clone()).collect();
+        self.remove(&gone);
+    }
+
+    fn passes(&self, entry: &E, now: Timestamp) -> bool {
+        self.filter.terms.pass(E::COLUMNS, |column| entry.value(column, now))
+    }
+
+    /// Sorts at most once a second, and not within two seconds of a key; true when rows moved.
+    pub fn sort_if_due(&mut self, now: Timestamp) -> bool {
+        let due = self.unsorted && now.since(self.sorted_at) >= SORT_EVERY && now.since(self.key_at) >= SORT_AFTER_KEY;
+        if !due {
+            return false;
+        }
+        let before = self.rows.clone();
+        self.sort_now(now);
+        before != self.rows
+    }
+
+    /// Filters and sorts anew.
+    pub fn sort_now(&mut self, now: Timestamp) {
+        let descending = self.is_descending();
+        let sort = self.sort;
+        // What decides, taken once for every row.
+        let mut rows: Vec<(bool, Option<Value>, u64, &E::Id)> = (self.items.iter())
+            .filter(|(_, item)| self.passes(&item.entry, now))
+            .map(|(id, item)| (item.entry.leads(), sort.map(|sort| item.entry.value(sort, now)), item.order, id))
+            .collect();
+        rows.sort_by(|(a_leads, a, a_order, _), (b_leads, b, b_order, _)| {
+            let order = match (a, b) {
+                (Some(a), Some(b)) => compare(a, b, descending).then(a_order.cmp(b_order)),
+                _ if descending => b_order.cmp(a_order),
+                _ => a_order.cmp(b_order),
+            };
+            b_leads.cmp(a_leads).then(order)
+        });
+        self.rows = rows.into_iter().map(|(_, _, _, id)| id.clone()).collect();
+        self.shown = self.rows.iter().cloned().collect();
+        (self.sorted_at, self.unsorted) = (now, false);
+    }
+
+    /// Whether the highest come first now.
+    pub fn is_descending(&self) -> bool {
+        let by_itself = match self.sort {
+            Some(sort) => E::COLUMNS.iter().any(|column| column.key == sort && column.highest_first),
+            None => E::NEWEST_FIRST,
+        };
+        by_itself != self.reversed
+    }
+
+    pub fn is_frozen(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// How many things changed since it was frozen.
+    pub fn waiting(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |waiting| waiting.changes.len())
+    }
+}
+
+impl<E: Entry> Waiting<E> {
+    /// True when something had to be forgotten for it.
+    fn put(&mut self, id: E::Id, change: Option<E>, most: usize) -> bool {
+        if self.changes.insert(id.clone(), change).is_some() {
+            return false;
+        }
+        self.came.push(id);
+        let full = self.came.len() > most;
+        if full {
+            self.changes.remove(&self.came.remove(0));
+        }
+        full
+    }
+}
+
+/// What is not there comes last, whichever way the rest goes.
+fn compare(a: &Value, b: &Value, descending: bool) -> Ordering {
+    let order = match (a, b) {
+        (Value::Nothing, Value::Nothing) => return Ordering::Equal,
+        (Value::Nothing, _) => return Ordering::Greater,
+        (_, Value::Nothing) => return Ordering::Less,
+        (Value::Number(a), Value::Number(b)) => a.total_cmp(b),
+        (Value::Text(a), Value::Text(b)) => a.cmp(b),
+        (Value::Number(_), Value::Text(_)) => Ordering::Less,
+        (Value::Text(_), Value::Number(_)) => Ordering::Greater,
+    };
+    if descending { order.reverse() } else { order }
+}
+
+/// A table whatever is in it: what keys and mouse do to any of them.
+pub trait AnyTable {
+    fn name(&self) -> &'static str;
+    fn columns(&self) -> &Columns;
+    fn columns_mut(&mut self) -> &mut Columns;
+    fn known_columns(&self) -> &'static [Column];
+    fn filter(&self) -> &Filter;
+    fn filter_mut(&mut self) -> &mut Filter;
+    /// The filter's text has changed.
+    fn filtered(&mut self, now: Timestamp);
+    fn touched(&mut self, now: Timestamp);
+    fn step(&mut self, step: Move, page: usize);
+    /// Selects a row of those in view; true when it was selected before.
+    fn select_in_view(&mut self, row: usize) -> bool;
+    fn settle(&mut self, page: usize);
+    fn sort_next(&mut self, now: Timestamp);
+    /// Sorts by a column; by the one it is sorted by already, the other way round.
+    fn sort_by(&mut self, key: &'static str, now: Timestamp);
+    /// How the rows are sorted, in words.
+    fn order(&self) -> String;
+    fn reverse(&mut self, now: Timestamp);
+    fn sort_again(&mut self, now: Timestamp);
+    fn sort_if_due(&mut self, now: Timestamp) -> bool;
+    fn toggle_frozen(&mut self, now: Timestamp);
+    fn is_frozen(&self) -> bool;
+    fn toggle_mark(&mut self, page: usize);
+    fn unmark(&mut self) -> bool;
+    fn marked(&self) -> usize;
+    /// What `y` copies: what is marked, else what is selected; and how many things that is.
+    fn copied(&self) -> (String, usize);
+    fn export(&self, now: Timestamp) -> export::Sheet;
+    /// What the rows in view say that changes with time alone.
+    fn ages(&self, page: usize, now: Timestamp) -> Vec<String>;
+    /// Things shown, things known, things waiting, things lost.
+    fn counts(&self) -> [u64; 4];
+}
+
+impl<E: Entry> AnyTable for Table<E> {
+    fn name(&self) -> &'static str {
+        E::NAME
+    }
+
+    fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    fn columns_mut(&mut self) -> &mut Columns {
+        &mut self.columns
+    }
+
+    fn known_columns(&self) -> &'static [Column] {
+        E::COLUMNS
+    }
+
+    fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    fn filter_mut(&mut self) -> &mut Filter {
+        &mut self.filter
+    }
+
+    fn filtered(&mut self, now: Timestamp) {
+        self.filter.parse(E::COLUMNS);
+        self.sort_now(now);
+    }
+
+    fn touched(&mut self, now: Timestamp) {
+        self.key_at = now;
+    }
+
+    fn step(&mut self, step: Move, page: usize) {
+        self.selection.step(step, &self.rows, page);
+        // At the top again: follow what arrives.
+        if E::NEWEST_FIRST && self.sort.is_none() && self.selection.selected.as_ref() == self.rows.first() {
+            self.selection.selected = None;
+        }
+    }
+
+    fn select_in_view(&mut self, row: usize) -> bool {
+        let Some(id) = self.rows.get(self.selection.offset + row).cloned() else { return false };
+        let again = self.selection.current(&self.rows).as_ref() == Some(&id);
+        self.selection.selected = Some(id);
+        again
+    }
+
+    fn settle(&mut self, page: usize) {
+        self.selection.settle(&self.rows, page);
+    }
+
+    fn sort_next(&mut self, now: Timestamp) {
+        let mut keys: Vec<Option<&'static str>> = Vec::new();
+        // The order things came in is one of the orders where the table begins with it.
+        keys.extend(E::SORT.is_none().then_some(None));
+        keys.extend(self.columns.wanted().iter().filter(|column| !column.picture).map(|column| Some(column.key)));
+        let next = keys.iter().position(|key| *key == self.sort).map_or(0, |here| (here + 1) % keys.len().max(1));
+        self.sort = keys.get(next).copied().unwrap_or(E::SORT);
+        self.reversed = false;
+        self.sort_now(now);
+    }
+
+    fn sort_by(&mut self, key: &'static str, now: Timestamp) {
+        self.reversed = self.sort == Some(key) && !self.reversed;
+        self.sort = Some(key);
+        self.sort_now(now);
+    }
+
+    fn order(&self) -> String {
+        let Some(sort) = self.sort else {
+            return match (E::NEWEST_FIRST, self.is_descending(), &self.selection.selected) {
+                (true, true, None) => "following the newest".to_owned(),
+                (true, true, Some(_)) => "g follows the newest".to_owned(),
+                (_, true, _) => "last first".to_owned(),
+                (_, false, _) => "in the order they came".to_owned(),
+            };
+        };
+        let column = E::COLUMNS.iter().find(|column| column.key == sort);
+        let name = column.map_or(sort, |column| if column.title.is_empty() { column.key } else { column.title });
+        let way = if self.is_descending() { "highest first" } else { "lowest first" };
+        format!("by {name}, {way}")
+    }
+
+    fn reverse(&mut self, now: Timestamp) {
+        self.reversed = !self.reversed;
+        self.sort_now(now);
+    }
+
+    fn sort_again(&mut self, now: Timestamp) {
+        self.sort_now(now);
+    }
+
+    fn sort_if_due(&mut self, now: Timestamp) -> bool {
+        Table::sort_if_due(self, now)
+    }
+
+    fn toggle_frozen(&mut self, now: Timestamp) {
+        let Some(mut waiting) = self.waiting.take() else {
+            self.waiting = Some(Waiting { changes: HashMap::new(), came: Vec::new() });
+            self.lost = 0;
+            return;
+        };
+        let (mut came, mut gone) = (Vec::new(), Vec::new());
+        for id in waiting.came {
+            match waiting.changes.remove(&id).flatten() {
+                Some(entry) => came.push(entry),
+                None => gone.push(id),
+            }
+        }
+        self.remove(&gone);
+        self.put(came, now);
+        self.lost = 0;
+    }
+
+    fn is_frozen(&self) -> bool {
+        Table::is_frozen(self)
+    }
+
+    fn toggle_mark(&mut self, page: usize) {
+        let Some(id) = self.selection.current(&self.rows) else { return };
+        if !self.marked.remove(&id) {
+            self.marked.insert(id);
+        }
+        self.selection.step(Move::Down, &self.rows, page);
+    }
+
+    fn unmark(&mut self) -> bool {
+        let any = !self.marked.is_empty();
+        self.marked.clear();
+        any
+    }
+
+    fn marked(&self) -> usize {
+        self.marked.len()
+    }
+
+    fn copied(&self) -> (String, usize) {
+        let chosen: Vec<&E> = self.chosen();
+        let texts: Vec<String> = chosen.iter().map(|entry| entry.copied()).collect();
+        (texts.join("\n"), texts.len())
+    }
+
+    fn export(&self, now: Timestamp) -> export::Sheet {
+        let columns: Vec<&'static str> =
+            self.columns.wanted().iter().filter(|column| !column.picture).map(|column| column.key).collect();
+        let all: Vec<&E> = if self.marked.is_empty() {
+            self.rows.iter().filter_map(|id| self.get(id)).collect()
+        } else {
+            self.chosen()
+        };
+        let row = |entry: &E| columns.iter().map(|column| entry.value(column, now)).collect();
+        export::Sheet { rows: all.into_iter().map(row).collect(), columns }
+    }
+
+    fn ages(&self, page: usize, now: Timestamp) -> Vec<String> {
+        self.in_view(page).filter_map(|entry| entry.age(now)).collect()
+    }
+
+    fn counts(&self) -> [u64; 4] {
+        [self.rows.len() as u64, self.items.len() as u64, self.waiting() as u64, self.lost]
+    }
+}
+
+impl<E: Entry> Table<E> {
+    /// What is marked, in the order of the rows; else what is selected.
+    fn chosen(&self) -> Vec<&E> {
+        if self.marked.is_empty() {
+            return self.current().into_iter().collect();
+        }
+        self.rows.iter().filter(|id| self.marked.contains(*id)).filter_map(|id| self.get(id)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,463 @@
+//! What a key, a click, a batch or an answer changes. Nothing here draws, waits or asks: it returns what is to be done.
+
+mod mouse;
+mod publish;
+mod windows;
+
+use tui_input::{Input, InputRequest};
+
+pub use mouse::on_mouse;
+pub use publish::restore;
+
+use super::{
+    action::{Action, Edit, Move, Place, Screen},
+    effect::{Effect, Message},
+    keymap::Chord,
+    layout, lines,
+    model::{
+        Consent, Model, Popup, Question,
+        form::MAX_FIELD,
+        logs::LogLine,
+        package::{Looked, PackageView},
+    },
+    widget::list::target,
+};
+use crate::{
+    bus::{Level, Notice},
+    domain::{name::PackageId, text::printable, time::Timestamp, trust::Trust},
+    registry::title,
+};
+
+/// Longest text in a filter or the search field, in characters.
+const MAX_INPUT: usize = 200;
+
+pub fn on_key(model: &mut Model, chord: Chord, now: Timestamp) -> Vec<Effect> {
+    model.now = now;
+    model.table_mut().touched(now);
+    let typing = model.typing();
+    let effects = match model.keymap.find(chord, typing, model.place()) {
+        Some(action) => act(model, action),
+        None => match chord.text().filter(|_| typing) {
+            Some(c) => edit(model, InputRequest::InsertChar(c)),
+            None => return Vec::new(),
+        },
+    };
+    model.dirty = true;
+    settle(model);
+    effects
+}
+
+/// Text from the terminal's clipboard: one line, and nothing that a terminal would obey.
+pub fn on_paste(model: &mut Model, text: &str, now: Timestamp) -> Vec<Effect> {
+    if !model.typing() {
+        return Vec::new();
+    }
+    model.now = now;
+    model.dirty = true;
+    // A megabyte is cut before it is looked at.
+    let most = most_of(model);
+    let start: String = text.chars().take(most * 2).collect();
+    let room = most.saturating_sub(field(model).map_or(most, |field| field.value().chars().count()));
+    let pasted: String = printable(&start).chars().take(room).collect();
+    let Some(field) = field(model) else { return Vec::new() };
+    for c in pasted.chars() {
+        field.handle(InputRequest::InsertChar(c));
+    }
+    let effects = if pasted.is_empty() { Vec::new() } else { edited(model) };
+    settle(model);
+    effects
+}
+
+pub fn on_resize(model: &mut Model, size: (u16, u16)) {
+    model.size = size;
+    model.dirty = true;
+    settle(model);
+}
+
+/// What was written down since the last look.
+pub fn on_logs(model: &mut Model, lines: Vec<LogLine>, lost: u64, now: Timestamp) {
+    model.logs.lost = lost;
+    if !lines.is_empty() {
+        model.logs.put(lines, now);
+        model.dirty |= model.screen == Screen::Logs;
+        settle(model);
+    }
+}
+
+/// A second went by.
+pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
+    model.tick(now);
+    settle(model);
+    // What the network has taken of a publish changes behind our back.
+    let asks = model.screen == Screen::Publish && model.running;
+    if asks { vec![Effect::Own] } else { Vec::new() }
+}
+
+/// What an effect brought. The start itself is the runtime's.
+pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Effect> {
+    model.now = now;
+    let effects = match message {
+        Message::Started(_) => Vec::new(),
+        Message::Search { generation, update, after } => {
+            if generation == model.search.generation {
+                model.search.update(update, after, now);
+                model.dirty = true;
+            }
+            Vec::new()
+        }
+        Message::Looked { generation, result } => looked(model, generation, *result),
+        Message::Pinned { handle, result } => {
+            if let Err(error) = *result {
+                say(model, Level::Error, format!("the handle {handle} could not be pinned: {error}"));
+            }
+            Vec::new()
+        }
+        Message::Told(level, text) => {
+            say(model, level, text);
+            Vec::new()
+        }
+        message => publish::on_message(model, message),
+    };
+    settle(model);
+    effects
+}
+
+/// Scrolls every list to what is selected.
+pub fn settle(model: &mut Model) {
+    let page = layout::page(model);
+    model.table_mut().settle(page);
+}
+
+fn say(model: &mut Model, level: Level, text: String) {
+    let now = model.now;
+    model.tell(Notice { at: now, level, text });
+    model.dirty = true;
+}
+
+pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    let now = model.now;
+    match action {
+        Action::Go(screen) => return go(model, screen),
+        Action::Step(steps) => return go(model, model.screen.step(steps)),
+        Action::Move(step) => step_list(model, step),
+        Action::Filter => match model.screen {
+            Screen::Search => model.search.typing = true,
+            _ => model.table_mut().filter_mut().typing = true,
+        },
+        Action::Sort => model.table_mut().sort_next(now),
+        Action::Reverse => model.table_mut().reverse(now),
+        Action::Mark => {
+            let page = layout::page(model);
+            model.table_mut().toggle_mark(page);
+        }
+        Action::Copy => return copy(model),
+        Action::Export => windows::export(model),
+        Action::Columns => model.popups.push(Popup::Columns { at: 0 }),
+        Action::ToggleColumn => return windows::change_column(model, windows::Change::Toggle),
+        Action::ShiftColumn { right } => return windows::change_column(model, windows::Change::Shift { right }),
+        Action::WidenColumn { wider } => {
+            return windows::change_column(model, windows::Change::Widen(if wider { 1 } else { -1 }));
+        }
+        Action::Freeze => model.table_mut().toggle_frozen(now),
+        Action::Refresh => return refresh(model),
+        Action::Open => return open(model),
+        Action::Back => return back(model),
+        Action::Palette => windows::palette(model),
+        Action::Theme => return vec![Effect::Theme],
+        Action::Mouse => {
+            model.mouse = !model.mouse;
+            let text = if model.mouse {
+                "the mouse clicks here; M gives it back to the terminal"
+            } else {
+                "the terminal selects text with the mouse by itself; M takes it back"
+            };
+            say(model, Level::Info, text.to_owned());
+            return vec![Effect::Mouse(model.mouse)];
+        }
+        Action::About => model.popups.push(Popup::About { scroll: 0 }),
+        Action::NewPackage => return publish::new_form(model, super::model::Replacement::New),
+        Action::NewRelease => return publish::new_release(model),
+        Action::GoOn => return publish::go_on(model),
+        Action::Yank => publish::ask_to_yank(model),
+        Action::NextField => return publish::step_field(model, true),
+        Action::PreviousField => return publish::step_field(model, false),
+        Action::PickFile => return publish::pick_file(model),
+        Action::Review => return publish::review(model),
+        Action::Accept => return windows::accept(model),
+        Action::LogLevel => model.logs.next_level(now),
+        Action::OpenLog => match &model.logs.path {
+            Some(path) => return vec![Effect::Pager(path.clone())],
+            None => say(model, Level::Warning, "there is no log file yet".to_owned()),
+        },
+        Action::Edit(kind) => return edit_kind(model, kind),
+        Action::LeaveField => return leave_field(model),
+        Action::Help => {
+            if !matches!(model.popups.last(), Some(Popup::Help { .. })) {
+                model.popups.push(Popup::Help { scroll: 0 });
+            }
+        }
+        Action::Suspend => return vec![Effect::Suspend],
+        Action::Quit => {
+            if model.popups.pop().is_none() {
+                quit(model);
+            }
+        }
+        Action::QuitNow => model.quit = true,
+    }
+    Vec::new()
+}
+
+fn quit(model: &mut Model) {
+    if !model.publish.is_running() {
+        model.quit = true;
+        return;
+    }
+    let text = "A publish is on its way. What is stored is not lost, and the next start goes on with it; what is not \
+                stored yet is kept as the draft. Quit all the same?";
+    let question = Question { title: "Quit", text: text.to_owned(), consent: Consent::Quit };
+    model.popups.push(Popup::Confirm(Box::new(question)));
+}
+
+fn edit_kind(model: &mut Model, kind: Edit) -> Vec<Effect> {
+    match kind {
+        Edit::Clear => {
+            let Some(field) = field(model) else { return Vec::new() };
+            *field = Input::default();
+            edited(model)
+        }
+        Edit::Right => match publish::take_proposal(model) {
+            Some(effects) => effects,
+            None => edit(model, InputRequest::GoToNextChar),
+        },
+        Edit::DeleteBefore => edit(model, InputRequest::DeletePrevChar),
+        Edit::DeleteAfter => edit(model, InputRequest::DeleteNextChar),
+        Edit::DeleteWord => edit(model, InputRequest::DeletePrevWord),
+        Edit::Left => edit(model, InputRequest::GoToPrevChar),
+        Edit::Start => edit(model, InputRequest::GoToStart),
+        Edit::End => edit(model, InputRequest::GoToEnd),
+    }
+}
+
+fn leave_field(model: &mut Model) -> Vec<Effect> {
+    match model.place() {
+        Place::Palette | Place::Export => drop(model.popups.pop()),
+        Place::Form => return publish::leave_form(model),
+        Place::Screen(Screen::Search) => model.search.typing = false,
+        _ => model.table_mut().filter_mut().typing = false,
+    }
+    Vec::new()
+}
+
+fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
+    model.popups.clear();
+    model.screen = screen;
+    match screen {
+        Screen::Search if model.search.generation == 0 => {
+            // The first time here there is nothing else to do than to type.
+            model.search.typing = true;
+            search(model)
+        }
+        Screen::Publish => vec![Effect::Own],
+        _ => Vec::new(),
+    }
+}
+
+fn step_list(model: &mut Model, step: Move) {
+    let Some(popup) = model.popups.last() else {
+        let page = layout::page(model);
+        return model.table_mut().step(step, page);
+    };
+    let (len, page) = lines::extent(model, popup);
+    let columns = model.table().columns().slots().len();
+    let Some(popup) = model.popups.last_mut() else { return };
+    match popup {
+        Popup::Columns { at } => *at = target(step, *at, columns, page),
+        Popup::Palette(palette) => palette.at = target(step, palette.at, palette.found().len(), page),
+        Popup::Picker(picker) => picker.at = target(step, picker.at, picker.len(), page),
+        popup => {
+            let most = len.saturating_sub(page);
+            let Some(scroll) = popup.scroll_mut() else { return };
+            let here = (*scroll).min(most);
+            *scroll = match step {
+                Move::Last => most,
+                step => target(step, here, len.max(1), page).min(most),
+            };
+        }
+    }
+}
+
+fn copy(model: &mut Model) -> Vec<Effect> {
+    let (text, things) = model.table().copied();
+    if things == 0 { Vec::new() } else { vec![Effect::Copy { text, things }] }
+}
+
+fn open(model: &mut Model) -> Vec<Effect> {
+    if let Some(Popup::Picker(_)) = model.popups.last() {
+        return publish::picked(model);
+    }
+    if !model.popups.is_empty() {
+        return Vec::new();
+    }
+    if model.screen != Screen::Search {
+        model.table_mut().filter_mut().typing = false;
+    }
+    match model.screen {
+        Screen::Peers => {
+            if let Some(id) = model.peers.current().map(|peer| peer.id) {
+                model.popups.push(Popup::Peer { id, scroll: 0 });
+            }
+        }
+        Screen::Feed => {
+            let opened =
+                model.feed.current().map(|one| (one.package.clone(), title(&one.package, one.handle.as_ref())));
+            return opened.map_or_else(Vec::new, |(package, title)| open_package(model, package, title));
+        }
+        Screen::Search => {
+            let opened = model.search.hits.current().map(|hit| (hit.package.clone(), hit.title()));
+            return opened.map_or_else(Vec::new, |(package, title)| open_package(model, package, title));
+        }
+        Screen::Publish => {
+            let opened = model.publish.mine.current().map(|one| (one.id.clone(), title(&one.id, one.handle.as_ref())));
+            return opened.map_or_else(Vec::new, |(package, title)| open_package(model, package, title));
+        }
+        Screen::Health => {
+            if let Some((title, text)) = model.health.explained() {
+                model.popups.push(Popup::Text { title, text, scroll: 0 });
+            }
+        }
+        Screen::Logs => {
+            if let Some(line) = model.logs.table.current() {
+                let title = format!("{} {}", line.level.name(), lines::clock_time(line.at));
+                let text = format!("{}\n{}", line.target, line.text);
+                model.popups.push(Popup::Text { title, text, scroll: 0 });
+            }
+        }
+    }
+    Vec::new()
+}
+
+fn open_package(model: &mut Model, package: PackageId, title: String) -> Vec<Effect> {
+    let generation = model.next_generation();
+    let view = PackageView { id: package.clone(), title, generation, state: Looked::Looking, scroll: 0 };
+    model.popups.push(Popup::Package(Box::new(view)));
+    vec![Effect::Look { generation, package }]
+}
+
+fn looked(model: &mut Model, generation: u64, result: crate::Result<crate::registry::Package>) -> Vec<Effect> {
+    let view = model.popups.iter_mut().find_map(|popup| match popup {
+        Popup::Package(view) if view.generation == generation => Some(view),
+        _ => None,
+    });
+    let Some(view) = view else { return Vec::new() };
+    model.dirty = true;
+    match result {
+        Ok(package) => {
+            // To open a package is a person's act: its handle means this key from now on, unless it means another.
+            let pin = package.handle.clone().filter(|_| package.trust == Trust::Unknown);
+            let publisher = package.id.publisher;
+            view.state = Looked::Found(Box::new(package));
+            pin.map(|handle| Effect::Pin { handle, publisher }).into_iter().collect()
+        }
+        Err(error) => {
+            view.state = Looked::Failed(error.to_string());
+            Vec::new()
+        }
+    }
+}
+
+fn back(model: &mut Model) -> Vec<Effect> {
+    if let Some(popup) = model.popups.pop() {
+        // From the manifest back to its form.
+        model.publish.typing |= matches!(popup, Popup::Review(_)) && model.publish.form.is_some();
+        return Vec::new();
+    }
+    if model.screen == Screen::Publish && model.publish.progress.as_ref().is_some_and(|one| one.ended.is_some()) {
+        model.publish.progress = None;
+        return Vec::new();
+    }
+    let now = model.now;
+    let table = model.table_mut();
+    if !table.unmark() {
+        table.filter_mut().input = Input::default();
+        table.filtered(now);
+    }
+    Vec::new()
+}
+
+fn refresh(model: &mut Model) -> Vec<Effect> {
+    if let Some(Popup::Package(view)) = model.popups.last().cloned() {
+        model.popups.pop();
+        return open_package(model, view.id, view.title);
+    }
+    let now = model.now;
+    match model.screen {
+        Screen::Search => search(model),
+        Screen::Publish => vec![Effect::Own],
+        _ => {
+            model.table_mut().sort_again(now);
+            Vec::new()
+        }
+    }
+}
+
+/// The field that has the focus.
+fn field(model: &mut Model) -> Option<&mut Input> {
+    if !model.typing() {
+        return None;
+    }
+    match model.place() {
+        Place::Form => model.publish.form.as_mut().map(|form| form.focused_input()),
+        Place::Screen(Screen::Search) => Some(&mut model.search.input),
+        Place::Screen(_) => Some(&mut model.table_mut().filter_mut().input),
+        _ => match model.popups.last_mut() {
+            Some(Popup::Palette(palette)) => Some(&mut palette.input),
+            Some(Popup::Export(export)) => Some(&mut export.input),
+            _ => None,
+        },
+    }
+}
+
+/// Characters that the field with the focus takes.
+fn most_of(model: &Model) -> usize {
+    match model.place() {
+        Place::Form | Place::Export => MAX_FIELD,
+        _ => MAX_INPUT,
+    }
+}
+
+fn edit(model: &mut Model, request: InputRequest) -> Vec<Effect> {
+    let most = most_of(model);
+    let Some(field) = field(model) else { return Vec::new() };
+    if let InputRequest::InsertChar(c) = request
+        && (field.value().chars().count() >= most || crate::domain::text::is_unsafe_char(c))
+    {
+        return Vec::new();
+    }
+    let before = field.value().to_owned();
+    field.handle(request);
+    if field.value() == before { Vec::new() } else { edited(model) }
+}
+
+/// What follows from another text in the field that has the focus.
+fn edited(model: &mut Model) -> Vec<Effect> {
+    let now = model.now;
+    match model.place() {
+        Place::Form => return publish::edited(model),
+        Place::Screen(Screen::Search) => return search(model),
+        Place::Screen(_) => model.table_mut().filtered(now),
+        Place::Palette => {
+            if let Some(Popup::Palette(palette)) = model.popups.last_mut() {
+                palette.at = 0;
+            }
+        }
+        _ => {}
+    }
+    Vec::new()
+}
+
+/// Starts the search anew; the running one is dropped.
+pub fn search(model: &mut Model) -> Vec<Effect> {
+    let generation = model.next_generation();
+    model.search.started(generation);
+    vec![Effect::Search { generation, text: model.search.input.value().to_owned() }]
+}

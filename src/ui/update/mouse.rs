@@ -1,0 +1,133 @@
+//! Clicks and the wheel: what a person points at, by the same areas that are drawn.
+
+use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::{Position, Rect};
+
+use super::{act, open, publish, settle, step_list, windows};
+use crate::{
+    domain::time::Timestamp,
+    ui::{
+        action::{Move, Screen},
+        effect::Effect,
+        layout::{self, FormLine},
+        model::{Model, Popup},
+        table::column::{GAP, columns_in},
+    },
+};
+
+/// Rows that one notch of the wheel moves.
+const NOTCH: usize = 3;
+
+pub fn on_mouse(model: &mut Model, event: MouseEvent, now: Timestamp) -> Vec<Effect> {
+    let at = Position { x: event.column, y: event.row };
+    let effects = match event.kind {
+        MouseEventKind::Down(MouseButton::Left) => click(model, at, now),
+        MouseEventKind::ScrollUp => wheel(model, Move::Up),
+        MouseEventKind::ScrollDown => wheel(model, Move::Down),
+        _ => return Vec::new(),
+    };
+    model.now = now;
+    model.table_mut().touched(now);
+    model.dirty = true;
+    settle(model);
+    effects
+}
+
+fn wheel(model: &mut Model, step: Move) -> Vec<Effect> {
+    (0..NOTCH).for_each(|_| step_list(model, step));
+    Vec::new()
+}
+
+fn click(model: &mut Model, at: Position, now: Timestamp) -> Vec<Effect> {
+    if let Some((screen, ..)) = layout::tabs(model).into_iter().find(|(.., area)| area.contains(at)) {
+        return act(model, crate::ui::action::Action::Go(screen));
+    }
+    if let Some(popup) = model.popups.last() {
+        let area = layout::window(model, popup);
+        return if area.contains(at) { click_window(model, area, at) } else { super::back(model) };
+    }
+    let areas = layout::areas(model);
+    if areas.field.contains(at) {
+        return act(model, crate::ui::action::Action::Filter);
+    }
+    if areas.side.contains(at) {
+        return click_form(model, areas.side, at);
+    }
+    if !areas.body.contains(at) {
+        return Vec::new();
+    }
+    // Out of the field, into the list.
+    model.search.typing &= model.screen != Screen::Search;
+    model.publish.typing = false;
+    model.table_mut().filter_mut().typing = false;
+    if at.y == areas.body.y {
+        let columns = columns_in(&model.table().columns().wanted(), usize::from(areas.body.width));
+        let mut x = usize::from(areas.body.x);
+        for (column, width) in columns {
+            if (x..x + width + GAP).contains(&usize::from(at.x)) && !column.picture {
+                model.table_mut().sort_by(column.key, now);
+                break;
+            }
+            x += width + GAP;
+        }
+        return Vec::new();
+    }
+    let row = usize::from(at.y - areas.body.y - 1);
+    // A second click on the same row opens it.
+    if model.table_mut().select_in_view(row) { open(model) } else { Vec::new() }
+}
+
+fn click_window(model: &mut Model, area: Rect, at: Position) -> Vec<Effect> {
+    let row = usize::from(at.y.saturating_sub(area.y + 1));
+    let height = usize::from(area.height.saturating_sub(2));
+    match model.popups.last_mut() {
+        Some(Popup::Columns { at: selected }) => {
+            if let Some(chosen) = row.checked_sub(crate::ui::popup::columns::ABOVE) {
+                *selected = chosen;
+                return windows::change_column(model, windows::Change::Toggle);
+            }
+        }
+        Some(Popup::Palette(palette)) => {
+            let above = crate::ui::popup::palette::ABOVE;
+            let first = palette.at.saturating_sub(height.saturating_sub(above + 1));
+            if let Some(chosen) =
+                row.checked_sub(above).map(|row| row + first).filter(|row| *row < palette.found().len())
+            {
+                palette.at = chosen;
+                return windows::accept(model);
+            }
+        }
+        Some(Popup::Picker(picker)) => {
+            let above = crate::ui::popup::picker::ABOVE;
+            let first = picker.at.saturating_sub(height.saturating_sub(above + 1));
+            if let Some(chosen) = row.checked_sub(above).map(|row| row + first).filter(|row| *row < picker.len()) {
+                let again = picker.at == chosen;
+                picker.at = chosen;
+                return if again { publish::picked(model) } else { Vec::new() };
+            }
+        }
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn click_form(model: &mut Model, side: Rect, at: Position) -> Vec<Effect> {
+    let Some(checked) = model.publish.check() else { return Vec::new() };
+    if model.publish.progress.is_some() {
+        return Vec::new();
+    }
+    let typing = model.publish.typing;
+    let Some(form) = &mut model.publish.form else { return Vec::new() };
+    let area = layout::form_area(side);
+    let lines = layout::form_lines(form, &checked, typing, area.width);
+    let row = usize::from(at.y.saturating_sub(area.y)) + layout::form_offset(form, &lines, area.height);
+    if let Some(FormLine::Fields(fields)) = lines.get(row) {
+        let x = at.x.saturating_sub(area.x);
+        let chosen = fields.iter().rev().find(|(_, from, _)| x >= *from).or(fields.first());
+        if let Some((field, ..)) = chosen {
+            form.focus_on(*field);
+        }
+    }
+    model.publish.typing = true;
+    Vec::new()
+}

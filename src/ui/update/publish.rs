@@ -1,0 +1,376 @@
+//! The Publish screen: the form, what is looked up for it, and a publish on its way.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use super::say;
+use crate::{
+    bus::Level,
+    domain::name::PackageRef,
+    ui::{
+        action::Screen,
+        effect::{Effect, Message},
+        model::{
+            Consent, Model, Popup, Question, Replacement,
+            form::{Field, FileState, Form},
+            picker::Picker,
+            publish::{Hashed, Progress, Review, named},
+        },
+    },
+};
+
+/// The draft that an earlier run left is offered.
+pub fn restore(model: &mut Model, texts: &BTreeMap<String, String>) {
+    let form = Form::from_texts(texts);
+    if form.is_empty() {
+        return;
+    }
+    let name = form.text(Field::Name).to_owned();
+    model.publish.form = Some(form);
+    model.publish.found = true;
+    let what = if name.is_empty() { "a draft".to_owned() } else { format!("a draft of {name}") };
+    say(model, Level::Info, format!("{what} is there from last time: 5, then d, goes on with it"));
+}
+
+/// Another form; asks first where a draft would be lost.
+pub fn new_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
+    if model.publish.is_running() {
+        say(model, Level::Warning, "one publish at a time: this one is still on its way".to_owned());
+        return Vec::new();
+    }
+    match &model.publish.form {
+        Some(form) if !form.is_empty() => {
+            let name = form.text(Field::Name);
+            let what = if name.is_empty() { "The draft".to_owned() } else { format!("The draft of {name}") };
+            let text = format!("{what} would be lost. Begin another? (No keeps it: d goes on with it.)");
+            let consent = Consent::Replace(Box::new(with));
+            model.popups.push(Popup::Confirm(Box::new(Question { title: "Another draft", text, consent })));
+            Vec::new()
+        }
+        _ => fill_form(model, with),
+    }
+}
+
+pub fn new_release(model: &mut Model) -> Vec<Effect> {
+    match model.publish.mine.current().map(|package| package.id.clone()) {
+        Some(id) => new_form(model, Replacement::Following(id)),
+        None => {
+            say(model, Level::Info, "there is no package of yours yet: n begins one".to_owned());
+            Vec::new()
+        }
+    }
+}
+
+pub fn fill_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
+    let form = match with {
+        Replacement::New => {
+            let handle = model.publish.mine.all().find_map(|package| package.handle.clone()).map(|h| h.to_string());
+            let handle = handle.or_else(|| model.node.as_ref().and_then(|node| node.handle.clone()));
+            Form::new(handle.as_deref())
+        }
+        Replacement::Following(id) => match model.publish.mine.get(&id) {
+            Some(package) => Form::following(package),
+            None => Form::new(None),
+        },
+    };
+    model.publish.progress = None;
+    model.publish.form = Some(form);
+    model.publish.typing = true;
+    model.publish.found = false;
+    vec![keep(model)]
+}
+
+pub fn go_on(model: &mut Model) -> Vec<Effect> {
+    if model.publish.form.is_none() {
+        say(model, Level::Info, "there is no draft: n begins a package, e a new release".to_owned());
+        return Vec::new();
+    }
+    model.publish.typing = true;
+    model.publish.progress = model.publish.progress.take().filter(|progress| progress.ended.is_none());
+    look_at_file(model)
+}
+
+/// The draft as it is now, to be kept.
+fn keep(model: &Model) -> Effect {
+    let form = model.publish.form.as_ref().filter(|form| !form.is_empty());
+    Effect::SaveDraft(form.map(Form::to_texts))
+}
+
+/// Asks what the path names, and whether the name is somebody else's.
+fn look_at_file(model: &mut Model) -> Vec<Effect> {
+    let generation = model.next_generation();
+    model.publish.stat = generation;
+    let Some(form) = &mut model.publish.form else { return Vec::new() };
+    form.file = FileState::Unknown;
+    let path = form.text(Field::File).to_owned();
+    if path.is_empty() { Vec::new() } else { vec![Effect::Stat { generation, path }] }
+}
+
+fn ask_who_has_it(model: &mut Model) -> Vec<Effect> {
+    let Some(form) = &mut model.publish.form else { return Vec::new() };
+    form.taken = None;
+    let (handle, name) = (form.text(Field::Handle).trim().parse(), form.text(Field::Name).trim().parse());
+    match (handle, name) {
+        (Ok(handle), Ok(name)) => vec![Effect::Taken { handle, name }],
+        _ => Vec::new(),
+    }
+}
+
+pub fn edited(model: &mut Model) -> Vec<Effect> {
+    let Some(form) = &mut model.publish.form else { return Vec::new() };
+    form.grow();
+    let field = form.focused();
+    model.publish.found = false;
+    let mut effects = match field {
+        Field::File => look_at_file(model),
+        Field::Handle | Field::Name => ask_who_has_it(model),
+        _ => Vec::new(),
+    };
+    effects.push(keep(model));
+    effects
+}
+
+pub fn step_field(model: &mut Model, forward: bool) -> Vec<Effect> {
+    let Some(form) = &mut model.publish.form else { return Vec::new() };
+    form.step(forward);
+    // At the end of the text, to go on with.
+    let input = form.focused_input();
+    *input = tui_input::Input::new(input.value().to_owned());
+    if form.focused() == Field::File { look_at_file(model) } else { Vec::new() }
+}
+
+pub fn leave_form(model: &mut Model) -> Vec<Effect> {
+    model.publish.typing = false;
+    if model.publish.form.as_ref().is_some_and(|form| !form.is_empty()) {
+        say(model, Level::Info, "the draft is kept; d goes on with it".to_owned());
+    }
+    vec![keep(model)]
+}
+
+/// What is proposed for the path, when the cursor is at its end.
+pub fn take_proposal(model: &mut Model) -> Option<Vec<Effect>> {
+    if model.place() != crate::ui::action::Place::Form {
+        return None;
+    }
+    let form = model.publish.form.as_mut().filter(|form| form.focused() == Field::File)?;
+    let input = form.input(Field::File);
+    if input.cursor() < input.value().chars().count() {
+        return None;
+    }
+    let proposed = form.proposed()?.to_owned();
+    let path = format!("{}{proposed}", form.text(Field::File));
+    form.set(Field::File, &path);
+    Some(edited(model))
+}
+
+pub fn pick_file(model: &mut Model) -> Vec<Effect> {
+    let typed = model.publish.form.as_ref().map_or("", |form| form.text(Field::File));
+    let here = || std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let dir = match typed.rfind('/') {
+        Some(at) => PathBuf::from(typed.get(..=at).unwrap_or("/")),
+        None => here(),
+    };
+    let dir = if dir.is_absolute() { dir } else { here().join(dir) };
+    list(model, dir)
+}
+
+fn list(model: &mut Model, dir: PathBuf) -> Vec<Effect> {
+    let generation = model.next_generation();
+    let picker = Picker { generation, dir: dir.clone(), entries: None, at: 0 };
+    match model.popups.last_mut() {
+        Some(Popup::Picker(open)) => *open = picker,
+        _ => model.popups.push(Popup::Picker(picker)),
+    }
+    vec![Effect::List { generation, dir }]
+}
+
+/// A directory is entered, a file is taken.
+pub fn picked(model: &mut Model) -> Vec<Effect> {
+    let Some(Popup::Picker(picker)) = model.popups.last() else { return Vec::new() };
+    match picker.chosen() {
+        Some((dir, true)) => list(model, dir),
+        Some((file, false)) => {
+            model.popups.pop();
+            let Some(form) = &mut model.publish.form else { return Vec::new() };
+            form.set(Field::File, &file.to_string_lossy());
+            form.focus_on(Field::File);
+            edited(model)
+        }
+        None => Vec::new(),
+    }
+}
+
+/// Shows the manifest as it will be signed; or what has to be done before it can be.
+pub fn review(model: &mut Model) -> Vec<Effect> {
+    if model.publish.is_running() {
+        say(model, Level::Warning, "one publish at a time: this one is still on its way".to_owned());
+        return Vec::new();
+    }
+    let Some(checked) = model.publish.check() else {
+        say(model, Level::Info, "there is no draft: n begins a package, e a new release".to_owned());
+        return Vec::new();
+    };
+    let generation = model.next_generation();
+    let Some(form) = &mut model.publish.form else { return Vec::new() };
+    form.tried = true;
+    if checked.draft.is_none() {
+        let first = form.fields().into_iter().find(|field| checked.problems.contains_key(field));
+        if let Some(first) = first {
+            form.focus_on(first);
+        }
+        model.publish.typing = true;
+        let count = checked.problems.len();
+        let what = if count == 1 { "one field has".to_owned() } else { format!("{count} fields have") };
+        say(model, Level::Warning, format!("{what} to be put right first"));
+        return Vec::new();
+    }
+    let path = PathBuf::from(form.text(Field::File));
+    let hashed = Hashed::Reading { done: 0, size: 0 };
+    let review = Review { generation, checked, path: path.clone(), hashed, scroll: 0 };
+    model.popups.push(Popup::Review(Box::new(review)));
+    vec![Effect::Hash { generation, path }]
+}
+
+pub fn publish_now(model: &mut Model) -> Vec<Effect> {
+    let Some(Popup::Review(review)) = model.popups.last() else { return Vec::new() };
+    let content = match &review.hashed {
+        Hashed::Is(content) => *content,
+        Hashed::Reading { .. } => {
+            say(model, Level::Info, "the file is still being read; a moment".to_owned());
+            return Vec::new();
+        }
+        Hashed::Wrong(_) => {
+            model.popups.pop();
+            model.publish.typing = true;
+            return Vec::new();
+        }
+    };
+    let Some(draft) = review.checked.draft.clone() else { return Vec::new() };
+    let (path, title) = (review.path.clone(), format!("{} {}", draft.name, draft.version));
+    model.popups.pop();
+    if !model.running {
+        say(model, Level::Warning, "the node is still starting; the draft is kept, try again in a moment".to_owned());
+        return Vec::new();
+    }
+    let generation = model.next_generation();
+    model.publish.typing = false;
+    model.publish.progress = Some(Progress { generation, title, steps: Vec::new(), ended: None });
+    vec![Effect::Publish { generation, draft: Box::new(draft), content, path }]
+}
+
+pub fn ask_to_yank(model: &mut Model) {
+    let Some(package) = model.publish.mine.current() else {
+        return say(model, Level::Info, "there is no package of yours yet".to_owned());
+    };
+    let Some(latest) = &package.latest else { return };
+    let (name, yank) = (named(package), !latest.yanked);
+    let text = if yank {
+        format!(
+            "Yank {name}? It stays readable, and nobody who asks for the newest gets it any more. It can be taken back."
+        )
+    } else {
+        format!("Take the yank of {name} back? It is chosen again from then on.")
+    };
+    let consent = Consent::Yank { package: PackageRef::of(&package.id), version: latest.version.clone(), yank };
+    let title = if yank { "Yank" } else { "Take a yank back" };
+    model.popups.push(Popup::Confirm(Box::new(Question { title, text, consent })));
+}
+
+pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
+    let now = model.now;
+    match message {
+        Message::Own(result) => match *result {
+            Ok(packages) => {
+                let same = model.publish.known
+                    && packages.len() == model.publish.mine.len()
+                    && packages.iter().all(|package| model.publish.mine.get(&package.id) == Some(package));
+                if !same {
+                    model.publish.known = true;
+                    model.publish.mine.replace(packages, now);
+                    model.dirty |= model.screen == Screen::Publish;
+                }
+            }
+            Err(error) => say(model, Level::Error, format!("your packages cannot be listed: {error}")),
+        },
+        Message::Stat { generation, state, proposals } => {
+            if generation == model.publish.stat
+                && let Some(form) = &mut model.publish.form
+            {
+                form.file = state;
+                form.proposals = proposals;
+                model.dirty = true;
+            }
+        }
+        Message::Taken { handle, name, by } => {
+            if let Some(form) = &mut model.publish.form
+                && form.text(Field::Handle).trim() == handle.as_str()
+                && form.text(Field::Name).trim() == name.as_str()
+            {
+                form.taken = by.map(|publisher| {
+                    format!(
+                        "publisher {} has a {handle}/{name} too: people will have to name your id; better take another handle",
+                        publisher.fingerprint()
+                    )
+                });
+                model.dirty = true;
+            }
+        }
+        Message::Listed { generation, entries } => {
+            if let Some(Popup::Picker(picker)) = model.popups.last_mut()
+                && picker.generation == generation
+            {
+                picker.entries = Some(entries);
+                model.dirty = true;
+            }
+        }
+        Message::Hashed { generation, hashed } => hashed_now(model, generation, hashed),
+        Message::Step { generation, step, after } => {
+            if let Some(progress) = model.publish.progress.as_mut().filter(|one| one.generation == generation) {
+                progress.steps.push((step, after));
+                model.dirty = true;
+            }
+        }
+        Message::Published { generation, result } => return published(model, generation, *result),
+        Message::Yanked { what, result } => {
+            match *result {
+                Ok(receipt) if receipt.pending => {
+                    say(model, Level::Info, format!("{what}; the network will hear of it"))
+                }
+                Ok(_) => say(model, Level::Info, what),
+                Err(error) => say(model, Level::Error, error.to_string()),
+            }
+            return vec![Effect::Own];
+        }
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn hashed_now(model: &mut Model, generation: u64, hashed: Hashed) {
+    let Some(Popup::Review(review)) = model.popups.last_mut() else { return };
+    if review.generation != generation {
+        return;
+    }
+    if let (Hashed::Wrong(why), Some(form)) = (&hashed, &mut model.publish.form) {
+        form.file = FileState::Wrong(why.clone());
+    }
+    review.hashed = hashed;
+    model.dirty = true;
+}
+
+fn published(model: &mut Model, generation: u64, result: crate::Result<crate::registry::Receipt>) -> Vec<Effect> {
+    model.dirty = true;
+    let Some(progress) = model.publish.progress.as_mut().filter(|one| one.generation == generation) else {
+        return vec![Effect::Own];
+    };
+    match result {
+        Ok(receipt) => {
+            progress.ended = Some(Ok(receipt));
+            model.publish.form = None;
+            vec![Effect::SaveDraft(None), Effect::Own]
+        }
+        Err(error) => {
+            progress.ended = Some(Err(error.to_string()));
+            vec![keep(model), Effect::Own]
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Windows that choose, ask and write.
+
+use tui_input::Input;
+
+use super::{act, publish};
+use crate::ui::{
+    effect::Effect,
+    lines::clock_time,
+    model::{Consent, Export, Model, Popup, palette::Palette},
+};
+
+/// What is done to a column.
+#[derive(Clone, Copy, Debug)]
+pub enum Change {
+    Toggle,
+    Shift { right: bool },
+    Widen(i16),
+}
+
+pub fn palette(model: &mut Model) {
+    let palette = Palette::new(&model.keymap, model.place());
+    model.popups.push(Popup::Palette(palette));
+}
+
+/// Proposes a name that says what and when.
+pub fn export(model: &mut Model) {
+    let time = clock_time(model.now).replace(':', "");
+    let rows = model.table().export(model.now).rows.len();
+    let input = Input::new(format!("{}-{time}.csv", model.table().name()));
+    model.popups.push(Popup::Export(Export { input, rows }));
+}
+
+/// Changes the column that is selected in the window of columns, and keeps it.
+pub fn change_column(model: &mut Model, change: Change) -> Vec<Effect> {
+    let Some(Popup::Columns { at }) = model.popups.last().cloned() else { return Vec::new() };
+    let table = model.table_mut();
+    let mut to = at;
+    match change {
+        Change::Toggle => table.columns_mut().toggle(at),
+        Change::Shift { right } => to = table.columns_mut().shift(at, right),
+        Change::Widen(by) => table.columns_mut().widen(at, by),
+    }
+    let effect = Effect::SaveColumns { table: table.name(), words: table.columns().to_words() };
+    if let Some(Popup::Columns { at }) = model.popups.last_mut() {
+        *at = to;
+    }
+    vec![effect]
+}
+
+/// Yes to the window that is open.
+pub fn accept(model: &mut Model) -> Vec<Effect> {
+    if matches!(model.popups.last(), Some(Popup::Review(_))) {
+        return publish::publish_now(model);
+    }
+    match model.popups.pop() {
+        Some(Popup::Palette(palette)) => palette.chosen().map_or_else(Vec::new, |action| act(model, action)),
+        Some(Popup::Export(export)) => {
+            let path = export.input.value().trim().to_owned();
+            let sheet = model.table().export(model.now);
+            if path.is_empty() { Vec::new() } else { vec![Effect::Export { path, sheet }] }
+        }
+        Some(Popup::Confirm(question)) => match question.consent {
+            Consent::Yank { package, version, yank } => vec![Effect::Yank { package, version, yank }],
+            Consent::Replace(with) => publish::fill_form(model, *with),
+            Consent::Quit => {
+                model.quit = true;
+                Vec::new()
+            }
+        },
+        _ => Vec::new(),
+    }
+}
