@@ -14,6 +14,16 @@ const FRAMES: usize = 500;
 /// Starts that are timed.
 const STARTS: usize = 10;
 
+/// Keys that are pressed under the flood.
+const KEYS: usize = 300;
+/// Changes of peers a second that are the flood.
+const FLOOD: usize = 100_000;
+
+fn p99(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() * 99 / 100).copied().unwrap_or(f64::NAN)
+}
+
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
@@ -70,6 +80,57 @@ fn main() {
     });
     println!("nothing happening: {idle:.2} % of a core, node and explorer together (goal 1)");
 
-    let frames = swarmdex::ui::time_frames(200, 60, 200, FRAMES);
-    println!("frame at 200x60 with 200 peers, median of {FRAMES}: {:.2} ms (goal 4)", median(frames));
+    for peers in [200, 10_000] {
+        let frames = swarmdex::ui::time_frames(200, 60, peers, FRAMES).unwrap();
+        println!(
+            "frame at 200x60 with {peers} peers, 100 of them changed: median {:.2} ms, p99 {:.2} (goal 4)",
+            median(frames.clone()),
+            p99(frames)
+        );
+    }
+
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let keys = runtime.block_on(swarmdex::ui::time_keys(KEYS, FLOOD)).unwrap();
+    println!(
+        "key to frame under a flood of {FLOOD} changes a second, {} keys: median {:.1} ms, p99 {:.1} (goal 16)",
+        keys.len(),
+        median(keys.clone()),
+        p99(keys)
+    );
+
+    let with = demo(&["demo", "--peers", "24", "--catalogue", "embedded", "--seed", "7"]);
+    let without =
+        demo(&["demo", "--peers", "24", "--catalogue", "embedded", "--seed", "7", "--headless", "--for", "60s"]);
+    println!(
+        "a demo of 24 nodes: {with:.1} % of a core with the explorer, {without:.1} % without: {:.1} more (goal 5)",
+        with - without
+    );
+}
+
+/// CPU of a demo in a terminal, in per cent of a core, once it has settled.
+fn demo(arguments: &[&str]) -> f64 {
+    const SETTLE: Duration = Duration::from_secs(15);
+    const MEASURE: Duration = Duration::from_secs(20);
+    let size = PtySize { rows: 60, cols: 200, pixel_width: 0, pixel_height: 0 };
+    let pair = NativePtySystem::default().openpty(size).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_swarmdex"));
+    command.args(arguments);
+    command.env_clear();
+    command.env("HOME", home.path());
+    command.env("TERM", "xterm-256color");
+    let mut reader = pair.master.try_clone_reader().unwrap();
+    let mut child = pair.slave.spawn_command(command).unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 65_536];
+        while matches!(reader.read(&mut buffer), Ok(read) if read > 0) {}
+    });
+    let process = child.process_id().unwrap();
+    std::thread::sleep(SETTLE);
+    let before = cpu_seconds(process);
+    std::thread::sleep(MEASURE);
+    let used = (cpu_seconds(process) - before) / MEASURE.as_secs_f64() * 100.0;
+    let _ = std::process::Command::new("kill").args(["-TERM", &process.to_string()]).status();
+    let _ = child.wait();
+    used
 }

@@ -3,12 +3,15 @@
 use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr;
 
+use crate::domain::health::Verdict;
+
 use super::{
     action::Screen,
     model::{
         Model, Popup,
         form::{Checked, Field, Form, Part},
     },
+    widget::wrap::wrap,
 };
 
 /// Below this there is only room for a sentence.
@@ -51,7 +54,10 @@ pub fn areas(model: &Model) -> Areas {
     let (mut side, mut top, mut below) = (none, none, none);
     match model.screen {
         Screen::Health => {
-            let verdict = if height >= TALL { 4 } else { 2 };
+            let lines =
+                model.health.history.verdict().map_or(1, |verdict| verdict_lines(verdict, usize::from(width)).len());
+            // Half of the room is the table's.
+            let verdict = (lines as u16 + u16::from(height >= TALL)).min(rest / 2);
             let changes = if height >= ROOMY { (rest / 4).min(9) } else { 0 };
             top = Rect { height: verdict.min(rest), ..body };
             body = Rect { y: body.y + top.height, height: rest.saturating_sub(top.height + changes), ..body };
@@ -85,6 +91,17 @@ pub fn areas(model: &Model) -> Areas {
 /// Rows of a table that are shown: its area without its head.
 pub fn page(model: &Model) -> usize {
     usize::from(areas(model).body.height.saturating_sub(1))
+}
+
+/// The verdict as lines: its state, its cause, and what to do about it.
+pub fn verdict_lines(verdict: &Verdict, width: usize) -> Vec<String> {
+    // Two columns less, for the sign before the state.
+    let mut lines =
+        wrap(&format!("{}: {}", verdict.state.label().to_uppercase(), verdict.cause), width.saturating_sub(2));
+    if !verdict.remedy.is_empty() {
+        lines.extend(wrap(&format!("What to do: {}", verdict.remedy), width));
+    }
+    lines
 }
 
 /// Each screen's name in the bar.
@@ -166,8 +183,9 @@ pub fn form_lines(form: &Form, checked: &Checked, typing: bool, width: u16) -> V
             Field::Needs(..) => format!("{}: ", field.name()),
             _ => String::new(),
         };
+        let room = usize::from(width.saturating_sub(LABEL + 2)).max(16);
         if let Some(problem) = problem {
-            lines.push(FormLine::Problem(format!("{named}{problem}")));
+            lines.extend(wrap(&format!("{named}{problem}"), room).into_iter().map(FormLine::Problem));
         } else if focused == Some(field) {
             lines.push(FormLine::Hint(field.hint().to_owned()));
         }
@@ -178,7 +196,7 @@ pub fn form_lines(form: &Form, checked: &Checked, typing: bool, width: u16) -> V
             Field::Needs(row, Part::Package) => {
                 let room = width.saturating_sub(LABEL);
                 let package = (room / 2).max(8);
-                let requirement = (room / 4).max(6);
+                let requirement = (room / 4).max(9);
                 if !table {
                     let (label, package, requirement) =
                         (usize::from(LABEL), usize::from(package) + 1, usize::from(requirement) + 1);

@@ -1,32 +1,154 @@
-//! Timing frames, for the bench.
+//! Timing frames and keys, for the bench.
 
-use std::time::Instant;
+use std::{
+    io,
+    path::Path,
+    time::{Duration, Instant},
+};
 
+use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyModifiers};
+use futures::stream;
 use libp2p::PeerId;
-use ratatui::{Terminal, backend::TestBackend};
+use ratatui::{Frame, Terminal, backend::TestBackend};
+use tokio::sync::mpsc;
 
-use super::{model::Model, screen, theme::Theme, update};
+use super::{
+    effect::Executor,
+    model::Model,
+    runtime::{self, Explorer, Look, Sources},
+    terminal::Surface,
+    theme::{Depth, Themes},
+    update,
+};
 use crate::{
-    bus::{Batch, PeerSnapshot},
+    Result,
+    bus::{Batch, Bus, Event, PeerSnapshot},
     clock,
     domain::reputation::Score,
 };
 
-/// Milliseconds of each of `frames` frames of the table of peers, every row of which changes between two frames.
-pub fn time_frames(width: u16, height: u16, peers: usize, frames: usize) -> Vec<f64> {
+/// Peers that change between two frames.
+const CHANGED: usize = 100;
+
+fn look() -> Result<Look> {
+    Ok(Look { themes: Themes::load("dark", None, Depth::True)?, ascii: false })
+}
+
+/// Milliseconds of each of `frames` frames of a table of `peers`, a hundred of which change between two frames: taking
+/// the batch, filtering, sorting when it is due, and drawing.
+///
+/// # Errors
+/// None in practice: the themes are built in.
+pub fn time_frames(width: u16, height: u16, peers: usize, frames: usize) -> Result<Vec<f64>> {
     let ids: Vec<PeerId> = (0..peers).map(|_| PeerId::random()).collect();
     let mut model = Model::new("swarmdex".to_owned(), false, (width, height), clock::now());
     let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
-    (0..frames)
-        .map(|frame| {
-            let started = Instant::now();
-            let peers = ids.iter().enumerate().map(|(n, id)| snapshot(*id, n + frame)).collect();
-            model.apply(Batch { peers, events: 1, ..Batch::default() }, clock::now());
-            update::settle(&mut model);
-            let Ok(_) = terminal.draw(|frame| screen::draw(frame, &model, Theme::plain()));
-            started.elapsed().as_secs_f64() * 1_000.0
-        })
-        .collect()
+    let look = look()?;
+    let all = ids.iter().enumerate().map(|(n, id)| snapshot(*id, n)).collect();
+    model.apply(Batch { peers: all, events: 1, ..Batch::default() }, clock::now());
+    let frame = |number: usize| {
+        let changed = ids.iter().enumerate().cycle().skip(number * CHANGED % peers.max(1)).take(CHANGED.min(peers));
+        let peers = changed.map(|(n, id)| snapshot(*id, n + number)).collect();
+        let started = Instant::now();
+        model.apply(Batch { peers, events: 1, ..Batch::default() }, clock::now());
+        update::settle(&mut model);
+        let Ok(_) = terminal.draw(|frame| look.draw(frame, &model));
+        started.elapsed().as_secs_f64() * 1_000.0
+    };
+    Ok((0..frames).map(frame).collect())
+}
+
+/// A terminal in memory that says when a frame is there, and which screen it shows.
+struct Timed {
+    terminal: Terminal<TestBackend>,
+    drawn: mpsc::UnboundedSender<(Instant, bool)>,
+}
+
+impl Surface for Timed {
+    fn draw(&mut self, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        let Ok(_) = self.terminal.draw(render);
+        // The head of the feed begins with the time; that of the peers with a sign.
+        let feed = self.terminal.backend().buffer().cell((0, 3)).is_some_and(|cell| cell.symbol() == "t");
+        self.drawn.send((Instant::now(), feed)).map_err(io::Error::other)
+    }
+
+    fn suspend(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn copy(&mut self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn mouse(&mut self, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn page(&mut self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Milliseconds from each of `keys` keys to the frame that shows what it did, while another thread puts `a_second`
+/// changes of peers on the bus every second.
+///
+/// # Errors
+/// None in practice: the themes are built in.
+pub async fn time_keys(keys: usize, a_second: usize) -> Result<Vec<f64>> {
+    const SIZE: (u16, u16) = (200, 60);
+    let bus = Bus::default();
+    let batches = Some(bus.subscribe());
+    let flood = std::thread::spawn(move || {
+        let ids: Vec<PeerId> = (0..500).map(|_| PeerId::random()).collect();
+        let a_slice = a_second / 100;
+        for round in 0.. {
+            for (n, id) in ids.iter().cycle().take(a_slice).enumerate() {
+                bus.emit(Event::Peer(Box::new(snapshot(*id, n + round))));
+            }
+            if !bus.has_readers() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    let (drawn, mut frames) = mpsc::unbounded_channel();
+    let (press, pressed) = mpsc::channel::<io::Result<Input>>(1);
+    let (sender, messages) = runtime::messages();
+    let (_signal, signals) = mpsc::channel(1);
+    let Ok(terminal) = Terminal::new(TestBackend::new(SIZE.0, SIZE.1));
+    let mut explorer = Explorer {
+        model: Model::new("swarmdex".to_owned(), false, SIZE, clock::now()),
+        surface: Timed { terminal, drawn },
+        look: look()?,
+        executor: Executor::new(sender),
+        logs: None,
+        frames: 0,
+    };
+    let inputs = Box::pin(stream::unfold(pressed, async |mut keys| Some((keys.recv().await?, keys))));
+    let mut sources = Sources { inputs, signals, messages, batches, next_tick: tokio::time::Instant::now() };
+    let running = tokio::spawn(async move { explorer.run(&mut sources).await });
+    let mut times = Vec::new();
+    for number in 0..keys {
+        let to_feed = number % 2 == 0;
+        let key = KeyCode::Char(if to_feed { '3' } else { '1' });
+        // Not in step with the frames.
+        tokio::time::sleep(Duration::from_millis(20 + number as u64 * 7 % 31)).await;
+        let started = Instant::now();
+        if press.send(Ok(Input::Key(KeyEvent::new(key, KeyModifiers::NONE)))).await.is_err() {
+            break;
+        }
+        while let Some((at, feed)) = frames.recv().await {
+            if at > started && feed == to_feed {
+                times.push((at - started).as_secs_f64() * 1_000.0);
+                break;
+            }
+        }
+    }
+    drop(press);
+    // The end of the input ends it, and with its reader the flood.
+    let _ = running.await;
+    let _ = flood.join();
+    Ok(times)
 }
 
 fn snapshot(id: PeerId, n: usize) -> PeerSnapshot {

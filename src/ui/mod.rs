@@ -37,7 +37,7 @@ use tokio::{
 };
 
 #[doc(hidden)]
-pub use measure::time_frames;
+pub use measure::{time_frames, time_keys};
 pub use {files::Kept, model::Places, theme::Depth};
 
 use crate::{

@@ -11,7 +11,7 @@ use crate::{
 /// Samples kept of each measure.
 const KEPT: usize = 60;
 /// Terminal columns of the picture of them.
-pub const SPARK: usize = 16;
+pub const SPARK: usize = 10;
 
 #[derive(Clone, Debug)]
 pub struct HealthRow {
@@ -24,12 +24,13 @@ impl Entry for HealthRow {
     type Id = Measure;
     const NAME: &'static str = "health";
     const COLUMNS: &'static [Column] = &[
-        Column::new("state", "", 10, 0),
-        Column::new("measure", "measure", 20, 0),
-        Column::new("value", "value", 20, 0).up_to(28),
-        Column::new("trend", "lately", SPARK, 2).picture(),
-        Column::new("threshold", "good is", 18, 1).up_to(24),
-        Column::new("hint", "what it is", 30, 3).up_to(200),
+        Column::new("sign", "", 1, 0).picture(),
+        Column::new("measure", "measure", 16, 0),
+        Column::new("value", "value", 21, 0).up_to(28),
+        Column::new("trend", "lately", SPARK, 3).picture(),
+        Column::new("threshold", "good is", 16, 2).up_to(20),
+        Column::new("state", "state", 8, 1),
+        Column::new("hint", "what it is", 30, 4).up_to(200),
     ];
     const MOST: usize = Measure::ALL.len();
 

@@ -11,6 +11,7 @@ use super::{Areas, line, sentences, table_status};
 use crate::{
     domain::{health::State, text::fit},
     ui::{
+        layout,
         lines::clock_time,
         model::{
             Model,
@@ -20,14 +21,12 @@ use crate::{
         widget::{
             bar::sparkline,
             table::{self, Cell},
-            wrap::wrap,
         },
     },
 };
 
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     let health = &model.health;
-    let width = usize::from(areas.top.width);
     let Some(verdict) = health.history.verdict() else {
         return sentences(
             frame,
@@ -35,16 +34,17 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
             vec![Line::from("The node is starting; the first measures come in a moment.")],
         );
     };
-    let mut lines = vec![Line::from(vec![
-        Span::styled(
-            format!("{} {}", sign(verdict.state), verdict.state.label().to_uppercase()),
-            style(verdict.state, theme),
-        ),
-        Span::styled(format!("  {}", fit(&verdict.cause, width.saturating_sub(14))), theme.strong()),
-    ])];
-    if !verdict.remedy.is_empty() {
-        let text = format!("What to do: {}", verdict.remedy);
-        lines.extend(wrap(&text, width).into_iter().map(Line::from));
+    let head = verdict.state.label().to_uppercase();
+    let mut lines = Vec::new();
+    for (number, text) in layout::verdict_lines(verdict, usize::from(areas.top.width)).into_iter().enumerate() {
+        // The first line begins with the state itself.
+        lines.push(match text.strip_prefix(&head).filter(|_| number == 0) {
+            Some(rest) => Line::from(vec![
+                Span::styled(format!("{} {head}", sign(verdict.state)), style(verdict.state, theme)),
+                Span::styled(rest.to_owned(), theme.strong()),
+            ]),
+            None => Line::from(text),
+        });
     }
     frame.render_widget(Paragraph::new(lines), areas.top);
     table::draw(frame.buffer_mut(), areas.body, &health.table, theme, |row, column| cell(row, column, theme));
@@ -98,10 +98,10 @@ pub fn style(state: State, theme: Theme) -> Style {
 fn cell(one: &HealthRow, column: &str, theme: Theme) -> Cell {
     let row = &one.row;
     match column {
-        "state" => match row.state {
-            Some(state) => (format!("{} {}", sign(state), state.label()), style(state, theme)),
-            None => (String::new(), theme.dim()),
-        },
+        "sign" => row.state.map_or((String::new(), theme.dim()), |state| (sign(state).to_owned(), style(state, theme))),
+        "state" => {
+            row.state.map_or((String::new(), theme.dim()), |state| (state.label().to_owned(), style(state, theme)))
+        }
         "measure" => (row.measure.name().to_owned(), theme.strong()),
         "value" => (row.shown.clone(), theme.text()),
         "trend" => (sparkline(&one.history, SPARK), theme.link()),

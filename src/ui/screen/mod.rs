@@ -174,7 +174,8 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     let mut left = usize::from(area.width).saturating_sub(mode.len() + 2);
     let mut spans = vec![Span::styled(format!("{mode}  "), theme.strong())];
     let in_window = !model.popups.is_empty();
-    let filtered = model.table().filter().is_shown() || model.table().marked() > 0;
+    let shown = model.screen == Screen::Publish && model.publish.progress.is_some();
+    let filtered = shown || model.table().filter().is_shown() || model.table().marked() > 0;
     let here = |row: &&keymap::Row| !matches!(row.on, keymap::On::All | keymap::On::Screens | keymap::On::Lists);
     let rows = || keymap::rows(typing, place).filter(|row| !row.short.is_empty());
     // What belongs to this place comes first; help and quit are always there.

@@ -401,7 +401,7 @@ impl<E: Entry> AnyTable for Table<E> {
 
     fn select_in_view(&mut self, row: usize) -> bool {
         let Some(id) = self.rows.get(self.selection.offset + row).cloned() else { return false };
-        let again = self.selection.current(&self.rows).as_ref() == Some(&id);
+        let again = self.selection.selected.as_ref() == Some(&id);
         self.selection.selected = Some(id);
         again
     }

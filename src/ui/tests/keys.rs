@@ -1,0 +1,274 @@
+//! What keys and clicks do.
+
+use super::*;
+
+#[test]
+fn typing_is_text_and_browsing_is_commands() {
+    let mut model = full((80, 24));
+    assert!(press(&mut model, "4").iter().any(|effect| matches!(effect, Effect::Search { .. })));
+    assert!(model.typing(), "there is nothing else to do there at first");
+    let effects = press(&mut model, "q1?");
+    assert!(!model.quit && model.popups.is_empty() && model.screen == Screen::Search);
+    assert_eq!(model.search.input.value(), "q1?");
+    assert_eq!(effects.len(), 3, "a search at every key");
+    press_code(&mut model, KeyCode::Esc);
+    assert_eq!((model.typing(), model.search.input.value()), (false, "q1?"), "Esc keeps the text");
+    press(&mut model, "/");
+    update::on_key(&mut model, Chord { code: KeyCode::Char('u'), ctrl: true, alt: false }, NOW);
+    assert_eq!((model.typing(), model.search.input.value()), (true, ""));
+    update::on_key(&mut model, Chord { code: KeyCode::Char('3'), ctrl: false, alt: true }, NOW);
+    assert_eq!(model.screen, Screen::Feed, "Alt-digit works from anywhere");
+    press(&mut model, "q");
+    assert!(model.quit);
+}
+
+#[test]
+fn pasted_text_is_one_harmless_line() {
+    let mut model = full((80, 24));
+    press(&mut model, "4");
+    update::on_paste(&mut model, "web\nserver\u{1b}[31m", NOW);
+    assert_eq!(model.search.input.value(), "web server [31m");
+}
+
+#[test]
+fn answers_to_an_earlier_search_are_not_shown() {
+    let mut model = on_search((80, 24));
+    let old = model.search.generation;
+    press(&mut model, "s");
+    let update = SearchUpdate::Hits { hits: vec![hit(9, Source::Local)], coverage: Coverage::default() };
+    update::on_message(&mut model, Message::Search { generation: old, update, after: Duration::ZERO }, NOW);
+    assert!(model.search.hits.all().all(|hit| hit.package != package_id(9, "parser-9")));
+}
+
+#[test]
+fn the_selection_stays_on_its_peer_while_rows_move() {
+    let mut model = full((80, 24));
+    press(&mut model, "jj");
+    let selected = model.peers.selection.selected.unwrap();
+    let mut best = peer(1);
+    best.score.total = 0.99;
+    let later = NOW.after(Duration::from_secs(1));
+    model.apply(Batch { peers: vec![best.clone()], events: 1, ..Batch::default() }, later);
+    assert_ne!(model.peers.rows().first(), Some(&best.id), "not within two seconds of a key");
+    model.tick(NOW.after(Duration::from_secs(3)));
+    assert_eq!(model.peers.rows().first(), Some(&best.id));
+    assert_eq!(model.peers.selection.selected, Some(selected));
+}
+
+#[test]
+fn every_column_can_be_sorted_by_and_turned_round() {
+    let mut model = full((160, 50));
+    for _ in 0..<PeerSnapshot as Entry>::COLUMNS.len() {
+        press(&mut model, "s");
+        let before = model.peers.rows().to_vec();
+        assert_eq!(before.len(), 8);
+        press(&mut model, "SS");
+        assert_eq!(model.peers.rows(), before, "twice round is as before");
+    }
+}
+
+#[test]
+fn a_frozen_feed_waits_and_is_bounded() {
+    let mut model = full((80, 24));
+    press(&mut model, "3f");
+    let shown = model.feed.rows().to_vec();
+    let many = (0..3_000).map(|seq| announced(7, seq)).collect();
+    model.apply(Batch { announcements: many, events: 3_000, ..Batch::default() }, NOW);
+    assert_eq!(
+        (model.feed.rows().to_vec(), model.feed.waiting(), model.feed.lost),
+        (shown, <Announced as Entry>::MOST, 2_000)
+    );
+    press(&mut model, "f");
+    assert_eq!(model.feed.rows().to_vec().len(), <Announced as Entry>::MOST);
+    assert_eq!(model.feed.rows().to_vec().first().unwrap().1, 2_999, "newest first");
+}
+
+#[test]
+fn opening_a_package_is_what_pins_its_handle() {
+    let mut model = on_search((80, 24));
+    let effects = press_code(&mut model, KeyCode::Enter);
+    let [Effect::Look { generation, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    let result = Box::new(Ok(package()));
+    let effects = update::on_message(&mut model, Message::Looked { generation: *generation, result }, NOW);
+    let pin = Effect::Pin { handle: "team-1".parse().unwrap(), publisher: publisher(1) };
+    assert_eq!(effects, [pin]);
+    // Closed before the answer came: nothing is pinned.
+    press(&mut model, "q");
+    let result = Box::new(Ok(package()));
+    assert!(update::on_message(&mut model, Message::Looked { generation: *generation, result }, NOW).is_empty());
+}
+
+#[test]
+fn a_failure_is_shown_with_its_remedy_and_tried_again() {
+    let mut model = on_search((80, 24));
+    let effects = press_code(&mut model, KeyCode::Enter);
+    let [Effect::Look { generation, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    let result = Box::new(Err(RegistryError::Closed));
+    update::on_message(&mut model, Message::Looked { generation: *generation, result }, NOW);
+    assert!(matches!(model.popups.last(), Some(Popup::Package(view)) if matches!(view.state, Looked::Failed(_))));
+    assert!(picture(&model).contains("start it again"));
+    assert!(matches!(press(&mut model, "R").as_slice(), [Effect::Look { .. }]));
+}
+
+/// Every action has something to show for itself.
+#[test]
+fn tables_mark_copy_export_and_choose_columns() {
+    let mut model = full((160, 50));
+    press(&mut model, " ");
+    press(&mut model, "j ");
+    assert_eq!(model.peers.marked.len(), 2);
+    let effects = press(&mut model, "y");
+    assert!(matches!(effects.as_slice(), [Effect::Copy { things: 2, text }] if text.lines().count() == 2));
+    press(&mut model, "w");
+    assert!(model.typing() && picture(&model).contains("2 rows go"));
+    press_ctrl(&mut model, 'u');
+    press(&mut model, "/tmp/peers.json");
+    let effects = press_code(&mut model, KeyCode::Enter);
+    let [Effect::Export { path, sheet }] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((path.as_str(), sheet.rows.len()), ("/tmp/peers.json", 2));
+    press_code(&mut model, KeyCode::Esc);
+    assert!(model.peers.marked.is_empty());
+
+    press(&mut model, "cjj ");
+    let effects = press(&mut model, ">");
+    let [Effect::SaveColumns { table: "peers", words }] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!(words[..4], ["state", "peer", "rtt", "-handle"]);
+    press(&mut model, "+");
+    press_code(&mut model, KeyCode::Esc);
+    assert!(!picture(&model).contains("team-1"), "the handles are hidden");
+}
+
+#[test]
+fn every_screen_s_table_freezes_with_a_banner() {
+    for (key, screen) in [("1", Screen::Peers), ("3", Screen::Feed), ("4", Screen::Search), ("8", Screen::Health)] {
+        let mut model = full((100, 30));
+        press(&mut model, key);
+        press_code(&mut model, KeyCode::Esc);
+        press(&mut model, "f");
+        let waiting = Batch {
+            peers: vec![peer(11)],
+            announcements: vec![announced(11, 1)],
+            health: Some(sample()),
+            events: 3,
+            ..Batch::default()
+        };
+        model.apply(waiting, NOW);
+        model.tick(NOW.after(seconds(30)));
+        assert!(picture(&model).contains("FROZEN"), "{screen:?}");
+        press(&mut model, "f");
+        assert!(!picture(&model).contains("FROZEN"), "{screen:?}");
+    }
+}
+
+#[test]
+fn a_filter_understands_columns_and_says_what_it_does_not() {
+    let mut model = full((160, 50));
+    press(&mut model, "/score:>0.5 -tokyo");
+    let scores: Vec<f64> = model.peers.rows().iter().map(|id| model.peers.get(id).unwrap().score.total).collect();
+    assert!(!scores.is_empty() && scores.iter().all(|score| *score > 0.5), "{scores:?}");
+    press_ctrl(&mut model, 'u');
+    press(&mut model, "speed:>3");
+    assert!(picture(&model).contains("no column is called speed"));
+    assert_eq!(model.peers.rows().len(), 8, "what makes no sense hides nothing");
+}
+
+#[test]
+fn the_palette_does_what_a_key_would() {
+    let mut model = full((100, 30));
+    press(&mut model, ":feed");
+    press_code(&mut model, KeyCode::Enter);
+    assert_eq!((model.screen, model.popups.len()), (Screen::Feed, 0));
+    press(&mut model, ":");
+    assert_eq!(press(&mut model, "q?1"), [], "letters are text there");
+    press_code(&mut model, KeyCode::Esc);
+    assert!(model.popups.is_empty() && !model.quit);
+    press(&mut model, ":theme");
+    assert_eq!(press_code(&mut model, KeyCode::Enter), [Effect::Theme]);
+}
+
+#[test]
+fn own_keys_take_the_place_of_the_others() {
+    let mut model = full((100, 30));
+    let own = [("quit".to_owned(), vec!["Q".to_owned()])].into();
+    model.keymap = crate::ui::keymap::Keymap::new(&own).unwrap();
+    press(&mut model, "q");
+    assert!(!model.quit);
+    assert!(picture(&model).contains("Q quit"), "the footer has them too");
+    press(&mut model, "Q");
+    assert!(model.quit);
+}
+
+#[test]
+fn the_mouse_points_at_what_is_drawn() {
+    let mut model = full((120, 40));
+    click(&mut model, 2, 4);
+    assert_eq!(model.peers.current().map(|peer| peer.id), Some(model.peers.rows()[0]));
+    click(&mut model, 2, 6);
+    assert_eq!(model.peers.selection.selected, Some(model.peers.rows()[2]));
+    click(&mut model, 2, 6);
+    assert!(matches!(model.popups.last(), Some(Popup::Peer { .. })), "the same row again opens it");
+    click(&mut model, 1, 30);
+    assert!(model.popups.is_empty(), "outside the window closes it");
+    let head = picture(&model).lines().nth(3).unwrap().find("packages").unwrap() as u16;
+    click(&mut model, head, 3);
+    assert_eq!((model.peers.sort, model.peers.reversed), (Some("packages"), false));
+    click(&mut model, head, 3);
+    assert!(model.peers.reversed);
+    press(&mut model, "g");
+    mouse(&mut model, MouseEventKind::ScrollDown, 5, 10);
+    assert_eq!(model.peers.selection.index(model.peers.rows()), Some(3), "three rows further");
+    let tab = picture(&model).lines().nth(2).unwrap().find("8 Health").unwrap() as u16;
+    click(&mut model, tab, 2);
+    assert_eq!(model.screen, Screen::Health);
+    assert_eq!(press(&mut model, "M"), [Effect::Mouse(false)]);
+    assert!(!model.mouse);
+}
+
+#[test]
+fn logs_are_shown_from_a_level_on_and_opened_in_a_pager() {
+    let mut model = full((120, 40));
+    press(&mut model, "0");
+    assert_eq!(press(&mut model, "o"), [], "there is none yet");
+    model.logs.path = Some("/var/log/swarmdex.log".into());
+    assert_eq!(press(&mut model, "o"), [Effect::Pager("/var/log/swarmdex.log".into())]);
+    let line =
+        |number, level| LogLine { number, at: NOW, level, target: "swarmdex".to_owned(), text: format!("n{number}") };
+    update::on_logs(&mut model, (0..4).map(|n| line(n, LogLevel::ALL[n as usize + 1])).collect(), 0, NOW);
+    assert_eq!(model.logs.table.rows(), [3, 2, 1, 0], "newest first");
+    press(&mut model, "lll");
+    assert_eq!(model.logs.table.rows(), [3, 2], "from warn on");
+    update::on_logs(&mut model, vec![line(4, LogLevel::Info), line(5, LogLevel::Error)], 0, NOW);
+    assert_eq!(model.logs.table.rows(), [5, 3, 2]);
+    press(&mut model, "ll");
+    assert_eq!(model.logs.table.rows().len(), 6);
+    let mut model = full((120, 40));
+    press(&mut model, "0");
+    let many = (0..5_000).map(|n| line(n, LogLevel::Info)).collect();
+    update::on_logs(&mut model, many, 0, NOW);
+    assert_eq!(model.logs.table.len(), <LogLine as Entry>::MOST);
+}
+
+#[test]
+fn keys_of_every_place_do_something_or_nothing_but_never_break() {
+    let keys = "?:q1345800[]jkgGned xloyscfwRTMA<>+-/S ynabc";
+    let codes =
+        [KeyCode::Enter, KeyCode::Esc, KeyCode::Tab, KeyCode::BackTab, KeyCode::Up, KeyCode::PageDown, KeyCode::F(1)];
+    let mut seed = 7u64;
+    for size in [(40, 12), (120, 40)] {
+        let mut model = publish::with_packages(size);
+        for step in 0..6_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let at = (seed >> 33) as usize;
+            match at % 5 {
+                0 => drop(press_code(&mut model, codes[at / 5 % codes.len()])),
+                1 => drop(click(&mut model, (at / 5 % 130) as u16, (at / 700 % 45) as u16)),
+                2 => drop(press_ctrl(&mut model, ['s', 'o', 'u', 'w', 'd'][at / 5 % 5])),
+                _ => drop(press(&mut model, &keys[at / 5 % keys.len()..][..1])),
+            }
+            model.quit = false;
+            if step % 20 == 0 {
+                picture(&model);
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The loop: what is served first, and how many frames it costs.
+
+use super::*;
+
+#[test]
+fn a_second_that_changes_nothing_costs_no_frame() {
+    let mut model = model((80, 24));
+    let connected = Batch { node: Some(node(1)), peers: vec![peer(1)], events: 2, ..Batch::default() };
+    model.apply(connected, NOW);
+    model.tick(NOW);
+    model.dirty = false;
+    for second in 1..50 {
+        model.tick(NOW.after(Duration::from_secs(second)));
+        assert!(!model.dirty, "second {second}");
+    }
+    let away = PeerSnapshot { connection: None, ..peer(1) };
+    model.apply(Batch { peers: vec![away], events: 1, ..Batch::default() }, NOW.after(Duration::from_secs(50)));
+    model.dirty = false;
+    model.tick(NOW.after(Duration::from_secs(51)));
+    assert!(model.dirty, "an age that is shown reads differently");
+}
+
+#[test]
+fn frames_keep_their_distance_and_a_slow_terminal_gets_time() {
+    let start = Instant::now();
+    let mut pace = Pace::new(start);
+    assert_eq!(pace.due(false, start), None);
+    assert_eq!(pace.due(true, start), Some(start));
+    pace.drawn(start, start + Duration::from_millis(2));
+    assert_eq!(pace.due(true, start + Duration::from_millis(3)), Some(start + FRAME));
+    let slow = Duration::from_millis(100);
+    pace.drawn(start, start + slow);
+    assert_eq!(pace.due(true, start + slow), Some(start + slow * 3));
+}
+
+fn key_event(c: char) -> Input {
+    Input::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_stays_bounded_and_the_key_is_served_first() {
+    const FLOOD: usize = 100_000;
+    let bus = Bus::default();
+    let batches = bus.subscribe();
+    let (sender, receiver) = messages();
+    let (_signals, signals) = mpsc::channel(1);
+    // The key is there together with everything else.
+    for n in 0..FLOOD / 2 {
+        bus.emit(Event::Announced(Box::new(announced(1, n as u64))));
+        bus.emit(Event::Peer(Box::new(peer((n % 100) as u8))));
+    }
+    tokio::task::yield_now().await;
+    let inputs = stream::iter([Ok(key_event('3'))]);
+    let inputs = futures::StreamExt::chain(inputs, stream::pending());
+    let mut sources = Sources {
+        inputs: Box::pin(inputs),
+        signals,
+        messages: receiver,
+        batches: Some(batches),
+        next_tick: Instant::now(),
+    };
+    let mut explorer = Explorer {
+        model: model((80, 24)),
+        surface: Memory::new((80, 24)),
+        look: look(),
+        executor: Executor::new(sender),
+        logs: None,
+        frames: 0,
+    };
+    let first = sources.next(Some(Instant::now())).await;
+    assert!(matches!(first, Turn::Input(_)), "the key, before frames, batches and ticks");
+    explorer.serve(first).unwrap();
+    assert_eq!(explorer.model.screen, Screen::Feed);
+
+    let (mut events, mut batches) = (0, 0);
+    while events < FLOOD as u64 {
+        if let Turn::Batch(batch) = sources.next(None).await {
+            assert!(batch.announcements.len() <= RING && batch.peers.len() <= 100);
+            events += batch.events;
+            batches += 1;
+            explorer.serve(Turn::Batch(batch)).unwrap();
+        }
+    }
+    assert!(batches <= 10, "merged: {batches} batches for {FLOOD} events");
+    assert_eq!(explorer.model.feed.rows().to_vec().len(), <Announced as Entry>::MOST);
+    assert_eq!(explorer.model.dropped, (FLOOD / 2 - RING) as u64, "and what was lost is known");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_swarm_costs_no_frames() {
+    let (sender, receiver) = messages();
+    let (signals, signal_receiver) = mpsc::channel(1);
+    let mut sources = Sources {
+        inputs: Box::pin(stream::pending()),
+        signals: signal_receiver,
+        messages: receiver,
+        batches: None,
+        next_tick: Instant::now(),
+    };
+    let mut explorer = Explorer {
+        model: model((80, 24)),
+        surface: Memory::new((80, 24)),
+        look: look(),
+        executor: Executor::new(sender),
+        logs: None,
+        frames: 0,
+    };
+    let ended = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        signals.send(()).await
+    });
+    explorer.run(&mut sources).await.unwrap();
+    ended.await.unwrap().unwrap();
+    assert_eq!(explorer.frames, 1, "the first one, in ten minutes");
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_start_ends_the_explorer_with_its_error() {
+    let (sender, receiver) = messages();
+    let (_signals, signals) = mpsc::channel(1);
+    sender.send(Message::Started(Box::new(Err(RegistryError::Closed)))).await.ok().unwrap();
+    let mut sources = Sources {
+        inputs: Box::pin(stream::pending()),
+        signals,
+        messages: receiver,
+        batches: None,
+        next_tick: Instant::now(),
+    };
+    let mut explorer = Explorer {
+        model: model((80, 24)),
+        surface: Memory::new((80, 24)),
+        look: look(),
+        executor: Executor::new(sender),
+        logs: None,
+        frames: 0,
+    };
+    assert!(matches!(explorer.run(&mut sources).await, Err(RegistryError::Closed)));
+}

@@ -1,0 +1,208 @@
+//! What every screen and window looks like, at every size, without colour and in ASCII.
+
+use ratatui::style::Color;
+
+use super::*;
+use crate::ui::{ascii, theme::Theme};
+
+/// A way to a screen or a window, from a model of a size.
+type Build = fn((u16, u16)) -> Model;
+
+fn starting(size: (u16, u16)) -> Model {
+    Model::new("swarmdex".to_owned(), false, size, NOW)
+}
+
+fn alone(size: (u16, u16)) -> Model {
+    let mut model = model(size);
+    model.apply(Batch { node: Some(node(0)), events: 1, ..Batch::default() }, NOW);
+    model
+}
+
+fn after(size: (u16, u16), keys: &str) -> Model {
+    let mut model = full(size);
+    press(&mut model, keys);
+    model
+}
+
+fn peer_window(size: (u16, u16)) -> Model {
+    let mut model = full(size);
+    press_code(&mut model, KeyCode::Enter);
+    model
+}
+
+fn notice(size: (u16, u16)) -> Model {
+    let mut model = full(size);
+    let text = "port 4807 cannot be used, so another one was taken".to_owned();
+    let notices = vec![Notice { at: NOW, level: Level::Warning, text }];
+    model.apply(Batch { notices, dropped: 3, events: 1, ..Batch::default() }, NOW);
+    model
+}
+
+fn frozen_feed(size: (u16, u16)) -> Model {
+    let mut model = after(size, "3f");
+    model.apply(Batch { announcements: vec![announced(9, 1)], events: 1, ..Batch::default() }, NOW);
+    model
+}
+
+fn healthy(size: (u16, u16)) -> Model {
+    let mut model = after(size, "8");
+    for step in 0..20 {
+        let sample = Sample { announced_a_minute: 40 + step, ..sample() };
+        model.apply(Batch { health: Some(sample), events: 1, ..Batch::default() }, NOW.after(seconds(step * 2)));
+    }
+    model
+}
+
+fn sick(size: (u16, u16)) -> Model {
+    let mut model = healthy(size);
+    let sample = Sample { announce_mesh: 0, lookups_failed: 30, ..sample() };
+    model.apply(Batch { health: Some(sample), events: 1, ..Batch::default() }, NOW.after(seconds(60)));
+    model.tick(NOW.after(seconds(90)));
+    model
+}
+
+fn measure(size: (u16, u16)) -> Model {
+    let mut model = sick(size);
+    press(&mut model, "jjj");
+    press_code(&mut model, KeyCode::Enter);
+    model
+}
+
+fn logs(size: (u16, u16)) -> Model {
+    let mut model = after(size, "0");
+    model.logs.path = Some("/var/log/swarmdex.log".into());
+    let line = |number, level, text: &str| LogLine {
+        number,
+        at: NOW,
+        level,
+        target: "swarmdex::net::events".to_owned(),
+        text: text.to_owned(),
+    };
+    let lines = vec![
+        line(0, LogLevel::Info, "the node has started"),
+        line(1, LogLevel::Warn, "the bootstrap peer cannot be reached; check that it runs"),
+        line(2, LogLevel::Error, "the disk is full"),
+    ];
+    update::on_logs(&mut model, lines, 0, NOW);
+    model
+}
+
+const ALL: [(&str, Build); 27] = [
+    ("starting", starting),
+    ("alone", alone),
+    ("peers", full),
+    ("peers_filtered", |size| after(size, "/tokyo score:>0.1")),
+    ("peers_nonsense", |size| after(size, "/speed:>3")),
+    ("peers_marked", |size| after(size, "  ")),
+    ("peer", peer_window),
+    ("help", |size| after(size, "?")),
+    ("about", |size| after(size, "A")),
+    ("columns", |size| after(size, "cjj +")),
+    ("palette", |size| after(size, ":theme")),
+    ("export", |size| after(size, "w")),
+    ("notice", notice),
+    ("feed", frozen_feed),
+    ("search", on_search),
+    ("package", on_package),
+    ("health", healthy),
+    ("health_bad", sick),
+    ("health_measure", measure),
+    ("logs", logs),
+    ("publish", publish::with_packages),
+    ("form", publish::filled_form),
+    ("form_problems", publish::wrong_form),
+    ("review", publish::in_review),
+    ("published", publish::published),
+    ("yank", publish::asked_to_yank),
+    ("picker", publish::picking),
+];
+
+fn drawn(model: &Model, draw: impl Fn(&mut Frame<'_>, &Model)) -> ratatui::buffer::Buffer {
+    let mut surface = Memory::new(model.size);
+    surface.draw(|frame| draw(frame, model)).unwrap();
+    surface.0.backend().buffer().clone()
+}
+
+fn text(buffer: &ratatui::buffer::Buffer) -> String {
+    let mut backend = TestBackend::new(buffer.area.width, buffer.area.height);
+    let cells = buffer.content.iter().enumerate().map(|(n, cell)| {
+        let (x, y) = (n as u16 % buffer.area.width, n as u16 / buffer.area.width);
+        (x, y, cell)
+    });
+    ratatui::backend::Backend::draw(&mut backend, cells).unwrap();
+    backend.to_string()
+}
+
+#[test]
+fn screens_look_as_they_should() {
+    for (name, build) in ALL {
+        for size in SIZES {
+            let model = build(size);
+            let shown = drawn(&model, |frame, model| look().draw(frame, model));
+            // The clock's column is in the machine's own zone.
+            insta::with_settings!({
+                omit_expression => true,
+                prepend_module_to_snapshot => false,
+                filters => [(r"\d\d:\d\d:\d\d", "hh:mm:ss"), (r"-\d{6}\.csv", "-hhmmss.csv")],
+            }, {
+                insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), text(&shown));
+            });
+
+            let plain = drawn(&model, |frame, model| screen::draw(frame, model, Theme::plain()));
+            let uncoloured = |cell: &ratatui::buffer::Cell| cell.fg == Color::Reset && cell.bg == Color::Reset;
+            assert!(plain.content.iter().all(uncoloured), "{name} without colour has some");
+            assert_eq!(text(&plain), text(&shown), "{name} says the same without colour");
+
+            let mut spelt = plain;
+            ascii::spell(&mut spelt);
+            let strange: Vec<&str> = spelt.content.iter().map(|cell| cell.symbol()).filter(|c| !c.is_ascii()).collect();
+            assert!(strange.is_empty(), "{name} in ASCII has {strange:?}");
+        }
+    }
+}
+
+#[test]
+fn every_state_is_told_by_a_sign_too() {
+    let bad = picture(&sick((160, 50)));
+    assert!(bad.contains("✗ BAD") && bad.contains("What to do:"), "{bad}");
+    assert!(bad.contains("good → bad"), "the change is there: {bad}");
+    let elsewhere = {
+        let mut model = sick((160, 50));
+        press(&mut model, "1");
+        picture(&model)
+    };
+    assert!(elsewhere.contains("✗ bad"), "a change shows on every screen: {elsewhere}");
+}
+
+#[test]
+fn below_the_least_size_there_is_one_sentence() {
+    let text = picture(&full((30, 8)));
+    assert!(text.contains("needs 40 columns"), "{text}");
+}
+
+#[test]
+fn nothing_breaks_at_any_size() {
+    for width in [1, 2, 39, 40, 41, 63, 99, 100, 250] {
+        for height in [1, 5, 12, 13, 16, 80] {
+            for (_, build) in ALL {
+                picture(&build((width, height)));
+            }
+        }
+    }
+}
+
+#[test]
+fn hostile_text_stays_in_its_cell() {
+    let mut model = model((80, 24));
+    let mut evil = announced(1, 1);
+    evil.summary = "\u{1b}[2J\u{202e}日本語\r\n".repeat(2_000);
+    let mut liar = peer(1);
+    liar.agent = Some("日".repeat(5_000));
+    model.apply(Batch { peers: vec![liar], announcements: vec![evil], events: 2, ..Batch::default() }, NOW);
+    for keys in ["1", "3"] {
+        press(&mut model, keys);
+        let text = picture(&model);
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'));
+        assert_eq!(text.lines().count(), 24);
+    }
+}
