@@ -10,6 +10,7 @@ use super::{DONE, USAGE, global::Global, print};
 use crate::{
     RegistryError, Result,
     config::{Problem, problems},
+    ui::key_problems,
 };
 
 #[derive(Debug, clap::Args)]
@@ -90,7 +91,7 @@ fn validate(global: &Global, asked: Option<&Path>, json: bool) -> Result<u8> {
             }
         }
     };
-    let wrong = problems(&path, text.as_deref().unwrap_or_default())?;
+    let wrong = problems(&path, text.as_deref().unwrap_or_default(), key_problems)?;
     if json {
         let complaint = |problem: &Problem| Complaint { line: problem.line, error: problem.error.to_string() };
         let errors = wrong.iter().map(complaint).collect();

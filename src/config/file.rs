@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Spanned, de::DeTable, de::DeValue};
 
-use super::{KEYS, Paths, Settings};
+use super::{KEYS, Lists, Paths, Settings};
 use crate::{
     RegistryError, Result,
     domain::text::{fit, printable},
@@ -28,7 +28,9 @@ pub(super) struct Entry {
 }
 
 /// Everything that is wrong with `text`, which is or will be the settings file `path`; nothing when it can be used.
-pub fn problems(path: &Path, text: &str) -> Result<Vec<Problem>> {
+///
+/// `keys` says what is wrong with a person's own keys, which only the explorer understands; each sentence names the entry.
+pub fn problems(path: &Path, text: &str, keys: fn(&Lists) -> Vec<String>) -> Result<Vec<Problem>> {
     let nowhere = PathBuf::new();
     let paths = Paths { config: path.to_owned(), data: nowhere.clone(), state: nowhere.clone(), runtime: nowhere };
     let mut settings = Settings::defaults(paths)?;
@@ -43,6 +45,13 @@ pub fn problems(path: &Path, text: &str) -> Result<Vec<Problem>> {
             let error = RegistryError::Usage(format!("{}, line {line}: {error}", path.display()));
             problems.push(Problem { line, error });
         }
+    }
+    for why in keys(&settings.keys) {
+        // The last of the entries that it names is the one that broke it.
+        let named = entries.iter().rev().find(|entry| entry.name.starts_with("keys.") && why.contains(&entry.name));
+        let line = named.map_or(1, |entry| entry.line);
+        let error = RegistryError::Usage(format!("{}, line {line}: {why}", path.display()));
+        problems.push(Problem { line, error });
     }
     problems.sort_by_key(|problem| problem.line);
     Ok(problems)

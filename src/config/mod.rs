@@ -92,9 +92,9 @@ pub struct Settings {
     /// The explorer takes clicks and the wheel.
     pub mouse: bool,
     /// A person's own keys, by the name of the action.
-    pub keys: BTreeMap<String, Vec<String>>,
+    pub keys: Lists,
     /// A person's own columns, by the name of the table.
-    pub columns: BTreeMap<String, Vec<String>>,
+    pub columns: Lists,
     pub log_level: String,
     /// Days that log files are kept.
     pub log_days: usize,
@@ -102,6 +102,9 @@ pub struct Settings {
     pub log_mb: usize,
     origins: BTreeMap<&'static str, Origin>,
 }
+
+/// Lists of words by name: tables that the explorer understands.
+pub type Lists = BTreeMap<String, Vec<String>>;
 
 /// Where settings are read from besides the defaults.
 #[derive(Clone, Debug, Default)]

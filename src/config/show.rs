@@ -72,5 +72,9 @@ pub fn template() -> String {
         let value = if key.default.is_empty() { "\"\"" } else { key.default };
         out.push_str(&format!("{line}\n#{} = {value}\n", key.name));
     }
+    out.push_str(
+        "\n# The explorer's keys, by the names in its table of keys, and the columns of its tables: tables like these, at the\n\
+         # end of the file.\n#[keys]\n#quit = [\"Q\"]\n#[columns]\n#peers = [\"state\", \"handle\", \"-peer\", \"rtt+4\"]\n",
+    );
     out
 }

@@ -22,7 +22,6 @@ mod update;
 mod widget;
 
 use std::{
-    collections::BTreeMap,
     future::Future,
     io::{self, IsTerminal},
     path::PathBuf,
@@ -44,6 +43,7 @@ use crate::{
     RegistryError, Result,
     bus::{Batch, Level},
     clock,
+    config::Lists,
     registry::Registry,
     telemetry::LogRing,
 };
@@ -79,13 +79,9 @@ pub struct Options {
     pub logs: Option<Arc<LogRing>>,
 }
 
-/// Lists of words by name, as the settings have them.
-pub type Lists = BTreeMap<String, Vec<String>>;
-
-/// # Errors
-/// [`RegistryError::Usage`] with every key that means two things, and every action that is not known.
-pub fn check_keys(keys: &Lists) -> Result<()> {
-    keymap::Keymap::new(keys).map(drop).map_err(|problems| RegistryError::Usage(problems.join("\n")))
+/// Every key that means two things, and every action that is not known, in a sentence each.
+pub fn key_problems(keys: &Lists) -> Vec<String> {
+    keymap::Keymap::new(keys).err().unwrap_or_default()
 }
 
 /// The table of keys as Markdown, for the README.
@@ -110,7 +106,10 @@ pub fn check_terminal() -> Result<()> {
 pub async fn run(starting: impl Future<Output = Result<Backend>> + Send + 'static, options: Options) -> Result<()> {
     check_terminal()?;
     // What is wrong with the settings is said on the shell's own screen.
-    check_keys(&options.keys)?;
+    let wrong = key_problems(&options.keys);
+    if !wrong.is_empty() {
+        return Err(RegistryError::Usage(format!("in the settings, {}", wrong.join("\n       and "))));
+    }
     let themes = Themes::load(&options.theme, options.themes.as_deref(), options.depth)?;
     let failed = |error: io::Error| RegistryError::file("the terminal", "taken")(error);
     let size = crossterm::terminal::size().map_err(failed)?;
