@@ -11,7 +11,11 @@ use lab::{Lab, PATIENCE, QUIC, TCP, content, draft, reference, wait_for};
 use libp2p::identity::Keypair;
 use swarmdex::{
     RegistryError,
-    domain::{name::PackageRef, query::Query},
+    domain::{
+        health::{Sample, State, verdict},
+        name::{PackageRef, PublisherId},
+        query::Query,
+    },
     node::{DhtMode, Node, NodeOptions},
     registry::{P2pRegistry, Registry, Source},
     store::keys,
@@ -276,4 +280,74 @@ async fn who_cannot_be_dialled_back_stops_serving() {
         server.shutdown().await.unwrap();
     }
     hidden.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_judged_from_what_was_measured() {
+    let a = Lab::start(TCP, &[]).await;
+    let b = Lab::start(TCP, &[a.address().await]).await;
+    let mut seen = b.node.subscribe();
+    let registry = b.node.registry();
+    let absent: PackageRef =
+        format!("{}/nothing", PublisherId::of(&Keypair::generate_ed25519().public())).parse().unwrap();
+    assert!(registry.get_package(&absent).await.is_err());
+    registry.publish(draft("web", "1.0.0"), content(b"bytes"), None).await.unwrap();
+    wait_for(&mut seen, "a sample of all of it", |batch| {
+        batch.health.as_ref().is_some_and(|sample| {
+            let verdict = verdict(sample);
+            (sample.peers_out, sample.dials, sample.dials_failed) == (1, 1, 0)
+                && sample.lookups > 0
+                && sample.lookups_failed == 0
+                && sample.lookup_p95_ms.is_some()
+                && sample.announced_a_minute == 1
+                && sample.store_p95_ms.is_some()
+                && sample.bytes_out.is_some_and(|bytes| bytes > 0.0)
+                && sample.descriptors.is_none_or(|(open, _)| open > 0)
+                && verdict.state == State::Good
+        })
+    })
+    .await;
+    drop(registry);
+    b.stop().await;
+
+    // Left alone, it says so, and what to do.
+    let mut seen = a.node.subscribe();
+    wait_for(&mut seen, "being alone", |batch| {
+        batch.health.as_ref().is_some_and(|sample| {
+            let verdict = verdict(&Sample { running_for: Duration::from_secs(60), ..sample.clone() });
+            verdict.state == State::Degraded && verdict.remedy.contains("--bootstrap")
+        })
+    })
+    .await;
+    a.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_sees_its_packages_and_how_far_each_got() {
+    let a = Lab::start(TCP, &[]).await;
+    let registry = a.node.registry();
+    assert!(registry.own_packages().await.unwrap().is_empty(), "nothing published, no publisher");
+    registry.publish(draft("web", "1.0.0"), content(b"1"), None).await.unwrap();
+    let mine = registry.own_packages().await.unwrap();
+    assert!(mine[0].pending && mine[0].replicas == Some(0), "nobody there: {mine:?}");
+
+    let b = Lab::start(TCP, &[a.address().await]).await;
+    assert!(a.node.wait_published(PATIENCE).await);
+    let receipt = registry.publish(draft("web", "1.1.0"), content(b"2"), None).await.unwrap();
+    assert!(a.node.wait_published(PATIENCE).await);
+    registry.yank(&reference(&receipt.package), &receipt.version).await.unwrap();
+    assert!(a.node.wait_published(PATIENCE).await);
+    let mine = registry.own_packages().await.unwrap();
+    let latest = mine[0].latest.as_ref().unwrap();
+    assert_eq!((mine.len(), mine[0].releases, mine[0].pending), (1, 2, false));
+    assert_eq!((latest.version.to_string().as_str(), latest.yanked), ("1.1.0", true));
+    assert!(mine[0].replicas > Some(0) && mine[0].announced > Some(0), "{mine:?}");
+    assert!(mine[0].manifest.is_some());
+
+    // The other has a package of that name by somebody else, if it asks.
+    let (handle, name) = ("team".parse().unwrap(), "web".parse().unwrap());
+    assert_eq!(b.node.registry().taken_by(&handle, &name).await.unwrap(), None, "the publisher calls itself nothing");
+    drop(registry);
+    a.stop().await;
+    b.stop().await;
 }

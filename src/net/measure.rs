@@ -95,11 +95,14 @@ pub(super) struct Measures {
 
 impl Measures {
     pub fn new(bandwidth: Metrics) -> Self {
+        let mut totals = Recent::new(MINUTE);
+        // All counts begin at nothing.
+        totals.push(Totals::default(), Instant::now());
         Self {
             lookups: Recent::new(LONG),
             dials: Recent::new(LONG),
             messages: Recent::new(MINUTE),
-            totals: Recent::new(MINUTE),
+            totals,
             process: Arc::default(),
             bandwidth,
             samples: 0,

@@ -7,7 +7,13 @@ use libp2p::PeerId;
 
 use crate::{
     bus::{Batch, Counters, Direction, Level, NodeSnapshot, Notice, PeerSnapshot, delay_ms},
-    domain::{name::short_id, text::printable, time::Timestamp, trust::Trust},
+    domain::{
+        health::{self, History, Sample, State},
+        name::short_id,
+        text::printable,
+        time::Timestamp,
+        trust::Trust,
+    },
     registry::{Announced, title},
 };
 
@@ -25,6 +31,7 @@ pub(super) struct Teller {
     peers: HashMap<PeerId, String>,
     pace: Pace,
     counts: Counts,
+    health: History,
     summarised: (Timestamp, Counts),
 }
 
@@ -59,6 +66,7 @@ impl Teller {
             peers: HashMap::new(),
             pace: Pace { since: now, said: 0, held_back: 0 },
             counts: Counts::default(),
+            health: History::default(),
             summarised: (now, Counts::default()),
         }
     }
@@ -89,6 +97,9 @@ impl Teller {
             self.counts.overloaded = overloaded;
         }
         self.counts.lost = batch.dropped;
+        if let Some(sample) = &batch.health {
+            self.health(sample, now, &mut said);
+        }
         self.dated(now, said)
     }
 
@@ -107,6 +118,19 @@ impl Teller {
             }
         }
         self.dated(now, said)
+    }
+
+    /// The verdict, when it is another: at first only if there is something to say.
+    fn health(&mut self, sample: &Sample, now: Timestamp, said: &mut Vec<String>) {
+        let first = self.health.verdict().is_none();
+        let changed = self.health.take(health::verdict(sample), now);
+        let Some(verdict) = self.health.verdict().filter(|verdict| changed || first && verdict.state > State::Good)
+        else {
+            return;
+        };
+        let remedy =
+            if verdict.remedy.is_empty() { String::new() } else { format!("; what to do: {}", verdict.remedy) };
+        said.push(format!("health is {}: {}{remedy}", verdict.state.label(), verdict.cause));
     }
 
     fn count(&mut self, node: &NodeSnapshot) {
@@ -400,5 +424,26 @@ mod tests {
             said,
             ["12:00:00 listening on /ip4/127.0.0.1/tcp/9", "12:00:00 no longer listening on /ip4/127.0.0.1/tcp/1"]
         );
+    }
+
+    #[test]
+    fn health_is_told_when_it_is_another() {
+        let mut teller = teller();
+        let health = |sample: Sample| Batch { health: Some(sample), events: 1, ..Batch::default() };
+        let alone = Sample { running_for: Duration::from_secs(60), ..Sample::default() };
+        let said = teller.batch(health(alone.clone()), NOON);
+        assert!(said[0].contains("health is degraded: nobody") && said[0].contains("what to do: start"), "{said:?}");
+        assert!(teller.batch(health(alone), later(2_000)).is_empty(), "once");
+        let well = Sample {
+            running_for: Duration::from_secs(60),
+            peers_in: 1,
+            announce_mesh: 1,
+            announce_subscribers: 1,
+            routing_table: 1,
+            ..Sample::default()
+        };
+        assert!(teller.batch(health(well.clone()), later(4_000)).is_empty(), "it must hold");
+        let said = teller.batch(health(well), later(6_000));
+        assert!(said[0].contains("health is good: connected to 1 peer"), "{said:?}");
     }
 }
