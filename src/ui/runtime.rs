@@ -90,26 +90,31 @@ impl<I: Stream<Item = std::io::Result<Input>> + Unpin> Sources<I> {
     }
 }
 
-/// When the next frame may be drawn.
+/// When the next frame may be drawn: 60 a second, and for a key up to half a frame sooner, which the frames after it make
+/// up for.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     not_before: Instant,
+    /// The terminal takes frames as fast as they come.
+    keeps_up: bool,
 }
 
 impl Pace {
     pub fn new(now: Instant) -> Self {
-        Self { not_before: now }
+        Self { not_before: now, keeps_up: true }
     }
 
-    /// When to draw what is owed.
-    pub fn due(self, dirty: bool, now: Instant) -> Option<Instant> {
-        dirty.then(|| self.not_before.max(now))
+    /// When to draw what is owed; `pressed` when a person waits for it.
+    pub fn due(self, dirty: bool, pressed: bool, now: Instant) -> Option<Instant> {
+        let sooner = if pressed && self.keeps_up { FRAME / 2 } else { Duration::ZERO };
+        dirty.then(|| self.not_before.checked_sub(sooner).unwrap_or(now).max(now))
     }
 
     /// A frame was drawn. After a slow write the terminal gets twice as long to catch up.
     pub fn drawn(&mut self, started: Instant, ended: Instant) {
         let took = ended.duration_since(started);
-        self.not_before = if took > FRAME { ended + took * 2 } else { started + FRAME };
+        self.keeps_up = took <= FRAME;
+        self.not_before = if self.keeps_up { started.max(self.not_before) + FRAME } else { ended + took * 2 };
     }
 }
 
@@ -150,11 +155,17 @@ impl<S: Surface> Explorer<S> {
         let mut pace = Pace::new(Instant::now());
         // Before anything else: there is something to look at.
         self.draw(&mut pace)?;
+        let mut pressed = false;
         while !self.model.quit {
-            let frame_at = pace.due(self.model.dirty, Instant::now());
-            match sources.next(frame_at).await {
+            let frame_at = pace.due(self.model.dirty, pressed, Instant::now());
+            let turn = sources.next(frame_at).await;
+            pressed |= matches!(turn, Turn::Input(_));
+            match turn {
                 Turn::End => break,
-                Turn::Frame => self.draw(&mut pace)?,
+                Turn::Frame => {
+                    self.draw(&mut pace)?;
+                    pressed = false;
+                }
                 Turn::Message(Message::Started(started)) => sources.batches = Some(self.connect(*started)?),
                 turn => self.serve(turn)?,
             }

@@ -24,13 +24,24 @@ fn a_second_that_changes_nothing_costs_no_frame() {
 fn frames_keep_their_distance_and_a_slow_terminal_gets_time() {
     let start = Instant::now();
     let mut pace = Pace::new(start);
-    assert_eq!(pace.due(false, start), None);
-    assert_eq!(pace.due(true, start), Some(start));
+    assert_eq!(pace.due(false, true, start), None);
+    assert_eq!(pace.due(true, false, start), Some(start));
     pace.drawn(start, start + Duration::from_millis(2));
-    assert_eq!(pace.due(true, start + Duration::from_millis(3)), Some(start + FRAME));
+    assert_eq!(pace.due(true, false, start + Duration::from_millis(3)), Some(start + FRAME));
+    assert_eq!(pace.due(true, true, start + Duration::from_millis(3)), Some(start + FRAME / 2), "a key sooner");
+    // Keys without end: never more than 60 frames in a second.
+    let mut at = start;
+    let mut frames = 0;
+    while at < start + Duration::from_secs(1) {
+        at = pace.due(true, true, at).unwrap();
+        pace.drawn(at, at + Duration::from_millis(1));
+        at += Duration::from_millis(1);
+        frames += 1;
+    }
+    assert!(frames <= 63, "{frames}");
     let slow = Duration::from_millis(100);
-    pace.drawn(start, start + slow);
-    assert_eq!(pace.due(true, start + slow), Some(start + slow * 3));
+    pace.drawn(at, at + slow);
+    assert_eq!(pace.due(true, true, at + slow), Some(at + slow * 3), "nor sooner than the terminal can");
 }
 
 fn key_event(c: char) -> Input {
