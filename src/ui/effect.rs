@@ -74,6 +74,7 @@ pub enum Effect {
         package: PackageRef,
         version: semver::Version,
         yank: bool,
+        name: String,
     },
     /// Keeps the draft, or forgets it.
     SaveDraft(Option<BTreeMap<String, String>>),
@@ -237,9 +238,9 @@ impl Executor {
                 let by = registry.taken_by(&handle, &name).await.ok().flatten();
                 messages.send(Message::Taken { handle, name, by }).await
             })),
-            Effect::Yank { package, version, yank } => drop(tokio::spawn(async move {
+            Effect::Yank { package, version, yank, name } => drop(tokio::spawn(async move {
                 let done = if yank { "yanked" } else { "not yanked any more" };
-                let what = format!("{package}@{version} is {done}");
+                let what = format!("{name} is {done}");
                 let result = if yank {
                     registry.yank(&package, &version).await
                 } else {

@@ -178,7 +178,10 @@ pub fn form_lines(form: &Form, checked: &Checked, typing: bool, width: u16) -> V
     let mut lines = Vec::new();
     let focused = typing.then(|| form.focused());
     let say = |lines: &mut Vec<FormLine>, field: Field| {
-        let problem = checked.problems.get(&field).filter(|_| form.tried || !form.text(field).is_empty());
+        let said = form.tried || !form.text(field).is_empty();
+        // A path that can go on is not wrong yet.
+        let goes_on = field == Field::File && focused == Some(field) && form.proposed().is_some();
+        let problem = checked.problems.get(&field).filter(|_| said && !goes_on);
         let named = match field {
             Field::Needs(..) => format!("{}: ", field.name()),
             _ => String::new(),

@@ -53,6 +53,7 @@ pub enum Consent {
         package: PackageRef,
         version: semver::Version,
         yank: bool,
+        name: String,
     },
     /// Another form in place of the draft that is there.
     Replace(Box<Replacement>),

@@ -27,7 +27,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         };
         sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);
     }
-    table_status(frame, model, areas, "announcements", theme);
+    table_status(frame, model, areas, ["announcement", "announcements"], theme);
 }
 
 fn cell(one: &Announced, column: &str, theme: Theme) -> Cell {

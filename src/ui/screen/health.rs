@@ -49,7 +49,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     frame.render_widget(Paragraph::new(lines), areas.top);
     table::draw(frame.buffer_mut(), areas.body, &health.table, theme, |row, column| cell(row, column, theme));
     changes(frame, model, theme, areas);
-    table_status(frame, model, areas, "measures", theme);
+    table_status(frame, model, areas, ["measure", "measures"], theme);
 }
 
 fn changes(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {

@@ -252,7 +252,7 @@ pub(super) fn table_banner(model: &Model) -> Option<String> {
 }
 
 /// The status row of a table: how many rows, what is hidden, how they are sorted.
-pub(super) fn table_status(frame: &mut Frame<'_>, model: &Model, areas: &Areas, things: &str, theme: Theme) {
+pub(super) fn table_status(frame: &mut Frame<'_>, model: &Model, areas: &Areas, [one, many]: [&str; 2], theme: Theme) {
     if let Some(banner) = table_banner(model) {
         return status(frame, model, areas, &banner, theme.fair());
     }
@@ -263,6 +263,7 @@ pub(super) fn table_status(frame: &mut Frame<'_>, model: &Model, areas: &Areas, 
         hidden => format!(", {hidden} hidden by the filter"),
     };
     let order = table.order();
+    let things = if shown == 1 { one } else { many };
     status(frame, model, areas, &format!("{shown} {things}{hidden}, {order}"), theme.dim());
 }
 

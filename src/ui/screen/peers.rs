@@ -32,7 +32,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         let text = "No peer has these words. Esc in the list takes the filter off.";
         sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);
     }
-    table_status(frame, model, areas, "peers", theme);
+    table_status(frame, model, areas, ["peer", "peers"], theme);
 }
 
 fn cell(model: &Model, peer: &PeerSnapshot, column: &str, theme: Theme) -> Cell {

@@ -4,6 +4,7 @@ use ratatui::{
     Frame,
     layout::Rect,
     text::{Line, Span},
+    widgets::Paragraph,
 };
 
 use super::{Areas, field, line, sentences, table_status};
@@ -37,12 +38,12 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     }
     if areas.side.height > 0 {
         match (&publish.progress, &publish.form, publish.check()) {
-            (Some(progress), ..) => steps(frame, model, progress, theme, areas.side),
+            (Some(progress), ..) => steps(frame, progress, theme, areas.side),
             (None, Some(form), Some(checked)) => draw_form(frame, model, form, &checked, theme, areas.side),
             _ => about_publishing(frame, theme, areas.side),
         }
     }
-    table_status(frame, model, areas, "packages of yours", theme);
+    table_status(frame, model, areas, ["package of yours", "packages of yours"], theme);
 }
 
 fn cell(model: &Model, one: &OwnPackage, column: &str, theme: Theme) -> Cell {
@@ -94,7 +95,7 @@ fn about_publishing(frame: &mut Frame<'_>, theme: Theme, area: Rect) {
     sentences(frame, area, lines);
 }
 
-fn steps(frame: &mut Frame<'_>, model: &Model, progress: &Progress, theme: Theme, area: Rect) {
+fn steps(frame: &mut Frame<'_>, progress: &Progress, theme: Theme, area: Rect) {
     let width = usize::from(area.width.saturating_sub(4)).max(8);
     let mut lines =
         vec![Line::from(Span::styled(format!("Publishing {}", progress.title), theme.title())), Line::default()];
@@ -142,9 +143,7 @@ fn steps(frame: &mut Frame<'_>, model: &Model, progress: &Progress, theme: Theme
             say("The draft is kept: d goes back to it.", theme.text());
         }
     }
-    if model.publish.progress.is_some() {
-        sentences(frame, area, lines);
-    }
+    frame.render_widget(Paragraph::new(lines), area);
 }
 
 fn draw_form(frame: &mut Frame<'_>, model: &Model, form: &Form, checked: &Checked, theme: Theme, side: Rect) {

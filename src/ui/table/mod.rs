@@ -439,6 +439,13 @@ impl<E: Entry> AnyTable for Table<E> {
         let column = E::COLUMNS.iter().find(|column| column.key == sort);
         let name = column.map_or(sort, |column| if column.title.is_empty() { column.key } else { column.title });
         let way = if self.is_descending() { "highest first" } else { "lowest first" };
+        let texts =
+            self.rows.first().and_then(|id| self.items.get(id)).map(|item| item.entry.value(sort, self.sorted_at));
+        let way = match (texts, self.is_descending()) {
+            (Some(Value::Text(_)), true) => "from Z to A",
+            (Some(Value::Text(_)), false) => "from A to Z",
+            _ => way,
+        };
         format!("by {name}, {way}")
     }
 

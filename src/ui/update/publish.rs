@@ -270,7 +270,7 @@ pub fn ask_to_yank(model: &mut Model) {
     } else {
         format!("Take the yank of {name} back? It is chosen again from then on.")
     };
-    let consent = Consent::Yank { package: PackageRef::of(&package.id), version: latest.version.clone(), yank };
+    let consent = Consent::Yank { package: PackageRef::of(&package.id), version: latest.version.clone(), yank, name };
     let title = if yank { "Yank" } else { "Take a yank back" };
     model.popups.push(Popup::Confirm(Box::new(Question { title, text, consent })));
 }

@@ -60,7 +60,7 @@ pub fn accept(model: &mut Model) -> Vec<Effect> {
             if path.is_empty() { Vec::new() } else { vec![Effect::Export { path, sheet }] }
         }
         Some(Popup::Confirm(question)) => match question.consent {
-            Consent::Yank { package, version, yank } => vec![Effect::Yank { package, version, yank }],
+            Consent::Yank { package, version, yank, name } => vec![Effect::Yank { package, version, yank, name }],
             Consent::Replace(with) => publish::fill_form(model, *with),
             Consent::Quit => {
                 model.quit = true;
