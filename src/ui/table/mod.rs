@@ -154,7 +154,7 @@ impl<E: Entry> Table<E> {
             return;
         }
         let was_empty = self.rows.is_empty();
-        let mut new = Vec::new();
+        let (mut new, mut hidden) = (Vec::new(), false);
         for entry in entries {
             let id = entry.id();
             let passes = self.passes(&entry, now);
@@ -169,11 +169,14 @@ impl<E: Entry> Table<E> {
                 }
                 (false, true) => {
                     self.shown.remove(&id);
+                    hidden = true;
                 }
                 _ => {}
             }
         }
-        self.rows.retain(|id| self.shown.contains(id));
+        if hidden {
+            self.rows.retain(|id| self.shown.contains(id));
+        }
         if self.sort.is_none() && E::NEWEST_FIRST != self.reversed {
             self.rows.splice(0..0, new.into_iter().rev());
         } else {
