@@ -2,9 +2,23 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use jiff::tz::TimeZone;
+
 use crate::domain::time::Timestamp;
 
 pub fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Hours, minutes and seconds in a zone.
+pub fn time_of_day(at: Timestamp, zone: TimeZone) -> String {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    at.to_zoned(zone).strftime("%H:%M:%S").to_string()
+}
+
+/// Hours, minutes and seconds on this machine's clock.
+pub fn here(at: Timestamp) -> String {
+    time_of_day(at, TimeZone::system())
 }

@@ -15,7 +15,7 @@ use crate::{
     config::toml_error,
     domain::manifest::Draft,
     node::Node,
-    registry::{Content, PublishStep, Receipt},
+    registry::{Content, Receipt},
 };
 
 /// A manifest is under 8 KiB; a draft with comments may be longer, and not by much.
@@ -59,25 +59,14 @@ async fn publish(node: &Node, draft: Draft, content: Content) -> Result<Receipt>
     let receipt = loop {
         tokio::select! {
             biased;
-            Some(step) = steps.recv() => print::note(describe(step)),
+            Some(step) = steps.recv() => print::note(step),
             receipt = &mut publishing => break receipt,
         }
     };
     while let Ok(step) = steps.try_recv() {
-        print::note(describe(step));
+        print::note(step);
     }
     receipt
-}
-
-fn describe(step: PublishStep) -> String {
-    match step {
-        PublishStep::Hashed { size } => format!("hashed: {size} bytes"),
-        PublishStep::Signed { seq } => format!("signed: state {seq} of the package"),
-        PublishStep::Stored => "stored: nothing is lost from here on".to_owned(),
-        PublishStep::Put => "put into the DHT".to_owned(),
-        PublishStep::ReadBack { replicas } => format!("read back from {replicas} peers"),
-        PublishStep::Announced { peers } => format!("announced to {peers} peers"),
-    }
 }
 
 /// Prints the receipt, and then gives the network `patience` to take what it has not taken yet.

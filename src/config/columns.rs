@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 
 use toml_edit::{Array, DocumentMut, Item, Table, value};
 
-/// Sets the entries of the table `columns`, and leaves every other line, comment and space as it was. The file is written
-/// beside its place and renamed, so that a power cut leaves the one of before or this one.
+use crate::disk;
+
+/// Sets the entries of the table `columns`, and leaves every other line, comment and space as it was.
 ///
 /// # Errors
 /// When the file cannot be read as TOML, or not be written.
@@ -20,16 +21,7 @@ pub fn write_columns(path: &Path, columns: &BTreeMap<&'static str, Vec<String>>)
     for (name, words) in columns {
         table.insert(name, value(words.iter().collect::<Array>()));
     }
-    let dir = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(dir)?;
-    let file = tempfile::NamedTempFile::new_in(dir)?;
-    fs::write(file.path(), document.to_string())?;
-    if let Ok(before) = fs::metadata(path) {
-        fs::set_permissions(file.path(), before.permissions())?;
-    }
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+    disk::replace(path, document.to_string().as_bytes())
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! The table of running DHT lookups: each has a deadline and resolves exactly once, whatever way it ends.
 
-use std::{collections::HashMap, hash::Hash, time::Instant};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    time::{Duration, Instant},
+};
 
 use libp2p::PeerId;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::measure::Done;
 use crate::domain::record::{DhtKey, Record};
 
 /// When a lookup has enough.
@@ -42,6 +45,15 @@ pub struct Lookup {
     pub ended: Ended,
     /// Peers that were asked, as far as Kademlia told.
     pub asked: usize,
+}
+
+/// How a lookup ended, for the statistics.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Done {
+    pub found: bool,
+    /// Nobody answered: that something is not there is an answer too.
+    pub unanswered: bool,
+    pub took: Duration,
 }
 
 pub(super) struct Pending {
@@ -134,7 +146,6 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use super::*;
     use crate::domain::{hash::Hash, record::HeadState, release::ReleaseEntry, time::Timestamp};

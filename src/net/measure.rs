@@ -8,7 +8,7 @@ use std::{
 
 use libp2p::metrics::Registry as Metrics;
 
-use super::task::Task;
+use super::{lookup::Done, task::Task};
 use crate::{
     bus::{Direction, Event},
     clock,
@@ -55,15 +55,6 @@ impl<T> Recent<T> {
     fn values(&self) -> impl Iterator<Item = &T> {
         self.kept.iter().map(|(_, value)| value)
     }
-}
-
-/// How a lookup ended, for the statistics.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Done {
-    pub found: bool,
-    /// Nobody answered: that something is not there is an answer too.
-    pub unanswered: bool,
-    pub took: Duration,
 }
 
 /// Counts since the start, of which the differences over a minute are shown.

@@ -1,6 +1,6 @@
 //! What the registry answers with. Everything serialises: scripts get the same values the explorer shows.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use libp2p::PeerId;
 use semver::Version;
@@ -215,6 +215,19 @@ pub enum PublishStep {
     Put,
     ReadBack { replicas: usize },
     Announced { peers: usize },
+}
+
+impl fmt::Display for PublishStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hashed { size } => write!(f, "hashed: {size} bytes"),
+            Self::Signed { seq } => write!(f, "signed: state {seq} of the package"),
+            Self::Stored => f.write_str("stored: nothing is lost from here on"),
+            Self::Put => f.write_str("put into the DHT"),
+            Self::ReadBack { replicas } => write!(f, "read back from {replicas} peers"),
+            Self::Announced { peers } => write!(f, "announced to {peers} peers"),
+        }
+    }
 }
 
 /// An announcement this node took from gossip, or made.

@@ -11,7 +11,7 @@ use std::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{model::form::FileState, table::export::Sheet};
-use crate::{RegistryError, Result, registry::Content};
+use crate::{RegistryError, Result, disk, registry::Content};
 
 /// Read at a time.
 const CHUNK: usize = 1 << 20;
@@ -216,21 +216,14 @@ async fn write_behind(
     wanted
 }
 
-/// Writes beside the file and renames, so that a power cut leaves the draft of before or this one.
 fn write_draft(path: &Path, draft: Option<&Texts>) -> io::Result<()> {
-    let Some(draft) = draft else {
-        return match fs::remove_file(path) {
+    match draft {
+        Some(draft) => disk::replace(path, &serde_json::to_vec_pretty(draft)?),
+        None => match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
-        };
-    };
-    let dir = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(dir)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    serde_json::to_writer_pretty(&mut file, draft)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+        },
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use super::{
     popup,
     theme::Theme,
 };
-use crate::domain::time::Timestamp;
 
 /// Every line of a window, `width` columns wide.
 pub fn of<'a>(model: &'a Model, window: &'a Popup, width: usize, theme: Theme) -> Vec<Line<'a>> {
@@ -37,12 +36,4 @@ pub fn extent(model: &Model, window: &Popup) -> (usize, usize) {
 /// What a window's frame leaves.
 pub fn inside(width: u16, height: u16) -> (usize, usize) {
     (usize::from(width.saturating_sub(4)), usize::from(height.saturating_sub(2)))
-}
-
-/// Hours, minutes and seconds on this machine's clock.
-pub fn clock_time(at: Timestamp) -> String {
-    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis)
-        .map(|at| at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string())
-        .unwrap_or_default()
 }

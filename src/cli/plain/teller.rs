@@ -7,6 +7,7 @@ use libp2p::PeerId;
 
 use crate::{
     bus::{Batch, Counters, Direction, Level, NodeSnapshot, Notice, PeerSnapshot, delay_ms},
+    clock,
     domain::{
         health::{self, History, Sample, State},
         name::short_id,
@@ -196,9 +197,7 @@ impl Teller {
         if said.is_empty() {
             return said;
         }
-        let millis = i64::try_from(now.0).unwrap_or(i64::MAX);
-        let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
-        let time = at.to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string();
+        let time = clock::time_of_day(now, self.zone.clone());
         said.into_iter().map(|line| format!("{time} {}", printable(&line))).collect()
     }
 }

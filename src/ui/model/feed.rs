@@ -32,7 +32,7 @@ impl Entry for Announced {
 
     fn value(&self, column: &'static str, _: Timestamp) -> Value {
         match column {
-            "time" => Value::text(crate::ui::lines::clock_time(self.at)),
+            "time" => Value::text(crate::clock::here(self.at)),
             "package" => Value::text(title(&self.package, self.handle.as_ref())),
             "version" => Value::text(version(self)),
             "delay" => Value::Number(delay_ms(self.delay)),

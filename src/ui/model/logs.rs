@@ -3,10 +3,7 @@
 use crate::{
     bus::Level,
     domain::time::Timestamp,
-    ui::{
-        lines::clock_time,
-        table::{Entry, Table, column::Column, filter::Value},
-    },
+    ui::table::{Entry, Table, column::Column, filter::Value},
 };
 
 /// One thing the node wrote down.
@@ -85,7 +82,7 @@ impl Entry for LogLine {
 
     fn value(&self, column: &'static str, _: Timestamp) -> Value {
         match column {
-            "time" => Value::text(clock_time(self.at)),
+            "time" => Value::text(crate::clock::here(self.at)),
             "level" => Value::text(self.level.name()),
             "target" => Value::text(self.target.as_str()),
             "text" => Value::text(self.text.as_str()),
@@ -94,7 +91,7 @@ impl Entry for LogLine {
     }
 
     fn copied(&self) -> String {
-        format!("{} {} {} {}", clock_time(self.at), self.level.name(), self.target, self.text)
+        format!("{} {} {} {}", crate::clock::here(self.at), self.level.name(), self.target, self.text)
     }
 }
 

@@ -28,7 +28,6 @@ use self::{
 use super::{
     action::{Place, Screen},
     keymap::Keymap,
-    layout,
     table::{AnyTable, Table},
 };
 use crate::{
@@ -292,8 +291,8 @@ impl Model {
     }
 
     /// A second went by. Dirty only when something that is shown says something else now.
-    pub fn tick(&mut self, now: Timestamp) {
-        let page = layout::page(self);
+    /// `page` rows of the table are in view.
+    pub fn tick(&mut self, now: Timestamp, page: usize) {
         let shown = |model: &Self| {
             let notice = model.notice().map(|notice| notice.at);
             (notice, model.announcements_a_minute(), model.table().ages(page, model.now))

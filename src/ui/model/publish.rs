@@ -131,18 +131,6 @@ impl Publish {
     }
 }
 
-/// What a step reached, in words.
-pub fn describe(step: PublishStep) -> String {
-    match step {
-        PublishStep::Hashed { size } => format!("hashed: {size} bytes"),
-        PublishStep::Signed { seq } => format!("signed: state {seq} of the package"),
-        PublishStep::Stored => "stored: nothing is lost from here on".to_owned(),
-        PublishStep::Put => "put into the DHT".to_owned(),
-        PublishStep::ReadBack { replicas } => format!("read back from {replicas} peers"),
-        PublishStep::Announced { peers } => format!("announced to {peers} peers"),
-    }
-}
-
 /// A package for a question's sentence.
 pub fn named(package: &OwnPackage) -> String {
     let version = package.latest.as_ref().map(|entry| format!("@{}", entry.version)).unwrap_or_default();

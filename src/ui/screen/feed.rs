@@ -8,7 +8,6 @@ use crate::{
     domain::{name::short_id, text::printable},
     registry::{Announced, title},
     ui::{
-        lines::clock_time,
         model::{Model, feed::version},
         theme::Theme,
         widget::table::{self, Cell},
@@ -32,7 +31,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
 
 fn cell(one: &Announced, column: &str, theme: Theme) -> Cell {
     match column {
-        "time" => (clock_time(one.at), theme.dim()),
+        "time" => (crate::clock::here(one.at), theme.dim()),
         "verified" => ("✓".to_owned(), theme.good()),
         "package" => (title(&one.package, one.handle.as_ref()), theme.strong()),
         "version" => (version(one), if one.yanked { theme.fair() } else { theme.text() }),

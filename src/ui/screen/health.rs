@@ -12,7 +12,6 @@ use crate::{
     domain::{health::State, text::fit},
     ui::{
         layout,
-        lines::clock_time,
         model::{
             Model,
             health::{HealthRow, SPARK},
@@ -69,7 +68,7 @@ fn changes(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
             frame,
             row,
             vec![
-                Span::styled(clock_time(change.at), theme.dim()),
+                Span::styled(crate::clock::here(change.at), theme.dim()),
                 Span::raw(format!("  {} → ", change.from.label())),
                 Span::styled(change.to.state.label(), style(change.to.state, theme)),
                 Span::raw(fit(&text, usize::from(area.width).saturating_sub(34))),

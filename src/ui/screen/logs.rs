@@ -6,7 +6,6 @@ use super::{Areas, sentences, status, table_banner};
 use crate::{
     domain::text::printable,
     ui::{
-        lines::clock_time,
         model::{
             Model,
             logs::{LogLevel, LogLine},
@@ -48,7 +47,7 @@ fn summary(model: &Model) -> String {
 fn cell(line: &LogLine, column: &str, theme: Theme) -> Cell {
     let style = theme.level(line.level.level());
     match column {
-        "time" => (clock_time(line.at), theme.dim()),
+        "time" => (crate::clock::here(line.at), theme.dim()),
         "level" => (line.level.name().to_owned(), style),
         "target" => (line.target.clone(), theme.dim()),
         _ => (line.text.clone(), style),

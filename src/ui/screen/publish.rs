@@ -16,7 +16,7 @@ use crate::{
         model::{
             Model,
             form::{Checked, Field, FileState, Form},
-            publish::{Progress, describe, state},
+            publish::{Progress, state},
         },
         theme::Theme,
         widget::{
@@ -99,7 +99,7 @@ fn steps(frame: &mut Frame<'_>, progress: &Progress, theme: Theme, area: Rect) {
     let width = usize::from(area.width.saturating_sub(4)).max(8);
     let mut lines =
         vec![Line::from(Span::styled(format!("Publishing {}", progress.title), theme.title())), Line::default()];
-    let steps = progress.steps.iter().map(|(step, after)| (describe(*step), Some(*after)));
+    let steps = progress.steps.iter().map(|(step, after)| (step.to_string(), Some(*after)));
     for (text, after) in steps {
         let after = after.map_or(String::new(), |after| format!("{:>9.1} ms", after.as_secs_f64() * 1_000.0));
         let text = format!("{:<room$}", fit(&text, width.saturating_sub(16)), room = width.saturating_sub(16));

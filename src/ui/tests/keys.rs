@@ -50,7 +50,7 @@ fn the_selection_stays_on_its_peer_while_rows_move() {
     let later = NOW.after(Duration::from_secs(1));
     model.apply(Batch { peers: vec![best.clone()], events: 1, ..Batch::default() }, later);
     assert_ne!(model.peers.rows().first(), Some(&best.id), "not within two seconds of a key");
-    model.tick(NOW.after(Duration::from_secs(3)));
+    update::on_tick(&mut model, NOW.after(Duration::from_secs(3)));
     assert_eq!(model.peers.rows().first(), Some(&best.id));
     assert_eq!(model.peers.selection.selected, Some(selected));
 }
@@ -153,7 +153,7 @@ fn every_screen_s_table_freezes_with_a_banner() {
             ..Batch::default()
         };
         model.apply(waiting, NOW);
-        model.tick(NOW.after(seconds(30)));
+        update::on_tick(&mut model, NOW.after(seconds(30)));
         assert!(picture(&model).contains("FROZEN"), "{screen:?}");
         press(&mut model, "f");
         assert!(!picture(&model).contains("FROZEN"), "{screen:?}");

@@ -7,16 +7,16 @@ fn a_second_that_changes_nothing_costs_no_frame() {
     let mut model = model((80, 24));
     let connected = Batch { node: Some(node(1)), peers: vec![peer(1)], events: 2, ..Batch::default() };
     model.apply(connected, NOW);
-    model.tick(NOW);
+    update::on_tick(&mut model, NOW);
     model.dirty = false;
     for second in 1..50 {
-        model.tick(NOW.after(Duration::from_secs(second)));
+        update::on_tick(&mut model, NOW.after(Duration::from_secs(second)));
         assert!(!model.dirty, "second {second}");
     }
     let away = PeerSnapshot { connection: None, ..peer(1) };
     model.apply(Batch { peers: vec![away], events: 1, ..Batch::default() }, NOW.after(Duration::from_secs(50)));
     model.dirty = false;
-    model.tick(NOW.after(Duration::from_secs(51)));
+    update::on_tick(&mut model, NOW.after(Duration::from_secs(51)));
     assert!(model.dirty, "an age that is shown reads differently");
 }
 

@@ -57,7 +57,7 @@ fn sick(size: (u16, u16)) -> Model {
     let mut model = healthy(size);
     let sample = Sample { announce_mesh: 0, lookups_failed: 30, ..sample() };
     model.apply(Batch { health: Some(sample), events: 1, ..Batch::default() }, NOW.after(seconds(60)));
-    model.tick(NOW.after(seconds(90)));
+    update::on_tick(&mut model, NOW.after(seconds(90)));
     model
 }
 

@@ -86,7 +86,8 @@ pub fn on_logs(model: &mut Model, lines: Vec<LogLine>, lost: u64, now: Timestamp
 
 /// A second went by.
 pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
-    model.tick(now);
+    let page = layout::page(model);
+    model.tick(now, page);
     settle(model);
     // What the network has taken of a publish changes behind our back.
     let asks = model.screen == Screen::Publish && model.running;
@@ -327,7 +328,7 @@ fn open(model: &mut Model) -> Vec<Effect> {
         }
         Screen::Logs => {
             if let Some(line) = model.logs.table.current() {
-                let title = format!("{} {}", line.level.name(), lines::clock_time(line.at));
+                let title = format!("{} {}", line.level.name(), crate::clock::here(line.at));
                 let text = format!("{}\n{}", line.target, line.text);
                 model.popups.push(Popup::Text { title, text, scroll: 0 });
             }

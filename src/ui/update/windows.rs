@@ -5,7 +5,6 @@ use tui_input::Input;
 use super::{act, publish};
 use crate::ui::{
     effect::Effect,
-    lines::clock_time,
     model::{Consent, Export, Model, Popup, palette::Palette},
 };
 
@@ -24,7 +23,7 @@ pub fn palette(model: &mut Model) {
 
 /// Proposes a name that says what and when.
 pub fn export(model: &mut Model) {
-    let time = clock_time(model.now).replace(':', "");
+    let time = crate::clock::here(model.now).replace(':', "");
     let rows = model.table().export(model.now).rows.len();
     let input = Input::new(format!("{}-{time}.csv", model.table().name()));
     model.popups.push(Popup::Export(Export { input, rows }));

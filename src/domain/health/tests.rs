@@ -1,0 +1,146 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn well(peers: usize) -> Sample {
+    Sample {
+        running_for: Duration::from_secs(600),
+        peers_in: peers / 2,
+        peers_out: peers - peers / 2,
+        known_peers: peers,
+        announce_mesh: peers.min(8),
+        announce_subscribers: peers,
+        presence_mesh: peers.min(8),
+        routing_table: peers,
+        lookups: 40,
+        lookup_p50_ms: Some(8.0),
+        lookup_p95_ms: Some(30.0),
+        announced_a_minute: 60,
+        gossip_p50_ms: Some(5.0),
+        gossip_p95_ms: Some(20.0),
+        messages: 100,
+        dials: 10,
+        dials_failed: 2,
+        store_p95_ms: Some(2.0),
+        memory: Some(40 << 20),
+        descriptors: Some((100, 1_024)),
+        clock_offset_ms: Some(15),
+        ..Sample::default()
+    }
+}
+
+#[test]
+fn situations_and_their_verdicts() {
+    let alone = Sample { running_for: Duration::from_secs(60), ..Sample::default() };
+    for (situation, sample, state, said) in [
+        ("just started", Sample::default(), State::Good, "starting"),
+        ("alone", alone.clone(), State::Degraded, "nobody"),
+        ("alone with lookups", Sample { lookups: 9, lookups_failed: 9, ..alone }, State::Degraded, "nobody"),
+        ("two nodes", well(1), State::Good, "1 peer"),
+        ("three nodes", well(2), State::Good, "2 peers"),
+        ("a hundred nodes", well(99), State::Good, "99 peers"),
+        ("mesh empty", Sample { announce_mesh: 0, ..well(5) }, State::Bad, "5 peers are connected"),
+        (
+            "mesh empty, and forming",
+            Sample { announce_mesh: 0, running_for: Duration::from_secs(5), ..well(5) },
+            State::Good,
+            "",
+        ),
+        ("mesh thin", Sample { announce_mesh: 1, ..well(50) }, State::Degraded, "only 1"),
+        ("lookups failing", Sample { lookups_failed: 30, ..well(5) }, State::Bad, "30 of 40 lookups"),
+        ("some lookups failing", Sample { lookups_failed: 8, ..well(5) }, State::Degraded, "8 of 40 lookups"),
+        ("one lookup failed", Sample { lookups: 1, lookups_failed: 1, ..well(5) }, State::Good, ""),
+        ("slow lookups", Sample { lookup_p95_ms: Some(4_000.0), ..well(5) }, State::Degraded, "4.0 s"),
+        ("no servers", Sample { routing_table: 0, ..well(5) }, State::Bad, "no peer can be asked"),
+        ("invalid gossip", Sample { messages_refused: 80, ..well(5) }, State::Bad, "80 of 100"),
+        ("some invalid gossip", Sample { messages_refused: 10, ..well(5) }, State::Degraded, "10 of 100"),
+        ("late gossip", Sample { gossip_p95_ms: Some(9_000.0), ..well(5) }, State::Degraded, "9.0 s"),
+        ("dials fail", Sample { dials_failed: 9, ..well(5) }, State::Degraded, "9 of 10"),
+        ("slow disk", Sample { store_p95_ms: Some(400.0), ..well(5) }, State::Degraded, "400 ms"),
+        ("dead disk", Sample { store_p95_ms: Some(9_000.0), ..well(5) }, State::Bad, "9.0 s"),
+        ("descriptors", Sample { descriptors: Some((1_000, 1_024)), ..well(5) }, State::Bad, "1000 of 1024"),
+        ("clock", Sample { clock_offset_ms: Some(-300_000), ..well(5) }, State::Bad, "5 minutes behind"),
+        ("overloaded", Sample { overloaded: 3, ..well(5) }, State::Degraded, "3 messages"),
+    ] {
+        let verdict = verdict(&sample);
+        assert_eq!(verdict.state, state, "{situation}: {verdict:?}");
+        assert!(verdict.cause.contains(said), "{situation}: {verdict:?}");
+        assert_eq!(verdict.remedy.is_empty(), state == State::Good, "{situation}: {verdict:?}");
+    }
+}
+
+#[test]
+fn a_change_must_hold_unless_it_is_for_the_worst() {
+    let verdict = |state| Verdict { state, cause: format!("{state:?}"), remedy: String::new() };
+    let mut history = History::default();
+    let mut at = 0;
+    let mut take = |history: &mut History, state| {
+        at += 1;
+        history.take(verdict(state), Timestamp(at))
+    };
+    assert!(!take(&mut history, State::Good));
+    assert!(!take(&mut history, State::Degraded));
+    assert!(!take(&mut history, State::Good), "one sample is a flicker");
+    assert!(!take(&mut history, State::Degraded));
+    assert!(take(&mut history, State::Degraded));
+    assert!(take(&mut history, State::Bad), "at once");
+    assert!(!take(&mut history, State::Good));
+    assert_eq!(history.verdict().unwrap().state, State::Bad);
+    assert!(take(&mut history, State::Good));
+    let changes: Vec<_> = history.changes().map(|change| (change.from, change.to.state)).collect();
+    assert_eq!(changes, [(State::Bad, State::Good), (State::Degraded, State::Bad), (State::Good, State::Degraded)]);
+    for _ in 0..100 {
+        take(&mut history, State::Bad);
+        take(&mut history, State::Good);
+        take(&mut history, State::Good);
+    }
+    assert_eq!(history.changes().count(), MOST_CHANGES);
+}
+
+proptest! {
+    #[test]
+    fn the_verdict_is_the_worst_row(
+        counts in proptest::collection::vec(any::<u64>(), 12),
+        floats in proptest::collection::vec(proptest::option::of(any::<f64>()), 7),
+        offset in proptest::option::of(any::<i64>()),
+    ) {
+        let small = |at: usize| (counts[at] % 300) as usize;
+        let sample = Sample {
+            running_for: Duration::from_secs(counts[0] % 100),
+            peers_in: small(1),
+            peers_out: small(2),
+            known_peers: small(3),
+            announce_mesh: small(4),
+            announce_subscribers: small(5),
+            presence_mesh: small(6),
+            routing_table: small(7) % 3,
+            lookups: counts[8],
+            lookups_failed: counts[9],
+            lookup_p50_ms: floats[0],
+            lookup_p95_ms: floats[1],
+            announced_a_minute: counts[10],
+            gossip_p50_ms: floats[2],
+            gossip_p95_ms: floats[3],
+            messages: counts[11],
+            messages_refused: counts[0],
+            dials: counts[1],
+            dials_failed: counts[2],
+            bytes_in: floats[4],
+            bytes_out: floats[5],
+            store_p95_ms: floats[6],
+            memory: Some(counts[3]),
+            descriptors: Some((counts[4], counts[5])),
+            overloaded: counts[6],
+            clock_offset_ms: offset,
+        };
+        let rows = rows(&sample);
+        prop_assert_eq!(rows.len(), Measure::ALL.len());
+        let worst = rows.iter().filter_map(|row| row.state).max().unwrap_or_default();
+        let verdict = verdict(&sample);
+        prop_assert_eq!(verdict.state, worst);
+        for row in &rows {
+            prop_assert!(!row.shown.is_empty());
+            prop_assert_eq!(row.complaint().is_some(), row.state > Some(State::Good));
+        }
+    }
+}
