@@ -12,7 +12,10 @@ use super::{lookup::Done, task::Task};
 use crate::{
     bus::{Direction, Event},
     clock,
-    domain::{health::Sample, percentile::percentiles},
+    domain::{
+        health::{Sample, verdict},
+        percentile::percentiles,
+    },
     process,
 };
 
@@ -82,6 +85,8 @@ pub(super) struct Measures {
     bandwidth: Metrics,
     samples: u32,
     told: Option<Sample>,
+    /// The next sample is told even if it is the same.
+    again: bool,
 }
 
 impl Measures {
@@ -98,6 +103,7 @@ impl Measures {
             bandwidth,
             samples: 0,
             told: None,
+            again: false,
         }
     }
 
@@ -146,7 +152,11 @@ impl Task {
     /// Takes a sample and tells it if it differs from the one before.
     pub(super) fn tell_health(&mut self) {
         let sample = self.sample();
-        if self.measures.told.as_ref() != Some(&sample) {
+        let (before, again) = (self.measures.told.as_ref(), self.measures.again);
+        if again || before != Some(&sample) {
+            // A change is believed when two samples say so, and on a quiet node there would be no second one.
+            let state = |sample: &Sample| verdict(sample).state;
+            self.measures.again = before.map(state) != Some(state(&sample));
             self.measures.told = Some(sample.clone());
             self.wiring.bus.emit(Event::Health(Box::new(sample)));
         }

@@ -1,0 +1,151 @@
+//! A real pseudo-terminal with the program in it, and what a person would see.
+
+use std::{
+    io::{Read, Write},
+    sync::mpsc::{Receiver, channel},
+    time::{Duration, Instant},
+};
+
+use portable_pty::{Child, CommandBuilder, NativePtySystem, PtyPair, PtySize, PtySystem};
+
+/// Size of the terminal.
+const ROWS: u16 = 34;
+const COLUMNS: u16 = 120;
+/// Longest wait for something that must appear.
+const PATIENCE: Duration = Duration::from_secs(40);
+pub const ENTER_ALTERNATE: &[u8] = b"\x1b[?1049h";
+pub const LEAVE_ALTERNATE: &[u8] = b"\x1b[?1049l";
+
+pub struct Terminal {
+    screen: vt100::Parser,
+    /// Everything the program wrote.
+    pub raw: Vec<u8>,
+    output: Receiver<Vec<u8>>,
+    input: Box<dyn Write + Send>,
+    child: Box<dyn Child + Send + Sync>,
+    pair: PtyPair,
+    home: tempfile::TempDir,
+}
+
+impl Terminal {
+    /// Starts the program in a home of its own.
+    pub fn start(args: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), args, environment)
+    }
+
+    pub fn start_in(home: tempfile::TempDir, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let size = PtySize { rows: ROWS, cols: COLUMNS, pixel_width: 0, pixel_height: 0 };
+        let pair = NativePtySystem::default().openpty(size).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_swarmdex"));
+        command.args(args);
+        command.env_clear();
+        command.env("HOME", home.path());
+        command.env("TERM", "xterm-256color");
+        for (name, value) in environment {
+            command.env(name, value);
+        }
+        let child = pair.slave.spawn_command(command).unwrap();
+        let mut reader = pair.master.try_clone_reader().unwrap();
+        let input = pair.master.take_writer().unwrap();
+        let (sender, output) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 8_192];
+            while let Ok(read) = reader.read(&mut buffer) {
+                if read == 0 || sender.send(buffer[..read].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        let screen = vt100::Parser::new(ROWS, COLUMNS, 0);
+        Self { screen, raw: Vec::new(), output, input, child, pair, home }
+    }
+
+    pub fn press(&mut self, keys: &str) {
+        self.input.write_all(keys.as_bytes()).unwrap();
+        self.input.flush().unwrap();
+    }
+
+    pub fn text(&self) -> String {
+        self.screen.screen().contents()
+    }
+
+    /// Reads until the screen shows what is waited for.
+    pub fn until(&mut self, what: &str, is_it: impl Fn(&str) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_it(&self.text()) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.output.recv_timeout(left) {
+                Ok(bytes) => {
+                    self.screen.process(&bytes);
+                    self.raw.extend(bytes);
+                }
+                Err(_) => panic!("waited in vain for {what}; the screen is\n{}", self.text()),
+            }
+        }
+    }
+
+    pub fn until_text(&mut self, text: &str) {
+        self.until(text, |screen| screen.contains(text));
+    }
+
+    pub fn process(&self) -> u32 {
+        self.child.process_id().unwrap()
+    }
+
+    /// Where a text begins in a row of the screen, counted from 0.
+    pub fn column_of(&self, row: u16, text: &str) -> u16 {
+        let line = self.screen.screen().rows(0, COLUMNS).nth(usize::from(row)).unwrap();
+        let at = line.find(text).unwrap_or_else(|| panic!("no {text} in {line}"));
+        line[..at].chars().count() as u16
+    }
+
+    /// Presses the left button and lets it go, at a place counted from 0.
+    pub fn click(&mut self, column: u16, row: u16) {
+        let (x, y) = (column + 1, row + 1);
+        self.press(&format!("\x1b[<0;{x};{y}M\x1b[<0;{x};{y}m"));
+    }
+
+    /// The text that was put on the terminal's clipboard last, by OSC 52.
+    pub fn copied(&self) -> Option<String> {
+        const START: &[u8] = b"\x1b]52;c;";
+        let at = self.raw.windows(START.len()).rposition(|window| window == START)? + START.len();
+        let length = self.raw[at..].iter().position(|byte| !byte.is_ascii_alphanumeric() && !b"+/=".contains(byte))?;
+        Some(decode(&self.raw[at..at + length]))
+    }
+
+    /// Waits for the program to end; returns its home, for another start.
+    pub fn ended_at_home(mut self) -> tempfile::TempDir {
+        assert!(self.child.wait().unwrap().success());
+        self.home
+    }
+
+    /// Waits for the program to end, and returns whether it did so in order.
+    pub fn ended(mut self) -> (bool, Vec<u8>) {
+        let status = self.child.wait().unwrap();
+        drop(self.pair);
+        while let Ok(bytes) = self.output.recv_timeout(Duration::from_secs(5)) {
+            self.screen.process(&bytes);
+            self.raw.extend(bytes);
+        }
+        (status.success(), self.raw)
+    }
+}
+
+pub fn contains(raw: &[u8], wanted: &[u8]) -> bool {
+    raw.windows(wanted.len()).any(|window| window == wanted)
+}
+
+/// Base64 (RFC 4648), as far as a test needs it.
+fn decode(text: &[u8]) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut bytes, mut held, mut bits) = (Vec::new(), 0u32, 0);
+    for digit in text.iter().filter_map(|byte| DIGITS.iter().position(|digit| digit == byte)) {
+        held = held << 6 | digit as u32;
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((held >> bits) as u8);
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}
