@@ -163,6 +163,8 @@ pub enum Action {
     /// In the logs.
     LogLevel,
     OpenLog,
+    /// The changes of the verdict.
+    Changes,
     Edit(Edit),
     LeaveField,
     Help,

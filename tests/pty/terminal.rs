@@ -96,7 +96,7 @@ impl Terminal {
     pub fn column_of(&self, row: u16, text: &str) -> u16 {
         let line = self.screen.screen().rows(0, COLUMNS).nth(usize::from(row)).unwrap();
         let at = line.find(text).unwrap_or_else(|| panic!("no {text} in {line}"));
-        line[..at].chars().count() as u16
+        line.char_indices().take_while(|(index, _)| *index < at).count() as u16
     }
 
     /// Presses the left button and lets it go, at a place counted from 0.

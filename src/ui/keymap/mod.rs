@@ -96,6 +96,7 @@ use When::{Anywhere, Browsing, Typing};
 
 const PUBLISH: On = In(&[Place::Screen(Screen::Publish)]);
 const LOGS: On = In(&[Place::Screen(Screen::Logs)]);
+const HEALTH: On = In(&[Place::Screen(Screen::Health)]);
 const FORM: On = In(&[Place::Form]);
 const COLUMNS: On = In(&[Place::Columns]);
 const REVIEW: On = In(&[Place::Review]);
@@ -158,6 +159,15 @@ pub static KEYS: &[Row] = &[
         Yank,
         "yank",
         "Yank the latest release of the selected package, or take its yank back",
+    ),
+    row(
+        "changes",
+        Browsing,
+        HEALTH,
+        &[c('v')],
+        Changes,
+        "changes",
+        "The last changes of the verdict, with time and cause",
     ),
     row("log-level", Browsing, LOGS, &[c('l')], LogLevel, "level", "Show entries from the next level on"),
     row("open-log", Browsing, LOGS, &[c('o')], OpenLog, "open file", "Open the log file in $PAGER"),

@@ -75,6 +75,18 @@ impl Health {
         self.history.take(verdict(sample), now)
     }
 
+    /// The last changes of the verdict, newest first.
+    pub fn changes(&self) -> String {
+        let changes: Vec<String> = (self.history.changes())
+            .map(|change| {
+                let (from, to) = (change.from.label(), &change.to);
+                let remedy = if to.remedy.is_empty() { String::new() } else { format!(" What to do: {}.", to.remedy) };
+                format!("{} {from} → {}: {}.{remedy}", crate::clock::here(change.at), to.state.label(), to.cause)
+            })
+            .collect();
+        if changes.is_empty() { "None since this explorer started.".to_owned() } else { changes.join("\n\n") }
+    }
+
     /// The selected row at length.
     pub fn explained(&self) -> Option<(String, String)> {
         let row = &self.table.current()?.row;

@@ -266,6 +266,10 @@ fn keys_of_every_place_do_something_or_nothing_but_never_break() {
                 _ => drop(press(&mut model, &keys[at / 5 % keys.len()..][..1])),
             }
             model.quit = false;
+            if at % 50 == 49 {
+                // A storm of sizes, too.
+                update::on_resize(&mut model, ((1 + at / 50 % 250) as u16, (1 + at / 13_000 % 80) as u16));
+            }
             if step % 20 == 0 {
                 picture(&model);
             }

@@ -87,7 +87,7 @@ fn logs(size: (u16, u16)) -> Model {
     model
 }
 
-const ALL: [(&str, Build); 27] = [
+const ALL: [(&str, Build); 28] = [
     ("starting", starting),
     ("alone", alone),
     ("peers", full),
@@ -107,6 +107,11 @@ const ALL: [(&str, Build); 27] = [
     ("health", healthy),
     ("health_bad", sick),
     ("health_measure", measure),
+    ("health_changes", |size| {
+        let mut model = sick(size);
+        press(&mut model, "v");
+        model
+    }),
     ("logs", logs),
     ("publish", publish::with_packages),
     ("form", publish::filled_form),
@@ -204,5 +209,16 @@ fn hostile_text_stays_in_its_cell() {
         let text = picture(&model);
         assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'));
         assert_eq!(text.lines().count(), 24);
+    }
+}
+
+#[test]
+fn every_key_is_in_the_help() {
+    let model = full((250, 80));
+    let help: Vec<String> =
+        crate::ui::popup::help::lines(&model, 240, Theme::plain()).into_iter().map(|line| line.to_string()).collect();
+    for row in crate::ui::keymap::KEYS {
+        let keys = model.keymap.labels(row);
+        assert!(help.iter().any(|line| line.starts_with(&keys) && line.contains(row.help)), "{keys}: {}", row.help);
     }
 }

@@ -186,6 +186,10 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Review => return publish::review(model),
         Action::Accept => return windows::accept(model),
         Action::LogLevel => model.logs.next_level(now),
+        Action::Changes => {
+            let text = model.health.changes();
+            model.popups.push(Popup::Text { title: "Changes of the verdict".to_owned(), text, scroll: 0 });
+        }
         Action::OpenLog => match &model.logs.path {
             Some(path) => return vec![Effect::Pager(path.clone())],
             None => say(model, Level::Warning, "there is no log file yet".to_owned()),
