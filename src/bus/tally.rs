@@ -28,10 +28,11 @@ impl Tally {
         self.with(|counters| counters.clone())
     }
 
-    /// An announcement was taken, `travelled` long after it was sent.
-    pub fn announced(&self, travelled: Duration, at: Timestamp) {
+    /// An announcement was taken; one of others, `travelled` long after it was sent.
+    pub fn announced(&self, travelled: Option<Duration>, at: Timestamp) {
         let mut inner = self.lock();
         inner.counters.announcements += 1;
+        let Some(travelled) = travelled else { return };
         if inner.travelled.len() >= TRAVELS {
             inner.travelled.pop_front();
         }

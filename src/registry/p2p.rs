@@ -142,7 +142,7 @@ impl P2pRegistry {
         verified_at: crate::domain::time::Timestamp,
     ) {
         let travelled = verified_at.since(announcement.announced_at);
-        self.tally.announced(travelled, verified_at);
+        self.tally.announced(via.map(|_| travelled), verified_at);
         if !self.bus.has_readers() {
             return;
         }

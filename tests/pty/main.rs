@@ -39,12 +39,13 @@ fn every_screen_of_the_demo_and_the_terminal_back_as_it_was() {
     terminal.press("\x1b");
     terminal.until("the window to close", |screen| !screen.contains("how fresh"));
 
+    terminal.until_text("TYPING");
     terminal.press("\x1b");
     terminal.until_text("BROWSING");
     terminal.press("5");
     terminal.until_text("n  a new package");
     terminal.press("8");
-    terminal.until_text("GOOD: connected to 3 peers");
+    terminal.until_text("announce mesh");
     terminal.press("0");
     terminal.until_text("the node has started");
     terminal.press("A");
@@ -91,7 +92,7 @@ fn ascii_without_colour_is_ascii_without_colour() {
     let mut terminal = Terminal::start(&args, &[("NO_COLOR", "1")]);
     terminal.until_text("3 peers");
     terminal.until("a peer's row", |screen| screen.contains("@ "));
-    for (key, seen) in [("8", "GOOD"), ("5", "a new package"), ("?", "Show every key")] {
+    for (key, seen) in [("8", "announce mesh"), ("5", "a new package"), ("?", "Show every key")] {
         terminal.press(key);
         terminal.until_text(seen);
         assert!(terminal.text().is_ascii(), "{}", terminal.text());

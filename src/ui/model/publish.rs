@@ -19,7 +19,7 @@ impl Entry for OwnPackage {
     const COLUMNS: &'static [Column] = &[
         Column::new("package", "package", 16, 0).up_to(34),
         Column::new("version", "latest", 8, 0).up_to(16),
-        Column::new("state", "state", 15, 1).up_to(40),
+        Column::new("state", "state", 17, 1).up_to(40),
         Column::new("replicas", "replicas", 8, 2).right(),
         Column::new("releases", "releases", 8, 4).right(),
         Column::new("signed", "signed", 6, 3).right(),
