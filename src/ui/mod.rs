@@ -96,7 +96,7 @@ pub fn check_terminal() -> Result<()> {
         return Ok(());
     }
     Err(RegistryError::Usage(
-        "the explorer needs a terminal on stdin and stdout; without one use `swarmdex node`, `swarmdex search`, or \
+        "the explorer needs a terminal on stdin and stdout; without one use `swarmdex --plain`, `swarmdex node`, or \
          `swarmdex demo --headless`"
             .to_owned(),
     ))
