@@ -47,7 +47,7 @@ fn every_screen_of_the_demo_and_the_terminal_back_as_it_was() {
     terminal.press("8");
     terminal.until_text("announce mesh");
     terminal.press("0");
-    terminal.until_text("the node has started");
+    terminal.until_text("entries, all levels");
     terminal.press("A");
     terminal.until_text("Embedded data, and others' work");
     terminal.press("q");
