@@ -326,9 +326,13 @@ async fn health_is_judged_from_what_was_measured() {
 async fn a_publisher_sees_its_packages_and_how_far_each_got() {
     let a = Lab::start(TCP, &[]).await;
     let registry = a.node.registry();
-    assert!(registry.own_packages().await.unwrap().is_empty(), "nothing published, no publisher");
+    let nothing = registry.own().await.unwrap();
+    assert!(nothing.publisher.is_none() && nothing.packages.is_empty(), "{nothing:?}");
+    assert!(nothing.key.ends_with("publisher.key") && !nothing.key.exists(), "{nothing:?}");
     registry.publish(draft("web", "1.0.0"), content(b"1"), None).await.unwrap();
-    let mine = registry.own_packages().await.unwrap();
+    let own = registry.own().await.unwrap();
+    assert!(own.publisher.is_some() && own.key.exists(), "{own:?}");
+    let mine = own.packages;
     assert!(mine[0].pending && mine[0].replicas == Some(0), "nobody there: {mine:?}");
 
     let b = Lab::start(TCP, &[a.address().await]).await;
@@ -337,7 +341,7 @@ async fn a_publisher_sees_its_packages_and_how_far_each_got() {
     assert!(a.node.wait_published(PATIENCE).await);
     registry.yank(&reference(&receipt.package), &receipt.version).await.unwrap();
     assert!(a.node.wait_published(PATIENCE).await);
-    let mine = registry.own_packages().await.unwrap();
+    let mine = registry.own().await.unwrap().packages;
     let latest = mine[0].latest.as_ref().unwrap();
     assert_eq!((mine.len(), mine[0].releases, mine[0].pending), (1, 2, false));
     assert_eq!((latest.version.to_string().as_str(), latest.yanked), ("1.1.0", true));

@@ -76,6 +76,8 @@ pub struct NodeSnapshot {
     pub packages: u64,
     pub dht_records: usize,
     pub dht_server: bool,
+    /// It looks for others on the local network by itself.
+    pub mdns: bool,
     pub mesh: usize,
     /// Our clock minus the median of the peers' clocks, in milliseconds; `None` with fewer than two to compare with.
     pub clock_offset_ms: Option<i64>,

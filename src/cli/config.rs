@@ -10,7 +10,7 @@ use super::{DONE, USAGE, global::Global, print};
 use crate::{
     RegistryError, Result,
     config::{Problem, problems},
-    ui::key_problems,
+    ui::settings_problems,
 };
 
 #[derive(Debug, clap::Args)]
@@ -56,7 +56,12 @@ enum What {
 pub(super) async fn run(global: &Global, args: &Args) -> Result<u8> {
     match &args.what {
         What::Show { json: true, .. } => print::json(&global.settings()?.shown())?,
-        What::Show { explain, .. } => print::lines(&global.settings()?.to_toml(*explain))?,
+        What::Show { explain, .. } => {
+            let settings = global.settings()?;
+            print::lines(&settings.to_toml(*explain))?;
+            // Shown as they are, and the explorer would not start with them.
+            super::explorer::check(global, &settings)?;
+        }
         What::Path { json: true } => print::json(&global.settings()?.paths)?,
         // Also for a file that cannot be used: whoever wants to mend it has to find it.
         What::Path { .. } => print::lines(&global.settings_file()?.path.to_string_lossy())?,
@@ -91,7 +96,7 @@ fn validate(global: &Global, asked: Option<&Path>, json: bool) -> Result<u8> {
             }
         }
     };
-    let wrong = problems(&path, text.as_deref().unwrap_or_default(), key_problems)?;
+    let wrong = problems(&path, text.as_deref().unwrap_or_default(), settings_problems)?;
     if json {
         let complaint = |problem: &Problem| Complaint { line: problem.line, error: problem.error.to_string() };
         let errors = wrong.iter().map(complaint).collect();

@@ -56,6 +56,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     }
     if !args.headless && !args.plain {
         ui::check_terminal()?;
+        explorer::check(global, &settings)?;
     }
     for flag in global.idle_in_a_demo() {
         print::note(format!("{flag} changes nothing here: the demo's swarm is private"));
@@ -162,6 +163,7 @@ fn show(report: &Report) -> Result<()> {
 async fn on_screen(options: DemoOptions, settings: &Settings, logs: Option<&Logs>) -> Result<u8> {
     let mut shown = explorer::ui_options(format!("swarmdex demo, seed {}", options.seed), settings, logs);
     shown.demo = true;
+    shown.kept.settings = None;
     // A draft of the demo is not one of the person's own, unless both live in a directory made for it.
     let own_dir = options.data_dir.as_ref().map_or_else(|| settings.paths.state.join("demo"), |dir| dir.join("state"));
     shown.kept.draft = own_dir.join("draft.json");

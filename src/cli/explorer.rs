@@ -6,10 +6,9 @@ use tokio::sync::oneshot;
 
 use super::{DONE, global::Global};
 use crate::{
-    Result,
-    config::Settings,
+    RegistryError, Result,
+    config::{Settings, problems},
     node::Node,
-    store::keys,
     telemetry::{self, Logs, Screen},
     ui::{self, Backend, Depth, Kept, Options, Places},
 };
@@ -17,6 +16,7 @@ use crate::{
 pub(super) async fn run(global: &Global) -> Result<u8> {
     let settings = global.settings()?;
     ui::check_terminal()?;
+    check(global, &settings)?;
     let logs = telemetry::start(&settings, Screen::Taken)?;
     let options = settings.node_options();
     let starting = async move {
@@ -31,6 +31,20 @@ pub(super) async fn run(global: &Global) -> Result<u8> {
         None => Ok(()),
     };
     shown.and(ended).map(|()| DONE)
+}
+
+/// What is wrong with the settings of the explorer is said on the shell's own screen, with the line of the file.
+pub(super) fn check(global: &Global, settings: &Settings) -> Result<()> {
+    let wrong = ui::settings_problems(settings);
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let file = global.settings_file()?;
+    let in_file = problems(&file.path, file.text.as_deref().unwrap_or_default(), ui::settings_problems)?;
+    let in_file: Vec<String> = in_file.iter().map(|problem| problem.error.to_string()).collect();
+    // What the file does not say, a flag or a variable does.
+    let sentences = if in_file.is_empty() { wrong } else { in_file };
+    Err(RegistryError::Usage(sentences.join("\nerror: ")))
 }
 
 /// Opens the explorer at once, on what `starting` brings up behind it. Returns that, to be taken down in order once
@@ -58,17 +72,12 @@ pub(super) fn ui_options(title: String, settings: &Settings, logs: Option<&Logs>
         demo: false,
         depth: depth(),
         theme: settings.theme.clone(),
-        themes: paths.config.parent().map(|dir| dir.join("themes")),
+        themes: paths.themes(),
         ascii: settings.ascii,
         mouse: settings.mouse,
         keys: settings.keys.clone(),
         columns: settings.columns.clone(),
-        places: Places {
-            data: paths.data.clone(),
-            config: paths.config.clone(),
-            logs: paths.logs(),
-            publisher_key: keys::publisher_path(&paths.data),
-        },
+        places: Places { data: paths.data.clone(), config: paths.config.clone(), logs: paths.logs() },
         kept: Kept { draft: paths.state.join("draft.json"), settings: Some(paths.config.clone()) },
         logs: logs.map(Logs::recent),
     }

@@ -6,7 +6,8 @@ use toml_edit::{Array, DocumentMut, Item, Table, value};
 
 use crate::disk;
 
-/// Sets the entries of the table `columns`, and leaves every other line, comment and space as it was.
+/// Sets the entries of the table `columns`, and leaves every other line, comment and space as it was. One without words
+/// is taken out.
 ///
 /// # Errors
 /// When the file cannot be read as TOML, or not be written.
@@ -19,7 +20,11 @@ pub fn write_columns(path: &Path, columns: &BTreeMap<&'static str, Vec<String>>)
     let table = document.entry("columns").or_insert(Item::Table(Table::new()));
     let table = table.as_table_like_mut().ok_or_else(|| io::Error::other("columns is not a table there"))?;
     for (name, words) in columns {
-        table.insert(name, value(words.iter().collect::<Array>()));
+        if words.is_empty() {
+            table.remove(name);
+        } else {
+            table.insert(name, value(words.iter().collect::<Array>()));
+        }
     }
     disk::replace(path, document.to_string().as_bytes())
 }
@@ -40,6 +45,8 @@ mod tests {
         fs::write(&path, before).unwrap();
         write_columns(&path, &columns(&["score+3"])).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{before}peers = [\"score+3\"]\n"));
+        write_columns(&path, &columns(&[])).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), before);
         fs::write(&path, "columns = 3").unwrap();
         assert!(write_columns(&path, &columns(&[])).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "columns = 3");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Spanned, de::DeTable, de::DeValue};
 
-use super::{KEYS, Lists, Paths, Settings};
+use super::{KEYS, Paths, Settings};
 use crate::{
     RegistryError, Result,
     domain::text::{fit, printable},
@@ -29,8 +29,9 @@ pub(super) struct Entry {
 
 /// Everything that is wrong with `text`, which is or will be the settings file `path`; nothing when it can be used.
 ///
-/// `keys` says what is wrong with a person's own keys, which only the explorer understands; each sentence names the entry.
-pub fn problems(path: &Path, text: &str, keys: fn(&Lists) -> Vec<String>) -> Result<Vec<Problem>> {
+/// `more` says what is wrong with what only the explorer understands: theme, keys and columns; each sentence names the
+/// entry.
+pub fn problems(path: &Path, text: &str, more: fn(&Settings) -> Vec<String>) -> Result<Vec<Problem>> {
     let nowhere = PathBuf::new();
     let paths = Paths { config: path.to_owned(), data: nowhere.clone(), state: nowhere.clone(), runtime: nowhere };
     let mut settings = Settings::defaults(paths)?;
@@ -46,9 +47,11 @@ pub fn problems(path: &Path, text: &str, keys: fn(&Lists) -> Vec<String>) -> Res
             problems.push(Problem { line, error });
         }
     }
-    for why in keys(&settings.keys) {
+    for why in more(&settings) {
         // The last of the entries that it names is the one that broke it.
-        let named = entries.iter().rev().find(|entry| entry.name.starts_with("keys.") && why.contains(&entry.name));
+        let names =
+            |entry: &&Entry| why.starts_with(&entry.name) || why.contains(&entry.name) && entry.name.contains('.');
+        let named = entries.iter().rev().find(names);
         let line = named.map_or(1, |entry| entry.line);
         let error = RegistryError::Usage(format!("{}, line {line}: {why}", path.display()));
         problems.push(Problem { line, error });

@@ -45,6 +45,11 @@ impl Paths {
         Self { config: self.config, data: dir.to_owned(), state: dir.join("state"), runtime: dir.join("run") }
     }
 
+    /// The directory of a person's own themes, beside the settings file.
+    pub fn themes(&self) -> Option<PathBuf> {
+        self.config.parent().map(|dir| dir.join("themes"))
+    }
+
     /// The directory of the log files.
     pub fn logs(&self) -> PathBuf {
         self.state.join("logs")

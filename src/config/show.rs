@@ -7,7 +7,7 @@ use super::{KEYS, Settings};
 /// One effective setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Shown {
-    pub key: &'static str,
+    pub key: String,
     /// As the file would write it; `None` when it is not set.
     pub value: Option<String>,
     /// `default`, the file's path, the variable or the flag.
@@ -15,17 +15,39 @@ pub struct Shown {
     pub meaning: &'static str,
 }
 
+/// A list of words as the file would write it.
+fn list(words: &[String]) -> String {
+    toml::Value::from(words.to_vec()).to_string()
+}
+
 impl Settings {
     /// Every setting in force, with the layer it came from.
     pub fn shown(&self) -> Vec<Shown> {
-        KEYS.iter()
-            .map(|key| Shown {
-                key: key.name,
-                value: (key.show)(self),
-                from: self.origin(key.name).to_string(),
-                meaning: key.meaning,
+        let keys = KEYS.iter().map(|key| Shown {
+            key: key.name.to_owned(),
+            value: (key.show)(self),
+            from: self.origin(key.name).to_string(),
+            meaning: key.meaning,
+        });
+        let file = self.paths.config.display().to_string();
+        let tables = [
+            ("keys", &self.keys, "Keys of the explorer that are not those it comes with"),
+            (
+                "columns",
+                &self.columns,
+                "Columns of the explorer's tables; - before a name hides one, +4 after it widens it",
+            ),
+        ];
+        let lists = tables.into_iter().flat_map(|(table, lists, meaning)| {
+            let file = file.clone();
+            lists.iter().map(move |(name, words)| Shown {
+                key: format!("{table}.{name}"),
+                value: Some(list(words)),
+                from: file.clone(),
+                meaning,
             })
-            .collect()
+        });
+        keys.chain(lists).collect()
     }
 
     /// The settings as a file that would give them again, each line ending with the layer it came from; with

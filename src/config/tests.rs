@@ -175,7 +175,7 @@ fn the_template_changes_nothing_and_can_be_uncommented() {
 fn every_problem_of_a_file_is_told_with_its_line() {
     let text = "netwrok = \"x\"\nmdns = true\nmdns = false\nquery_timeout = \"5x\"\nlow_water = 70\n\
                 bootstrap = [\"/ip4/192.0.2.7/tcp/4807\"]\nhandle =\n[reputation]\nsucces = 1\nnear_km = 200\n";
-    let found = problems(Path::new("/etc/own.toml"), text, no_keys).unwrap();
+    let found = problems(Path::new("/etc/own.toml"), text, nothing_more).unwrap();
     let lines: Vec<_> = found.iter().map(|problem| problem.line).collect();
     assert_eq!(lines, [1, 3, 4, 5, 6, 7, 9, 10], "{found:?}");
     for (problem, part) in found.iter().zip([
@@ -191,8 +191,8 @@ fn every_problem_of_a_file_is_told_with_its_line() {
         let said = problem.error.to_string();
         assert!(problem.error.is_usage() && said.contains(part) && said.contains("/etc/own.toml"), "{said}");
     }
-    assert!(problems(Path::new("/etc/own.toml"), &template(), no_keys).unwrap().is_empty());
-    let unread = problems(Path::new("a.toml"), "low_water = 70\nhigh_water = \"many\"", no_keys).unwrap();
+    assert!(problems(Path::new("/etc/own.toml"), &template(), nothing_more).unwrap().is_empty());
+    let unread = problems(Path::new("a.toml"), "low_water = 70\nhigh_water = \"many\"", nothing_more).unwrap();
     assert_eq!(unread.len(), 1, "a default conflicts with nothing when its key was meant to be set: {unread:?}");
 }
 
@@ -204,7 +204,7 @@ proptest! {
         let path = dir.path().join("config.toml");
         std::fs::write(&path, &text).unwrap();
         let loaded = Settings::load(paths(), Layers { config: Some(path.clone()), ..Layers::default() });
-        let found = problems(&path, &text, no_keys).unwrap();
+        let found = problems(&path, &text, nothing_more).unwrap();
         prop_assert_eq!(loaded.err().map(|error| error.to_string()), found.first().map(|first| first.error.to_string()));
     }
 
@@ -238,7 +238,7 @@ proptest! {
     }
 }
 
-fn no_keys(_: &Lists) -> Vec<String> {
+fn nothing_more(_: &Settings) -> Vec<String> {
     Vec::new()
 }
 
@@ -246,9 +246,9 @@ fn no_keys(_: &Lists) -> Vec<String> {
 fn the_explorer_s_tables_are_read_and_its_complaints_get_their_line() {
     let text = "network = \"lab\"\n[keys]\nquit = [\"Q\"]\n[columns]\npeers = [\"-peer\"]\n";
     let path = Path::new("a.toml");
-    assert!(problems(path, text, no_keys).unwrap().is_empty());
-    let wrong = problems(path, text, |keys| vec![format!("keys.quit: {:?}", keys["quit"])]).unwrap();
+    assert!(problems(path, text, nothing_more).unwrap().is_empty());
+    let wrong = problems(path, text, |settings| vec![format!("keys.quit: {:?}", settings.keys["quit"])]).unwrap();
     assert_eq!((wrong.len(), wrong[0].line), (1, 3));
     assert!(wrong[0].error.to_string().contains("a.toml, line 3: keys.quit: [\"Q\"]"));
-    assert!(!problems(path, "[keys]\nquit = \"Q\"", no_keys).unwrap().is_empty(), "a list is wanted");
+    assert!(!problems(path, "[keys]\nquit = \"Q\"", nothing_more).unwrap().is_empty(), "a list is wanted");
 }

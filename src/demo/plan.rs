@@ -84,6 +84,7 @@ pub struct Plan {
     /// By time of leaving; those of one peer do not overlap.
     pub absences: Vec<Absence>,
     owners: BTreeMap<PackageName, usize>,
+    wish: Wish,
 }
 
 impl Plan {
@@ -107,8 +108,13 @@ impl Plan {
         let peers = peers(wish)?;
         let absences = absences(wish, &mut dice(wish.seed, "absences"));
         let owners = owners(catalogue, peers.len(), &mut dice(wish.seed, "owners"));
-        let publications = publications(wish, catalogue, &owners, &absences, &mut dice(wish.seed, "publications"));
-        Ok(Self { peers, publications, absences, owners })
+        let publications = publications(wish, catalogue, |_| true, &owners, &absences);
+        Ok(Self { peers, publications, absences, owners, wish })
+    }
+
+    /// The publications again, without those that `published` holds already.
+    pub fn left(&self, catalogue: &[Entry], published: impl Fn(&Entry) -> bool) -> Vec<Publication> {
+        publications(self.wish, catalogue, |entry| !published(entry), &self.owners, &self.absences)
     }
 
     /// The peer that publishes the package.
@@ -221,11 +227,13 @@ fn absences(wish: Wish, dice: &mut impl Rng) -> Vec<Absence> {
 fn publications(
     wish: Wish,
     catalogue: &[Entry],
+    wanted: impl Fn(&Entry) -> bool,
     owners: &BTreeMap<PackageName, usize>,
     absences: &[Absence],
-    dice: &mut impl Rng,
 ) -> Vec<Publication> {
+    let dice = &mut dice(wish.seed, "publications");
     let mut waiting = shuffled(catalogue, dice);
+    waiting.retain(|entry| catalogue.get(*entry).is_some_and(&wanted));
     let owner = |entry: usize| catalogue.get(entry).and_then(|entry| owners.get(&entry.draft.name)).copied();
     let mean = 60.0 / wish.rate;
     let mut at = Duration::ZERO;

@@ -9,11 +9,12 @@ use std::{
 
 use futures::future::join_all;
 use rand::{RngExt, seq::IndexedRandom};
+use semver::Version;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    catalogue::{Catalogue, Source},
+    catalogue::{Catalogue, Entry, Source},
     ledger::Ledger,
     plan::{Plan, Publication, Wish},
     report::{GetProbe, Percentiles, Report, SearchProbe},
@@ -23,7 +24,7 @@ use crate::{
     bus::Batch,
     domain::percentile::percentiles,
     domain::{
-        name::{NetworkName, PackageId, PackageRef},
+        name::{NetworkName, PackageId, PackageName, PackageRef},
         query::Query,
         reputation::Weights,
     },
@@ -310,7 +311,7 @@ impl Stage {
             Return(usize),
         }
         let mut cues: Vec<(Duration, Cue)> = Vec::new();
-        cues.extend(self.plan.publications.iter().map(|cue| (cue.at, Cue::Publish(*cue))));
+        cues.extend(self.publications().await.into_iter().map(|cue| (cue.at, Cue::Publish(cue))));
         for absence in &self.plan.absences {
             cues.push((absence.leaves, Cue::Leave(absence.peer)));
             cues.push((absence.returns, Cue::Return(absence.peer)));
@@ -339,6 +340,26 @@ impl Stage {
             }
         }
         self.stop.cancelled().await;
+    }
+
+    /// Those that an earlier run on the same data has not made.
+    async fn publications(&self) -> Vec<Publication> {
+        let registries: Vec<_> = lock(&self.cast).registries.iter().flatten().cloned().collect();
+        let mut published: HashMap<PackageName, Version> = HashMap::new();
+        for registry in registries {
+            match registry.own().await {
+                Ok(own) => published.extend(
+                    own.packages.into_iter().filter_map(|package| Some((package.id.name, package.latest?.version))),
+                ),
+                Err(error) => self.note_error(format!("what was published before cannot be read: {error}")),
+            }
+        }
+        if published.is_empty() {
+            return self.plan.publications.clone();
+        }
+        self.plan.left(&self.catalogue.entries, |Entry { draft, .. }| {
+            published.get(&draft.name).is_some_and(|latest| draft.version <= *latest)
+        })
     }
 
     fn registry(&self, number: usize) -> Option<Arc<dyn Registry>> {

@@ -30,7 +30,7 @@ pub(super) struct Behaviour {
     pub gossip: gossipsub::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
-    mdns: Toggle<mdns::tokio::Behaviour>,
+    pub mdns: Toggle<mdns::tokio::Behaviour>,
     pub query: protocol::Behaviour,
     reach: Toggle<autonat::v1::Behaviour>,
 }

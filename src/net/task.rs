@@ -510,6 +510,7 @@ impl Task {
             known_peers: self.peers.len(),
             packages,
             dht_records: self.swarm.behaviour_mut().kad.store_mut().len(),
+            mdns: self.swarm.behaviour().mdns.is_enabled(),
             dht_server: self.swarm.behaviour().kad.mode() == kad::Mode::Server,
             mesh: self.swarm.behaviour().gossip.mesh_peers(&self.topics.announce.hash()).count(),
             clock_offset_ms: self.peers.clock_offset_ms(),

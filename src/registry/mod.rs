@@ -62,8 +62,8 @@ pub trait Registry: Send + Sync {
     /// Takes a yank back.
     async fn unyank(&self, package: &PackageRef, version: &Version) -> Result<Receipt>;
 
-    /// The packages of this node's publisher, by name; none without one.
-    async fn own_packages(&self) -> Result<Vec<OwnPackage>>;
+    /// This node's publisher and its packages.
+    async fn own(&self) -> Result<Own>;
 
     /// Another publisher, as far as this node knows, that has a package of that handle and name.
     async fn taken_by(&self, handle: &Handle, name: &PackageName) -> Result<Option<PublisherId>>;

@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl P2pRegistry {
-    pub(super) fn own_packages_of(&self, publisher: &PublisherId) -> Result<Vec<OwnPackage>> {
+    pub(super) fn packages_of(&self, publisher: &PublisherId) -> Result<Vec<OwnPackage>> {
         let heads = self.store.heads_of(publisher)?;
         heads
             .into_iter()

@@ -12,7 +12,7 @@ use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
-    Announced, Content, OwnPackage, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate,
+    Announced, Content, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate,
     cache::Cache, search,
 };
 use crate::{
@@ -244,9 +244,10 @@ impl Registry for P2pRegistry {
         joined(tokio::spawn(async move { registry.set_yanked(&package, &version, false).await }).await)
     }
 
-    async fn own_packages(&self) -> Result<Vec<OwnPackage>> {
-        let Some(publisher) = self.publisher_id() else { return Ok(Vec::new()) };
-        self.own_packages_of(&publisher)
+    async fn own(&self) -> Result<Own> {
+        let publisher = self.publisher_id();
+        let packages = publisher.map_or_else(|| Ok(Vec::new()), |publisher| self.packages_of(&publisher))?;
+        Ok(Own { publisher, key: keys::publisher_path(&self.state.options.data_dir), packages })
     }
 
     async fn taken_by(&self, handle: &Handle, name: &PackageName) -> Result<Option<PublisherId>> {

@@ -1,6 +1,6 @@
 //! What the registry answers with. Everything serialises: scripts get the same values the explorer shows.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use libp2p::PeerId;
 use semver::Version;
@@ -152,6 +152,17 @@ pub struct Release {
     pub manifest: Manifest,
     pub yanked: bool,
     pub source: Source,
+}
+
+/// What this node publishes with, and what it has published.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Own {
+    /// `None` before the first publish, which makes a key.
+    pub publisher: Option<PublisherId>,
+    /// Where the publisher's key is, or will be, on the node's machine.
+    pub key: PathBuf,
+    /// By name.
+    pub packages: Vec<OwnPackage>,
 }
 
 /// A package of this node's publisher, and how far its last publish got.

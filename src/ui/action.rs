@@ -160,6 +160,7 @@ pub enum Action {
     WidenColumn {
         wider: bool,
     },
+    ResetColumns,
     /// In the logs.
     LogLevel,
     OpenLog,

@@ -27,7 +27,7 @@ use crate::{
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
     },
-    registry::{Content, OwnPackage, Package, PublishStep, Receipt, Registry, SearchUpdate},
+    registry::{Content, Own, Package, PublishStep, Receipt, Registry, SearchUpdate},
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +44,7 @@ pub enum Effect {
         handle: Handle,
         publisher: PublisherId,
     },
-    /// Asks for the packages of this node's publisher.
+    /// Asks for this node's publisher and its packages.
     Own,
     /// Looks at the file that a path names, and how the path could go on.
     Stat {
@@ -114,7 +114,7 @@ pub enum Message {
         handle: Handle,
         result: Box<Result<()>>,
     },
-    Own(Box<Result<Vec<OwnPackage>>>),
+    Own(Box<Result<Own>>),
     Stat {
         generation: u64,
         state: FileState,
@@ -145,6 +145,11 @@ pub enum Message {
     Yanked {
         what: String,
         result: Box<Result<Receipt>>,
+    },
+    /// How many rows were written, or why none.
+    Exported {
+        path: String,
+        result: Result<usize, String>,
     },
     /// Something to tell the person.
     Told(Level, String),
@@ -194,11 +199,8 @@ impl Executor {
             }
             Effect::Hash { generation, path } => self.hash(generation, path),
             Effect::Export { path, sheet } => self.blocking(move || {
-                let rows = sheet.rows.len();
-                match files::export(Path::new(&path), &sheet) {
-                    Ok(()) => Message::Told(Level::Info, format!("{rows} rows written to {path}")),
-                    Err(why) => Message::Told(Level::Error, why),
-                }
+                let result = files::export(Path::new(&path), &sheet).map(|()| sheet.rows.len());
+                Message::Exported { path, result }
             }),
             effect => self.ask(effect),
         }
@@ -231,7 +233,7 @@ impl Executor {
                 messages.send(Message::Pinned { handle, result }).await
             })),
             Effect::Own => drop(tokio::spawn(async move {
-                let result = Box::new(registry.own_packages().await);
+                let result = Box::new(registry.own().await);
                 messages.send(Message::Own(result)).await
             })),
             Effect::Taken { handle, name } => drop(tokio::spawn(async move {

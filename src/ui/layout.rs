@@ -16,7 +16,7 @@ use super::{
 
 /// Below this there is only room for a sentence.
 pub const LEAST: (u16, u16) = (40, 12);
-/// From here on the header has two rows, and the bar names every screen.
+/// From here on there is room for two things beside one another.
 pub const WIDE: u16 = 100;
 /// Rows from which on the header has two.
 const TALL: u16 = 16;
@@ -107,11 +107,13 @@ pub fn verdict_lines(verdict: &Verdict, width: usize) -> Vec<String> {
 /// Each screen's name in the bar.
 pub fn tabs(model: &Model) -> Vec<(Screen, String, Rect)> {
     let area = areas(model).tabs;
+    let long = |screen: Screen| format!(" {} {} ", screen.digit(), screen.name());
+    let all: usize = Screen::ALL.into_iter().map(|screen| long(screen).width() + 1).sum();
     let mut x = area.x;
     let mut out = Vec::new();
     for screen in Screen::ALL {
-        let name = if screen == model.screen || area.width >= WIDE {
-            format!(" {} {} ", screen.digit(), screen.name())
+        let name = if screen == model.screen || all <= usize::from(area.width) {
+            long(screen)
         } else {
             format!(" {} ", screen.digit())
         };
@@ -126,10 +128,10 @@ pub fn tabs(model: &Model) -> Vec<(Screen, String, Rect)> {
 pub fn window(model: &Model, popup: &Popup) -> Rect {
     let rows = |count: usize| u16::try_from(count).unwrap_or(u16::MAX).saturating_add(2);
     match popup {
-        Popup::Columns { .. } => boxed(model, 56, rows(model.table().columns().slots().len() + 3)),
+        Popup::Columns { .. } => boxed(model, 64, rows(model.table().columns().slots().len() + 5)),
         Popup::Palette(_) => boxed(model, 84, 24),
         Popup::Confirm(_) => boxed(model, 64, 10),
-        Popup::Export(_) => boxed(model, 64, 8),
+        Popup::Export(_) => boxed(model, 64, 10),
         Popup::Picker(_) => boxed(model, 84, 32),
         _ => drawer(model),
     }
@@ -190,7 +192,7 @@ pub fn form_lines(form: &Form, checked: &Checked, typing: bool, width: u16) -> V
         if let Some(problem) = problem {
             lines.extend(wrap(&format!("{named}{problem}"), room).into_iter().map(FormLine::Problem));
         } else if focused == Some(field) {
-            lines.push(FormLine::Hint(field.hint().to_owned()));
+            lines.extend(wrap(field.hint(), room).into_iter().map(FormLine::Hint));
         }
     };
     let mut table = false;
@@ -200,15 +202,16 @@ pub fn form_lines(form: &Form, checked: &Checked, typing: bool, width: u16) -> V
                 let room = width.saturating_sub(LABEL);
                 let package = (room / 2).max(8);
                 let requirement = (room / 4).max(9);
+                let rest = room.saturating_sub(package + requirement + 2).max(3);
                 if !table {
+                    let optional = if rest < 8 { "opt" } else { "optional" };
                     let (label, package, requirement) =
                         (usize::from(LABEL), usize::from(package) + 1, usize::from(requirement) + 1);
                     let head =
-                        format!("{:<label$}{:<package$}{:<requirement$}optional", "needs", "package", "versions");
+                        format!("{:<label$}{:<package$}{:<requirement$}{optional}", "needs", "package", "versions");
                     lines.push(FormLine::Heading(head));
                     table = true;
                 }
-                let rest = room.saturating_sub(package + requirement + 2).max(3);
                 lines.push(FormLine::Fields(vec![
                     (Field::Needs(row, Part::Package), LABEL, package),
                     (Field::Needs(row, Part::Requirement), LABEL + package + 1, requirement),

@@ -5,6 +5,7 @@ mod action;
 mod ascii;
 mod effect;
 mod files;
+mod input;
 mod keymap;
 mod layout;
 mod lines;
@@ -28,7 +29,6 @@ use std::{
     sync::Arc,
 };
 
-use crossterm::event::EventStream;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -43,7 +43,7 @@ use crate::{
     RegistryError, Result,
     bus::{Batch, Level},
     clock,
-    config::Lists,
+    config::{Lists, Settings},
     registry::Registry,
     telemetry::LogRing,
 };
@@ -79,9 +79,25 @@ pub struct Options {
     pub logs: Option<Arc<LogRing>>,
 }
 
-/// Every key that means two things, and every action that is not known, in a sentence each.
-pub fn key_problems(keys: &Lists) -> Vec<String> {
-    keymap::Keymap::new(keys).err().unwrap_or_default()
+/// What is wrong with the settings that only the explorer understands, in a sentence each: the theme, keys that mean two
+/// things, and names of actions, tables and columns that are not known.
+pub fn settings_problems(settings: &Settings) -> Vec<String> {
+    let themes = Themes::load(&settings.theme, settings.paths.themes().as_deref(), Depth::None);
+    let mut problems: Vec<String> = themes.err().map(|error| format!("theme: {error}")).into_iter().collect();
+    problems.extend(keymap::Keymap::new(&settings.keys).err().unwrap_or_default());
+    for (name, words) in &settings.columns {
+        match model::TABLES.iter().find(|(table, _)| table == name) {
+            Some((_, columns)) => {
+                let wrong = table::column::unknown(columns, words);
+                problems.extend(wrong.into_iter().map(|problem| format!("columns.{name}: {problem}")));
+            }
+            None => {
+                let known = model::TABLES.map(|(table, _)| table).join(", ");
+                problems.push(format!("columns.{name}: there is no such table; there are {known}"));
+            }
+        }
+    }
+    problems
 }
 
 /// The table of keys as Markdown, for the README.
@@ -105,11 +121,6 @@ pub fn check_terminal() -> Result<()> {
 /// Runs until the person quits. The first frame is there at once, while `starting` still starts the node.
 pub async fn run(starting: impl Future<Output = Result<Backend>> + Send + 'static, options: Options) -> Result<()> {
     check_terminal()?;
-    // What is wrong with the settings is said on the shell's own screen.
-    let wrong = key_problems(&options.keys);
-    if !wrong.is_empty() {
-        return Err(RegistryError::Usage(format!("in the settings, {}", wrong.join("\n       and "))));
-    }
     let themes = Themes::load(&options.theme, options.themes.as_deref(), options.depth)?;
     let failed = |error: io::Error| RegistryError::file("the terminal", "taken")(error);
     let size = crossterm::terminal::size().map_err(failed)?;
@@ -148,8 +159,7 @@ pub async fn run(starting: impl Future<Output = Result<Backend>> + Send + 'stati
         // Nobody listens any more when the person has quit already.
         let _ = sender.send(Message::Started(started)).await;
     });
-    let mut sources =
-        Sources { inputs: EventStream::new(), signals, messages, batches: None, next_tick: Instant::now() };
+    let mut sources = Sources { inputs: input::events(), signals, messages, batches: None, next_tick: Instant::now() };
     let ended = explorer.run(&mut sources).await;
     let keeper = explorer.executor.keeper.take();
     drop(explorer);

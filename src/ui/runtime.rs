@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     RegistryError, Result,
-    bus::{Batch, Level, Notice},
+    bus::{Batch, Level},
     clock,
     domain::text::fit,
     telemetry::LogRing,
@@ -162,6 +162,8 @@ impl<S: Surface> Explorer<S> {
             pressed |= matches!(turn, Turn::Input(_));
             match turn {
                 Turn::End => break,
+                // A terminal that is gone does not always say so.
+                Turn::Tick if !self.surface.is_there() => break,
                 Turn::Frame => {
                     self.draw(&mut pace)?;
                     pressed = false;
@@ -178,11 +180,12 @@ impl<S: Surface> Explorer<S> {
         self.executor.connect(registry);
         self.model.running = true;
         self.model.dirty = true;
+        let mut effects = vec![Effect::Own];
         // A person may have typed before there was anybody to ask.
         if self.model.search.generation > 0 {
-            let effects = update::search(&mut self.model);
-            self.act(effects)?;
+            effects.extend(update::search(&mut self.model));
         }
+        self.act(effects)?;
         Ok(events)
     }
 
@@ -241,17 +244,18 @@ impl<S: Surface> Explorer<S> {
                 }
                 Effect::Theme => {
                     let text = self.look.themes.step();
-                    self.tell(Level::Info, text);
+                    self.model.answer(Level::Info, text);
                 }
                 Effect::Mouse(on) => self.surface.mouse(on).map_err(terminal_error)?,
                 Effect::Copy { text, things } => {
                     self.surface.copy(&text).map_err(terminal_error)?;
                     let what = if things == 1 { fit(&text, 60) } else { format!("{things} rows") };
-                    self.tell(Level::Info, format!("copied {what} (by OSC 52, if the terminal lets programs copy)"));
+                    self.model
+                        .answer(Level::Info, format!("copied {what} (by OSC 52, if the terminal lets programs copy)"));
                 }
                 Effect::Pager(path) => {
                     if let Err(error) = self.surface.page(&path) {
-                        self.tell(Level::Error, error.to_string());
+                        self.model.answer(Level::Error, error.to_string());
                     }
                     self.model.dirty = true;
                 }
@@ -259,11 +263,6 @@ impl<S: Surface> Explorer<S> {
             }
         }
         Ok(())
-    }
-
-    fn tell(&mut self, level: Level, text: String) {
-        self.model.tell(Notice { at: clock::now(), level, text });
-        self.model.dirty = true;
     }
 
     pub fn draw(&mut self, pace: &mut Pace) -> Result<()> {

@@ -19,6 +19,8 @@ use crossterm::{
 };
 use ratatui::{Frame, Terminal, backend::CrosstermBackend};
 
+use super::input::Away;
+
 /// Whether the terminal is ours now: it is given back once, by whoever comes first.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
@@ -28,6 +30,11 @@ pub trait Surface {
 
     /// Gives the terminal back to the shell and stops this process, until the shell continues it.
     fn suspend(&mut self) -> io::Result<()>;
+
+    /// Whether the terminal is still there.
+    fn is_there(&self) -> bool {
+        true
+    }
 
     /// Puts a text on the clipboard of the person's terminal, wherever that is: OSC 52 goes through ssh.
     fn copy(&mut self, text: &str) -> io::Result<()>;
@@ -58,8 +65,10 @@ impl Tui {
 
     /// Gives the terminal away for as long as `meanwhile` takes.
     fn away<T>(&mut self, meanwhile: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let away = Away::begin();
         leave();
         let outcome = meanwhile();
+        drop(away);
         enter(self.mouse)?;
         // A new one knows nothing of what was on the screen. `Terminal::clear` would ask the terminal for its cursor,
         // and not every terminal answers.
@@ -80,6 +89,10 @@ impl Surface for Tui {
 
     fn suspend(&mut self) -> io::Result<()> {
         self.away(|| signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP))
+    }
+
+    fn is_there(&self) -> bool {
+        crossterm::terminal::window_size().is_ok()
     }
 
     fn copy(&mut self, text: &str) -> io::Result<()> {

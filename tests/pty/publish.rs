@@ -115,7 +115,37 @@ fn a_person_publishes_finds_follows_up_and_yanks() {
 }
 
 #[test]
-fn a_draft_outlives_ctrl_c() {
+fn a_draft_outlives_the_terminal_and_ctrl_c() {
+    let mut terminal = demo(tempfile::tempdir().unwrap());
+    terminal.press("5");
+    terminal.until_text("n  a new package");
+    terminal.press("n");
+    terminal.until_text("TYPING");
+    field(&mut terminal, "name", "fly");
+    field(&mut terminal, "version", "1.0.0");
+    let home = terminal.closed_at_home();
+
+    let mut terminal = demo(home);
+    terminal.until_text("a draft of fly is there from last time");
+    terminal.press("5");
+    terminal.until_text("the draft from last time");
+    terminal.press("d");
+    terminal.until_text("TYPING");
+    terminal.until_text("name         fly");
+    terminal.until_text("version      1.0.0");
+    terminal.press("\t!");
+    terminal.until_text("name         fly!");
+    terminal.press("\x03");
+    let home = terminal.ended_at_home();
+
+    let mut terminal = demo(home);
+    terminal.until_text("a draft of fly! is there from last time");
+    terminal.press("q");
+    assert!(terminal.ended().0);
+}
+
+#[test]
+fn a_publish_that_is_interrupted_is_a_draft_or_a_package() {
     let files = tempfile::tempdir().unwrap();
     let file = files.path().join("fly.tar");
     std::fs::write(&file, vec![7; 1 << 20]).unwrap();
@@ -128,20 +158,12 @@ fn a_draft_outlives_ctrl_c() {
     let home = terminal.ended_at_home();
 
     let mut terminal = demo(home);
-    terminal.until_text("a draft of fly is there from last time");
     terminal.press("5");
-    terminal.until_text("the draft from last time");
-    terminal.press("d");
-    terminal.until_text("TYPING");
-    terminal.until_text("name         fly");
-    terminal.until_text("description  Spins webs.");
-    terminal.press("\t!");
-    terminal.until_text("fly!");
-    terminal.press("\x03");
-    let home = terminal.ended_at_home();
-
-    let mut terminal = demo(home);
-    terminal.until_text("a draft of fly! is there from last time");
+    terminal.until("either of them", |screen| {
+        let (draft, package) = (screen.contains("the draft from last time"), screen.contains("/fly "));
+        assert!(!(draft && package), "{screen}");
+        draft || package
+    });
     terminal.press("q");
     assert!(terminal.ended().0);
 }

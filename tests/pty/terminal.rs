@@ -15,6 +15,25 @@ const COLUMNS: u16 = 120;
 const PATIENCE: Duration = Duration::from_secs(40);
 pub const ENTER_ALTERNATE: &[u8] = b"\x1b[?1049h";
 pub const LEAVE_ALTERNATE: &[u8] = b"\x1b[?1049l";
+/// A frame is between these two (synchronized output).
+const BEGIN_FRAME: &[u8] = b"\x1b[?2026h";
+const END_FRAME: &[u8] = b"\x1b[?2026l";
+
+/// A program that does not outlive its test, however that ends.
+struct Running(Box<dyn Child + Send + Sync>);
+
+impl Running {
+    fn ended_in_order(&mut self) -> bool {
+        self.0.wait().unwrap().success()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended already where all went well.
+        let _ = self.0.kill();
+    }
+}
 
 pub struct Terminal {
     screen: vt100::Parser,
@@ -22,7 +41,7 @@ pub struct Terminal {
     pub raw: Vec<u8>,
     output: Receiver<Vec<u8>>,
     input: Box<dyn Write + Send>,
-    child: Box<dyn Child + Send + Sync>,
+    child: Running,
     pair: PtyPair,
     home: tempfile::TempDir,
 }
@@ -44,7 +63,7 @@ impl Terminal {
         for (name, value) in environment {
             command.env(name, value);
         }
-        let child = pair.slave.spawn_command(command).unwrap();
+        let child = Running(pair.slave.spawn_command(command).unwrap());
         let mut reader = pair.master.try_clone_reader().unwrap();
         let input = pair.master.take_writer().unwrap();
         let (sender, output) = channel();
@@ -69,10 +88,10 @@ impl Terminal {
         self.screen.screen().contents()
     }
 
-    /// Reads until the screen shows what is waited for.
+    /// Reads until the screen shows what is waited for; only whole frames are looked at.
     pub fn until(&mut self, what: &str, is_it: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + PATIENCE;
-        while !is_it(&self.text()) {
+        while self.is_drawing() || !is_it(&self.text()) {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.output.recv_timeout(left) {
                 Ok(bytes) => {
@@ -88,8 +107,13 @@ impl Terminal {
         self.until(text, |screen| screen.contains(text));
     }
 
+    fn is_drawing(&self) -> bool {
+        let last = |mark: &[u8]| self.raw.windows(mark.len()).rposition(|window| window == mark);
+        last(BEGIN_FRAME) > last(END_FRAME)
+    }
+
     pub fn process(&self) -> u32 {
-        self.child.process_id().unwrap()
+        self.child.0.process_id().unwrap()
     }
 
     /// Where a text begins in a row of the screen, counted from 0.
@@ -115,19 +139,30 @@ impl Terminal {
 
     /// Waits for the program to end; returns its home, for another start.
     pub fn ended_at_home(mut self) -> tempfile::TempDir {
-        assert!(self.child.wait().unwrap().success());
+        assert!(self.child.ended_in_order());
+        self.home
+    }
+
+    /// Closes the terminal in the middle of things, as a lost connection does; returns the home of a program that ended.
+    pub fn closed_at_home(mut self) -> tempfile::TempDir {
+        drop((self.output, self.input));
+        // What is drawn now finds no reader, and lets go of the terminal's last handle but ours.
+        let size = PtySize { rows: ROWS - 1, cols: COLUMNS, pixel_width: 0, pixel_height: 0 };
+        self.pair.master.resize(size).unwrap();
+        drop(self.pair);
+        self.child.ended_in_order();
         self.home
     }
 
     /// Waits for the program to end, and returns whether it did so in order.
     pub fn ended(mut self) -> (bool, Vec<u8>) {
-        let status = self.child.wait().unwrap();
+        let in_order = self.child.ended_in_order();
         drop(self.pair);
         while let Ok(bytes) = self.output.recv_timeout(Duration::from_secs(5)) {
             self.screen.process(&bytes);
             self.raw.extend(bytes);
         }
-        (status.success(), self.raw)
+        (in_order, self.raw)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     RegistryError, Result,
     cli::{FAILED, print::internal},
     config::{Problem, SettingsFile, problems, template},
-    ui::key_problems,
+    ui::settings_problems,
 };
 
 /// Bootstrap addresses tell where a person's other machines are.
@@ -37,7 +37,7 @@ pub(super) async fn run(file: &SettingsFile) -> Result<u8> {
             leave(&path, &copy, text != before)?;
             return done.map(|_| FAILED);
         }
-        let wrong = problems(&copy, &text, key_problems)?;
+        let wrong = problems(&copy, &text, settings_problems)?;
         if wrong.is_empty() {
             return take(&copy, &path, file, &text);
         }

@@ -292,6 +292,7 @@ mod tests {
             packages,
             dht_records: 0,
             dht_server: true,
+            mdns: true,
             mesh: 0,
             clock_offset_ms: None,
             started_at: NOON,

@@ -412,9 +412,9 @@ fn row(measure: Measure, sample: &Sample) -> Row {
             if sample.dials < FEW {
                 return row;
             }
-            // Remembered peers that are gone fail too, so a good share is not asked for.
-            let row = row.good_when("at least 20 %");
-            if good < 0.2 {
+            // Remembered peers that are gone fail too: where others could be reached it says nothing of this node.
+            let row = row.good_when("20 % or 1 out");
+            if good < 0.2 && sample.peers_out == 0 {
                 return row.is(
                     State::Degraded,
                     format!("{} of {} connections could not be opened", sample.dials_failed, sample.dials),
@@ -565,14 +565,14 @@ pub struct Change {
 #[derive(Clone, Debug, Default)]
 pub struct History {
     verdict: Option<Verdict>,
-    /// Another state that was seen once.
+    /// A better state that was seen once.
     candidate: Option<State>,
     changes: VecDeque<Change>,
 }
 
 impl History {
-    /// Takes the verdict of a sample; true when its state is another than before. Worse to bad is taken at once, any
-    /// other change when two samples in a row say so, so that nothing flickers.
+    /// Takes the verdict of a sample; true when its state is another than before. A worse one is taken at once, a better
+    /// one when two samples in a row say so: nothing flickers, and no row is worse than the verdict.
     pub fn take(&mut self, verdict: Verdict, at: Timestamp) -> bool {
         let Some(before) = &self.verdict else {
             self.verdict = Some(verdict);
@@ -583,7 +583,7 @@ impl History {
             self.verdict = Some(verdict);
             return false;
         }
-        if verdict.state != State::Bad && self.candidate != Some(verdict.state) {
+        if verdict.state < before.state && self.candidate.is_none_or(|candidate| verdict.state > candidate) {
             self.candidate = Some(verdict.state);
             return false;
         }

@@ -101,6 +101,15 @@ const FORM: On = In(&[Place::Form]);
 const COLUMNS: On = In(&[Place::Columns]);
 const REVIEW: On = In(&[Place::Review]);
 const CONFIRM: On = In(&[Place::Confirm]);
+const SEARCH: On = In(&[Place::Screen(Screen::Search)]);
+/// Screens whose list has a filter.
+const FILTERS: On = In(&[
+    Place::Screen(Screen::Peers),
+    Place::Screen(Screen::Feed),
+    Place::Screen(Screen::Publish),
+    Place::Screen(Screen::Health),
+    Place::Screen(Screen::Logs),
+]);
 /// Text fields that belong to a list, which Tab goes to.
 const FIELDS: On = In(&[
     Place::Screen(Screen::Peers),
@@ -200,19 +209,13 @@ pub static KEYS: &[Row] = &[
     row(
         "filter",
         Browsing,
-        In(&[
-            Place::Screen(Screen::Peers),
-            Place::Screen(Screen::Feed),
-            Place::Screen(Screen::Publish),
-            Place::Screen(Screen::Health),
-            Place::Screen(Screen::Logs),
-        ]),
+        FILTERS,
         &[c('/')],
         Filter,
         "filter",
         "Show only rows with these words, such as berlin score:<0.4 -agent:old",
     ),
-    row("type", Browsing, In(&[Place::Screen(Screen::Search)]), &[c('/')], Filter, "type", "Go to the search field"),
+    row("type", Browsing, SEARCH, &[c('/')], Filter, "type", "Go to the search field"),
     row("sort", Browsing, Screens, &[c('s')], Sort, "sort", "Sort by the next column"),
     row("reverse", Browsing, Screens, &[c('S')], Reverse, "reverse", "Turn the order round"),
     row("mark", Browsing, Screens, &[c(' ')], Mark, "", "Mark the row, for copying and exporting"),
@@ -285,6 +288,15 @@ pub static KEYS: &[Row] = &[
         "narrower",
         "Make the column narrower",
     ),
+    row(
+        "reset-columns",
+        Browsing,
+        COLUMNS,
+        &[c('d')],
+        ResetColumns,
+        "defaults",
+        "Every column as it is without settings",
+    ),
     row("yes", Browsing, CONFIRM, &[c('y')], Accept, "yes", "Yes, do what the question says"),
     row("no", Browsing, CONFIRM, &[c('n')], Back, "no", "No, change nothing"),
     row("publish-now", Browsing, REVIEW, &[key(KeyCode::Enter)], Accept, "publish", "Sign and publish what is shown"),
@@ -300,7 +312,16 @@ pub static KEYS: &[Row] = &[
         "",
         "From the field to the list",
     ),
-    row("open-typing", Typing, FIELDS, &[key(KeyCode::Enter)], Open, "open", "Open what is selected in the list"),
+    row(
+        "keep-filter",
+        Typing,
+        FILTERS,
+        &[key(KeyCode::Enter)],
+        LeaveField,
+        "keep",
+        "Keep the filter, and go to the list",
+    ),
+    row("open-typing", Typing, SEARCH, &[key(KeyCode::Enter)], Open, "open", "Open what is selected in the list"),
     row("run", Typing, PALETTE, &[key(KeyCode::Enter)], Accept, "run", "Do what is selected"),
     row("write", Typing, EXPORT, &[key(KeyCode::Enter)], Accept, "write", "Write the file"),
     row(

@@ -139,6 +139,8 @@ pub struct Previous {
 #[derive(Clone, Debug, Default)]
 pub struct Form {
     texts: BTreeMap<Field, Input>,
+    /// The handle it began with.
+    given: String,
     pub focus: usize,
     /// Rows of dependencies; one more than there are, to type into.
     needs: usize,
@@ -166,6 +168,7 @@ impl Form {
         let mut form = Self { needs: 1, ..Self::default() };
         if let Some(handle) = handle {
             form.set(Field::Handle, handle);
+            form.given = handle.to_owned();
             form.focus = 1;
         }
         form
@@ -224,7 +227,8 @@ impl Form {
 
     /// Nothing was typed that one could miss.
     pub fn is_empty(&self) -> bool {
-        self.texts.iter().all(|(field, input)| *field == Field::Handle || input.value().is_empty())
+        let given = |field: &Field, text: &str| *field == Field::Handle && text == self.given;
+        self.texts.iter().all(|(field, input)| input.value().is_empty() || given(field, input.value()))
     }
 
     /// Every field, in order.
@@ -343,7 +347,11 @@ impl Form {
             entries.map(str::to_owned).collect()
         };
         let some = |text: String| (!text.is_empty()).then_some(text);
-        let draft = name.zip(version).map(|(name, version)| Draft {
+        let named = name.is_some() && version.is_some();
+        // The other fields are checked whatever these two say.
+        let name = name.or_else(|| "x".parse().ok());
+        let version = version.unwrap_or(Version::new(0, 0, 0));
+        let draft = name.map(|name| Draft {
             handle,
             name,
             version,
@@ -367,7 +375,7 @@ impl Form {
                             format!("the manifest is {} bytes over its {MAX_MANIFEST}; shorten the texts", -room)
                         });
                     }
-                    left = Some(room);
+                    left = named.then_some(room);
                 }
                 Err(errors) => {
                     for error in errors {
@@ -378,7 +386,7 @@ impl Form {
                 }
             }
         }
-        let draft = draft.filter(|_| problems.is_empty());
+        let draft = draft.filter(|_| named && problems.is_empty());
         Checked { draft, problems, left }
     }
 

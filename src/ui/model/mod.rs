@@ -4,6 +4,7 @@ pub mod feed;
 pub mod form;
 pub mod health;
 pub mod logs;
+pub mod notices;
 pub mod package;
 pub mod palette;
 pub mod peers;
@@ -17,8 +18,9 @@ use libp2p::PeerId;
 use tui_input::Input;
 
 use self::{
-    health::Health,
-    logs::Logs,
+    health::{Health, HealthRow},
+    logs::{LogLine, Logs},
+    notices::Notices,
     package::PackageView,
     palette::Palette,
     picker::Picker,
@@ -28,22 +30,28 @@ use self::{
 use super::{
     action::{Place, Screen},
     keymap::Keymap,
-    table::{AnyTable, Table},
+    table::{AnyTable, Entry, Table, column::Column},
 };
 use crate::{
     bus::{Batch, Counters, Level, NodeSnapshot, Notice, PeerSnapshot},
     domain::{health::State, name::PackageRef, time::Timestamp},
-    registry::Announced,
+    registry::{Announced, Hit, OwnPackage},
 };
 
-/// How long a notice is shown.
-pub const NOTICE_TIME: Duration = Duration::from_secs(12);
-/// Notices waiting to be shown.
-const MAX_NOTICES: usize = 16;
 /// What "a minute" is measured over.
 const MINUTE: Duration = Duration::from_secs(60);
 /// A clock that is further off than this is warned of.
 pub const CLOCK_LIMIT_MS: i64 = 120_000;
+
+/// The tables by what they are called in the settings.
+pub const TABLES: [(&str, &[Column]); 6] = [
+    (PeerSnapshot::NAME, PeerSnapshot::COLUMNS),
+    (Announced::NAME, Announced::COLUMNS),
+    (Hit::NAME, Hit::COLUMNS),
+    (OwnPackage::NAME, OwnPackage::COLUMNS),
+    (HealthRow::NAME, HealthRow::COLUMNS),
+    (LogLine::NAME, LogLine::COLUMNS),
+];
 
 /// What a yes would do.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +87,8 @@ pub struct Question {
 pub struct Export {
     pub input: Input,
     pub rows: usize,
+    /// Why it could not be written under this name.
+    pub problem: Option<String>,
 }
 
 /// A window over a screen.
@@ -145,7 +155,6 @@ pub struct Places {
     pub data: PathBuf,
     pub config: PathBuf,
     pub logs: PathBuf,
-    pub publisher_key: PathBuf,
 }
 
 pub struct Model {
@@ -164,7 +173,7 @@ pub struct Model {
     /// Announcements and notices this explorer lost because it was slower than they came.
     pub dropped: u64,
     rate: VecDeque<(Timestamp, u64)>,
-    notices: VecDeque<(Notice, Option<Timestamp>)>,
+    pub notices: Notices,
     pub screen: Screen,
     pub popups: Vec<Popup>,
     pub peers: Table<PeerSnapshot>,
@@ -195,7 +204,7 @@ impl Model {
             counters: Counters::default(),
             dropped: 0,
             rate: VecDeque::new(),
-            notices: VecDeque::new(),
+            notices: Notices::default(),
             screen: Screen::Peers,
             popups: Vec::new(),
             peers: Table::default(),
@@ -276,8 +285,8 @@ impl Model {
             self.counters = counters;
         }
         self.forget_old_rates(now);
-        batch.notices.into_iter().for_each(|notice| self.tell(notice));
-        self.show_next_notice(now);
+        batch.notices.into_iter().for_each(|notice| self.notices.tell(notice, now));
+        self.notices.pass(now);
         self.peers.remove(&batch.gone);
         self.peers.put(batch.peers, now);
         self.feed.put(batch.announcements, now);
@@ -294,13 +303,13 @@ impl Model {
     /// `page` rows of the table are in view.
     pub fn tick(&mut self, now: Timestamp, page: usize) {
         let shown = |model: &Self| {
-            let notice = model.notice().map(|notice| notice.at);
+            let notice = model.notices.shown().map(|notice| notice.at);
             (notice, model.announcements_a_minute(), model.table().ages(page, model.now))
         };
         let before = shown(self);
         self.now = now;
         self.forget_old_rates(now);
-        self.show_next_notice(now);
+        self.notices.pass(now);
         let sorted = self.table_mut().sort_if_due(now);
         self.dirty |= sorted || before != shown(self);
     }
@@ -314,17 +323,14 @@ impl Model {
             State::Bad => Level::Error,
         };
         let text = format!("health is {} now: {} (8)", verdict.state.label(), verdict.cause);
-        self.tell(Notice { at: now, level, text });
+        self.notices.tell(Notice { at: now, level, text }, now);
         self.dirty = true;
     }
 
-    /// Shows a sentence in the status row, after those that are waiting.
-    pub fn tell(&mut self, notice: Notice) {
-        if self.notices.len() >= MAX_NOTICES {
-            self.notices.pop_front();
-        }
-        self.notices.push_back((notice, None));
-        self.show_next_notice(self.now);
+    /// Answers what the person just did.
+    pub fn answer(&mut self, level: Level, text: String) {
+        self.notices.answer(Notice { at: self.now, level, text }, self.now);
+        self.dirty = true;
     }
 
     fn forget_old_rates(&mut self, now: Timestamp) {
@@ -345,26 +351,6 @@ impl Model {
             (Some(_), Some((at, last))) if self.now.since(*at) < MINUTE => *last,
             _ => 0,
         }
-    }
-
-    fn show_next_notice(&mut self, now: Timestamp) {
-        let alone = self.notices.len() == 1;
-        while let Some((_, shown)) = self.notices.front_mut() {
-            match shown {
-                None => {
-                    *shown = Some(now);
-                    return;
-                }
-                // The next one does not wait for all of the time.
-                Some(since) if now.since(*since) < NOTICE_TIME && alone => return,
-                Some(since) if now.since(*since) < NOTICE_TIME / 4 => return,
-                Some(_) => drop(self.notices.pop_front()),
-            }
-        }
-    }
-
-    pub fn notice(&self) -> Option<&Notice> {
-        self.notices.front().map(|(notice, _)| notice)
     }
 
     /// Bytes that were refused, whatever the reason.

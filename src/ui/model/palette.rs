@@ -12,7 +12,15 @@ use crate::ui::{
 pub struct Offer {
     pub action: Action,
     pub text: &'static str,
+    /// Other words for it: its name in the settings, and the footer's word.
+    words: [&'static str; 2],
     pub keys: String,
+}
+
+impl Offer {
+    fn score(&self, typed: &str) -> Option<i32> {
+        self.words.iter().chain([&self.text]).filter_map(|text| score(typed, text)).max()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -30,7 +38,8 @@ impl Palette {
         let about = |action: Action| matches!(action, Action::Palette | Action::Move(_) | Action::Back);
         for row in keymap::rows(false, place).filter(|row| row.when == When::Browsing && !about(row.action)) {
             if offers.iter().all(|offer| offer.action != row.action) {
-                offers.push(Offer { action: row.action, text: row.help, keys: keymap.labels(row) });
+                let words = [row.id, row.short];
+                offers.push(Offer { action: row.action, text: row.help, words, keys: keymap.labels(row) });
             }
         }
         Self { input: Input::default(), at: 0, offers }
@@ -39,7 +48,7 @@ impl Palette {
     /// What matches the letters typed, best first.
     pub fn found(&self) -> Vec<&Offer> {
         let mut found: Vec<(i32, usize, &Offer)> = (self.offers.iter().enumerate())
-            .filter_map(|(index, offer)| Some((score(self.input.value(), offer.text)?, index, offer)))
+            .filter_map(|(index, offer)| Some((offer.score(self.input.value())?, index, offer)))
             .collect();
         // The shorter of two that match alike is the one that is mostly what was typed.
         let length = |offer: &Offer| if self.input.value().is_empty() { 0 } else { offer.text.len() };
@@ -93,6 +102,15 @@ mod tests {
         assert_eq!(score("xyz", "Show every key"), None);
         assert!(score("key", "Show every key") > score("key", "Makes every way"));
         assert!(score("exp", "Write the export") > score("exp", "The next page"));
+    }
+
+    #[test]
+    fn the_words_of_the_footer_find_it_too() {
+        for (word, action) in [("freeze", Action::Freeze), ("reverse", Action::Reverse), ("draft", Action::GoOn)] {
+            let palette = Palette::new(&Keymap::default(), Place::Screen(Screen::Publish));
+            let found = Palette { input: Input::new(word.to_owned()), ..palette };
+            assert_eq!(found.chosen(), Some(action), "{word}");
+        }
     }
 
     #[test]

@@ -34,6 +34,7 @@ impl Entry for PeerSnapshot {
     ];
     const MOST: usize = 10_000;
     const SORT: Option<&'static str> = Some("score");
+    const LEADING: &'static str = ", the connected on top";
 
     fn id(&self) -> PeerId {
         self.id
@@ -44,6 +45,8 @@ impl Entry for PeerSnapshot {
             "state" => Value::text(state(self)),
             "peer" => Value::text(short_id(&self.id)),
             "handle" => Value::text(handle(self)),
+            // One that was measured before the connection ended says nothing of now.
+            "rtt" if self.connection.is_none() => Value::Nothing,
             "rtt" => Value::number(self.rtts_ms.last().map(|ms| f64::from(*ms))),
             "score" => Value::Number(self.score.total),
             "place" => Value::text(self.location.as_ref().map(ToString::to_string).unwrap_or_default()),

@@ -79,6 +79,13 @@ pub struct Progress {
     pub ended: Option<Result<Receipt, String>>,
 }
 
+impl Progress {
+    /// Whatever comes now, the release is here.
+    pub fn is_stored(&self) -> bool {
+        self.steps.iter().any(|(step, _)| matches!(step, PublishStep::Stored))
+    }
+}
+
 /// What the file is, once it has been read.
 #[derive(Clone, Debug)]
 pub enum Hashed {
@@ -102,6 +109,9 @@ pub struct Publish {
     pub mine: Table<OwnPackage>,
     /// The list was answered once.
     pub known: bool,
+    /// There is a publisher's key already; and where it is, or will be.
+    pub has_key: bool,
+    pub key: Option<PathBuf>,
     pub form: Option<Form>,
     pub typing: bool,
     pub progress: Option<Progress>,

@@ -1,5 +1,7 @@
 //! About: version, paths, and whose data is embedded.
 
+use std::path::Path;
+
 use ratatui::text::{Line, Span};
 
 use super::{field, heading};
@@ -24,12 +26,12 @@ pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
     }
     heading(&mut lines, "Paths", theme);
     let places = &model.places;
-    for (label, path) in [
-        ("settings", &places.config),
-        ("data", &places.data),
-        ("logs", &places.logs),
-        ("your key", &places.publisher_key),
-    ] {
+    let own = [("settings", &places.config), ("data", &places.data), ("logs", &places.logs)];
+    let (key, demo) = (model.publish.key.as_ref(), model.demo);
+    // A demo's node keeps its data where its key is.
+    let data = key.and_then(|key| key.parent()).filter(|_| demo).map(Path::to_owned);
+    for (label, path) in own.into_iter().chain(key.map(|key| ("your key", key))) {
+        let path = data.as_ref().filter(|_| label == "data").unwrap_or(path);
         field(&mut lines, label, &path.to_string_lossy(), theme.text(), width, theme);
     }
     heading(&mut lines, "Embedded data, and others' work", theme);

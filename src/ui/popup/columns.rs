@@ -2,21 +2,22 @@
 
 use ratatui::text::{Line, Span};
 
-use crate::ui::{model::Model, theme::Theme};
+use crate::ui::{model::Model, theme::Theme, widget::wrap::wrap};
 
 /// Lines above the first column.
-pub const ABOVE: usize = 2;
+pub const ABOVE: usize = 0;
 
 pub fn lines(model: &Model, at: usize, width: usize, theme: Theme) -> Vec<Line<'static>> {
-    let hint = "Space hides and shows, < > move, + - change the width";
-    let mut lines = vec![Line::from(Span::styled(crate::domain::text::fit(hint, width), theme.dim())), Line::default()];
+    let mut lines = Vec::new();
     for (number, slot) in model.table().columns().slots().iter().enumerate() {
         let sign = if slot.hidden { "○" } else { "●" };
         let extra = match slot.extra {
             0 => String::new(),
             extra => format!("{extra:+}"),
         };
-        let text = format!("{sign} {:<16}{extra:>6}", slot.column.key);
+        let (key, title) = (slot.column.key, slot.column.title);
+        let title = if title == key { "" } else { title };
+        let text = format!("{sign} {key:<10} {title:<12}{extra:>4}");
         let style = match (number == at, slot.hidden) {
             (true, _) => theme.selected(),
             (false, true) => theme.dim(),
@@ -24,5 +25,12 @@ pub fn lines(model: &Model, at: usize, width: usize, theme: Theme) -> Vec<Line<'
         };
         lines.push(Line::from(Span::styled(text, style)));
     }
+    let kept = if model.demo {
+        "Changes hold for this run: a demo leaves your settings alone.".to_owned()
+    } else {
+        format!("Changes are kept in {}", model.places.config.display())
+    };
+    lines.push(Line::default());
+    lines.extend(wrap(&kept, width).into_iter().map(|line| Line::from(Span::styled(line, theme.dim()))));
     lines
 }

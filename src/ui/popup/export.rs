@@ -2,10 +2,13 @@
 
 use ratatui::text::{Line, Span};
 
-use crate::ui::{
-    model::{Export, Model},
-    theme::Theme,
-    widget::wrap::wrap,
+use crate::{
+    domain::text::printable,
+    ui::{
+        model::{Export, Model},
+        theme::Theme,
+        widget::wrap::wrap,
+    },
 };
 
 /// The line of the field.
@@ -21,6 +24,10 @@ pub fn lines(_model: &Model, export: &Export, width: usize, theme: Theme) -> Vec
         Line::from(Span::styled(export.input.value().to_owned(), theme.strong())),
         Line::default(),
     ];
+    if let Some(problem) = &export.problem {
+        let said = wrap(&format!("! {}", printable(problem)), width);
+        lines.extend(said.into_iter().map(|line| Line::from(Span::styled(line, theme.bad()))));
+    }
     let hint = "A name that ends with .json makes it JSON, any other CSV. Enter writes it.";
     lines.extend(wrap(hint, width).into_iter().map(|line| Line::from(Span::styled(line, theme.dim()))));
     lines

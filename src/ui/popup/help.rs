@@ -24,7 +24,7 @@ const FILTERS: [(&str, &str); 5] = [
     ("berlin", "rows with this text in any column"),
     ("agent:swarm", "rows with this text in that column"),
     ("score:<0.4", "by number: < <= > >= ="),
-    ("-offline", "rows without it"),
+    ("-berlin", "rows without it"),
     ("\"two words\"", "as one text"),
 ];
 

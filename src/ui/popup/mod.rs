@@ -57,7 +57,15 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
     };
     let scroll = scroll.min(most);
     let is_read = matches!(window.place(), Place::Window | Place::Review);
-    let hint = if most > 0 && is_read {
+    let place = match window {
+        Popup::Columns { at } => Some((at + 1, model.table().columns().slots().len())),
+        Popup::Palette(palette) => Some((palette.at + 1, palette.found().len())),
+        Popup::Picker(picker) => Some((picker.at + 1, picker.len())),
+        _ => None,
+    };
+    let hint = if let Some((at, count)) = place.filter(|(at, count)| most > 0 && at <= count) {
+        format!(" {at} of {count} · {keys} ")
+    } else if most > 0 && is_read {
         format!(" {} of {} · j k scroll · {keys} ", (scroll + height).min(text.len()), text.len())
     } else {
         format!(" {keys} ")

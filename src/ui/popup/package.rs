@@ -56,7 +56,15 @@ fn found(now: Timestamp, package: &Package, width: usize, theme: Theme) -> Vec<L
                 }
             }
         }
-        None => field(&mut lines, "latest", "its manifest was not found; R tries again", theme.fair(), width, theme),
+        None => {
+            let yanked = package.releases.iter().all(|entry| entry.yanked) && package.complete;
+            let text = if yanked {
+                "no release to choose: every one is yanked; it is still there for who names it"
+            } else {
+                "its manifest was not found; R tries again"
+            };
+            field(&mut lines, "latest", text, theme.fair(), width, theme);
+        }
     }
 
     heading(&mut lines, "Publisher", theme);

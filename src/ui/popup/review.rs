@@ -31,8 +31,8 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
         Hashed::Wrong(_) => ("Esc goes back to the form.", theme.strong()),
     };
     lines.extend(wrap(hint.0, width).into_iter().map(|line| Line::from(Span::styled(line, hint.1))));
-    if model.publish.mine.is_empty() {
-        let path = model.places.publisher_key.display();
+    if let Some(path) = model.publish.key.as_ref().filter(|_| !model.publish.has_key) {
+        let path = path.display();
         let text = format!("This is your first publish: your key will be made, in {path}. Back it up afterwards.");
         lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.fair()))));
     }

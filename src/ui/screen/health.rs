@@ -7,7 +7,7 @@ use ratatui::{
     widgets::Paragraph,
 };
 
-use super::{Areas, line, sentences, table_status};
+use super::{Areas, line, sentences, status, table_status};
 use crate::{
     domain::{health::State, text::fit},
     ui::{
@@ -27,11 +27,9 @@ use crate::{
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     let health = &model.health;
     let Some(verdict) = health.history.verdict() else {
-        return sentences(
-            frame,
-            areas.body,
-            vec![Line::from("The node is starting; the first measures come in a moment.")],
-        );
+        let text = "The node is starting; the first measures come in a moment.";
+        sentences(frame, areas.body, vec![Line::from(text)]);
+        return status(frame, model, areas, "", theme);
     };
     let head = verdict.state.label().to_uppercase();
     let mut lines = Vec::new();

@@ -2,7 +2,7 @@
 
 use ratatui::{Frame, text::Line};
 
-use super::{Areas, sentences, status, table_banner};
+use super::{Areas, sentences, status};
 use crate::{
     domain::text::printable,
     ui::{
@@ -26,10 +26,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         };
         sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);
     }
-    match table_banner(model) {
-        Some(banner) => status(frame, model, areas, &banner, theme.fair()),
-        None => status(frame, model, areas, &summary(model), theme.dim()),
-    }
+    status(frame, model, areas, &summary(model), theme);
 }
 
 fn summary(model: &Model) -> String {

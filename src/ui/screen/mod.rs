@@ -51,15 +51,6 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
         Screen::Health => health::draw(frame, model, theme, &areas),
         Screen::Logs => logs::draw(frame, model, theme, &areas),
     }
-    if let Some(notice) = model.notice() {
-        let word = match notice.level {
-            Level::Info => "note",
-            Level::Warning => "warning",
-            Level::Error => "error",
-        };
-        let text = format!("{word}: {}", notice.text);
-        line(frame, areas.status, vec![Span::styled(fit(&text, usize::from(width)), theme.level(notice.level))]);
-    }
     footer(frame, model, theme, areas.footer);
     if let Some(window) = model.popups.last() {
         popup::draw(frame, model, window, theme);
@@ -230,32 +221,49 @@ pub(super) fn field(frame: &mut Frame<'_>, area: Rect, label: &str, input: &Inpu
     }
 }
 
-/// The status row, unless a notice has it.
-pub(super) fn status(frame: &mut Frame<'_>, model: &Model, areas: &Areas, text: &str, style: Style) {
-    if model.notice().is_none() {
-        line(frame, areas.status, vec![Span::styled(fit(text, usize::from(areas.status.width)), style)]);
+/// The status row: what holds for the table always, then a notice while there is one, else `text`.
+pub(super) fn status(frame: &mut Frame<'_>, model: &Model, areas: &Areas, text: &str, theme: Theme) {
+    let mut left = usize::from(areas.status.width);
+    let mut spans = Vec::new();
+    if let Some(banner) = table_banner(model) {
+        let banner = fit(&banner, left);
+        left -= banner.width();
+        spans.push(Span::styled(banner, theme.fair()));
     }
+    let (text, style) = match model.notices.shown() {
+        Some(notice) => {
+            let word = match notice.level {
+                Level::Info => "note",
+                Level::Warning => "warning",
+                Level::Error => "error",
+            };
+            (format!("{word}: {}", notice.text), theme.level(notice.level))
+        }
+        None if spans.is_empty() => (text.to_owned(), theme.dim()),
+        None => (String::new(), theme.dim()),
+    };
+    let text = if spans.is_empty() || text.is_empty() { text } else { format!(" · {text}") };
+    spans.push(Span::styled(fit(&text, left), style));
+    line(frame, areas.status, spans);
 }
 
 /// What holds for any table: frozen, or marked.
-pub(super) fn table_banner(model: &Model) -> Option<String> {
+fn table_banner(model: &Model) -> Option<String> {
     let table = model.table();
     let [_, _, waiting, lost] = table.counts();
     if table.is_frozen() {
         let lost = if lost > 0 { format!(", {lost} too many to keep") } else { String::new() };
-        return Some(format!("FROZEN · {waiting} waiting{lost} · f goes on"));
+        let marked = if table.marked() > 0 { format!(", {} marked", table.marked()) } else { String::new() };
+        return Some(format!("FROZEN: {waiting} waiting{lost}{marked}, f goes on"));
     }
     match table.marked() {
         0 => None,
-        count => Some(format!("{count} marked · y copies, w writes a file, Esc unmarks")),
+        count => Some(format!("{count} marked: y copies, w writes a file, Esc unmarks")),
     }
 }
 
 /// The status row of a table: how many rows, what is hidden, how they are sorted.
 pub(super) fn table_status(frame: &mut Frame<'_>, model: &Model, areas: &Areas, [one, many]: [&str; 2], theme: Theme) {
-    if let Some(banner) = table_banner(model) {
-        return status(frame, model, areas, &banner, theme.fair());
-    }
     let table = model.table();
     let [shown, known, ..] = table.counts();
     let hidden = match known.saturating_sub(shown) {
@@ -264,7 +272,16 @@ pub(super) fn table_status(frame: &mut Frame<'_>, model: &Model, areas: &Areas, 
     };
     let order = table.order();
     let things = if shown == 1 { one } else { many };
-    status(frame, model, areas, &format!("{shown} {things}{hidden}, {order}"), theme.dim());
+    let (first, page) = (table.offset(), layout::page(model));
+    let part = if shown as usize > page && page > 0 {
+        format!("{}-{} of ", first + 1, (first + page).min(shown as usize))
+    } else {
+        String::new()
+    };
+    let text = format!("{part}{shown} {things}{hidden}, {order}");
+    let leading =
+        Some(table.leading()).filter(|leading| text.width() + leading.width() <= usize::from(areas.status.width));
+    status(frame, model, areas, &format!("{text}{}", leading.unwrap_or_default()), theme);
 }
 
 /// Sentences in the middle of an empty body.

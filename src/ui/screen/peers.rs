@@ -5,7 +5,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{Areas, sentences, table_status};
+use super::{Areas, sentences, status, table_status};
 use crate::{
     bus::PeerSnapshot,
     domain::name::short_id,
@@ -25,7 +25,8 @@ use crate::{
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     let peers = &model.peers;
     if peers.is_empty() {
-        return alone(frame, model, theme, areas);
+        alone(frame, model, theme, areas);
+        return status(frame, model, areas, "", theme);
     }
     table::draw(frame.buffer_mut(), areas.body, peers, theme, |peer, column| cell(model, peer, column, theme));
     if peers.rows().is_empty() {
@@ -75,9 +76,18 @@ fn alone(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
             let me = node.handle.as_ref().map_or_else(|| short_id(&node.peer_id), ToString::to_string);
             lines.push(strong(format!("You are {me} in network {}. Nobody else is here yet.", node.network)));
             lines.push(Line::default());
-            lines.push(Line::from("1  Meet others. On one local network nodes find each other (mDNS);"));
-            lines.push(Line::from("   from elsewhere, join this one with"));
-            for address in node.addresses.iter().take(1) {
+            // Those that others reach come first.
+            let address = node.addresses.first();
+            let here_only =
+                address.is_some_and(|address| address.contains("/127.") || address.starts_with("/ip6/::1/"));
+            let from = if here_only { "this machine" } else { "elsewhere" };
+            if node.mdns && !here_only {
+                lines.push(Line::from("1  Meet others. On one local network nodes find each other (mDNS);"));
+                lines.push(Line::from("   from elsewhere, join this one with"));
+            } else {
+                lines.push(Line::from(format!("1  Meet others. From {from}, join this one with")));
+            }
+            if let Some(address) = address {
                 lines.push(Line::from(Span::styled(format!("swarmdex --bootstrap {address}"), theme.key())));
             }
             lines.push(Line::default());

@@ -139,8 +139,13 @@ fn steps(frame: &mut Frame<'_>, progress: &Progress, theme: Theme, area: Rect) {
         }
         Some(Err(why)) => {
             say("", theme.text());
-            say(&format!("Not published: {why}"), theme.bad());
-            say("The draft is kept: d goes back to it.", theme.text());
+            if progress.is_stored() {
+                say(&format!("Published here, and not yet in the network: {why}"), theme.bad());
+                say("Nothing is lost: the node goes on with it.", theme.text());
+            } else {
+                say(&format!("Not published: {why}"), theme.bad());
+                say("The draft is kept: d goes back to it. Esc closes this.", theme.text());
+            }
         }
     }
     frame.render_widget(Paragraph::new(lines), area);
@@ -154,10 +159,14 @@ fn draw_form(frame: &mut Frame<'_>, model: &Model, form: &Form, checked: &Checke
     } else if !typing {
         heading.push(Span::styled("  d goes on with this draft", theme.dim()));
     }
-    line(frame, side, heading);
     let area = layout::form_area(side);
     let lines = layout::form_lines(form, checked, typing, area.width);
     let offset = layout::form_offset(form, &lines, area.height);
+    let (first, last) = (offset + 1, (offset + usize::from(area.height)).min(lines.len()));
+    if last - offset < lines.len() {
+        heading.push(Span::styled(format!("  lines {first}-{last} of {}", lines.len()), theme.dim()));
+    }
+    line(frame, side, heading);
     let focused = typing.then(|| form.focused());
     for (y, form_line) in (area.y..area.bottom()).zip(lines.iter().skip(offset)) {
         let row = Rect { y, height: 1, ..area };

@@ -7,7 +7,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{Areas, sentences, status, table_banner};
+use super::{Areas, sentences, status};
 use crate::{
     domain::{text::printable, time::Ago, trust::Trust},
     registry::{Hit, Source},
@@ -34,15 +34,12 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         let lines = text.into_iter().map(|line| Line::from(Span::styled(line, theme.text())));
         sentences(frame, areas.body, std::iter::once(Line::default()).chain(lines).collect());
     }
-    match table_banner(model) {
-        Some(banner) => status(frame, model, areas, &banner, theme.fair()),
-        None => status(frame, model, areas, &summary(model), theme.dim()),
-    }
+    status(frame, model, areas, &summary(model), theme);
 }
 
 fn summary(model: &Model) -> String {
     let search = &model.search;
-    let what = if search.input.value().trim().is_empty() { "newest packages" } else { "hits" };
+    let what = if search.input.value().trim().is_empty() { "newest packages" } else { plural(search.hits.len()) };
     let more = if search.truncated { " (there is more)" } else { "" };
     let mut text = format!("{} {what}{more}", search.hits.len());
     if let Some(local) = search.local {
@@ -58,9 +55,15 @@ fn summary(model: &Model) -> String {
         if let Some(elapsed) = search.elapsed {
             text.push_str(&format!(" in {}", millis(elapsed)));
         }
-        text.push_str(&format!(", {} hits were theirs alone", search.of_others()));
+        let alone = search.of_others();
+        let were = if alone == 1 { "was" } else { "were" };
+        text.push_str(&format!(", {alone} {} {were} theirs alone", plural(alone)));
     }
     text
+}
+
+fn plural(hits: usize) -> &'static str {
+    if hits == 1 { "hit" } else { "hits" }
 }
 
 fn millis(duration: Duration) -> String {

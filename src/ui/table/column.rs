@@ -1,5 +1,7 @@
 //! Columns: what a table has, and which of them a person wants, in which order and how wide.
 
+use crate::domain::text::printable;
+
 /// A column's head and how it takes part in the layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
@@ -147,6 +149,18 @@ impl Columns {
     }
 }
 
+/// A sentence for every word of the settings that means no column.
+pub fn unknown(columns: &[Column], words: &[String]) -> Vec<String> {
+    let known = columns.iter().map(|column| column.key).collect::<Vec<_>>().join(", ");
+    let is_known = |word: &&String| {
+        let word = word.strip_prefix('-').unwrap_or(word);
+        let (key, extra) = word.find(['+', '-']).map_or((word, "+0"), |at| word.split_at(at));
+        columns.iter().any(|column| column.key == key) && extra.parse::<i16>().is_ok()
+    };
+    let wrong = words.iter().filter(|word| !is_known(word));
+    wrong.map(|word| format!("{} is no column of it; there are {known}", printable(word))).collect()
+}
+
 /// Space between columns.
 pub const GAP: usize = 1;
 
@@ -210,6 +224,14 @@ mod tests {
         assert_eq!(Columns::from_words(&COLUMNS, &words), columns);
         let wanted = columns.wanted();
         assert_eq!(wanted.iter().map(|column| column.width).collect::<Vec<_>>(), [3, 15, 10]);
+    }
+
+    #[test]
+    fn words_that_mean_no_column_are_told() {
+        let words = ["-id", "score+4", "agent-2", "scroe", "id+x"].map(str::to_owned);
+        let told = unknown(&COLUMNS, &words);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(told[0], "scroe is no column of it; there are id, agent, score, address");
     }
 
     #[test]

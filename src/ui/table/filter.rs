@@ -1,7 +1,7 @@
 //! The small language of filters: words that a row must have.
 //!
 //! `berlin` anywhere · `agent:swarmdex` in one column · `score:<0.4`, `rtt:>=200`, `packages:=12` by number ·
-//! `-offline` what must not be there · `"two words"` as one. A row must pass every word.
+//! `-berlin` what must not be there · `"two words"` as one. A row must pass every word.
 
 use tui_input::Input;
 
@@ -137,8 +137,10 @@ fn term(word: &str, columns: &[Column]) -> Result<Option<Term>, String> {
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphabetic()) {
             return Ok(Some(anywhere()));
         }
-        let known: Vec<&str> = usable.by_ref().map(|column| column.key).collect();
-        return Err(format!("no column is called {name}; there are {}", known.join(" ")));
+        let likeness = |column: &&Column| strsim::jaro_winkler(column.key, &name.to_lowercase());
+        let nearest = usable.by_ref().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+        let nearest = nearest.map_or("", |column| column.key);
+        return Err(format!("no column is called {name}; did you mean {nearest}? c lists them"));
     };
     const SIGNS: [(&str, Compare); 5] = [
         ("<=", Compare::AtMost),
@@ -227,8 +229,8 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_said_and_hides_nothing() {
-        let terms = Terms::parse("speed:>3", &COLUMNS);
-        assert_eq!(terms.problem.as_deref(), Some("no column is called speed; there are score agent address"));
+        let terms = Terms::parse("scare:>3", &COLUMNS);
+        assert_eq!(terms.problem.as_deref(), Some("no column is called scare; did you mean score? c lists them"));
         assert!(terms.terms.is_empty());
         assert!(Terms::parse("score:<x", &COLUMNS).problem.unwrap().contains("x is not a number"));
         assert_eq!(Terms::parse("12:30", &COLUMNS).problem, None);

@@ -36,6 +36,8 @@ pub trait Entry {
     const NEWEST_FIRST: bool = false;
     /// The column it is sorted by at first; `None` for the order things came in.
     const SORT: Option<&'static str> = None;
+    /// What is said of those that lead, where there are some.
+    const LEADING: &'static str = "";
 
     fn id(&self) -> Self::Id;
 
@@ -343,6 +345,8 @@ pub trait AnyTable {
     fn sort_by(&mut self, key: &'static str, now: Timestamp);
     /// How the rows are sorted, in words.
     fn order(&self) -> String;
+    /// Which rows come first whatever the order, in words; empty when none do.
+    fn leading(&self) -> &'static str;
     fn reverse(&mut self, now: Timestamp);
     fn sort_again(&mut self, now: Timestamp);
     fn sort_if_due(&mut self, now: Timestamp) -> bool;
@@ -356,6 +360,8 @@ pub trait AnyTable {
     fn export(&self, now: Timestamp) -> export::Sheet;
     /// What the rows in view say that changes with time alone.
     fn ages(&self, page: usize, now: Timestamp) -> Vec<String>;
+    /// The first row that is in view.
+    fn offset(&self) -> usize;
     /// Things shown, things known, things waiting, things lost.
     fn counts(&self) -> [u64; 4];
 }
@@ -436,7 +442,7 @@ impl<E: Entry> AnyTable for Table<E> {
                 (true, true, None) => "following the newest".to_owned(),
                 (true, true, Some(_)) => "g follows the newest".to_owned(),
                 (_, true, _) => "last first".to_owned(),
-                (_, false, _) => "in the order they came".to_owned(),
+                (_, false, _) => "as they came".to_owned(),
             };
         };
         let column = E::COLUMNS.iter().find(|column| column.key == sort);
@@ -450,6 +456,10 @@ impl<E: Entry> AnyTable for Table<E> {
             _ => way,
         };
         format!("by {name}, {way}")
+    }
+
+    fn leading(&self) -> &'static str {
+        if self.sort.is_some() && self.items.values().any(|item| item.entry.leads()) { E::LEADING } else { "" }
     }
 
     fn reverse(&mut self, now: Timestamp) {
@@ -525,6 +535,10 @@ impl<E: Entry> AnyTable for Table<E> {
 
     fn ages(&self, page: usize, now: Timestamp) -> Vec<String> {
         self.in_view(page).filter_map(|entry| entry.age(now)).collect()
+    }
+
+    fn offset(&self) -> usize {
+        self.selection.offset
     }
 
     fn counts(&self) -> [u64; 4] {

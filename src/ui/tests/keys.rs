@@ -126,6 +126,19 @@ fn tables_mark_copy_export_and_choose_columns() {
     let effects = press_code(&mut model, KeyCode::Enter);
     let [Effect::Export { path, sheet }] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!((path.as_str(), sheet.rows.len()), ("/tmp/peers.json", 2));
+    let exported = |model: &mut Model, result| {
+        let path = "/tmp/peers.json".to_owned();
+        update::on_message(model, Message::Exported { path, result }, NOW);
+    };
+    exported(&mut model, Err("/tmp/peers.json is there already; choose another name".to_owned()));
+    let text = picture(&model);
+    assert!(
+        text.contains("! /tmp/peers.json is there already") && text.contains("2 rows go"),
+        "the name stays: {text}"
+    );
+    exported(&mut model, Ok(2));
+    assert!(model.popups.is_empty() && picture(&model).contains("2 rows written to /tmp/peers.json"));
+    assert!(picture(&model).contains("2 marked"), "a note hides nothing");
     press_code(&mut model, KeyCode::Esc);
     assert!(model.peers.marked.is_empty());
 

@@ -18,7 +18,7 @@ use super::{
     effect::{Effect, Executor, Message},
     keymap::Chord,
     model::{
-        Model, Popup,
+        Model, Places, Popup,
         logs::{LogLevel, LogLine},
         package::Looked,
     },
@@ -164,6 +164,7 @@ fn node(connected: usize) -> NodeSnapshot {
         packages: 61,
         dht_records: 12,
         dht_server: true,
+        mdns: true,
         mesh: connected.min(8),
         clock_offset_ms: Some(12),
         started_at: NOW.before(Duration::from_secs(600)),
@@ -188,6 +189,11 @@ fn batch() -> Batch {
 fn model(size: (u16, u16)) -> Model {
     let mut model = Model::new("swarmdex".to_owned(), false, size, NOW);
     model.running = true;
+    model.places = Places {
+        data: "/home/alice/.local/share/swarmdex".into(),
+        config: "/home/alice/.config/swarmdex/config.toml".into(),
+        logs: "/home/alice/.local/state/swarmdex/logs".into(),
+    };
     model
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
-    registry::{Content, OwnPackage, PublishStep, Receipt, Steps},
+    registry::{Content, Own, OwnPackage, PublishStep, Receipt, Steps},
     ui::model::{
         form::{Field, FileState, Part},
         picker::FileEntry,
@@ -32,8 +32,14 @@ pub fn with_packages(size: (u16, u16)) -> Model {
     let mut model = full(size);
     press(&mut model, "5");
     let mine = vec![own(1, "2.1.0", false, false), own(2, "0.3.0", true, false), own(3, "1.0.0", false, true)];
-    update::on_message(&mut model, Message::Own(Box::new(Ok(mine))), NOW);
+    answer_own(&mut model, mine);
     model
+}
+
+fn answer_own(model: &mut Model, packages: Vec<OwnPackage>) -> Vec<Effect> {
+    let publisher = (!packages.is_empty()).then(|| publisher(1));
+    let own = Own { publisher, key: "/home/alice/.local/share/swarmdex/publisher.key".into(), packages };
+    update::on_message(model, Message::Own(Box::new(Ok(own))), NOW)
 }
 
 /// Types into the fields in order; Tab between them.
@@ -158,6 +164,36 @@ fn every_key_in_the_form_is_kept() {
 }
 
 #[test]
+fn a_draft_that_became_a_release_is_none_any_more() {
+    let texts = |version: &str| {
+        let release = own(1, "2.1.0", false, false);
+        BTreeMap::from([("name".to_owned(), release.id.name.to_string()), ("version".to_owned(), version.to_owned())])
+    };
+    for (version, kept) in [("2.1.0", false), ("2.1.1", true)] {
+        let mut model = super::model((120, 40));
+        update::restore(&mut model, &texts(version));
+        let effects = answer_own(&mut model, vec![own(1, "2.1.0", false, false)]);
+        assert_eq!(model.publish.form.is_some(), kept, "{version}");
+        assert_eq!(effects.contains(&Effect::SaveDraft(None)), !kept);
+        assert_eq!(picture(&model).contains("a draft of"), kept);
+    }
+}
+
+#[test]
+fn a_handle_alone_is_a_draft_unless_it_was_there() {
+    let mut model = with_packages((120, 40));
+    press(&mut model, "n");
+    press_code(&mut model, KeyCode::Esc);
+    assert!(model.publish.form.is_none(), "nothing was typed");
+    press(&mut model, "n");
+    press_code(&mut model, KeyCode::BackTab);
+    press(&mut model, "x");
+    press_code(&mut model, KeyCode::Esc);
+    press(&mut model, "n");
+    assert!(matches!(model.popups.last(), Some(Popup::Confirm(_))));
+}
+
+#[test]
 fn another_form_asks_before_a_draft_is_lost() {
     let mut model = filled_form((120, 40));
     press_code(&mut model, KeyCode::Esc);
@@ -216,8 +252,17 @@ fn success_forgets_the_draft_and_failure_keeps_it() {
     press_code(&mut model, KeyCode::Esc);
     assert!(model.publish.progress.is_none());
 
+    // Once it is stored, it is a release and no draft, whatever comes then.
     let (mut model, generation) = publishing((120, 40));
     let result = Box::new(Err(RegistryError::Closed));
+    let effects = update::on_message(&mut model, Message::Published { generation, result }, NOW);
+    assert_eq!(effects, [Effect::SaveDraft(None), Effect::Own]);
+    assert!(picture(&model).contains("Nothing is lost"));
+
+    let mut model = in_review((120, 40));
+    let effects = press_code(&mut model, KeyCode::Enter);
+    let [Effect::Publish { generation, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    let (generation, result) = (*generation, Box::new(Err(RegistryError::Closed)));
     let effects = update::on_message(&mut model, Message::Published { generation, result }, NOW);
     assert_eq!(draft_in(&effects).unwrap().get("name").map(String::as_str), Some("web"));
     assert!(picture(&model).contains("The draft is kept"));

@@ -33,6 +33,7 @@ const MAX_INPUT: usize = 200;
 
 pub fn on_key(model: &mut Model, chord: Chord, now: Timestamp) -> Vec<Effect> {
     model.now = now;
+    model.notices.go_on(now);
     model.table_mut().touched(now);
     let typing = model.typing();
     let effects = match model.keymap.find(chord, typing, model.place()) {
@@ -58,12 +59,16 @@ pub fn on_paste(model: &mut Model, text: &str, now: Timestamp) -> Vec<Effect> {
     let most = most_of(model);
     let start: String = text.chars().take(most * 2).collect();
     let room = most.saturating_sub(field(model).map_or(most, |field| field.value().chars().count()));
-    let pasted: String = printable(&start).chars().take(room).collect();
+    let whole = printable(&start);
+    let pasted: String = whole.chars().take(room).collect();
     let Some(field) = field(model) else { return Vec::new() };
     for c in pasted.chars() {
         field.handle(InputRequest::InsertChar(c));
     }
     let effects = if pasted.is_empty() { Vec::new() } else { edited(model) };
+    if pasted.len() < whole.len() {
+        model.answer(Level::Warning, format!("only the first {} characters of it fit in here", pasted.chars().count()));
+    }
     settle(model);
     effects
 }
@@ -109,12 +114,17 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
         Message::Looked { generation, result } => looked(model, generation, *result),
         Message::Pinned { handle, result } => {
             if let Err(error) = *result {
-                say(model, Level::Error, format!("the handle {handle} could not be pinned: {error}"));
+                model.answer(Level::Error, format!("the handle {handle} could not be pinned: {error}"));
             }
             Vec::new()
         }
+        Message::Exported { path, result } => {
+            windows::exported(model, &path, result);
+            Vec::new()
+        }
         Message::Told(level, text) => {
-            say(model, level, text);
+            model.notices.tell(Notice { at: now, level, text }, now);
+            model.dirty = true;
             Vec::new()
         }
         message => publish::on_message(model, message),
@@ -127,12 +137,6 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
 pub fn settle(model: &mut Model) {
     let page = layout::page(model);
     model.table_mut().settle(page);
-}
-
-fn say(model: &mut Model, level: Level, text: String) {
-    let now = model.now;
-    model.tell(Notice { at: now, level, text });
-    model.dirty = true;
 }
 
 pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
@@ -159,6 +163,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::WidenColumn { wider } => {
             return windows::change_column(model, windows::Change::Widen(if wider { 1 } else { -1 }));
         }
+        Action::ResetColumns => return windows::change_column(model, windows::Change::Reset),
         Action::Freeze => model.table_mut().toggle_frozen(now),
         Action::Refresh => return refresh(model),
         Action::Open => return open(model),
@@ -172,7 +177,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             } else {
                 "the terminal selects text with the mouse by itself; M takes it back"
             };
-            say(model, Level::Info, text.to_owned());
+            model.answer(Level::Info, text.to_owned());
             return vec![Effect::Mouse(model.mouse)];
         }
         Action::About => model.popups.push(Popup::About { scroll: 0 }),
@@ -192,7 +197,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         }
         Action::OpenLog => match &model.logs.path {
             Some(path) => return vec![Effect::Pager(path.clone())],
-            None => say(model, Level::Warning, "there is no log file yet".to_owned()),
+            None => model.answer(Level::Warning, "there is no log file yet".to_owned()),
         },
         Action::Edit(kind) => return edit_kind(model, kind),
         Action::LeaveField => return leave_field(model),
@@ -450,12 +455,11 @@ fn edited(model: &mut Model) -> Vec<Effect> {
         Place::Form => return publish::edited(model),
         Place::Screen(Screen::Search) => return search(model),
         Place::Screen(_) => model.table_mut().filtered(now),
-        Place::Palette => {
-            if let Some(Popup::Palette(palette)) = model.popups.last_mut() {
-                palette.at = 0;
-            }
-        }
-        _ => {}
+        _ => match model.popups.last_mut() {
+            Some(Popup::Palette(palette)) => palette.at = 0,
+            Some(Popup::Export(export)) => export.problem = None,
+            _ => {}
+        },
     }
     Vec::new()
 }

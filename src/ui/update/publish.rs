@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::say;
 use crate::{
     bus::Level,
     domain::name::PackageRef,
+    registry::{Own, OwnPackage, PublishStep},
     ui::{
         action::Screen,
         effect::{Effect, Message},
@@ -28,13 +28,31 @@ pub fn restore(model: &mut Model, texts: &BTreeMap<String, String>) {
     model.publish.form = Some(form);
     model.publish.found = true;
     let what = if name.is_empty() { "a draft".to_owned() } else { format!("a draft of {name}") };
-    say(model, Level::Info, format!("{what} is there from last time: 5, then d, goes on with it"));
+    model.answer(Level::Info, format!("{what} is there from last time: 5, then d, goes on with it"));
+}
+
+/// The draft of an earlier run that did become a release before that run ended is none any more.
+fn forget_published(model: &mut Model) -> Vec<Effect> {
+    let Some(form) = model.publish.form.as_ref().filter(|_| model.publish.found) else { return Vec::new() };
+    let (name, version) = (form.text(Field::Name).trim(), form.text(Field::Version).trim());
+    let is_it = |package: &OwnPackage| {
+        let latest = package.latest.as_ref().map(|latest| latest.version.to_string());
+        package.id.name.as_str() == name && latest.as_deref() == Some(version)
+    };
+    if !model.publish.mine.all().any(is_it) {
+        return Vec::new();
+    }
+    model.publish.form = None;
+    model.publish.found = false;
+    model.notices.forget_answer();
+    model.dirty = true;
+    vec![Effect::SaveDraft(None)]
 }
 
 /// Another form; asks first where a draft would be lost.
 pub fn new_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
     if model.publish.is_running() {
-        say(model, Level::Warning, "one publish at a time: this one is still on its way".to_owned());
+        model.answer(Level::Warning, "one publish at a time: this one is still on its way".to_owned());
         return Vec::new();
     }
     match &model.publish.form {
@@ -54,7 +72,7 @@ pub fn new_release(model: &mut Model) -> Vec<Effect> {
     match model.publish.mine.current().map(|package| package.id.clone()) {
         Some(id) => new_form(model, Replacement::Following(id)),
         None => {
-            say(model, Level::Info, "there is no package of yours yet: n begins one".to_owned());
+            model.answer(Level::Info, "there is no package of yours yet: n begins one".to_owned());
             Vec::new()
         }
     }
@@ -81,7 +99,7 @@ pub fn fill_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
 
 pub fn go_on(model: &mut Model) -> Vec<Effect> {
     if model.publish.form.is_none() {
-        say(model, Level::Info, "there is no draft: n begins a package, e a new release".to_owned());
+        model.answer(Level::Info, "there is no draft: n begins a package, e a new release".to_owned());
         return Vec::new();
     }
     model.publish.typing = true;
@@ -140,8 +158,9 @@ pub fn step_field(model: &mut Model, forward: bool) -> Vec<Effect> {
 
 pub fn leave_form(model: &mut Model) -> Vec<Effect> {
     model.publish.typing = false;
-    if model.publish.form.as_ref().is_some_and(|form| !form.is_empty()) {
-        say(model, Level::Info, "the draft is kept; d goes on with it".to_owned());
+    match &model.publish.form {
+        Some(form) if form.is_empty() => model.publish.form = None,
+        _ => model.answer(Level::Info, "the draft is kept; d goes on with it".to_owned()),
     }
     vec![keep(model)]
 }
@@ -202,11 +221,11 @@ pub fn picked(model: &mut Model) -> Vec<Effect> {
 /// Shows the manifest as it will be signed; or what has to be done before it can be.
 pub fn review(model: &mut Model) -> Vec<Effect> {
     if model.publish.is_running() {
-        say(model, Level::Warning, "one publish at a time: this one is still on its way".to_owned());
+        model.answer(Level::Warning, "one publish at a time: this one is still on its way".to_owned());
         return Vec::new();
     }
     let Some(checked) = model.publish.check() else {
-        say(model, Level::Info, "there is no draft: n begins a package, e a new release".to_owned());
+        model.answer(Level::Info, "there is no draft: n begins a package, e a new release".to_owned());
         return Vec::new();
     };
     let generation = model.next_generation();
@@ -220,7 +239,7 @@ pub fn review(model: &mut Model) -> Vec<Effect> {
         model.publish.typing = true;
         let count = checked.problems.len();
         let what = if count == 1 { "one field has".to_owned() } else { format!("{count} fields have") };
-        say(model, Level::Warning, format!("{what} to be put right first"));
+        model.answer(Level::Warning, format!("{what} to be put right first"));
         return Vec::new();
     }
     let path = PathBuf::from(form.text(Field::File));
@@ -235,7 +254,7 @@ pub fn publish_now(model: &mut Model) -> Vec<Effect> {
     let content = match &review.hashed {
         Hashed::Is(content) => *content,
         Hashed::Reading { .. } => {
-            say(model, Level::Info, "the file is still being read; a moment".to_owned());
+            model.answer(Level::Info, "the file is still being read; a moment".to_owned());
             return Vec::new();
         }
         Hashed::Wrong(_) => {
@@ -248,7 +267,7 @@ pub fn publish_now(model: &mut Model) -> Vec<Effect> {
     let (path, title) = (review.path.clone(), format!("{} {}", draft.name, draft.version));
     model.popups.pop();
     if !model.running {
-        say(model, Level::Warning, "the node is still starting; the draft is kept, try again in a moment".to_owned());
+        model.answer(Level::Warning, "the node is still starting; the draft is kept, try again in a moment".to_owned());
         return Vec::new();
     }
     let generation = model.next_generation();
@@ -259,7 +278,7 @@ pub fn publish_now(model: &mut Model) -> Vec<Effect> {
 
 pub fn ask_to_yank(model: &mut Model) {
     let Some(package) = model.publish.mine.current() else {
-        return say(model, Level::Info, "there is no package of yours yet".to_owned());
+        return model.answer(Level::Info, "there is no package of yours yet".to_owned());
     };
     let Some(latest) = &package.latest else { return };
     let (name, yank) = (named(package), !latest.yanked);
@@ -279,7 +298,8 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
     let now = model.now;
     match message {
         Message::Own(result) => match *result {
-            Ok(packages) => {
+            Ok(Own { publisher, key, packages }) => {
+                (model.publish.has_key, model.publish.key) = (publisher.is_some(), Some(key));
                 let same = model.publish.known
                     && packages.len() == model.publish.mine.len()
                     && packages.iter().all(|package| model.publish.mine.get(&package.id) == Some(package));
@@ -288,8 +308,9 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
                     model.publish.mine.replace(packages, now);
                     model.dirty |= model.screen == Screen::Publish;
                 }
+                return forget_published(model);
             }
-            Err(error) => say(model, Level::Error, format!("your packages cannot be listed: {error}")),
+            Err(error) => model.answer(Level::Error, format!("your packages cannot be listed: {error}")),
         },
         Message::Stat { generation, state, proposals } => {
             if generation == model.publish.stat
@@ -325,18 +346,23 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Hashed { generation, hashed } => hashed_now(model, generation, hashed),
         Message::Step { generation, step, after } => {
             if let Some(progress) = model.publish.progress.as_mut().filter(|one| one.generation == generation) {
+                let stored = matches!(step, PublishStep::Stored);
                 progress.steps.push((step, after));
                 model.dirty = true;
+                // From here on it is a release, and its draft is none any more.
+                if stored {
+                    return vec![Effect::SaveDraft(None)];
+                }
             }
         }
         Message::Published { generation, result } => return published(model, generation, *result),
         Message::Yanked { what, result } => {
             match *result {
                 Ok(receipt) if receipt.pending => {
-                    say(model, Level::Info, format!("{what}; the network will hear of it"))
+                    model.answer(Level::Info, format!("{what}; the network will hear of it"))
                 }
-                Ok(_) => say(model, Level::Info, what),
-                Err(error) => say(model, Level::Error, error.to_string()),
+                Ok(_) => model.answer(Level::Info, what),
+                Err(error) => model.answer(Level::Error, error.to_string()),
             }
             return vec![Effect::Own];
         }
@@ -370,6 +396,9 @@ fn published(model: &mut Model, generation: u64, result: crate::Result<crate::re
         }
         Err(error) => {
             progress.ended = Some(Err(error.to_string()));
+            if progress.is_stored() {
+                model.publish.form = None;
+            }
             vec![keep(model), Effect::Own]
         }
     }

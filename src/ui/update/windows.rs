@@ -3,9 +3,14 @@
 use tui_input::Input;
 
 use super::{act, publish};
-use crate::ui::{
-    effect::Effect,
-    model::{Consent, Export, Model, Popup, palette::Palette},
+use crate::{
+    bus::Level,
+    domain::text::printable,
+    ui::{
+        effect::Effect,
+        model::{Consent, Export, Model, Popup, palette::Palette},
+        table::column::Columns,
+    },
 };
 
 /// What is done to a column.
@@ -14,6 +19,7 @@ pub enum Change {
     Toggle,
     Shift { right: bool },
     Widen(i16),
+    Reset,
 }
 
 pub fn palette(model: &mut Model) {
@@ -26,7 +32,7 @@ pub fn export(model: &mut Model) {
     let time = crate::clock::here(model.now).replace(':', "");
     let rows = model.table().export(model.now).rows.len();
     let input = Input::new(format!("{}-{time}.csv", model.table().name()));
-    model.popups.push(Popup::Export(Export { input, rows }));
+    model.popups.push(Popup::Export(Export { input, rows, problem: None }));
 }
 
 /// Changes the column that is selected in the window of columns, and keeps it.
@@ -38,8 +44,11 @@ pub fn change_column(model: &mut Model, change: Change) -> Vec<Effect> {
         Change::Toggle => table.columns_mut().toggle(at),
         Change::Shift { right } => to = table.columns_mut().shift(at, right),
         Change::Widen(by) => table.columns_mut().widen(at, by),
+        Change::Reset => *table.columns_mut() = Columns::new(table.known_columns()),
     }
-    let effect = Effect::SaveColumns { table: table.name(), words: table.columns().to_words() };
+    // Those that are as they come are not worth a line in the settings.
+    let words = if matches!(change, Change::Reset) { Vec::new() } else { table.columns().to_words() };
+    let effect = Effect::SaveColumns { table: table.name(), words };
     if let Some(Popup::Columns { at }) = model.popups.last_mut() {
         *at = to;
     }
@@ -51,13 +60,13 @@ pub fn accept(model: &mut Model) -> Vec<Effect> {
     if matches!(model.popups.last(), Some(Popup::Review(_))) {
         return publish::publish_now(model);
     }
+    if let Some(Popup::Export(export)) = model.popups.last() {
+        let path = export.input.value().trim().to_owned();
+        let sheet = model.table().export(model.now);
+        return if path.is_empty() { Vec::new() } else { vec![Effect::Export { path, sheet }] };
+    }
     match model.popups.pop() {
         Some(Popup::Palette(palette)) => palette.chosen().map_or_else(Vec::new, |action| act(model, action)),
-        Some(Popup::Export(export)) => {
-            let path = export.input.value().trim().to_owned();
-            let sheet = model.table().export(model.now);
-            if path.is_empty() { Vec::new() } else { vec![Effect::Export { path, sheet }] }
-        }
         Some(Popup::Confirm(question)) => match question.consent {
             Consent::Yank { package, version, yank, name } => vec![Effect::Yank { package, version, yank, name }],
             Consent::Replace(with) => publish::fill_form(model, *with),
@@ -67,5 +76,24 @@ pub fn accept(model: &mut Model) -> Vec<Effect> {
             }
         },
         _ => Vec::new(),
+    }
+}
+
+/// The window stays with the name that was typed until the file is there.
+pub fn exported(model: &mut Model, path: &str, result: Result<usize, String>) {
+    let open = matches!(model.popups.last(), Some(Popup::Export(_)));
+    match (result, model.popups.last_mut()) {
+        (Ok(rows), _) => {
+            if open {
+                model.popups.pop();
+            }
+            let rows = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+            model.answer(Level::Info, format!("{rows} written to {}", printable(path)));
+        }
+        (Err(why), Some(Popup::Export(export))) => {
+            export.problem = Some(why);
+            model.dirty = true;
+        }
+        (Err(why), _) => model.answer(Level::Error, why),
     }
 }

@@ -1,0 +1,127 @@
+//! What the status row says for a while: the answer to what a person just did, else what the node has to tell.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{bus::Notice, domain::time::Timestamp};
+
+/// How long a notice is shown.
+const SHOWN: Duration = Duration::from_secs(12);
+/// What waits behind it lets it be shown this long.
+const SHOWN_WITH_OTHERS: Duration = Duration::from_secs(3);
+/// An answer stays this long, whatever is pressed.
+const READ: Duration = Duration::from_secs(2);
+/// Notices waiting to be shown.
+const MOST: usize = 16;
+
+#[derive(Debug, Default)]
+pub struct Notices {
+    /// To what the person did last.
+    answer: Option<(Notice, Timestamp)>,
+    /// The node's, in the order they came, and since when the first is shown.
+    told: VecDeque<Notice>,
+    since: Option<Timestamp>,
+}
+
+impl Notices {
+    /// Answers the person at once; an earlier answer is over.
+    pub fn answer(&mut self, notice: Notice, now: Timestamp) {
+        self.answer = Some((notice, now));
+        // What was being shown begins anew afterwards.
+        self.since = None;
+    }
+
+    /// Shows what the node tells, after what is waiting.
+    pub fn tell(&mut self, notice: Notice, now: Timestamp) {
+        if self.told.len() >= MOST {
+            self.told.pop_front();
+            self.since = None;
+        }
+        self.told.push_back(notice);
+        self.pass(now);
+    }
+
+    /// The person goes on: an answer that was there to be read is over.
+    pub fn go_on(&mut self, now: Timestamp) {
+        if self.answer.as_ref().is_some_and(|(_, since)| now.since(*since) >= READ) {
+            self.answer = None;
+            self.pass(now);
+        }
+    }
+
+    /// Takes the answer back, as what it says holds no more.
+    pub fn forget_answer(&mut self) {
+        self.answer = None;
+    }
+
+    /// Time went by.
+    pub fn pass(&mut self, now: Timestamp) {
+        if let Some((_, since)) = &self.answer {
+            if now.since(*since) < SHOWN {
+                return;
+            }
+            self.answer = None;
+        }
+        let time = if self.told.len() > 1 { SHOWN_WITH_OTHERS } else { SHOWN };
+        match self.since {
+            Some(since) if now.since(since) < time => return,
+            Some(_) => drop(self.told.pop_front()),
+            None => {}
+        }
+        self.since = (!self.told.is_empty()).then_some(now);
+    }
+
+    pub fn shown(&self) -> Option<&Notice> {
+        match &self.answer {
+            Some((notice, _)) => Some(notice),
+            None => self.told.front(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Level;
+
+    fn notice(text: &str) -> Notice {
+        Notice { at: Timestamp(0), level: Level::Info, text: text.to_owned() }
+    }
+
+    fn shown(notices: &Notices) -> Option<&str> {
+        notices.shown().map(|notice| notice.text.as_str())
+    }
+
+    #[test]
+    fn an_answer_comes_at_once_and_the_rest_waits_for_it() {
+        let mut notices = Notices::default();
+        let at = |seconds: u64| Timestamp(seconds * 1_000);
+        notices.tell(notice("told"), at(0));
+        notices.answer(notice("first"), at(1));
+        notices.answer(notice("second"), at(1));
+        assert_eq!(shown(&notices), Some("second"));
+        notices.go_on(at(2));
+        assert_eq!(shown(&notices), Some("second"), "nobody reads that fast");
+        notices.go_on(at(3));
+        assert_eq!(shown(&notices), Some("told"));
+        notices.pass(at(14));
+        assert_eq!(shown(&notices), Some("told"), "its time begins when it is seen");
+        notices.pass(at(15));
+        assert_eq!(shown(&notices), None);
+        notices.answer(notice("third"), at(20));
+        notices.pass(at(32));
+        assert_eq!(shown(&notices), None);
+    }
+
+    #[test]
+    fn what_waits_makes_room_sooner_and_is_bounded() {
+        let mut notices = Notices::default();
+        for number in 0..MOST + 3 {
+            notices.tell(notice(&number.to_string()), Timestamp(0));
+        }
+        assert_eq!(shown(&notices), Some("3"));
+        for second in 1..=3 {
+            notices.pass(Timestamp(second * 1_000));
+        }
+        assert_eq!(shown(&notices), Some("4"));
+    }
+}
