@@ -18,6 +18,13 @@ pub fn time_of_day(at: Timestamp, zone: TimeZone) -> String {
     at.to_zoned(zone).strftime("%H:%M:%S").to_string()
 }
 
+/// Date and time with the offset from UTC (RFC 3339), on this machine's clock: for files.
+pub fn stamp(at: Timestamp) -> String {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
+}
+
 /// Hours, minutes and seconds on this machine's clock.
 pub fn here(at: Timestamp) -> String {
     time_of_day(at, TimeZone::system())

@@ -262,7 +262,7 @@ mod tests {
     fn an_export_writes_over_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("peers.csv");
-        let sheet = Sheet { columns: vec!["peer"], rows: vec![] };
+        let sheet = Sheet { columns: vec!["peer".to_owned()], rows: vec![] };
         export(&path, &sheet).unwrap();
         assert!(export(&path, &sheet).unwrap_err().contains("is there already"));
         assert!(export(&dir.path().join("no/peers.csv"), &sheet).unwrap_err().contains("cannot be written"));

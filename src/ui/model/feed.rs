@@ -18,7 +18,7 @@ impl Entry for Announced {
         Column::new("verified", "", 1, 0).picture(),
         Column::new("package", "package", 20, 0).up_to(40),
         Column::new("version", "version", 10, 0).up_to(16),
-        Column::new("delay", "delay", 8, 2).right(),
+        Column::new("delay", "delay", 8, 2).right().unit("ms"),
         Column::new("via", "via", 12, 3),
         Column::new("trust", "trust", 10, 5),
         Column::new("summary", "what it is", 16, 4).up_to(200),
@@ -40,6 +40,15 @@ impl Entry for Announced {
             "trust" => Value::text(self.trust.label()),
             "summary" => Value::text(printable(&self.summary)),
             _ => Value::Nothing,
+        }
+    }
+
+    fn exported(&self, column: &'static str, now: Timestamp) -> Value {
+        match column {
+            "time" => Value::text(crate::clock::stamp(self.at)),
+            "package" => Value::text(self.package.to_string()),
+            "via" => Value::text(self.via.as_ref().map_or("you".to_owned(), ToString::to_string)),
+            column => self.value(column, now),
         }
     }
 

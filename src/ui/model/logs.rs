@@ -90,6 +90,13 @@ impl Entry for LogLine {
         }
     }
 
+    fn exported(&self, column: &'static str, now: Timestamp) -> Value {
+        match column {
+            "time" => Value::text(crate::clock::stamp(self.at)),
+            column => self.value(column, now),
+        }
+    }
+
     fn copied(&self) -> String {
         format!("{} {} {} {}", crate::clock::here(self.at), self.level.name(), self.target, self.text)
     }

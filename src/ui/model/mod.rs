@@ -322,7 +322,7 @@ impl Model {
             State::Degraded => Level::Warning,
             State::Bad => Level::Error,
         };
-        let text = format!("health is {} now: {} (8)", verdict.state.label(), verdict.cause);
+        let text = format!("health is {} now: {}; 8 shows it", verdict.state.label(), verdict.cause);
         self.notices.tell(Notice { at: now, level, text }, now);
         self.dirty = true;
     }

@@ -21,13 +21,13 @@ impl Entry for PeerSnapshot {
         Column::new("state", "", 1, 0),
         Column::new("peer", "peer", 12, 0),
         Column::new("handle", "handle", 14, 2).up_to(24),
-        Column::new("rtt", "round trip", 10, 1).right(),
+        Column::new("rtt", "round trip", 10, 1).right().unit("ms"),
         Column::new("trend", "", SPARK, 5).picture(),
         Column::new("score", "score", 10, 0).highest_first(),
         Column::new("place", "place", 12, 4).up_to(16),
-        Column::new("distance", "distance", 9, 5).right(),
+        Column::new("distance", "distance", 9, 5).right().unit("km"),
         Column::new("packages", "packages", 8, 3).right().highest_first(),
-        Column::new("seen", "seen", 6, 3).right(),
+        Column::new("seen", "seen", 6, 3).right().unit("s_ago"),
         Column::new("direction", "dir", 3, 6),
         Column::new("agent", "agent", 14, 8).up_to(20),
         Column::new("address", "address", 24, 7).up_to(60),
@@ -58,6 +58,13 @@ impl Entry for PeerSnapshot {
             "agent" => Value::text(self.agent.as_deref().unwrap_or_default()),
             "address" => Value::text(address(self)),
             _ => Value::Nothing,
+        }
+    }
+
+    fn exported(&self, column: &'static str, now: Timestamp) -> Value {
+        match column {
+            "peer" => Value::text(self.id.to_string()),
+            column => self.value(column, now),
         }
     }
 

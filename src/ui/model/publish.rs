@@ -22,7 +22,7 @@ impl Entry for OwnPackage {
         Column::new("state", "state", 17, 1).up_to(40),
         Column::new("replicas", "replicas", 8, 2).right(),
         Column::new("releases", "releases", 8, 4).right(),
-        Column::new("signed", "signed", 6, 3).right(),
+        Column::new("signed", "signed", 6, 3).right().unit("s_ago"),
     ];
     const MOST: usize = 10_000;
     const SORT: Option<&'static str> = Some("package");
@@ -40,6 +40,13 @@ impl Entry for OwnPackage {
             "releases" => Value::Number(self.releases as f64),
             "signed" => Value::Number(now.since(self.signed_at).as_secs_f64().round()),
             _ => Value::Nothing,
+        }
+    }
+
+    fn exported(&self, column: &'static str, now: Timestamp) -> Value {
+        match column {
+            "package" => Value::text(self.id.to_string()),
+            column => self.value(column, now),
         }
     }
 

@@ -18,7 +18,7 @@ impl Entry for Hit {
         Column::new("version", "version", 8, 0).up_to(14),
         Column::new("from", "from", 5, 1),
         Column::new("trust", "trust", 10, 3),
-        Column::new("signed", "signed", 6, 4).right(),
+        Column::new("signed", "signed", 6, 4).right().unit("s_ago"),
         Column::new("license", "license", 10, 5).up_to(18),
         Column::new("summary", "what it is", 16, 2).up_to(200),
     ];
@@ -38,6 +38,13 @@ impl Entry for Hit {
             "license" => Value::text(printable(self.license.as_deref().unwrap_or_default())),
             "summary" => Value::text(printable(&self.summary)),
             _ => Value::Nothing,
+        }
+    }
+
+    fn exported(&self, column: &'static str, now: Timestamp) -> Value {
+        match column {
+            "package" => Value::text(self.package.to_string()),
+            column => self.value(column, now),
         }
     }
 

@@ -17,13 +17,15 @@ pub struct Column {
     pub right: bool,
     /// Sorted by it, the highest come first unless reversed: what is good when it is much.
     pub highest_first: bool,
+    /// What numbers in it are of; empty where they count, or where there are none.
+    pub unit: &'static str,
     /// A picture of another column: nothing to sort or filter by.
     pub picture: bool,
 }
 
 impl Column {
     pub const fn new(key: &'static str, title: &'static str, width: usize, priority: u8) -> Self {
-        Self { key, title, width, most: width, priority, right: false, highest_first: false, picture: false }
+        Self { key, title, width, most: width, priority, right: false, highest_first: false, unit: "", picture: false }
     }
 
     pub const fn right(self) -> Self {
@@ -36,6 +38,15 @@ impl Column {
 
     pub const fn highest_first(self) -> Self {
         Self { highest_first: true, ..self }
+    }
+
+    pub const fn unit(self, unit: &'static str) -> Self {
+        Self { unit, ..self }
+    }
+
+    /// Its name in a file: `rtt_ms`.
+    pub fn with_unit(&self) -> String {
+        if self.unit.is_empty() { self.key.to_owned() } else { format!("{}_{}", self.key, self.unit) }
     }
 
     pub const fn picture(self) -> Self {

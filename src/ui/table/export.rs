@@ -5,7 +5,7 @@ use super::filter::Value;
 /// What is shown of a table, as values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sheet {
-    pub columns: Vec<&'static str>,
+    pub columns: Vec<String>,
     pub rows: Vec<Vec<Value>>,
 }
 
@@ -24,9 +24,8 @@ impl Sheet {
             Value::Number(number) => serde_json::Value::from(*number),
             Value::Nothing => serde_json::Value::Null,
         };
-        let row = |row: &Vec<Value>| {
-            self.columns.iter().zip(row).map(|(key, cell)| ((*key).to_owned(), value(cell))).collect()
-        };
+        let row =
+            |row: &Vec<Value>| self.columns.iter().zip(row).map(|(key, cell)| (key.clone(), value(cell))).collect();
         let rows: Vec<serde_json::Map<String, serde_json::Value>> = self.rows.iter().map(row).collect();
         let mut out = serde_json::to_vec_pretty(&rows)?;
         out.push(b'\n');
@@ -62,7 +61,7 @@ mod tests {
     fn a_view_is_written_as_its_name_says() {
         let text = |text: &str| Value::Text(text.to_owned());
         let sheet = Sheet {
-            columns: vec!["peer", "score"],
+            columns: vec!["peer".to_owned(), "score".to_owned()],
             rows: vec![vec![text("a, \"b\"\nc"), Value::Number(0.25)], vec![text("=1+1"), Value::Nothing]],
         };
         let csv = String::from_utf8(sheet.write("peers.csv").unwrap()).unwrap();

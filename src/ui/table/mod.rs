@@ -44,6 +44,11 @@ pub trait Entry {
     /// What it has in a column, for filters, sorting and exports.
     fn value(&self, column: &'static str, now: Timestamp) -> Value;
 
+    /// The same in a file, where there is room for all of it.
+    fn exported(&self, column: &'static str, now: Timestamp) -> Value {
+        self.value(column, now)
+    }
+
     /// What `y` copies.
     fn copied(&self) -> String;
 
@@ -522,15 +527,17 @@ impl<E: Entry> AnyTable for Table<E> {
     }
 
     fn export(&self, now: Timestamp) -> export::Sheet {
-        let columns: Vec<&'static str> =
-            self.columns.wanted().iter().filter(|column| !column.picture).map(|column| column.key).collect();
+        let columns: Vec<Column> = self.columns.wanted().into_iter().filter(|column| !column.picture).collect();
         let all: Vec<&E> = if self.marked.is_empty() {
             self.rows.iter().filter_map(|id| self.get(id)).collect()
         } else {
             self.chosen()
         };
-        let row = |entry: &E| columns.iter().map(|column| entry.value(column, now)).collect();
-        export::Sheet { rows: all.into_iter().map(row).collect(), columns }
+        let row = |entry: &E| columns.iter().map(|column| entry.exported(column.key, now)).collect();
+        export::Sheet {
+            rows: all.into_iter().map(row).collect(),
+            columns: columns.iter().map(Column::with_unit).collect(),
+        }
     }
 
     fn ages(&self, page: usize, now: Timestamp) -> Vec<String> {

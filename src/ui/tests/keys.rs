@@ -126,6 +126,7 @@ fn tables_mark_copy_export_and_choose_columns() {
     let effects = press_code(&mut model, KeyCode::Enter);
     let [Effect::Export { path, sheet }] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!((path.as_str(), sheet.rows.len()), ("/tmp/peers.json", 2));
+    assert!(sheet.columns.contains(&"rtt_ms".to_owned()), "{:?}", sheet.columns);
     let exported = |model: &mut Model, result| {
         let path = "/tmp/peers.json".to_owned();
         update::on_message(model, Message::Exported { path, result }, NOW);
