@@ -184,7 +184,7 @@ async fn ours(nodes: usize) -> Figures {
 
     let mut packages: Vec<PackageId> = Vec::new();
     // Every node's own reader tells how long each announcement took to be verified there.
-    let mut readers: Vec<_> = swarm.iter().map(Node::subscribe).collect();
+    let mut readers: Vec<_> = swarm.iter().map(|node| node.subscribe()).collect();
     for round in 0..ROUNDS {
         let content = Content { root: ContentRoot::of(&[round as u8]), size: 1 };
         let registry = swarm[round % nodes].registry();

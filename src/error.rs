@@ -52,6 +52,24 @@ pub enum RegistryError {
     #[error("{what} did not answer within {millis} ms; raise --timeout, or check `status` for peers")]
     Timeout { what: String, millis: u128 },
 
+    #[error(
+        "nobody of this network answered at {address} within {millis} ms; check that it runs there, and its --network"
+    )]
+    Unreached { address: String, millis: u128 },
+
+    #[error("no node runs on the data directory {}; `swarmdex node start` starts one", .0.display())]
+    NoNode(PathBuf),
+
+    #[error("the node at {socket} {why}")]
+    Control { socket: String, why: String },
+
+    /// What a node answered over its control socket: its own sentence.
+    #[error("{message}")]
+    Remote { code: String, usage: bool, message: String },
+
+    #[error("{what} changes something, and --readonly was given; leave that out to do it")]
+    ReadOnly { what: &'static str },
+
     #[error("{what} is too busy: {limit} are running already; try again in a moment")]
     Busy { what: &'static str, limit: usize },
 
@@ -94,10 +112,47 @@ pub enum RegistryError {
 impl RegistryError {
     /// Whether what was asked for makes no sense as it was written, rather than having failed: exit code 2.
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::Name(_) | Self::Draft { .. } | Self::Address { .. } | Self::Usage(_) | Self::AmbiguousHandle { .. }
-        )
+        match self {
+            Self::Name(_) | Self::Draft { .. } | Self::Address { .. } | Self::Usage(_) | Self::ReadOnly { .. } => true,
+            Self::AmbiguousHandle { .. } => true,
+            Self::Remote { usage, .. } => *usage,
+            _ => false,
+        }
+    }
+
+    /// A word for programs, which stays the same when the sentence is put better.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Name(_) => "name",
+            Self::Draft { .. } => "draft",
+            Self::NotFound { .. } => "not_found",
+            Self::NoMatch { .. } => "no_match",
+            Self::NoVersion { .. } => "no_version",
+            Self::UnknownHandle(_) => "unknown_handle",
+            Self::AmbiguousHandle { .. } => "ambiguous_handle",
+            Self::VersionNotNewer { .. } => "version_not_newer",
+            Self::VersionTaken { .. } => "version_taken",
+            Self::NotYours { .. } => "not_yours",
+            Self::Refused { .. } => "refused",
+            Self::Timeout { .. } => "timeout",
+            Self::Unreached { .. } => "unreached",
+            Self::NoNode(_) => "no_node",
+            Self::Control { .. } => "control",
+            Self::ReadOnly { .. } => "read_only",
+            Self::Busy { .. } => "busy",
+            Self::Closed => "closed",
+            Self::DataDirInUse(_) => "data_dir_in_use",
+            Self::File { .. } => "file",
+            Self::Key { .. } => "key",
+            Self::NewerSchema { .. } => "newer_schema",
+            Self::Database(_) => "database",
+            Self::Commit(_) => "commit",
+            Self::Listen { .. } => "listen",
+            Self::Address { .. } => "address",
+            Self::Usage(_) => "usage",
+            Self::Internal { .. } => "internal",
+            Self::Remote { code, .. } => code,
+        }
     }
 
     pub(crate) fn file(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {

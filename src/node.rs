@@ -1,6 +1,11 @@
 //! One whole node: store, keys, swarm task and registry, put together and taken down in order.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    ops::Deref,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use libp2p::{Multiaddr, PeerId};
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -9,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 pub use crate::net::DhtMode;
 use crate::{
     Result,
-    bus::{Batch, Bus, Event, Level, NodeSnapshot, Notice, Tally},
+    bus::{Batch, Bus, Event, Level, NodeSnapshot, Notice, PeerSnapshot, Tally},
     clock,
     domain::{
         geo::GeoLocation,
+        health::Sample,
         name::{Handle, NetworkName},
         reputation::Weights,
     },
@@ -49,13 +55,29 @@ pub struct NodeOptions {
     pub high_water: usize,
 }
 
-/// A running node.
+/// A running node. It is used through its [`NodeHandle`].
 pub struct Node {
+    handle: NodeHandle,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What a running node can be asked and told. Cheap to clone; a node that has ended answers
+/// [`Closed`](crate::RegistryError::Closed).
+#[derive(Clone)]
+pub struct NodeHandle {
     net: Net,
     registry: P2pRegistry,
     bus: Bus,
-    stop: CancellationToken,
-    tasks: Vec<JoinHandle<()>>,
+    data_dir: Arc<Path>,
+}
+
+impl Deref for Node {
+    type Target = NodeHandle;
+
+    fn deref(&self) -> &NodeHandle {
+        &self.handle
+    }
 }
 
 impl Node {
@@ -83,6 +105,7 @@ impl Node {
             high_water: options.high_water,
         };
         let (net, inbound) = net::start(net_options, store.clone(), bus.clone(), tally.clone()).await?;
+        let data_dir = options.data_dir.as_path().into();
         let registry_options = RegistryOptions { data_dir: options.data_dir, handle: options.handle };
         let registry = P2pRegistry::new(net.clone(), store, bus.clone(), tally, registry_options)?;
         let stop = CancellationToken::new();
@@ -90,9 +113,33 @@ impl Node {
             tokio::spawn(registry.clone().run_intake(inbound, stop.clone())),
             tokio::spawn(registry.clone().run_upkeep(stop.clone())),
         ];
-        Ok(Self { net, registry, bus, stop, tasks })
+        Ok(Self { handle: NodeHandle { net, registry, bus, data_dir }, stop, tasks })
     }
 
+    pub fn handle(&self) -> NodeHandle {
+        self.handle.clone()
+    }
+
+    /// Tells the peers, writes what is unwritten, and ends every task. Takes two seconds at most.
+    pub async fn shutdown(self) -> Result<()> {
+        const MOST: Duration = Duration::from_millis(1_800);
+        let Self { handle, stop, tasks } = self;
+        let ended = async {
+            let told = handle.net.shutdown().await;
+            stop.cancel();
+            for task in tasks {
+                // A task that panicked has ended too, and the panic has been logged.
+                let _ = task.await;
+            }
+            told
+        };
+        let result = tokio::time::timeout(MOST, ended).await.unwrap_or(Ok(()));
+        drop(handle);
+        result
+    }
+}
+
+impl NodeHandle {
     pub fn peer_id(&self) -> PeerId {
         self.net.peer_id()
     }
@@ -118,6 +165,30 @@ impl Node {
         self.net.status().await
     }
 
+    /// Every peer that is known, connected or not.
+    pub async fn peers(&self) -> Result<Vec<PeerSnapshot>> {
+        self.net.peers().await
+    }
+
+    /// What is measured now.
+    pub async fn health(&self) -> Result<Sample> {
+        self.net.health().await
+    }
+
+    /// Connects to a peer and waits until it is known to be of this network; with `keep`, for good.
+    pub async fn dial(&self, address: Multiaddr, keep: bool, most: Duration) -> Result<PeerId> {
+        self.net.dial(address, keep, most).await
+    }
+
+    /// Ends the connection with a peer; false when there was none.
+    pub async fn disconnect(&self, peer: PeerId) -> Result<bool> {
+        self.net.disconnect(peer).await
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
     /// Waits until a peer of this network is connected; false when there is none after `most`.
     pub async fn wait_joined(&self, most: Duration) -> bool {
         self.net.wait_joined(most).await
@@ -126,23 +197,5 @@ impl Node {
     /// Waits until the network has taken every publish; false when it has not after `most`.
     pub async fn wait_published(&self, most: Duration) -> bool {
         self.registry.wait_published(most).await
-    }
-
-    /// Tells the peers, writes what is unwritten, and ends every task. Takes two seconds at most.
-    pub async fn shutdown(self) -> Result<()> {
-        const MOST: Duration = Duration::from_millis(1_800);
-        let Self { net, registry, bus, stop, tasks } = self;
-        let ended = async {
-            let told = net.shutdown().await;
-            stop.cancel();
-            for task in tasks {
-                // A task that panicked has ended too, and the panic has been logged.
-                let _ = task.await;
-            }
-            told
-        };
-        let result = tokio::time::timeout(MOST, ended).await.unwrap_or(Ok(()));
-        drop((registry, bus));
-        result
     }
 }

@@ -1,6 +1,6 @@
 //! `demo`: a private swarm, with the explorer or headless.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use clap::builder::RangedU64ValueParser;
 
@@ -8,10 +8,11 @@ use super::{DONE, FAILED, explorer, global::Global, plain, print, stop::Stop};
 use crate::{
     RegistryError, Result,
     config::{Settings, parse_duration},
+    control::{Control, Local},
     demo::{Demo, DemoOptions, Report, catalogue::Source},
     domain::percentile::percentiles,
     telemetry::{self, Logs, Screen},
-    ui::{self, Backend},
+    ui,
 };
 
 #[derive(Debug, clap::Args)]
@@ -58,7 +59,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         ui::check_terminal()?;
         explorer::check(global, &settings)?;
     }
-    for flag in global.idle_in_a_demo() {
+    for flag in global.of_a_node() {
         print::note(format!("{flag} changes nothing here: the demo's swarm is private"));
     }
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
@@ -76,7 +77,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     };
     match &args {
         Args { headless: true, .. } => headless(options, &args).await,
-        Args { plain: true, .. } => plainly(options).await,
+        Args { plain: true, .. } => plainly(options, logs.as_ref()).await,
         _ => on_screen(options, &settings, logs.as_ref()).await,
     }
 }
@@ -122,13 +123,13 @@ async fn headless(options: DemoOptions, args: &Args) -> Result<u8> {
     Ok(if report.errors.is_empty() && together { DONE } else { FAILED })
 }
 
-async fn plainly(options: DemoOptions) -> Result<u8> {
+async fn plainly(options: DemoOptions, logs: Option<&Logs>) -> Result<u8> {
     let mut stop = Stop::watch()?;
     let what = format!("demo of {} peers on a private swarm, seed {}", options.peers, options.seed);
     let demo = Demo::start(options).await?;
     let first: Vec<String> = std::iter::once(what).chain(demo.notes().iter().cloned()).collect();
     let told = match demo.you() {
-        Ok(you) => plain::tell(you, &first, &mut stop).await,
+        Ok(you) => plain::tell(&Local::new(you.handle(), logs.map(Logs::recent)), &first, &mut stop).await,
         Err(error) => Err(error),
     };
     print::note("shutting down");
@@ -161,21 +162,22 @@ fn show(report: &Report) -> Result<()> {
 }
 
 async fn on_screen(options: DemoOptions, settings: &Settings, logs: Option<&Logs>) -> Result<u8> {
-    let mut shown = explorer::ui_options(format!("swarmdex demo, seed {}", options.seed), settings, logs);
+    let mut shown = explorer::ui_options(format!("swarmdex demo, seed {}", options.seed), settings);
     shown.demo = true;
     shown.kept.settings = None;
     // A draft of the demo is not one of the person's own, unless both live in a directory made for it.
     let own_dir = options.data_dir.as_ref().map_or_else(|| settings.paths.state.join("demo"), |dir| dir.join("state"));
     shown.kept.draft = own_dir.join("draft.json");
+    let recent = logs.map(Logs::recent);
     let starting = async move {
         let demo = Demo::start(options).await?;
         let you = demo.you()?;
-        let backend = Backend { registry: you.registry(), events: you.subscribe() };
+        let control: Arc<dyn Control> = Arc::new(Local::new(you.handle(), recent));
         for note in demo.notes() {
             tracing::info!("{note}");
             you.tell(note);
         }
-        Ok((demo, backend))
+        Ok((demo, control))
     };
     let (demo, shown) = explorer::open(shown, starting).await;
     let ended = match demo {

@@ -1,33 +1,41 @@
 //! No verb: the explorer on your own node.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use tokio::sync::oneshot;
 
-use super::{DONE, global::Global};
+use super::{
+    DONE,
+    global::Global,
+    session::{self, Hosted},
+};
 use crate::{
     RegistryError, Result,
     config::{Settings, problems},
-    node::Node,
-    telemetry::{self, Logs, Screen},
-    ui::{self, Backend, Depth, Kept, Options, Places},
+    control::Control,
+    telemetry::{self, Screen},
+    ui::{self, Depth, Kept, Options, Places},
 };
 
 pub(super) async fn run(global: &Global) -> Result<u8> {
     let settings = global.settings()?;
     ui::check_terminal()?;
     check(global, &settings)?;
+    if let Some(remote) = session::find(global, &settings).await? {
+        let shown = ui_options("swarmdex".to_owned(), &settings);
+        let attached: Arc<dyn Control> = Arc::new(remote);
+        return ui::run(async { Ok(attached) }, shown).await.map(|()| DONE);
+    }
     let logs = telemetry::start(&settings, Screen::Taken)?;
-    let options = settings.node_options();
+    let shown = ui_options("swarmdex".to_owned(), &settings);
     let starting = async move {
-        let node = Node::start(options).await?;
-        let backend = Backend { registry: node.registry(), events: node.subscribe() };
-        Ok((node, backend))
+        let hosted = Hosted::start(&settings, &logs).await?;
+        let control: Arc<dyn Control> = hosted.local.clone();
+        Ok(((hosted, logs), control))
     };
-    let shown = ui_options("swarmdex".to_owned(), &settings, Some(&logs));
-    let (node, shown) = open(shown, starting).await;
-    let ended = match node {
-        Some(node) => node.shutdown().await,
+    let (hosted, shown) = open(shown, starting).await;
+    let ended = match hosted {
+        Some((hosted, _logs)) => hosted.end().await,
         None => Ok(()),
     };
     shown.and(ended).map(|()| DONE)
@@ -51,21 +59,21 @@ pub(super) fn check(global: &Global, settings: &Settings) -> Result<()> {
 /// the terminal is back, and how the explorer ended.
 pub(super) async fn open<T: Send + 'static>(
     options: Options,
-    starting: impl Future<Output = Result<(T, Backend)>> + Send + 'static,
+    starting: impl Future<Output = Result<(T, Arc<dyn Control>)>> + Send + 'static,
 ) -> (Option<T>, Result<()>) {
     let (keep, mut kept) = oneshot::channel();
     let starting = async move {
-        let (started, backend) = starting.await?;
+        let (started, control) = starting.await?;
         // The receiver outlives the explorer.
         let _ = keep.send(started);
-        Ok(backend)
+        Ok(control)
     };
     let shown = ui::run(starting, options).await;
     (kept.try_recv().ok(), shown)
 }
 
 /// How the explorer looks by the settings.
-pub(super) fn ui_options(title: String, settings: &Settings, logs: Option<&Logs>) -> Options {
+pub(super) fn ui_options(title: String, settings: &Settings) -> Options {
     let paths = &settings.paths;
     Options {
         title,
@@ -79,7 +87,6 @@ pub(super) fn ui_options(title: String, settings: &Settings, logs: Option<&Logs>
         columns: settings.columns.clone(),
         places: Places { data: paths.data.clone(), config: paths.config.clone(), logs: paths.logs() },
         kept: Kept { draft: paths.state.join("draft.json"), settings: Some(paths.config.clone()) },
-        logs: logs.map(Logs::recent),
     }
 }
 

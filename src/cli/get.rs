@@ -6,7 +6,7 @@ use super::{
     DONE,
     global::Global,
     id::{Wanted, exactly},
-    own_node, print,
+    print, session,
 };
 use crate::{
     Result,
@@ -27,7 +27,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
-    own_node::with(global, async |node, _| {
+    session::with(global, async |node, _| {
         let Wanted(package) = &args.package;
         let registry = node.registry();
         let release = find(&*registry, package).await?;

@@ -1,12 +1,16 @@
 //! Flags that every verb takes: the uppermost layer of the settings.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
 use crate::{
-    Result,
+    RegistryError, Result,
     config::{Layers, Paths, Settings, SettingsFile},
+    control::Target,
 };
 
 #[derive(Debug, Default, Args)]
@@ -51,6 +55,15 @@ pub(super) struct Global {
     /// Leave the mouse to the terminal
     #[arg(long, global = true)]
     no_mouse: bool,
+    /// Use the node behind this control socket: a path, or http://HOST:PORT with --token-file
+    #[arg(long, global = true, value_name = "SOCKET", help_heading = "Node")]
+    attach: Option<Target>,
+    /// File with the word that lets one in over http: the node's control.token
+    #[arg(long, global = true, value_name = "FILE", requires = "attach", help_heading = "Node")]
+    token_file: Option<PathBuf>,
+    /// Only look: what would change the node, or publish, is refused
+    #[arg(long, global = true, help_heading = "Node")]
+    pub readonly: bool,
 }
 
 impl Global {
@@ -82,8 +95,48 @@ impl Global {
         Settings::file(&self.paths()?, Layers { config: self.config.clone(), environment, flags: Vec::new() })
     }
 
-    /// Flags given that mean nothing to a swarm that is private.
-    pub fn idle_in_a_demo(&self) -> Vec<&'static str> {
+    /// The flags again, for a process that is started with them.
+    pub fn words(&self) -> Vec<OsString> {
+        let text = |text: &Option<String>| text.as_ref().map(OsString::from);
+        let one = [
+            ("--data-dir", text(&self.data_dir)),
+            ("--config", self.config.as_ref().map(OsString::from)),
+            ("--network", text(&self.network)),
+            ("--location", text(&self.location)),
+            ("--timeout", text(&self.timeout)),
+            ("--handle", text(&self.handle)),
+            ("--dht", text(&self.dht)),
+        ];
+        let one = one.into_iter().filter_map(|(flag, value)| Some((flag, value?)));
+        let many = |flag, values: &[String]| values.iter().map(|value| (flag, value.into())).collect::<Vec<_>>();
+        let pairs = one.chain(many("--listen", &self.listen)).chain(many("--bootstrap", &self.bootstrap));
+        // A value may begin with a hyphen, as a latitude in the south does.
+        let joined = |(flag, value): (&str, OsString)| {
+            let mut word = OsString::from(format!("{flag}="));
+            word.push(value);
+            word
+        };
+        pairs.map(joined).chain(self.no_mdns.then(|| "--no-mdns".into())).collect()
+    }
+
+    /// The node that is named.
+    pub fn attach(&self) -> Result<Option<Target>> {
+        let Some(mut target) = self.attach.clone() else { return Ok(None) };
+        if let Target::Tcp { token, address } = &mut target {
+            let file = self.token_file.as_ref().ok_or_else(|| {
+                RegistryError::Usage(format!(
+                    "the node at http://{address} wants to hear a word; copy its data directory's control.token here and \
+                     name it with --token-file"
+                ))
+            })?;
+            let text = std::fs::read_to_string(file).map_err(RegistryError::file(file, "read"))?;
+            text.trim().clone_into(token);
+        }
+        Ok(Some(target))
+    }
+
+    /// Flags given that say how a node is started, and mean nothing to one that runs, or to a swarm that is private.
+    pub fn of_a_node(&self) -> Vec<&'static str> {
         let given = [
             ("--network", self.network.is_some()),
             ("--listen", !self.listen.is_empty()),

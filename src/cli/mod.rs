@@ -9,11 +9,11 @@ mod global;
 mod id;
 mod man;
 mod node;
-mod own_node;
 mod plain;
 mod print;
 mod publish;
 mod search;
+mod session;
 mod status;
 mod stop;
 mod versions;
@@ -30,10 +30,17 @@ use global::Global;
 const NAME: &str = "swarmdex";
 /// A verb did what it was asked.
 const DONE: u8 = 0;
-/// It failed, found nothing or was interrupted.
+/// It failed or found nothing.
 const FAILED: u8 = 1;
 /// What was asked makes no sense as it was written.
 const USAGE: u8 = 2;
+/// No node runs, or none that can be spoken to.
+const NO_NODE: u8 = 3;
+/// The node runs, and is not well.
+#[expect(dead_code)]
+const UNHEALTHY: u8 = 4;
+/// Ctrl-C or SIGTERM ended it.
+const INTERRUPTED: u8 = 130;
 
 /// A package registry with no server, and a terminal explorer that shows it live.
 ///
@@ -52,8 +59,10 @@ struct Line {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run a node without a screen, until SIGTERM or Ctrl-C
+    /// Run a node without a screen, until SIGTERM or Ctrl-C; or start, stop and show one that stays
     Node(node::Args),
+    /// Start a node that stays: `node start`
+    Start(node::One),
     /// Sign and publish a file as a release
     Publish(publish::Args),
     /// Search packages by words
@@ -102,7 +111,11 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             print::note(format!("error: {error}"));
-            ExitCode::from(if error.is_usage() { USAGE } else { FAILED })
+            ExitCode::from(match error.code() {
+                "no_node" | "control" => NO_NODE,
+                _ if error.is_usage() => USAGE,
+                _ => FAILED,
+            })
         }
     }
 }
@@ -120,7 +133,8 @@ async fn run(line: Line) -> Result<u8> {
         )),
         None if plain => plain::run(&global).await,
         None => explorer::run(&global).await,
-        Some(Verb::Node(args)) => node::run(&global, &args).await,
+        Some(Verb::Node(args)) => node::run(&global, args).await,
+        Some(Verb::Start(one)) => node::start(&global, one).await,
         Some(Verb::Publish(args)) => publish::run(&global, args).await,
         Some(Verb::Search(args)) => search::run(&global, args).await,
         Some(Verb::Get(args)) => get::run(&global, args).await,

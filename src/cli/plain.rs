@@ -13,10 +13,16 @@ use tokio::{
 };
 use tracing::Level;
 
-use super::{DONE, global::Global, print, stop::Stop};
+use super::{
+    DONE,
+    global::Global,
+    print,
+    session::{self, Hosted},
+    stop::Stop,
+};
 use crate::{
     RegistryError, Result, clock,
-    node::Node,
+    control::Control,
     telemetry::{self, Logs, Screen},
 };
 use teller::Teller;
@@ -29,12 +35,15 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// The plain explorer on your own node.
 pub(super) async fn run(global: &Global) -> Result<u8> {
     let settings = global.settings()?;
-    let logs = telemetry::start(&settings, Screen::Taken)?;
     let mut stop = Stop::watch()?;
-    let node = Node::start(settings.node_options()).await?;
-    let told = tell(&node, &warnings(&logs), &mut stop).await;
+    if let Some(remote) = session::find(global, &settings).await? {
+        return tell(&remote, &[], &mut stop).await.map(|()| DONE);
+    }
+    let logs = telemetry::start(&settings, Screen::Taken)?;
+    let hosted = Hosted::start(&settings, &logs).await?;
+    let told = tell(&*hosted.local, &warnings(&logs), &mut stop).await;
     print::note("shutting down");
-    let ended = node.shutdown().await;
+    let ended = hosted.end().await;
     told.and(ended).map(|()| DONE)
 }
 
@@ -47,10 +56,10 @@ fn warnings(logs: &Logs) -> Vec<String> {
 }
 
 /// Tells what happens on the node, after these sentences, until it is told to stop or nobody reads any more.
-pub(super) async fn tell(node: &Node, first: &[String], stop: &mut Stop) -> Result<()> {
+pub(super) async fn tell(node: &dyn Control, first: &[String], stop: &mut Stop) -> Result<()> {
     let mut events = node.subscribe();
     let mut teller = Teller::new(clock::now());
-    let mut lines = teller.begin(&node.status().await?, first);
+    let mut lines = teller.begin(&node.status().await?.node, first);
     let (out, mut ended) = stdout();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -9,12 +9,12 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::{DONE, global::Global, own_node, print};
+use super::{DONE, global::Global, print, session};
 use crate::{
     RegistryError, Result, clock,
     config::toml_error,
+    control::{Control, Wait},
     domain::manifest::Draft,
-    node::Node,
     registry::{Content, Receipt},
 };
 
@@ -40,7 +40,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     if let Err(errors) = draft.clone().into_manifest(content.root, content.size, clock::now()) {
         return Err(RegistryError::Draft { package: draft.name, errors });
     }
-    own_node::with(global, async |node, settings| {
+    session::with(global, async |node, settings| {
         let receipt = publish(node, draft, content).await?;
         if let Some(path) = &receipt.new_key {
             let path = path.display();
@@ -52,7 +52,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     .await
 }
 
-async fn publish(node: &Node, draft: Draft, content: Content) -> Result<Receipt> {
+async fn publish(node: &dyn Control, draft: Draft, content: Content) -> Result<Receipt> {
     let registry = node.registry();
     let (progress, mut steps) = mpsc::channel(16);
     let mut publishing = pin!(registry.publish(draft, content, Some(progress)));
@@ -70,15 +70,18 @@ async fn publish(node: &Node, draft: Draft, content: Content) -> Result<Receipt>
 }
 
 /// Prints the receipt, and then gives the network `patience` to take what it has not taken yet.
-pub(super) async fn conclude(node: &Node, receipt: &Receipt, json: bool, patience: Duration) -> Result<()> {
+pub(super) async fn conclude(node: &dyn Control, receipt: &Receipt, json: bool, patience: Duration) -> Result<()> {
     if json {
         print::json(receipt)?;
     } else {
         show(receipt)?;
     }
     if receipt.pending {
-        if node.status().await?.connected > 0 && node.wait_published(patience).await {
+        let status = node.status().await?;
+        if status.node.connected > 0 && node.wait(Wait::Published, patience).await? {
             print::note("the network has taken all of it");
+        } else if status.pid != std::process::id() {
+            print::note("the network has not taken all of it yet; the node goes on trying until it has");
         } else {
             print::note(
                 "the network has not taken all of it; `swarmdex node` on this data directory goes on trying until it has",

@@ -2,7 +2,7 @@
 
 use clap::builder::RangedU64ValueParser;
 
-use super::{DONE, FAILED, global::Global, own_node, print};
+use super::{DONE, FAILED, global::Global, print, session};
 use crate::{
     RegistryError, Result,
     domain::query::{MAX_HITS, MAX_LABELS, MAX_TEXT, Query},
@@ -37,7 +37,7 @@ fn score(text: &str) -> Result<f64, &'static str> {
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let json = args.json;
     let query = query(args)?;
-    own_node::with(global, async |node, _| {
+    session::with(global, async |node, _| {
         let results = node.registry().search(&query).await?;
         if json {
             print::json(&results)?;

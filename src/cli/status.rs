@@ -1,7 +1,10 @@
 //! `status`.
 
-use super::{DONE, global::Global, own_node, print};
-use crate::{Result, bus::NodeSnapshot};
+use super::{DONE, global::Global, print, session};
+use crate::{
+    Result,
+    control::{Control, Status},
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -11,19 +14,15 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
-    own_node::with(global, async |node, settings| {
-        let status = node.status().await?;
-        if args.json {
-            print::json(&status)?;
-        } else {
-            show(&status, settings.paths.data.display().to_string())?;
-        }
-        Ok(DONE)
-    })
-    .await
+    session::with(global, async |node, _| show_of(node, args).await.map(|()| DONE)).await
 }
 
-fn show(status: &NodeSnapshot, data: String) -> Result<()> {
+pub(super) async fn show_of(node: &dyn Control, args: Args) -> Result<()> {
+    let status = node.status().await?;
+    if args.json { print::json(&status) } else { show(&status) }
+}
+
+fn show(Status { node: status, version, pid, data_dir, socket, .. }: &Status) -> Result<()> {
     let role = if status.dht_server { "serving others" } else { "client only" };
     let clock = match status.clock_offset_ms {
         Some(offset) => format!("{offset} ms from the median of the peers"),
@@ -37,7 +36,9 @@ fn show(status: &NodeSnapshot, data: String) -> Result<()> {
         ("packages", status.packages.to_string()),
         ("DHT", format!("{} records held, {role}", status.dht_records)),
         ("clock", clock),
-        ("data", data),
+        ("data", data_dir.display().to_string()),
+        ("socket", socket.as_ref().map_or("none".to_owned(), |path| path.display().to_string())),
+        ("process", format!("{pid}, Swarmdex {version}")),
     ];
     fields.extend(status.addresses.iter().map(|address| ("address", address.clone())));
     print::fields(&fields)

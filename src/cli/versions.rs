@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{DONE, FAILED, global::Global, id::Wanted, own_node, print};
+use super::{DONE, FAILED, global::Global, id::Wanted, print, session};
 use crate::{Result, domain::hash::Hash};
 
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ struct Listed {
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
-    own_node::with(global, async |node, _| {
+    session::with(global, async |node, _| {
         let Wanted(package) = &args.package;
         let mut releases = node.registry().list_versions(package).await?;
         releases.retain(|entry| package.requirement.as_ref().is_none_or(|wanted| wanted.matches(&entry.version)));

@@ -1,6 +1,6 @@
 //! `yank ID@VERSION` and `unyank ID@VERSION`.
 
-use super::{DONE, global::Global, id::OneRelease, own_node, publish};
+use super::{DONE, global::Global, id::OneRelease, publish, session};
 use crate::Result;
 
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub(super) enum Change {
 
 pub(super) async fn run(global: &Global, args: Args, change: Change) -> Result<u8> {
     let OneRelease { package, version } = &args.release;
-    own_node::with(global, async |node, settings| {
+    session::with(global, async |node, settings| {
         let registry = node.registry();
         let receipt = match change {
             Change::Yank => registry.yank(package, version).await?,

@@ -52,7 +52,7 @@ macro_rules! weight {
 }
 
 /// Every key, in the order a person would want to read them.
-pub static KEYS: [Key; 24] = [
+pub static KEYS: [Key; 25] = [
     Key {
         name: "data_dir",
         default: "",
@@ -237,6 +237,18 @@ pub static KEYS: [Key; 24] = [
             Ok(())
         },
         show: |settings| Some(settings.mouse.to_string()),
+    },
+    Key {
+        name: "control_tcp",
+        default: "",
+        meaning: "Loopback address and port, such as 127.0.0.1:4808, on which the node answers programs besides its socket; they have to say the word in control.token",
+        flag: None,
+        set: |settings, given| {
+            let why = "write an address and a port, such as 127.0.0.1:4808";
+            settings.control_tcp = Some(given.text()?.parse().map_err(|_| Wrong::from(why))?);
+            Ok(())
+        },
+        show: |settings| settings.control_tcp.map(|address| format!("\"{address}\"")),
     },
     Key {
         name: "log_level",

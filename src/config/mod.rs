@@ -25,6 +25,7 @@ use std::{
     ffi::OsString,
     fmt,
     io::ErrorKind::{NotADirectory, NotFound},
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -95,6 +96,8 @@ pub struct Settings {
     pub keys: Lists,
     /// A person's own columns, by the name of the table.
     pub columns: Lists,
+    /// Loopback address on which the node answers programs besides its socket.
+    pub control_tcp: Option<SocketAddr>,
     pub log_level: String,
     /// Days that log files are kept.
     pub log_days: usize,
@@ -148,6 +151,7 @@ impl Settings {
             mouse: true,
             keys: BTreeMap::new(),
             columns: BTreeMap::new(),
+            control_tcp: None,
             log_level: "info".to_owned(),
             log_days: 7,
             log_mb: 64,

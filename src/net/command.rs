@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use libp2p::PeerId;
+use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
@@ -11,8 +11,9 @@ use super::{
     protocol::{Request, Response},
 };
 use crate::{
-    bus::NodeSnapshot,
+    bus::{NodeSnapshot, PeerSnapshot},
     domain::{
+        health::Sample,
         record::{DhtKey, Record, Refusal},
         reputation::Outcome,
     },
@@ -68,6 +69,24 @@ pub(super) enum Command {
     },
     Status {
         reply: oneshot::Sender<NodeSnapshot>,
+    },
+    /// Replies with every peer that is known.
+    Peers {
+        reply: oneshot::Sender<Vec<PeerSnapshot>>,
+    },
+    Health {
+        reply: oneshot::Sender<Box<Sample>>,
+    },
+    /// Dials from now on; with `keep`, again whenever the connection is lost.
+    Dial {
+        peer: PeerId,
+        address: Multiaddr,
+        keep: bool,
+    },
+    /// Replies whether it was connected. It is not dialled again by itself.
+    Disconnect {
+        peer: PeerId,
+        reply: oneshot::Sender<bool>,
     },
     /// Tell the readers of the bus everything again: one is new.
     Refresh,

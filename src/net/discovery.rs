@@ -29,6 +29,8 @@ pub(super) enum Origin {
     Bootstrap,
     Remembered,
     Mdns,
+    /// Named by a person once.
+    Asked,
 }
 
 struct Target {
@@ -62,6 +64,18 @@ impl Discovery {
         if !target.addresses.contains(&address) && target.addresses.len() < MAX_ADDRESSES {
             target.addresses.push(address);
         }
+    }
+
+    /// The same for one that a person named just now: whatever was held against it is forgotten.
+    pub fn add_now(&mut self, peer: PeerId, address: Multiaddr, origin: Origin, now: Instant) {
+        self.strangers.remove(&peer);
+        self.targets.remove(&peer);
+        self.add(peer, address, origin, now);
+    }
+
+    /// It is not dialled any more, until somebody names it again.
+    pub fn forget(&mut self, peer: &PeerId) {
+        self.targets.remove(peer);
     }
 
     /// Peers to dial now. Bootstrap peers are kept up as long as there is room; others only below `wanted`

@@ -162,7 +162,7 @@ impl Task {
         }
     }
 
-    fn sample(&mut self) -> Sample {
+    pub(super) fn sample(&mut self) -> Sample {
         let now = Instant::now();
         if self.measures.samples.is_multiple_of(PROCESS_EVERY) {
             self.measures.look_at_process();

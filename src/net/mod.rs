@@ -27,7 +27,7 @@ pub use start::{NetOptions, start};
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use libp2p::PeerId;
+use libp2p::{Multiaddr, PeerId};
 use serde_bytes::ByteBuf;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
@@ -36,8 +36,9 @@ use tokio::{
 
 use crate::{
     RegistryError, Result,
-    bus::NodeSnapshot,
+    bus::{NodeSnapshot, PeerSnapshot},
     domain::{
+        health::Sample,
         record::{DhtKey, Record},
         reputation::Outcome,
     },
@@ -148,6 +149,52 @@ impl Net {
 
     pub async fn status(&self) -> Result<NodeSnapshot> {
         self.send(|reply| Command::Status { reply }).await
+    }
+
+    /// Every peer that is known, connected or not.
+    pub async fn peers(&self) -> Result<Vec<PeerSnapshot>> {
+        self.send(|reply| Command::Peers { reply }).await
+    }
+
+    /// What is measured now.
+    pub async fn health(&self) -> Result<Sample> {
+        self.send(|reply| Command::Health { reply }).await.map(|sample| *sample)
+    }
+
+    /// Connects to a peer, and waits until it is known to be of this network. With `keep`, it is dialled again whenever
+    /// the connection is lost, like one that was named at the start.
+    ///
+    /// # Errors
+    /// [`RegistryError::Address`] without `/p2p/` at its end, [`RegistryError::Unreached`] when nobody of this network
+    /// answered there after `most`.
+    pub async fn dial(&self, address: Multiaddr, keep: bool, most: Duration) -> Result<PeerId> {
+        let peer = listen::peer_of(&address).ok_or_else(|| RegistryError::Address {
+            given: address.to_string(),
+            why: "it does not end with /p2p/ and the peer's id".to_owned(),
+        })?;
+        /// Whether the wanted one is among those that joined is looked at this often at least.
+        const LOOK: Duration = Duration::from_millis(200);
+        let deadline = Instant::now() + most;
+        let mut joined = self.joined.clone();
+        let unreached = RegistryError::Unreached { address: address.to_string(), millis: most.as_millis() };
+        self.commands.send(Command::Dial { peer, address, keep }).await.map_err(|_| RegistryError::Closed)?;
+        loop {
+            let is_it =
+                |known: &PeerSnapshot| known.id == peer && known.connection.is_some() && !known.protocols.is_empty();
+            if self.peers().await?.iter().any(is_it) {
+                return Ok(peer);
+            }
+            if Instant::now() >= deadline {
+                return Err(unreached);
+            }
+            // Either is a reason to look again.
+            let _ = tokio::time::timeout_at(deadline.min(Instant::now() + LOOK), joined.changed()).await;
+        }
+    }
+
+    /// Ends the connection with a peer; false when there was none.
+    pub async fn disconnect(&self, peer: PeerId) -> Result<bool> {
+        self.send(|reply| Command::Disconnect { peer, reply }).await
     }
 
     /// Has everything told again to the readers of the bus: one is new.

@@ -299,6 +299,11 @@ impl PeerTable {
         (changed, std::mem::take(&mut self.gone))
     }
 
+    /// Everybody that is known.
+    pub fn snapshots(&self, now: Timestamp) -> Vec<PeerSnapshot> {
+        self.peers.iter().map(|(id, peer)| self.snapshot(*id, peer, now)).collect()
+    }
+
     /// Makes the next changes contain everybody: for a reader that is new.
     pub fn touch_all(&mut self) {
         self.dirty.extend(self.peers.keys().copied());

@@ -21,7 +21,7 @@ use super::{
     behaviour::{Behaviour, Protocols},
     command::{AskError, Command},
     connections::to_trim,
-    discovery::Discovery,
+    discovery::{Discovery, Origin},
     gossip::Topics,
     kad_store::Dirty,
     listen,
@@ -250,6 +250,17 @@ impl Task {
             }
             Command::Observe { peer, outcome } => self.peers.observe(peer, outcome, clock::now()),
             Command::Status { reply } => drop(reply.send(self.snapshot())),
+            Command::Peers { reply } => drop(reply.send(self.peers.snapshots(clock::now()))),
+            Command::Health { reply } => drop(reply.send(Box::new(self.sample()))),
+            Command::Dial { peer, address, keep } => {
+                let origin = if keep { Origin::Bootstrap } else { Origin::Asked };
+                self.discovery.add_now(peer, address, origin, Instant::now());
+                self.dial_due();
+            }
+            Command::Disconnect { peer, reply } => {
+                self.discovery.forget(&peer);
+                let _ = reply.send(self.swarm.disconnect_peer_id(peer).is_ok());
+            }
             Command::Refresh => {
                 self.peers.touch_all();
                 self.told = (Counters::default(), None);

@@ -15,6 +15,7 @@ pub use types::*;
 
 use async_trait::async_trait;
 use semver::{Version, VersionReq};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -75,10 +76,17 @@ pub trait Registry: Send + Sync {
 
     /// Binds a handle to a key on this node. Only a person's act may call this, never something received.
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()>;
+
+    /// Takes a distrust back; with a handle, that means this key on this node from now on, whatever it meant before. Only
+    /// a person's act may call this.
+    async fn trust(&self, publisher: PublisherId, handle: Option<&Handle>) -> Result<()>;
+
+    /// Hides a publisher's packages on this node. Only a person's act may call this.
+    async fn distrust(&self, publisher: PublisherId) -> Result<()>;
 }
 
 /// What is published: for now one file, of which the registry signs root and size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     pub root: ContentRoot,
     /// Size in bytes.

@@ -284,6 +284,18 @@ impl Registry for P2pRegistry {
         self.cache().clear();
         Ok(())
     }
+
+    async fn trust(&self, publisher: PublisherId, handle: Option<&Handle>) -> Result<()> {
+        self.store.trust_again(publisher, handle, clock::now()).await?;
+        self.cache().clear();
+        Ok(())
+    }
+
+    async fn distrust(&self, publisher: PublisherId) -> Result<()> {
+        self.store.distrust(publisher, clock::now()).await?;
+        self.cache().clear();
+        Ok(())
+    }
 }
 
 fn joined<T>(result: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {

@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     path::Path,
+    time::Duration,
 };
 
 use crate::{RegistryError, Result};
@@ -19,10 +20,22 @@ impl DirLock {
             .write(true)
             .open(&path)
             .map_err(RegistryError::file(&path, "opened"))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(RegistryError::DataDirInUse(data_dir.to_owned())),
-            Err(TryLockError::Error(source)) => Err(RegistryError::File { path, doing: "locked", source }),
+        /// Somebody may just be looking whether it is in use, which takes no time at all.
+        const LOOKS: usize = 5;
+        const LOOK: Duration = Duration::from_millis(5);
+        for _ in 0..LOOKS {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self(file)),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
+                Err(TryLockError::Error(source)) => return Err(RegistryError::File { path, doing: "locked", source }),
+            }
         }
+        Err(RegistryError::DataDirInUse(data_dir.to_owned()))
     }
+}
+
+/// Whether some process has the directory.
+pub fn is_in_use(data_dir: &Path) -> bool {
+    let file = OpenOptions::new().write(true).open(data_dir.join("lock"));
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }

@@ -17,6 +17,7 @@ mod writer;
 
 pub use catalogue::{HeadVerdict, StoredHead};
 pub use dht::StoredRecord;
+pub use lock::is_in_use;
 pub use outbox::{Pending, Reach};
 pub use peers::StoredPeer;
 

@@ -42,6 +42,20 @@ impl Store {
         .await
     }
 
+    /// Takes a distrust back, and binds the handle to the key in place of any other.
+    pub async fn trust_again(&self, publisher: PublisherId, handle: Option<&Handle>, now: Timestamp) -> Result<()> {
+        let handle = handle.cloned();
+        self.write(move |db| {
+            db.prepare_cached("DELETE FROM distrusted WHERE publisher = ?")?.execute([publisher.to_bytes()])?;
+            if let Some(handle) = &handle {
+                db.prepare_cached("INSERT OR REPLACE INTO pins (handle, publisher, pinned_at) VALUES (?, ?, ?)")?
+                    .execute(params![handle.as_str(), publisher.to_bytes(), now.0])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// What this node's person has said of a publisher that calls itself `handle`.
     pub fn trust(&self, publisher: &PublisherId, handle: Option<&Handle>) -> Result<Trust> {
         let distrusted = self.read(|db| {

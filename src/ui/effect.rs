@@ -10,7 +10,6 @@ use std::{
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
 use super::{
-    Backend,
     files::{self, Stamp},
     model::{
         form::FileState,
@@ -22,6 +21,7 @@ use super::{
 use crate::{
     Result,
     bus::Level,
+    control::{Control, Link, Logged},
     domain::{
         manifest::Draft,
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
@@ -87,6 +87,10 @@ pub enum Effect {
         path: String,
         sheet: Sheet,
     },
+    /// Asks for the entries of the log from this number on.
+    Logs {
+        since: u64,
+    },
     /// The rest is the runtime's, which has the terminal.
     Copy {
         text: String,
@@ -100,7 +104,7 @@ pub enum Effect {
 
 /// What an effect brings back.
 pub enum Message {
-    Started(Box<Result<Backend>>),
+    Started(Box<Result<Arc<dyn Control>>>),
     Search {
         generation: u64,
         update: SearchUpdate,
@@ -151,6 +155,9 @@ pub enum Message {
         path: String,
         result: Result<usize, String>,
     },
+    Logs(Box<Result<Logged>>),
+    /// The connection to the node was lost, or is there again.
+    Link(Link),
     /// Something to tell the person.
     Told(Level, String),
 }
@@ -160,7 +167,7 @@ pub const MESSAGES: usize = 64;
 
 /// Runs effects on the registry.
 pub struct Executor {
-    registry: Option<Arc<dyn Registry>>,
+    control: Option<Arc<dyn Control>>,
     messages: mpsc::Sender<Message>,
     search: Option<JoinHandle<()>>,
     /// What each path was when it was hashed.
@@ -171,11 +178,20 @@ pub struct Executor {
 
 impl Executor {
     pub fn new(messages: mpsc::Sender<Message>) -> Self {
-        Self { registry: None, messages, search: None, hashed: Arc::default(), keeper: None }
+        Self { control: None, messages, search: None, hashed: Arc::default(), keeper: None }
     }
 
-    pub fn connect(&mut self, registry: Arc<dyn Registry>) {
-        self.registry = Some(registry);
+    pub fn connect(&mut self, control: Arc<dyn Control>) {
+        let (mut link, messages) = (control.link(), self.messages.clone());
+        tokio::spawn(async move {
+            while link.changed().await.is_ok() {
+                let now = link.borrow_and_update().clone();
+                if messages.send(Message::Link(now)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        self.control = Some(control);
     }
 
     pub fn run(&mut self, effect: Effect) {
@@ -208,7 +224,8 @@ impl Executor {
 
     /// Effects that need the node.
     fn ask(&mut self, effect: Effect) {
-        let Some(registry) = self.registry.clone() else { return };
+        let Some(control) = self.control.clone() else { return };
+        let registry = control.registry();
         let messages = self.messages.clone();
         match effect {
             Effect::Search { generation, text } => {
@@ -235,6 +252,10 @@ impl Executor {
             Effect::Own => drop(tokio::spawn(async move {
                 let result = Box::new(registry.own().await);
                 messages.send(Message::Own(result)).await
+            })),
+            Effect::Logs { since } => drop(tokio::spawn(async move {
+                let result = Box::new(control.logs(since).await);
+                messages.send(Message::Logs(result)).await
             })),
             Effect::Taken { handle, name } => drop(tokio::spawn(async move {
                 let by = registry.taken_by(&handle, &name).await.ok().flatten();

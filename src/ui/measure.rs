@@ -121,7 +121,6 @@ pub async fn time_keys(keys: usize, a_second: usize) -> Result<Vec<f64>> {
         surface: Timed { terminal, drawn },
         look: look()?,
         executor: Executor::new(sender),
-        logs: None,
         frames: 0,
     };
     let inputs = Box::pin(stream::unfold(pressed, async |mut keys| Some((keys.recv().await?, keys))));

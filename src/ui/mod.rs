@@ -41,23 +41,16 @@ pub use {files::Kept, model::Places, theme::Depth};
 
 use crate::{
     RegistryError, Result,
-    bus::{Batch, Level},
+    bus::Level,
     clock,
     config::{Lists, Settings},
-    registry::Registry,
-    telemetry::LogRing,
+    control::Control,
 };
 use effect::{Executor, Message};
 use model::Model;
 use runtime::{Explorer, Look, Sources};
 use terminal::Tui;
 use theme::Themes;
-
-/// What the explorer shows and acts on.
-pub struct Backend {
-    pub registry: Arc<dyn Registry>,
-    pub events: mpsc::Receiver<Batch>,
-}
 
 /// How the explorer looks, and where things are.
 pub struct Options {
@@ -76,7 +69,6 @@ pub struct Options {
     pub columns: Lists,
     pub places: Places,
     pub kept: Kept,
-    pub logs: Option<Arc<LogRing>>,
 }
 
 /// What is wrong with the settings that only the explorer understands, in a sentence each: the theme, keys that mean two
@@ -118,8 +110,11 @@ pub fn check_terminal() -> Result<()> {
     ))
 }
 
-/// Runs until the person quits. The first frame is there at once, while `starting` still starts the node.
-pub async fn run(starting: impl Future<Output = Result<Backend>> + Send + 'static, options: Options) -> Result<()> {
+/// Runs until the person quits. The first frame is there at once, while `starting` still starts the node, or finds it.
+pub async fn run(
+    starting: impl Future<Output = Result<Arc<dyn Control>>> + Send + 'static,
+    options: Options,
+) -> Result<()> {
     check_terminal()?;
     let themes = Themes::load(&options.theme, options.themes.as_deref(), options.depth)?;
     let failed = |error: io::Error| RegistryError::file("the terminal", "taken")(error);
@@ -146,14 +141,7 @@ pub async fn run(starting: impl Future<Output = Result<Backend>> + Send + 'stati
         // With the explorer gone or behind, the log has it.
         let _ = told.try_send(Message::Told(Level::Error, why));
     }));
-    let mut explorer = Explorer {
-        model,
-        surface,
-        look: Look { themes, ascii: options.ascii },
-        executor,
-        logs: options.logs,
-        frames: 0,
-    };
+    let mut explorer = Explorer { model, surface, look: Look { themes, ascii: options.ascii }, executor, frames: 0 };
     let start = tokio::spawn(async move {
         let started = Box::new(starting.await);
         // Nobody listens any more when the person has quit already.

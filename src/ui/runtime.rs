@@ -8,10 +8,10 @@ use ratatui::Frame;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Backend, ascii,
+    ascii,
     effect::{Effect, Executor, MESSAGES, Message},
     keymap::Chord,
-    model::{Model, logs::LogLine},
+    model::Model,
     screen,
     terminal::Surface,
     theme::Themes,
@@ -21,8 +21,8 @@ use crate::{
     RegistryError, Result,
     bus::{Batch, Level},
     clock,
+    control::Control,
     domain::text::fit,
-    telemetry::LogRing,
 };
 
 /// Shortest time between two frames: 60 a second.
@@ -124,8 +124,6 @@ pub struct Explorer<S> {
     pub surface: S,
     pub look: Look,
     pub executor: Executor,
-    /// Where what is written down is read from.
-    pub logs: Option<Arc<LogRing>>,
     pub frames: u64,
 }
 
@@ -175,9 +173,10 @@ impl<S: Surface> Explorer<S> {
         Ok(())
     }
 
-    fn connect(&mut self, started: Result<Backend>) -> Result<mpsc::Receiver<Batch>> {
-        let Backend { registry, events } = started?;
-        self.executor.connect(registry);
+    fn connect(&mut self, started: Result<Arc<dyn Control>>) -> Result<mpsc::Receiver<Batch>> {
+        let control = started?;
+        let events = control.subscribe();
+        self.executor.connect(control);
         self.model.running = true;
         self.model.dirty = true;
         let mut effects = vec![Effect::Own];
@@ -205,34 +204,12 @@ impl<S: Surface> Explorer<S> {
             Turn::Batch(batch) => {
                 self.model.apply(*batch, now);
                 update::settle(&mut self.model);
-                self.read_logs();
                 Vec::new()
             }
-            Turn::Tick => {
-                self.read_logs();
-                update::on_tick(&mut self.model, now)
-            }
+            Turn::Tick => update::on_tick(&mut self.model, now),
             Turn::Input(_) | Turn::Frame | Turn::End => Vec::new(),
         };
         self.act(effects)
-    }
-
-    fn read_logs(&mut self) {
-        let Some(ring) = &self.logs else { return };
-        let (entries, next, lost) = ring.since(self.model.logs.next);
-        let first = next - entries.len() as u64;
-        let lines = entries.into_iter().zip(first..).map(|(entry, number)| LogLine {
-            number,
-            at: entry.at,
-            level: entry.level.into(),
-            target: entry.target,
-            text: entry.message,
-        });
-        let lines = lines.collect();
-        let lost = self.model.logs.lost + lost;
-        self.model.logs.next = next;
-        self.model.logs.path = Some(ring.path());
-        update::on_logs(&mut self.model, lines, lost, clock::now());
     }
 
     fn act(&mut self, effects: Vec<Effect>) -> Result<()> {

@@ -47,7 +47,7 @@ fn a_person_reads_the_same_in_words() {
     let draft = home.file("draft.toml", "handle = \"alice\"\nname = \"web\"\nversion = \"1.0.0\"\ntitle = \"The web\"");
     let published = home.alone(&["publish", &file, "--manifest", &draft]);
     assert!(published.code == Some(0) && published.stdout.starts_with("id "), "{}", published.stdout);
-    for part in ["starting a node of our own", "stored", "publisher.key", "back it up", "goes on trying"] {
+    for part in ["one of our own is started", "stored", "publisher.key", "back it up", "goes on trying"] {
         assert!(published.stderr.contains(part), "{part}: {}", published.stderr);
     }
     for (words, part) in
@@ -64,8 +64,9 @@ fn a_person_reads_the_same_in_words() {
 fn a_data_directory_serves_one_node_at_a_time() {
     let home = Home::new();
     let node = Running::start(&home, &[]);
-    home.alone(&["status"])
-        .complains(1, &["in use", "--data-dir", home.path(".local/share/swarmdex").to_str().unwrap()]);
+    home.alone(&["node"]).complains(1, &["in use", "--data-dir", home.path(".local/share/swarmdex").to_str().unwrap()]);
+    let attached = home.alone(&["status", "--json"]).json();
+    assert_eq!(attached["peer_id"], node.peer_id.as_str(), "every other verb uses the node that runs");
     let other = home.alone(&["--data-dir", "other", "status", "--json"]).json();
     assert_ne!(other["peer_id"], node.peer_id.as_str());
     assert!(home.path("other/state/logs").is_dir(), "everything of the other node is in its directory");
@@ -90,7 +91,7 @@ fn a_verb_that_is_interrupted_ends_its_node_in_order() {
     for signal in ["TERM", "INT"] {
         let command = home.command([&APART[..], &["--bootstrap", absent, "search", "web"]].concat());
         let ran = interrupted(command, signal);
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{signal}: {}", ran.stderr);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(130), ""), "{signal}: {}", ran.stderr);
         assert!(ran.stderr.contains("interrupted"), "{signal}: {}", ran.stderr);
     }
 }

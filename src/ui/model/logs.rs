@@ -2,6 +2,7 @@
 
 use crate::{
     bus::Level,
+    control::Logged,
     domain::time::Timestamp,
     ui::table::{Entry, Table, column::Column, filter::Value},
 };
@@ -52,15 +53,10 @@ impl LogLevel {
     }
 }
 
-impl From<tracing::Level> for LogLevel {
-    fn from(level: tracing::Level) -> Self {
-        match level {
-            tracing::Level::ERROR => Self::Error,
-            tracing::Level::WARN => Self::Warn,
-            tracing::Level::INFO => Self::Info,
-            tracing::Level::DEBUG => Self::Debug,
-            tracing::Level::TRACE => Self::Trace,
-        }
+impl LogLevel {
+    /// By its name; what is not known is not serious.
+    pub fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|level| level.name() == name).unwrap_or_default()
     }
 }
 
@@ -117,6 +113,27 @@ pub struct Logs {
 }
 
 impl Logs {
+    /// Takes what the node wrote down from the number on that comes next here; says whether there was any.
+    pub fn take(&mut self, logged: Logged, now: Timestamp) -> bool {
+        let first = logged.next.saturating_sub(logged.entries.len() as u64);
+        // An answer to a question that was asked twice, or a node that began anew.
+        let skipped = if logged.next < self.next { 0 } else { self.next.saturating_sub(first) };
+        let lines = logged.entries.into_iter().zip(first..).map(|(entry, number)| LogLine {
+            number,
+            at: entry.at,
+            level: LogLevel::named(&entry.level),
+            target: entry.target,
+            text: entry.message,
+        });
+        let lines: Vec<LogLine> = lines.skip(usize::try_from(skipped).unwrap_or(usize::MAX)).collect();
+        self.next = logged.next;
+        self.path = logged.file;
+        self.lost += logged.lost;
+        let any = !lines.is_empty();
+        self.put(lines, now);
+        any
+    }
+
     pub fn put(&mut self, lines: Vec<LogLine>, now: Timestamp) {
         for line in &lines {
             if self.all.len() >= LogLine::MOST {

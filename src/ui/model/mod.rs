@@ -34,6 +34,7 @@ use super::{
 };
 use crate::{
     bus::{Batch, Counters, Level, NodeSnapshot, Notice, PeerSnapshot},
+    control::Link,
     domain::{health::State, name::PackageRef, time::Timestamp},
     registry::{Announced, Hit, OwnPackage},
 };
@@ -162,6 +163,8 @@ pub struct Model {
     pub demo: bool,
     /// The node has started.
     pub running: bool,
+    /// Whether it is there.
+    pub link: Link,
     pub now: Timestamp,
     pub size: (u16, u16),
     pub keymap: Keymap,
@@ -195,6 +198,7 @@ impl Model {
             title,
             demo,
             running: false,
+            link: Link::Here,
             now,
             size,
             keymap: Keymap::default(),

@@ -10,7 +10,7 @@ pub mod search;
 use ratatui::{
     Frame,
     layout::{Alignment, Rect},
-    style::Style,
+    style::{Modifier, Style},
     text::{Line, Span},
     widgets::{Paragraph, Wrap},
 };
@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     bus::Level,
+    control::Link,
     domain::{name::short_id, text::fit},
 };
 
@@ -50,6 +51,12 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
         Screen::Publish => publish::draw(frame, model, theme, &areas),
         Screen::Health => health::draw(frame, model, theme, &areas),
         Screen::Logs => logs::draw(frame, model, theme, &areas),
+    }
+    if matches!(model.link, Link::Lost { .. }) {
+        // The last that was seen of it.
+        for area in [areas.top, areas.body, areas.side, areas.below] {
+            frame.buffer_mut().set_style(area, Style::new().add_modifier(Modifier::DIM));
+        }
     }
     footer(frame, model, theme, areas.footer);
     if let Some(window) = model.popups.last() {
@@ -83,6 +90,19 @@ fn fitting(spans: Vec<(String, Style)>, width: usize, gap: &'static str) -> Vec<
 
 fn header(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     let width = usize::from(area.width);
+    if let Link::Lost { why } = &model.link {
+        let head = vec![
+            Span::styled("reconnecting… ", theme.bad()),
+            Span::styled(fit(why, width.saturating_sub(14)), theme.text()),
+        ];
+        line(frame, area, head);
+        let last = "what is below is the last that was seen";
+        return line(
+            frame,
+            Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area },
+            vec![Span::styled(last, theme.dim())],
+        );
+    }
     let Some(node) = &model.node else {
         let text = if model.running { "running" } else { "starting the node…" };
         let spans = vec![Span::styled(model.title.clone(), theme.title()), Span::raw(format!("  {text}"))];

@@ -247,18 +247,21 @@ fn logs_are_shown_from_a_level_on_and_opened_in_a_pager() {
     assert_eq!(press(&mut model, "o"), [Effect::Pager("/var/log/swarmdex.log".into())]);
     let line =
         |number, level| LogLine { number, at: NOW, level, target: "swarmdex".to_owned(), text: format!("n{number}") };
-    update::on_logs(&mut model, (0..4).map(|n| line(n, LogLevel::ALL[n as usize + 1])).collect(), 0, NOW);
+    model.logs.put((0..4).map(|n| line(n, LogLevel::ALL[n as usize + 1])).collect(), NOW);
+    update::settle(&mut model);
     assert_eq!(model.logs.table.rows(), [3, 2, 1, 0], "newest first");
     press(&mut model, "lll");
     assert_eq!(model.logs.table.rows(), [3, 2], "from warn on");
-    update::on_logs(&mut model, vec![line(4, LogLevel::Info), line(5, LogLevel::Error)], 0, NOW);
+    model.logs.put(vec![line(4, LogLevel::Info), line(5, LogLevel::Error)], NOW);
+    update::settle(&mut model);
     assert_eq!(model.logs.table.rows(), [5, 3, 2]);
     press(&mut model, "ll");
     assert_eq!(model.logs.table.rows().len(), 6);
     let mut model = full((120, 40));
     press(&mut model, "0");
     let many = (0..5_000).map(|n| line(n, LogLevel::Info)).collect();
-    update::on_logs(&mut model, many, 0, NOW);
+    model.logs.put(many, NOW);
+    update::settle(&mut model);
     assert_eq!(model.logs.table.len(), <LogLine as Entry>::MOST);
 }
 

@@ -75,7 +75,6 @@ async fn a_flood_stays_bounded_and_the_key_is_served_first() {
         surface: Memory::new((80, 24)),
         look: look(),
         executor: Executor::new(sender),
-        logs: None,
         frames: 0,
     };
     let first = sources.next(Some(Instant::now())).await;
@@ -113,7 +112,6 @@ async fn a_quiet_swarm_costs_no_frames() {
         surface: Memory::new((80, 24)),
         look: look(),
         executor: Executor::new(sender),
-        logs: None,
         frames: 0,
     };
     let ended = tokio::spawn(async move {
@@ -142,7 +140,6 @@ async fn a_node_that_cannot_start_ends_the_explorer_with_its_error() {
         surface: Memory::new((80, 24)),
         look: look(),
         executor: Executor::new(sender),
-        logs: None,
         frames: 0,
     };
     assert!(matches!(explorer.run(&mut sources).await, Err(RegistryError::Closed)));

@@ -3,6 +3,7 @@
 use ratatui::style::Color;
 
 use super::*;
+use crate::control::Link;
 use crate::ui::{ascii, theme::Theme};
 
 /// A way to a screen or a window, from a model of a size.
@@ -83,7 +84,8 @@ fn logs(size: (u16, u16)) -> Model {
         line(1, LogLevel::Warn, "the bootstrap peer cannot be reached; check that it runs"),
         line(2, LogLevel::Error, "the disk is full"),
     ];
-    update::on_logs(&mut model, lines, 0, NOW);
+    model.logs.put(lines, NOW);
+    update::settle(&mut model);
     model
 }
 
@@ -177,6 +179,25 @@ fn every_state_is_told_by_a_sign_too() {
         picture(&model)
     };
     assert!(elsewhere.contains("✗ bad"), "a change shows on every screen: {elsewhere}");
+}
+
+#[test]
+fn a_node_that_is_lost_is_said_and_its_last_picture_is_dim() {
+    let mut model = full((80, 24));
+    let dim = |model: &Model| {
+        let mut surface = Memory::new(model.size);
+        surface.draw(|frame| look().draw(frame, model)).unwrap();
+        let buffer = surface.0.backend().buffer().clone();
+        buffer.cell((2, 5)).unwrap().modifier.contains(ratatui::style::Modifier::DIM)
+    };
+    assert!(!dim(&model));
+    let lost = Link::Lost { why: "the node has ended".to_owned() };
+    update::on_message(&mut model, Message::Link(lost), NOW);
+    let text = picture(&model);
+    assert!(text.contains("reconnecting… the node has ended") && text.contains("team-7"), "{text}");
+    assert!(dim(&model));
+    update::on_message(&mut model, Message::Link(Link::Here), NOW);
+    assert!(picture(&model).contains("the node is back") && !dim(&model));
 }
 
 #[test]

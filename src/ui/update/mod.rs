@@ -17,13 +17,13 @@ use super::{
     model::{
         Consent, Model, Popup, Question,
         form::MAX_FIELD,
-        logs::LogLine,
         package::{Looked, PackageView},
     },
     widget::list::target,
 };
 use crate::{
     bus::{Level, Notice},
+    control::Link,
     domain::{name::PackageId, text::printable, time::Timestamp, trust::Trust},
     registry::title,
 };
@@ -79,24 +79,17 @@ pub fn on_resize(model: &mut Model, size: (u16, u16)) {
     settle(model);
 }
 
-/// What was written down since the last look.
-pub fn on_logs(model: &mut Model, lines: Vec<LogLine>, lost: u64, now: Timestamp) {
-    model.logs.lost = lost;
-    if !lines.is_empty() {
-        model.logs.put(lines, now);
-        model.dirty |= model.screen == Screen::Logs;
-        settle(model);
-    }
-}
-
 /// A second went by.
 pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     let page = layout::page(model);
     model.tick(now, page);
     settle(model);
     // What the network has taken of a publish changes behind our back.
-    let asks = model.screen == Screen::Publish && model.running;
-    if asks { vec![Effect::Own] } else { Vec::new() }
+    match model.screen {
+        Screen::Publish if model.running => vec![Effect::Own],
+        Screen::Logs if model.running => vec![Effect::Logs { since: model.logs.next }],
+        _ => Vec::new(),
+    }
 }
 
 /// What an effect brought. The start itself is the runtime's.
@@ -113,13 +106,31 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
         }
         Message::Looked { generation, result } => looked(model, generation, *result),
         Message::Pinned { handle, result } => {
-            if let Err(error) = *result {
+            if let Err(error) = *result
+                && error.code() != "read_only"
+            {
                 model.answer(Level::Error, format!("the handle {handle} could not be pinned: {error}"));
             }
             Vec::new()
         }
         Message::Exported { path, result } => {
             windows::exported(model, &path, result);
+            Vec::new()
+        }
+        Message::Logs(result) => {
+            match *result {
+                Ok(logged) => model.dirty |= model.logs.take(logged, now) && model.screen == Screen::Logs,
+                // The link says it, if it is more than a moment.
+                Err(error) => tracing::debug!(%error, "the log could not be read"),
+            }
+            Vec::new()
+        }
+        Message::Link(link) => {
+            if link == Link::Here && model.link != Link::Here {
+                model.answer(Level::Info, "the node is back".to_owned());
+            }
+            model.link = link;
+            model.dirty = true;
             Vec::new()
         }
         Message::Told(level, text) => {
@@ -268,6 +279,7 @@ fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
             search(model)
         }
         Screen::Publish => vec![Effect::Own],
+        Screen::Logs => vec![Effect::Logs { since: model.logs.next }],
         _ => Vec::new(),
     }
 }

@@ -1,0 +1,186 @@
+//! The node that a verb asks: the one that runs on the data directory, one that was named, or one of its own.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{INTERRUPTED, global::Global, print::note, stop::Stop};
+use crate::{
+    RegistryError, Result,
+    config::Settings,
+    control::{self, Control, Local, Remote, Serving, Wait},
+    node::{Node, NodeOptions},
+    store,
+    telemetry::{self, Logs, Screen},
+};
+
+/// Longest wait for a peer whose address is known: a few round trips and a redial.
+const JOIN_WAIT: Duration = Duration::from_secs(3);
+/// Longest wait for a peer that multicast may find: they answer within a fraction of it, if there are any.
+const MULTICAST_WAIT: Duration = Duration::from_secs(1);
+/// Longest wait for another verb that has a node of its own on the data directory.
+const TURN_WAIT: Duration = Duration::from_secs(15);
+/// Between two looks whether it is done.
+const TURN_LOOK: Duration = Duration::from_millis(100);
+
+/// The node that was named by `--attach`, or that runs on the data directory; `None` when none does.
+pub(super) async fn find(global: &Global, settings: &Settings) -> Result<Option<Remote>> {
+    if let Some(target) = global.attach()? {
+        return Remote::connect(target, global.readonly).await.map(Some);
+    }
+    let data_dir = &settings.paths.data;
+    let Some(remote) = Remote::on(data_dir, global.readonly).await? else {
+        return if global.readonly { Err(RegistryError::NoNode(data_dir.clone())) } else { Ok(None) };
+    };
+    for flag in global.of_a_node() {
+        note(format!("{flag} changes nothing here: the node that runs on this data directory is used as it is"));
+    }
+    Ok(Some(remote))
+}
+
+/// Runs `job` on the node that runs, or on one of its own that has joined the network as far as it could and is shut down
+/// in order whatever comes.
+pub(super) async fn with(global: &Global, job: impl AsyncFnOnce(&dyn Control, &Settings) -> Result<u8>) -> Result<u8> {
+    let settings = global.settings()?;
+    let mut stop = Stop::watch()?;
+    let looking = async {
+        match find(global, &settings).await? {
+            Some(remote) => Ok(Some(remote)),
+            None => wait_for_turn(&settings).await,
+        }
+    };
+    let found = tokio::select! {
+        found = looking => found?,
+        () = stop.told() => return interrupted(),
+    };
+    match found {
+        Some(remote) => tokio::select! {
+            result = job(&remote, &settings) => result,
+            () = stop.told() => interrupted(),
+        },
+        None => on_own(&settings, stop, job).await,
+    }
+}
+
+/// Runs `job` on the node that runs; without one there is nothing to be done.
+pub(super) async fn running(global: &Global, job: impl AsyncFnOnce(&Remote, &Settings) -> Result<u8>) -> Result<u8> {
+    let settings = global.settings()?;
+    let mut stop = Stop::watch()?;
+    let remote = find(global, &settings).await?.ok_or_else(|| RegistryError::NoNode(settings.paths.data.clone()))?;
+    tokio::select! {
+        result = job(&remote, &settings) => result,
+        () = stop.told() => interrupted(),
+    }
+}
+
+fn interrupted() -> Result<u8> {
+    note("interrupted; what was acknowledged is kept");
+    Ok(INTERRUPTED)
+}
+
+/// Waits until nobody has the data directory; a node that stays is found meanwhile.
+async fn wait_for_turn(settings: &Settings) -> Result<Option<Remote>> {
+    let data_dir = &settings.paths.data;
+    let deadline = Instant::now() + TURN_WAIT;
+    let mut told = false;
+    while store::is_in_use(data_dir) {
+        if let Some(remote) = Remote::on(data_dir, false).await? {
+            return Ok(Some(remote));
+        }
+        if Instant::now() >= deadline {
+            return Err(RegistryError::DataDirInUse(data_dir.clone()));
+        }
+        if !std::mem::replace(&mut told, true) {
+            note("another Swarmdex is at work on this data directory; waiting for it…");
+        }
+        tokio::time::sleep(TURN_LOOK).await;
+    }
+    Ok(None)
+}
+
+async fn on_own(
+    settings: &Settings,
+    mut stop: Stop,
+    job: impl AsyncFnOnce(&dyn Control, &Settings) -> Result<u8>,
+) -> Result<u8> {
+    let logs = telemetry::start(settings, Screen::Free)?;
+    note("no node runs here, so one of our own is started for this…");
+    let mut options = settings.node_options();
+    if options.listen.is_empty() {
+        options.listen = any_ports()?;
+    }
+    let node = Node::start(options.clone()).await?;
+    let local = Local::new(node.handle(), Some(logs.recent()));
+    let work = async {
+        join(&local, &options).await?;
+        job(&local, settings).await
+    };
+    let result = tokio::select! {
+        result = work => result,
+        () = stop.told() => interrupted(),
+    };
+    let ended = node.shutdown().await;
+    result.and_then(|code| ended.map(|()| code))
+}
+
+/// The fixed port is for nodes that stay; one that lives for a moment must not take it from them.
+fn any_ports() -> Result<Vec<libp2p::Multiaddr>> {
+    let parse = |text: &str| {
+        text.parse::<libp2p::Multiaddr>()
+            .map_err(|error| RegistryError::Internal { what: "reading an address of our own", why: error.to_string() })
+    };
+    ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"].into_iter().map(parse).collect()
+}
+
+async fn join(node: &Local, options: &NodeOptions) -> Result<()> {
+    let known = !options.bootstrap.is_empty() || node.status().await?.node.known_peers > 0;
+    let most = match (known, options.mdns) {
+        (true, _) => JOIN_WAIT,
+        (false, true) => MULTICAST_WAIT,
+        (false, false) => Duration::ZERO,
+    };
+    if most.is_zero() {
+        note("no peer is known, so this is what is known here; name one with --bootstrap, or leave out --no-mdns");
+    } else if !node.wait(Wait::Joined, most.min(options.query_timeout)).await? {
+        note("no peer was reached, so this is what is known here; check --network and --bootstrap");
+    }
+    Ok(())
+}
+
+/// A node that stays for a while, and that others can attach to meanwhile.
+pub(super) struct Hosted {
+    node: Node,
+    serving: Option<Serving>,
+    pub local: Arc<Local>,
+}
+
+impl Hosted {
+    pub async fn start(settings: &Settings, logs: &Logs) -> Result<Self> {
+        let node = Node::start(settings.node_options()).await?;
+        let local = Arc::new(Local::new(node.handle(), Some(logs.recent())));
+        match control::serve(local.clone(), node.data_dir(), settings.control_tcp).await {
+            Ok(serving) => {
+                local.has_socket(serving.socket.clone());
+                Ok(Self { node, serving: Some(serving), local })
+            }
+            // Without a socket the node is still a node.
+            Err(error @ RegistryError::Control { .. }) => {
+                tracing::warn!("{error}");
+                node.tell(&error.to_string());
+                Ok(Self { node, serving: None, local })
+            }
+            // What was asked for and cannot be had is an error.
+            Err(error) => {
+                node.shutdown().await?;
+                Err(error)
+            }
+        }
+    }
+
+    pub async fn end(self) -> Result<()> {
+        if let Some(serving) = self.serving {
+            serving.stop().await;
+        }
+        self.node.shutdown().await
+    }
+}

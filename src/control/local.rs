@@ -1,0 +1,129 @@
+//! A node in this process.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use libp2p::{Multiaddr, PeerId};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{Control, Link, LogEntry, Logged, PROTOCOL, Status, Wait};
+use crate::{
+    RegistryError, Result,
+    bus::{Batch, PeerSnapshot},
+    domain::health::Sample,
+    node::NodeHandle,
+    registry::Registry,
+    telemetry::{self, LogRing},
+};
+
+/// A handle on a node in this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Local {
+    node: NodeHandle,
+    logs: Option<Arc<LogRing>>,
+    socket: Arc<std::sync::OnceLock<PathBuf>>,
+    stop: CancellationToken,
+    link: Arc<watch::Sender<Link>>,
+}
+
+impl Local {
+    pub fn new(node: NodeHandle, logs: Option<Arc<LogRing>>) -> Self {
+        Self {
+            node,
+            logs,
+            socket: Arc::default(),
+            stop: CancellationToken::new(),
+            link: Arc::new(watch::Sender::default()),
+        }
+    }
+
+    /// Says where the node's control socket is, once it has one.
+    pub fn has_socket(&self, path: PathBuf) {
+        // It gets one once.
+        let _ = self.socket.set(path);
+    }
+
+    /// Resolves when somebody has asked the node to end.
+    pub async fn told_to_stop(&self) {
+        self.stop.cancelled().await;
+    }
+}
+
+#[async_trait]
+impl Control for Local {
+    fn registry(&self) -> Arc<dyn Registry> {
+        self.node.registry()
+    }
+
+    fn subscribe(&self) -> mpsc::Receiver<Batch> {
+        self.node.subscribe()
+    }
+
+    fn link(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
+    }
+
+    async fn status(&self) -> Result<Status> {
+        Ok(Status {
+            node: self.node.status().await?,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: PROTOCOL,
+            pid: std::process::id(),
+            data_dir: self.node.data_dir().to_owned(),
+            socket: self.socket.get().cloned(),
+        })
+    }
+
+    async fn peers(&self) -> Result<Vec<PeerSnapshot>> {
+        self.node.peers().await
+    }
+
+    async fn health(&self) -> Result<Sample> {
+        self.node.health().await
+    }
+
+    async fn dial(&self, address: &Multiaddr, keep: bool, most: Duration) -> Result<PeerId> {
+        self.node.dial(address.clone(), keep, most).await
+    }
+
+    async fn disconnect(&self, peer: PeerId) -> Result<bool> {
+        self.node.disconnect(peer).await
+    }
+
+    async fn wait(&self, what: Wait, most: Duration) -> Result<bool> {
+        Ok(match what {
+            Wait::Joined => self.node.wait_joined(most).await,
+            Wait::Published => self.node.wait_published(most).await,
+        })
+    }
+
+    async fn logs(&self, since: u64) -> Result<Logged> {
+        let Some(ring) = &self.logs else { return Ok(Logged::default()) };
+        let (entries, next, lost) = ring.since(since);
+        let entry = |entry: telemetry::Entry| LogEntry {
+            at: entry.at,
+            level: entry.level.as_str().to_lowercase(),
+            target: entry.target,
+            message: entry.message,
+        };
+        Ok(Logged { entries: entries.into_iter().map(entry).collect(), next, lost, file: Some(ring.path()) })
+    }
+
+    async fn log_filter(&self) -> Result<String> {
+        Err(RegistryError::Closed)
+    }
+
+    async fn set_log_filter(&self, _filter: &str) -> Result<()> {
+        Err(RegistryError::Closed)
+    }
+
+    async fn metrics(&self) -> Result<String> {
+        Err(RegistryError::Closed)
+    }
+
+    async fn shut_down(&self) -> Result<()> {
+        self.stop.cancel();
+        Ok(())
+    }
+}

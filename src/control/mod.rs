@@ -1,0 +1,137 @@
+//! A running node as its users see it, whether it runs in this process or behind its control socket: one trait for what
+//! it is, what happens on it and what it can be told.
+//!
+//! `server` answers over the socket and `client` asks; both speak the HTTP of `docs/control.md`, of which [`PROTOCOL`] is
+//! the version.
+
+mod client;
+mod local;
+mod server;
+mod socket;
+mod stream;
+mod wire;
+
+pub use client::{Remote, Target};
+pub use local::Local;
+pub use server::{Serving, serve};
+pub use socket::{candidates, token_path};
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use libp2p::{Multiaddr, PeerId};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    Result,
+    bus::{Batch, NodeSnapshot, PeerSnapshot},
+    domain::{health::Sample, time::Timestamp},
+    registry::Registry,
+};
+
+/// Version of what is spoken over the control socket. One that a program does not know is refused with a sentence.
+pub const PROTOCOL: u32 = 1;
+
+/// A running node.
+#[async_trait]
+pub trait Control: Send + Sync {
+    /// Search, get, publish and the rest.
+    fn registry(&self) -> Arc<dyn Registry>;
+
+    /// Everything that happens from now on, beginning with how things stand. A reader that is slow gets fewer, larger
+    /// batches, each with the number of events that it lost.
+    fn subscribe(&self) -> mpsc::Receiver<Batch>;
+
+    /// Whether the node is there.
+    fn link(&self) -> watch::Receiver<Link>;
+
+    async fn status(&self) -> Result<Status>;
+
+    /// Every peer that is known, connected or not.
+    async fn peers(&self) -> Result<Vec<PeerSnapshot>>;
+
+    /// What is measured now.
+    async fn health(&self) -> Result<Sample>;
+
+    /// Connects to a peer, and waits until it is known to be of this network. With `keep` it is dialled again whenever
+    /// the connection is lost.
+    async fn dial(&self, address: &Multiaddr, keep: bool, most: Duration) -> Result<PeerId>;
+
+    /// Ends the connection with a peer; false when there was none.
+    async fn disconnect(&self, peer: PeerId) -> Result<bool>;
+
+    /// Waits for something; false when it has not come about after `most`.
+    async fn wait(&self, what: Wait, most: Duration) -> Result<bool>;
+
+    /// The entries of the log from number `since` on, of those that are kept in memory.
+    async fn logs(&self, since: u64) -> Result<Logged>;
+
+    /// What is written down: a level or directives, as in the setting `log_level`.
+    async fn log_filter(&self) -> Result<String>;
+
+    async fn set_log_filter(&self, filter: &str) -> Result<()>;
+
+    /// Every metric in the text format of Prometheus.
+    async fn metrics(&self) -> Result<String>;
+
+    /// Has the node end in order, and returns before it has.
+    async fn shut_down(&self) -> Result<()>;
+}
+
+/// The connection to a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Link {
+    #[default]
+    Here,
+    /// It is tried again and again.
+    Lost { why: String },
+}
+
+/// What can be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wait {
+    /// A peer of this network is connected.
+    Joined,
+    /// The network has taken every publish.
+    Published,
+}
+
+/// Which node this is, and how it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    #[serde(flatten)]
+    pub node: NodeSnapshot,
+    /// Of the program that the node runs.
+    pub version: String,
+    pub protocol: u32,
+    /// Of its process.
+    pub pid: u32,
+    pub data_dir: PathBuf,
+    /// Its control socket; `None` for one that has none.
+    pub socket: Option<PathBuf>,
+}
+
+/// A part of the log.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Logged {
+    pub entries: Vec<LogEntry>,
+    /// The number to ask for next.
+    pub next: u64,
+    /// Entries that were overwritten before they were asked for.
+    pub lost: u64,
+    /// The file that has more of it, on the node's machine.
+    pub file: Option<PathBuf>,
+}
+
+/// One event of the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogEntry {
+    pub at: Timestamp,
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+    /// The part of the program, such as `swarmdex::net::task`.
+    pub target: String,
+    pub message: String,
+}

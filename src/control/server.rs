@@ -1,0 +1,558 @@
+//! The node's side of the control socket: HTTP with JSON, and server-sent events.
+//!
+//! Nothing a client does costs the node more than a bounded amount: so many connections and streams at once, so many
+//! bytes, so much time; and a client that does not read has its events merged on the bus, like any slow reader.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, Query as Parameters, Request, State, rejection::JsonRejection},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{
+        IntoResponse, Response, Sse,
+        sse::{Event, KeepAlive},
+    },
+    routing::{get, post},
+};
+use futures::stream;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Control, PROTOCOL, socket,
+    wire::{self, Done, Failure, Fault, Publishing, Taken, VERSION_HEADER},
+};
+use crate::{
+    RegistryError, Result,
+    domain::{
+        health::{Measure, State as HealthState, rows, verdict},
+        name::PackageRef,
+        query::Query,
+    },
+    registry::Registry,
+};
+
+/// Connections at once, on all sockets; further ones wait to be accepted.
+const MAX_CONNECTIONS: usize = 128;
+/// Streams of events and searches at once; further ones are told that the node is busy.
+const MAX_STREAMS: usize = 48;
+/// Bytes of a request's body.
+const MAX_BODY: usize = 256 << 10;
+/// Bytes of a request's head.
+const MAX_HEAD: usize = 64 << 10;
+/// Time to send the head of a request.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// Time to send a request and to have it answered; streams go on afterwards.
+const ANSWER_TIME: Duration = Duration::from_secs(90);
+/// Longest wait that a client may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Sent on a stream on which nothing happens, so that either side finds out when the other is gone.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// Time for answers that are on their way when the node ends.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// The control sockets of a node. They are gone once it is told to [`stop`](Serving::stop), or dropped.
+pub struct Serving {
+    /// The Unix domain socket.
+    pub socket: PathBuf,
+    /// Where TCP is listened on, if it was asked for.
+    pub tcp: Option<SocketAddr>,
+    stop: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Serving {
+    /// Takes no more requests, and waits a moment for answers that are on their way.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.connections.close();
+        // What takes longer than that is a stream, or somebody who does not read.
+        let _ = tokio::time::timeout(LAST_WORDS, self.connections.wait()).await;
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        // It may have been removed by somebody else, and a node that starts would replace it.
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+/// Serves a node on a Unix domain socket, at the first of the places for its data directory that can be had, and on TCP
+/// if that is asked for: on a loopback address only, and only to clients that say the word in the data directory's
+/// `control.token`.
+///
+/// # Errors
+/// [`RegistryError::Control`] when no place for the socket can be had, [`RegistryError::Usage`] for an address that is not
+/// loopback, [`RegistryError::Listen`] for one that cannot be listened on.
+pub async fn serve(node: Arc<dyn Control>, data_dir: &Path, tcp: Option<SocketAddr>) -> Result<Serving> {
+    let (listener, path) = socket::listen(&socket::candidates(data_dir))?;
+    let shared = Arc::new(Shared { node, streams: Arc::new(Semaphore::new(MAX_STREAMS)) });
+    let mut serving =
+        Serving { socket: path, tcp: None, stop: CancellationToken::new(), connections: TaskTracker::new() };
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (stop, connections) = (serving.stop.clone(), serving.connections.clone());
+    tokio::spawn(accept(listener, router(shared.clone()), permits.clone(), stop, connections));
+    let Some(address) = tcp else { return Ok(serving) };
+    if !address.ip().is_loopback() {
+        let why = format!(
+            "the control socket listens on loopback only, and {address} is not; give 127.0.0.1 or [::1], and forward it"
+        );
+        return Err(RegistryError::Usage(why));
+    }
+    let failed = |error: std::io::Error| RegistryError::Listen { address: address.to_string(), why: error.to_string() };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    let token: Arc<str> = token(data_dir)?.into();
+    let guarded = router(shared).layer(middleware::from_fn(move |request, next| guard(token.clone(), request, next)));
+    let (stop, connections) = (serving.stop.clone(), serving.connections.clone());
+    tokio::spawn(accept(listener, guarded, permits, stop, connections));
+    serving.tcp = Some(bound);
+    Ok(serving)
+}
+
+/// The word that clients on TCP have to say, made once.
+fn token(data_dir: &Path) -> Result<String> {
+    let path = socket::token_path(data_dir);
+    match std::fs::read_to_string(&path) {
+        Ok(token) if token.trim().len() >= 32 => return Ok(token.trim().to_owned()),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(RegistryError::file(&path, "read")(error)),
+    }
+    let token = blake3::Hash::from(rand::random::<[u8; 32]>()).to_hex().to_string();
+    crate::disk::replace(&path, token.as_bytes()).map_err(RegistryError::file(&path, "written"))?;
+    Ok(token)
+}
+
+/// Either kind of listener.
+trait Listener: Send + 'static {
+    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    fn accept(&self) -> impl Future<Output = std::io::Result<Self::Io>> + Send;
+}
+
+impl Listener for UnixListener {
+    type Io = tokio::net::UnixStream;
+
+    async fn accept(&self) -> std::io::Result<Self::Io> {
+        Self::accept(self).await.map(|(io, _)| io)
+    }
+}
+
+impl Listener for TcpListener {
+    type Io = tokio::net::TcpStream;
+
+    async fn accept(&self) -> std::io::Result<Self::Io> {
+        Self::accept(self).await.map(|(io, _)| io)
+    }
+}
+
+async fn accept<L: Listener>(
+    listener: L,
+    router: Router,
+    permits: Arc<Semaphore>,
+    stop: CancellationToken,
+    connections: TaskTracker,
+) {
+    /// Out of descriptors, most likely: some are free again in a moment.
+    const BREATH: Duration = Duration::from_millis(100);
+    let next = async || {
+        let permit = permits.clone().acquire_owned().await.ok()?;
+        Some((permit, listener.accept().await))
+    };
+    while let Some(Some((permit, accepted))) = stop.run_until_cancelled(next()).await {
+        match accepted {
+            Ok(io) => {
+                connections.spawn(connection(io, router.clone(), permit, stop.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a control connection could not be accepted");
+                tokio::time::sleep(BREATH).await;
+            }
+        }
+    }
+}
+
+async fn connection<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    io: I,
+    router: Router,
+    _permit: OwnedSemaphorePermit,
+    stop: CancellationToken,
+) {
+    let mut http = http1::Builder::new();
+    // One request each: a client that is done gives its place to others.
+    http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(MAX_HEAD);
+    let serving = http.serve_connection(TokioIo::new(io), TowerToHyperService::new(router));
+    tokio::pin!(serving);
+    let result = tokio::select! {
+        result = &mut serving => result,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            // Streams have no end of their own.
+            match tokio::time::timeout(LAST_WORDS, serving).await {
+                Ok(result) => result,
+                Err(_) => return,
+            }
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a control connection ended early");
+    }
+}
+
+struct Shared {
+    node: Arc<dyn Control>,
+    streams: Arc<Semaphore>,
+}
+
+impl Shared {
+    fn stream(&self) -> Result<OwnedSemaphorePermit> {
+        let busy = |_| RegistryError::Busy { what: "the control socket", limit: MAX_STREAMS };
+        self.streams.clone().try_acquire_owned().map_err(busy)
+    }
+
+    fn registry(&self) -> Arc<dyn Registry> {
+        self.node.registry()
+    }
+}
+
+type Node = State<Arc<Shared>>;
+
+fn router(shared: Arc<Shared>) -> Router {
+    let v1 = Router::new()
+        .route("/status", get(async |State(it): Node| answer(it.node.status().await)))
+        .route("/peers", get(async |State(it): Node| answer(it.node.peers().await)))
+        .route("/health", get(async |State(it): Node| answer(it.node.health().await)))
+        .route("/own", get(async |State(it): Node| answer(it.registry().own().await)))
+        .route("/metrics", get(async |State(it): Node| metrics(&it).await))
+        .route("/log-filter", get(log_filter).put(set_log_filter))
+        .route("/logs", get(logs))
+        .route("/events", get(events))
+        .route("/search", post(search))
+        .route("/search/stream", post(search_stream))
+        .route("/package", post(package))
+        .route("/release", post(release))
+        .route("/manifest", post(manifest))
+        .route("/publish", post(publish))
+        .route("/yank", post(yank))
+        .route("/unyank", post(unyank))
+        .route("/taken", post(taken))
+        .route("/pin", post(pin))
+        .route("/trust", post(trust))
+        .route("/distrust", post(distrust))
+        .route("/dial", post(dial))
+        .route("/disconnect", post(disconnect))
+        .route("/wait", post(wait))
+        .route("/shutdown", post(shutdown));
+    Router::new()
+        .nest("/v1", v1)
+        .route("/metrics", get(async |State(it): Node| metrics(&it).await))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .fallback(nothing_here)
+        .with_state(shared)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(bounded))
+}
+
+/// Every answer says which version is spoken, and comes in bounded time.
+async fn bounded(request: Request, next: Next) -> Response {
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let mut response = if announced.is_some_and(|length: u64| length > MAX_BODY as u64) {
+        let message = format!("a request has {MAX_BODY} bytes at most");
+        let fault = Fault { code: "too_large".to_owned(), usage: true, message };
+        (StatusCode::PAYLOAD_TOO_LARGE, Json(Failure { error: fault })).into_response()
+    } else {
+        match tokio::time::timeout(ANSWER_TIME, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => {
+                let millis = ANSWER_TIME.as_millis();
+                refuse(&RegistryError::Timeout { what: "the request".to_owned(), millis })
+            }
+        }
+    };
+    response.headers_mut().insert(HeaderName::from_static(VERSION_HEADER), HeaderValue::from(PROTOCOL));
+    response
+}
+
+/// Lets a request through that says the word.
+async fn guard(token: Arc<str>, request: Request, next: Next) -> Response {
+    let said = request.headers().get(header::AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+    let said = said.strip_prefix(b"Bearer ").unwrap_or_default();
+    // Hashes are compared in constant time.
+    if blake3::hash(said) == blake3::hash(token.as_bytes()) {
+        return next.run(request).await;
+    }
+    let message = "send the word in the data directory's control.token as Authorization: Bearer WORD".to_owned();
+    let fault = Fault { code: "unauthorized".to_owned(), usage: true, message };
+    (StatusCode::UNAUTHORIZED, Json(Failure { error: fault })).into_response()
+}
+
+fn answer<T: Serialize>(result: Result<T>) -> Response {
+    match result {
+        Ok(value) => Json(value).into_response(),
+        Err(error) => refuse(&error),
+    }
+}
+
+fn refuse(error: &RegistryError) -> Response {
+    (wire::status_of(error), Json(Failure { error: error.into() })).into_response()
+}
+
+type Given<T> = Result<Json<T>, JsonRejection>;
+
+/// Runs `job` with what was given, if that can be read.
+async fn with<T, R: Serialize>(given: Given<T>, job: impl AsyncFnOnce(T) -> Result<R>) -> Response {
+    match read(given) {
+        Ok(value) => answer(job(value).await),
+        Err(response) => response,
+    }
+}
+
+#[expect(clippy::result_large_err, reason = "an answer is what it is, and refusals are rare")]
+fn read<T>(given: Given<T>) -> Result<T, Response> {
+    given.map(|Json(value)| value).map_err(|rejection| {
+        let fault = Fault { code: "request".to_owned(), usage: true, message: rejection.body_text() };
+        (rejection.status(), Json(Failure { error: fault })).into_response()
+    })
+}
+
+async fn nothing_here(request: Request) -> Response {
+    let message =
+        format!("{} is nothing that this node knows; it speaks version {PROTOCOL}, under /v1", request.uri().path());
+    let fault = Fault { code: "no_route".to_owned(), usage: true, message };
+    (StatusCode::NOT_FOUND, Json(Failure { error: fault })).into_response()
+}
+
+async fn metrics(it: &Shared) -> Response {
+    /// <https://prometheus.io/docs/instrumenting/exposition_formats/>
+    const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match it.node.metrics().await {
+        Ok(text) => ([(header::CONTENT_TYPE, KIND)], text).into_response(),
+        Err(error) => refuse(&error),
+    }
+}
+
+/// Whether the node works: for a probe that restarts it when it does not.
+async fn healthz(State(it): Node) -> Response {
+    match it.node.health().await {
+        Ok(sample) => {
+            let verdict = verdict(&sample);
+            let status = match verdict.state {
+                HealthState::Good | HealthState::Degraded => StatusCode::OK,
+                HealthState::Bad => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            #[derive(Serialize)]
+            struct Answer {
+                verdict: crate::domain::health::Verdict,
+                /// Measures that are not good.
+                wrong: Vec<Measure>,
+            }
+            let wrong = rows(&sample).into_iter().filter(|row| row.state > Some(HealthState::Good));
+            let wrong = wrong.map(|row| row.measure).collect();
+            (status, Json(Answer { verdict, wrong })).into_response()
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+/// Whether the node takes requests: it does once it listens, also while it is alone.
+async fn readyz(State(it): Node) -> Response {
+    match it.node.status().await {
+        Ok(status) if !status.node.addresses.is_empty() => (StatusCode::OK, "ready\n").into_response(),
+        Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "it does not listen\n").into_response(),
+        Err(error) => refuse(&error),
+    }
+}
+
+#[derive(Deserialize)]
+struct Since {
+    #[serde(default)]
+    since: u64,
+}
+
+async fn logs(State(it): Node, Parameters(Since { since }): Parameters<Since>) -> Response {
+    answer(it.node.logs(since).await)
+}
+
+async fn log_filter(State(it): Node) -> Response {
+    answer(it.node.log_filter().await.map(|filter| wire::Filter { filter }))
+}
+
+async fn set_log_filter(State(it): Node, given: Given<wire::Filter>) -> Response {
+    with(given, async |wire::Filter { filter }| {
+        it.node.set_log_filter(&filter).await?;
+        Ok(wire::Filter { filter: it.node.log_filter().await? })
+    })
+    .await
+}
+
+async fn events(State(it): Node) -> Response {
+    let permit = match it.stream() {
+        Ok(permit) => permit,
+        Err(error) => return refuse(&error),
+    };
+    let batches = it.node.subscribe();
+    let events = stream::unfold((batches, permit), async |(mut batches, permit)| {
+        let batch = batches.recv().await?;
+        let event = Event::default().event("batch").json_data(&batch).unwrap_or_else(|error| {
+            tracing::error!(%error, "a batch could not be written as JSON");
+            Event::default().event("error").data("a batch could not be written as JSON")
+        });
+        Some((Ok::<_, Infallible>(event), (batches, permit)))
+    });
+    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+}
+
+/// One JSON value a line, as they come.
+fn json_lines<T: Serialize + Send + 'static>(values: mpsc::Receiver<T>, permit: OwnedSemaphorePermit) -> Response {
+    let lines = stream::unfold((values, permit), async |(mut values, permit)| {
+        let value = values.recv().await?;
+        let line = serde_json::to_vec(&value).map(|mut line| {
+            line.push(b'\n');
+            Bytes::from(line)
+        });
+        Some((line, (values, permit)))
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+}
+
+async fn search(State(it): Node, given: Given<Query>) -> Response {
+    with(given, async |query| it.registry().search(&query).await).await
+}
+
+async fn search_stream(State(it): Node, given: Given<Query>) -> Response {
+    let (query, permit) = match (read(given), it.stream()) {
+        (Ok(query), Ok(permit)) => (query, permit),
+        (Err(response), _) => return response,
+        (_, Err(error)) => return refuse(&error),
+    };
+    json_lines(it.registry().search_stream(query), permit)
+}
+
+fn reference(text: &str) -> Result<PackageRef> {
+    Ok(text.parse()?)
+}
+
+async fn package(State(it): Node, given: Given<wire::OfPackage>) -> Response {
+    with(given, async |asked| it.registry().get_package(&reference(&asked.package)?).await).await
+}
+
+async fn release(State(it): Node, given: Given<wire::OfRelease>) -> Response {
+    with(given, async |asked| it.registry().get_package_version(&reference(&asked.package)?, &asked.requirement).await)
+        .await
+}
+
+async fn manifest(State(it): Node, given: Given<wire::OfVersion>) -> Response {
+    with(given, async |asked| it.registry().metadata(&reference(&asked.package)?, &asked.version).await).await
+}
+
+async fn publish(State(it): Node, given: Given<wire::Publish>) -> Response {
+    /// As many as there are steps, and the end.
+    const LINES: usize = 16;
+    let (asked, permit) = match (read(given), it.stream()) {
+        (Ok(asked), Ok(permit)) => (asked, permit),
+        (Err(response), _) => return response,
+        (_, Err(error)) => return refuse(&error),
+    };
+    let (lines, told) = mpsc::channel(LINES);
+    let registry = it.registry();
+    // On a task of its own: it ends in order, whether or not the client is still there.
+    tokio::spawn(async move {
+        let (progress, mut steps) = mpsc::channel(LINES);
+        let publishing = registry.publish(asked.draft, asked.content, Some(progress));
+        tokio::pin!(publishing);
+        let result = loop {
+            tokio::select! {
+                biased;
+                Some(step) = steps.recv() => drop(lines.try_send(Publishing::Step(step))),
+                result = &mut publishing => break result,
+            }
+        };
+        while let Ok(step) = steps.try_recv() {
+            drop(lines.try_send(Publishing::Step(step)));
+        }
+        let end = match result {
+            Ok(receipt) => Publishing::Done(Box::new(receipt)),
+            Err(error) => Publishing::Error((&error).into()),
+        };
+        // A client that has gone asks `own` what became of it.
+        let _ = lines.send(end).await;
+    });
+    json_lines(told, permit)
+}
+
+async fn yank(State(it): Node, given: Given<wire::OfVersion>) -> Response {
+    with(given, async |asked| it.registry().yank(&reference(&asked.package)?, &asked.version).await).await
+}
+
+async fn unyank(State(it): Node, given: Given<wire::OfVersion>) -> Response {
+    with(given, async |asked| it.registry().unyank(&reference(&asked.package)?, &asked.version).await).await
+}
+
+async fn taken(State(it): Node, given: Given<wire::Named>) -> Response {
+    with(given, async |asked| it.registry().taken_by(&asked.handle, &asked.name).await.map(|by| Taken { by })).await
+}
+
+async fn pin(State(it): Node, given: Given<wire::OfPublisher>) -> Response {
+    with(given, async |asked| {
+        let handle = asked.handle.ok_or_else(|| RegistryError::Usage("say which handle to pin".to_owned()))?;
+        it.registry().pin(&handle, asked.publisher).await
+    })
+    .await
+}
+
+async fn trust(State(it): Node, given: Given<wire::OfPublisher>) -> Response {
+    with(given, async |asked| it.registry().trust(asked.publisher, asked.handle.as_ref()).await).await
+}
+
+async fn distrust(State(it): Node, given: Given<wire::OfPublisher>) -> Response {
+    with(given, async |asked| it.registry().distrust(asked.publisher).await).await
+}
+
+async fn dial(State(it): Node, given: Given<wire::Dial>) -> Response {
+    with(given, async |asked| {
+        let wrong = |why: String| RegistryError::Address { given: asked.address.clone(), why };
+        let address = asked.address.parse().map_err(|error: libp2p::multiaddr::Error| wrong(error.to_string()))?;
+        let most = Duration::from_millis(asked.timeout_ms).min(LONGEST_WAIT);
+        it.node.dial(&address, asked.keep, most).await.map(|peer| wire::OfPeer { peer })
+    })
+    .await
+}
+
+async fn disconnect(State(it): Node, given: Given<wire::OfPeer>) -> Response {
+    with(given, async |asked| it.node.disconnect(asked.peer).await.map(|done| Done { done })).await
+}
+
+async fn wait(State(it): Node, given: Given<wire::Waiting>) -> Response {
+    with(given, async |asked| {
+        let most = Duration::from_millis(asked.timeout_ms).min(LONGEST_WAIT);
+        it.node.wait(asked.what, most).await.map(|done| Done { done })
+    })
+    .await
+}
+
+async fn shutdown(State(it): Node) -> Response {
+    answer(it.node.shut_down().await)
+}

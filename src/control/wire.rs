@@ -1,0 +1,141 @@
+//! What is said over the control socket besides the registry's and the bus's own values: requests, and errors.
+
+use axum::http::StatusCode;
+use libp2p::PeerId;
+use semver::{Version, VersionReq};
+use serde::{Deserialize, Serialize};
+
+use super::Wait;
+use crate::{
+    RegistryError,
+    domain::{
+        manifest::Draft,
+        name::{Handle, PackageName, PublisherId},
+    },
+    registry::{Content, PublishStep, Receipt},
+};
+
+/// In every answer: the version of what is spoken.
+pub const VERSION_HEADER: &str = "swarmdex-protocol";
+
+/// A package as a person writes it: `handle/name`, or `publisher-id/name`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OfPackage {
+    pub package: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OfRelease {
+    pub package: String,
+    pub requirement: VersionReq,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OfVersion {
+    pub package: String,
+    pub version: Version,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Publish {
+    pub draft: Draft,
+    pub content: Content,
+}
+
+/// A line of the answer to [`Publish`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Publishing {
+    Step(PublishStep),
+    Done(Box<Receipt>),
+    Error(Fault),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Named {
+    pub handle: Handle,
+    pub name: PackageName,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OfPublisher {
+    pub publisher: PublisherId,
+    #[serde(default)]
+    pub handle: Option<Handle>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Dial {
+    /// With `/p2p/` and the peer's id at its end.
+    pub address: String,
+    #[serde(default)]
+    pub keep: bool,
+    pub timeout_ms: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OfPeer {
+    pub peer: PeerId,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Waiting {
+    pub what: Wait,
+    pub timeout_ms: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Filter {
+    pub filter: String,
+}
+
+/// An answer of one yes or no.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Done {
+    pub done: bool,
+}
+
+/// Who has a name already.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Taken {
+    pub by: Option<PublisherId>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Failure {
+    pub error: Fault,
+}
+
+/// An error: a word for programs and a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    pub code: String,
+    /// What was asked makes no sense as it was written, rather than having failed.
+    pub usage: bool,
+    pub message: String,
+}
+
+impl From<&RegistryError> for Fault {
+    fn from(error: &RegistryError) -> Self {
+        Self { code: error.code().to_owned(), usage: error.is_usage(), message: error.to_string() }
+    }
+}
+
+impl From<Fault> for RegistryError {
+    fn from(Fault { code, usage, message }: Fault) -> Self {
+        Self::Remote { code, usage, message }
+    }
+}
+
+/// The status that goes with an error.
+pub fn status_of(error: &RegistryError) -> StatusCode {
+    match error.code() {
+        "not_found" | "no_match" | "no_version" | "unknown_handle" => StatusCode::NOT_FOUND,
+        "version_not_newer" | "version_taken" | "ambiguous_handle" => StatusCode::CONFLICT,
+        "not_yours" => StatusCode::FORBIDDEN,
+        "timeout" | "unreached" => StatusCode::GATEWAY_TIMEOUT,
+        "busy" | "closed" => StatusCode::SERVICE_UNAVAILABLE,
+        _ if error.is_usage() => StatusCode::BAD_REQUEST,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
