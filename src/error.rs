@@ -31,6 +31,9 @@ pub enum RegistryError {
     #[error("{package} {version} is not a release; `versions {package}` lists what there is")]
     NoVersion { package: String, version: Version },
 
+    #[error("no peer is known whose id begins or ends with \"{0}\"; `peers` lists them")]
+    NoPeer(String),
+
     #[error("nobody known calls itself \"{0}\"; check the spelling, or write publisher-id/name")]
     UnknownHandle(Handle),
 
@@ -69,6 +72,9 @@ pub enum RegistryError {
 
     #[error("{what} changes something, and --readonly was given; leave that out to do it")]
     ReadOnly { what: &'static str },
+
+    #[error("{what} is nothing that can be done with a recording; it can only be watched")]
+    Recorded { what: &'static str },
 
     #[error("{what} is too busy: {limit} are running already; try again in a moment")]
     Busy { what: &'static str, limit: usize },
@@ -128,6 +134,7 @@ impl RegistryError {
             Self::NotFound { .. } => "not_found",
             Self::NoMatch { .. } => "no_match",
             Self::NoVersion { .. } => "no_version",
+            Self::NoPeer(_) => "no_peer",
             Self::UnknownHandle(_) => "unknown_handle",
             Self::AmbiguousHandle { .. } => "ambiguous_handle",
             Self::VersionNotNewer { .. } => "version_not_newer",
@@ -138,7 +145,7 @@ impl RegistryError {
             Self::Unreached { .. } => "unreached",
             Self::NoNode(_) => "no_node",
             Self::Control { .. } => "control",
-            Self::ReadOnly { .. } => "read_only",
+            Self::ReadOnly { .. } | Self::Recorded { .. } => "read_only",
             Self::Busy { .. } => "busy",
             Self::Closed => "closed",
             Self::DataDirInUse(_) => "data_dir_in_use",

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use clap::builder::RangedU64ValueParser;
 
-use super::{DONE, FAILED, explorer, global::Global, plain, print, stop::Stop};
+use super::{DONE, FAILED, explorer, global::Global, plain, print, session, stop::Stop};
 use crate::{
     RegistryError, Result,
     config::{Settings, parse_duration},
-    control::{Control, Local},
+    control::{Control, Serving},
     demo::{Demo, DemoOptions, Report, catalogue::Source},
     domain::percentile::percentiles,
     telemetry::{self, Logs, Screen},
@@ -76,10 +76,15 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         query_timeout: settings.query_timeout,
     };
     match &args {
-        Args { headless: true, .. } => headless(options, &args).await,
+        Args { headless: true, .. } => headless(options, logs.as_ref(), &args).await,
         Args { plain: true, .. } => plainly(options, logs.as_ref()).await,
-        _ => on_screen(options, &settings, logs.as_ref()).await,
+        _ => on_screen(options, &settings, logs).await,
     }
+}
+
+/// How others look at it too.
+fn attach(serving: &Serving) -> String {
+    format!("another explorer on the same node: swarmdex --attach {}", serving.socket.display())
 }
 
 /// Logs beside the data that was asked for, else apart from those of the person's own node. A home that cannot be
@@ -98,11 +103,12 @@ fn logs(settings: &Settings, with_data: bool, screen: Screen) -> Option<Logs> {
     logs.inspect_err(|error| print::note(format!("the demo runs without a log: {error}"))).ok()
 }
 
-async fn headless(options: DemoOptions, args: &Args) -> Result<u8> {
+async fn headless(options: DemoOptions, logs: Option<&Logs>, args: &Args) -> Result<u8> {
     let mut stop = Stop::watch()?;
     print::note(format!("seed {}: {} peers for {} s", options.seed, options.peers, args.length.as_secs_f64()));
     let demo = Demo::start(options).await?;
-    for note in demo.notes() {
+    let (_, serving) = session::serve(demo.you()?, logs, None).await?;
+    for note in demo.notes().iter().cloned().chain(serving.as_ref().map(attach)) {
         print::note(note);
     }
     let report = tokio::select! {
@@ -127,11 +133,10 @@ async fn plainly(options: DemoOptions, logs: Option<&Logs>) -> Result<u8> {
     let mut stop = Stop::watch()?;
     let what = format!("demo of {} peers on a private swarm, seed {}", options.peers, options.seed);
     let demo = Demo::start(options).await?;
-    let first: Vec<String> = std::iter::once(what).chain(demo.notes().iter().cloned()).collect();
-    let told = match demo.you() {
-        Ok(you) => plain::tell(&Local::new(you.handle(), logs.map(Logs::recent)), &first, &mut stop).await,
-        Err(error) => Err(error),
-    };
+    let (you, serving) = session::serve(demo.you()?, logs, None).await?;
+    let notes = demo.notes().iter().cloned().chain(serving.as_ref().map(attach));
+    let first: Vec<String> = std::iter::once(what).chain(notes).collect();
+    let told = plain::tell(&*you, &first, &mut stop).await;
     print::note("shutting down");
     let ended = demo.shutdown().await;
     told.and(ended).map(|()| DONE)
@@ -161,27 +166,27 @@ fn show(report: &Report) -> Result<()> {
     ])
 }
 
-async fn on_screen(options: DemoOptions, settings: &Settings, logs: Option<&Logs>) -> Result<u8> {
+async fn on_screen(options: DemoOptions, settings: &Settings, logs: Option<Logs>) -> Result<u8> {
     let mut shown = explorer::ui_options(format!("swarmdex demo, seed {}", options.seed), settings);
     shown.demo = true;
     shown.kept.settings = None;
     // A draft of the demo is not one of the person's own, unless both live in a directory made for it.
     let own_dir = options.data_dir.as_ref().map_or_else(|| settings.paths.state.join("demo"), |dir| dir.join("state"));
     shown.kept.draft = own_dir.join("draft.json");
-    let recent = logs.map(Logs::recent);
     let starting = async move {
         let demo = Demo::start(options).await?;
-        let you = demo.you()?;
-        let control: Arc<dyn Control> = Arc::new(Local::new(you.handle(), recent));
-        for note in demo.notes() {
+        let (you, serving) = session::serve(demo.you()?, logs.as_ref(), None).await?;
+        let notes = demo.notes().iter().cloned().chain(serving.as_ref().map(attach));
+        for note in notes {
             tracing::info!("{note}");
-            you.tell(note);
+            demo.you()?.tell(&note);
         }
-        Ok((demo, control))
+        let control: Arc<dyn Control> = you;
+        Ok(((demo, serving, logs), control))
     };
     let (demo, shown) = explorer::open(shown, starting).await;
     let ended = match demo {
-        Some(demo) => demo.shutdown().await,
+        Some((demo, ..)) => demo.shutdown().await,
         None => Ok(()),
     };
     shown.and(ended).map(|()| DONE)

@@ -3,19 +3,27 @@
 mod completions;
 mod config;
 mod demo;
+mod events;
 mod explorer;
 mod get;
 mod global;
+mod health;
 mod id;
+mod key;
+mod links;
+mod logs;
 mod man;
 mod node;
+mod peers;
 mod plain;
 mod print;
 mod publish;
+mod replay;
 mod search;
 mod session;
 mod status;
 mod stop;
+mod trust;
 mod versions;
 mod yank;
 
@@ -37,7 +45,6 @@ const USAGE: u8 = 2;
 /// No node runs, or none that can be spoken to.
 const NO_NODE: u8 = 3;
 /// The node runs, and is not well.
-#[expect(dead_code)]
 const UNHEALTHY: u8 = 4;
 /// Ctrl-C or SIGTERM ended it.
 const INTERRUPTED: u8 = 130;
@@ -77,6 +84,32 @@ enum Verb {
     Unyank(yank::Args),
     /// Show this node's identity, addresses and counts
     Status(status::Args),
+    /// Say whether the node that runs is well; exit code 4 when it is not, 3 when there is none
+    Health(health::Args),
+    /// List the peers that are known
+    #[command(alias = "peer-list")]
+    Peers(peers::Args),
+    /// Show everything about one peer
+    #[command(alias = "peer-info")]
+    Peer(peers::One),
+    /// Join the network through these addresses
+    Bootstrap(links::Bootstrap),
+    /// Connect the node that runs to a peer
+    Connect(links::Connect),
+    /// End the connection of the node that runs with a peer
+    Disconnect(links::Disconnect),
+    /// Take a distrust back, or say which key a handle means
+    Trust(trust::Trust),
+    /// Hide a publisher's packages on this node
+    Distrust(trust::Distrust),
+    /// Show, export or import your publisher key
+    Key(key::Args),
+    /// Print what the node that runs writes down, or change what that is
+    Logs(logs::Args),
+    /// Print what happens on the node that runs, as JSON lines, or record it
+    Events(events::Args),
+    /// Open the explorer on a recording
+    Replay(replay::Args),
     /// Show, edit or validate the settings, or say where files are
     Config(config::Args),
     /// Open the explorer on a private swarm of real nodes, with real packages
@@ -142,6 +175,18 @@ async fn run(line: Line) -> Result<u8> {
         Some(Verb::Yank(args)) => yank::run(&global, args, yank::Change::Yank).await,
         Some(Verb::Unyank(args)) => yank::run(&global, args, yank::Change::Unyank).await,
         Some(Verb::Status(args)) => status::run(&global, args).await,
+        Some(Verb::Health(args)) => health::run(&global, args).await,
+        Some(Verb::Peers(args)) => peers::run(&global, args).await,
+        Some(Verb::Peer(args)) => peers::one(&global, args).await,
+        Some(Verb::Bootstrap(args)) => links::bootstrap(&global, args).await,
+        Some(Verb::Connect(args)) => links::connect(&global, args).await,
+        Some(Verb::Disconnect(args)) => links::disconnect(&global, args).await,
+        Some(Verb::Trust(args)) => trust::trust(&global, args).await,
+        Some(Verb::Distrust(args)) => trust::distrust(&global, args).await,
+        Some(Verb::Key(args)) => key::run(&global, &args),
+        Some(Verb::Logs(args)) => logs::run(&global, args).await,
+        Some(Verb::Events(args)) => events::run(&global, args).await,
+        Some(Verb::Replay(args)) => replay::run(&global, args).await,
         Some(Verb::Config(args)) => config::run(&global, &args).await,
         Some(Verb::Completions(args)) => completions::run(&args, Line::command()),
         Some(Verb::Man(_)) => man::run(Line::command()),

@@ -30,7 +30,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-fn score(text: &str) -> Result<f64, &'static str> {
+pub(super) fn score(text: &str) -> Result<f64, &'static str> {
     text.parse().ok().filter(|score| (0.0..=1.0).contains(score)).ok_or("write a number from 0 to 1")
 }
 

@@ -1,6 +1,6 @@
 //! The node that a verb asks: the one that runs on the data directory, one that was named, or one of its own.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -147,6 +147,28 @@ async fn join(node: &Local, options: &NodeOptions) -> Result<()> {
     Ok(())
 }
 
+/// Lets other programs attach to a node for as long as what is returned lasts. Without a socket a node is still a node;
+/// an address that was asked for and cannot be had is an error.
+pub(super) async fn serve(
+    node: &Node,
+    logs: Option<&Logs>,
+    tcp: Option<SocketAddr>,
+) -> Result<(Arc<Local>, Option<Serving>)> {
+    let local = Arc::new(Local::new(node.handle(), logs.map(Logs::recent)));
+    match control::serve(local.clone(), node.data_dir(), tcp).await {
+        Ok(serving) => {
+            local.has_socket(serving.socket.clone());
+            Ok((local, Some(serving)))
+        }
+        Err(error @ RegistryError::Control { .. }) => {
+            tracing::warn!("{error}");
+            node.tell(&error.to_string());
+            Ok((local, None))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// A node that stays for a while, and that others can attach to meanwhile.
 pub(super) struct Hosted {
     node: Node,
@@ -157,19 +179,8 @@ pub(super) struct Hosted {
 impl Hosted {
     pub async fn start(settings: &Settings, logs: &Logs) -> Result<Self> {
         let node = Node::start(settings.node_options()).await?;
-        let local = Arc::new(Local::new(node.handle(), Some(logs.recent())));
-        match control::serve(local.clone(), node.data_dir(), settings.control_tcp).await {
-            Ok(serving) => {
-                local.has_socket(serving.socket.clone());
-                Ok(Self { node, serving: Some(serving), local })
-            }
-            // Without a socket the node is still a node.
-            Err(error @ RegistryError::Control { .. }) => {
-                tracing::warn!("{error}");
-                node.tell(&error.to_string());
-                Ok(Self { node, serving: None, local })
-            }
-            // What was asked for and cannot be had is an error.
+        match serve(&node, Some(logs), settings.control_tcp).await {
+            Ok((local, serving)) => Ok(Self { node, serving, local }),
             Err(error) => {
                 node.shutdown().await?;
                 Err(error)

@@ -1,9 +1,12 @@
 //! `status`.
 
-use super::{DONE, global::Global, print, session};
+use serde::Serialize;
+
+use super::{DONE, global::Global, health, print, session};
 use crate::{
     Result,
     control::{Control, Status},
+    domain::health::{Sample, Verdict, verdict},
 };
 
 #[derive(Debug, clap::Args)]
@@ -11,6 +14,17 @@ pub(super) struct Args {
     /// Print the status as one JSON object
     #[arg(long)]
     json: bool,
+    /// The verdict and every measure too
+    #[arg(long)]
+    detailed: bool,
+}
+
+#[derive(Serialize)]
+struct Detailed {
+    #[serde(flatten)]
+    status: Status,
+    health: Verdict,
+    measures: Sample,
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
@@ -19,7 +33,17 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
 
 pub(super) async fn show_of(node: &dyn Control, args: Args) -> Result<()> {
     let status = node.status().await?;
-    if args.json { print::json(&status) } else { show(&status) }
+    if !args.detailed {
+        return if args.json { print::json(&status) } else { show(&status) };
+    }
+    let measures = node.health().await?;
+    let verdict = verdict(&measures);
+    if args.json {
+        return print::json(&Detailed { status, health: verdict, measures });
+    }
+    show(&status)?;
+    print::lines("")?;
+    health::show(&verdict, &measures)
 }
 
 fn show(Status { node: status, version, pid, data_dir, socket, .. }: &Status) -> Result<()> {

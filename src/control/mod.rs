@@ -6,6 +6,7 @@
 
 mod client;
 mod local;
+mod recording;
 mod server;
 mod socket;
 mod stream;
@@ -13,6 +14,7 @@ mod wire;
 
 pub use client::{Remote, Target};
 pub use local::Local;
+pub use recording::{Recorder, Replay};
 pub use server::{Serving, serve};
 pub use socket::{candidates, token_path};
 

@@ -1,0 +1,146 @@
+//! `events`: what happens on the node that runs, as JSON lines, or into a file for `replay`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::ValueEnum;
+use tokio::time::Instant;
+
+use super::{DONE, global::Global, print, session, stop::Stop};
+use crate::{
+    RegistryError, Result,
+    bus::Batch,
+    clock,
+    config::parse_duration,
+    control::{Control, Link, Recorder},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only events of this kind; may be repeated
+    #[arg(long, value_enum, value_name = "KIND")]
+    kind: Vec<Kind>,
+    /// Write everything into this file, for `replay`, instead of printing it
+    #[arg(long, value_name = "FILE", conflicts_with = "kind")]
+    record: Option<PathBuf>,
+    /// End by itself after this time, such as 30s
+    #[arg(long = "for", value_name = "TIME", value_parser = length)]
+    length: Option<Duration>,
+    /// JSON lines are what is printed anyway
+    #[arg(long)]
+    json: bool,
+}
+
+fn length(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// The node itself
+    Node,
+    /// A peer, as it is now
+    Peer,
+    /// A peer that is not known any more
+    Gone,
+    /// An announcement
+    Announced,
+    /// A sentence for whoever watches
+    Notice,
+    /// What was counted since the node started
+    Counters,
+    /// What was measured
+    Health,
+    /// How many announcements and notices this reader has lost
+    Dropped,
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
+    let settings = global.settings()?;
+    let mut stop = Stop::watch()?;
+    let found = session::find(global, &settings).await?;
+    let node = found.ok_or_else(|| RegistryError::NoNode(settings.paths.data.clone()))?;
+    let mut batches = node.subscribe();
+    let mut link = node.link();
+    let mut recorder = match &args.record {
+        Some(path) => {
+            let recorder = Recorder::create(path, node.status().await?)?;
+            print::note(format!("recording into {}; Ctrl-C ends it", path.display()));
+            Some(recorder)
+        }
+        None => None,
+    };
+    let end = args.length.map(|length| Instant::now() + length);
+    let over = async {
+        match end {
+            Some(end) => tokio::time::sleep_until(end).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(over);
+    let (mut events, mut lost) = (0, 0);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.told() => break,
+            () = &mut over => break,
+            Ok(()) = link.changed() => {
+                if let Link::Lost { why } = &*link.borrow_and_update() {
+                    print::note(format!("{why}; trying again until Ctrl-C"));
+                }
+            }
+            batch = batches.recv() => {
+                let Some(batch) = batch else { return Err(RegistryError::Closed) };
+                events += batch.events;
+                match &mut recorder {
+                    Some(recorder) => recorder.record(&batch)?,
+                    None => show(&batch, &args.kind, &mut lost)?,
+                }
+            }
+        }
+    }
+    if let Some(path) = &args.record {
+        print::note(format!("{events} events are in {}; `swarmdex replay` shows them", path.display()));
+    }
+    Ok(DONE)
+}
+
+/// Lines such as `{"at": …, "kind": "peer", "peer": {…}}`.
+fn show(batch: &Batch, kinds: &[Kind], lost: &mut u64) -> Result<()> {
+    let at = clock::now();
+    let wanted = |kind: Kind| kinds.is_empty() || kinds.contains(&kind);
+    let line = |kind: Kind, value: serde_json::Value| {
+        if !wanted(kind) {
+            return Ok(());
+        }
+        let name = kind.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        print::json(&serde_json::json!({ "at": at, "kind": name, name: value }))
+    };
+    let json =
+        |value: serde_json::Result<serde_json::Value>| value.map_err(|error| print::internal("writing JSON", error));
+    if let Some(node) = &batch.node {
+        line(Kind::Node, json(serde_json::to_value(node))?)?;
+    }
+    for peer in &batch.peers {
+        line(Kind::Peer, json(serde_json::to_value(peer))?)?;
+    }
+    for peer in &batch.gone {
+        line(Kind::Gone, json(serde_json::to_value(peer))?)?;
+    }
+    for one in &batch.announcements {
+        line(Kind::Announced, json(serde_json::to_value(one))?)?;
+    }
+    for notice in &batch.notices {
+        line(Kind::Notice, json(serde_json::to_value(notice))?)?;
+    }
+    if let Some(counters) = &batch.counters {
+        line(Kind::Counters, json(serde_json::to_value(counters))?)?;
+    }
+    if let Some(sample) = &batch.health {
+        line(Kind::Health, json(serde_json::to_value(sample))?)?;
+    }
+    if batch.dropped > *lost {
+        *lost = batch.dropped;
+        line(Kind::Dropped, batch.dropped.into())?;
+    }
+    Ok(())
+}

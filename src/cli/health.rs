@@ -1,0 +1,51 @@
+//! `health`: for a person, and for a probe, which wants an exit code.
+
+use serde::Serialize;
+
+use super::{DONE, UNHEALTHY, global::Global, print, session};
+use crate::{
+    Result,
+    control::Control,
+    domain::health::{Row, Sample, State, Verdict, rows, verdict},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print the verdict and every measure as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    verdict: Verdict,
+    measures: &'a Sample,
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
+    session::running(global, async |node, _| {
+        let sample = node.health().await?;
+        let verdict = verdict(&sample);
+        let state = verdict.state;
+        if args.json {
+            print::json(&Report { verdict, measures: &sample })?;
+        } else {
+            show(&verdict, &sample)?;
+        }
+        Ok(if state == State::Bad { UNHEALTHY } else { DONE })
+    })
+    .await
+}
+
+pub(super) fn show(verdict: &Verdict, sample: &Sample) -> Result<()> {
+    print::lines(&format!("{}: {}", verdict.state.label(), verdict.cause))?;
+    if !verdict.remedy.is_empty() {
+        print::lines(&format!("what to do: {}", verdict.remedy))?;
+    }
+    let row = |row: &Row| {
+        let state = row.state.map_or("", State::label).to_owned();
+        vec![row.measure.name().to_owned(), row.shown.clone(), row.threshold.clone(), state]
+    };
+    print::table(&["MEASURE", "VALUE", "GOOD IS", "STATE"], rows(sample).iter().map(row).collect())
+}

@@ -1,0 +1,119 @@
+//! `bootstrap`, `connect` and `disconnect`.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use libp2p::{Multiaddr, PeerId};
+use serde::Serialize;
+
+use super::{DONE, FAILED, global::Global, peers, print, session};
+use crate::{RegistryError, Result, control::Control};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Bootstrap {
+    /// Addresses with /p2p/ and the peer's id at their end
+    #[arg(required = true, value_name = "ADDRESS")]
+    addresses: Vec<Multiaddr>,
+    /// Print what came of each as one JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    address: String,
+    peer: Option<PeerId>,
+    error: Option<String>,
+}
+
+/// Joins the network through these; the node keeps the connections up from now on.
+pub(super) async fn bootstrap(global: &Global, args: Bootstrap) -> Result<u8> {
+    session::with(global, async |node, settings| {
+        let dials = args
+            .addresses
+            .iter()
+            .map(async |address| (address, dial(node, address, true, settings.query_timeout).await));
+        let dialled = join_all(dials).await;
+        let outcomes: Vec<Outcome> = (dialled.iter())
+            .map(|(address, result)| Outcome {
+                address: address.to_string(),
+                peer: result.as_ref().ok().copied(),
+                error: result.as_ref().err().map(ToString::to_string),
+            })
+            .collect();
+        if args.json {
+            print::json(&outcomes)?;
+        } else {
+            for one in &outcomes {
+                match (&one.peer, &one.error) {
+                    (Some(peer), _) => print::lines(&format!("joined through {peer}"))?,
+                    (None, error) => print::note(format!("error: {}", error.as_deref().unwrap_or_default())),
+                }
+            }
+        }
+        // A mistake in an address is one, whatever the others are.
+        match dialled.into_iter().find_map(|(_, result)| result.err().filter(RegistryError::is_usage)) {
+            Some(_) => Ok(super::USAGE),
+            None if outcomes.iter().any(|one| one.peer.is_some()) => Ok(DONE),
+            None => Ok(FAILED),
+        }
+    })
+    .await
+}
+
+async fn dial(node: &dyn Control, address: &Multiaddr, keep: bool, most: Duration) -> Result<PeerId> {
+    node.dial(address, keep, most).await
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Connect {
+    /// Address with /p2p/ and the peer's id at its end
+    address: Multiaddr,
+    /// Print the peer's id as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Peer {
+    peer: PeerId,
+}
+
+pub(super) async fn connect(global: &Global, args: Connect) -> Result<u8> {
+    session::running(global, async |node, settings| {
+        let peer = node.dial(&args.address, false, settings.query_timeout).await?;
+        if args.json {
+            print::json(&Peer { peer })?;
+        } else {
+            print::lines(&format!("connected to {peer}"))?;
+        }
+        Ok(DONE)
+    })
+    .await
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Disconnect {
+    /// The peer's id, or as much of its beginning or end as no other has
+    peer: String,
+    /// Print the peer's id as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn disconnect(global: &Global, args: Disconnect) -> Result<u8> {
+    session::running(global, async |node, _| {
+        let peer = peers::find(node, &args.peer).await?.id;
+        if !node.disconnect(peer).await? {
+            print::note(format!("{peer} was not connected"));
+            return Ok(FAILED);
+        }
+        if args.json {
+            print::json(&Peer { peer })?;
+        } else {
+            print::lines(&format!("disconnected from {peer}; either side may connect again"))?;
+        }
+        Ok(DONE)
+    })
+    .await
+}

@@ -1,0 +1,35 @@
+//! `replay FILE`: the explorer on a recording.
+
+use std::{path::PathBuf, sync::Arc};
+
+use super::{DONE, explorer, global::Global};
+use crate::{
+    Result,
+    control::{Control, Replay},
+    ui,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What `events --record` wrote
+    file: PathBuf,
+    /// How many times as fast as it was recorded
+    #[arg(long, default_value_t = 1.0, value_name = "N", value_parser = speed)]
+    speed: f64,
+}
+
+fn speed(text: &str) -> Result<f64, &'static str> {
+    text.parse().ok().filter(|speed| (0.01..=1_000.0).contains(speed)).ok_or("write a number from 0.01 to 1000")
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
+    let settings = global.settings()?;
+    let replay: Arc<dyn Control> = Arc::new(Replay::open(&args.file, args.speed)?);
+    ui::check_terminal()?;
+    explorer::check(global, &settings)?;
+    let mut shown = explorer::ui_options("recording".to_owned(), &settings);
+    // Nothing of a recording is the person's own.
+    shown.kept.settings = None;
+    shown.kept.draft = std::env::temp_dir().join(format!("swarmdex-replay-{}.json", std::process::id()));
+    ui::run(async { Ok(replay) }, shown).await.map(|()| DONE)
+}

@@ -1,0 +1,461 @@
+//! What happened on a node, in a file: one JSON value a line, the first of which says what it is. For bug reports,
+//! demonstrations and tests.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use libp2p::{Multiaddr, PeerId};
+use semver::{Version, VersionReq};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+
+use super::{Control, Link, Logged, Status, Wait};
+use crate::{
+    RegistryError, Result,
+    bus::{Batch, Level, Notice, PeerSnapshot},
+    clock,
+    domain::{
+        health::Sample,
+        manifest::{Draft, Manifest},
+        name::{Handle, PackageName, PackageRef, PublisherId},
+        query::Query,
+        release::ReleaseEntry,
+        time::Timestamp,
+    },
+    registry::{Content, Coverage, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate},
+};
+
+/// Version of the format.
+const FORMAT: u32 = 1;
+/// Longest line: a batch with ten thousand peers in it has a quarter of that.
+const MOST: u64 = 64 << 20;
+/// Batches read ahead of the time they are played.
+const AHEAD: usize = 16;
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    swarmdex_recording: u32,
+    started: Timestamp,
+    /// Of the node that was recorded, when it began.
+    status: Status,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    after_ms: u64,
+    batch: Batch,
+}
+
+/// Writes a recording.
+pub struct Recorder {
+    path: PathBuf,
+    file: BufWriter<File>,
+    started: Instant,
+}
+
+impl Recorder {
+    /// Begins a file, which must not be there yet.
+    ///
+    /// # Errors
+    /// [`RegistryError::File`] when it cannot be made or written.
+    pub fn create(path: &Path, status: Status) -> Result<Self> {
+        let file = File::options().write(true).create_new(true).open(path);
+        let file = BufWriter::new(file.map_err(RegistryError::file(path, "created"))?);
+        let mut recorder = Self { path: path.to_owned(), file, started: Instant::now() };
+        recorder.line(&Head { swarmdex_recording: FORMAT, started: clock::now(), status })?;
+        Ok(recorder)
+    }
+
+    pub fn record(&mut self, batch: &Batch) -> Result<()> {
+        let after_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.line(&Line { after_ms, batch: batch.clone() })
+    }
+
+    /// Written out at once: what was recorded before a power cut is there.
+    fn line(&mut self, value: &impl Serialize) -> Result<()> {
+        let mut write = || -> io::Result<()> {
+            serde_json::to_writer(&mut self.file, value)?;
+            self.file.write_all(b"\n")?;
+            self.file.flush()
+        };
+        write().map_err(RegistryError::file(&self.path, "written"))
+    }
+}
+
+/// A recording that is played: a node that can be watched and not asked anything.
+#[derive(Clone)]
+pub struct Replay {
+    path: Arc<Path>,
+    status: Arc<Status>,
+    started: Timestamp,
+    /// How many seconds of the recording pass in a second.
+    speed: f64,
+    link: Arc<watch::Sender<Link>>,
+}
+
+/// What a line of a file turned out to be.
+enum Piece {
+    Line(String),
+    /// The last line has no end.
+    Broken,
+    End,
+}
+
+impl Replay {
+    /// Opens a recording.
+    ///
+    /// # Errors
+    /// [`RegistryError::File`] when it cannot be read, [`RegistryError::Usage`] when it is none, or one of a newer format.
+    pub fn open(path: &Path, speed: f64) -> Result<Self> {
+        let none = |why: &str| {
+            RegistryError::Usage(format!(
+                "{} is no recording: {why}; `swarmdex events --record` makes one",
+                path.display()
+            ))
+        };
+        let mut file = reader(path)?;
+        let head = match next(&mut file).map_err(RegistryError::file(path, "read"))? {
+            Piece::Line(line) => {
+                serde_json::from_str::<serde_json::Value>(&line).map_err(|_| none("its first line is not JSON"))?
+            }
+            Piece::Broken | Piece::End => return Err(none("it has no first line")),
+        };
+        match head.get("swarmdex_recording").and_then(serde_json::Value::as_u64) {
+            Some(version) if version == u64::from(FORMAT) => {}
+            Some(version) => {
+                let path = path.display();
+                let why = format!("{path} has format {version}, and this program knows {FORMAT}; use a newer release");
+                return Err(RegistryError::Usage(why));
+            }
+            None => return Err(none("its first line does not say so")),
+        }
+        let Head { started, status, .. } = serde_json::from_value(head).map_err(|error| none(&error.to_string()))?;
+        Ok(Self { path: path.into(), status: Arc::new(status), started, speed, link: Arc::default() })
+    }
+
+    /// Everything in it, with the time of each, as it was recorded.
+    ///
+    /// # Errors
+    /// [`RegistryError::File`] when it cannot be read; what is damaged ends it.
+    pub fn batches(&self) -> Result<Vec<(Timestamp, Batch)>> {
+        let mut file = reader(&self.path)?;
+        let failed = |error| RegistryError::file(&*self.path, "read")(error);
+        next(&mut file).map_err(failed)?;
+        let mut out = Vec::new();
+        while let Piece::Line(line) = next(&mut file).map_err(failed)? {
+            let Ok(Line { after_ms, batch }) = serde_json::from_str(&line) else { break };
+            out.push((self.started.after(Duration::from_millis(after_ms)), batch));
+        }
+        Ok(out)
+    }
+}
+
+fn reader(path: &Path) -> Result<BufReader<File>> {
+    File::open(path).map(BufReader::new).map_err(RegistryError::file(path, "opened"))
+}
+
+fn next(file: &mut BufReader<File>) -> io::Result<Piece> {
+    let mut line = Vec::new();
+    file.take(MOST).read_until(b'\n', &mut line)?;
+    match line.pop() {
+        None => Ok(Piece::End),
+        Some(b'\n') => Ok(Piece::Line(String::from_utf8_lossy(&line).into_owned())),
+        Some(_) => Ok(Piece::Broken),
+    }
+}
+
+/// Reads ahead on a thread of its own; the last thing it sends may be why the recording ends before its end.
+fn read_ahead(path: Arc<Path>) -> mpsc::Receiver<Result<Box<Line>, String>> {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    std::thread::spawn(move || {
+        let read = || -> Result<(), String> {
+            let mut file = reader(&path).map_err(|error| error.to_string())?;
+            let mut number = 0;
+            loop {
+                number += 1;
+                let line = match next(&mut file).map_err(|error| format!("it cannot be read: {error}"))? {
+                    Piece::Line(_) if number == 1 => continue,
+                    Piece::Line(line) => line,
+                    Piece::Broken => return Err(format!("line {number} is cut off: the recording was not finished")),
+                    Piece::End => return Ok(()),
+                };
+                let line = serde_json::from_str(&line).map_err(|error| format!("line {number} is damaged: {error}"))?;
+                if sender.blocking_send(Ok(Box::new(line))).is_err() {
+                    return Ok(());
+                }
+            }
+        };
+        if let Err(why) = read() {
+            // Nobody watches any more, perhaps.
+            let _ = sender.blocking_send(Err(why));
+        }
+    });
+    receiver
+}
+
+/// The batch as if it had been recorded `by` later.
+fn moved(mut batch: Batch, by: Duration) -> Batch {
+    let later = |at: &mut Timestamp| *at = at.after(by);
+    if let Some(node) = &mut batch.node {
+        later(&mut node.started_at);
+    }
+    for peer in &mut batch.peers {
+        if let Some(connection) = &mut peer.connection {
+            later(&mut connection.since);
+        }
+        later(&mut peer.first_seen);
+        later(&mut peer.last_seen);
+        peer.evidence.iter_mut().for_each(|one| later(&mut one.at));
+    }
+    batch.announcements.iter_mut().for_each(|one| later(&mut one.at));
+    batch.notices.iter_mut().for_each(|one| later(&mut one.at));
+    batch
+}
+
+/// What a recording answers to everything but being watched.
+fn only_watched<T>(what: &'static str) -> Result<T> {
+    Err(RegistryError::Recorded { what })
+}
+
+#[async_trait]
+impl Control for Replay {
+    fn registry(&self) -> Arc<dyn Registry> {
+        Arc::new(self.clone())
+    }
+
+    fn subscribe(&self) -> mpsc::Receiver<Batch> {
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let Self { path, started, speed, .. } = self.clone();
+        tokio::spawn(async move {
+            let mut lines = read_ahead(path);
+            let began = Instant::now();
+            let mut end = "the recording is over; q quits".to_owned();
+            while let Some(line) = lines.recv().await {
+                let Line { after_ms, batch } = match line {
+                    Ok(line) => *line,
+                    Err(why) => {
+                        end = why;
+                        break;
+                    }
+                };
+                let after = Duration::from_millis(after_ms);
+                tokio::time::sleep_until(began + after.div_f64(speed)).await;
+                let by = clock::now().since(started.after(after));
+                if sender.send(moved(batch, by)).await.is_err() {
+                    return;
+                }
+            }
+            let notice = Notice { at: clock::now(), level: Level::Info, text: end };
+            // The last picture stays.
+            if sender.send(Batch { notices: vec![notice], events: 1, ..Batch::default() }).await.is_ok() {
+                sender.closed().await;
+            }
+        });
+        receiver
+    }
+
+    fn link(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
+    }
+
+    async fn status(&self) -> Result<Status> {
+        Ok((*self.status).clone())
+    }
+
+    async fn peers(&self) -> Result<Vec<PeerSnapshot>> {
+        only_watched("asking for peers")
+    }
+
+    async fn health(&self) -> Result<Sample> {
+        only_watched("measuring")
+    }
+
+    async fn dial(&self, _: &Multiaddr, _: bool, _: Duration) -> Result<PeerId> {
+        only_watched("connecting")
+    }
+
+    async fn disconnect(&self, _: PeerId) -> Result<bool> {
+        only_watched("disconnecting")
+    }
+
+    async fn wait(&self, _: Wait, _: Duration) -> Result<bool> {
+        only_watched("waiting")
+    }
+
+    async fn logs(&self, _: u64) -> Result<Logged> {
+        Ok(Logged::default())
+    }
+
+    async fn log_filter(&self) -> Result<String> {
+        only_watched("reading the log's filter")
+    }
+
+    async fn set_log_filter(&self, _: &str) -> Result<()> {
+        only_watched("changing the log's filter")
+    }
+
+    async fn metrics(&self) -> Result<String> {
+        only_watched("measuring")
+    }
+
+    async fn shut_down(&self) -> Result<()> {
+        only_watched("stopping")
+    }
+}
+
+#[async_trait]
+impl Registry for Replay {
+    async fn search(&self, _: &Query) -> Result<SearchResults> {
+        only_watched("searching")
+    }
+
+    fn search_stream(&self, _: Query) -> mpsc::Receiver<SearchUpdate> {
+        let (sender, receiver) = mpsc::channel(1);
+        let end = SearchUpdate::Done { coverage: Coverage::default(), elapsed: Duration::ZERO, truncated: false };
+        // There is room for one.
+        let _ = sender.try_send(end);
+        receiver
+    }
+
+    async fn get_package(&self, _: &PackageRef) -> Result<Package> {
+        only_watched("looking into a package")
+    }
+
+    async fn get_package_version(&self, _: &PackageRef, _: &VersionReq) -> Result<Release> {
+        only_watched("looking into a package")
+    }
+
+    async fn list_versions(&self, _: &PackageRef) -> Result<Vec<ReleaseEntry>> {
+        only_watched("looking into a package")
+    }
+
+    async fn publish(&self, _: Draft, _: Content, _: Option<mpsc::Sender<PublishStep>>) -> Result<Receipt> {
+        only_watched("publishing")
+    }
+
+    async fn yank(&self, _: &PackageRef, _: &Version) -> Result<Receipt> {
+        only_watched("yanking")
+    }
+
+    async fn unyank(&self, _: &PackageRef, _: &Version) -> Result<Receipt> {
+        only_watched("taking a yank back")
+    }
+
+    async fn own(&self) -> Result<Own> {
+        Ok(Own { publisher: None, key: PathBuf::new(), packages: Vec::new() })
+    }
+
+    async fn taken_by(&self, _: &Handle, _: &PackageName) -> Result<Option<PublisherId>> {
+        Ok(None)
+    }
+
+    async fn exists(&self, _: &PackageRef) -> Result<bool> {
+        only_watched("looking for a package")
+    }
+
+    async fn metadata(&self, _: &PackageRef, _: &Version) -> Result<Manifest> {
+        only_watched("looking into a package")
+    }
+
+    async fn pin(&self, _: &Handle, _: PublisherId) -> Result<()> {
+        only_watched("pinning a handle")
+    }
+
+    async fn trust(&self, _: PublisherId, _: Option<&Handle>) -> Result<()> {
+        only_watched("trusting")
+    }
+
+    async fn distrust(&self, _: PublisherId) -> Result<()> {
+        only_watched("distrusting")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::NodeSnapshot;
+
+    fn status() -> Status {
+        let node = NodeSnapshot {
+            peer_id: PeerId::random(),
+            network: "lab".to_owned(),
+            addresses: vec![],
+            handle: None,
+            connected: 0,
+            known_peers: 0,
+            packages: 0,
+            dht_records: 0,
+            dht_server: true,
+            mdns: false,
+            mesh: 0,
+            clock_offset_ms: None,
+            started_at: Timestamp(1_000),
+        };
+        Status { node, version: "0.1.0".to_owned(), protocol: 1, pid: 1, data_dir: "/x".into(), socket: None }
+    }
+
+    fn notice(text: &str) -> Batch {
+        let notice = Notice { at: Timestamp(5), level: Level::Info, text: text.to_owned() };
+        Batch { notices: vec![notice], node: Some(status().node), events: 2, ..Batch::default() }
+    }
+
+    async fn played(path: &Path) -> Vec<String> {
+        let mut batches = Replay::open(path, 1_000.0).unwrap().subscribe();
+        let mut texts = Vec::new();
+        while let Ok(Some(batch)) = tokio::time::timeout(Duration::from_secs(2), batches.recv()).await {
+            texts.extend(batch.notices.into_iter().map(|notice| notice.text));
+        }
+        texts
+    }
+
+    #[tokio::test]
+    async fn what_was_recorded_is_played_and_what_is_cut_off_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.jsonl");
+        let mut recorder = Recorder::create(&path, status()).unwrap();
+        recorder.record(&notice("first")).unwrap();
+        recorder.record(&notice("second")).unwrap();
+        drop(recorder);
+        assert!(Recorder::create(&path, status()).is_err(), "nothing is written over");
+        assert_eq!(played(&path).await, ["first", "second", "the recording is over; q quits"]);
+        let first = Replay::open(&path, 1.0).unwrap().subscribe().recv().await.unwrap();
+        assert!(clock::now().since(first.notices[0].at) < Duration::from_secs(60 * 60 * 24 * 365 * 80), "moved to now");
+        assert_eq!(Replay::open(&path, 1.0).unwrap().batches().unwrap().len(), 2);
+
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+        let texts = played(&path).await;
+        assert_eq!(texts[0], "first");
+        assert!(texts[1].contains("line 3 is cut off"), "{texts:?}");
+        let text = String::from_utf8(whole).unwrap().replace("\"first\"", "first");
+        std::fs::write(&path, text).unwrap();
+        assert!(played(&path).await[0].contains("line 2 is damaged"));
+    }
+
+    #[test]
+    fn what_is_no_recording_is_refused_in_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("b");
+        for (text, said) in [
+            ("", "no first line"),
+            ("\n", "not JSON"),
+            ("{}\n", "does not say so"),
+            ("{\"swarmdex_recording\": 9}\n", "newer release"),
+            ("{\"swarmdex_recording\": 1}\n", "missing field"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = Replay::open(&path, 1.0).err().unwrap();
+            assert!(error.is_usage() && error.to_string().contains(said), "{error}");
+        }
+        assert!(Replay::open(Path::new("/nowhere"), 1.0).is_err());
+    }
+}
