@@ -30,7 +30,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     session::with(global, async |node, _| {
         let Wanted(package) = &args.package;
         let registry = node.registry();
-        let release = find(&*registry, package).await?;
+        let spinner = print::spinner("asking peers");
+        let release = find(&*registry, package).await;
+        spinner.finish_and_clear();
+        let release = release?;
         pin(&*registry, package, &release).await?;
         if args.json {
             print::json(&release)?;

@@ -3,8 +3,10 @@
 use std::{
     fmt::Display,
     io::{self, IsTerminal, Write},
+    time::Duration,
 };
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
@@ -37,6 +39,25 @@ pub(super) fn lines(text: &str) -> Result<()> {
 pub(super) fn json<T: Serialize>(value: &T) -> Result<()> {
     let text = serde_json::to_string(value).map_err(|error| internal("writing JSON", error))?;
     lines(&text)
+}
+
+/// A bar on stderr for work on so many bytes, where stderr is a terminal; nothing in a pipe.
+pub(super) fn progress(what: &str, bytes: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {bytes} of {total_bytes} ({bytes_per_sec}) {wide_bar}");
+    let bar = ProgressBar::new(bytes).with_message(printable(what));
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// A sign on stderr that something is going on, where stderr is a terminal.
+pub(super) fn spinner(what: &str) -> ProgressBar {
+    /// Time between two of its pictures.
+    const TURN: Duration = Duration::from_millis(120);
+    let spinner = ProgressBar::new_spinner().with_message(printable(what));
+    spinner.enable_steady_tick(TURN);
+    spinner
 }
 
 /// What should never fail did.

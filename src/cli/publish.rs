@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
-use super::{DONE, global::Global, print, session};
+use super::{DONE, FAILED, global::Global, print, session};
 use crate::{
     RegistryError, Result, clock,
     config::toml_error,
@@ -28,9 +28,22 @@ pub(super) struct Args {
     /// What it is: name, version, description and more, as TOML
     #[arg(long, value_name = "TOML")]
     manifest: PathBuf,
+    /// Return only once it has been read back from so many peers, as replicas=2; exit code 1 when it has not after a minute
+    #[arg(long, value_name = "replicas=N", value_parser = replicas)]
+    wait: Option<usize>,
     /// Print the receipt as one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// Longest wait for replicas.
+const REPLICAS_TIME: Duration = Duration::from_secs(60);
+/// Between two looks how many there are.
+const LOOK: Duration = Duration::from_millis(200);
+
+fn replicas(text: &str) -> Result<usize, &'static str> {
+    let count = text.strip_prefix("replicas=").and_then(|count| count.parse().ok());
+    count.filter(|count| (1..=20).contains(count)).ok_or("write replicas= and a number from 1 to 20, as in replicas=2")
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
@@ -47,9 +60,35 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             print::note(format!("your publisher key is new, in {path}; back it up: without it you cannot publish in your name, and whoever has it can"));
         }
         conclude(node, &receipt, args.json, settings.query_timeout).await?;
-        Ok(DONE)
+        match args.wait {
+            Some(wanted) => wait_for_replicas(node, &receipt, wanted).await,
+            None => Ok(DONE),
+        }
     })
     .await
+}
+
+async fn wait_for_replicas(node: &dyn Control, receipt: &Receipt, wanted: usize) -> Result<u8> {
+    let (registry, deadline) = (node.registry(), Instant::now() + REPLICAS_TIME);
+    let spinner = print::spinner(&format!("waiting for {wanted} replicas"));
+    loop {
+        let own = registry.own().await?.packages;
+        let there = own.iter().find(|own| own.id == receipt.package).and_then(|own| own.replicas).unwrap_or(0);
+        if there >= wanted {
+            spinner.finish_and_clear();
+            print::note(format!("{there} peers have it"));
+            return Ok(DONE);
+        }
+        if Instant::now() >= deadline {
+            spinner.finish_and_clear();
+            let time = REPLICAS_TIME.as_secs();
+            print::note(format!(
+                "error: {there} of {wanted} peers had it after {time} s; it is published all the same, and the node goes on"
+            ));
+            return Ok(FAILED);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 async fn publish(node: &dyn Control, draft: Draft, content: Content) -> Result<Receipt> {
@@ -123,9 +162,11 @@ fn read_content(path: &Path) -> Result<Content> {
         let why = format!("{} is not a file; publish one file, such as an archive of a directory", path.display());
         return Err(RegistryError::Usage(why));
     }
+    let progress = print::progress(&format!("reading {}", path.display()), kind.len());
     let mut hasher = blake3::Hasher::new();
     File::open(path)
-        .and_then(|file| hasher.update_reader(file).map(drop))
+        .and_then(|file| hasher.update_reader(progress.wrap_read(file)).map(drop))
         .map_err(RegistryError::file(path, "read"))?;
+    progress.finish_and_clear();
     Ok(Content { root: hasher.finalize().into(), size: hasher.count() })
 }

@@ -38,7 +38,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let json = args.json;
     let query = query(args)?;
     session::with(global, async |node, _| {
-        let results = node.registry().search(&query).await?;
+        let spinner = print::spinner("asking peers");
+        let results = node.registry().search(&query).await;
+        spinner.finish_and_clear();
+        let results = results?;
         if json {
             print::json(&results)?;
         } else {

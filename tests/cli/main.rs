@@ -6,5 +6,6 @@ mod documents;
 mod network;
 mod plain;
 mod program;
+mod service;
 mod settings;
 mod usage;
