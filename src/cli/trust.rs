@@ -12,7 +12,7 @@ pub(super) struct Trust {
     publisher: PublisherId,
     /// What the publisher calls itself: it means this key on this node from now on, whatever it meant before
     #[arg(long = "as", value_name = "HANDLE")]
-    handle: Option<Handle>,
+    called: Option<Handle>,
     /// Print what was done as one JSON object
     #[arg(long)]
     json: bool,
@@ -35,7 +35,7 @@ struct Done<'a> {
 }
 
 pub(super) async fn trust(global: &Global, args: Trust) -> Result<u8> {
-    let Trust { publisher, handle, json } = &args;
+    let Trust { publisher, called: handle, json } = &args;
     session::with(global, async |node, _| {
         node.registry().trust(*publisher, handle.as_ref()).await?;
         if *json {
