@@ -3,7 +3,7 @@
 use ratatui::style::Color;
 
 use super::*;
-use crate::control::Link;
+use crate::control::{Link, Replay};
 use crate::ui::{ascii, theme::Theme};
 
 /// A way to a screen or a window, from a model of a size.
@@ -54,6 +54,19 @@ fn healthy(size: (u16, u16)) -> Model {
     model
 }
 
+/// The end of a session that was recorded on a node of a real demo.
+fn recorded(size: (u16, u16), keys: &str) -> Model {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui/tests/recordings/demo.jsonl");
+    let batches = Replay::open(&path, 1.0).unwrap().batches().unwrap();
+    let mut model = model(size);
+    for (at, batch) in batches {
+        model.apply(batch, at);
+        update::settle(&mut model);
+    }
+    press(&mut model, keys);
+    model
+}
+
 fn sick(size: (u16, u16)) -> Model {
     let mut model = healthy(size);
     let sample = Sample { announce_mesh: 0, lookups_failed: 30, ..sample() };
@@ -89,10 +102,13 @@ fn logs(size: (u16, u16)) -> Model {
     model
 }
 
-const ALL: [(&str, Build); 28] = [
+const ALL: [(&str, Build); 31] = [
     ("starting", starting),
     ("alone", alone),
     ("peers", full),
+    ("recorded_peers", |size| recorded(size, "")),
+    ("recorded_feed", |size| recorded(size, "3")),
+    ("recorded_health", |size| recorded(size, "8")),
     ("peers_filtered", |size| after(size, "/tokyo score:>0.1")),
     ("peers_nonsense", |size| after(size, "/speed:>3")),
     ("peers_marked", |size| after(size, "  ")),
