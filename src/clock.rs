@@ -1,14 +1,27 @@
 //! The wall clock, read in one place. Rules get the time as an argument.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use jiff::tz::TimeZone;
 
 use crate::domain::time::Timestamp;
 
+/// Milliseconds that this process takes the clock to be ahead of what the system says.
+static AHEAD_MS: AtomicI64 = AtomicI64::new(0);
+
 pub fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    let now = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+    Timestamp(now.saturating_add_signed(AHEAD_MS.load(Ordering::Relaxed)))
+}
+
+/// Sets the clock of this process, as somebody may set the machine's at any moment: for tests of what a node makes of it.
+#[doc(hidden)]
+pub fn set_ahead(millis: i64) {
+    AHEAD_MS.store(millis, Ordering::Relaxed);
 }
 
 /// Hours, minutes and seconds in a zone.

@@ -54,6 +54,8 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         return Err(RegistryError::Draft { package: draft.name, errors });
     }
     session::with(global, async |node, settings| {
+        // Whoever says who he is means it, also when the node that runs was started by somebody who did not.
+        let draft = Draft { handle: draft.handle.or_else(|| settings.handle.clone()), ..draft };
         let receipt = publish(node, draft, content).await?;
         if let Some(path) = &receipt.new_key {
             let path = path.display();

@@ -32,7 +32,7 @@ pub(super) async fn find(global: &Global, settings: &Settings) -> Result<Option<
     let Some(remote) = Remote::on(data_dir, global.readonly).await? else {
         return if global.readonly { Err(RegistryError::NoNode(data_dir.clone())) } else { Ok(None) };
     };
-    for flag in global.of_a_node() {
+    for flag in global.of_a_node().into_iter().filter(|flag| *flag != "--handle") {
         note(format!("{flag} changes nothing here: the node that runs on this data directory is used as it is"));
     }
     Ok(Some(remote))

@@ -70,14 +70,58 @@ CREATE TABLE deliveries (
 ];
 
 pub(super) fn migrate(connection: &Connection, path: &Path) -> Result<()> {
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    migrate_by(connection, path, MIGRATIONS)
+}
+
+fn migrate_by(connection: &Connection, path: &Path, migrations: &[&str]) -> Result<()> {
+    let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found > known {
         return Err(RegistryError::NewerSchema { path: path.to_owned(), found, known });
     }
-    for (version, migration) in (1i64..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
+    for (version, migration) in (1i64..).zip(migrations).filter(|(version, _)| *version > found) {
         // One transaction each: a power cut leaves the schema before or after, never between.
         connection.execute_batch(&format!("BEGIN;{migration};PRAGMA user_version={version};COMMIT"))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Takes longer than anybody waits, and fills a table while it does.
+    const ENDLESS: &str = "CREATE TABLE much (n INTEGER);
+INSERT INTO much WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count) SELECT n FROM count;";
+
+    #[test]
+    fn a_migration_that_is_interrupted_leaves_what_was_and_the_next_start_makes_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        let version = |connection: &Connection| {
+            connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap()
+        };
+        let connection = Connection::open(&path).unwrap();
+        migrate_by(&connection, &path, &MIGRATIONS[..1]).unwrap();
+        connection.execute("INSERT INTO pins VALUES ('alice', x'01', 5)", []).unwrap();
+        let handle = connection.get_interrupt_handle();
+        let interrupting = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            handle.interrupt();
+        });
+        assert!(migrate_by(&connection, &path, &[MIGRATIONS[0], ENDLESS]).is_err());
+        interrupting.join().unwrap();
+        // As when the process ends: nobody says what becomes of the transaction.
+        drop(connection);
+
+        let connection = Connection::open(&path).unwrap();
+        assert_eq!(version(&connection), 1);
+        migrate(&connection, &path).unwrap();
+        assert_eq!(version(&connection), MIGRATIONS.len() as i64);
+        let pins: i64 = connection.query_row("SELECT count(*) FROM pins", [], |row| row.get(0)).unwrap();
+        assert_eq!(pins, 1);
+        assert!(connection.prepare("SELECT * FROM much").is_err(), "nothing of it is there");
+    }
 }

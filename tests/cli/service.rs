@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -233,6 +233,74 @@ fn what_happens_is_printed_and_recorded() {
     home.run(["replay", "nothing"]).complains(1, &["nothing"]);
     let filtered = node.verb(&["logs", "--filter", "loud"]);
     assert_ne!(filtered.code, Some(0));
+}
+
+/// A file system that is full, as far as a process can tell: no file of it grows any more (setrlimit(2), RLIMIT_FSIZE).
+#[test]
+fn a_full_disk_is_said_and_the_node_goes_on() {
+    let home = Home::new();
+    // Without a handler the system would end the process instead of refusing the write.
+    let mut start = Command::new("sh");
+    let words = [&APART[..], &["node", "start", "--json"]].concat().join(" ");
+    start.args(["-c", &format!("trap '' XFSZ; exec {} {words}", env!("CARGO_BIN_EXE_swarmdex"))]);
+    start.env("HOME", home.path("")).env_remove("XDG_RUNTIME_DIR").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let status = crate::program::ran(start).json();
+    let pid = status["pid"].as_u64().unwrap() as u32;
+    let node = Service { home: &home, socket: status["socket"].as_str().unwrap().into(), pid };
+    home.publish(&["--handle", "alice"], "web", "1.0.0");
+    let full =
+        |size: u64| rlimit::prlimit(pid as i32, rlimit::Resource::FSIZE, Some((size, rlimit::INFINITY)), None).unwrap();
+
+    full(0);
+    let file = home.file("a.bin", "content");
+    let draft =
+        |version: &str| home.file(&format!("{version}.toml"), &format!("name = \"web\"\nversion = \"{version}\""));
+    let refused = node.verb(&["publish", &file, "--manifest", &draft("1.1.0")]);
+    refused.complains(1, &["could not commit", "free some disk space"]);
+    assert_eq!(node.verb(&["versions", "alice/web", "--json"]).json().as_array().unwrap().len(), 1);
+    assert_eq!(node.verb(&["search", "web"]).code, Some(0), "and what is there is found");
+    assert_eq!(node.verb(&["node", "status", "--json"]).json()["pid"].as_u64(), Some(u64::from(pid)));
+
+    full(rlimit::INFINITY);
+    let done = node.verb(&["publish", &file, "--manifest", &draft("1.2.0")]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert_eq!(node.verb(&["node", "stop"]).code, Some(0));
+    let versions = home.alone(&["versions", "alice/web", "--json"]).json();
+    assert_eq!(versions.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_node_that_is_ended_in_the_middle_of_a_publish_has_it_or_has_not() {
+    let home = Home::new();
+    for minor in 0..6 {
+        let version = format!("1.{minor}.0");
+        let node = Service::start(&home, &["--handle", "alice"]);
+        let file = home.file("a.bin", "content");
+        let draft = home.file("a.toml", &format!("name = \"web\"\nversion = \"{version}\""));
+        let words = ["--handle", "alice", "publish", &file, "--manifest", &draft];
+        let mut publish = home.command([&APART[..], &words].concat()).spawn().unwrap();
+        let said = BufReader::new(publish.stderr.take().unwrap()).lines().map(|line| line.unwrap());
+        let mut said = said.filter(|line| !line.contains("changes nothing"));
+        // At a different step each time.
+        let last = said.by_ref().take(minor % 3).collect::<Vec<_>>();
+        send("TERM", node.pid);
+        let rest: Vec<String> = said.collect();
+        let code = publish.wait().unwrap().code();
+        assert!(matches!(code, Some(0 | 1 | 3)), "{code:?}: {last:?} {rest:?}");
+        let acknowledged = code == Some(0) || last.iter().chain(&rest).any(|line| line.starts_with("stored"));
+        let gone = Instant::now() + PATIENCE;
+        while UnixStream::connect(&node.socket).is_ok() {
+            assert!(Instant::now() < gone);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let listed = home.alone(&["versions", "alice/web", "--json"]);
+        assert!(
+            !acknowledged || listed.stdout.contains(&version),
+            "{version} was acknowledged ({code:?}, {last:?}, {rest:?}): {}{}",
+            listed.stdout,
+            listed.stderr
+        );
+    }
 }
 
 #[test]
