@@ -22,7 +22,8 @@ pub(super) async fn run(global: &Global) -> Result<u8> {
     ui::check_terminal()?;
     check(global, &settings)?;
     if let Some(remote) = session::find(global, &settings).await? {
-        let shown = ui_options("swarmdex".to_owned(), &settings);
+        let title = if global.readonly { "swarmdex, attached, read only" } else { "swarmdex, attached" };
+        let shown = ui_options(title.to_owned(), &settings);
         let attached: Arc<dyn Control> = Arc::new(remote);
         return ui::run(async { Ok(attached) }, shown).await.map(|()| DONE);
     }

@@ -34,11 +34,17 @@ enum What {
     Export {
         /// A file that does not exist yet
         file: PathBuf,
+        /// Print whose key it is as one JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Take the key from a file, where there is none yet; a node that runs has to be stopped first
     Import {
         /// What `key export` wrote
         file: PathBuf,
+        /// Print whose key it is as one JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -68,12 +74,22 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<u8> {
             }
             Ok(if publisher.is_some() { DONE } else { FAILED })
         }
-        What::Export { file } => export(&path, file),
-        What::Import { file } => import(&data_dir, &path, publisher, file),
+        What::Export { file, json } => {
+            export(&path, file)?;
+            told(*json, publisher, file.clone())
+        }
+        What::Import { file, json } => {
+            let publisher = import(&data_dir, &path, publisher, file)?;
+            told(*json, Some(publisher), path)
+        }
     }
 }
 
-fn export(path: &Path, file: &Path) -> Result<u8> {
+fn told(json: bool, publisher: Option<PublisherId>, path: PathBuf) -> Result<u8> {
+    if json { print::json(&Shown { publisher, path }).map(|()| DONE) } else { Ok(DONE) }
+}
+
+fn export(path: &Path, file: &Path) -> Result<()> {
     let bytes = fs::read(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
             RegistryError::Usage(format!("there is no key in {} yet; the first publish makes one", path.display()))
@@ -84,17 +100,17 @@ fn export(path: &Path, file: &Path) -> Result<u8> {
     let mut made = made.map_err(RegistryError::file(file, "created"))?;
     made.write_all(&bytes).and_then(|()| made.sync_all()).map_err(RegistryError::file(file, "written"))?;
     print::note(format!("your key is in {} too; whoever has that file can publish in your name", file.display()));
-    Ok(DONE)
+    Ok(())
 }
 
-fn import(data_dir: &Path, path: &Path, there: Option<PublisherId>, file: &Path) -> Result<u8> {
+fn import(data_dir: &Path, path: &Path, there: Option<PublisherId>, file: &Path) -> Result<PublisherId> {
     let missing = || RegistryError::Usage(format!("there is no file {}; name what `key export` wrote", file.display()));
     let key = keys::load(file)?.ok_or_else(missing)?;
     let publisher = PublisherId::of(&key.public());
     match there {
         Some(there) if there == publisher => {
             print::note(format!("{publisher} is your key already"));
-            return Ok(DONE);
+            return Ok(publisher);
         }
         Some(there) => {
             let why = format!(
@@ -111,5 +127,5 @@ fn import(data_dir: &Path, path: &Path, there: Option<PublisherId>, file: &Path)
     fs::create_dir_all(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
     keys::save(path, &key)?;
     print::note(format!("you are {publisher} here from now on"));
-    Ok(DONE)
+    Ok(publisher)
 }

@@ -94,14 +94,12 @@ fn write_rest(page: &mut Vec<u8>) -> io::Result<()> {
         writeln!(page, "{}.", escaped(key.meaning))?;
     }
     writeln!(page, ".TP\n\\fBNO_COLOR\\fR\nThe explorer draws without colour when this is set and not empty.")?;
+    let session = "Where the control socket of a node is, in a directory of its own, if it is set and yours.";
+    writeln!(page, ".TP\n\\fBXDG_RUNTIME_DIR\\fR\n{}", escaped(session))?;
     let editor = "The editor that `config edit` opens, with its arguments if it has any; the first one set wins.";
     writeln!(page, ".TP\n\\fBVISUAL\\fR, \\fBEDITOR\\fR\n{}", escaped(editor))?;
     writeln!(page, ".SH \"EXIT STATUS\"")?;
-    for (code, meaning) in [
-        (super::DONE, "It was done."),
-        (super::FAILED, "It failed, nothing was found, or it was interrupted."),
-        (super::USAGE, "What was asked makes no sense as it was written."),
-    ] {
+    for (code, meaning) in super::EXIT_CODES {
         writeln!(page, ".TP\n\\fB{code}\\fR\n{meaning}")?;
     }
     writeln!(page, ".SH \"SEE ALSO\"")?;

@@ -49,6 +49,16 @@ const UNHEALTHY: u8 = 4;
 /// Ctrl-C or SIGTERM ended it.
 const INTERRUPTED: u8 = 130;
 
+/// Every exit code, for the manual page and the long help.
+const EXIT_CODES: [(u8, &str); 6] = [
+    (DONE, "It was done."),
+    (FAILED, "It failed, or nothing was found."),
+    (USAGE, "What was asked makes no sense as it was written."),
+    (NO_NODE, "No node runs, or none that can be spoken to."),
+    (UNHEALTHY, "The node runs, and is not well."),
+    (INTERRUPTED, "Ctrl-C or SIGTERM ended it; what was acknowledged is kept."),
+];
+
 /// A package registry with no server, and a terminal explorer that shows it live.
 ///
 /// Without a verb, the explorer opens on your own node.

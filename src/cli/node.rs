@@ -52,12 +52,12 @@ enum What {
     /// Start a node that goes on when this terminal is closed; returns once it answers
     Start(One),
     /// Have the node that runs end in order; returns once it has
-    Stop,
+    Stop(One),
     /// Show the node that runs; exit code 3 when there is none
     Status(status::Args),
 }
 
-/// Of `node start`, and of its alias `start`.
+/// Of `node start`, its alias `start`, and `node stop`.
 #[derive(Debug, clap::Args)]
 pub(super) struct One {
     /// Print the status as one JSON object
@@ -77,7 +77,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     match args.what {
         None => stay(global, &args).await,
         Some(What::Start(one)) => start(global, one).await,
-        Some(What::Stop) => stop(global).await,
+        Some(What::Stop(one)) => stop(global, one).await,
         Some(What::Status(args)) => {
             session::running(global, async |node, _| status::show_of(node, args).await.map(|()| DONE)).await
         }
@@ -170,7 +170,7 @@ fn told(status: &Status, json: bool) -> Result<u8> {
     Ok(DONE)
 }
 
-async fn stop(global: &Global) -> Result<u8> {
+async fn stop(global: &Global, One { json }: One) -> Result<u8> {
     session::running(global, async |node, settings| {
         let status = node.status().await?;
         node.shut_down().await?;
@@ -181,7 +181,7 @@ async fn stop(global: &Global) -> Result<u8> {
             let there = if here { store::is_in_use(&status.data_dir) } else { node.status().await.is_ok() };
             if !there {
                 print::note(format!("the node {} has ended", status.node.peer_id));
-                return Ok(DONE);
+                return if json { print::json(&status).map(|()| DONE) } else { Ok(DONE) };
             }
             if Instant::now() >= deadline {
                 print::note(format!("error: the node, process {}, has been told to end and has not yet", status.pid));

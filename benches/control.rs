@@ -1,0 +1,177 @@
+//! What a node that stays costs, and what it costs to ask it: `cargo bench --bench control`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use portable_pty::{CommandBuilder, NativePtySystem, PtySize, PtySystem};
+use swarmdex::control::{Control, Remote, Target};
+use tokio::task::JoinSet;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_swarmdex");
+/// Runs of `status` that are timed.
+const RUNS: usize = 50;
+/// Control requests a second, and for how long.
+const RATE: u32 = 1_000;
+const LENGTH: Duration = Duration::from_secs(10);
+/// How long processor time is counted.
+const WATCHED: Duration = Duration::from_secs(20);
+
+fn part(mut values: Vec<f64>, share: f64) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get((values.len() as f64 * share) as usize).copied().unwrap_or(f64::NAN)
+}
+
+/// A process that ends with the bench.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        let _ = self.0.wait();
+    }
+}
+
+fn swarmdex(home: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(words).env_clear().env("HOME", home).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+/// Processor time of a process and all its threads, in seconds: proc_pid_stat(5), at 100 ticks a second.
+fn cpu_seconds(process: u32) -> f64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks: f64 = [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<f64>().ok()).sum();
+    ticks / 100.0
+}
+
+/// Percent of a core over a while.
+fn cpu_percent(process: u32, length: Duration) -> f64 {
+    let (before, begun) = (cpu_seconds(process), Instant::now());
+    std::thread::sleep(length);
+    (cpu_seconds(process) - before) / begun.elapsed().as_secs_f64() * 100.0
+}
+
+fn memory_mib(process: u32) -> f64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/statm")).unwrap_or_default();
+    let pages: f64 = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(f64::NAN);
+    pages * 4_096.0 / 1_048_576.0
+}
+
+/// A node alone, idle: its processor time and memory, and how long `status` takes from start to end.
+fn idle_and_status() {
+    let home = tempfile::tempdir().unwrap();
+    let words = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "node", "--json"];
+    let node = swarmdex(home.path(), &words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut node = Running(node);
+    let mut line = String::new();
+    BufReader::new(node.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    let (cpu, memory) = (cpu_percent(node.0.id(), WATCHED), memory_mib(node.0.id()));
+    println!("idle node, empty catalogue: {cpu:.2} % of a core (goal 0.5), {memory:.1} MiB (goal 40)");
+    let time = |words: &[&str]| -> Vec<f64> {
+        (0..RUNS)
+            .map(|_| {
+                let begun = Instant::now();
+                let output = swarmdex(home.path(), words).output().unwrap();
+                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+                begun.elapsed().as_secs_f64() * 1_000.0
+            })
+            .collect()
+    };
+    let (floor, status) = (time(&["--version"]), time(&["status"]));
+    println!(
+        "status, whole process: median {:.1} ms, p95 {:.1} (goal 30); the program that only says its version: {:.1} ms",
+        part(status.clone(), 0.5),
+        part(status, 0.95),
+        part(floor, 0.5)
+    );
+}
+
+/// A demo of 24 nodes, one of which has a control socket.
+fn demo(home: &Path) -> (Running, PathBuf) {
+    let data = home.join("demo");
+    let words = ["--data-dir", data.to_str().unwrap(), "demo", "--headless", "--for", "10m", "--catalogue", "embedded"];
+    let more = ["--peers", "24", "--seed", "1", "--churn", "0", "--rate", "120"];
+    let child =
+        swarmdex(home, &[&words[..], &more].concat()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let (child, socket) = (Running(child), data.join("demo-1/node-00/control.sock"));
+    while !socket.exists() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // Until everybody has joined.
+    std::thread::sleep(Duration::from_secs(20));
+    (child, socket)
+}
+
+/// So many requests a second beside the demo's own work; each at its time, whether or not those before it are answered.
+async fn requests(socket: &Path) {
+    let remote = Remote::connect(Target::Unix(socket.to_owned()), false).await.unwrap();
+    let total = RATE * LENGTH.as_secs() as u32;
+    let mut asking = JoinSet::new();
+    let begun = tokio::time::Instant::now();
+    for number in 0..total {
+        let due = begun + LENGTH * number / total;
+        let remote = remote.clone();
+        tokio::time::sleep_until(due).await;
+        asking.spawn(async move { remote.status().await.map(|_| due.elapsed().as_secs_f64() * 1_000.0) });
+    }
+    let answers = asking.join_all().await;
+    let failed = answers.iter().filter(|answer| answer.is_err()).count();
+    let times: Vec<f64> = answers.into_iter().flatten().collect();
+    println!(
+        "{} control requests in {:.1} s beside 24 nodes: p50 {:.2} ms, p99 {:.2} ms (goal 10), {failed} failed",
+        total,
+        begun.elapsed().as_secs_f64(),
+        part(times.clone(), 0.5),
+        part(times, 0.99)
+    );
+}
+
+/// What an explorer that is attached takes, and what it adds to the demo's own work.
+fn attached(demo: u32, socket: &Path, home: &Path) {
+    let before = cpu_percent(demo, WATCHED);
+    let size = PtySize { rows: 60, cols: 200, pixel_width: 0, pixel_height: 0 };
+    let pair = NativePtySystem::default().openpty(size).unwrap();
+    let mut command = CommandBuilder::new(PROGRAM);
+    command.args(["--attach", socket.to_str().unwrap()]);
+    command.env_clear();
+    command.env("HOME", home);
+    command.env("TERM", "xterm-256color");
+    let mut reader = pair.master.try_clone_reader().unwrap();
+    let mut child = pair.slave.spawn_command(command).unwrap();
+    let reading = std::thread::spawn(move || {
+        let mut buffer = [0; 65_536];
+        while matches!(reader.read(&mut buffer), Ok(read) if read > 0) {}
+    });
+    std::thread::sleep(Duration::from_secs(3));
+    let explorer = child.process_id().unwrap();
+    let own = std::thread::spawn(move || cpu_percent(explorer, WATCHED));
+    let with = cpu_percent(demo, WATCHED);
+    let own = own.join().unwrap();
+    let _ = child.kill();
+    let _ = child.wait();
+    drop(pair);
+    let _ = reading.join();
+    println!(
+        "attached explorer: {own:.2} % of a core itself, and the demo of 24 nodes {before:.1} % without and {with:.1} % with it (goal 2 more)"
+    );
+}
+
+fn main() {
+    // Run by `cargo test` it has nothing to say.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    idle_and_status();
+    let home = tempfile::tempdir().unwrap();
+    let (demo, socket) = demo(home.path());
+    tokio::runtime::Runtime::new().unwrap().block_on(requests(&socket));
+    attached(demo.0.id(), &socket, home.path());
+}
