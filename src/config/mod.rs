@@ -40,6 +40,7 @@ use crate::{
         text::{fit, printable},
     },
     node::{DIAL_BACK_EVERY, DhtMode, NodeOptions},
+    telemetry::LogFormat,
 };
 use file::Entry;
 use value::{Given, Wrong};
@@ -96,6 +97,7 @@ pub struct Settings {
     /// A person's own columns, by the name of the table.
     pub columns: Lists,
     pub log_level: String,
+    pub log_format: LogFormat,
     /// Days that log files are kept.
     pub log_days: usize,
     /// MiB that all log files together may take.
@@ -149,6 +151,7 @@ impl Settings {
             keys: BTreeMap::new(),
             columns: BTreeMap::new(),
             log_level: "info".to_owned(),
+            log_format: LogFormat::Text,
             log_days: 7,
             log_mb: 64,
             origins: BTreeMap::new(),
