@@ -100,6 +100,23 @@ impl RegistryError {
         )
     }
 
+    /// The word for it in the log and in the metrics.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } | Self::NoMatch { .. } | Self::NoVersion { .. } | Self::UnknownHandle(_) => "missing",
+            Self::Timeout { .. } => "timeout",
+            Self::Name(_)
+            | Self::Draft { .. }
+            | Self::AmbiguousHandle { .. }
+            | Self::VersionNotNewer { .. }
+            | Self::VersionTaken { .. }
+            | Self::NotYours { .. }
+            | Self::Refused { .. }
+            | Self::Busy { .. } => "refused",
+            _ => "error",
+        }
+    }
+
     pub(crate) fn file(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, doing, source }

@@ -23,6 +23,7 @@ pub mod config;
 pub mod demo;
 pub mod disk;
 pub mod domain;
+mod ending;
 mod error;
 pub mod net;
 pub mod node;

@@ -33,14 +33,17 @@ use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
     time::Instant,
 };
+use tracing::field::Empty;
 
 use crate::{
     RegistryError, Result,
     bus::NodeSnapshot,
     domain::{
+        hash::Hash,
         record::{DhtKey, Record},
         reputation::Outcome,
     },
+    ending::Ending,
 };
 use command::Command;
 use protocol::{Request, Response};
@@ -104,6 +107,32 @@ impl Net {
     /// # Errors
     /// [`RegistryError::Busy`] beyond [`MAX_LOOKUPS`] at once, [`RegistryError::Closed`] while shutting down.
     pub async fn find(&self, key: DhtKey, want: Want, timeout: Duration) -> Result<Lookup> {
+        let ending = Ending::of(tracing::info_span!(
+            "lookup",
+            key = %Hash(key.0),
+            ?want,
+            asked = Empty,
+            answered = Empty,
+            outcome = Empty,
+            ms = Empty
+        ));
+        let found = ending.within(self.start_lookup(key, want, timeout)).await;
+        match &found {
+            Ok(lookup) => {
+                ending.count("asked", lookup.asked);
+                ending.count("answered", lookup.answers.len());
+                ending.ended(match lookup.ended {
+                    _ if !lookup.answers.is_empty() => "found",
+                    Ended::TimedOut => "timeout",
+                    Ended::Satisfied | Ended::Exhausted => "missing",
+                });
+            }
+            Err(error) => ending.failed(error),
+        }
+        found
+    }
+
+    async fn start_lookup(&self, key: DhtKey, want: Want, timeout: Duration) -> Result<Lookup> {
         let permit = self
             .lookups
             .clone()
@@ -122,7 +151,17 @@ impl Net {
 
     /// Gossips an announcement. Returns how many peers it went to.
     pub async fn announce(&self, data: Bytes) -> Result<usize> {
-        self.send(|reply| Command::Announce { data, reply }).await
+        let span = tracing::info_span!("announce", bytes = data.len(), peers = Empty, outcome = Empty, ms = Empty);
+        let ending = Ending::of(span);
+        let heard = ending.within(self.send(|reply| Command::Announce { data, reply })).await;
+        match &heard {
+            Ok(peers) => {
+                ending.count("peers", *peers);
+                ending.ended(if *peers > 0 { "sent" } else { "unheard" });
+            }
+            Err(error) => ending.failed(error),
+        }
+        heard
     }
 
     /// Asks one peer, and waits no longer than `timeout`.
