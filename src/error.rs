@@ -103,7 +103,7 @@ impl RegistryError {
     /// The word for it in the log and in the metrics.
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
-            Self::NotFound { .. } | Self::NoMatch { .. } | Self::NoVersion { .. } | Self::UnknownHandle(_) => "missing",
+            _ if self.is_missing() => "missing",
             Self::Timeout { .. } => "timeout",
             Self::Name(_)
             | Self::Draft { .. }
@@ -115,6 +115,11 @@ impl RegistryError {
             | Self::Busy { .. } => "refused",
             _ => "error",
         }
+    }
+
+    /// Whether what was looked for is not there, as far as it could be found out.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::NoMatch { .. } | Self::NoVersion { .. } | Self::UnknownHandle(_))
     }
 
     pub(crate) fn file(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {

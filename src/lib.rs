@@ -25,6 +25,7 @@ pub mod disk;
 pub mod domain;
 mod ending;
 mod error;
+pub mod metrics;
 pub mod net;
 pub mod node;
 pub mod process;

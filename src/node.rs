@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::net::DhtMode;
 use crate::{
-    Result,
+    RegistryError, Result,
     bus::{Batch, Bus, Event, Level, NodeSnapshot, Notice, Tally},
     clock,
     domain::{
@@ -16,6 +16,7 @@ use crate::{
         name::{Handle, NetworkName},
         reputation::Weights,
     },
+    metrics::{Figures, Metrics},
     net::{self, Net, NetOptions},
     registry::{P2pRegistry, Registry, RegistryOptions},
     store::{Store, keys},
@@ -54,6 +55,8 @@ pub struct Node {
     net: Net,
     registry: P2pRegistry,
     bus: Bus,
+    tally: Tally,
+    metrics: Metrics,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -65,7 +68,8 @@ impl Node {
     /// [`DataDirInUse`](crate::RegistryError::DataDirInUse) while another node has the data directory,
     /// [`Listen`](crate::RegistryError::Listen) when an address that was asked for cannot be had.
     pub async fn start(options: NodeOptions) -> Result<Self> {
-        let store = Store::open(&options.data_dir)?;
+        let metrics = Metrics::default();
+        let store = Store::open(&options.data_dir, metrics.clone())?;
         let key = keys::load_or_create(&keys::identity_path(&options.data_dir))?;
         let (bus, tally) = (Bus::default(), Tally::default());
         let net_options = NetOptions {
@@ -82,15 +86,17 @@ impl Node {
             low_water: options.low_water,
             high_water: options.high_water,
         };
-        let (net, inbound) = net::start(net_options, store.clone(), bus.clone(), tally.clone()).await?;
+        let (net, inbound) =
+            net::start(net_options, store.clone(), bus.clone(), tally.clone(), metrics.clone()).await?;
         let registry_options = RegistryOptions { data_dir: options.data_dir, handle: options.handle };
-        let registry = P2pRegistry::new(net.clone(), store, bus.clone(), tally, registry_options)?;
+        let registry =
+            P2pRegistry::new(net.clone(), store, bus.clone(), tally.clone(), metrics.clone(), registry_options)?;
         let stop = CancellationToken::new();
         let tasks = vec![
             tokio::spawn(registry.clone().run_intake(inbound, stop.clone())),
             tokio::spawn(registry.clone().run_upkeep(stop.clone())),
         ];
-        Ok(Self { net, registry, bus, stop, tasks })
+        Ok(Self { net, registry, bus, tally, metrics, stop, tasks })
     }
 
     pub fn peer_id(&self) -> PeerId {
@@ -118,6 +124,24 @@ impl Node {
         self.net.status().await
     }
 
+    /// Everything this node counts and measures, as OpenMetrics text: a scrape.
+    pub async fn metrics(&self) -> Result<String> {
+        let (status, counters) = (self.status().await?, self.tally.snapshot());
+        let figures = Figures {
+            packages: status.packages,
+            dht_records: status.dht_records,
+            connected: status.connected,
+            mesh: status.mesh,
+            reputations: self.net.reputations().await?,
+            announcements: counters.announcements,
+            refused: counters.refused,
+            overloaded: counters.overloaded,
+            events_dropped: self.bus.dropped(),
+        };
+        let told = self.metrics.text(figures, self.net.families().iter().map(AsRef::as_ref));
+        told.map_err(|error| RegistryError::Internal { what: "writing the metrics", why: error.to_string() })
+    }
+
     /// Waits until a peer of this network is connected; false when there is none after `most`.
     pub async fn wait_joined(&self, most: Duration) -> bool {
         self.net.wait_joined(most).await
@@ -131,7 +155,7 @@ impl Node {
     /// Tells the peers, writes what is unwritten, and ends every task. Takes two seconds at most.
     pub async fn shutdown(self) -> Result<()> {
         const MOST: Duration = Duration::from_millis(1_800);
-        let Self { net, registry, bus, stop, tasks } = self;
+        let Self { net, registry, bus, stop, tasks, .. } = self;
         let ended = async {
             let told = net.shutdown().await;
             stop.cancel();

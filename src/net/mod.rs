@@ -27,7 +27,7 @@ pub use start::{NetOptions, start};
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use libp2p::PeerId;
+use libp2p::{PeerId, metrics::Registry};
 use serde_bytes::ByteBuf;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
@@ -84,6 +84,7 @@ pub struct Net {
     joined: watch::Receiver<usize>,
     me: PeerId,
     query_timeout: Duration,
+    families: [Arc<Registry>; 2],
 }
 
 impl Net {
@@ -187,6 +188,18 @@ impl Net {
 
     pub async fn status(&self) -> Result<NodeSnapshot> {
         self.send(|reply| Command::Status { reply }).await
+    }
+
+    /// The scores of the known peers, 0 to 1.
+    pub async fn reputations(&self) -> Result<Vec<f64>> {
+        let standings = self.send(|reply| Command::Standings { reply }).await?;
+        let scores = tokio::task::spawn_blocking(move || standings.scores()).await;
+        scores.map_err(|error| RegistryError::Internal { what: "scoring the peers", why: error.to_string() })
+    }
+
+    /// libp2p's own metrics.
+    pub fn families(&self) -> &[Arc<Registry>] {
+        &self.families
     }
 
     /// Has everything told again to the readers of the bus: one is new.

@@ -21,6 +21,7 @@ use crate::{
         trust::{self, Meaning},
     },
     ending::Ending,
+    metrics::Provenance,
     net::{
         Lookup, Want,
         protocol::{Request, Response},
@@ -44,34 +45,49 @@ struct FoundHeads {
     asked: usize,
 }
 
-/// Runs a get in a span that ends with what came of it.
-pub(super) async fn traced<T>(
-    package: &PackageRef,
-    get: impl Future<Output = Result<T>>,
-    source: fn(&T) -> Source,
-) -> Result<T> {
-    let ending = Ending::of(tracing::info_span!(
-        "get",
-        %package,
-        source = Empty,
-        asked = Empty,
-        answered = Empty,
-        error = Empty,
-        outcome = Empty,
-        ms = Empty
-    ));
-    let got = ending.within(get).await;
-    match &got {
-        Ok(found) => {
-            ending.span().record("source", source(found).label());
-            ending.ended("found");
-        }
-        Err(error) => ending.failed(error),
+/// What a get came to, for who counts.
+fn provenance(got: Result<Source, &RegistryError>) -> Provenance {
+    match got {
+        Ok(Source::Cache) => Provenance::Memory,
+        Ok(Source::Local) => Provenance::Disk,
+        Ok(Source::Dht) => Provenance::Dht,
+        Ok(Source::Peer(_)) => Provenance::Peer,
+        Err(error) if error.is_missing() => Provenance::Missing,
+        Err(_) => Provenance::Failed,
     }
-    got
 }
 
 impl P2pRegistry {
+    /// Runs a get in a span that ends with what came of it, and counts it.
+    pub(super) async fn traced_get<T>(
+        &self,
+        package: &PackageRef,
+        get: impl Future<Output = Result<T>>,
+        source: fn(&T) -> Source,
+    ) -> Result<T> {
+        let ending = Ending::of(tracing::info_span!(
+            "get",
+            %package,
+            source = Empty,
+            asked = Empty,
+            answered = Empty,
+            error = Empty,
+            outcome = Empty,
+            ms = Empty
+        ));
+        let got = ending.within(get).await;
+        let came = got.as_ref().map(source);
+        self.metrics.got(provenance(came));
+        match came {
+            Ok(source) => {
+                ending.span().record("source", source.label());
+                ending.ended("found");
+            }
+            Err(error) => ending.failed(error),
+        }
+        got
+    }
+
     /// Whose package is meant.
     pub(super) async fn resolve(&self, package: &PackageRef) -> Result<PackageId> {
         let publisher = match &package.owner {

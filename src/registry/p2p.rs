@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{
     Announced, Content, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate,
-    cache::Cache, get, publish, search,
+    cache::Cache, publish, search,
 };
 use crate::{
     RegistryError, Result,
@@ -26,6 +26,7 @@ use crate::{
         record::{Announcement, NodeClaim, Signed},
         release::ReleaseEntry,
     },
+    metrics::Metrics,
     net::Net,
     store::{Store, keys},
 };
@@ -58,13 +59,21 @@ pub struct P2pRegistry {
     pub(super) store: Store,
     pub(super) bus: Bus,
     pub(super) tally: Tally,
+    pub(super) metrics: Metrics,
     pub(super) state: Arc<State>,
 }
 
 impl P2pRegistry {
     /// # Errors
     /// [`RegistryError::Key`] when there is a publisher key that cannot be read.
-    pub fn new(net: Net, store: Store, bus: Bus, tally: Tally, options: RegistryOptions) -> Result<Self> {
+    pub fn new(
+        net: Net,
+        store: Store,
+        bus: Bus,
+        tally: Tally,
+        metrics: Metrics,
+        options: RegistryOptions,
+    ) -> Result<Self> {
         let publisher = keys::load(&keys::publisher_path(&options.data_dir))?;
         let state = State {
             options,
@@ -75,7 +84,7 @@ impl P2pRegistry {
             outbox: Notify::new(),
             forked: Notify::new(),
         };
-        let registry = Self { net, store, bus, tally, state: Arc::new(state) };
+        let registry = Self { net, store, bus, tally, metrics, state: Arc::new(state) };
         let handle = registry.state.options.handle.clone().or(registry.published_handle()?);
         registry.claim_node(handle.as_ref());
         registry.count();
@@ -143,6 +152,9 @@ impl P2pRegistry {
     ) {
         let travelled = verified_at.since(announcement.announced_at);
         self.tally.announced(via.map(|_| travelled), verified_at);
+        if via.is_some() {
+            self.metrics.heard(travelled);
+        }
         if !self.bus.has_readers() {
             return;
         }
@@ -198,11 +210,11 @@ impl Registry for P2pRegistry {
             let id = self.resolve(package).await?;
             self.package(&id).await
         };
-        get::traced(package, get, |found| found.source).await
+        self.traced_get(package, get, |found| found.source).await
     }
 
     async fn get_package_version(&self, package: &PackageRef, requirement: &VersionReq) -> Result<Release> {
-        get::traced(package, self.release(package, requirement), |found| found.source).await
+        self.traced_get(package, self.release(package, requirement), |found| found.source).await
     }
 
     async fn list_versions(&self, package: &PackageRef) -> Result<Vec<ReleaseEntry>> {

@@ -41,6 +41,7 @@ pub(super) fn start(registry: P2pRegistry, query: Query) -> mpsc::Receiver<Searc
         outcome = Empty,
         ms = Empty
     ));
+    let metrics = registry.metrics.clone();
     tokio::spawn(async move {
         let gone = sender.clone();
         let found = tokio::select! {
@@ -48,6 +49,7 @@ pub(super) fn start(registry: P2pRegistry, query: Query) -> mpsc::Receiver<Searc
             found = ending.within(run(registry, query.bounded(), sender)) => found,
             () = gone.closed() => return,
         };
+        metrics.searched(found.local, found.peer);
         ending.count("local_hits", found.local);
         ending.count("peer_hits", found.peer);
         ending.count("asked", found.coverage.asked);
