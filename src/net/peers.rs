@@ -79,7 +79,7 @@ impl Peer {
     }
 }
 
-/// What the scores of all known peers are made of: computing them takes longer than the swarm task has time for.
+/// What the scores of all known peers are made of. Two thousand take 3.5 ms to compute, for which no message should wait.
 pub(super) struct Standings {
     /// Each with its distance in km.
     peers: Vec<(Standing, Option<f64>)>,
