@@ -162,6 +162,28 @@ impl RegistryError {
         }
     }
 
+    /// The word for it in the log and in the metrics.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            _ if self.is_missing() => "missing",
+            Self::Timeout { .. } => "timeout",
+            Self::Name(_)
+            | Self::Draft { .. }
+            | Self::AmbiguousHandle { .. }
+            | Self::VersionNotNewer { .. }
+            | Self::VersionTaken { .. }
+            | Self::NotYours { .. }
+            | Self::Refused { .. }
+            | Self::Busy { .. } => "refused",
+            _ => "error",
+        }
+    }
+
+    /// Whether what was looked for is not there, as far as it could be found out.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::NoMatch { .. } | Self::NoVersion { .. } | Self::UnknownHandle(_))
+    }
+
     pub(crate) fn file(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, doing, source }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::net::DhtMode;
 use crate::{
-    Result,
+    RegistryError, Result,
     bus::{Batch, Bus, Event, Level, NodeSnapshot, Notice, PeerSnapshot, Tally},
     clock,
     domain::{
@@ -22,6 +22,7 @@ use crate::{
         name::{Handle, NetworkName},
         reputation::Weights,
     },
+    metrics::{Figures, Metrics},
     net::{self, Net, NetOptions},
     registry::{P2pRegistry, Registry, RegistryOptions},
     store::{Store, keys},
@@ -69,6 +70,8 @@ pub struct NodeHandle {
     net: Net,
     registry: P2pRegistry,
     bus: Bus,
+    tally: Tally,
+    metrics: Metrics,
     data_dir: Arc<Path>,
 }
 
@@ -87,7 +90,8 @@ impl Node {
     /// [`DataDirInUse`](crate::RegistryError::DataDirInUse) while another node has the data directory,
     /// [`Listen`](crate::RegistryError::Listen) when an address that was asked for cannot be had.
     pub async fn start(options: NodeOptions) -> Result<Self> {
-        let store = Store::open(&options.data_dir)?;
+        let metrics = Metrics::default();
+        let store = Store::open(&options.data_dir, metrics.clone())?;
         let key = keys::load_or_create(&keys::identity_path(&options.data_dir))?;
         let (bus, tally) = (Bus::default(), Tally::default());
         let net_options = NetOptions {
@@ -104,16 +108,18 @@ impl Node {
             low_water: options.low_water,
             high_water: options.high_water,
         };
-        let (net, inbound) = net::start(net_options, store.clone(), bus.clone(), tally.clone()).await?;
+        let (net, inbound) =
+            net::start(net_options, store.clone(), bus.clone(), tally.clone(), metrics.clone()).await?;
         let data_dir = options.data_dir.as_path().into();
         let registry_options = RegistryOptions { data_dir: options.data_dir, handle: options.handle };
-        let registry = P2pRegistry::new(net.clone(), store, bus.clone(), tally, registry_options)?;
+        let registry =
+            P2pRegistry::new(net.clone(), store, bus.clone(), tally.clone(), metrics.clone(), registry_options)?;
         let stop = CancellationToken::new();
         let tasks = vec![
             tokio::spawn(registry.clone().run_intake(inbound, stop.clone())),
             tokio::spawn(registry.clone().run_upkeep(stop.clone())),
         ];
-        Ok(Self { handle: NodeHandle { net, registry, bus, data_dir }, stop, tasks })
+        Ok(Self { handle: NodeHandle { net, registry, bus, tally, metrics, data_dir }, stop, tasks })
     }
 
     pub fn handle(&self) -> NodeHandle {
@@ -187,6 +193,24 @@ impl NodeHandle {
 
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
+    }
+
+    /// Everything this node counts and measures, as OpenMetrics text: a scrape.
+    pub async fn metrics(&self) -> Result<String> {
+        let (status, counters) = (self.status().await?, self.tally.snapshot());
+        let figures = Figures {
+            packages: status.packages,
+            dht_records: status.dht_records,
+            connected: status.connected,
+            mesh: status.mesh,
+            reputations: self.net.reputations().await?,
+            announcements: counters.announcements,
+            refused: counters.refused,
+            overloaded: counters.overloaded,
+            events_dropped: self.bus.dropped(),
+        };
+        let told = self.metrics.text(figures, self.net.families().iter().map(AsRef::as_ref));
+        told.map_err(|error| RegistryError::Internal { what: "writing the metrics", why: error.to_string() })
     }
 
     /// Waits until a peer of this network is connected; false when there is none after `most`.

@@ -322,6 +322,8 @@ async fn probes_and_metrics_are_for_any_program() {
     let health = get("/healthz");
     assert!(health.starts_with("HTTP/1.1 200") && health.contains("\"verdict\""), "{health}");
     assert!(get("/readyz").starts_with("HTTP/1.1 200"));
+    let metrics = get("/metrics");
+    assert!(metrics.contains("openmetrics-text") && metrics.contains("swarmdex_"), "{metrics}");
     assert!(get("/v1/status").to_lowercase().contains("swarmdex-protocol: 1"));
     served.stop().await;
 }

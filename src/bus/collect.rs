@@ -2,7 +2,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -103,6 +106,7 @@ struct Reader {
 #[derive(Clone, Default)]
 pub struct Bus {
     readers: Arc<Mutex<Vec<Arc<Reader>>>>,
+    dropped: Arc<AtomicU64>,
 }
 
 impl Bus {
@@ -110,11 +114,18 @@ impl Bus {
     pub fn emit(&self, event: Event) {
         let readers = lock(&self.readers);
         if let Some((last, others)) = readers.split_last() {
+            let mut dropped = 0;
             for reader in others {
-                reader.merge(event.clone());
+                dropped += reader.merge(event.clone());
             }
-            last.merge(event);
+            dropped += last.merge(event);
+            self.dropped.fetch_add(dropped, Ordering::Relaxed);
         }
+    }
+
+    /// Events that readers have lost, all of them together and also those that have left.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Whether anybody listens: spares building snapshots for nobody.
@@ -137,9 +148,15 @@ impl Bus {
 }
 
 impl Reader {
-    fn merge(&self, event: Event) {
-        lock(&self.collector).merge(event);
+    /// Returns how many events this one pushed out.
+    fn merge(&self, event: Event) -> u64 {
+        let mut collector = lock(&self.collector);
+        let before = collector.dropped;
+        collector.merge(event);
+        let dropped = collector.dropped - before;
+        drop(collector);
         self.changed.notify_one();
+        dropped
     }
 }
 
@@ -189,6 +206,7 @@ mod tests {
         let batch = reader.recv().await.unwrap();
         assert_eq!(batch.notices.len(), RING);
         assert_eq!(batch.dropped, 100_000 - RING as u64);
+        assert_eq!(bus.dropped(), batch.dropped);
         assert_eq!(batch.notices.last().unwrap().at, Timestamp(99_999), "the newest are kept");
         assert_eq!(batch.events, 100_000);
     }

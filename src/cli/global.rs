@@ -46,6 +46,9 @@ pub(super) struct Global {
     /// Whether to hold DHT records for others: auto, server or client
     #[arg(long, global = true, value_name = "MODE")]
     dht: Option<String>,
+    /// How the log is written: text, or json for a program that collects logs
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<String>,
     /// Colours of the explorer: dark, light, contrast, colour-blind, or a theme of your own
     #[arg(long, global = true, value_name = "NAME")]
     theme: Option<String>,
@@ -80,6 +83,7 @@ impl Global {
             ("query_timeout", self.timeout.clone()),
             ("handle", self.handle.clone()),
             ("dht", self.dht.clone()),
+            ("log_format", self.log_format.clone()),
             ("theme", self.theme.clone()),
             ("ascii", self.ascii.then(|| "true".to_owned())),
             ("mouse", self.no_mouse.then(|| "false".to_owned())),
@@ -106,6 +110,7 @@ impl Global {
             ("--timeout", text(&self.timeout)),
             ("--handle", text(&self.handle)),
             ("--dht", text(&self.dht)),
+            ("--log-format", text(&self.log_format)),
         ];
         let one = one.into_iter().filter_map(|(flag, value)| Some((flag, value?)));
         let many = |flag, values: &[String]| values.iter().map(|value| (flag, value.into())).collect::<Vec<_>>();

@@ -24,7 +24,7 @@ use crate::{
     config::Settings,
     control::{Control, Remote, Status},
     store,
-    telemetry::{self, Screen},
+    telemetry::{self, LogFormat, Screen},
 };
 
 /// Longest wait for a node that is started to answer.
@@ -91,29 +91,29 @@ async fn stay(global: &Global, args: &Args) -> Result<u8> {
         rustix::process::setsid().map_err(failed)?;
     }
     let settings = global.settings()?;
-    let logs = telemetry::start(&settings, Screen::Free)?;
+    let logs = telemetry::start(&settings, Screen::Service)?;
     let mut stop = Stop::watch()?;
     let hosted = Hosted::start(&settings, &logs).await?;
     let local = hosted.local.clone();
     let result = tokio::select! {
-        result = tell(&*local, args) => result,
+        result = tell(&*local, args, settings.log_format) => result,
         () = stop.told() => Ok(()),
         () = local.told_to_stop() => Ok(()),
     };
-    print::note("shutting down");
+    note(settings.log_format, "shutting down");
     let ended = hosted.end().await;
     result.and(ended).map(|()| DONE)
 }
 
 /// Says where the node listens, and then ends only with an error.
-async fn tell(node: &dyn Control, args: &Args) -> Result<()> {
+async fn tell(node: &dyn Control, args: &Args, format: LogFormat) -> Result<()> {
     let Status { node, socket, .. } = node.status().await?;
     let (peer_id, network, addresses) = (node.peer_id, node.network, node.addresses);
     if args.json {
         print::json(&Listening { peer_id, network, addresses, socket })?;
     } else if !args.detached {
         print::lines(&format!("{peer_id} listens in network {network} on\n  {}", addresses.join("\n  ")))?;
-        print::note("others join with --bootstrap and one of these addresses; Ctrl-C ends the node");
+        note(format, "others join with --bootstrap and one of these addresses; Ctrl-C ends the node");
     }
     std::future::pending().await
 }
@@ -191,4 +191,12 @@ async fn stop(global: &Global, One { json }: One) -> Result<u8> {
         }
     })
     .await
+}
+
+/// For a person on stderr; where a program reads that, into the log.
+fn note(format: LogFormat, text: &str) {
+    match format {
+        LogFormat::Text => print::note(text),
+        LogFormat::Json => tracing::info!("{text}"),
+    }
 }

@@ -3,6 +3,7 @@
 use crate::{
     domain::{geo::GeoLocation, name::Handle},
     node::DhtMode,
+    telemetry::LogFormat,
 };
 
 use super::{
@@ -52,7 +53,7 @@ macro_rules! weight {
 }
 
 /// Every key, in the order a person would want to read them.
-pub static KEYS: [Key; 25] = [
+pub static KEYS: [Key; 26] = [
     Key {
         name: "data_dir",
         default: "",
@@ -257,11 +258,31 @@ pub static KEYS: [Key; 25] = [
         flag: None,
         set: |settings, given| {
             let text = given.text()?;
-            crate::telemetry::filter(text)?;
+            crate::telemetry::parse_filter(text)?;
             settings.log_level = text.to_owned();
             Ok(())
         },
         show: |settings| Some(quoted(&settings.log_level)),
+    },
+    Key {
+        name: "log_format",
+        default: "\"text\"",
+        meaning: "How the log file is written, and stderr of `swarmdex node`: text for a person, json for a program that collects logs, one object a line",
+        flag: Some("--log-format"),
+        set: |settings, given| {
+            settings.log_format = match given.text()? {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return Err("write text or json".into()),
+            };
+            Ok(())
+        },
+        show: |settings| {
+            Some(quoted(match settings.log_format {
+                LogFormat::Text => "text",
+                LogFormat::Json => "json",
+            }))
+        },
     },
     Key {
         name: "log_days",

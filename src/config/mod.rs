@@ -41,6 +41,7 @@ use crate::{
         text::{fit, printable},
     },
     node::{DIAL_BACK_EVERY, DhtMode, NodeOptions},
+    telemetry::LogFormat,
 };
 use file::Entry;
 use value::{Given, Wrong};
@@ -99,6 +100,7 @@ pub struct Settings {
     /// Loopback address on which the node answers programs besides its socket.
     pub control_tcp: Option<SocketAddr>,
     pub log_level: String,
+    pub log_format: LogFormat,
     /// Days that log files are kept.
     pub log_days: usize,
     /// MiB that all log files together may take.
@@ -153,6 +155,7 @@ impl Settings {
             columns: BTreeMap::new(),
             control_tcp: None,
             log_level: "info".to_owned(),
+            log_format: LogFormat::Text,
             log_days: 7,
             log_mb: 64,
             origins: BTreeMap::new(),

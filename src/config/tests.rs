@@ -110,6 +110,7 @@ fn a_malformed_value_names_place_value_and_remedy() {
         ("network = \"My Net\"", ["network in", "\"My Net\"", "lower-case"]),
         ("location = \"here\"", ["location in", "\"here\"", "52.5,13.4,Berlin"]),
         ("log_level = \"loud\"", ["log_level in", "\"loud\"", "debug"]),
+        ("log_format = \"xml\"", ["log_format in", "\"xml\"", "text or json"]),
         ("listen = [\"localhost:80\"]", ["listen in", "localhost:80", "/ip4/0.0.0.0/tcp/4807"]),
         ("network =", ["config.toml, line 1", "(network =)", "correct it"]),
         ("mdns = true\nmdns = true", ["config.toml, line 2", "duplicate", "correct it"]),

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Control, Link, LogEntry, Logged, PROTOCOL, Status, Wait};
 use crate::{
-    RegistryError, Result,
+    Result,
     bus::{Batch, PeerSnapshot},
     domain::health::Sample,
     node::NodeHandle,
@@ -111,15 +111,15 @@ impl Control for Local {
     }
 
     async fn log_filter(&self) -> Result<String> {
-        Err(RegistryError::Closed)
+        Ok(telemetry::filter())
     }
 
-    async fn set_log_filter(&self, _filter: &str) -> Result<()> {
-        Err(RegistryError::Closed)
+    async fn set_log_filter(&self, filter: &str) -> Result<()> {
+        telemetry::set_filter(filter)
     }
 
     async fn metrics(&self) -> Result<String> {
-        Err(RegistryError::Closed)
+        self.node.metrics().await
     }
 
     async fn shut_down(&self) -> Result<()> {

@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     lookup::{Lookup, Want},
+    peers::Standings,
     protocol::{Request, Response},
 };
 use crate::{
@@ -87,6 +88,10 @@ pub(super) enum Command {
     Disconnect {
         peer: PeerId,
         reply: oneshot::Sender<bool>,
+    },
+    /// Replies what the scores of the known peers are made of.
+    Standings {
+        reply: oneshot::Sender<Standings>,
     },
     /// Tell the readers of the bus everything again: one is new.
     Refresh,

@@ -1,7 +1,9 @@
 //! What the swarm reports, protocol by protocol.
 
 use libp2p::{
-    Multiaddr, PeerId, autonat, gossipsub, identify, kad, mdns, ping, request_response,
+    Multiaddr, PeerId, autonat, gossipsub, identify, kad, mdns,
+    metrics::Recorder,
+    ping, request_response,
     swarm::{DialError, SwarmEvent},
 };
 use std::time::Instant;
@@ -33,6 +35,7 @@ const MAX_ROUTED: usize = 8;
 impl Task {
     pub(super) fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
         let now = clock::now();
+        self.measures.families.record(&event);
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
@@ -70,6 +73,13 @@ impl Task {
     }
 
     fn on_behaviour(&mut self, event: BehaviourEvent) {
+        match &event {
+            BehaviourEvent::Identify(event) => self.measures.families.record(event),
+            BehaviourEvent::Ping(event) => self.measures.families.record(event),
+            BehaviourEvent::Kad(event) => self.measures.families.record(event),
+            BehaviourEvent::Gossip(event) => self.measures.families.record(event),
+            _ => {}
+        }
         match event {
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 self.on_identified(peer_id, info)

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use libp2p::metrics::Registry as Metrics;
+use libp2p::metrics::{Metrics as Families, Registry};
 
 use super::{lookup::Done, task::Task};
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
         health::{Sample, verdict},
         percentile::percentiles,
     },
+    metrics::{LookedUp, Metrics},
     process,
 };
 
@@ -82,7 +83,10 @@ pub(super) struct Measures {
     messages: Recent<bool>,
     totals: Recent<Totals>,
     process: Arc<Mutex<Process>>,
-    bandwidth: Metrics,
+    bandwidth: Arc<Registry>,
+    /// libp2p's own, which want to see every event.
+    pub families: Families,
+    metrics: Metrics,
     samples: u32,
     told: Option<Sample>,
     /// The next sample is told even if it is the same.
@@ -90,7 +94,7 @@ pub(super) struct Measures {
 }
 
 impl Measures {
-    pub fn new(bandwidth: Metrics) -> Self {
+    pub fn new(bandwidth: Arc<Registry>, families: Families, metrics: Metrics) -> Self {
         let mut totals = Recent::new(MINUTE);
         // All counts begin at nothing.
         totals.push(Totals::default(), Instant::now());
@@ -101,6 +105,8 @@ impl Measures {
             totals,
             process: Arc::default(),
             bandwidth,
+            families,
+            metrics,
             samples: 0,
             told: None,
             again: false,
@@ -108,6 +114,12 @@ impl Measures {
     }
 
     pub fn looked_up(&mut self, done: Done) {
+        let outcome = match done {
+            Done { found: true, .. } => LookedUp::Found,
+            Done { unanswered: true, .. } => LookedUp::Unanswered,
+            _ => LookedUp::Missing,
+        };
+        self.metrics.looked_up(outcome, done.took);
         self.lookups.push(done, Instant::now());
     }
 

@@ -27,21 +27,24 @@ pub use start::{NetOptions, start};
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use libp2p::{Multiaddr, PeerId};
+use libp2p::{Multiaddr, PeerId, metrics::Registry};
 use serde_bytes::ByteBuf;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
     time::Instant,
 };
+use tracing::field::Empty;
 
 use crate::{
     RegistryError, Result,
     bus::{NodeSnapshot, PeerSnapshot},
     domain::{
+        hash::Hash,
         health::Sample,
         record::{DhtKey, Record},
         reputation::Outcome,
     },
+    ending::Ending,
 };
 use command::Command;
 use protocol::{Request, Response};
@@ -82,6 +85,7 @@ pub struct Net {
     joined: watch::Receiver<usize>,
     me: PeerId,
     query_timeout: Duration,
+    families: [Arc<Registry>; 2],
 }
 
 impl Net {
@@ -105,6 +109,32 @@ impl Net {
     /// # Errors
     /// [`RegistryError::Busy`] beyond [`MAX_LOOKUPS`] at once, [`RegistryError::Closed`] while shutting down.
     pub async fn find(&self, key: DhtKey, want: Want, timeout: Duration) -> Result<Lookup> {
+        let ending = Ending::of(tracing::info_span!(
+            "lookup",
+            key = %Hash(key.0),
+            ?want,
+            asked = Empty,
+            answered = Empty,
+            outcome = Empty,
+            ms = Empty
+        ));
+        let found = ending.within(self.start_lookup(key, want, timeout)).await;
+        match &found {
+            Ok(lookup) => {
+                ending.count("asked", lookup.asked);
+                ending.count("answered", lookup.answers.len());
+                ending.ended(match lookup.ended {
+                    _ if !lookup.answers.is_empty() => "found",
+                    Ended::TimedOut => "timeout",
+                    Ended::Satisfied | Ended::Exhausted => "missing",
+                });
+            }
+            Err(error) => ending.failed(error),
+        }
+        found
+    }
+
+    async fn start_lookup(&self, key: DhtKey, want: Want, timeout: Duration) -> Result<Lookup> {
         let permit = self
             .lookups
             .clone()
@@ -123,7 +153,17 @@ impl Net {
 
     /// Gossips an announcement. Returns how many peers it went to.
     pub async fn announce(&self, data: Bytes) -> Result<usize> {
-        self.send(|reply| Command::Announce { data, reply }).await
+        let span = tracing::info_span!("announce", bytes = data.len(), peers = Empty, outcome = Empty, ms = Empty);
+        let ending = Ending::of(span);
+        let heard = ending.within(self.send(|reply| Command::Announce { data, reply })).await;
+        match &heard {
+            Ok(peers) => {
+                ending.count("peers", *peers);
+                ending.ended(if *peers > 0 { "sent" } else { "unheard" });
+            }
+            Err(error) => ending.failed(error),
+        }
+        heard
     }
 
     /// Asks one peer, and waits no longer than `timeout`.
@@ -195,6 +235,18 @@ impl Net {
     /// Ends the connection with a peer; false when there was none.
     pub async fn disconnect(&self, peer: PeerId) -> Result<bool> {
         self.send(|reply| Command::Disconnect { peer, reply }).await
+    }
+
+    /// The scores of the known peers, 0 to 1.
+    pub async fn reputations(&self) -> Result<Vec<f64>> {
+        let standings = self.send(|reply| Command::Standings { reply }).await?;
+        let scores = tokio::task::spawn_blocking(move || standings.scores()).await;
+        scores.map_err(|error| RegistryError::Internal { what: "scoring the peers", why: error.to_string() })
+    }
+
+    /// libp2p's own metrics.
+    pub fn families(&self) -> &[Arc<Registry>] {
+        &self.families
     }
 
     /// Has everything told again to the readers of the bus: one is new.

@@ -8,8 +8,13 @@ use std::{
 
 use futures::StreamExt;
 use libp2p::{
-    Multiaddr, Swarm, SwarmBuilder, TransportError, identity::Keypair, mdns, metrics::Registry as Metrics, noise,
-    swarm::SwarmEvent, tcp, yamux,
+    Multiaddr, Swarm, SwarmBuilder, TransportError,
+    identity::Keypair,
+    mdns,
+    metrics::{Metrics as Families, Recorder, Registry},
+    noise,
+    swarm::SwarmEvent,
+    tcp, yamux,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -29,6 +34,7 @@ use crate::{
     bus::{Bus, Event, Level, Notice, Tally},
     clock,
     domain::{geo::GeoLocation, name::NetworkName, reputation::Weights},
+    metrics::Metrics,
     store::Store,
 };
 
@@ -69,6 +75,7 @@ pub async fn start(
     store: Store,
     bus: Bus,
     tally: Tally,
+    metrics: Metrics,
 ) -> Result<(Net, mpsc::Receiver<Inbound>)> {
     let now = clock::now();
     let me = options.key.public().to_peer_id();
@@ -119,7 +126,11 @@ pub async fn start(
         high_water: options.high_water,
     })?;
     let (mut swarm, bandwidth) = build(options.key, behaviour)?;
-    listen_on(&mut swarm, addresses).await?;
+    let mut protocols_told = Registry::default();
+    let families = Families::new(&mut protocols_told);
+    listen_on(&mut swarm, addresses, &families).await?;
+    // Apart, because how many bytes went by is read again and again, and the rest only when somebody asks.
+    let bandwidth = Arc::new(bandwidth);
 
     let listening: Vec<String> = swarm.listeners().map(ToString::to_string).collect();
     let network = options.network.clone();
@@ -139,12 +150,12 @@ pub async fn start(
             tally,
         },
         discovery,
-        PeerTable::new(known, options.weights, options.location, now),
+        PeerTable::new(known, options.weights, metrics.clone(), options.location, now),
         protocols,
         topics,
         options.network,
         (options.low_water, options.high_water),
-        Measures::new(bandwidth),
+        Measures::new(bandwidth.clone(), families, metrics),
     );
     tracing::info!(node = %me, %network, ?listening, "the node has started");
     tokio::spawn(task.run());
@@ -155,13 +166,14 @@ pub async fn start(
         joined,
         me,
         query_timeout: options.query_timeout,
+        families: [Arc::new(protocols_told), bandwidth],
     };
     Ok((net, inbound_receiver))
 }
 
 /// The swarm, and the counters of its bytes.
-fn build(key: Keypair, behaviour: Behaviour) -> Result<(Swarm<Behaviour>, Metrics)> {
-    let mut bandwidth = Metrics::default();
+fn build(key: Keypair, behaviour: Behaviour) -> Result<(Swarm<Behaviour>, Registry)> {
+    let mut bandwidth = Registry::default();
     let internal = |why: String| RegistryError::Internal { what: "starting the network", why };
     let swarm = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
@@ -187,7 +199,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 /// Listens everywhere it was told to, and waits until each has an address.
-async fn listen_on(swarm: &mut Swarm<Behaviour>, addresses: Vec<Multiaddr>) -> Result<()> {
+async fn listen_on(swarm: &mut Swarm<Behaviour>, addresses: Vec<Multiaddr>, families: &Families) -> Result<()> {
     let mut waiting = HashSet::new();
     for address in addresses {
         let failed = |why: String| RegistryError::Listen { address: address.to_string(), why };
@@ -199,7 +211,9 @@ async fn listen_on(swarm: &mut Swarm<Behaviour>, addresses: Vec<Multiaddr>) -> R
     }
     let up = async {
         while !waiting.is_empty() {
-            match swarm.select_next_some().await {
+            let event = swarm.select_next_some().await;
+            families.record(&event);
+            match event {
                 SwarmEvent::NewListenAddr { listener_id, .. } => {
                     waiting.remove(&listener_id);
                 }

@@ -249,6 +249,7 @@ impl Task {
                 let _ = reply.send(select_best_peers(&candidates, min_reputation, limit, &mut self.rng));
             }
             Command::Observe { peer, outcome } => self.peers.observe(peer, outcome, clock::now()),
+            Command::Standings { reply } => drop(reply.send(self.peers.standings(clock::now()))),
             Command::Status { reply } => drop(reply.send(self.snapshot())),
             Command::Peers { reply } => drop(reply.send(self.peers.snapshots(clock::now()))),
             Command::Health { reply } => drop(reply.send(Box::new(self.sample()))),

@@ -4,8 +4,10 @@ use std::{collections::HashMap, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::PeerId;
+use semver::VersionReq;
+use tracing::{Span, field::Empty};
 
-use super::{P2pRegistry, Package, Source, cache::FRESH};
+use super::{P2pRegistry, Package, Release, Source, cache::FRESH};
 use crate::{
     RegistryError, Result, clock,
     domain::{
@@ -18,6 +20,8 @@ use crate::{
         time::Timestamp,
         trust::{self, Meaning},
     },
+    ending::Ending,
+    metrics::Provenance,
     net::{
         Lookup, Want,
         protocol::{Request, Response},
@@ -41,7 +45,49 @@ struct FoundHeads {
     asked: usize,
 }
 
+/// What a get came to, for who counts.
+fn provenance(got: Result<Source, &RegistryError>) -> Provenance {
+    match got {
+        Ok(Source::Cache) => Provenance::Memory,
+        Ok(Source::Local) => Provenance::Disk,
+        Ok(Source::Dht) => Provenance::Dht,
+        Ok(Source::Peer(_)) => Provenance::Peer,
+        Err(error) if error.is_missing() => Provenance::Missing,
+        Err(_) => Provenance::Failed,
+    }
+}
+
 impl P2pRegistry {
+    /// Runs a get in a span that ends with what came of it, and counts it.
+    pub(super) async fn traced_get<T>(
+        &self,
+        package: &PackageRef,
+        get: impl Future<Output = Result<T>>,
+        source: fn(&T) -> Source,
+    ) -> Result<T> {
+        let ending = Ending::of(tracing::info_span!(
+            "get",
+            %package,
+            source = Empty,
+            asked = Empty,
+            answered = Empty,
+            error = Empty,
+            outcome = Empty,
+            ms = Empty
+        ));
+        let got = ending.within(get).await;
+        let came = got.as_ref().map(source);
+        self.metrics.got(provenance(came));
+        match came {
+            Ok(source) => {
+                ending.span().record("source", source.label());
+                ending.ended("found");
+            }
+            Err(error) => ending.failed(error),
+        }
+        got
+    }
+
     /// Whose package is meant.
     pub(super) async fn resolve(&self, package: &PackageRef) -> Result<PackageId> {
         let publisher = match &package.owner {
@@ -49,6 +95,27 @@ impl P2pRegistry {
             Owner::Handle(handle) => self.publisher_called(handle).await?,
         };
         Ok(PackageId { publisher, name: package.name.clone() })
+    }
+
+    /// The highest release that matches, after asking the network for one that is not held.
+    pub(super) async fn release(&self, package: &PackageRef, requirement: &VersionReq) -> Result<Release> {
+        let id = self.resolve(package).await?;
+        let mut found = self.package(&id).await?;
+        if release::resolve(&found.releases, Some(requirement)).is_none() {
+            // What is held may lack the newest release.
+            found = self.package_from_network(&id).await.unwrap_or(found);
+        }
+        let entry = release::resolve(&found.releases, Some(requirement))
+            .ok_or_else(|| RegistryError::NoMatch { package: found.title(), requirement: requirement.clone() })?;
+        let manifest = self.manifest(&id, &entry.manifest).await?;
+        Ok(Release {
+            package: id,
+            handle: found.handle.clone(),
+            manifest_hash: entry.manifest,
+            yanked: entry.yanked,
+            manifest: manifest.into_value(),
+            source: found.source,
+        })
     }
 
     async fn publisher_called(&self, handle: &Handle) -> Result<PublisherId> {
@@ -112,6 +179,8 @@ impl P2pRegistry {
     pub(super) async fn refresh_head(&self, id: &PackageId) -> Result<(Option<Source>, usize)> {
         let now = clock::now();
         let FoundHeads { mut heads, manifests, asked } = self.query_dht_parallel_heads(id).await?;
+        // Of the get or publish that wants to know.
+        Span::current().record("asked", asked).record("answered", heads.len());
         let floor = self.store.mark(id)?.map_or(0, |mark| mark.seq);
         // A head that conflicts with what was seen first is refused, and the next best one is tried.
         while let Some(best) = select(heads.values().map(|(head, _)| head), floor, now).map(Signed::hash) {

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{
     Announced, Content, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate,
-    cache::Cache, search,
+    cache::Cache, publish, search,
 };
 use crate::{
     RegistryError, Result,
@@ -24,8 +24,9 @@ use crate::{
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
         record::{Announcement, NodeClaim, Signed},
-        release::{self, ReleaseEntry},
+        release::ReleaseEntry,
     },
+    metrics::Metrics,
     net::Net,
     store::{Store, keys},
 };
@@ -58,13 +59,21 @@ pub struct P2pRegistry {
     pub(super) store: Store,
     pub(super) bus: Bus,
     pub(super) tally: Tally,
+    pub(super) metrics: Metrics,
     pub(super) state: Arc<State>,
 }
 
 impl P2pRegistry {
     /// # Errors
     /// [`RegistryError::Key`] when there is a publisher key that cannot be read.
-    pub fn new(net: Net, store: Store, bus: Bus, tally: Tally, options: RegistryOptions) -> Result<Self> {
+    pub fn new(
+        net: Net,
+        store: Store,
+        bus: Bus,
+        tally: Tally,
+        metrics: Metrics,
+        options: RegistryOptions,
+    ) -> Result<Self> {
         let publisher = keys::load(&keys::publisher_path(&options.data_dir))?;
         let state = State {
             options,
@@ -75,7 +84,7 @@ impl P2pRegistry {
             outbox: Notify::new(),
             forked: Notify::new(),
         };
-        let registry = Self { net, store, bus, tally, state: Arc::new(state) };
+        let registry = Self { net, store, bus, tally, metrics, state: Arc::new(state) };
         let handle = registry.state.options.handle.clone().or(registry.published_handle()?);
         registry.claim_node(handle.as_ref());
         registry.count();
@@ -143,6 +152,9 @@ impl P2pRegistry {
     ) {
         let travelled = verified_at.since(announcement.announced_at);
         self.tally.announced(via.map(|_| travelled), verified_at);
+        if via.is_some() {
+            self.metrics.heard(travelled);
+        }
         if !self.bus.has_readers() {
             return;
         }
@@ -194,28 +206,15 @@ impl Registry for P2pRegistry {
     }
 
     async fn get_package(&self, package: &PackageRef) -> Result<Package> {
-        let id = self.resolve(package).await?;
-        self.package(&id).await
+        let get = async {
+            let id = self.resolve(package).await?;
+            self.package(&id).await
+        };
+        self.traced_get(package, get, |found| found.source).await
     }
 
     async fn get_package_version(&self, package: &PackageRef, requirement: &VersionReq) -> Result<Release> {
-        let id = self.resolve(package).await?;
-        let mut found = self.package(&id).await?;
-        if release::resolve(&found.releases, Some(requirement)).is_none() {
-            // What is held may lack the newest release.
-            found = self.package_from_network(&id).await.unwrap_or(found);
-        }
-        let entry = release::resolve(&found.releases, Some(requirement))
-            .ok_or_else(|| RegistryError::NoMatch { package: found.title(), requirement: requirement.clone() })?;
-        let manifest = self.manifest(&id, &entry.manifest).await?;
-        Ok(Release {
-            package: id,
-            handle: found.handle.clone(),
-            manifest_hash: entry.manifest,
-            yanked: entry.yanked,
-            manifest: manifest.into_value(),
-            source: found.source,
-        })
+        self.traced_get(package, self.release(package, requirement), |found| found.source).await
     }
 
     async fn list_versions(&self, package: &PackageRef) -> Result<Vec<ReleaseEntry>> {
@@ -230,18 +229,23 @@ impl Registry for P2pRegistry {
     ) -> Result<Receipt> {
         // On a task of its own: whoever asked may stop waiting, and what is signed must still be delivered.
         let registry = self.clone();
+        let ending = publish::ending("publish", &draft.name, &draft.version);
         let publish = async move { registry.publish_release(draft, content, progress.as_ref()).await };
-        joined(tokio::spawn(publish).await)
+        joined(tokio::spawn(publish::traced(ending, publish)).await)
     }
 
     async fn yank(&self, package: &PackageRef, version: &Version) -> Result<Receipt> {
         let (registry, package, version) = (self.clone(), package.clone(), version.clone());
-        joined(tokio::spawn(async move { registry.set_yanked(&package, &version, true).await }).await)
+        let ending = publish::ending("yank", &package, &version);
+        let yank = async move { registry.set_yanked(&package, &version, true).await };
+        joined(tokio::spawn(publish::traced(ending, yank)).await)
     }
 
     async fn unyank(&self, package: &PackageRef, version: &Version) -> Result<Receipt> {
         let (registry, package, version) = (self.clone(), package.clone(), version.clone());
-        joined(tokio::spawn(async move { registry.set_yanked(&package, &version, false).await }).await)
+        let ending = publish::ending("unyank", &package, &version);
+        let yank = async move { registry.set_yanked(&package, &version, false).await };
+        joined(tokio::spawn(publish::traced(ending, yank)).await)
     }
 
     async fn own(&self) -> Result<Own> {

@@ -1,11 +1,12 @@
 //! Publish: sign, store, put, announce; and the states that follow from one another.
 
-use std::{path::PathBuf, time::Instant};
+use std::{fmt::Display, path::PathBuf, time::Instant};
 
 use futures::future::join_all;
 use libp2p::identity::Keypair;
 use semver::Version;
 use tokio::sync::mpsc;
+use tracing::field::Empty;
 
 use super::{Content, P2pRegistry, PublishStep, Receipt, Steps};
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         record::{Announcement, DEFAULT_LIFE, DhtKey, HeadState, MAX_PREV, Record, Refusal, Signed},
         release::{self, ReleaseEntry},
     },
+    ending::Ending,
     net::Want,
     store::{HeadVerdict, Pending},
 };
@@ -46,6 +48,39 @@ type Progress<'a> = Option<&'a mpsc::Sender<PublishStep>>;
 fn tell(progress: Progress<'_>, step: PublishStep) {
     // A reader that is slow misses a step; the receipt has them all.
     progress.map(|progress| progress.try_send(step));
+}
+
+/// A span for what makes a receipt.
+pub(super) fn ending(what: &'static str, package: impl Display, version: impl Display) -> Ending {
+    Ending::of(tracing::info_span!(
+        "publish",
+        what,
+        %package,
+        %version,
+        seq = Empty,
+        asked = Empty,
+        answered = Empty,
+        replicas = Empty,
+        announced = Empty,
+        error = Empty,
+        outcome = Empty,
+        ms = Empty
+    ))
+}
+
+/// Runs it in its span, which ends with how far it got.
+pub(super) async fn traced(ending: Ending, publish: impl Future<Output = Result<Receipt>>) -> Result<Receipt> {
+    let published = ending.within(publish).await;
+    match &published {
+        Ok(receipt) => {
+            ending.span().record("seq", receipt.seq);
+            ending.count("replicas", receipt.steps.replicas);
+            ending.count("announced", receipt.steps.announced);
+            ending.ended(if receipt.pending { "pending" } else { "delivered" });
+        }
+        Err(error) => ending.failed(error),
+    }
+    published
 }
 
 impl P2pRegistry {

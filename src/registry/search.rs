@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Instant};
 use futures::{StreamExt, stream::FuturesUnordered};
 use libp2p::PeerId;
 use tokio::sync::mpsc;
+use tracing::field::Empty;
 
 use super::{Coverage, Hit, P2pRegistry, SearchResults, SearchUpdate, Source, get::lists};
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         reputation::Outcome,
         trust::Trust,
     },
+    ending::Ending,
     net::protocol::{Item, Request, Response},
 };
 
@@ -27,14 +29,53 @@ const BUFFER: usize = 64;
 
 pub(super) fn start(registry: P2pRegistry, query: Query) -> mpsc::Receiver<SearchUpdate> {
     let (sender, receiver) = mpsc::channel(BUFFER);
+    // How many words, and not which: what a person looks for is nobody else's.
+    let ending = Ending::of(tracing::info_span!(
+        "search",
+        words = query.words().len(),
+        limit = query.limit,
+        local_hits = Empty,
+        peer_hits = Empty,
+        asked = Empty,
+        answered = Empty,
+        outcome = Empty,
+        ms = Empty
+    ));
+    let metrics = registry.metrics.clone();
     tokio::spawn(async move {
         let gone = sender.clone();
-        tokio::select! {
-            () = run(registry, query.bounded(), sender) => {}
-            () = gone.closed() => {}
-        }
+        let found = tokio::select! {
+            biased;
+            found = ending.within(run(registry, query.bounded(), sender)) => found,
+            () = gone.closed() => return,
+        };
+        metrics.searched(found.local, found.peer);
+        ending.count("local_hits", found.local);
+        ending.count("peer_hits", found.peer);
+        ending.count("asked", found.coverage.asked);
+        ending.count("answered", found.coverage.answered);
+        ending.ended(found.outcome());
     });
     receiver
+}
+
+/// What a search came to.
+#[derive(Clone, Copy, Default)]
+struct Found {
+    /// Hits by who showed them first, or a newer state of them.
+    local: usize,
+    peer: usize,
+    coverage: Coverage,
+}
+
+impl Found {
+    fn outcome(&self) -> &'static str {
+        match self.coverage {
+            _ if self.local + self.peer > 0 => "found",
+            Coverage { asked: 1.., answered: 0 } => "timeout",
+            _ => "missing",
+        }
+    }
 }
 
 pub(super) async fn collect(mut updates: mpsc::Receiver<SearchUpdate>) -> SearchResults {
@@ -59,9 +100,15 @@ pub(super) async fn collect(mut updates: mpsc::Receiver<SearchUpdate>) -> Search
     results
 }
 
-async fn run(registry: P2pRegistry, query: Query, updates: mpsc::Sender<SearchUpdate>) {
+async fn run(registry: P2pRegistry, query: Query, updates: mpsc::Sender<SearchUpdate>) -> Found {
     let started = Instant::now();
-    let mut search = Running { limit: query.limit, seen: HashMap::new(), truncated: false, updates: &updates };
+    let mut search = Running {
+        limit: query.limit,
+        seen: HashMap::new(),
+        found: Found::default(),
+        truncated: false,
+        updates: &updates,
+    };
     let mut coverage = Coverage::default();
 
     let (store, local_query) = (registry.store.clone(), query.clone());
@@ -110,13 +157,16 @@ async fn run(registry: P2pRegistry, query: Query, updates: mpsc::Sender<SearchUp
     let commits = accepted.into_iter().map(|(head, manifest)| registry.accept_head(head, vec![manifest], now));
     futures::future::join_all(commits).await;
     let done = SearchUpdate::Done { coverage, elapsed: started.elapsed(), truncated: search.truncated };
+    let found = Found { coverage, ..search.found };
     let _ = updates.send(done).await;
+    found
 }
 
 struct Running<'a> {
     limit: usize,
     /// The state shown of each package.
     seen: HashMap<PackageId, u64>,
+    found: Found,
     truncated: bool,
     updates: &'a mpsc::Sender<SearchUpdate>,
 }
@@ -135,6 +185,10 @@ impl Running<'_> {
                 continue;
             }
             self.seen.insert(hit.package.clone(), seq);
+            match hit.source {
+                Source::Peer(_) => self.found.peer += 1,
+                _ => self.found.local += 1,
+            }
             fresh.push(hit);
         }
         if self.updates.try_send(SearchUpdate::Hits { hits: fresh, coverage }).is_err() {

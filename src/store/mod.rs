@@ -28,7 +28,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{RegistryError, Result};
+use crate::{RegistryError, Result, metrics::Metrics};
 use writer::Writer;
 
 /// Idle read connections kept open.
@@ -48,12 +48,12 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens the state in `data_dir`, making or migrating it as needed.
+    /// Opens the state in `data_dir`, making or migrating it as needed; its commits are counted in `metrics`.
     ///
     /// # Errors
     /// [`RegistryError::DataDirInUse`] while another node has it, [`RegistryError::NewerSchema`] when a later version
     /// wrote it, [`RegistryError::File`] when the directory cannot be used.
-    pub fn open(data_dir: &Path) -> Result<Self> {
+    pub fn open(data_dir: &Path, metrics: Metrics) -> Result<Self> {
         make_private(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
         let lock = lock::DirLock::take(data_dir)?;
         let path = data_dir.join("swarmdex.db");
@@ -62,7 +62,7 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         schema::migrate(&connection, &path)?;
-        let writer = Writer::start(connection)?;
+        let writer = Writer::start(connection, metrics)?;
         Ok(Self { inner: Arc::new(Inner { path, readers: Mutex::default(), writer, _lock: lock }) })
     }
 

@@ -55,12 +55,12 @@ async fn take(store: &Store, head: &Signed<Head>, manifests: &[&Signed<Manifest>
 fn open(dir: &Path) -> Store {
     // The system closes a dropped store's files in its own time: the lock may be held a moment longer.
     for _ in 0..200 {
-        match Store::open(dir) {
+        match Store::open(dir, Metrics::default()) {
             Err(RegistryError::DataDirInUse(_)) => std::thread::yield_now(),
             other => return other.unwrap(),
         }
     }
-    Store::open(dir).unwrap()
+    Store::open(dir, Metrics::default()).unwrap()
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn pins_are_set_once_and_distrust_hides() {
 async fn a_second_node_is_kept_out_and_a_newer_schema_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    assert!(matches!(Store::open(dir.path()), Err(RegistryError::DataDirInUse(_))));
+    assert!(matches!(Store::open(dir.path(), Metrics::default()), Err(RegistryError::DataDirInUse(_))));
     drop(store);
     let store = open(dir.path());
     drop(store);
@@ -166,7 +166,7 @@ async fn a_second_node_is_kept_out_and_a_newer_schema_is_left_alone() {
     db.pragma_update(None, "user_version", 99).unwrap();
     drop(db);
     let error = loop {
-        match Store::open(dir.path()) {
+        match Store::open(dir.path(), Metrics::default()) {
             Err(RegistryError::DataDirInUse(_)) => std::thread::yield_now(),
             other => break other.err().unwrap(),
         }

@@ -10,7 +10,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{RegistryError, Result, domain::percentile::percentiles};
+use crate::{RegistryError, Result, domain::percentile::percentiles, metrics::Metrics};
 
 /// Most jobs in one transaction.
 const GROUP: usize = 1_000;
@@ -28,16 +28,17 @@ pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
     /// From asking for a commit to having it.
     times: Mutex<VecDeque<Duration>>,
+    metrics: Metrics,
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection) -> Result<Self> {
+    pub(super) fn start(connection: Connection, metrics: Metrics) -> Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || serve(&connection, queue))
             .map_err(|error| RegistryError::Internal { what: "starting the store's writer", why: error.to_string() })?;
-        Ok(Self { jobs, times: Mutex::default() })
+        Ok(Self { jobs, times: Mutex::default(), metrics })
     }
 
     pub(super) async fn run<T: Send + 'static>(
@@ -59,11 +60,13 @@ impl Writer {
         });
         self.jobs.send(job).await.map_err(|_| RegistryError::Closed)?;
         let outcome = answer.await.map_err(|_| RegistryError::Closed)?;
+        let took = asked.elapsed();
+        self.metrics.committed(took);
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         if times.len() >= TIMES {
             times.pop_front();
         }
-        times.push_back(asked.elapsed());
+        times.push_back(took);
         outcome
     }
 

@@ -1,6 +1,7 @@
 //! Logs: rolling files in the state directory, never the explorer's screen; the last of it in memory, for a screen that
 //! asks.
 
+mod filter;
 mod recent;
 mod rolling;
 
@@ -8,12 +9,14 @@ use std::{fs, io, path::PathBuf, sync::Arc};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry,
+    Layer, Registry,
     filter::{FilterExt, LevelFilter, Targets},
+    fmt::{self, MakeWriter, format::FmtSpan},
     layer::SubscriberExt,
-    registry::LookupSpan,
 };
 
+use filter::Filters;
+pub use filter::{filter, parse_filter, set_filter};
 use recent::Feed;
 pub use recent::{Entry, LogRing, MOST_CHARACTERS, RECENT};
 use rolling::{Bounds, RollingFile, Written};
@@ -28,9 +31,24 @@ const BACKLOG: usize = 16_384;
 pub enum Screen {
     /// The explorer has it: nobody.
     Taken,
-    /// Nothing draws on it: warnings and errors go to stderr too.
+    /// Nothing draws on it: warnings and errors go to stderr too, for a person.
     Free,
+    /// As free, and stderr is part of the log: it has the log's format.
+    Service,
 }
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For a person.
+    #[default]
+    Text,
+    /// One JSON object, for a program.
+    Json,
+}
+
+/// A layer of the log, whatever it writes and where.
+type Lines = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Keeps the log going; what is buffered is written when it is dropped.
 pub struct Logs {
@@ -57,31 +75,16 @@ impl Logs {
     }
 }
 
-/// The filter that a `log_level` describes: a level, which is ours, or directives, which are taken as they stand.
-/// The error says what to write.
-pub fn filter(level: &str) -> Result<EnvFilter, String> {
-    let wrong =
-        || "write off, error, warn, info, debug or trace, or targets such as swarmdex=debug,libp2p_kad=info".to_owned();
-    let directives = match level.to_lowercase().as_str() {
-        "off" => "off".to_owned(),
-        "error" => "error".to_owned(),
-        level @ ("warn" | "info" | "debug" | "trace") => format!("warn,swarmdex={level}"),
-        // A lone word that is no level would be taken for a target, and then nothing would be logged at all.
-        _ if level.contains('=') => format!("warn,{level}"),
-        _ => return Err(wrong()),
-    };
-    EnvFilter::builder().parse(directives).map_err(|_| wrong())
-}
-
 /// Starts logging for the whole process, once. Fails when the directory cannot be written to.
 pub fn start(settings: &Settings, screen: Screen) -> Result<Logs> {
-    let (subscriber, logs) = subscriber(settings, screen)?;
+    let (subscriber, logs, filters) = subscriber(settings, screen)?;
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|error| RegistryError::Internal { what: "starting the log", why: error.to_string() })?;
+    filters.put_in_force();
     Ok(logs)
 }
 
-fn subscriber(settings: &Settings, screen: Screen) -> Result<(impl tracing::Subscriber + Send + Sync, Logs)> {
+fn subscriber(settings: &Settings, screen: Screen) -> Result<(impl tracing::Subscriber + Send + Sync, Logs, Filters)> {
     let dir = settings.paths.logs();
     fs::create_dir_all(&dir).map_err(RegistryError::file(&dir, "created"))?;
     let bounds = Bounds { days: settings.log_days, bytes: settings.log_mb as u64 * 1_048_576 };
@@ -90,22 +93,33 @@ fn subscriber(settings: &Settings, screen: Screen) -> Result<(impl tracing::Subs
     let (writer, worker) = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(BACKLOG).finish(file);
     let recent = Arc::new(LogRing::new(written.clone()));
     let logs = Logs { lost: writer.error_counter(), _worker: worker, written, recent: recent.clone() };
-    let filter = || filter(&settings.log_level).map_err(RegistryError::Usage);
-    let to_file = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).with_filter(filter()?);
+    let mut filters = Filters::new(&settings.log_level);
+    let to_file = lines(settings.log_format, writer).with_filter(filters.another()?);
     let worth_showing = Targets::new().with_default(LevelFilter::WARN).with_target("swarmdex", LevelFilter::INFO);
-    let to_memory = Feed(recent).with_filter(worth_showing.or(filter()?));
-    let to_screen = (screen == Screen::Free).then(warnings);
-    Ok((Registry::default().with(to_file).with(to_memory).with(to_screen), logs))
+    let to_memory = Feed(recent).with_filter(worth_showing.or(filters.another()?));
+    let to_screen = match (screen, settings.log_format) {
+        (Screen::Taken, _) => None,
+        (Screen::Service, LogFormat::Json) => Some(lines(LogFormat::Json, io::stderr)),
+        (Screen::Free, _) | (Screen::Service, LogFormat::Text) => Some(for_a_person(io::stderr)),
+    };
+    // Our own warnings; the libraries' are in the file, where there is room to explain them.
+    let warnings = Targets::new().with_target("swarmdex", LevelFilter::WARN);
+    let mut layers: Vec<Lines> = vec![to_file.boxed(), to_memory.boxed()];
+    layers.extend(to_screen.map(|screen| screen.with_filter(warnings).boxed()));
+    Ok((Registry::default().with(layers), logs, filters))
 }
 
-/// Our own warnings for a person; the libraries' are in the file, where there is room to explain them.
-fn warnings<S: tracing::Subscriber + for<'a> LookupSpan<'a>>() -> impl Layer<S> {
-    tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .with_target(false)
-        .without_time()
-        .with_filter(Targets::new().with_target("swarmdex", LevelFilter::WARN))
+/// Everything there is to say of an event, and of a span when it ends: only then are its outcome and its time known.
+fn lines<W: for<'a> MakeWriter<'a> + Send + Sync + 'static>(format: LogFormat, writer: W) -> Lines {
+    let lines = fmt::layer().with_ansi(false).with_writer(writer).with_span_events(FmtSpan::CLOSE);
+    match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    }
+}
+
+fn for_a_person<W: for<'a> MakeWriter<'a> + Send + Sync + 'static>(writer: W) -> Lines {
+    fmt::layer().with_writer(writer).with_ansi(false).with_target(false).without_time().boxed()
 }
 
 #[cfg(test)]
@@ -126,7 +140,7 @@ mod tests {
     #[test]
     fn what_the_level_asks_for_is_in_the_file() {
         let dir = tempfile::tempdir().unwrap();
-        let (subscriber, logs) = subscriber(&settings(dir.path(), "info"), Screen::Taken).unwrap();
+        let (subscriber, logs, _) = subscriber(&settings(dir.path(), "info"), Screen::Taken).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: "swarmdex::net", "ours");
             tracing::debug!(target: "swarmdex::net", "too much");
@@ -144,7 +158,7 @@ mod tests {
     fn memory_has_what_a_person_should_see_whatever_the_file_has() {
         let heard = |level: &str| {
             let dir = tempfile::tempdir().unwrap();
-            let (subscriber, logs) = subscriber(&settings(dir.path(), level), Screen::Taken).unwrap();
+            let (subscriber, logs, _) = subscriber(&settings(dir.path(), level), Screen::Taken).unwrap();
             tracing::subscriber::with_default(subscriber, || {
                 tracing::info!(target: "swarmdex::net", "ours");
                 tracing::debug!(target: "swarmdex::net", "detail");
@@ -174,12 +188,54 @@ mod tests {
     }
 
     #[test]
-    fn levels_and_directives_are_filters_and_other_words_are_not() {
-        for good in ["off", "info", "TRACE", "swarmdex=debug", "swarmdex::net=trace,libp2p_kad=info"] {
-            assert!(filter(good).is_ok(), "{good}");
-        }
-        for bad in ["", "loud", "swarmdex=loud", "a=b=c"] {
-            assert!(filter(bad).is_err(), "{bad}");
-        }
+    fn the_filter_is_changed_while_the_log_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (subscriber, logs, filters) = subscriber(&settings(dir.path(), "info"), Screen::Taken).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            // One place in the code, as whether it is heard is remembered for each.
+            let detail = |n: u32| tracing::debug!(target: "swarmdex::net", n, "detail");
+            detail(1);
+            filters.set("swarmdex::net=debug").unwrap();
+            assert_eq!(filters.text(), "swarmdex::net=debug");
+            detail(2);
+            let error = filters.set("loud").unwrap_err();
+            assert!(error.is_usage(), "{error}");
+            let said = error.to_string();
+            assert!(said.contains("\"loud\"") && said.contains("info, debug or trace"), "{said}");
+            assert_eq!(filters.text(), "swarmdex::net=debug", "the one in force stays");
+            detail(3);
+            filters.set(" off ").unwrap();
+            assert_eq!(filters.text(), "off");
+            detail(4);
+        });
+        let heard: Vec<_> = logs.recent().since(0).0.into_iter().map(|entry| entry.message).collect();
+        assert_eq!(heard, ["detail n=2", "detail n=3"], "in memory too");
+        drop(logs);
+        let text = written(dir.path());
+        assert!(text.contains("n=2") && text.contains("n=3"), "{text}");
+        assert!(!text.contains("n=1") && !text.contains("n=4"), "{text}");
+    }
+
+    #[test]
+    fn json_is_one_object_a_line_with_the_span_it_happened_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = settings(dir.path(), "info");
+        settings.log_format = LogFormat::Json;
+        let (subscriber, logs, _) = subscriber(&settings, Screen::Taken).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            let span =
+                tracing::info_span!(target: "swarmdex::net", "get", package = "a/b", outcome = tracing::field::Empty);
+            span.in_scope(|| tracing::warn!(target: "swarmdex::net", peer = 7, "a \"quoted\"\nline"));
+            span.record("outcome", "found");
+        });
+        drop(logs);
+        let lines: Vec<serde_json::Value> =
+            written(dir.path()).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0]["level"], "WARN");
+        assert_eq!(lines[0]["fields"]["message"], "a \"quoted\"\nline");
+        assert_eq!((&lines[0]["fields"]["peer"], &lines[0]["span"]["package"]), (&7.into(), &"a/b".into()));
+        assert_eq!((&lines[1]["span"]["name"], &lines[1]["span"]["outcome"]), (&"get".into(), &"found".into()));
+        assert_eq!(lines[1]["fields"]["message"], "close", "a span says how it ended");
     }
 }

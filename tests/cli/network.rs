@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::program::{APART, Home, Running, interrupted};
+use serde_json::Value;
+
+use crate::program::{APART, Home, Running, interrupted, send, within};
 
 #[test]
 fn a_release_is_published_found_yanked_and_brought_back() {
@@ -140,4 +142,29 @@ fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged() {
         assert!(versions.as_array().unwrap().iter().any(|entry| entry["version"] == *version), "{version} is gone");
     }
     assert_eq!(home.alone(&["status", "--json"]).json()["packages"], 1);
+}
+
+#[test]
+fn a_log_for_a_program_is_json_in_the_file_and_on_stderr() {
+    use std::io::{BufRead, BufReader};
+    let home = Home::new();
+    let absent = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
+    let mut child =
+        home.command([&APART[..], &["--log-format", "json", "--bootstrap", absent, "node"]].concat()).spawn().unwrap();
+    let object = |line: &str| serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let first = object(&stderr.next().unwrap());
+    assert_eq!((first["level"].as_str(), first["target"].as_str()), (Some("WARN"), Some("swarmdex::net::task")));
+    assert!(first["fields"]["message"].as_str().unwrap().contains("cannot be reached"), "{first}");
+    send("TERM", child.id());
+    stderr.for_each(|line| drop(object(&line)));
+    assert!(within(child, |mut child| child.wait()).success());
+
+    let logs = std::fs::read_dir(home.path(".local/state/swarmdex/logs")).unwrap();
+    let text: String = logs.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    let messages: Vec<_> =
+        text.lines().map(|line| object(line)["fields"]["message"].as_str().unwrap().to_owned()).collect();
+    for message in ["the node has started", "shutting down"] {
+        assert!(messages.iter().any(|said| said == message), "{messages:?}");
+    }
 }

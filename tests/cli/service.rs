@@ -231,8 +231,9 @@ fn what_happens_is_printed_and_recorded() {
     home.run(["events", "--record", recorded.to_str().unwrap()]).complains(1, &["session.jsonl"]);
     home.run(["replay", recorded.to_str().unwrap()]).complains(2, &["needs a terminal"]);
     home.run(["replay", "nothing"]).complains(1, &["nothing"]);
-    let filtered = node.verb(&["logs", "--filter", "loud"]);
-    assert_ne!(filtered.code, Some(0));
+    node.verb(&["logs", "--filter", "loud"]).complains(2, &["loud", "swarmdex=debug"]);
+    let filtered = node.verb(&["logs", "--filter", "debug"]);
+    assert!(filtered.code == Some(0) && filtered.stderr.contains("debug"), "{}", filtered.stderr);
 }
 
 /// A file system that is full, as far as a process can tell: no file of it grows any more (setrlimit(2), RLIMIT_FSIZE).

@@ -1,0 +1,308 @@
+//! What is counted for Prometheus, named by its conventions: base units, `_total` for what only grows.
+//!
+//! Whoever has something to count is given a [`Metrics`]; counting is an atomic addition and never waits. What is known
+//! anyway, such as how many peers are connected, is looked up when somebody asks: [`Figures`].
+
+mod histogram;
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use prometheus_client::{
+    encoding::text,
+    metrics::{counter::Counter, family::Family, gauge::ConstGauge, histogram::Histogram as Distribution},
+    registry::{Registry, Unit},
+};
+
+use crate::domain::{
+    record::{Class, Refusal},
+    reputation::Outcome,
+};
+use histogram::Histogram;
+
+/// What the names of all our metrics begin with.
+const PREFIX: &str = "swarmdex";
+
+/// One label and its value.
+type Label = [(&'static str, &'static str); 1];
+
+/// Where what a get returned came from, or why it returned nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    Memory,
+    Disk,
+    Dht,
+    Peer,
+    /// Nobody has it.
+    Missing,
+    /// It is not known whether anybody has it.
+    Failed,
+}
+
+/// How a lookup in the DHT ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookedUp {
+    Found,
+    Missing,
+    /// Nobody answered.
+    Unanswered,
+}
+
+/// The node's counters for Prometheus. Cheap to clone; every clone counts into the same.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    families: Registry,
+    searches: Searches,
+    gets: Gets,
+    lookups: Lookups,
+    gossip_delay: Histogram,
+    commits: Histogram,
+    faults: Faults,
+}
+
+#[derive(Debug)]
+struct Searches {
+    local: Counter,
+    peer: Counter,
+    both: Counter,
+    none: Counter,
+    local_hits: Counter,
+    peer_hits: Counter,
+}
+
+#[derive(Debug)]
+struct Gets {
+    memory: Counter,
+    disk: Counter,
+    dht: Counter,
+    peer: Counter,
+    missing: Counter,
+    failed: Counter,
+}
+
+#[derive(Debug)]
+struct Lookups {
+    found: Histogram,
+    missing: Histogram,
+    unanswered: Histogram,
+}
+
+#[derive(Debug)]
+struct Faults {
+    answer_wrong: Counter,
+    answer_late: Counter,
+    answer_missing: Counter,
+    record_invalid: Counter,
+    unreachable: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut families = Registry::with_prefix(PREFIX);
+
+        let by_source = Family::<Label, Counter>::default();
+        families.register("searches", "Searches that ended, by where their hits came from", by_source.clone());
+        let hits = Family::<Label, Counter>::default();
+        families.register("search_hits", "Packages that searches showed, by where they came from", hits.clone());
+        let source = |family: &Family<Label, Counter>, value| family.get_or_create_owned(&[("source", value)]);
+        let searches = Searches {
+            local: source(&by_source, "local"),
+            peer: source(&by_source, "peer"),
+            both: source(&by_source, "both"),
+            none: source(&by_source, "none"),
+            local_hits: source(&hits, "local"),
+            peer_hits: source(&hits, "peer"),
+        };
+
+        let by_provenance = Family::<Label, Counter>::default();
+        families.register("gets", "Gets that ended, by where the package came from", by_provenance.clone());
+        let provenance = |value| by_provenance.get_or_create_owned(&[("provenance", value)]);
+        let gets = Gets {
+            memory: provenance("memory"),
+            disk: provenance("disk"),
+            dht: provenance("dht"),
+            peer: provenance("peer"),
+            missing: provenance("missing"),
+            failed: provenance("failed"),
+        };
+
+        let by_outcome = Family::<Label, Histogram>::default();
+        let help = "Time that lookups in the DHT took, by how they ended";
+        families.register_with_unit("lookup_duration", help, Unit::Seconds, by_outcome.clone());
+        let outcome = |value| by_outcome.get_or_create_owned(&[("outcome", value)]);
+        let lookups =
+            Lookups { found: outcome("found"), missing: outcome("missing"), unanswered: outcome("unanswered") };
+
+        let gossip_delay = Histogram::default();
+        let help = "Time from sending an announcement to its being verified here, by the two nodes' clocks";
+        families.register_with_unit("gossip_delay", help, Unit::Seconds, gossip_delay.clone());
+
+        let commits = Histogram::default();
+        let help = "Time from asking for a commit to having it on the disk";
+        families.register_with_unit("store_commit_duration", help, Unit::Seconds, commits.clone());
+
+        let by_reason = Family::<Label, Counter>::default();
+        families.register("faults", "What lowered the score of a peer, by reason", by_reason.clone());
+        let reason = |value| by_reason.get_or_create_owned(&[("reason", value)]);
+        let faults = Faults {
+            answer_wrong: reason("answer-wrong"),
+            answer_late: reason("answer-late"),
+            answer_missing: reason("answer-missing"),
+            record_invalid: reason("record-invalid"),
+            unreachable: reason("unreachable"),
+        };
+
+        Self(Arc::new(Inner { families, searches, gets, lookups, gossip_delay, commits, faults }))
+    }
+}
+
+impl Metrics {
+    /// A search ended that showed so many packages of this node's own catalogue, and so many that peers sent.
+    pub fn searched(&self, local_hits: usize, peer_hits: usize) {
+        let searches = &self.0.searches;
+        let source = match (local_hits, peer_hits) {
+            (0, 0) => &searches.none,
+            (_, 0) => &searches.local,
+            (0, _) => &searches.peer,
+            _ => &searches.both,
+        };
+        source.inc();
+        searches.local_hits.inc_by(local_hits as u64);
+        searches.peer_hits.inc_by(peer_hits as u64);
+    }
+
+    pub fn got(&self, provenance: Provenance) {
+        let gets = &self.0.gets;
+        let counter = match provenance {
+            Provenance::Memory => &gets.memory,
+            Provenance::Disk => &gets.disk,
+            Provenance::Dht => &gets.dht,
+            Provenance::Peer => &gets.peer,
+            Provenance::Missing => &gets.missing,
+            Provenance::Failed => &gets.failed,
+        };
+        counter.inc();
+    }
+
+    pub fn looked_up(&self, outcome: LookedUp, took: Duration) {
+        let lookups = &self.0.lookups;
+        let times = match outcome {
+            LookedUp::Found => &lookups.found,
+            LookedUp::Missing => &lookups.missing,
+            LookedUp::Unanswered => &lookups.unanswered,
+        };
+        times.observe(took);
+    }
+
+    /// An announcement of somebody else's was taken, `travelled` long after it was sent.
+    pub fn heard(&self, travelled: Duration) {
+        self.0.gossip_delay.observe(travelled);
+    }
+
+    pub fn committed(&self, took: Duration) {
+        self.0.commits.observe(took);
+    }
+
+    /// Counts what was observed of a peer, if it is a fault.
+    pub fn observed(&self, outcome: Outcome) {
+        let faults = &self.0.faults;
+        let counter = match outcome {
+            Outcome::AnswerRight | Outcome::RecordValid => return,
+            Outcome::AnswerWrong => &faults.answer_wrong,
+            Outcome::AnswerLate => &faults.answer_late,
+            Outcome::AnswerMissing => &faults.answer_missing,
+            Outcome::RecordInvalid => &faults.record_invalid,
+            Outcome::Unreachable => &faults.unreachable,
+        };
+        counter.inc();
+    }
+
+    /// Everything in OpenMetrics text (<https://prometheus.io/docs/specs/om/open_metrics_spec/>): ours, `figures`, and
+    /// the families of `others`.
+    pub fn text<'a>(
+        &self,
+        figures: Figures,
+        others: impl IntoIterator<Item = &'a Registry>,
+    ) -> Result<String, fmt::Error> {
+        let mut told = String::new();
+        text::encode_registry(&mut told, &self.0.families)?;
+        text::encode_registry(&mut told, &figures.families())?;
+        for families in others {
+            text::encode_registry(&mut told, families)?;
+        }
+        text::encode_eof(&mut told)?;
+        Ok(told)
+    }
+}
+
+/// What is looked up when somebody asks for the metrics.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    pub packages: u64,
+    pub dht_records: usize,
+    pub connected: usize,
+    pub mesh: usize,
+    /// Scores of all peers that are known, connected or not; 0 to 1.
+    pub reputations: Vec<f64>,
+    pub announcements: u64,
+    pub refused: BTreeMap<Refusal, u64>,
+    /// Messages this node had no room for.
+    pub overloaded: u64,
+    /// Events that readers of the bus lost.
+    pub events_dropped: u64,
+}
+
+impl Figures {
+    fn families(self) -> Registry {
+        let mut families = Registry::with_prefix(PREFIX);
+        let gauges = [
+            ("catalogue_packages", "Packages in this node's catalogue", self.packages),
+            ("dht_records", "Records this node holds for the DHT", self.dht_records as u64),
+            ("connected_peers", "Connected peers of this network", self.connected as u64),
+            ("known_peers", "Peers that are remembered, connected or not", self.reputations.len() as u64),
+            ("gossip_mesh_peers", "Peers in the gossip mesh for announcements", self.mesh as u64),
+        ];
+        for (name, help, value) in gauges {
+            families.register(name, help, ConstGauge::new(value));
+        }
+
+        // How it stands, and not what has come: its counts fall when peers are forgotten.
+        let reputations = Distribution::new((1..=10u32).map(|tenth| f64::from(tenth) / 10.0));
+        self.reputations.iter().for_each(|score| reputations.observe(*score));
+        let help = "Scores of the known peers as they stand now, so not to be used with rate()";
+        families.register_with_unit("peer_reputation", help, Unit::Other("ratio".to_owned()), reputations);
+
+        let refusals = Family::<[(&str, String); 2], Counter>::default();
+        for refusal in Refusal::ALL {
+            let class = match refusal.class() {
+                Class::Reject => "reject",
+                Class::Ignore => "ignore",
+            };
+            let count = self.refused.get(&refusal).copied().unwrap_or(0);
+            let labels = [("reason", name(refusal)), ("class", class.to_owned())];
+            refusals.get_or_create(&labels).inc_by(count);
+        }
+        let help = "What was refused, by reason, and whether who sent it is at fault (reject) or not (ignore)";
+        families.register("refusals", help, refusals);
+
+        let counters = [
+            ("announcements", "Announcements taken, of others and our own", self.announcements),
+            ("inbound_dropped", "Messages of peers that there was no room for", self.overloaded),
+            ("bus_dropped_events", "Events that a slow reader of the bus, such as a screen, lost", self.events_dropped),
+        ];
+        for (name, help, value) in counters {
+            let counter: Counter = Counter::default();
+            counter.inc_by(value);
+            families.register(name, help, counter);
+        }
+        families
+    }
+}
+
+/// As JSON names it.
+fn name(refusal: Refusal) -> String {
+    let json = serde_json::to_value(refusal).ok();
+    json.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,122 @@
+//! What the log tells, and changing it while it is written.
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use tracing_subscriber::{EnvFilter, Registry, reload};
+
+use crate::{RegistryError, Result};
+
+/// A filter of one layer.
+type Handle = reload::Handle<EnvFilter, Registry>;
+
+/// The filters of the log of this process, once there is one: a process has one log, as it has one stderr.
+static IN_FORCE: OnceLock<Filters> = OnceLock::new();
+
+/// What is said when the log's filter is to be changed and there is no log.
+const NO_LOG: &str = "this process writes no log, so there is nothing to filter; start it where a log can be written";
+
+/// The filters of every layer that goes by the `log_level`, and what it says.
+pub(super) struct Filters {
+    layers: Vec<Handle>,
+    text: Mutex<String>,
+}
+
+impl Filters {
+    pub fn new(text: &str) -> Self {
+        Self { layers: Vec::new(), text: Mutex::new(text.to_owned()) }
+    }
+
+    /// A filter for one more layer.
+    pub fn another(&mut self) -> Result<reload::Layer<EnvFilter, Registry>> {
+        let (layer, handle) = reload::Layer::new(parsed(&self.text())?);
+        self.layers.push(handle);
+        Ok(layer)
+    }
+
+    pub fn text(&self) -> String {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set(&self, text: &str) -> Result<()> {
+        let text = text.trim();
+        // Each layer has one of its own; all are made before any is changed.
+        let filters = self.layers.iter().map(|_| parsed(text)).collect::<Result<Vec<_>>>()?;
+        let mut told = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        for (layer, filter) in self.layers.iter().zip(filters) {
+            layer.reload(filter).map_err(|_| RegistryError::Usage(NO_LOG.to_owned()))?;
+        }
+        text.clone_into(&mut told);
+        Ok(())
+    }
+
+    /// Makes them those that [`set_filter`] changes.
+    pub fn put_in_force(self) {
+        // A second log is refused before it comes to this.
+        let _ = IN_FORCE.set(self);
+    }
+}
+
+/// The filter that a `log_level` describes: a level, which is ours, or directives, which are taken as they stand.
+/// The error says what to write.
+pub fn parse_filter(level: &str) -> Result<EnvFilter, String> {
+    let wrong =
+        || "write off, error, warn, info, debug or trace, or targets such as swarmdex=debug,libp2p_kad=info".to_owned();
+    let directives = match level.to_lowercase().as_str() {
+        "off" => "off".to_owned(),
+        "error" => "error".to_owned(),
+        level @ ("warn" | "info" | "debug" | "trace") => format!("warn,swarmdex={level}"),
+        // A lone word that is no level would be taken for a target, and then nothing would be logged at all.
+        _ if level.contains('=') => format!("warn,{level}"),
+        _ => return Err(wrong()),
+    };
+    EnvFilter::builder().parse(directives).map_err(|_| wrong())
+}
+
+fn parsed(text: &str) -> Result<EnvFilter> {
+    parse_filter(text).map_err(|remedy| {
+        let given = crate::domain::text::fit(&crate::domain::text::printable(text), 80);
+        RegistryError::Usage(format!("the log's filter cannot be \"{given}\": {remedy}"))
+    })
+}
+
+/// Changes what the log of this process tells from now on, in the words of the key `log_level`. The settings stay as
+/// they are.
+///
+/// # Errors
+/// [`RegistryError::Usage`] for what is no filter, with what to write; the one in force then stays. The same where there
+/// is no log.
+pub fn set_filter(text: &str) -> Result<()> {
+    let filters = IN_FORCE.get().ok_or_else(|| RegistryError::Usage(NO_LOG.to_owned()))?;
+    let before = filters.text();
+    filters.set(text)?;
+    tracing::info!(%before, now = %filters.text(), "the log's filter was changed");
+    Ok(())
+}
+
+/// What the log of this process tells, in the words of the key `log_level`; `off` where there is none.
+pub fn filter() -> String {
+    IN_FORCE.get().map_or_else(|| "off".to_owned(), Filters::text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_directives_are_filters_and_other_words_are_not() {
+        for good in ["off", "info", "TRACE", "swarmdex=debug", "swarmdex::net=trace,libp2p_kad=info"] {
+            assert!(parse_filter(good).is_ok(), "{good}");
+        }
+        for bad in ["", "loud", "swarmdex=loud", "a=b=c"] {
+            assert!(parse_filter(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn without_a_log_there_is_nothing_to_change() {
+        // No test of the library starts the log of the process.
+        assert_eq!(filter(), "off");
+        let error = set_filter("debug").unwrap_err();
+        assert!(error.is_usage() && error.to_string().contains("no log"), "{error}");
+    }
+}
