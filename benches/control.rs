@@ -110,8 +110,25 @@ fn demo(home: &Path) -> (Running, PathBuf) {
     (child, socket)
 }
 
+/// A node in a process of its own that has joined the demo, and its socket.
+fn joined(home: &Path, demo: &Path) -> (Running, PathBuf) {
+    let status = swarmdex(home, &["--attach", demo.to_str().unwrap(), "status", "--json"]).output().unwrap().stdout;
+    let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let (network, address) = (text(&status["network"]), text(&status["addresses"][0]));
+    let words = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "--network", &network, "--bootstrap", &address];
+    let mut command = swarmdex(home, &[&words[..], &["node", "--json"]].concat());
+    let mut node = Running(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(node.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+    // Until it knows the others.
+    std::thread::sleep(Duration::from_secs(10));
+    (node, PathBuf::from(text(&said["socket"])))
+}
+
 /// So many requests a second beside the demo's own work; each at its time, whether or not those before it are answered.
-async fn requests(socket: &Path) {
+async fn requests(socket: &Path, what: &str) {
     let remote = Remote::connect(Target::Unix(socket.to_owned()), false).await.unwrap();
     let total = RATE * LENGTH.as_secs() as u32;
     let mut asking = JoinSet::new();
@@ -126,7 +143,7 @@ async fn requests(socket: &Path) {
     let failed = answers.iter().filter(|answer| answer.is_err()).count();
     let times: Vec<f64> = answers.into_iter().flatten().collect();
     println!(
-        "{} control requests in {:.1} s beside 24 nodes: p50 {:.2} ms, p99 {:.2} ms (goal 10), {failed} failed",
+        "{} control requests in {:.1} s to {what}: p50 {:.2} ms, p99 {:.2} ms (goal 10), {failed} failed",
         total,
         begun.elapsed().as_secs_f64(),
         part(times.clone(), 0.5),
@@ -172,6 +189,10 @@ fn main() {
     idle_and_status();
     let home = tempfile::tempdir().unwrap();
     let (demo, socket) = demo(home.path());
-    tokio::runtime::Runtime::new().unwrap().block_on(requests(&socket));
+    let (node, own) = joined(home.path(), &socket);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(requests(&own, "a node in a swarm of 25"));
+    drop(node);
+    runtime.block_on(requests(&socket, "one of 24 nodes in one process"));
     attached(demo.0.id(), &socket, home.path());
 }
