@@ -316,6 +316,37 @@ async fn two_hundred_clients_and_some_that_never_read_slow_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_gets_merged_batches_and_its_own_count_of_what_it_lost() {
+    const TOLD: u64 = 60_000;
+    let served = Served::start(&[]).await;
+    let remote = served.remote().await;
+    let (mut slow, mut quick) = (remote.subscribe(), remote.subscribe());
+    until(&mut slow, "the node", |batch| batch.node.clone()).await;
+    until(&mut quick, "the node", |batch| batch.node.clone()).await;
+    for number in 0..TOLD {
+        served.lab.node.tell(&number.to_string());
+        // Slower than the ring fills between two batches, and faster than somebody reads who does not.
+        if number % 500 == 499 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    let all = async |batches: &mut mpsc::Receiver<Batch>| {
+        let (mut told, mut lost, mut taken) = (0, 0, 0);
+        while told + lost < TOLD {
+            let batch = tokio::time::timeout(PATIENCE, batches.recv()).await.unwrap().unwrap();
+            (told, lost, taken) = (told + batch.notices.len() as u64, batch.dropped, taken + 1);
+        }
+        (told, lost, taken)
+    };
+    let (told, lost, batches) = all(&mut slow).await;
+    assert_eq!(told + lost, TOLD, "what is not told is counted");
+    assert!(lost > 0 && batches < 200, "{lost} lost in {batches} batches");
+    let (told, lost, _) = all(&mut quick).await;
+    assert_eq!(told + lost, TOLD, "and each reader has a count of its own");
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn probes_and_metrics_are_for_any_program() {
     let served = Served::start(&[]).await;
     let get = |path: &str| say(&served, format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes());

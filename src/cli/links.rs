@@ -1,7 +1,5 @@
 //! `bootstrap`, `connect` and `disconnect`.
 
-use std::time::Duration;
-
 use futures::future::join_all;
 use libp2p::{Multiaddr, PeerId};
 use serde::Serialize;
@@ -29,10 +27,8 @@ struct Outcome {
 /// Joins the network through these; the node keeps the connections up from now on.
 pub(super) async fn bootstrap(global: &Global, args: Bootstrap) -> Result<u8> {
     session::with(global, async |node, settings| {
-        let dials = args
-            .addresses
-            .iter()
-            .map(async |address| (address, dial(node, address, true, settings.query_timeout).await));
+        let most = settings.query_timeout;
+        let dials = args.addresses.iter().map(async |address| (address, node.dial(address, true, most).await));
         let dialled = join_all(dials).await;
         let outcomes: Vec<Outcome> = (dialled.iter())
             .map(|(address, result)| Outcome {
@@ -59,10 +55,6 @@ pub(super) async fn bootstrap(global: &Global, args: Bootstrap) -> Result<u8> {
         }
     })
     .await
-}
-
-async fn dial(node: &dyn Control, address: &Multiaddr, keep: bool, most: Duration) -> Result<PeerId> {
-    node.dial(address, keep, most).await
 }
 
 #[derive(Debug, clap::Args)]

@@ -114,6 +114,18 @@ mod tests {
         tokio::net::UnixStream::connect(&path).await.unwrap_err();
     }
 
+    /// Only root can give a directory to somebody else; for others there is nothing to be seen here.
+    #[tokio::test]
+    async fn a_directory_of_somebody_else_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let foreign = dir.path().join("foreign");
+        fs::create_dir(&foreign).unwrap();
+        if std::os::unix::fs::chown(&foreign, Some(65_534), Some(65_534)).is_ok() {
+            let error = listen(&[foreign.join("a.sock")]).unwrap_err();
+            assert!(error.to_string().contains("belongs to somebody else"), "{error}");
+        }
+    }
+
     #[tokio::test]
     async fn a_place_that_cannot_be_had_is_passed_over_and_the_reasons_are_told() {
         let dir = tempfile::tempdir().unwrap();
