@@ -34,7 +34,12 @@ fn every_screen_of_the_demo_and_the_terminal_back_as_it_was() {
     terminal.press("4");
     terminal.until_text("TYPING");
     terminal.press("a");
-    terminal.until("an answer of every peer", |screen| screen.contains("3 of 3 peers answered"));
+    terminal.until_text("search: a");
+    // Everything, as nobody knows what has been published by now.
+    terminal.press("\x15");
+    terminal.until("an answer of every peer", |screen| {
+        screen.contains("newest packages") && screen.contains("3 of 3 peers answered")
+    });
     terminal.press("\r");
     terminal.until_text("Where from, how fresh");
     terminal.press("\x1b");
