@@ -214,7 +214,8 @@ async fn yanks_travel_and_versions_are_never_reused() {
     assert!(exact.yanked);
     let theirs = other.yank(&package, &"1.0.0".parse().unwrap()).await;
     assert!(matches!(theirs, Err(RegistryError::NotYours { .. })));
-    assert!(!registry.unyank(&package, &"1.1.0".parse().unwrap()).await.unwrap().pending);
+    registry.unyank(&package, &"1.1.0".parse().unwrap()).await.unwrap();
+    assert!(a.node.wait_published(PATIENCE).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,10 @@
 //! Publish: sign, store, put, announce; and the states that follow from one another.
 
-use std::{fmt::Display, path::PathBuf, time::Instant};
+use std::{
+    fmt::Display,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use futures::future::join_all;
 use libp2p::identity::Keypair;
@@ -25,6 +29,8 @@ use crate::{
 
 /// Peers that are asked to show the records back.
 const READ_BACK: usize = 3;
+/// Before each attempt to read back: a peer that is busy takes a moment to verify what it was sent.
+const READ_BACK_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(150), Duration::from_millis(600)];
 
 /// Everything known of a package's state when the next one is made.
 pub(super) struct Base {
@@ -290,14 +296,14 @@ impl P2pRegistry {
             let hashes: Vec<Hash> = records.iter().map(Record::hash).collect();
             join_all(records.into_iter().map(|record| self.net.put(record, timeout))).await;
             tell(progress, PublishStep::Put);
-            // Acknowledged is not kept: whoever filters what it stores acknowledges all the same.
-            let read = keys.into_iter().map(|key| self.query_dht(key, Want::Quorum(READ_BACK), timeout));
-            let mut replicas = usize::MAX;
-            for (lookup, hash) in join_all(read).await.into_iter().zip(hashes) {
-                let lookup = lookup?;
-                let holders =
-                    lookup.answers.iter().filter(|answer| answer.peer.is_some() && answer.record.hash() == hash);
-                replicas = replicas.min(holders.count());
+            // Acknowledged is not kept: whoever filters what it stores acknowledges all the same, and looks at it first.
+            let mut replicas = 0;
+            for pause in READ_BACK_PAUSES {
+                tokio::time::sleep(pause).await;
+                replicas = self.read_back(&keys, &hashes, timeout).await?;
+                if replicas > 0 {
+                    break;
+                }
             }
             tell(progress, PublishStep::ReadBack { replicas });
             Ok::<_, RegistryError>(replicas)
@@ -309,6 +315,20 @@ impl P2pRegistry {
         self.store.publish_progress(id.clone(), replicas, announced, delivered.is_done(), clock::now()).await?;
         self.state.outbox.notify_waiters();
         Ok(delivered)
+    }
+}
+
+impl P2pRegistry {
+    /// How many peers have all of these records.
+    async fn read_back(&self, keys: &[DhtKey], hashes: &[Hash], timeout: Duration) -> Result<usize> {
+        let read = keys.iter().map(|key| self.query_dht(*key, Want::Quorum(READ_BACK), timeout));
+        let mut replicas = usize::MAX;
+        for (lookup, hash) in join_all(read).await.into_iter().zip(hashes) {
+            let lookup = lookup?;
+            let holders = lookup.answers.iter().filter(|answer| answer.peer.is_some() && answer.record.hash() == *hash);
+            replicas = replicas.min(holders.count());
+        }
+        Ok(replicas)
     }
 }
 
