@@ -113,6 +113,7 @@ struct Rounds {
     news: Every,
     presence: Every,
     health: Every,
+    measure: Every,
 }
 
 pub(super) struct Task {
@@ -183,6 +184,7 @@ impl Task {
                 news: seconds(10),
                 presence: Every::new(Presence::INTERVAL),
                 health: Every::new(measure::EVERY),
+                measure: Every { period: Duration::from_secs(10), next: Instant::now() },
             },
             told: (Counters::default(), None),
             presence_told: false,
@@ -369,6 +371,9 @@ impl Task {
         }
         if self.rounds.health.is_due(now) && self.wiring.bus.has_readers() {
             self.tell_health();
+        } else if self.rounds.measure.is_due(now) {
+            // For whoever asks once, and wants to know what was lately.
+            self.sample();
         }
         self.tell_readers();
     }
