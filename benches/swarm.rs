@@ -188,7 +188,7 @@ async fn ours(nodes: usize) -> Figures {
     for round in 0..ROUNDS {
         let content = Content { root: ContentRoot::of(&[round as u8]), size: 1 };
         let registry = swarm[round % nodes].registry();
-        let receipt = registry.publish(draft(&format!("package-{round}")), content, None).await.unwrap();
+        let receipt = registry.publish(draft(&format!("package-{round}")), content.into(), None).await.unwrap();
         figures.stored_ms.push(receipt.steps.stored.as_secs_f64() * 1_000.0);
         for (n, reader) in readers.iter_mut().enumerate() {
             let heard = async {

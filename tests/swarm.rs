@@ -46,7 +46,7 @@ async fn three_nodes_share_a_package(listen: &str) {
 
     let registry = c.node.registry();
     let package = registry.get_package(&reference(&receipt.package)).await.unwrap();
-    assert_eq!(package.latest.unwrap().content, content(b"bytes").root);
+    assert_eq!(package.latest.unwrap().content, content(b"bytes").content.root);
     let hits = registry.search(&Query::text("web")).await.unwrap().hits;
     assert_eq!(hits.len(), 1);
 

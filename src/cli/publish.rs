@@ -50,7 +50,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     // Everything that can be wrong with what was asked is found before a node starts.
     let draft = read_draft(&args.manifest)?;
     let content = read_content(&args.file)?;
-    if let Err(errors) = draft.clone().into_manifest(content.root, content.size, clock::now()) {
+    if let Err(errors) = draft.clone().into_manifest(content, clock::now()) {
         return Err(RegistryError::Draft { package: draft.name, errors });
     }
     session::with(global, async |node, settings| {
@@ -96,7 +96,7 @@ async fn wait_for_replicas(node: &dyn Control, receipt: &Receipt, wanted: usize)
 async fn publish(node: &dyn Control, draft: Draft, content: Content) -> Result<Receipt> {
     let registry = node.registry();
     let (progress, mut steps) = mpsc::channel(16);
-    let mut publishing = pin!(registry.publish(draft, content, Some(progress)));
+    let mut publishing = pin!(registry.publish(draft, content.into(), Some(progress)));
     let receipt = loop {
         tokio::select! {
             biased;

@@ -38,7 +38,7 @@ use crate::{
         query::Query,
         release::ReleaseEntry,
     },
-    registry::{Content, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate},
+    registry::{Artifacts, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate},
 };
 
 /// Time to reach the socket: the node is on this machine, or behind a forwarded port.
@@ -398,11 +398,11 @@ impl Registry for Remote {
     async fn publish(
         &self,
         draft: Draft,
-        content: Content,
+        artifacts: Artifacts,
         progress: Option<mpsc::Sender<PublishStep>>,
     ) -> Result<Receipt> {
         self.may("publishing")?;
-        let body = self.encode(&wire::Publish { draft, content })?;
+        let body = self.encode(&wire::Publish { draft, artifacts })?;
         let response = self.send(Method::POST, "/v1/publish", body).await?;
         let mut lines = Lines::new(response.into_body());
         while let Some(line) = lines.next().await.map_err(|why| self.failed(why))? {

@@ -31,7 +31,9 @@ use crate::{
         release::ReleaseEntry,
         time::Timestamp,
     },
-    registry::{Content, Coverage, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate},
+    registry::{
+        Artifacts, Coverage, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate,
+    },
 };
 
 /// Version of the format.
@@ -338,7 +340,7 @@ impl Registry for Replay {
         only_watched("looking into a package")
     }
 
-    async fn publish(&self, _: Draft, _: Content, _: Option<mpsc::Sender<PublishStep>>) -> Result<Receipt> {
+    async fn publish(&self, _: Draft, _: Artifacts, _: Option<mpsc::Sender<PublishStep>>) -> Result<Receipt> {
         only_watched("publishing")
     }
 

@@ -481,7 +481,7 @@ async fn publish(State(it): Node, given: Given<wire::Publish>) -> Response {
     // On a task of its own: it ends in order, whether or not the client is still there.
     tokio::spawn(async move {
         let (progress, mut steps) = mpsc::channel(LINES);
-        let publishing = registry.publish(asked.draft, asked.content, Some(progress));
+        let publishing = registry.publish(asked.draft, asked.artifacts, Some(progress));
         tokio::pin!(publishing);
         let result = loop {
             tokio::select! {

@@ -12,7 +12,7 @@ use crate::{
         manifest::Draft,
         name::{Handle, PackageName, PublisherId},
     },
-    registry::{Content, PublishStep, Receipt},
+    registry::{Artifacts, PublishStep, Receipt},
 };
 
 /// In every answer: the version of what is spoken.
@@ -39,7 +39,9 @@ pub struct OfVersion {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Publish {
     pub draft: Draft,
-    pub content: Content,
+    /// Root and size of the content, and what else there is of it.
+    #[serde(rename = "content")]
+    pub artifacts: Artifacts,
 }
 
 /// A line of the answer to [`Publish`].

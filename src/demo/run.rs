@@ -381,7 +381,7 @@ impl Stage {
         let owner = |package: &_| self.plan.owner(package).map(|peer| peer.handle.clone());
         let draft = entry.draft_by(peer.handle.clone(), owner);
         let asked = Instant::now();
-        match registry.publish(draft, entry.content, None).await {
+        match registry.publish(draft, entry.content.into(), None).await {
             Ok(receipt) => {
                 lock(&self.cast).stored_ms.push(receipt.steps.stored.as_secs_f64() * 1_000.0);
                 lock(&self.ledger).announced(receipt.package, receipt.seq, publication.peer, asked);

@@ -24,6 +24,9 @@ pub mod limit {
     pub const AUTHORS: usize = 8;
     pub const AUTHOR: usize = 100;
     pub const DEPENDENCIES: usize = 48;
+    pub const FILE: usize = 160;
+    /// Bytes of a readme, and of an ecosystem's own data: what a screen shows and a client reads is text.
+    pub const BESIDE: u64 = 1 << 20;
 }
 
 /// Another package that a release needs.
@@ -35,6 +38,63 @@ pub struct Dependency {
     pub requirement: VersionReq,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
+}
+
+/// Bytes by their BLAKE3 root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    pub root: ContentRoot,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// The bytes of a release: its content, and what travels beside it as content of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifacts {
+    #[serde(flatten)]
+    pub content: Content,
+    /// What the content is called as a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readme: Option<Content>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native: Option<Content>,
+}
+
+impl From<Content> for Artifacts {
+    fn from(content: Content) -> Self {
+        Self { content, file: None, readme: None, native: None }
+    }
+}
+
+/// The packages a release is one of: `generic`, `cargo`, or what a later version knows. A word rather than a list of
+/// words, so that a node takes the releases of an ecosystem that it does not know.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Ecosystem(String);
+
+impl Ecosystem {
+    pub fn cargo() -> Self {
+        Self("cargo".to_owned())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn is_generic(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn is_valid(&self) -> bool {
+        (1..=20).contains(&self.0.len()) && self.0.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+    }
+}
+
+impl Default for Ecosystem {
+    fn default() -> Self {
+        Self("generic".to_owned())
+    }
 }
 
 /// What a release is. Signed by its publisher; never changes once a head lists it.
@@ -63,8 +123,17 @@ pub struct Manifest {
     pub content: ContentRoot,
     /// Size of the content, in bytes.
     pub size: u64,
+    /// What the content is called as a file, without a directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub readme: Option<ContentRoot>,
+    pub file: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readme: Option<Content>,
+    #[serde(default, skip_serializing_if = "Ecosystem::is_generic")]
+    pub ecosystem: Ecosystem,
+    /// The ecosystem's own data of the release, for its native client: for `cargo` the line of a registry's index. Content
+    /// of its own, because a crate's features alone may be longer than a manifest may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native: Option<Content>,
     pub created: Timestamp,
 }
 
@@ -95,6 +164,8 @@ pub struct Draft {
     pub homepage: Option<String>,
     #[serde(default)]
     pub dependencies: Vec<Dependency>,
+    #[serde(default, skip_serializing_if = "Ecosystem::is_generic")]
+    pub ecosystem: Ecosystem,
 }
 
 /// A field that breaks a rule, and what to do about it.
@@ -109,10 +180,10 @@ impl Draft {
     /// The manifest this draft becomes once its content is known, or every field that stands in the way.
     pub fn into_manifest(
         self,
-        content: ContentRoot,
-        size: u64,
+        artifacts: impl Into<Artifacts>,
         created: Timestamp,
     ) -> Result<Manifest, Vec<FieldError>> {
+        let Artifacts { content, file, readme, native } = artifacts.into();
         let manifest = Manifest {
             name: self.name,
             version: self.version,
@@ -125,9 +196,12 @@ impl Draft {
             repository: self.repository.filter(|link| !link.is_empty()),
             homepage: self.homepage.filter(|link| !link.is_empty()),
             dependencies: self.dependencies,
-            content,
-            size,
-            readme: None,
+            content: content.root,
+            size: content.size,
+            file,
+            readme,
+            ecosystem: self.ecosystem,
+            native,
             created,
         };
         let errors = manifest.field_errors();
@@ -192,7 +266,31 @@ impl Manifest {
                 refuse("dependencies", error.to_string());
             }
         }
+        if let Some(file) = &self.file
+            && let Err(problem) = check_file(file)
+        {
+            refuse("file", problem);
+        }
+        for (field, beside) in [("readme", self.readme), ("native", self.native)] {
+            if let Some(beside) = beside
+                && beside.size > limit::BESIDE
+            {
+                refuse(field, format!("has {} bytes, {} at most", beside.size, limit::BESIDE));
+            }
+        }
+        if !self.ecosystem.is_valid() {
+            refuse("ecosystem", "must be 1 to 20 letters a to z and hyphens, such as generic or cargo".to_owned());
+        }
         errors
+    }
+
+    /// What the content is called as a file: what the publisher says, else name and version.
+    pub fn file_name(&self) -> String {
+        self.file.clone().unwrap_or_else(|| format!("{}-{}", self.name, self.version))
+    }
+
+    pub fn content(&self) -> Content {
+        Content { root: self.content, size: self.size }
     }
 
     /// One line that says what the package is: the title, else the description's first line.
@@ -204,12 +302,40 @@ impl Manifest {
     }
 }
 
+/// A name that is one file in whatever directory it is written to, on whatever system.
+fn check_file(file: &str) -> Result<(), String> {
+    let wrong = if file.is_empty() || file.len() > limit::FILE {
+        "must have 1 to 160 bytes"
+    } else if file.starts_with('.') || file.ends_with(['.', ' ']) {
+        "must not begin with a dot, nor end with a dot or a space"
+    } else if file.chars().any(|c| is_unsafe_char(c) || r#"/\:*?"<>|"#.contains(c)) {
+        "is no name of a file: it has a character that means something to a system or a terminal"
+    } else {
+        return Ok(());
+    };
+    Err(wrong.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn draft(toml: &str) -> Result<Draft, toml::de::Error> {
         toml::from_str(toml)
+    }
+
+    fn content(bytes: &[u8]) -> Content {
+        Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 }
+    }
+
+    #[test]
+    fn the_name_of_a_file_is_one_everywhere() {
+        for good in ["web-1.2.0.tar.zst", "Über mich.pdf", "a"] {
+            assert_eq!(check_file(good), Ok(()), "{good}");
+        }
+        for bad in ["", "..", ".bashrc", "a/b", "a\\b", "con:", "bell\u{7}", "a.", &"x".repeat(161)] {
+            assert!(check_file(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
@@ -224,7 +350,7 @@ mod tests {
             "#,
         )
         .unwrap();
-        let manifest = draft.into_manifest(ContentRoot::of(b"x"), 1, Timestamp(7)).unwrap();
+        let manifest = draft.into_manifest(content(b"x"), Timestamp(7)).unwrap();
         assert_eq!(manifest.summary(), "A web server");
         assert_eq!(manifest.dependencies.len(), 1);
     }
@@ -238,7 +364,7 @@ mod tests {
         draft.tags = vec![String::new()];
         draft.dependencies =
             vec![Dependency { package: "json".into(), requirement: VersionReq::STAR, optional: false }];
-        let errors = draft.into_manifest(ContentRoot::of(b""), 0, Timestamp(0)).unwrap_err();
+        let errors = draft.into_manifest(content(b""), Timestamp(0)).unwrap_err();
         let fields: Vec<_> = errors.iter().map(|error| error.field).collect();
         assert_eq!(fields, ["title", "description", "tags", "homepage", "dependencies"]);
     }

@@ -253,7 +253,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         hash::ContentRoot,
-        manifest::{Draft, Manifest},
+        manifest::{Content, Draft, Manifest},
         record::{HeadState, Signed},
         release::ReleaseEntry,
     };
@@ -264,7 +264,7 @@ mod tests {
 
     fn manifest(key: &Keypair, name: &str) -> Record {
         let draft: Draft = toml::from_str(&format!("name = \"{name}\"\nversion = \"1.0.0\"")).unwrap();
-        let manifest: Manifest = draft.into_manifest(ContentRoot::of(b"x"), 1, NOW).unwrap();
+        let manifest: Manifest = draft.into_manifest(Content { root: ContentRoot::of(b"x"), size: 1 }, NOW).unwrap();
         Record::Manifest(Signed::sign(key, manifest).unwrap())
     }
 

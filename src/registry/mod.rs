@@ -15,13 +15,11 @@ pub use types::*;
 
 use async_trait::async_trait;
 use semver::{Version, VersionReq};
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::{
     Result,
     domain::{
-        hash::ContentRoot,
         manifest::{Draft, Manifest},
         name::{Handle, PackageName, PackageRef, PublisherId},
         query::Query,
@@ -53,7 +51,7 @@ pub trait Registry: Send + Sync {
     async fn publish(
         &self,
         draft: Draft,
-        content: Content,
+        artifacts: Artifacts,
         progress: Option<mpsc::Sender<PublishStep>>,
     ) -> Result<Receipt>;
 
@@ -85,10 +83,4 @@ pub trait Registry: Send + Sync {
     async fn distrust(&self, publisher: PublisherId) -> Result<()>;
 }
 
-/// What is published: for now one file, of which the registry signs root and size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Content {
-    pub root: ContentRoot,
-    /// Size in bytes.
-    pub size: u64,
-}
+pub use crate::domain::manifest::{Artifacts, Content};

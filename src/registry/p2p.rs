@@ -12,7 +12,7 @@ use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
-    Announced, Content, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate,
+    Announced, Artifacts, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate,
     cache::Cache, publish, search,
 };
 use crate::{
@@ -224,13 +224,13 @@ impl Registry for P2pRegistry {
     async fn publish(
         &self,
         draft: Draft,
-        content: Content,
+        artifacts: Artifacts,
         progress: Option<mpsc::Sender<PublishStep>>,
     ) -> Result<Receipt> {
         // On a task of its own: whoever asked may stop waiting, and what is signed must still be delivered.
         let registry = self.clone();
         let ending = publish::ending("publish", &draft.name, &draft.version);
-        let publish = async move { registry.publish_release(draft, content, progress.as_ref()).await };
+        let publish = async move { registry.publish_release(draft, artifacts, progress.as_ref()).await };
         joined(tokio::spawn(publish::traced(ending, publish)).await)
     }
 

@@ -12,7 +12,7 @@ use semver::Version;
 use tokio::sync::mpsc;
 use tracing::field::Empty;
 
-use super::{Content, P2pRegistry, PublishStep, Receipt, Steps};
+use super::{Artifacts, P2pRegistry, PublishStep, Receipt, Steps};
 use crate::{
     RegistryError, Result, clock,
     domain::{
@@ -93,15 +93,15 @@ impl P2pRegistry {
     pub(super) async fn publish_release(
         &self,
         draft: Draft,
-        content: Content,
+        artifacts: Artifacts,
         progress: Progress<'_>,
     ) -> Result<Receipt> {
         let _one_at_a_time = self.state.publishing.lock().await;
-        tell(progress, PublishStep::Hashed { size: content.size });
+        tell(progress, PublishStep::Hashed { size: artifacts.content.size });
         let handle = draft.handle.clone().or_else(|| self.state.options.handle.clone());
         let name = draft.name.clone();
         let manifest = draft
-            .into_manifest(content.root, content.size, clock::now())
+            .into_manifest(artifacts, clock::now())
             .map_err(|errors| RegistryError::Draft { package: name.clone(), errors })?;
         let (key, new_key) = self.publisher_or_new()?;
         let id = PackageId { publisher: PublisherId::of(&key.public()), name };

@@ -5,7 +5,7 @@ use libp2p::identity::Keypair;
 use super::*;
 use crate::domain::{
     hash::{ContentRoot, Hash},
-    manifest::Manifest,
+    manifest::{Ecosystem, Manifest},
     name::{PackageId, PublisherId},
     query::Query,
     record::{Admission, DEFAULT_LIFE, Head, HeadState, Signed},
@@ -30,7 +30,10 @@ fn manifest(key: &Keypair, name: &str, version: &str, description: &str) -> Sign
         dependencies: vec![],
         content: ContentRoot::of(b"x"),
         size: 1,
+        file: None,
         readme: None,
+        ecosystem: Ecosystem::default(),
+        native: None,
         created: NOW,
     };
     Signed::sign(key, manifest).unwrap()

@@ -339,7 +339,7 @@ async fn publish(
             }
         }
     });
-    let result = Box::new(registry.publish(draft, content, Some(progress)).await);
+    let result = Box::new(registry.publish(draft, content.into(), Some(progress)).await);
     let _ = relay.await;
     let _ = messages.send(Message::Published { generation, result }).await;
 }

@@ -26,7 +26,7 @@ use swarmdex::{
     },
     net::protocol::{Request, Response},
     node::{DhtMode, Node, NodeOptions},
-    registry::Content,
+    registry::{Artifacts, Content},
 };
 use tokio::sync::mpsc;
 
@@ -102,8 +102,8 @@ pub fn draft(name: &str, version: &str) -> Draft {
         .unwrap()
 }
 
-pub fn content(bytes: &[u8]) -> Content {
-    Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 }
+pub fn content(bytes: &[u8]) -> Artifacts {
+    Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 }.into()
 }
 
 pub fn reference(id: &PackageId) -> PackageRef {
@@ -116,7 +116,7 @@ pub fn id_of(key: &Keypair, name: &str) -> PackageId {
 
 pub fn manifest(key: &Keypair, name: &str, version: &str, bytes: &[u8]) -> Signed<Manifest> {
     let content = content(bytes);
-    let manifest = draft(name, version).into_manifest(content.root, content.size, Timestamp(1)).unwrap();
+    let manifest = draft(name, version).into_manifest(content, Timestamp(1)).unwrap();
     Signed::sign(key, manifest).unwrap()
 }
 

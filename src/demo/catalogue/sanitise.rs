@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use super::{Entry, Need};
 use crate::{
     domain::{
-        manifest::{Draft, limit},
+        manifest::{Draft, Ecosystem, limit},
         name::PackageName,
         release::MAX_VERSION,
         text::printable,
@@ -78,13 +78,14 @@ pub(super) fn draft(facts: Facts<'_>) -> Result<Draft, String> {
         repository: facts.repository.and_then(link),
         homepage: facts.homepage.and_then(link),
         dependencies: Vec::new(),
+        ecosystem: Ecosystem::cargo(),
     })
 }
 
 /// The entry, if its draft can be signed as it is.
 pub(super) fn checked(entry: Entry) -> Result<Entry, String> {
     let content = entry.content;
-    match entry.draft.clone().into_manifest(content.root, content.size, Timestamp::default()) {
+    match entry.draft.clone().into_manifest(content, Timestamp::default()) {
         Ok(_) => Ok(entry),
         Err(errors) => Err(errors.first().map(ToString::to_string).unwrap_or_default()),
     }

@@ -187,7 +187,7 @@ proptest! {
         let entry = sanitise::entry(&toml::to_string(&manifest).unwrap(), content).unwrap();
         let handle: Handle = "a-handle-of-24-characters".parse().unwrap();
         let draft = entry.draft_by(handle.clone(), |_| Some(handle.clone()));
-        let signable = draft.into_manifest(content.root, content.size, Timestamp(u64::MAX)).unwrap();
+        let signable = draft.into_manifest(content, Timestamp(u64::MAX)).unwrap();
         prop_assert!(Signed::sign(&Keypair::generate_ed25519(), signable).is_ok());
     }
 

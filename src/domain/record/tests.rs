@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{
     hash::ContentRoot,
+    manifest::Ecosystem,
     release::{ReleaseEntry, merge},
     time::Timestamp,
 };
@@ -27,7 +28,10 @@ fn manifest(name: &str, version: &str) -> Manifest {
         dependencies: vec![],
         content: ContentRoot::of(b"content"),
         size: 7,
+        file: None,
         readme: None,
+        ecosystem: Ecosystem::default(),
+        native: None,
         created: NOW,
     }
 }

@@ -10,7 +10,7 @@ use tui_input::Input;
 use crate::{
     domain::{
         hash::ContentRoot,
-        manifest::{Dependency, Draft, Manifest, limit},
+        manifest::{Artifacts, Content, Dependency, Draft, Ecosystem, Manifest, limit},
         name::{Handle, PackageName, PackageRef},
         record::{MAX_MANIFEST, signed_len},
         text::printable,
@@ -364,6 +364,7 @@ impl Form {
             repository: some(text(Field::Repository)),
             homepage: some(text(Field::Homepage)),
             dependencies,
+            ecosystem: Ecosystem::default(),
         });
         let mut left = None;
         if let Some(draft) = &draft {
@@ -419,7 +420,11 @@ impl Form {
 
 /// The manifest that a draft will become, with the place of the content's hash taken by zeros.
 fn as_manifest(draft: &Draft) -> Result<Manifest, Vec<crate::domain::manifest::FieldError>> {
-    draft.clone().into_manifest(ContentRoot::of(b""), u64::MAX, Timestamp(u64::MAX))
+    // As long as it can become: what the file and its readme are is not known yet.
+    let content = Content { root: ContentRoot::of(b""), size: u64::MAX };
+    let readme = Some(Content { size: limit::BESIDE, ..content });
+    let file = Some("x".repeat(limit::FILE));
+    draft.clone().into_manifest(Artifacts { content, file, readme, native: None }, Timestamp(u64::MAX))
 }
 
 struct Parsed<'a> {

@@ -43,7 +43,7 @@ use crate::{
         time::Timestamp,
         trust::Trust,
     },
-    registry::{Announced, Coverage, Hit, NodeOwner, Package, SearchUpdate, Source},
+    registry::{Announced, Content, Coverage, Hit, NodeOwner, Package, SearchUpdate, Source},
 };
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -239,7 +239,7 @@ fn package() -> Package {
         confirmed_at: Some(NOW.before(Duration::from_secs(30))),
         releases: vec![release("1.0.0", false), release("2.0.0", true), release("2.1.0", false)],
         complete: true,
-        latest: Some(draft.into_manifest(ContentRoot::of(b"bytes"), 4_321, NOW).unwrap()),
+        latest: Some(draft.into_manifest(Content { root: ContentRoot::of(b"bytes"), size: 4_321 }, NOW).unwrap()),
         conflicts: vec![],
         source: Source::Peer(peer_id(5)),
     }
