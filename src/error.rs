@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use semver::{Version, VersionReq};
 
 use crate::domain::{
+    hash::ContentRoot,
     manifest::FieldError,
     name::{Handle, NameError, PackageName, PublisherId},
     record::Refusal,
@@ -108,6 +109,24 @@ pub enum RegistryError {
     #[error("\"{given}\" is not a peer's address: {why}; write it like /ip4/192.0.2.7/tcp/4807/p2p/12D3KooW…")]
     Address { given: String, why: String },
 
+    #[error("the bytes of {0} are not on this node; `get` fetches them")]
+    NoContent(ContentRoot),
+
+    #[error("{size} bytes are more than {most}, which is the most that is taken; raise max_content")]
+    TooLarge { size: u64, most: u64 },
+
+    #[error(
+        "{needed} bytes do not fit into the content store: {kept} bytes of {quota} are your own or pinned; raise \
+         content_quota, or `unpin` something"
+    )]
+    StoreFull { needed: u64, kept: u64, quota: u64 },
+
+    #[error("{what} could not be fetched: {why}; {done} of {size} bytes are here and kept, so `get` goes on from there")]
+    Fetch { what: String, why: String, done: u64, size: u64 },
+
+    #[error("fetching {what} was {how}; what came is kept, and `get` goes on from there")]
+    Stopped { what: String, how: &'static str },
+
     #[error("{0}")]
     Usage(String),
 
@@ -156,6 +175,11 @@ impl RegistryError {
             Self::Commit(_) => "commit",
             Self::Listen { .. } => "listen",
             Self::Address { .. } => "address",
+            Self::NoContent(_) => "no_content",
+            Self::TooLarge { .. } => "too_large",
+            Self::StoreFull { .. } => "store_full",
+            Self::Fetch { .. } => "fetch",
+            Self::Stopped { .. } => "stopped",
             Self::Usage(_) => "usage",
             Self::Internal { .. } => "internal",
             Self::Remote { code, .. } => code,
@@ -174,14 +198,16 @@ impl RegistryError {
             | Self::VersionTaken { .. }
             | Self::NotYours { .. }
             | Self::Refused { .. }
-            | Self::Busy { .. } => "refused",
+            | Self::Busy { .. }
+            | Self::TooLarge { .. }
+            | Self::StoreFull { .. } => "refused",
             _ => "error",
         }
     }
 
     /// Whether what was looked for is not there, as far as it could be found out.
     pub(crate) fn is_missing(&self) -> bool {
-        matches!(self, Self::NotFound { .. } | Self::NoMatch { .. } | Self::NoVersion { .. } | Self::UnknownHandle(_))
+        matches!(self, Self::NoContent(_) | Self::NotFound { .. } | Self::NoMatch { .. } | Self::NoVersion { .. } | Self::UnknownHandle(_))
     }
 
     pub(crate) fn file(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {

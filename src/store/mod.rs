@@ -5,6 +5,7 @@
 //! their own connections and never wait for the writer.
 
 mod catalogue;
+pub mod content;
 mod dht;
 pub mod keys;
 mod lock;

@@ -67,6 +67,19 @@ CREATE TABLE deliveries (
     announced INTEGER NOT NULL, delivered_at INTEGER NOT NULL, PRIMARY KEY (publisher, name)
 ) WITHOUT ROWID;
 ",
+    r"
+-- Content by its root. `data` is last and only of what is small; the rest is in files.
+CREATE TABLE contents (
+    id INTEGER PRIMARY KEY, root BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, own INTEGER NOT NULL DEFAULT 0,
+    pinned INTEGER NOT NULL DEFAULT 0, added_at INTEGER NOT NULL, used_at INTEGER NOT NULL, what TEXT, origin TEXT,
+    data BLOB
+);
+CREATE INDEX contents_by_use ON contents (used_at);
+-- Fetches that have not ended: a node that starts again goes on with them.
+CREATE TABLE fetches (
+    root BLOB PRIMARY KEY, wanted TEXT NOT NULL, paused INTEGER NOT NULL DEFAULT 0, since INTEGER NOT NULL
+) WITHOUT ROWID;
+",
 ];
 
 pub(super) fn migrate(connection: &Connection, path: &Path) -> Result<()> {

@@ -1,0 +1,58 @@
+//! How content is cut: groups of 16 KiB, each of which can be verified against the root by itself.
+
+use std::ops::Range;
+
+use range_collections::{RangeSet2, range_set::RangeSetRange};
+
+/// Bytes of a group, which is what a peer's answer is verified by: 16 chunks of BLAKE3's 1,024 bytes.
+pub const GROUP: u64 = 16 * 1_024;
+
+/// A set of groups, by number.
+pub type Groups = RangeSet2<u64>;
+
+/// Groups of a content of so many bytes. Empty content has one, of no bytes: there is something to verify.
+pub fn groups(size: u64) -> u64 {
+    size.div_ceil(GROUP).max(1)
+}
+
+/// Every group of a content of so many bytes.
+pub fn all(size: u64) -> Groups {
+    Groups::from(0..groups(size))
+}
+
+/// Bytes in these groups of a content of `size` bytes.
+pub fn bytes_in(range: &Range<u64>, size: u64) -> u64 {
+    (range.end * GROUP).min(size).saturating_sub(range.start * GROUP)
+}
+
+/// The ranges of a set, in order. What is open at its end ends at `end`.
+pub fn ranges(set: &Groups, end: u64) -> Vec<Range<u64>> {
+    set.iter()
+        .map(|range| match range {
+            RangeSetRange::Range(range) => *range.start..(*range.end).min(end),
+            RangeSetRange::RangeFrom(range) => *range.start..end,
+        })
+        .filter(|range| !range.is_empty())
+        .collect()
+}
+
+/// Bytes in a set of groups.
+pub fn bytes_of(set: &Groups, size: u64) -> u64 {
+    ranges(set, groups(size)).iter().map(|range| bytes_in(range, size)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_is_in_one_group() {
+        for (size, count) in [(0, 1), (1, 1), (GROUP - 1, 1), (GROUP, 1), (GROUP + 1, 2), (64 << 20, 4_096)] {
+            assert_eq!(groups(size), count, "{size}");
+            assert_eq!(bytes_of(&all(size), size), size);
+        }
+        let some = Groups::from(0..1) | Groups::from(2..3);
+        assert_eq!(ranges(&some, 3), [0..1, 2..3]);
+        assert_eq!(bytes_of(&some, 2 * GROUP + 5), GROUP + 5);
+    }
+}

@@ -1,0 +1,126 @@
+//! Content that is held, read and encoded group by group. What does not verify any more is never handed out.
+
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt};
+
+use bao_tree::{
+    BaoTree, BlockSize, ChunkNum, ChunkRanges,
+    io::{
+        BaoContentItem, EncodeError,
+        outboard::{PreOrderMemOutboard, PreOrderOutboard},
+        sync::{DecodeResponseIter, Outboard, ReadAt, encode_ranges_validated},
+    },
+};
+use bytes::Bytes;
+
+use crate::domain::{
+    content::GROUP,
+    hash::ContentRoot,
+    manifest::Content,
+};
+
+/// Chunks of BLAKE3 in a group, as a power of two.
+pub(crate) const BLOCK: BlockSize = BlockSize::from_chunk_log(4);
+/// Chunks in a group.
+const CHUNKS: u64 = 1 << 4;
+
+/// The tree over content of so many bytes.
+pub(crate) fn tree(size: u64) -> BaoTree {
+    BaoTree::new(size, BLOCK)
+}
+
+/// Groups as the tree counts them.
+pub(crate) fn chunks(range: &Range<u64>) -> ChunkRanges {
+    ChunkRanges::from(ChunkNum(range.start * CHUNKS)..ChunkNum(range.end * CHUNKS))
+}
+
+pub(crate) fn hash(root: &ContentRoot) -> blake3::Hash {
+    root.0.into()
+}
+
+/// Why bytes could not be handed out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error("they do not verify any more")]
+    Damaged,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl From<EncodeError> for Unreadable {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => Self::Io(error),
+            // Shorter than it was, or other than it was.
+            _ => Self::Damaged,
+        }
+    }
+}
+
+/// Bytes in memory, or in a file.
+pub(crate) enum Data {
+    Memory(Bytes),
+    File(File),
+}
+
+impl ReadAt for Data {
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Memory(bytes) => bytes.as_ref().read_at(at, into),
+            Self::File(file) => FileExt::read_at(file, into, at),
+        }
+    }
+}
+
+/// Content that is held whole.
+pub struct Blob {
+    pub content: Content,
+    data: Data,
+    hashes: PreOrderOutboard<Data>,
+}
+
+impl Blob {
+    /// What is small enough to be in memory. Its hashes are made anew, and say whether it still is what it was.
+    pub(super) fn small(content: Content, bytes: Bytes) -> Result<Self, Unreadable> {
+        let PreOrderMemOutboard { root, tree, data } = PreOrderMemOutboard::create(&bytes, BLOCK);
+        if root != hash(&content.root) || bytes.len() as u64 != content.size {
+            return Err(Unreadable::Damaged);
+        }
+        let hashes = PreOrderOutboard { root, tree, data: Data::Memory(data.into()) };
+        Ok(Self { content, data: Data::Memory(bytes), hashes })
+    }
+
+    pub(super) fn in_files(content: Content, data: File, hashes: File) -> Self {
+        let hashes = PreOrderOutboard { root: hash(&content.root), tree: tree(content.size), data: Data::File(hashes) };
+        Self { content, data: Data::File(data), hashes }
+    }
+
+    /// The groups with the hashes that verify them, as they go over the network.
+    pub(crate) fn encode(&self, range: &Range<u64>) -> Result<Vec<u8>, Unreadable> {
+        encode(&self.data, &self.hashes, range)
+    }
+
+    /// The bytes of these groups, verified.
+    pub(crate) fn read(&self, range: &Range<u64>) -> Result<Vec<u8>, Unreadable> {
+        let encoded = self.encode(range)?;
+        let mut bytes = Vec::with_capacity(encoded.len());
+        let chunks = chunks(range);
+        let tree = tree(self.content.size);
+        for item in DecodeResponseIter::new(hash(&self.content.root), tree, encoded.as_slice(), &chunks) {
+            match item {
+                Ok(BaoContentItem::Leaf(leaf)) => bytes.extend_from_slice(&leaf.data),
+                Ok(BaoContentItem::Parent(_)) => {}
+                Err(_) => return Err(Unreadable::Damaged),
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// Encodes groups that are all there.
+pub(super) fn encode(data: &impl ReadAt, hashes: &impl Outboard, range: &Range<u64>) -> Result<Vec<u8>, Unreadable> {
+    let count = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
+    // Each group has a parent, and there are those above them all.
+    let mut encoded = Vec::with_capacity(count * (GROUP as usize + 64) + 64 * 48);
+    encode_ranges_validated(data, hashes, &chunks(range), &mut encoded)?;
+    Ok(encoded)
+}

@@ -1,0 +1,627 @@
+//! The bytes of releases, by their BLAKE3 root: small ones in the database, where they share its commits, the rest in
+//! files beside the hashes that verify each 16 KiB of them.
+//!
+//! A file is written under another name, synced, and renamed: under a root there is all of its content or nothing. What
+//! is read is verified each time; what does not verify any more is dropped and reported, never handed out.
+
+mod blob;
+mod medium;
+mod partial;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use blob::{chunks, hash, tree};
+pub use blob::Blob;
+pub use partial::Partial;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fs::{self, File},
+    io::{self, Read, Seek},
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use bao_tree::io::{outboard::PreOrderOutboard, sync::outboard};
+use bytes::Bytes;
+use libp2p::PeerId;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+
+use super::{Store, make_private};
+use crate::{
+    RegistryError, Result, clock,
+    domain::{
+        content::{GROUP, Groups, all, groups},
+        hash::ContentRoot,
+        manifest::Content,
+        time::Timestamp,
+    },
+};
+use blob::Unreadable;
+use medium::{Disk, Medium};
+
+/// Content below so many bytes is in the database: a file of its own would cost two renames and two syncs.
+pub const SMALL: u64 = 64 * 1_024;
+/// Bytes read or written at once.
+const PIECE: usize = 1 << 20;
+/// Groups in a piece.
+pub const PIECE_GROUPS: u64 = PIECE as u64 / GROUP;
+/// Opened contents kept, each with two files.
+const OPEN: usize = 32;
+/// That something was used is written down when it was not within this time.
+const USED_EVERY: Duration = Duration::from_secs(3_600);
+/// Damaged contents waiting to be fetched again.
+const DAMAGED: usize = 64;
+
+/// Who gave how much of a content.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    pub peer: PeerId,
+    /// Verified bytes.
+    pub bytes: u64,
+    /// Time in which they came, in milliseconds.
+    pub millis: u64,
+    /// Answers of it that did not verify.
+    #[serde(default)]
+    pub refused: u64,
+}
+
+/// Where content came from, for what was fetched.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    pub shares: Vec<Share>,
+    /// From asking for it to having it, in milliseconds.
+    pub millis: u64,
+    /// Bytes that an earlier attempt had left.
+    #[serde(default)]
+    pub resumed: u64,
+}
+
+/// Content that is held, without its bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    #[serde(flatten)]
+    pub content: Content,
+    /// Of a release that this node published.
+    pub own: bool,
+    pub pinned: bool,
+    pub added_at: Timestamp,
+    pub used_at: Timestamp,
+    /// The release it is of, for eyes.
+    pub what: Option<String>,
+    /// `None` for what was put here on this machine.
+    pub origin: Option<Origin>,
+    /// In a file of its own rather than in the database.
+    pub in_file: bool,
+}
+
+/// What is there of a content.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Holding {
+    Complete { size: u64 },
+    Partial { size: u64, have: Groups },
+}
+
+/// How much is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    pub bytes: u64,
+    /// Bytes of it that are own or pinned, and so never evicted.
+    pub kept: u64,
+    pub quota: u64,
+}
+
+/// What a clean-up did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freed {
+    pub contents: u64,
+    pub bytes: u64,
+}
+
+/// A node's content. Cheap to clone.
+#[derive(Clone)]
+pub struct ContentStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dir: PathBuf,
+    store: Store,
+    quota: u64,
+    medium: Arc<dyn Medium>,
+    /// What was opened lately, newest last.
+    open: Mutex<VecDeque<Arc<Blob>>>,
+    /// Those that somebody holds.
+    partials: Mutex<HashMap<ContentRoot, Weak<Partial>>>,
+    damaged: broadcast::Sender<Held>,
+}
+
+/// Where the bytes and the hashes of a content are in a directory.
+fn paths(dir: &Path, root: &ContentRoot) -> [PathBuf; 2] {
+    let name = hash(root).to_hex();
+    [dir.join(format!("{name}.data")), dir.join(format!("{name}.hashes"))]
+}
+
+fn remove_files(paths: &[PathBuf]) -> io::Result<()> {
+    for path in paths {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The root that a file is named after.
+fn root_of(path: &Path) -> Option<ContentRoot> {
+    let stem = path.file_stem()?.to_str()?;
+    let is_data = path.extension().is_some_and(|extension| extension == "data");
+    blake3::Hash::from_hex(stem).ok().filter(|_| is_data).map(ContentRoot::from)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs what reads or writes files off the tasks that serve the network.
+async fn blocking<T: Send + 'static>(job: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(job).await;
+    done.unwrap_or_else(|error| Err(RegistryError::Internal { what: "working on content", why: error.to_string() }))
+}
+
+impl ContentStore {
+    /// Opens the content of a data directory; what is neither own nor pinned is kept below `quota` bytes in all.
+    ///
+    /// # Errors
+    /// [`RegistryError::File`] when the directory cannot be used.
+    pub fn open(data_dir: &Path, store: Store, quota: u64) -> Result<Self> {
+        Self::open_on(data_dir, store, quota, Arc::new(Disk))
+    }
+
+    fn open_on(data_dir: &Path, store: Store, quota: u64, medium: Arc<dyn Medium>) -> Result<Self> {
+        let dir = data_dir.join("content");
+        let inner = Inner {
+            dir: dir.clone(),
+            store,
+            quota,
+            medium,
+            open: Mutex::default(),
+            partials: Mutex::default(),
+            damaged: broadcast::Sender::new(DAMAGED),
+        };
+        let failed = |error| RegistryError::file(&dir, "used")(error);
+        for part in [&dir, &inner.incoming(), &inner.partial_dir()] {
+            make_private(part).map_err(failed)?;
+        }
+        // What was being put when the node was killed: nobody was told that it is there.
+        for file in fs::read_dir(inner.incoming()).map_err(failed)?.flatten() {
+            fs::remove_file(file.path()).map_err(failed)?;
+        }
+        inner.demote_orphans()?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What turns out not to verify any more, from now on. It is not held any more by then.
+    pub fn damaged(&self) -> broadcast::Receiver<Held> {
+        self.inner.damaged.subscribe()
+    }
+
+    pub fn get(&self, root: &ContentRoot) -> Result<Option<Held>> {
+        self.inner.store.read(|db| rows::get(db, root))
+    }
+
+    /// Everything that is held, what was used last first.
+    pub fn list(&self) -> Result<Vec<Held>> {
+        self.inner.store.read(rows::list)
+    }
+
+    pub fn usage(&self) -> Result<Usage> {
+        let (bytes, kept) = self.inner.store.read(rows::usage)?;
+        Ok(Usage { bytes, kept, quota: self.inner.quota })
+    }
+
+    /// What is there of a content.
+    pub fn holding(&self, root: &ContentRoot) -> Result<Option<Holding>> {
+        if let Some(held) = self.get(root)? {
+            return Ok(Some(Holding::Complete { size: held.content.size }));
+        }
+        let partial = self.inner.partial(root);
+        Ok(partial.map(|partial| Holding::Partial { size: partial.content.size, have: partial.have() }))
+    }
+
+    /// Content that is held whole, opened.
+    pub(crate) fn blob(&self, root: &ContentRoot) -> Result<Option<Arc<Blob>>> {
+        let inner = &self.inner;
+        {
+            let mut open = lock(&inner.open);
+            if let Some(at) = open.iter().position(|blob| blob.content.root == *root)
+                && let Some(blob) = open.remove(at)
+            {
+                open.push_back(blob.clone());
+                return Ok(Some(blob));
+            }
+        }
+        let Some(held) = self.get(root)? else { return Ok(None) };
+        self.note_use(&held);
+        let opened = inner.open_blob(&held)?;
+        let Some(blob) = opened else {
+            self.drop_damaged(root)?;
+            return Ok(None);
+        };
+        let blob = Arc::new(blob);
+        let mut open = lock(&inner.open);
+        if open.len() >= OPEN {
+            open.pop_front();
+        }
+        open.push_back(blob.clone());
+        Ok(Some(blob))
+    }
+
+    /// What was not used for an hour is used now; that is written when the writer comes to it.
+    fn note_use(&self, held: &Held) {
+        let (now, root) = (clock::now(), held.content.root);
+        if now.since(held.used_at) < USED_EVERY {
+            return;
+        }
+        let (store, runtime) = (self.inner.store.clone(), tokio::runtime::Handle::try_current());
+        // Without a runtime this is a test of ours.
+        if let Ok(runtime) = runtime {
+            runtime.spawn(async move { store.write(move |db| rows::used(db, &root, now)).await });
+        }
+    }
+
+    /// The groups with the hashes that verify them, whether all of the content is held or only they; `None` when they
+    /// are not there. Blocks.
+    pub(crate) fn encode(&self, root: &ContentRoot, range: &Range<u64>) -> Result<Option<Vec<u8>>> {
+        if let Some(blob) = self.blob(root)? {
+            return self.unless_damaged(root, blob.encode(range));
+        }
+        let Some(partial) = self.inner.partial(root) else { return Ok(None) };
+        let wanted = Groups::from(range.clone());
+        if &partial.have() & &wanted != wanted {
+            return Ok(None);
+        }
+        Ok(partial.encode(range).ok())
+    }
+
+    /// Verified bytes of content that is held whole; `None` when it is not. Blocks.
+    pub(crate) fn read(&self, root: &ContentRoot, range: &Range<u64>) -> Result<Option<Vec<u8>>> {
+        match self.blob(root)? {
+            Some(blob) => self.unless_damaged(root, blob.read(range)),
+            None => Ok(None),
+        }
+    }
+
+    fn unless_damaged(&self, root: &ContentRoot, read: Result<Vec<u8>, Unreadable>) -> Result<Option<Vec<u8>>> {
+        match read {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Unreadable::Damaged) => {
+                self.drop_damaged(root)?;
+                Ok(None)
+            }
+            Err(Unreadable::Io(error)) => Err(RegistryError::file(&self.inner.dir, "read")(error)),
+        }
+    }
+
+    /// Drops what does not verify any more, and tells whoever can have it again.
+    fn drop_damaged(&self, root: &ContentRoot) -> Result<()> {
+        let Some(held) = self.get(root)? else { return Ok(()) };
+        tracing::error!(%root, "content does not verify any more and is dropped; a disk that does that once does it again");
+        lock(&self.inner.open).retain(|blob| blob.content.root != *root);
+        // What of it still verifies need not be fetched again.
+        self.inner.move_away(root)?;
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Ok(()) };
+        let (inner, root) = (self.inner.clone(), *root);
+        runtime.spawn(async move {
+            match inner.store.write(move |db| rows::remove(db, &root)).await {
+                // Nobody listens in a node that is ending.
+                Ok(true) => drop(inner.damaged.send(held)),
+                // Somebody else found it at the same time.
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, %root, "damaged content could not be forgotten"),
+            }
+        });
+        Ok(())
+    }
+
+    /// Takes the bytes of `reader`, whatever they are. `told` hears how many have been read. Blocks the caller's task
+    /// for nothing: reading happens elsewhere.
+    ///
+    /// # Errors
+    /// [`RegistryError::TooLarge`] beyond `most` bytes, [`RegistryError::File`] when they cannot be read or written.
+    pub async fn put(
+        &self,
+        reader: impl Read + Send + 'static,
+        own: bool,
+        most: u64,
+        told: impl FnMut(u64) + Send + 'static,
+    ) -> Result<Content> {
+        let inner = self.inner.clone();
+        let (content, small) = blocking(move || inner.take(reader, most, told)).await?;
+        self.keep(content, own, None, None, small).await?;
+        Ok(content)
+    }
+
+    /// Keeps small content that has been verified.
+    pub(crate) async fn put_small(&self, content: Content, bytes: Bytes, what: &str, origin: Origin) -> Result<()> {
+        self.keep(content, false, Some(what.to_owned()), Some(origin), Some(bytes)).await
+    }
+
+    /// Writes down that content is held, and makes room for it.
+    async fn keep(
+        &self,
+        content: Content,
+        own: bool,
+        what: Option<String>,
+        origin: Option<Origin>,
+        small: Option<Bytes>,
+    ) -> Result<()> {
+        let (now, quota) = (clock::now(), self.inner.quota);
+        let evicted = self
+            .inner
+            .store
+            .write(move |db| {
+                rows::put(db, &content, own, what.as_deref(), origin.as_ref(), small.as_deref(), now)?;
+                rows::evict(db, quota, Some(&content.root))
+            })
+            .await?;
+        self.remove_evicted(evicted);
+        Ok(())
+    }
+
+    fn remove_evicted(&self, evicted: Vec<(ContentRoot, u64)>) {
+        for (root, size) in evicted {
+            tracing::info!(%root, size, "content was evicted, because the quota is used up");
+            lock(&self.inner.open).retain(|blob| blob.content.root != root);
+            if let Err(error) = remove_files(&paths(&self.inner.dir, &root)) {
+                tracing::warn!(%error, "the file of evicted content could not be removed");
+            }
+        }
+    }
+
+    /// What is there of a content that is being fetched. Verifies what an earlier run left.
+    ///
+    /// # Errors
+    /// [`RegistryError::StoreFull`] when it cannot fit beside what is own or pinned.
+    pub(crate) async fn partial(&self, content: Content) -> Result<Arc<Partial>> {
+        if let Some(partial) = self.inner.partial(&content.root).filter(|partial| partial.content == content) {
+            return Ok(partial);
+        }
+        self.check_room(content.size)?;
+        let inner = self.inner.clone();
+        blocking(move || {
+            let dir = inner.partial_dir();
+            let opened = Partial::open(&dir, content, inner.medium.clone());
+            let partial = Arc::new(opened.map_err(RegistryError::file(&dir, "written to"))?);
+            lock(&inner.partials).insert(content.root, Arc::downgrade(&partial));
+            Ok(partial)
+        })
+        .await
+    }
+
+    /// # Errors
+    /// [`RegistryError::StoreFull`] when so many bytes cannot fit beside what is own or pinned.
+    pub(crate) fn check_room(&self, size: u64) -> Result<()> {
+        let Usage { kept, quota, .. } = self.usage()?;
+        if kept.saturating_add(size) > quota {
+            return Err(RegistryError::StoreFull { needed: size, kept, quota });
+        }
+        Ok(())
+    }
+
+    /// Makes a partial that is complete content that is held.
+    pub(crate) async fn finish(&self, partial: Arc<Partial>, what: &str, origin: Origin) -> Result<()> {
+        let (content, inner) = (partial.content, self.inner.clone());
+        blocking(move || {
+            partial.finish(&inner.dir).map_err(RegistryError::file(&inner.dir, "written to"))?;
+            lock(&inner.partials).remove(&content.root);
+            Ok(())
+        })
+        .await?;
+        self.keep(content, false, Some(what.to_owned()), Some(origin), None).await
+    }
+
+    /// Throws away what is there of a content that was being fetched.
+    pub(crate) async fn discard(&self, root: ContentRoot) -> Result<()> {
+        let inner = self.inner.clone();
+        blocking(move || {
+            let partial = lock(&inner.partials).remove(&root).and_then(|partial| partial.upgrade());
+            let dir = inner.partial_dir();
+            let removed = match partial {
+                Some(partial) => partial.remove(),
+                None => remove_files(&paths(&dir, &root)),
+            };
+            removed.map_err(RegistryError::file(&dir, "removed from"))
+        })
+        .await
+    }
+
+    /// From now on it is of a release of this node's; false when it is not held.
+    pub async fn set_own(&self, root: ContentRoot, what: String) -> Result<bool> {
+        self.inner.store.write(move |db| rows::set_own(db, &root, &what)).await
+    }
+
+    /// Whether it is kept whatever the quota says; false when it is not held.
+    pub async fn set_pinned(&self, root: ContentRoot, pinned: bool) -> Result<bool> {
+        self.inner.store.write(move |db| rows::set_pinned(db, &root, pinned)).await
+    }
+
+    /// Removes everything that is neither own nor pinned down to `most` bytes in all, and partials of which nothing has
+    /// come for `age`.
+    pub async fn gc(&self, most: u64, age: Duration) -> Result<Freed> {
+        let evicted = self.inner.store.write(move |db| rows::evict(db, most, None)).await?;
+        let mut freed = Freed { contents: evicted.len() as u64, bytes: evicted.iter().map(|(_, size)| size).sum() };
+        self.remove_evicted(evicted);
+        let inner = self.inner.clone();
+        let old = blocking(move || Ok(inner.old_partials(age))).await?;
+        for (root, bytes) in old {
+            self.discard(root).await?;
+            freed.contents += 1;
+            freed.bytes += bytes;
+        }
+        Ok(freed)
+    }
+
+    /// Reads and verifies one content; false when it was damaged, and so is dropped.
+    pub async fn verify(&self, content: Content) -> Result<bool> {
+        let store = self.clone();
+        blocking(move || {
+            let Some(blob) = store.blob(&content.root)? else { return Ok(false) };
+            let count = groups(blob.content.size);
+            for start in (0..count).step_by(PIECE_GROUPS as usize) {
+                let range = start..(start + PIECE_GROUPS).min(count);
+                if store.unless_damaged(&content.root, blob.encode(&range))?.is_none() {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+        .await
+    }
+}
+
+impl Inner {
+    fn incoming(&self) -> PathBuf {
+        self.dir.join("incoming")
+    }
+
+    fn partial_dir(&self) -> PathBuf {
+        self.dir.join("partial")
+    }
+
+    /// One that somebody holds.
+    fn partial(&self, root: &ContentRoot) -> Option<Arc<Partial>> {
+        let mut partials = lock(&self.partials);
+        let partial = partials.get(root)?.upgrade();
+        if partial.is_none() {
+            partials.remove(root);
+        }
+        partial
+    }
+
+    /// A rename that was not written down yet when the power went off: it counts as being fetched, and is verified.
+    fn demote_orphans(&self) -> Result<()> {
+        let failed = |error| RegistryError::file(&self.dir, "used")(error);
+        for file in fs::read_dir(&self.dir).map_err(failed)?.flatten() {
+            let Some(root) = root_of(&file.path()) else { continue };
+            if self.store.read(|db| rows::get(db, &root))?.is_none() {
+                self.move_away(&root)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes files of content that is held those of a partial.
+    fn move_away(&self, root: &ContentRoot) -> Result<()> {
+        let (from, to) = (paths(&self.dir, root), paths(&self.partial_dir(), root));
+        for (from, to) in from.iter().zip(&to) {
+            match fs::rename(from, to) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(RegistryError::file(from, "moved")(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// `None` when it is not what it was.
+    fn open_blob(&self, held: &Held) -> Result<Option<Blob>> {
+        let content = held.content;
+        if !held.in_file {
+            let bytes = self.store.read(|db| rows::data(db, &content.root))?.unwrap_or_default();
+            return Ok(Blob::small(content, bytes.into()).ok());
+        }
+        let [data, hashes] = paths(&self.dir, &content.root);
+        let open = |path: &Path| match File::open(path) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(RegistryError::file(path, "read")(error)),
+        };
+        let (Some(data), Some(hashes)) = (open(&data)?, open(&hashes)?) else { return Ok(None) };
+        Ok(Some(Blob::in_files(content, data, hashes)))
+    }
+
+    /// Reads everything: into memory as long as it is small, else into a file that then has its name.
+    fn take(
+        &self,
+        mut reader: impl Read,
+        most: u64,
+        mut told: impl FnMut(u64),
+    ) -> Result<(Content, Option<Bytes>)> {
+        let failed = |error| RegistryError::file("what is to be published", "read")(error);
+        let mut start = Vec::new();
+        reader.by_ref().take(SMALL).read_to_end(&mut start).map_err(failed)?;
+        told(start.len() as u64);
+        if (start.len() as u64) < SMALL {
+            let content = Content { root: ContentRoot::of(&start), size: start.len() as u64 };
+            return Ok((content, Some(start.into())));
+        }
+        let full = |error| RegistryError::file(&self.dir, "written to")(error);
+        let file = tempfile::NamedTempFile::new_in(self.incoming()).map_err(full)?;
+        let (mut piece, mut size) = (start, 0_u64);
+        while !piece.is_empty() {
+            self.medium.write_at(file.as_file(), size, &piece).map_err(full)?;
+            size += piece.len() as u64;
+            if size > most {
+                return Err(RegistryError::TooLarge { size, most });
+            }
+            told(size);
+            piece.clear();
+            reader.by_ref().take(PIECE as u64).read_to_end(&mut piece).map_err(failed)?;
+        }
+        self.name(file, size).map(|content| (content, None))
+    }
+
+    /// Hashes a file that is whole, and gives it its name.
+    fn name(&self, mut file: tempfile::NamedTempFile, size: u64) -> Result<Content> {
+        let full = |error| RegistryError::file(&self.dir, "written to")(error);
+        file.rewind().map_err(full)?;
+        let tree = tree(size);
+        let beside = tempfile::NamedTempFile::new_in(self.incoming()).map_err(full)?;
+        let mut hashes = PreOrderOutboard { root: [0; 32].into(), tree, data: beside.as_file().try_clone().map_err(full)? };
+        let root = outboard(io::BufReader::with_capacity(PIECE, file.as_file()), tree, &mut hashes).map_err(full)?;
+        let content = Content { root: root.into(), size };
+        self.medium.sync(beside.as_file()).map_err(full)?;
+        self.medium.sync(file.as_file()).map_err(full)?;
+        let [data, hashes] = paths(&self.dir, &content.root);
+        beside.persist(hashes).map_err(|error| full(error.error))?;
+        file.persist(data).map_err(|error| full(error.error))?;
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(full)?;
+        Ok(content)
+    }
+
+    /// Partials that nobody holds and that have not been written to for `age`, with the bytes they take.
+    fn old_partials(&self, age: Duration) -> Vec<(ContentRoot, u64)> {
+        let files = fs::read_dir(self.partial_dir()).into_iter().flatten().flatten();
+        files
+            .filter_map(|file| {
+                let root = root_of(&file.path())?;
+                let about = file.metadata().ok()?;
+                let written = about.modified().ok()?.elapsed().unwrap_or_default();
+                // What it takes, not how long it is: most of it may be holes.
+                let bytes = std::os::unix::fs::MetadataExt::blocks(&about) * 512;
+                (written >= age && self.partial(&root).is_none()).then_some((root, bytes))
+            })
+            .collect()
+    }
+}
+
+impl Holding {
+    pub fn have(&self) -> Groups {
+        match self {
+            Self::Complete { size } => all(*size),
+            Self::Partial { have, .. } => have.clone(),
+        }
+    }
+
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Complete { size } | Self::Partial { size, .. } => *size,
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Content on its way: a file with holes, and the hashes of what is in it.
+//!
+//! Which groups are there is not written down: data and hashes are, and when a partial is opened again every group is
+//! verified. So neither a kill nor a power cut can make a group count that is not whole.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bao_tree::{
+    ChunkRanges, TreeNode,
+    io::{
+        BaoContentItem, Parent,
+        outboard::PreOrderOutboard,
+        sync::valid_ranges,
+    },
+};
+
+use super::{
+    blob::{Data, Unreadable, encode, hash, tree},
+    medium::Medium,
+};
+use crate::domain::{
+    content::{GROUP, Groups, all, bytes_of},
+    manifest::Content,
+};
+
+/// Chunks of a group.
+const CHUNKS: u64 = GROUP / 1_024;
+
+/// Content of which some groups are there. Shared by who writes it and who serves it.
+pub struct Partial {
+    pub content: Content,
+    data: Data,
+    hashes: PreOrderOutboard<Data>,
+    paths: [PathBuf; 2],
+    have: Mutex<Groups>,
+    medium: Arc<dyn Medium>,
+}
+
+impl Partial {
+    /// Opens what an earlier run left, as far as it verifies, or begins. Reads all of it.
+    pub(super) fn open(dir: &Path, content: Content, medium: Arc<dyn Medium>) -> io::Result<Self> {
+        let paths = super::paths(dir, &content.root);
+        let open = |path: &Path| OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let [data, hashes] = [open(&paths[0])?, open(&paths[1])?];
+        // What is not there yet takes no room.
+        data.set_len(content.size)?;
+        let hashes =
+            PreOrderOutboard { root: hash(&content.root), tree: tree(content.size), data: Data::File(hashes) };
+        let partial =
+            Self { content, data: Data::File(data), hashes, paths, have: Mutex::new(Groups::empty()), medium };
+        *partial.lock() = partial.verified()?;
+        Ok(partial)
+    }
+
+    fn verified(&self) -> io::Result<Groups> {
+        let mut have = Groups::empty();
+        for range in valid_ranges(&self.hashes, &self.data, &ChunkRanges::all()) {
+            let range = range?;
+            // The last group may be short of chunks.
+            have |= Groups::from(range.start.0 / CHUNKS..range.end.0.div_ceil(CHUNKS));
+        }
+        Ok(have & all(self.content.size))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Groups> {
+        self.have.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The groups that are there.
+    pub fn have(&self) -> Groups {
+        self.lock().clone()
+    }
+
+    pub fn bytes(&self) -> u64 {
+        bytes_of(&self.lock(), self.content.size)
+    }
+
+    pub fn is_complete(&self) -> bool {
+        let all = all(self.content.size);
+        &*self.lock() & &all == all
+    }
+
+    /// Writes what has been verified: groups, and the hashes above them.
+    pub(crate) fn write(&self, items: &[BaoContentItem]) -> io::Result<()> {
+        let (Data::File(data), Data::File(hashes)) = (&self.data, &self.hashes.data) else { return Ok(()) };
+        // Hashes first: a group without them does not count.
+        let parents = items.iter().filter_map(|item| match item {
+            BaoContentItem::Parent(parent) => self.place(parent),
+            BaoContentItem::Leaf(_) => None,
+        });
+        for (at, bytes) in joined(parents.collect()) {
+            self.medium.write_at(hashes, at, &bytes)?;
+        }
+        let mut written = Groups::empty();
+        for item in items {
+            let BaoContentItem::Leaf(leaf) = item else { continue };
+            self.medium.write_at(data, leaf.offset, &leaf.data)?;
+            let group = leaf.offset / GROUP;
+            written |= Groups::from(group..group + 1);
+        }
+        *self.lock() |= written;
+        Ok(())
+    }
+
+    /// Where a pair of hashes belongs, and its bytes; `None` for one that is not kept.
+    fn place(&self, parent: &Parent) -> Option<(u64, [u8; 64])> {
+        let node: TreeNode = parent.node;
+        let at = self.hashes.tree.pre_order_offset(node)? * 64;
+        let mut bytes = [0; 64];
+        let (left, right) = bytes.split_at_mut(32);
+        left.copy_from_slice(parent.pair.0.as_bytes());
+        right.copy_from_slice(parent.pair.1.as_bytes());
+        Some((at, bytes))
+    }
+
+    /// The groups with the hashes that verify them. All of them must be there.
+    pub(crate) fn encode(&self, range: &Range<u64>) -> Result<Vec<u8>, Unreadable> {
+        encode(&self.data, &self.hashes, range)
+    }
+
+    /// Begins to bring to the disk what is written so far, so that the end has less to wait for.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        match &self.data {
+            Data::File(file) => self.medium.sync(file),
+            Data::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Makes it content that is held: synced, then renamed.
+    pub(super) fn finish(&self, to: &Path) -> io::Result<()> {
+        if let (Data::File(data), Data::File(hashes)) = (&self.data, &self.hashes.data) {
+            self.medium.sync(hashes)?;
+            self.medium.sync(data)?;
+        }
+        let finals = super::paths(to, &self.content.root);
+        // The hashes first: data without them would be damage.
+        fs::rename(&self.paths[1], &finals[1])?;
+        fs::rename(&self.paths[0], &finals[0])?;
+        File::open(to)?.sync_all()
+    }
+
+    pub(super) fn remove(&self) -> io::Result<()> {
+        super::remove_files(&self.paths)
+    }
+}
+
+/// Pieces that follow on one another as one.
+fn joined(mut pieces: Vec<(u64, [u8; 64])>) -> Vec<(u64, Vec<u8>)> {
+    pieces.sort_by_key(|(at, _)| *at);
+    let mut out: Vec<(u64, Vec<u8>)> = Vec::new();
+    for (at, bytes) in pieces {
+        match out.last_mut() {
+            Some((start, held)) if *start + held.len() as u64 == at => held.extend_from_slice(&bytes),
+            _ => out.push((at, bytes.to_vec())),
+        }
+    }
+    out
+}

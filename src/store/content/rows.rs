@@ -1,0 +1,129 @@
+//! What is held, as rows: small content itself, and of the rest that it is there.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{Held, Origin};
+use crate::{
+    domain::{hash::ContentRoot, manifest::Content, time::Timestamp},
+    store::damaged,
+};
+
+/// The columns of [`held`], in its order.
+const COLUMNS: &str = "root, size, own, pinned, added_at, used_at, origin, data IS NULL, what";
+
+pub(super) fn root(row: &Row<'_>, column: usize) -> rusqlite::Result<ContentRoot> {
+    let bytes: [u8; 32] = row.get(column)?;
+    Ok(ContentRoot(bytes))
+}
+
+fn held(row: &Row<'_>) -> rusqlite::Result<Held> {
+    let origin: Option<String> = row.get(6)?;
+    let origin = origin.map(|text| serde_json::from_str(&text).map_err(|_| damaged(6, "origin"))).transpose()?;
+    Ok(Held {
+        content: Content { root: root(row, 0)?, size: row.get(1)? },
+        own: row.get(2)?,
+        pinned: row.get(3)?,
+        added_at: Timestamp(row.get(4)?),
+        used_at: Timestamp(row.get(5)?),
+        origin,
+        in_file: row.get(7)?,
+        what: row.get(8)?,
+    })
+}
+
+pub(super) fn get(db: &Connection, root: &ContentRoot) -> rusqlite::Result<Option<Held>> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM contents WHERE root = ?"))?.query_row([root.0], held).optional()
+}
+
+/// Everything that is held, what was used last first.
+pub(super) fn list(db: &Connection) -> rusqlite::Result<Vec<Held>> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM contents ORDER BY used_at DESC, root"))?
+        .query_map([], held)?
+        .collect()
+}
+
+/// The bytes of small content.
+pub(super) fn data(db: &Connection, root: &ContentRoot) -> rusqlite::Result<Option<Vec<u8>>> {
+    db.prepare_cached("SELECT data FROM contents WHERE root = ?")?
+        .query_row([root.0], |row| row.get(0))
+        .optional()
+        .map(Option::flatten)
+}
+
+/// Keeps content; `data` for what is small. What is held already stays, and is this node's own if it was or is now.
+pub(super) fn put(
+    db: &Connection,
+    content: &Content,
+    own: bool,
+    what: Option<&str>,
+    origin: Option<&Origin>,
+    data: Option<&[u8]>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let origin = origin.and_then(|origin| serde_json::to_string(origin).ok());
+    db.prepare_cached(
+        "INSERT INTO contents (root, size, own, added_at, used_at, what, origin, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (root) DO UPDATE SET own = max(own, excluded.own), used_at = excluded.used_at",
+    )?
+    .execute(params![content.root.0, content.size, own, now.0, now.0, what, origin, data])
+    .map(drop)
+}
+
+pub(super) fn set_own(db: &Connection, root: &ContentRoot, what: &str) -> rusqlite::Result<bool> {
+    db.prepare_cached("UPDATE contents SET own = 1, what = ? WHERE root = ?")?
+        .execute(params![what, root.0])
+        .map(|rows| rows > 0)
+}
+
+pub(super) fn set_pinned(db: &Connection, root: &ContentRoot, pinned: bool) -> rusqlite::Result<bool> {
+    db.prepare_cached("UPDATE contents SET pinned = ? WHERE root = ?")?
+        .execute(params![pinned, root.0])
+        .map(|rows| rows > 0)
+}
+
+pub(super) fn used(db: &Connection, root: &ContentRoot, now: Timestamp) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE contents SET used_at = ? WHERE root = ?")?.execute(params![now.0, root.0]).map(drop)
+}
+
+pub(super) fn remove(db: &Connection, root: &ContentRoot) -> rusqlite::Result<bool> {
+    db.prepare_cached("DELETE FROM contents WHERE root = ?")?.execute([root.0]).map(|rows| rows > 0)
+}
+
+/// Bytes of everything, and of what is own or pinned.
+pub(super) fn usage(db: &Connection) -> rusqlite::Result<(u64, u64)> {
+    db.prepare_cached(
+        "SELECT coalesce(sum(size), 0), coalesce(sum(CASE WHEN own OR pinned THEN size ELSE 0 END), 0) FROM contents",
+    )?
+    .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// Removes what was not used for longest, of what is neither own nor pinned, until all of it takes `most` bytes; what
+/// was `spared` stays. Returns what went, and whether it was in a file.
+pub(super) fn evict(
+    db: &Connection,
+    most: u64,
+    spared: Option<&ContentRoot>,
+) -> rusqlite::Result<Vec<(ContentRoot, u64)>> {
+    let (mut bytes, _) = usage(db)?;
+    let mut gone = Vec::new();
+    if bytes <= most {
+        return Ok(gone);
+    }
+    let mut oldest =
+        db.prepare_cached("SELECT root, size FROM contents WHERE own = 0 AND pinned = 0 ORDER BY used_at, root")?;
+    let mut rows = oldest.query([])?;
+    while let Some(row) = rows.next()? {
+        let (root, size) = (root(row, 0)?, row.get::<_, u64>(1)?);
+        if bytes <= most {
+            break;
+        }
+        if spared != Some(&root) {
+            bytes -= size;
+            gone.push((root, size));
+        }
+    }
+    for (root, _) in &gone {
+        remove(db, root)?;
+    }
+    Ok(gone)
+}
