@@ -112,17 +112,28 @@ pub enum RegistryError {
     #[error("the bytes of {0} are not on this node; `get` fetches them")]
     NoContent(ContentRoot),
 
-    #[error("{size} bytes are more than {most}, which is the most that is taken; raise max_content")]
+    #[error("the stored bytes of {0} were damaged, and are dropped; `get` fetches them again")]
+    ContentDamaged(ContentRoot),
+
+    #[error("the bytes of {0} are not on this node, so that nobody could fetch them; put them there first")]
+    NotPut(ContentRoot),
+
+    #[error("{size} bytes are more than {most}, which is the most that is taken; raise max_content_mb")]
     TooLarge { size: u64, most: u64 },
 
     #[error(
         "{needed} bytes do not fit into the content store: {kept} bytes of {quota} are your own or pinned; raise \
-         content_quota, or `unpin` something"
+         content_mb, or `unpin` something"
     )]
     StoreFull { needed: u64, kept: u64, quota: u64 },
 
-    #[error("{what} could not be fetched: {why}; {done} of {size} bytes are here and kept, so `get` goes on from there")]
+    #[error(
+        "{what} could not be fetched: {why}; {done} of {size} bytes are here and kept, so `get` goes on from there"
+    )]
     Fetch { what: String, why: String, done: u64, size: u64 },
+
+    #[error("fetching {what} was cancelled, and what came of it thrown away")]
+    Cancelled { what: String },
 
     #[error("fetching {what} was {how}; what came is kept, and `get` goes on from there")]
     Stopped { what: String, how: &'static str },
@@ -138,7 +149,12 @@ impl RegistryError {
     /// Whether what was asked for makes no sense as it was written, rather than having failed: exit code 2.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Name(_) | Self::Draft { .. } | Self::Address { .. } | Self::Usage(_) | Self::ReadOnly { .. } => true,
+            Self::Name(_)
+            | Self::Draft { .. }
+            | Self::Address { .. }
+            | Self::Usage(_)
+            | Self::ReadOnly { .. }
+            | Self::NotPut(_) => true,
             Self::AmbiguousHandle { .. } => true,
             Self::Remote { usage, .. } => *usage,
             _ => false,
@@ -176,10 +192,12 @@ impl RegistryError {
             Self::Listen { .. } => "listen",
             Self::Address { .. } => "address",
             Self::NoContent(_) => "no_content",
+            Self::ContentDamaged(_) => "content_damaged",
+            Self::NotPut(_) => "not_put",
             Self::TooLarge { .. } => "too_large",
             Self::StoreFull { .. } => "store_full",
             Self::Fetch { .. } => "fetch",
-            Self::Stopped { .. } => "stopped",
+            Self::Stopped { .. } | Self::Cancelled { .. } => "stopped",
             Self::Usage(_) => "usage",
             Self::Internal { .. } => "internal",
             Self::Remote { code, .. } => code,
@@ -207,7 +225,14 @@ impl RegistryError {
 
     /// Whether what was looked for is not there, as far as it could be found out.
     pub(crate) fn is_missing(&self) -> bool {
-        matches!(self, Self::NoContent(_) | Self::NotFound { .. } | Self::NoMatch { .. } | Self::NoVersion { .. } | Self::UnknownHandle(_))
+        matches!(
+            self,
+            Self::NoContent(_)
+                | Self::NotFound { .. }
+                | Self::NoMatch { .. }
+                | Self::NoVersion { .. }
+                | Self::UnknownHandle(_)
+        )
     }
 
     pub(crate) fn file(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {

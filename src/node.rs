@@ -11,10 +11,10 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-pub use crate::net::DhtMode;
+pub use crate::net::{DhtMode, content::Conduct};
 use crate::{
     RegistryError, Result,
-    bus::{Batch, Bus, Event, Level, NodeSnapshot, Notice, PeerSnapshot, Tally},
+    bus::{Batch, Board, Bus, Event, Level, NodeSnapshot, Notice, PeerSnapshot, Tally},
     clock,
     domain::{
         geo::GeoLocation,
@@ -24,12 +24,18 @@ use crate::{
     },
     metrics::{Figures, Metrics},
     net::{self, Net, NetOptions},
-    registry::{P2pRegistry, Registry, RegistryOptions},
-    store::{Store, keys},
+    registry::{Contents, P2pRegistry, Parts, Registry, RegistryOptions},
+    store::{Store, content::ContentStore, keys},
 };
 
 /// [`NodeOptions::dial_back_every`] where there is nothing to be said for another.
 pub const DIAL_BACK_EVERY: Duration = Duration::from_secs(15);
+
+/// [`NodeOptions::content_idle`] likewise: a mobile link wakes up within this, and a person waits no longer gladly.
+pub const CONTENT_IDLE: Duration = Duration::from_secs(10);
+/// [`NodeOptions::content_quota`] and [`NodeOptions::max_content`] of a node without settings.
+pub const CONTENT_QUOTA: u64 = 10 << 30;
+pub const MAX_CONTENT: u64 = 4 << 30;
 
 /// Everything a node needs to know to start.
 #[derive(Clone, Debug)]
@@ -51,6 +57,16 @@ pub struct NodeOptions {
     /// Deadline of each query to the network.
     pub query_timeout: Duration,
     pub weights: Weights,
+    /// Most bytes of content in all, beyond which what was used longest ago goes, unless it is own or pinned.
+    pub content_quota: u64,
+    /// Most bytes of one content.
+    pub max_content: u64,
+    /// Offer to others what was fetched.
+    pub provide: bool,
+    /// Longest time in which a peer that content is asked of sends nothing.
+    pub content_idle: Duration,
+    /// How content is served; anything but honest is for demos and tests.
+    pub conduct: Conduct,
     /// Connections are trimmed down to `low_water` once there are more than `high_water`.
     pub low_water: usize,
     pub high_water: usize,
@@ -107,17 +123,37 @@ impl Node {
             weights: options.weights,
             low_water: options.low_water,
             high_water: options.high_water,
+            conduct: options.conduct,
+            provide: options.provide,
+            idle: options.content_idle,
         };
+        let contents = ContentStore::open(&options.data_dir, store.clone(), options.content_quota)?;
+        let board = Board::new(bus.clone());
+        let parts = (store.clone(), contents.clone());
         let (net, inbound) =
-            net::start(net_options, store.clone(), bus.clone(), tally.clone(), metrics.clone()).await?;
+            net::start(net_options, parts, board.clone(), bus.clone(), tally.clone(), metrics.clone()).await?;
         let data_dir = options.data_dir.as_path().into();
-        let registry_options = RegistryOptions { data_dir: options.data_dir, handle: options.handle };
-        let registry =
-            P2pRegistry::new(net.clone(), store, bus.clone(), tally.clone(), metrics.clone(), registry_options)?;
+        let registry_options = RegistryOptions {
+            data_dir: options.data_dir,
+            handle: options.handle,
+            max_content: options.max_content,
+            provide: options.provide,
+        };
+        let parts = Parts {
+            net: net.clone(),
+            store,
+            contents,
+            board,
+            bus: bus.clone(),
+            tally: tally.clone(),
+            metrics: metrics.clone(),
+        };
+        let registry = P2pRegistry::new(parts, registry_options)?;
         let stop = CancellationToken::new();
         let tasks = vec![
             tokio::spawn(registry.clone().run_intake(inbound, stop.clone())),
             tokio::spawn(registry.clone().run_upkeep(stop.clone())),
+            tokio::spawn(registry.clone().run_contents(stop.clone())),
         ];
         Ok(Self { handle: NodeHandle { net, registry, bus, tally, metrics, data_dir }, stop, tasks })
     }
@@ -151,6 +187,10 @@ impl NodeHandle {
     }
 
     pub fn registry(&self) -> Arc<dyn Registry> {
+        Arc::new(self.registry.clone())
+    }
+
+    pub fn contents(&self) -> Arc<dyn Contents> {
         Arc::new(self.registry.clone())
     }
 

@@ -15,7 +15,10 @@ use tokio::sync::{Notify, mpsc};
 use super::event::{Batch, Event};
 use crate::{
     bus::{Counters, NodeSnapshot, Notice, PeerSnapshot},
-    domain::health::Sample,
+    domain::{
+        health::Sample,
+        transfer::{Transfer, TransferId},
+    },
     registry::Announced,
 };
 
@@ -38,6 +41,7 @@ struct Collector {
     notices: VecDeque<Notice>,
     counters: Option<Counters>,
     health: Option<Sample>,
+    transfers: HashMap<TransferId, Transfer>,
     dropped: u64,
     events: u64,
 }
@@ -67,6 +71,13 @@ impl Collector {
             Event::Notice(notice) => self.dropped += push(&mut self.notices, notice),
             Event::Counters(counters) => self.counters = Some(counters),
             Event::Health(sample) => self.health = Some(*sample),
+            Event::Transfer(transfer) => {
+                if self.transfers.len() < RING || self.transfers.contains_key(&transfer.id) {
+                    self.transfers.insert(transfer.id, *transfer);
+                } else {
+                    self.dropped += 1;
+                }
+            }
         }
     }
 
@@ -81,6 +92,7 @@ impl Collector {
             notices: taken.notices.into(),
             counters: taken.counters,
             health: taken.health,
+            transfers: taken.transfers.into_values().collect(),
             dropped: taken.dropped,
             events: taken.events,
         }

@@ -12,6 +12,7 @@ use crate::{
         record::Refusal,
         reputation::{Evidence, Score},
         time::Timestamp,
+        transfer::Transfer,
     },
     registry::{Announced, NodeOwner},
 };
@@ -126,6 +127,7 @@ pub enum Event {
     Notice(Notice),
     Counters(Counters),
     Health(Box<Sample>),
+    Transfer(Box<Transfer>),
 }
 
 /// What happened since the batch before, merged.
@@ -142,6 +144,9 @@ pub struct Batch {
     pub counters: Option<Counters>,
     /// The newest sample, if it differs from the one before.
     pub health: Option<Sample>,
+    /// Transfers that changed: the latest value of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transfers: Vec<Transfer>,
     /// Announcements and notices this reader lost since it subscribed, because it was slower than they came.
     pub dropped: u64,
     /// Events merged into this batch.

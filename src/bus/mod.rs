@@ -4,10 +4,12 @@
 //! ring of announcements and notices, counters. It is sent as one [`Batch`] over a bounded channel, at most ten times a
 //! second; a reader that is slow gets fewer, larger batches, and what its ring had to drop is counted in them.
 
+mod board;
 mod collect;
 mod event;
 mod tally;
 
+pub use board::Board;
 pub use collect::{Bus, FLUSH_INTERVAL, RING};
 pub use event::*;
 pub use tally::Tally;

@@ -229,7 +229,7 @@ fn describe(peer: &PeerSnapshot, full: bool) -> Result<()> {
     };
     let answers = |right: bool| {
         let counted = peer.evidence.iter().filter(|one| match one.outcome {
-            Outcome::AnswerRight => true,
+            Outcome::AnswerRight | Outcome::ContentRight => true,
             Outcome::RecordValid => false,
             _ => !right,
         });

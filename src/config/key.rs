@@ -53,7 +53,7 @@ macro_rules! weight {
 }
 
 /// Every key, in the order a person would want to read them.
-pub static KEYS: [Key; 26] = [
+pub static KEYS: [Key; 29] = [
     Key {
         name: "data_dir",
         default: "",
@@ -166,6 +166,39 @@ pub static KEYS: [Key; 26] = [
             Ok(())
         },
         show: |settings| Some(quoted(&show_duration(settings.query_timeout))),
+    },
+    Key {
+        name: "content_mb",
+        default: "10240",
+        meaning: "Most MiB of content that is kept in all. Beyond it goes what was used longest ago, except what is your own or pinned",
+        flag: None,
+        set: |settings, given| {
+            settings.content_quota = mebibytes(given)?;
+            Ok(())
+        },
+        show: |settings| Some((settings.content_quota >> 20).to_string()),
+    },
+    Key {
+        name: "max_content_mb",
+        default: "4096",
+        meaning: "Most MiB of one content that is published or fetched, so that no manifest can fill the disk",
+        flag: None,
+        set: |settings, given| {
+            settings.max_content = mebibytes(given)?;
+            Ok(())
+        },
+        show: |settings| Some((settings.max_content >> 20).to_string()),
+    },
+    Key {
+        name: "provide",
+        default: "true",
+        meaning: "Offer to others what was fetched, also while it is incomplete. It is what makes a swarm faster than one node; your own packages are offered in any case",
+        flag: None,
+        set: |settings, given| {
+            settings.provide = given.boolean()?;
+            Ok(())
+        },
+        show: |settings| Some(settings.provide.to_string()),
     },
     Key {
         name: "low_water",
@@ -307,6 +340,11 @@ pub static KEYS: [Key; 26] = [
         show: |settings| Some(settings.log_mb.to_string()),
     },
 ];
+
+/// A number of MiB as bytes; a million of them are a TiB.
+fn mebibytes(given: Given<'_>) -> Result<u64, Wrong> {
+    given.count(1_048_576 * 64).map(|count| (count as u64) << 20)
+}
 
 fn remedy(error: crate::domain::name::NameError) -> Wrong {
     Wrong::Value(error.to_string())

@@ -17,4 +17,5 @@ pub mod release;
 pub mod reputation;
 pub mod text;
 pub mod time;
+pub mod transfer;
 pub mod trust;

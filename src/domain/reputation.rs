@@ -36,6 +36,12 @@ pub enum Outcome {
     RecordInvalid,
     /// It could not be reached at an address it gave.
     Unreachable,
+    /// It gave a content, or a part of one, that verifies.
+    ContentRight,
+    /// It gave bytes that are not the content's.
+    ContentWrong,
+    /// It fell silent in the middle of a content, or was too slow to be worth waiting for.
+    ContentLate,
 }
 
 impl Outcome {
@@ -43,10 +49,10 @@ impl Outcome {
     /// either malice or corruption, and silence may be the network's fault.
     pub fn weight(self) -> (f64, f64) {
         match self {
-            Self::AnswerRight => (1.0, 0.0),
+            Self::AnswerRight | Self::ContentRight => (1.0, 0.0),
             Self::RecordValid => (0.0, 0.0),
-            Self::AnswerWrong | Self::RecordInvalid => (0.0, 4.0),
-            Self::AnswerLate => (0.0, 1.0),
+            Self::AnswerWrong | Self::RecordInvalid | Self::ContentWrong => (0.0, 4.0),
+            Self::AnswerLate | Self::ContentLate => (0.0, 1.0),
             Self::AnswerMissing | Self::Unreachable => (0.0, 0.25),
         }
     }
@@ -60,6 +66,9 @@ impl Outcome {
             Self::RecordValid => "passed on a valid record",
             Self::RecordInvalid => "passed on a forged record",
             Self::Unreachable => "could not be reached",
+            Self::ContentRight => "gave content that verifies",
+            Self::ContentWrong => "gave content that does not verify",
+            Self::ContentLate => "fell silent while giving content",
         }
     }
 }
@@ -116,7 +125,7 @@ impl Standing {
         let (successes, failures) = self.decayed(now);
         let (won, lost) = outcome.weight();
         (self.successes, self.failures, self.decayed_at) = (successes + won, failures + lost, now);
-        if outcome == Outcome::AnswerRight {
+        if matches!(outcome, Outcome::AnswerRight | Outcome::ContentRight) {
             self.served = self.served.saturating_add(1);
         }
         if outcome != Outcome::Unreachable {

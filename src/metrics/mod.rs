@@ -60,6 +60,7 @@ struct Inner {
     gossip_delay: Histogram,
     commits: Histogram,
     faults: Faults,
+    contents: Contents,
 }
 
 #[derive(Debug)]
@@ -96,6 +97,17 @@ struct Faults {
     answer_missing: Counter,
     record_invalid: Counter,
     unreachable: Counter,
+    content_wrong: Counter,
+    content_late: Counter,
+}
+
+#[derive(Debug)]
+struct Contents {
+    fetched: Counter,
+    served: Counter,
+    done: Counter,
+    failed: Counter,
+    stopped: Counter,
 }
 
 impl Default for Metrics {
@@ -152,9 +164,30 @@ impl Default for Metrics {
             answer_missing: reason("answer-missing"),
             record_invalid: reason("record-invalid"),
             unreachable: reason("unreachable"),
+            content_wrong: reason("content-wrong"),
+            content_late: reason("content-late"),
         };
 
-        Self(Arc::new(Inner { families, searches, gets, lookups, gossip_delay, commits, faults }))
+        let bytes = Family::<Label, Counter>::default();
+        families.register_with_unit(
+            "content",
+            "Bytes of content that were verified here, or sent",
+            Unit::Bytes,
+            bytes.clone(),
+        );
+        let fetches = Family::<Label, Counter>::default();
+        families.register("fetches", "Fetches of content that ended, by how", fetches.clone());
+        let way = |value| bytes.get_or_create_owned(&[("direction", value)]);
+        let fetch = |value| fetches.get_or_create_owned(&[("outcome", value)]);
+        let contents = Contents {
+            fetched: way("fetched"),
+            served: way("served"),
+            done: fetch("done"),
+            failed: fetch("failed"),
+            stopped: fetch("stopped"),
+        };
+
+        Self(Arc::new(Inner { families, searches, gets, lookups, gossip_delay, commits, faults, contents }))
     }
 }
 
@@ -205,16 +238,38 @@ impl Metrics {
         self.0.commits.observe(took);
     }
 
+    /// Bytes of content were verified here.
+    pub fn fetched(&self, bytes: u64) {
+        self.0.contents.fetched.inc_by(bytes);
+    }
+
+    /// Bytes of content were sent to a peer.
+    pub fn served(&self, bytes: u64) {
+        self.0.contents.served.inc_by(bytes);
+    }
+
+    /// A fetch ended: `None` when a person stopped it, otherwise whether all of it came.
+    pub fn fetch_ended(&self, done: Option<bool>) {
+        let contents = &self.0.contents;
+        match done {
+            Some(true) => contents.done.inc(),
+            Some(false) => contents.failed.inc(),
+            None => contents.stopped.inc(),
+        };
+    }
+
     /// Counts what was observed of a peer, if it is a fault.
     pub fn observed(&self, outcome: Outcome) {
         let faults = &self.0.faults;
         let counter = match outcome {
-            Outcome::AnswerRight | Outcome::RecordValid => return,
+            Outcome::AnswerRight | Outcome::ContentRight | Outcome::RecordValid => return,
             Outcome::AnswerWrong => &faults.answer_wrong,
             Outcome::AnswerLate => &faults.answer_late,
             Outcome::AnswerMissing => &faults.answer_missing,
             Outcome::RecordInvalid => &faults.record_invalid,
             Outcome::Unreachable => &faults.unreachable,
+            Outcome::ContentWrong => &faults.content_wrong,
+            Outcome::ContentLate => &faults.content_late,
         };
         counter.inc();
     }

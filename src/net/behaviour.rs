@@ -32,6 +32,7 @@ pub(super) struct Behaviour {
     ping: ping::Behaviour,
     pub mdns: Toggle<mdns::tokio::Behaviour>,
     pub query: protocol::Behaviour,
+    pub streams: libp2p_stream::Behaviour,
     reach: Toggle<autonat::v1::Behaviour>,
 }
 
@@ -39,6 +40,7 @@ pub(super) struct Behaviour {
 pub(super) struct Protocols {
     pub kad: StreamProtocol,
     pub query: StreamProtocol,
+    pub content: StreamProtocol,
 }
 
 impl Protocols {
@@ -47,7 +49,7 @@ impl Protocols {
             StreamProtocol::try_from_owned(format!("/swarmdex/{network}/{kind}"))
                 .map_err(|error| RegistryError::Internal { what: "naming a protocol", why: error.to_string() })
         };
-        Ok(Self { kad: name("kad/1.0.0")?, query: name("query/1")? })
+        Ok(Self { kad: name("kad/1.0.0")?, query: name("query/1")?, content: name("content/1")? })
     }
 }
 
@@ -105,6 +107,7 @@ impl Behaviour {
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
             mdns: mdns.into(),
             query: protocol::behaviour(protocols.query.clone(), slack),
+            streams: libp2p_stream::Behaviour::new(),
             reach: (dht == DhtMode::Auto).then(|| reach::behaviour(me, dial_back_every)).into(),
         })
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{
     lookup::{Lookup, Want},
@@ -15,6 +15,7 @@ use crate::{
     bus::{NodeSnapshot, PeerSnapshot},
     domain::{
         health::Sample,
+        name::PublisherId,
         record::{DhtKey, Record, Refusal},
         reputation::Outcome,
     },
@@ -58,6 +59,26 @@ pub(super) enum Command {
         request: Request,
         deadline: Instant,
         reply: oneshot::Sender<Result<Response, AskError>>,
+    },
+    /// Peers go to `found` as the DHT names them; its end is the end of the search.
+    FindProviders {
+        key: DhtKey,
+        deadline: Instant,
+        found: mpsc::Sender<PeerId>,
+    },
+    /// Tells the DHT that this node has a content. Replies once it has been told, or could not be.
+    Provide {
+        key: DhtKey,
+        reply: oneshot::Sender<()>,
+    },
+    StopProviding {
+        key: DhtKey,
+    },
+    /// Replies with the connected peers of this network, the best first, each with its score; those that are a
+    /// publisher's own before all others.
+    Sources {
+        publisher: Option<PublisherId>,
+        reply: oneshot::Sender<Vec<(PeerId, f64)>>,
     },
     BestPeers {
         min_reputation: f64,
@@ -105,8 +126,8 @@ pub type Verdict = Result<(), Refusal>;
 
 /// Asked of the registry. A reply that does not come counts as [`Refusal::Busy`].
 pub enum Inbound {
-    /// A gossip message on the announcement topic.
-    Announcement { data: Vec<u8>, via: PeerId, verdict: oneshot::Sender<Verdict> },
+    /// A gossip message on the announcement topic; `author` is who sent it first, by its signature.
+    Announcement { data: Vec<u8>, via: PeerId, author: Option<PeerId>, verdict: oneshot::Sender<Verdict> },
     /// A peer wants a record stored. The verified record comes back, to be kept.
     Put { key: Vec<u8>, value: Vec<u8>, from: PeerId, verdict: oneshot::Sender<Result<Record, Refusal>> },
     /// A peer asks a question.

@@ -1,10 +1,15 @@
 //! What the swarm reports, protocol by protocol.
 
 use libp2p::{
-    Multiaddr, PeerId, autonat, gossipsub, identify, kad, mdns,
+    Multiaddr, PeerId, autonat, gossipsub, identify,
+    kad::{self, store::RecordStore},
+    mdns,
     metrics::Recorder,
     ping, request_response,
-    swarm::{DialError, SwarmEvent},
+    swarm::{
+        DialError, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
 };
 use std::time::Instant;
 use tokio::sync::oneshot;
@@ -148,15 +153,36 @@ impl Task {
                     }));
                 }
             }
+            kad::Event::InboundRequest { request: kad::InboundRequest::AddProvider { record: Some(record) } } => {
+                // Kademlia has seen to it that the sender is the provider; there is nothing else to check.
+                if self.swarm.behaviour_mut().kad.store_mut().add_provider(record).is_err() {
+                    self.wiring.tally.refused(Refusal::OverQuota);
+                }
+            }
             kad::Event::OutboundQueryProgressed { id, result, stats, step } => {
                 self.lookups.asked(&id, stats.num_requests() as usize);
                 match result {
                     kad::QueryResult::GetRecord(result) => self.on_found(id, result, step.last),
                     kad::QueryResult::PutRecord(result) => self.on_put(id, result),
+                    kad::QueryResult::GetProviders(result) => self.on_providers(id, &result, step.last),
+                    kad::QueryResult::StartProviding(_) => drop(self.providing.remove(&id)),
                     _ => {}
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Providers are dialled while the query runs, because until then Kademlia knows the addresses they gave.
+    fn on_providers(&mut self, id: kad::QueryId, result: &kad::GetProvidersResult, last: bool) {
+        let me = *self.swarm.local_peer_id();
+        for peer in self.findings.progress(id, result, last) {
+            if peer != me && !self.peers.is_connected(&peer) {
+                let dial = DialOpts::peer_id(peer).condition(PeerCondition::DisconnectedAndNotDialing).build();
+                if let Err(error) = self.swarm.dial(dial) {
+                    tracing::debug!(%peer, %error, "a provider was not dialled");
+                }
+            }
         }
     }
 
@@ -232,7 +258,7 @@ impl Task {
             return self.report(id, via, verdict);
         }
         let (verdict, receiver) = oneshot::channel();
-        if self.hand_over(Inbound::Announcement { data: message.data, via, verdict }) {
+        if self.hand_over(Inbound::Announcement { data: message.data, via, author: message.source, verdict }) {
             self.settled.push(Box::pin(async move {
                 Settled::Message { id, via, verdict: receiver.await.unwrap_or(Err(Refusal::Busy)) }
             }));

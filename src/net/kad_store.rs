@@ -17,6 +17,7 @@ use libp2p::{
     },
 };
 
+use super::providers::ProviderRecords;
 use crate::{
     domain::{
         name::PublisherId,
@@ -66,6 +67,7 @@ pub(super) struct KadStore {
     by_publisher: HashMap<PublisherId, usize>,
     bytes: usize,
     changed: HashSet<DhtKey>,
+    pub providers: ProviderRecords,
 }
 
 impl KadStore {
@@ -79,6 +81,7 @@ impl KadStore {
             by_publisher: HashMap::new(),
             bytes: 0,
             changed: HashSet::new(),
+            providers: ProviderRecords::default(),
         };
         for row in stored {
             let kept = Record::verify(&row.key, &row.value)
@@ -105,6 +108,7 @@ impl KadStore {
         for key in expired {
             self.drop_record(&key);
         }
+        self.providers.tick(now);
     }
 
     /// Takes a verified record by the rules of selection and the quotas.
@@ -233,19 +237,27 @@ impl RecordStore for KadStore {
         std::iter::empty()
     }
 
-    fn add_provider(&mut self, _: ProviderRecord) -> StoreResult<()> {
-        Err(Error::MaxProvidedKeys)
+    /// Kademlia checks that others are the provider they name.
+    fn add_provider(&mut self, record: ProviderRecord) -> StoreResult<()> {
+        let key = dht_key(&record.key).ok_or(Error::ValueTooLarge)?;
+        let taken = self.providers.add(key, record.provider, record.addresses, self.now);
+        if taken { Ok(()) } else { Err(Error::MaxProvidedKeys) }
     }
 
-    fn providers(&self, _: &RecordKey) -> Vec<ProviderRecord> {
-        Vec::new()
+    fn providers(&self, key: &RecordKey) -> Vec<ProviderRecord> {
+        dht_key(key).map_or_else(Vec::new, |key| self.providers.of(&key, self.now))
     }
 
+    /// Only Kademlia's own publication asks, which is off.
     fn provided(&self) -> Self::ProvidedIter<'_> {
         std::iter::empty()
     }
 
-    fn remove_provider(&mut self, _: &RecordKey, _: &PeerId) {}
+    fn remove_provider(&mut self, key: &RecordKey, peer: &PeerId) {
+        if let Some(key) = dht_key(key) {
+            self.providers.remove(&key, peer);
+        }
+    }
 }
 
 #[cfg(test)]

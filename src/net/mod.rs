@@ -7,6 +7,7 @@
 mod behaviour;
 mod command;
 mod connections;
+pub mod content;
 mod discovery;
 mod events;
 mod gossip;
@@ -16,6 +17,7 @@ mod lookup;
 mod measure;
 mod peers;
 pub mod protocol;
+mod providers;
 mod reach;
 mod start;
 mod task;
@@ -27,26 +29,29 @@ pub use start::{NetOptions, start};
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use libp2p::{Multiaddr, PeerId, metrics::Registry};
+use libp2p::{Multiaddr, PeerId, StreamProtocol, metrics::Registry};
 use serde_bytes::ByteBuf;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
     time::Instant,
 };
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::field::Empty;
 
 use crate::{
     RegistryError, Result,
     bus::{NodeSnapshot, PeerSnapshot},
     domain::{
-        hash::Hash,
+        hash::{ContentRoot, Hash},
         health::Sample,
+        name::PublisherId,
         record::{DhtKey, Record},
         reputation::Outcome,
     },
     ending::Ending,
 };
 use command::Command;
+use content::{Broken, BusyPeers, ContentLink};
 use protocol::{Request, Response};
 
 /// The port a node listens on unless told otherwise, TCP and UDP (QUIC): fixed, so that one firewall rule and one
@@ -85,7 +90,18 @@ pub struct Net {
     joined: watch::Receiver<usize>,
     me: PeerId,
     query_timeout: Duration,
+    streams: libp2p_stream::Control,
+    content: StreamProtocol,
+    busy: BusyPeers,
+    idle: Duration,
+    serving: Arc<Serving>,
     families: [Arc<Registry>; 2],
+}
+
+/// The tasks that serve content to peers.
+struct Serving {
+    stop: CancellationToken,
+    tasks: TaskTracker,
 }
 
 impl Net {
@@ -175,6 +191,50 @@ impl Net {
     /// Up to `limit` connected peers worth asking, by reputation.
     pub async fn best_peers(&self, min_reputation: f64, limit: usize) -> Result<Vec<PeerId>> {
         self.send(|reply| Command::BestPeers { min_reputation, limit, reply }).await
+    }
+
+    /// Opens a stream to ask a peer for content, dialling it if need be.
+    ///
+    /// # Errors
+    /// [`Broken`] when it could not be reached within `most`, or does not speak the protocol.
+    pub async fn open_content(&self, peer: PeerId, most: Duration) -> Result<ContentLink, Broken> {
+        let busy = self.busy.hold(peer);
+        let mut streams = self.streams.clone();
+        let opened = tokio::time::timeout(most, streams.open_stream(peer, self.content.clone())).await;
+        let stream = opened.map_err(|_| Broken::Silent)?.map_err(|error| Broken::Lost(std::io::Error::other(error)))?;
+        Ok(ContentLink::new(peer, stream, self.idle, busy))
+    }
+
+    /// Asks the DHT who has a content; peers come as they are found, and the end is the end of the search.
+    pub async fn find_providers(&self, root: &ContentRoot, timeout: Duration) -> Result<mpsc::Receiver<PeerId>> {
+        /// More than are ever asked.
+        const PROVIDERS: usize = 64;
+        let (found, receiver) = mpsc::channel(PROVIDERS);
+        let deadline = std::time::Instant::now() + timeout;
+        let command = Command::FindProviders { key: DhtKey::of_content(root), deadline, found };
+        self.commands.send(command).await.map_err(|_| RegistryError::Closed)?;
+        Ok(receiver)
+    }
+
+    /// Tells the DHT that this node has a content; returns once it has been told.
+    pub async fn provide(&self, root: &ContentRoot) -> Result<()> {
+        let (reply, told) = oneshot::channel();
+        let command = Command::Provide { key: DhtKey::of_content(root), reply };
+        self.commands.send(command).await.map_err(|_| RegistryError::Closed)?;
+        // Dropped when there is nobody to tell: whoever asks this node is told by itself.
+        let _ = told.await;
+        Ok(())
+    }
+
+    /// Takes it back, as far as this node is asked.
+    pub async fn stop_providing(&self, root: &ContentRoot) -> Result<()> {
+        let command = Command::StopProviding { key: DhtKey::of_content(root) };
+        self.commands.send(command).await.map_err(|_| RegistryError::Closed)
+    }
+
+    /// Connected peers with their scores, the best first; nodes that are `publisher`'s own before all others.
+    pub async fn sources(&self, publisher: Option<PublisherId>) -> Result<Vec<(PeerId, f64)>> {
+        self.send(|reply| Command::Sources { publisher, reply }).await
     }
 
     /// Notes what a peer's answer was worth. Dropped when the task has too much to do: evidence is statistics.
@@ -269,6 +329,9 @@ impl Net {
 
     /// Tells the peers, closes the connections, writes what is unwritten. Returns within two seconds.
     pub async fn shutdown(&self) -> Result<()> {
+        self.serving.stop.cancel();
+        self.serving.tasks.close();
+        self.serving.tasks.wait().await;
         self.send(|reply| Command::Shutdown { reply }).await
     }
 }

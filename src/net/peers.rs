@@ -12,6 +12,7 @@ use crate::{
     bus::{Connection, Direction, PeerSnapshot, RTT_HISTORY},
     domain::{
         geo::GeoLocation,
+        name::PublisherId,
         record::{NodeClaim, Presence, Signed},
         reputation::{self, Candidate, Outcome, Score, Standing, Weights, median},
         text::{fit, printable},
@@ -327,6 +328,16 @@ impl PeerTable {
         let dirty = std::mem::take(&mut self.dirty);
         let changed = dirty.iter().filter_map(|id| Some(self.snapshot(*id, self.peers.get(id)?, now))).collect();
         (changed, std::mem::take(&mut self.gone))
+    }
+
+    /// Connected peers of this network with their scores, the best first; those of `publisher` before all others.
+    pub fn sources(&self, publisher: Option<&PublisherId>, now: Timestamp) -> Vec<(PeerId, f64)> {
+        let is_own =
+            |peer: &Peer| publisher.is_some() && peer.owner.as_ref().map(|owner| &owner.publisher) == publisher;
+        let here = self.peers.iter().filter(|(_, peer)| peer.ours && !peer.open.is_empty());
+        let mut sources: Vec<_> = here.map(|(id, peer)| (!is_own(peer), *id, self.score(peer, now).total)).collect();
+        sources.sort_by(|a, b| a.0.cmp(&b.0).then(b.2.total_cmp(&a.2)));
+        sources.into_iter().map(|(_, id, score)| (id, score)).collect()
     }
 
     /// Everybody that is known.

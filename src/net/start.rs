@@ -17,10 +17,12 @@ use libp2p::{
     tcp, yamux,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    DhtMode, Greeting, Inbound, MAX_LOOKUPS, Net,
+    DhtMode, Greeting, Inbound, MAX_LOOKUPS, Net, Serving,
     behaviour::{Behaviour, Parts, Protocols},
+    content::{BusyPeers, Conduct, server},
     discovery::{Discovery, Origin},
     gossip::Topics,
     kad_store::KadStore,
@@ -31,11 +33,11 @@ use super::{
 };
 use crate::{
     RegistryError, Result,
-    bus::{Bus, Event, Level, Notice, Tally},
+    bus::{Board, Bus, Event, Level, Notice, Tally},
     clock,
     domain::{geo::GeoLocation, name::NetworkName, reputation::Weights},
     metrics::Metrics,
-    store::Store,
+    store::{Store, content::ContentStore},
 };
 
 /// Commands waiting for the task.
@@ -63,6 +65,12 @@ pub struct NetOptions {
     pub weights: Weights,
     pub low_water: usize,
     pub high_water: usize,
+    /// How content is served; anything but honest is for demos and tests.
+    pub conduct: Conduct,
+    /// Serve what was fetched too, and not only what is own.
+    pub provide: bool,
+    /// Longest time in which a peer that content is asked of sends nothing.
+    pub idle: Duration,
 }
 
 /// Starts the swarm task; returns once it listens.
@@ -72,7 +80,8 @@ pub struct NetOptions {
 /// bootstrap address that names no peer.
 pub async fn start(
     options: NetOptions,
-    store: Store,
+    (store, contents): (Store, ContentStore),
+    board: Board,
     bus: Bus,
     tally: Tally,
     metrics: Metrics,
@@ -125,6 +134,7 @@ pub async fn start(
         query_timeout: options.query_timeout,
         high_water: options.high_water,
     })?;
+    let streams = behaviour.streams.new_control();
     let (mut swarm, bandwidth) = build(options.key, behaviour)?;
     let mut protocols_told = Registry::default();
     let families = Families::new(&mut protocols_told);
@@ -138,6 +148,25 @@ pub async fn start(
     let (inbound, inbound_receiver) = mpsc::channel(INBOUND);
     let (greeting, greeting_receiver) = watch::channel(Greeting::default());
     let (joined_sender, joined) = watch::channel(0);
+    let content = protocols.content.clone();
+    let (busy, serving) = (BusyPeers::default(), CancellationToken::new());
+    let incoming = streams
+        .clone()
+        .accept(content.clone())
+        .map_err(|error| RegistryError::Internal { what: "serving content", why: error.to_string() })?;
+    let tasks = TaskTracker::new();
+    let (conduct, stop) = (options.conduct, serving.clone());
+    let shared = server::Shared {
+        contents,
+        own_only: !options.provide,
+        board: board.clone(),
+        metrics: metrics.clone(),
+        busy: busy.clone(),
+        conduct,
+        stop,
+        tasks: tasks.clone(),
+    };
+    tasks.spawn(server::serve(shared, incoming));
     let task = Task::new(
         swarm,
         Wiring {
@@ -148,6 +177,8 @@ pub async fn start(
             store,
             bus,
             tally,
+            board: board.clone(),
+            busy: busy.clone(),
         },
         discovery,
         PeerTable::new(known, options.weights, metrics.clone(), options.location, now),
@@ -166,6 +197,11 @@ pub async fn start(
         joined,
         me,
         query_timeout: options.query_timeout,
+        streams,
+        content,
+        busy,
+        idle: options.idle,
+        serving: Arc::new(Serving { stop: serving, tasks }),
         families: [Arc::new(protocols_told), bandwidth],
     };
     Ok((net, inbound_receiver))

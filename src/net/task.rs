@@ -21,6 +21,7 @@ use super::{
     behaviour::{Behaviour, Protocols},
     command::{AskError, Command},
     connections::to_trim,
+    content::BusyPeers,
     discovery::{Discovery, Origin},
     gossip::Topics,
     kad_store::Dirty,
@@ -29,10 +30,11 @@ use super::{
     measure::{self, Measures},
     peers::{MAX_PEERS, PeerTable},
     protocol::{Hello, Request, Response},
+    providers::Findings,
     reach::Reach,
 };
 use crate::{
-    bus::{Bus, Counters, Event, Level, NodeSnapshot, Notice, Tally},
+    bus::{Board, Bus, Counters, Event, Level, NodeSnapshot, Notice, Tally},
     clock,
     domain::{
         name::NetworkName,
@@ -63,6 +65,8 @@ pub(super) struct Wiring {
     pub store: Store,
     pub bus: Bus,
     pub tally: Tally,
+    pub board: Board,
+    pub busy: BusyPeers,
 }
 
 /// What the registry decided.
@@ -130,6 +134,9 @@ pub(super) struct Task {
     pub asks: HashMap<OutboundRequestId, PendingAsk>,
     pub settled: FuturesUnordered<BoxFuture<'static, Settled>>,
     pub questions: HashMap<PeerId, usize>,
+    pub findings: Findings,
+    /// Who waits for the DHT to have been told of a content.
+    pub providing: HashMap<QueryId, oneshot::Sender<()>>,
     pub reach: Reach,
     pub measures: Measures,
     rng: StdRng,
@@ -171,6 +178,8 @@ impl Task {
             asks: HashMap::new(),
             settled: FuturesUnordered::new(),
             questions: HashMap::new(),
+            findings: Findings::default(),
+            providing: HashMap::new(),
             reach: Reach::default(),
             measures,
             rng: rand::make_rng(),
@@ -246,6 +255,20 @@ impl Task {
                 let id = self.swarm.behaviour_mut().query.send_request(&peer, request);
                 self.asks.insert(id, PendingAsk { peer, deadline, reply: Some(reply) });
             }
+            Command::FindProviders { key, deadline, found } => {
+                let id = self.swarm.behaviour_mut().kad.get_providers(RecordKey::new(&key.0));
+                self.findings.start(id, deadline, found);
+            }
+            Command::Provide { key, reply } => {
+                match self.swarm.behaviour_mut().kad.start_providing(RecordKey::new(&key.0)) {
+                    Ok(id) => drop(self.providing.insert(id, reply)),
+                    Err(error) => tracing::debug!(%error, "a content of ours was not noted as provided"),
+                }
+            }
+            Command::StopProviding { key } => self.swarm.behaviour_mut().kad.stop_providing(&RecordKey::new(&key.0)),
+            Command::Sources { publisher, reply } => {
+                drop(reply.send(self.peers.sources(publisher.as_ref(), clock::now())));
+            }
             Command::BestPeers { min_reputation, limit, reply } => {
                 let candidates = self.peers.candidates(clock::now());
                 let _ = reply.send(select_best_peers(&candidates, min_reputation, limit, &mut self.rng));
@@ -268,6 +291,7 @@ impl Task {
                 self.peers.touch_all();
                 self.told = (Counters::default(), None);
                 self.measures.tell_again();
+                self.wiring.board.tell_again();
                 self.wiring.bus.emit(Event::Counters(self.wiring.tally.snapshot()));
                 self.tell_readers();
             }
@@ -298,7 +322,7 @@ impl Task {
     fn next_deadline(&self) -> Option<Instant> {
         let puts = self.puts.values().map(|put| put.deadline).min();
         let asks = self.asks.values().map(|ask| ask.deadline).min();
-        [self.lookups.next_deadline(), puts, asks].into_iter().flatten().min()
+        [self.lookups.next_deadline(), self.findings.next_deadline(), puts, asks].into_iter().flatten().min()
     }
 
     /// Ends what is past its deadline, with what came by then.
@@ -306,6 +330,9 @@ impl Task {
         let now = Instant::now();
         for (id, done) in self.lookups.expire(now) {
             self.looked_up(done);
+            self.finish(&id);
+        }
+        for id in self.findings.expire(now) {
             self.finish(&id);
         }
         let late: Vec<QueryId> = self.puts.iter().filter(|(_, put)| put.deadline <= now).map(|(id, _)| *id).collect();
@@ -349,6 +376,7 @@ impl Task {
         self.peers.set_mesh(&mesh);
         if self.rounds.settle.is_due(now) {
             self.peers.settle(clock::now());
+            self.wiring.board.settle(clock::now());
         }
         if self.rounds.flush.is_due(now) {
             self.reput_one();
@@ -451,6 +479,7 @@ impl Task {
         protected.extend(behaviour.gossip.all_mesh_peers().copied());
         protected.extend(self.asks.values().map(|ask| ask.peer));
         protected.extend(self.questions.keys().copied());
+        protected.extend(self.wiring.busy.list());
         let held = self.peers.held(|peer| protected.contains(peer), clock::now());
         for peer in to_trim(&held, self.water.0, self.water.1) {
             let _ = self.swarm.disconnect_peer_id(peer);

@@ -46,13 +46,16 @@ impl P2pRegistry {
 
     fn take(&self, inbound: Inbound) -> Option<BoxFuture<'static, ()>> {
         match inbound {
-            Inbound::Announcement { data, via, verdict } => {
+            Inbound::Announcement { data, via, author, verdict } => {
                 let now = clock::now();
                 let judged = self.judge_announcement(&data, now);
                 // The verdict comes before the commit: peers wait for it to pass the message on.
                 let _ = verdict.send(judged.as_ref().map(drop).map_err(|refusal| *refusal));
                 let (announcement, admission) = judged.ok()?;
                 let registry = self.clone();
+                if let Some(author) = author {
+                    self.state.announcers.note(announcement.manifest.content, author);
+                }
                 Some(Box::pin(async move { registry.commit(announcement, admission, via, now).await }))
             }
             Inbound::Put { key, value, from: _, verdict } => {

@@ -1,16 +1,21 @@
 //! The registry as its users see it, and its peer-to-peer implementation.
 
+mod announcers;
 mod cache;
+mod contents;
+mod fetch;
 mod get;
 mod intake;
 mod own;
 mod p2p;
+mod provide;
 mod publish;
 mod search;
 mod types;
 mod upkeep;
 
-pub use p2p::{P2pRegistry, RegistryOptions};
+pub use contents::{Contents, Fetched, Incoming, Order, Wanted, read_whole};
+pub use p2p::{P2pRegistry, Parts, RegistryOptions};
 pub use types::*;
 
 use async_trait::async_trait;

@@ -13,11 +13,11 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{
     Announced, Artifacts, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate,
-    cache::Cache, publish, search,
+    announcers::Announcers, cache::Cache, fetch::Fetches, provide::Providing, publish, search,
 };
 use crate::{
     RegistryError, Result,
-    bus::{Bus, Event, Tally},
+    bus::{Board, Bus, Event, Level, Notice, Tally},
     clock,
     domain::{
         manifest::{Draft, Manifest},
@@ -28,7 +28,7 @@ use crate::{
     },
     metrics::Metrics,
     net::Net,
-    store::{Store, keys},
+    store::{Store, content::ContentStore, keys},
 };
 
 /// What a registry needs besides its parts.
@@ -36,6 +36,21 @@ pub struct RegistryOptions {
     pub data_dir: PathBuf,
     /// What this node's publisher calls itself, unless a draft says otherwise.
     pub handle: Option<Handle>,
+    /// Most bytes of one content.
+    pub max_content: u64,
+    /// Offer to others what was fetched.
+    pub provide: bool,
+}
+
+/// What a registry is put together from.
+pub struct Parts {
+    pub net: Net,
+    pub store: Store,
+    pub contents: ContentStore,
+    pub board: Board,
+    pub bus: Bus,
+    pub tally: Tally,
+    pub metrics: Metrics,
 }
 
 pub(super) struct State {
@@ -50,6 +65,9 @@ pub(super) struct State {
     pub outbox: Notify,
     /// A fork of one of this node's own packages is there to be joined.
     pub forked: Notify,
+    pub announcers: Announcers,
+    pub fetches: Fetches,
+    pub providing: Providing,
 }
 
 /// A [`Registry`] over a store and the network. Cheap to clone.
@@ -57,6 +75,8 @@ pub(super) struct State {
 pub struct P2pRegistry {
     pub(super) net: Net,
     pub(super) store: Store,
+    pub(super) contents: ContentStore,
+    pub(super) board: Board,
     pub(super) bus: Bus,
     pub(super) tally: Tally,
     pub(super) metrics: Metrics,
@@ -66,14 +86,8 @@ pub struct P2pRegistry {
 impl P2pRegistry {
     /// # Errors
     /// [`RegistryError::Key`] when there is a publisher key that cannot be read.
-    pub fn new(
-        net: Net,
-        store: Store,
-        bus: Bus,
-        tally: Tally,
-        metrics: Metrics,
-        options: RegistryOptions,
-    ) -> Result<Self> {
+    pub fn new(parts: Parts, options: RegistryOptions) -> Result<Self> {
+        let Parts { net, store, contents, board, bus, tally, metrics } = parts;
         let publisher = keys::load(&keys::publisher_path(&options.data_dir))?;
         let state = State {
             options,
@@ -83,8 +97,11 @@ impl P2pRegistry {
             counted: Notify::new(),
             outbox: Notify::new(),
             forked: Notify::new(),
+            announcers: Announcers::default(),
+            fetches: Fetches::default(),
+            providing: Providing::default(),
         };
-        let registry = Self { net, store, bus, tally, metrics, state: Arc::new(state) };
+        let registry = Self { net, store, contents, board, bus, tally, metrics, state: Arc::new(state) };
         let handle = registry.state.options.handle.clone().or(registry.published_handle()?);
         registry.claim_node(handle.as_ref());
         registry.count();
@@ -134,6 +151,12 @@ impl P2pRegistry {
 
     pub(super) fn cache(&self) -> MutexGuard<'_, Cache> {
         lock(&self.state.cache)
+    }
+
+    /// Tells whoever watches what a person should know.
+    pub(super) fn warn(&self, text: String) {
+        tracing::warn!("{text}");
+        self.bus.emit(Event::Notice(Notice { at: clock::now(), level: Level::Warning, text }));
     }
 
     /// Tells peers how many packages are here now.

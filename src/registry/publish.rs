@@ -12,7 +12,7 @@ use semver::Version;
 use tokio::sync::mpsc;
 use tracing::field::Empty;
 
-use super::{Artifacts, P2pRegistry, PublishStep, Receipt, Steps};
+use super::{Artifacts, Content, P2pRegistry, PublishStep, Receipt, Steps, title};
 use crate::{
     RegistryError, Result, clock,
     domain::{
@@ -103,6 +103,12 @@ impl P2pRegistry {
         let manifest = draft
             .into_manifest(artifacts, clock::now())
             .map_err(|errors| RegistryError::Draft { package: name.clone(), errors })?;
+        let beside = [manifest.readme, manifest.native].into_iter().flatten();
+        let bytes: Vec<Content> = std::iter::once(manifest.content()).chain(beside).collect();
+        for content in &bytes {
+            let held = self.contents.get(&content.root)?.filter(|held| held.content == *content);
+            held.ok_or(RegistryError::NotPut(content.root))?;
+        }
         let (key, new_key) = self.publisher_or_new()?;
         let id = PackageId { publisher: PublisherId::of(&key.public()), name };
 
@@ -118,6 +124,11 @@ impl P2pRegistry {
         let version = manifest.version.clone();
         let manifest = Signed::sign(&key, manifest).map_err(refused)?;
         base.releases.push(ReleaseEntry { version: version.clone(), manifest: manifest.hash(), yanked: false });
+        // From here on no quota takes them.
+        for content in &bytes {
+            self.contents.set_own(content.root, format!("{} {version}", title(&id, handle.as_ref()))).await?;
+        }
+        self.provide_soon(manifest.content);
         self.claim_node(handle.as_ref());
         self.take_next(&key, &id, base, Some(manifest), &version, progress).await?;
         let stored = signing.elapsed();

@@ -7,6 +7,7 @@
 mod catalogue;
 pub mod content;
 mod dht;
+mod fetches;
 pub mod keys;
 mod lock;
 mod outbox;
@@ -18,6 +19,7 @@ mod writer;
 
 pub use catalogue::{HeadVerdict, StoredHead};
 pub use dht::StoredRecord;
+pub use fetches::StoredFetch;
 pub use lock::is_in_use;
 pub use outbox::{Pending, Reach};
 pub use peers::StoredPeer;

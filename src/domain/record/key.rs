@@ -1,7 +1,7 @@
 //! Where a record lives in the DHT.
 
 use super::super::{
-    hash::Hash,
+    hash::{ContentRoot, Hash},
     name::{PackageName, PublisherId},
 };
 
@@ -21,6 +21,11 @@ impl DhtKey {
 
     pub fn of_manifest(payload: &Hash) -> Self {
         Self(Hash::of_parts(&[b"swarmdex-manifest", &payload.0]).0)
+    }
+
+    /// Where providers of a content are found.
+    pub fn of_content(root: &ContentRoot) -> Self {
+        Self(Hash::of_parts(&[b"swarmdex-content", &root.0]).0)
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {

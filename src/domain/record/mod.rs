@@ -62,6 +62,8 @@ pub enum Refusal {
     Superseded,
     #[error("another manifest for a version already seen")]
     Conflict,
+    #[error("content that is not what its root says")]
+    Content,
     #[error("a distrusted publisher")]
     Distrusted,
     #[error("over a quota")]
@@ -79,6 +81,7 @@ impl Refusal {
             | Self::WrongKeyType
             | Self::BadField
             | Self::WrongKey
+            | Self::Content
             | Self::Mismatch => Class::Reject,
             Self::UnknownFormat
             | Self::Expired
@@ -92,7 +95,8 @@ impl Refusal {
     }
 
     /// Every reason, for counters that are shown even at zero.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
+        Self::Content,
         Self::TooLarge,
         Self::Malformed,
         Self::BadSignature,

@@ -12,11 +12,7 @@ use bao_tree::{
 };
 use bytes::Bytes;
 
-use crate::domain::{
-    content::GROUP,
-    hash::ContentRoot,
-    manifest::Content,
-};
+use crate::domain::{content::GROUP, hash::ContentRoot, manifest::Content};
 
 /// Chunks of BLAKE3 in a group, as a power of two.
 pub(crate) const BLOCK: BlockSize = BlockSize::from_chunk_log(4);

@@ -11,8 +11,8 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use blob::{chunks, hash, tree};
 pub use blob::Blob;
+pub(crate) use blob::{chunks, hash, tree};
 pub use partial::Partial;
 
 use std::{
@@ -547,12 +547,7 @@ impl Inner {
     }
 
     /// Reads everything: into memory as long as it is small, else into a file that then has its name.
-    fn take(
-        &self,
-        mut reader: impl Read,
-        most: u64,
-        mut told: impl FnMut(u64),
-    ) -> Result<(Content, Option<Bytes>)> {
+    fn take(&self, mut reader: impl Read, most: u64, mut told: impl FnMut(u64)) -> Result<(Content, Option<Bytes>)> {
         let failed = |error| RegistryError::file("what is to be published", "read")(error);
         let mut start = Vec::new();
         reader.by_ref().take(SMALL).read_to_end(&mut start).map_err(failed)?;
@@ -583,7 +578,8 @@ impl Inner {
         file.rewind().map_err(full)?;
         let tree = tree(size);
         let beside = tempfile::NamedTempFile::new_in(self.incoming()).map_err(full)?;
-        let mut hashes = PreOrderOutboard { root: [0; 32].into(), tree, data: beside.as_file().try_clone().map_err(full)? };
+        let mut hashes =
+            PreOrderOutboard { root: [0; 32].into(), tree, data: beside.as_file().try_clone().map_err(full)? };
         let root = outboard(io::BufReader::with_capacity(PIECE, file.as_file()), tree, &mut hashes).map_err(full)?;
         let content = Content { root: root.into(), size };
         self.medium.sync(beside.as_file()).map_err(full)?;

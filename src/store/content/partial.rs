@@ -13,11 +13,7 @@ use std::{
 
 use bao_tree::{
     ChunkRanges, TreeNode,
-    io::{
-        BaoContentItem, Parent,
-        outboard::PreOrderOutboard,
-        sync::valid_ranges,
-    },
+    io::{BaoContentItem, Parent, outboard::PreOrderOutboard, sync::valid_ranges},
 };
 
 use super::{
@@ -50,8 +46,7 @@ impl Partial {
         let [data, hashes] = [open(&paths[0])?, open(&paths[1])?];
         // What is not there yet takes no room.
         data.set_len(content.size)?;
-        let hashes =
-            PreOrderOutboard { root: hash(&content.root), tree: tree(content.size), data: Data::File(hashes) };
+        let hashes = PreOrderOutboard { root: hash(&content.root), tree: tree(content.size), data: Data::File(hashes) };
         let partial =
             Self { content, data: Data::File(data), hashes, paths, have: Mutex::new(Groups::empty()), medium };
         *partial.lock() = partial.verified()?;

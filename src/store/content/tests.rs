@@ -209,9 +209,7 @@ async fn the_quota_takes_what_was_used_longest_ago_and_spares_own_and_pinned() {
     let own = contents.put(io::Cursor::new(bytes(300_000, 1)), true, QUOTA, |_| {}).await.unwrap();
     let pinned = put(&contents, &bytes(300_000, 2)).await;
     assert!(contents.set_pinned(pinned.root, true).await.unwrap());
-    let age = |root: ContentRoot, at: u64| {
-        contents.inner.store.write(move |db| rows::used(db, &root, Timestamp(at)))
-    };
+    let age = |root: ContentRoot, at: u64| contents.inner.store.write(move |db| rows::used(db, &root, Timestamp(at)));
     let (old, young) = (put(&contents, &bytes(150_000, 3)).await, put(&contents, &bytes(150_000, 4)).await);
     age(old.root, 1).await.unwrap();
     age(young.root, 2).await.unwrap();

@@ -57,9 +57,9 @@ pub fn lines(model: &Model, id: &PeerId, width: usize, theme: Theme) -> Vec<Line
     for evidence in peer.evidence.iter().rev() {
         let ago = Ago(model.now.since(evidence.at)).to_string();
         let style = match evidence.outcome {
-            Outcome::AnswerRight => theme.good(),
-            Outcome::AnswerWrong | Outcome::RecordInvalid => theme.bad(),
-            Outcome::AnswerLate | Outcome::Unreachable => theme.fair(),
+            Outcome::AnswerRight | Outcome::ContentRight => theme.good(),
+            Outcome::AnswerWrong | Outcome::RecordInvalid | Outcome::ContentWrong => theme.bad(),
+            Outcome::AnswerLate | Outcome::Unreachable | Outcome::ContentLate => theme.fair(),
             Outcome::AnswerMissing | Outcome::RecordValid => theme.text(),
         };
         let ago = format!("{ago:>8} ago");

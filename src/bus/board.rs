@@ -1,0 +1,198 @@
+//! The transfers of this node, as they stand: for who asks, and told on the bus a few times a second each.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::{Bus, Event};
+use crate::domain::{
+    time::Timestamp,
+    transfer::{Part, Transfer, TransferId, TransferPeer, TransferState, rate},
+};
+
+/// Transfers kept, those that ended longest ago going first.
+const MOST: usize = 500;
+/// A transfer that changes all the time is told this often.
+const TELL: Duration = Duration::from_millis(200);
+/// A peer that has asked for nothing for so long has what it wanted, or has gone.
+const OVER: Duration = Duration::from_secs(10);
+
+struct Entry {
+    transfer: Transfer,
+    told: Instant,
+    /// Bytes done when it was told last.
+    told_done: u64,
+    changed: Instant,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Board {
+    entries: Arc<Mutex<HashMap<TransferId, Entry>>>,
+    bus: Bus,
+}
+
+impl Board {
+    pub fn new(bus: Bus) -> Self {
+        Self { entries: Arc::default(), bus }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TransferId, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every transfer that runs or was lately, the newest first.
+    pub fn list(&self) -> Vec<Transfer> {
+        let mut all: Vec<Transfer> = self.lock().values().map(|entry| entry.transfer.clone()).collect();
+        all.sort_by_key(|transfer| (std::cmp::Reverse(transfer.started_at), transfer.id));
+        all
+    }
+
+    /// How a transfer stands now. A change of its state is told at once.
+    pub fn put(&self, transfer: Transfer) {
+        let mut entries = self.lock();
+        let now = Instant::now();
+        if !entries.contains_key(&transfer.id) {
+            make_room(&mut entries);
+        }
+        let known = entries.get(&transfer.id);
+        let due =
+            known.is_none_or(|known| known.transfer.state != transfer.state || now.duration_since(known.told) >= TELL);
+        let (told, told_done) = match known {
+            Some(known) if !due => (known.told, known.told_done),
+            _ => (now, transfer.done),
+        };
+        if due {
+            self.bus.emit(Event::Transfer(Box::new(transfer.clone())));
+        }
+        entries.insert(transfer.id, Entry { transfer, told, told_done, changed: now });
+    }
+
+    /// Notes what a peer was sent; `what` is asked once, for what a content is called.
+    pub fn served(
+        &self,
+        id: TransferId,
+        what: impl FnOnce() -> String,
+        size: u64,
+        now: Timestamp,
+        change: impl FnOnce(&mut TransferPeer),
+    ) {
+        let TransferId::Serve { peer, .. } = id else { return };
+        let mut entries = self.lock();
+        let at = Instant::now();
+        if !entries.get(&id).is_some_and(|entry| entry.transfer.state.is_open()) {
+            make_room(&mut entries);
+            let transfer = Transfer {
+                id,
+                what: what(),
+                size,
+                done: 0,
+                resumed: 0,
+                rate: 0.0,
+                state: TransferState::Running,
+                peers: vec![TransferPeer::new(peer)],
+                started_at: now,
+                ended_at: None,
+            };
+            // Long ago, so that the first change is told.
+            let told = at.checked_sub(TELL).unwrap_or(at);
+            entries.insert(id, Entry { transfer, told, told_done: 0, changed: at });
+        }
+        let Some(entry) = entries.get_mut(&id) else { return };
+        entry.changed = at;
+        let transfer = &mut entry.transfer;
+        if let Some(served) = transfer.peers.first_mut() {
+            change(served);
+            transfer.done = served.bytes;
+        }
+        let since = at.duration_since(entry.told);
+        if since >= TELL {
+            transfer.rate = rate(transfer.done - entry.told_done, u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+            (entry.told, entry.told_done) = (at, transfer.done);
+            self.bus.emit(Event::Transfer(Box::new(transfer.clone())));
+        }
+    }
+
+    /// Ends what peers have asked nothing of for a while. To be called every so often.
+    pub fn settle(&self, now: Timestamp) {
+        for entry in self.lock().values_mut() {
+            let transfer = &mut entry.transfer;
+            let serves = matches!(transfer.id, TransferId::Serve { .. });
+            if serves && transfer.state.is_open() && entry.changed.elapsed() >= OVER {
+                transfer.state = TransferState::Done;
+                transfer.ended_at = Some(now);
+                transfer.rate = 0.0;
+                transfer.peers.iter_mut().for_each(|peer| peer.part = Part::Idle);
+                self.bus.emit(Event::Transfer(Box::new(transfer.clone())));
+            }
+        }
+    }
+
+    /// Tells everything again: a reader is new.
+    pub fn tell_again(&self) {
+        for entry in self.lock().values() {
+            self.bus.emit(Event::Transfer(Box::new(entry.transfer.clone())));
+        }
+    }
+}
+
+fn make_room(entries: &mut HashMap<TransferId, Entry>) {
+    if entries.len() < MOST {
+        return;
+    }
+    let ended = entries.values().filter(|entry| !entry.transfer.state.is_open());
+    if let Some(oldest) = ended.min_by_key(|entry| entry.changed).map(|entry| entry.transfer.id) {
+        entries.remove(&oldest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::PeerId;
+
+    use super::*;
+    use crate::domain::hash::ContentRoot;
+
+    #[tokio::test]
+    async fn what_changes_all_the_time_is_told_a_few_times_a_second_and_ends_once() {
+        let bus = Bus::default();
+        let board = Board::new(bus.clone());
+        let mut reader = bus.subscribe();
+        let id = TransferId::Serve { root: ContentRoot::of(b"x"), peer: PeerId::random() };
+        for _ in 0..1_000 {
+            board.served(id, || "web".to_owned(), 10_000, Timestamp(1), |peer| peer.bytes += 10);
+        }
+        assert_eq!(board.list()[0].done, 10_000);
+        let batch = reader.recv().await.unwrap();
+        assert!(batch.events < 100, "{}", batch.events);
+        let board_entries = board.entries.clone();
+        let long_ago = Instant::now().checked_sub(OVER).unwrap();
+        board_entries.lock().unwrap().values_mut().for_each(|entry| entry.changed = long_ago);
+        board.settle(Timestamp(2));
+        board.settle(Timestamp(3));
+        assert_eq!(board.list()[0].ended_at, Some(Timestamp(2)));
+    }
+
+    #[test]
+    fn there_are_so_many_and_no_more() {
+        let board = Board::new(Bus::default());
+        for n in 0..2 * MOST {
+            let id = TransferId::Fetch { root: ContentRoot::of(&n.to_be_bytes()) };
+            board.put(Transfer {
+                id,
+                what: String::new(),
+                size: 1,
+                done: 1,
+                resumed: 0,
+                rate: 0.0,
+                state: TransferState::Done,
+                peers: vec![],
+                started_at: Timestamp(n as u64),
+                ended_at: None,
+            });
+        }
+        assert_eq!(board.list().len(), MOST);
+    }
+}

@@ -1,0 +1,154 @@
+//! A content on its way, in either direction, as readers of the bus see it.
+
+use libp2p::PeerId;
+use serde::{Deserialize, Serialize};
+
+use super::{hash::ContentRoot, time::Timestamp};
+
+/// Which transfer: one fetch of a content, or one peer that is served it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "direction")]
+pub enum TransferId {
+    Fetch { root: ContentRoot },
+    Serve { root: ContentRoot, peer: PeerId },
+}
+
+impl TransferId {
+    pub fn root(&self) -> ContentRoot {
+        match self {
+            Self::Fetch { root } | Self::Serve { root, .. } => *root,
+        }
+    }
+}
+
+/// How a transfer stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "state", content = "why")]
+pub enum TransferState {
+    /// For a place, or for somebody who has it.
+    Waiting,
+    Running,
+    /// A person said so.
+    Paused,
+    /// All of it is here, verified.
+    Done,
+    Cancelled,
+    Failed(String),
+}
+
+impl TransferState {
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// It goes on by itself, or can be told to.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Waiting | Self::Running | Self::Paused)
+    }
+}
+
+/// What became of a peer in a fetch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// It was asked whether it has it.
+    #[default]
+    Asked,
+    /// It gives.
+    Giving,
+    /// It has nothing, or nothing more.
+    Idle,
+    /// It was given up: too slow, or silent.
+    Slow,
+    /// The connection with it was lost.
+    Lost,
+    /// It gave what does not verify, and is asked for nothing more.
+    Lied,
+}
+
+impl Part {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Giving => "giving",
+            Self::Idle => "idle",
+            Self::Slow => "too slow",
+            Self::Lost => "lost",
+            Self::Lied => "LIED",
+        }
+    }
+}
+
+/// A peer's share of a transfer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TransferPeer {
+    pub peer: PeerId,
+    pub part: Part,
+    /// Verified bytes, or bytes that it was sent.
+    pub bytes: u64,
+    /// Time in which they came, in milliseconds.
+    pub millis: u64,
+    /// Answers that did not verify.
+    pub refused: u64,
+}
+
+impl TransferPeer {
+    pub fn new(peer: PeerId) -> Self {
+        Self { peer, part: Part::default(), bytes: 0, millis: 0, refused: 0 }
+    }
+
+    /// Bytes a second while it gave.
+    pub fn rate(&self) -> f64 {
+        rate(self.bytes, self.millis)
+    }
+}
+
+/// Bytes a second.
+pub fn rate(bytes: u64, millis: u64) -> f64 {
+    if millis == 0 { 0.0 } else { bytes as f64 * 1_000.0 / millis as f64 }
+}
+
+/// A content on its way, or that was lately. A later value replaces an earlier one of the same id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Transfer {
+    pub id: TransferId,
+    /// The release, or the root where it is not known.
+    pub what: String,
+    /// Size of the content in bytes.
+    pub size: u64,
+    /// Bytes that are here and verified, or bytes sent.
+    pub done: u64,
+    /// Bytes of them that an earlier attempt had left here.
+    pub resumed: u64,
+    /// Bytes a second, lately.
+    pub rate: f64,
+    pub state: TransferState,
+    pub peers: Vec<TransferPeer>,
+    pub started_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+}
+
+impl Transfer {
+    /// The part that is done, 0 to 1.
+    pub fn share(&self) -> f64 {
+        if self.size == 0 { f64::from(self.state == TransferState::Done) } else { self.done as f64 / self.size as f64 }
+    }
+
+    /// Seconds to the end at the rate of lately; `None` while nothing comes.
+    pub fn remaining(&self) -> Option<f64> {
+        (self.state == TransferState::Running && self.rate > 0.0)
+            .then(|| self.size.saturating_sub(self.done) as f64 / self.rate)
+    }
+
+    /// Peers that give now, or are given.
+    pub fn active(&self) -> usize {
+        self.peers.iter().filter(|peer| peer.part == Part::Giving).count()
+    }
+}

@@ -1,0 +1,56 @@
+//! Peers that content is exchanged with now: their connections are not trimmed.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use libp2p::PeerId;
+
+#[derive(Clone, Default)]
+pub struct BusyPeers(Arc<Mutex<HashMap<PeerId, usize>>>);
+
+/// A peer is busy as long as this is there.
+pub struct Busy {
+    peers: BusyPeers,
+    peer: PeerId,
+}
+
+impl BusyPeers {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn hold(&self, peer: PeerId) -> Busy {
+        *self.lock().entry(peer).or_default() += 1;
+        Busy { peers: self.clone(), peer }
+    }
+
+    /// As [`hold`](Self::hold); `None` when the peer is held `most` times already.
+    pub fn hold_up_to(&self, peer: PeerId, most: usize) -> Option<Busy> {
+        let mut peers = self.lock();
+        let held = peers.entry(peer).or_default();
+        if *held >= most {
+            return None;
+        }
+        *held += 1;
+        drop(peers);
+        Some(Busy { peers: self.clone(), peer })
+    }
+
+    pub fn list(&self) -> Vec<PeerId> {
+        self.lock().keys().copied().collect()
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut peers = self.peers.lock();
+        if let Some(held) = peers.get_mut(&self.peer) {
+            *held -= 1;
+            if *held == 0 {
+                peers.remove(&self.peer);
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The other side: a stream to a peer that content is asked of. What it answers is verified 16 KiB at a time.
+
+use std::{io, ops::Range, time::Duration};
+
+use bao_tree::io::{
+    BaoContentItem, DecodeError,
+    fsm::{ResponseDecoder, ResponseDecoderNext},
+};
+use bytes::{Bytes, BytesMut};
+use futures::{
+    AsyncReadExt, AsyncWriteExt,
+    io::{ReadHalf, WriteHalf},
+};
+use iroh_io::AsyncStreamReader;
+use libp2p::{PeerId, Stream};
+use tokio::time::timeout;
+
+use super::{
+    busy::Busy,
+    wire::{self, Head, MAX_RANGES, Question, Status},
+};
+use crate::{
+    domain::{
+        content::{Groups, groups},
+        hash::ContentRoot,
+        manifest::Content,
+    },
+    store::content::{chunks, hash, tree},
+};
+
+/// Bytes read from a stream at once.
+const READ: usize = 256 * 1_024;
+
+/// Why a peer gives nothing more on this stream.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    #[error("the connection with it was lost: {0}")]
+    Lost(io::Error),
+    #[error("it sent nothing for too long")]
+    Silent,
+    /// What it sent does not verify, or is no answer: no honest node does that.
+    #[error("it sent what does not verify")]
+    Lied,
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::TimedOut { Self::Silent } else { Self::Lost(error) }
+    }
+}
+
+/// What a peer answered, when it was no lie.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answered {
+    /// Everything that was asked for came, verified.
+    Bytes,
+    /// These groups of a content of so many bytes are there.
+    Holds {
+        size: u64,
+        have: Groups,
+    },
+    /// Not all of it is there. The size is 0 where it knows nothing of the content.
+    NotHeld {
+        size: u64,
+    },
+    Busy,
+    /// It holds a content of that root and another size, which it can prove and the asker cannot: the manifest is wrong.
+    OtherSize(u64),
+}
+
+/// A stream to a peer. Questions are answered in their order.
+pub struct ContentLink {
+    pub peer: PeerId,
+    reader: Reader,
+    writer: WriteHalf<Stream>,
+    _busy: Busy,
+}
+
+impl ContentLink {
+    pub(crate) fn new(peer: PeerId, stream: Stream, idle: Duration, busy: Busy) -> Self {
+        let (reader, writer) = stream.split();
+        let reader = Reader { stream: reader, held: BytesMut::new(), scratch: vec![0; READ], idle };
+        Self { peer, reader, writer, _busy: busy }
+    }
+
+    /// Asks for groups; several questions may be asked before the first is answered.
+    pub async fn ask(&mut self, root: ContentRoot, range: &Range<u64>) -> Result<(), Broken> {
+        self.question(Question::of(root, range)).await
+    }
+
+    /// Asks what is held.
+    pub async fn ask_held(&mut self, root: ContentRoot) -> Result<(), Broken> {
+        self.question(Question::held(root)).await
+    }
+
+    async fn question(&mut self, question: Question) -> Result<(), Broken> {
+        let asked = async {
+            self.writer.write_all(&question.to_bytes()).await?;
+            self.writer.flush().await
+        };
+        timeout(self.reader.idle, asked).await.map_err(|_| Broken::Silent)?.map_err(Broken::from)
+    }
+
+    /// Reads the answer to the oldest question, which was for `range` of `content`; `take` gets what has been verified,
+    /// as it comes.
+    pub async fn answer(
+        mut self,
+        content: Content,
+        range: &Range<u64>,
+        mut take: impl FnMut(BaoContentItem),
+    ) -> Result<(Self, Answered), Broken> {
+        let head = Head::from_bytes(&self.reader.read().await?).ok_or(Broken::Lied)?;
+        let answered = match head.status {
+            Status::Bytes if head.size != content.size => Answered::OtherSize(head.size),
+            Status::NotHeld if head.size != 0 && head.size != content.size => Answered::OtherSize(head.size),
+            Status::Bytes if range.is_empty() => return Err(Broken::Lied),
+            Status::Bytes => {
+                let mut left = u64::from(head.length);
+                let mut decoder =
+                    ResponseDecoder::new(hash(&content.root), chunks(range), tree(content.size), self.reader);
+                self.reader = loop {
+                    let (next, item) = match decoder.next().await {
+                        ResponseDecoderNext::More(more) => more,
+                        ResponseDecoderNext::Done(reader) => break reader,
+                    };
+                    decoder = next;
+                    let item = item.map_err(|error| match error {
+                        DecodeError::Io(error) => Broken::from(error),
+                        DecodeError::LeafNotFound(_) | DecodeError::ParentNotFound(_) => {
+                            Broken::Lost(io::ErrorKind::UnexpectedEof.into())
+                        }
+                        DecodeError::ParentHashMismatch(_) | DecodeError::LeafHashMismatch(_) => Broken::Lied,
+                    })?;
+                    let bytes = match &item {
+                        BaoContentItem::Parent(_) => 64,
+                        BaoContentItem::Leaf(leaf) => leaf.data.len() as u64,
+                    };
+                    left = left.checked_sub(bytes).ok_or(Broken::Lied)?;
+                    take(item);
+                };
+                // The tree says how long it is; who says otherwise wants what follows to be misread.
+                if left > 0 {
+                    return Err(Broken::Lied);
+                }
+                Answered::Bytes
+            }
+            Status::Holds => {
+                let length = head.length as usize;
+                if length > MAX_RANGES * 16 {
+                    return Err(Broken::Lied);
+                }
+                let body = self.reader.read_bytes_exact(length).await?;
+                let ranges = wire::ranges_from_bytes(&body).ok_or(Broken::Lied)?;
+                let all = Groups::from(0..groups(head.size));
+                let have = ranges.into_iter().fold(Groups::empty(), |have, range| have | Groups::from(range));
+                Answered::Holds { size: head.size, have: have & all }
+            }
+            Status::NotHeld | Status::Refused => Answered::NotHeld { size: head.size },
+            Status::Busy => Answered::Busy,
+        };
+        Ok((self, answered))
+    }
+}
+
+/// Reads a stream in large pieces and hands out small ones.
+struct Reader {
+    stream: ReadHalf<Stream>,
+    held: BytesMut,
+    scratch: Vec<u8>,
+    /// Longest time in which nothing comes.
+    idle: Duration,
+}
+
+impl Reader {
+    /// False when the stream has ended.
+    async fn fill(&mut self) -> io::Result<bool> {
+        let read = timeout(self.idle, self.stream.read(&mut self.scratch)).await;
+        let count = read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+        self.held.extend_from_slice(self.scratch.get(..count).unwrap_or_default());
+        Ok(count > 0)
+    }
+}
+
+impl AsyncStreamReader for Reader {
+    async fn read_bytes(&mut self, len: usize) -> io::Result<Bytes> {
+        while self.held.len() < len && self.fill().await? {}
+        Ok(self.held.split_to(len.min(self.held.len())).freeze())
+    }
+
+    async fn read<const L: usize>(&mut self) -> io::Result<[u8; L]> {
+        let bytes = self.read_bytes(L).await?;
+        bytes.as_ref().try_into().map_err(|_| io::ErrorKind::UnexpectedEof.into())
+    }
+}

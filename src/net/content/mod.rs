@@ -1,0 +1,13 @@
+//! The content protocol, `/swarmdex/<network>/content/1`: verified ranges over raw streams, in both directions.
+
+mod busy;
+mod conduct;
+mod link;
+pub(crate) mod server;
+pub mod wire;
+
+pub(crate) use busy::BusyPeers;
+pub use {
+    conduct::Conduct,
+    link::{Answered, Broken, ContentLink},
+};

@@ -1,0 +1,220 @@
+//! Serving content to peers: one task for each of their streams, bounded in number, in bytes and in time.
+
+use std::{io, sync::Arc, time::Duration};
+
+use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use libp2p::{PeerId, Stream};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    busy::{Busy, BusyPeers},
+    conduct::Conduct,
+    wire::{self, Head, Question, Status},
+};
+use crate::{
+    bus::Board,
+    clock,
+    domain::{
+        content::{self, bytes_in},
+        hash::ContentRoot,
+        transfer::{Part, TransferId},
+    },
+    metrics::Metrics,
+    store::content::ContentStore,
+};
+
+/// Streams of one peer.
+const MAX_PER_PEER: usize = 4;
+/// Streams of all peers.
+const MAX_STREAMS: usize = 128;
+/// Answers that are being made or sent, of 1 MiB each at most: what peers can make this node hold in memory.
+const MAX_ANSWERS: usize = 40;
+/// Answers of one stream that are made ahead of the one that is sent.
+const AHEAD: usize = 2;
+/// A stream on which nothing is asked for this long is closed.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Time for a peer to take an answer. At 1 MiB that is a slow modem; who is slower holds up others.
+const SENDING: Duration = Duration::from_secs(60);
+
+/// What the streams share.
+pub(crate) struct Shared {
+    pub contents: ContentStore,
+    /// What was fetched is not for others.
+    pub own_only: bool,
+    pub board: Board,
+    pub metrics: Metrics,
+    pub busy: BusyPeers,
+    pub conduct: Conduct,
+    pub stop: CancellationToken,
+    pub tasks: TaskTracker,
+}
+
+/// An answer on its way: its head and body, and the place it takes in memory.
+struct Answer {
+    root: ContentRoot,
+    head: Head,
+    body: Vec<u8>,
+    /// Bytes of the content in it.
+    bytes: u64,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Takes streams until told to stop.
+pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingStreams) {
+    let shared = Arc::new(shared);
+    let streams = Arc::new(Semaphore::new(MAX_STREAMS));
+    let answers = Arc::new(Semaphore::new(MAX_ANSWERS));
+    // Apart from who we fetch from: those streams are ours to open.
+    let served = BusyPeers::default();
+    // Drained at once: a stream for which the channel has no room is dropped by libp2p-stream.
+    while let Some(Some((peer, stream))) = shared.stop.run_until_cancelled(incoming.next()).await {
+        let (Ok(place), Some(one)) = (streams.clone().try_acquire_owned(), served.hold_up_to(peer, MAX_PER_PEER))
+        else {
+            tracing::debug!(%peer, "a stream was refused: there are enough");
+            shared.tasks.spawn(refuse(stream));
+            continue;
+        };
+        let (shared, answers) = (shared.clone(), answers.clone());
+        let busy = shared.busy.hold(peer);
+        shared.clone().tasks.spawn(async move {
+            let stop = shared.stop.clone();
+            let serving = one_stream(shared, peer, stream, answers, [one, busy]);
+            if let Some(Err(error)) = stop.run_until_cancelled(serving).await {
+                tracing::debug!(%peer, %error, "serving ended");
+            }
+            drop(place);
+        });
+    }
+}
+
+/// Says that there is no room, to the first question.
+async fn refuse(mut stream: Stream) {
+    let busy = Head { status: Status::Busy, size: 0, length: 0 };
+    let told = async {
+        stream.write_all(&busy.to_bytes()).await?;
+        stream.close().await
+    };
+    // Whoever does not hear it finds the stream closed.
+    let _ = timeout(Duration::from_secs(5), told).await;
+}
+
+async fn one_stream(
+    shared: Arc<Shared>,
+    peer: PeerId,
+    stream: Stream,
+    answers: Arc<Semaphore>,
+    _held: [Busy; 2],
+) -> io::Result<()> {
+    let (mut questions, mut stream) = stream.split();
+    let (contents, own_only) = (shared.contents.clone(), shared.own_only);
+    let (sender, mut made) = mpsc::channel::<JoinHandle<Answer>>(AHEAD);
+    // Without questions there is nothing to answer once what is made is sent: the channel ends with this.
+    let reading = async move {
+        loop {
+            let mut bytes = [0; wire::QUESTION];
+            match timeout(SILENCE, questions.read_exact(&mut bytes)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+            }
+            let Some(question) = Question::from_bytes(&bytes) else { return Err(io::ErrorKind::InvalidData.into()) };
+            let Ok(place) = answers.clone().acquire_owned().await else { return Ok(()) };
+            let contents = contents.clone();
+            // Reading and hashing are not for the tasks that serve the network.
+            let answer = tokio::task::spawn_blocking(move || answer(&contents, own_only, question, place));
+            if sender.send(answer).await.is_err() {
+                return Ok(());
+            }
+        }
+    };
+    let writing = async {
+        let mut due = Instant::now();
+        while let Some(answer) = made.recv().await {
+            let mut answer = answer.await.map_err(io::Error::other)?;
+            shared.conduct.spoil(&mut answer.body);
+            let begun = Instant::now();
+            let sent = timeout(SENDING, send(&mut stream, &answer, shared.conduct, &mut due)).await;
+            sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+            if made.is_empty() {
+                stream.flush().await?;
+            }
+            if answer.bytes > 0 {
+                tell(&shared, peer, &answer, begun.elapsed());
+            }
+        }
+        stream.close().await
+    };
+    let (read, written) = tokio::join!(reading, writing);
+    read.and(written)
+}
+
+async fn send(
+    stream: &mut (impl futures::AsyncWrite + Unpin),
+    answer: &Answer,
+    conduct: Conduct,
+    due: &mut Instant,
+) -> io::Result<()> {
+    stream.write_all(&answer.head.to_bytes()).await?;
+    for piece in answer.body.chunks(conduct.piece()) {
+        stream.write_all(piece).await?;
+        if conduct != Conduct::Honest {
+            stream.flush().await?;
+            conduct.wait(due, piece.len()).await;
+        }
+    }
+    Ok(())
+}
+
+fn answer(contents: &ContentStore, own_only: bool, question: Question, place: OwnedSemaphorePermit) -> Answer {
+    let (head, body, bytes) = match respond(contents, own_only, question) {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::error!(%error, root = %question.root, "content could not be read for a peer");
+            (Head { status: Status::NotHeld, size: 0, length: 0 }, Vec::new(), 0)
+        }
+    };
+    Answer { root: question.root, head, body, bytes, _place: place }
+}
+
+fn respond(contents: &ContentStore, own_only: bool, question: Question) -> crate::Result<(Head, Vec<u8>, u64)> {
+    let head = |status, size, body: &[u8]| Head { status, size, length: u32::try_from(body.len()).unwrap_or(0) };
+    let Some(range) = question.range() else { return Ok((head(Status::Refused, 0, &[]), Vec::new(), 0)) };
+    let root = question.root;
+    let is_own = || Ok::<_, crate::RegistryError>(contents.get(&root)?.is_some_and(|held| held.own));
+    let offered = !own_only || is_own()?;
+    let holding = if offered { contents.holding(&root)? } else { None };
+    let Some(holding) = holding else { return Ok((head(Status::NotHeld, 0, &[]), Vec::new(), 0)) };
+    let size = holding.size();
+    if range.is_empty() {
+        let body = wire::ranges_to_bytes(&content::ranges(&holding.have(), content::groups(size)));
+        return Ok((head(Status::Holds, size, &body), body, 0));
+    }
+    if range.end > content::groups(size) {
+        return Ok((head(Status::NotHeld, size, &[]), Vec::new(), 0));
+    }
+    Ok(match contents.encode(&root, &range)? {
+        Some(body) => (head(Status::Bytes, size, &body), body, bytes_in(&range, size)),
+        None => (head(Status::NotHeld, size, &[]), Vec::new(), 0),
+    })
+}
+
+/// Shows what a peer was sent.
+fn tell(shared: &Shared, peer: PeerId, answer: &Answer, took: Duration) {
+    shared.metrics.served(answer.bytes);
+    let id = TransferId::Serve { root: answer.root, peer };
+    let what = || {
+        let held = shared.contents.get(&answer.root).ok().flatten();
+        held.and_then(|held| held.what).unwrap_or_else(|| answer.root.to_string())
+    };
+    shared.board.served(id, what, answer.head.size, clock::now(), |one| {
+        one.part = Part::Giving;
+        one.bytes += answer.bytes;
+        one.millis += u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    });
+}

@@ -1,0 +1,238 @@
+//! The bytes of releases as their users see them: put, fetch, read, keep.
+
+use std::{pin::Pin, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::{io::AsyncRead, sync::mpsc};
+use tokio_util::io::SyncIoBridge;
+
+use super::{P2pRegistry, Release};
+use crate::{
+    RegistryError, Result,
+    domain::{
+        content::groups,
+        hash::ContentRoot,
+        manifest::{Content, Manifest},
+        name::PublisherId,
+        transfer::{Transfer, TransferId},
+    },
+    store::content::{Freed, Held, Origin, PIECE_GROUPS, Usage},
+};
+
+/// Bytes that come from somewhere.
+pub type Incoming = Pin<Box<dyn AsyncRead + Send>>;
+
+/// What is to be fetched, and where to look for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Wanted {
+    pub content: Content,
+    /// The release it is of, for eyes.
+    pub what: String,
+    /// Its nodes are asked first.
+    #[serde(default)]
+    pub publisher: Option<PublisherId>,
+    /// The content beside which it travels: whoever has that has this, and only that is looked for in the DHT.
+    #[serde(default)]
+    pub beside: Option<ContentRoot>,
+}
+
+impl Wanted {
+    /// The content of a release.
+    pub fn of(release: &Release) -> Self {
+        let name = super::title(&release.package, release.handle.as_ref());
+        Self {
+            content: release.manifest.content(),
+            what: format!("{name} {}", release.manifest.version),
+            publisher: Some(release.package.publisher),
+            beside: None,
+        }
+    }
+
+    /// What travels beside the content of a release: its readme, and its ecosystem's own data.
+    pub fn beside(release: &Release) -> Vec<Self> {
+        let Manifest { readme, native, .. } = &release.manifest;
+        let beside = [("readme of", readme), ("ecosystem data of", native)];
+        let content = Self::of(release);
+        let one = |(what, beside): (&str, &Option<Content>)| {
+            Some(Self {
+                content: (*beside)?,
+                what: format!("{what} {}", content.what),
+                beside: Some(release.manifest.content),
+                ..content.clone()
+            })
+        };
+        beside.into_iter().filter_map(one).collect()
+    }
+}
+
+/// Content that is here now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fetched {
+    pub content: Content,
+    /// It was here already.
+    pub was_held: bool,
+    /// Where it came from; `None` for what was put here on this machine.
+    pub origin: Option<Origin>,
+}
+
+/// What a person can tell a transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    Pause,
+    Resume,
+    /// Ends it and throws away what came.
+    Cancel,
+}
+
+/// A node's content. `Send + Sync` and object safe, like the registry.
+#[async_trait]
+pub trait Contents: Send + Sync {
+    /// Takes bytes to be published, whatever they are.
+    ///
+    /// # Errors
+    /// [`TooLarge`](crate::RegistryError::TooLarge) beyond the most that the node takes.
+    async fn put(&self, bytes: Incoming) -> Result<Content>;
+
+    /// Fetches what is not here, from several peers at once, and returns when all of it is here and verified; goes on
+    /// where an earlier attempt stopped. Who asks for the same at the same time waits for the same fetch. Progress goes to
+    /// `progress`, as far as it has room.
+    ///
+    /// # Errors
+    /// [`Fetch`](crate::RegistryError::Fetch) when nobody gives the rest, [`Stopped`](crate::RegistryError::Stopped) when a
+    /// person stopped it.
+    async fn fetch(&self, wanted: Wanted, progress: Option<mpsc::Sender<Transfer>>) -> Result<Fetched>;
+
+    /// Begins to fetch, and does not wait.
+    async fn start_fetch(&self, wanted: Wanted) -> Result<()>;
+
+    /// The verified bytes of content that is here, in pieces. A piece that is an error is the last.
+    ///
+    /// # Errors
+    /// [`NoContent`](crate::RegistryError::NoContent) when it is not here.
+    async fn read(&self, root: ContentRoot) -> Result<mpsc::Receiver<Result<Bytes>>>;
+
+    /// Content that is here, without its bytes.
+    async fn held(&self, root: ContentRoot) -> Result<Option<Held>>;
+
+    /// All content that is here, what was used last first.
+    async fn list(&self) -> Result<Vec<Held>>;
+
+    async fn usage(&self) -> Result<Usage>;
+
+    /// Keeps content whatever the quota says, or no longer; false when it is not here.
+    async fn keep(&self, root: ContentRoot, pinned: bool) -> Result<bool>;
+
+    /// Removes what is neither own nor pinned: as much as the quota wants, or `all` of it; and what was left of fetches
+    /// that nobody has gone on with for a week, or with `all` for a minute.
+    async fn clean_up(&self, all: bool) -> Result<Freed>;
+
+    /// Reads and verifies one content; false when it was damaged. It is dropped then, and fetched again if it can be had.
+    async fn check(&self, root: ContentRoot) -> Result<bool>;
+
+    /// Transfers that run, and those that did lately, the newest first.
+    async fn transfers(&self) -> Result<Vec<Transfer>>;
+
+    /// Tells a fetch what to do; false when there is none that it could be told.
+    async fn direct(&self, id: TransferId, order: Order) -> Result<bool>;
+}
+
+/// Pieces of 1 MiB that are read ahead of a reader.
+const PIECES: usize = 2;
+const A_MINUTE: Duration = Duration::from_secs(60);
+/// What is left of a fetch that nobody has gone on with is removed after this time.
+pub(super) const LEFT_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// The whole of a content that is small enough to be in memory.
+///
+/// # Errors
+/// As [`Contents::read`]; [`TooLarge`](crate::RegistryError::TooLarge) beyond `most` bytes.
+pub async fn read_whole(contents: &dyn Contents, root: ContentRoot, most: u64) -> Result<Vec<u8>> {
+    let mut pieces = contents.read(root).await?;
+    let mut whole = Vec::new();
+    while let Some(piece) = pieces.recv().await {
+        whole.extend_from_slice(&piece?);
+        if whole.len() as u64 > most {
+            return Err(RegistryError::TooLarge { size: whole.len() as u64, most });
+        }
+    }
+    Ok(whole)
+}
+
+#[async_trait]
+impl Contents for P2pRegistry {
+    async fn put(&self, bytes: Incoming) -> Result<Content> {
+        let reader = SyncIoBridge::new(bytes);
+        self.contents.put(reader, false, self.state.options.max_content, |_| {}).await
+    }
+
+    async fn fetch(&self, wanted: Wanted, progress: Option<mpsc::Sender<Transfer>>) -> Result<Fetched> {
+        self.fetch_content(wanted, progress).await
+    }
+
+    async fn start_fetch(&self, wanted: Wanted) -> Result<()> {
+        if self.contents.get(&wanted.content.root)?.is_none() {
+            self.begin_fetch(wanted)?;
+        }
+        Ok(())
+    }
+
+    async fn read(&self, root: ContentRoot) -> Result<mpsc::Receiver<Result<Bytes>>> {
+        let held = self.contents.get(&root)?.ok_or(RegistryError::NoContent(root))?;
+        let (sender, receiver) = mpsc::channel(PIECES);
+        let (contents, count) = (self.contents.clone(), groups(held.content.size));
+        tokio::task::spawn_blocking(move || {
+            for start in (0..count).step_by(PIECE_GROUPS as usize) {
+                let read = contents.read(&root, &(start..(start + PIECE_GROUPS).min(count)));
+                let piece = read.and_then(|bytes| bytes.map(Bytes::from).ok_or(RegistryError::ContentDamaged(root)));
+                let failed = piece.is_err();
+                if sender.blocking_send(piece).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        Ok(receiver)
+    }
+
+    async fn held(&self, root: ContentRoot) -> Result<Option<Held>> {
+        self.contents.get(&root)
+    }
+
+    async fn list(&self) -> Result<Vec<Held>> {
+        self.contents.list()
+    }
+
+    async fn usage(&self) -> Result<Usage> {
+        self.contents.usage()
+    }
+
+    async fn keep(&self, root: ContentRoot, pinned: bool) -> Result<bool> {
+        self.contents.set_pinned(root, pinned).await
+    }
+
+    async fn clean_up(&self, all: bool) -> Result<Freed> {
+        let quota = self.contents.usage()?.quota;
+        let (most, age) = if all { (0, A_MINUTE) } else { (quota, LEFT_FOR) };
+        let freed = self.contents.gc(most, age).await?;
+        Ok(freed)
+    }
+
+    async fn check(&self, root: ContentRoot) -> Result<bool> {
+        let held = self.contents.get(&root)?.ok_or(RegistryError::NoContent(root))?;
+        self.contents.verify(held.content).await
+    }
+
+    async fn transfers(&self) -> Result<Vec<Transfer>> {
+        Ok(self.board.list())
+    }
+
+    async fn direct(&self, id: TransferId, order: Order) -> Result<bool> {
+        match id {
+            TransferId::Fetch { root } => self.direct_fetch(root, order).await,
+            // What others fetch is theirs to stop.
+            TransferId::Serve { .. } => Ok(false),
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! Which peer is asked for which groups next. Pure: the time, in milliseconds, is an argument.
+//!
+//! Peers take pieces as they are done with those before, so that each gives what it can; near the end, when nothing is
+//! left to hand out, an idle peer is given what a slow one still owes, and whoever is first counts.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use libp2p::PeerId;
+
+use crate::domain::{
+    content::{Groups, bytes_in, groups, ranges},
+    reputation::EXPLORATION,
+};
+
+/// Most groups in a piece: 1 MiB.
+pub const PIECE: u64 = 64;
+/// Pieces that are asked of one peer at once, at most.
+const MOST_ASKED: usize = 4;
+/// What is asked of a peer at once should keep it busy for so long.
+const BUSY_MS: f64 = 400.0;
+/// Peers that owe the same groups.
+const MOST_OWING: usize = 2;
+/// A peer that owes something for longer than this without a rate to go by is slow.
+const PATIENCE_MS: u64 = 1_500;
+/// A peer that has given for so long is judged by what it gave.
+const JUDGED_AFTER_MS: u64 = 3_000;
+/// Part of the best peer's rate below which a peer is not worth the places it takes.
+const TOO_SLOW: f64 = 0.1;
+
+struct Peer {
+    holds: Groups,
+    /// Bytes a second: 0.7 of what it was, 0.3 of what the last piece came at.
+    rate: Option<f64>,
+    /// Reputation, 0 to 1.
+    score: f64,
+    since_ms: u64,
+    /// Where it goes on.
+    cursor: u64,
+}
+
+struct Owed {
+    range: Range<u64>,
+    peer: PeerId,
+    since_ms: u64,
+}
+
+pub struct Plan {
+    size: u64,
+    piece: u64,
+    have: Groups,
+    peers: BTreeMap<PeerId, Peer>,
+    owed: Vec<Owed>,
+    /// Where the next peer begins, so that several that fetch the same content soon have something for each other.
+    next_cursor: u64,
+}
+
+impl Plan {
+    /// For a content of so many bytes, of which some groups are there. `begin` is any number.
+    pub fn new(size: u64, have: Groups, begin: u64) -> Self {
+        let count = groups(size);
+        // Small content is cut finer, so that there is something for several.
+        let piece = (count / 16).clamp(4, PIECE);
+        Self { size, piece, have, peers: BTreeMap::new(), owed: Vec::new(), next_cursor: begin % count }
+    }
+
+    /// A peer holds these groups, of which there may be more than when it was asked before.
+    pub fn holds(&mut self, peer: PeerId, holds: Groups, score: f64, now_ms: u64) {
+        let count = groups(self.size);
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.holds = holds;
+            return;
+        }
+        let cursor = self.next_cursor;
+        // The golden ratio spreads any number of peers well.
+        self.next_cursor = (cursor + (count as f64 * 0.618) as u64) % count;
+        self.peers.insert(peer, Peer { holds, rate: None, score, since_ms: now_ms, cursor });
+    }
+
+    /// Forgets a peer; what it owes is handed out again.
+    pub fn remove(&mut self, peer: &PeerId) {
+        self.peers.remove(peer);
+        self.owed.retain(|owed| owed.peer != *peer);
+    }
+
+    pub fn is_complete(&self) -> bool {
+        ranges(&self.missing(), groups(self.size)).is_empty()
+    }
+
+    fn missing(&self) -> Groups {
+        Groups::from(0..groups(self.size)) - self.have.clone()
+    }
+
+    /// How many pieces a peer should owe at once: one until it has given something, then what keeps it busy, less for one
+    /// that is not trusted much.
+    pub fn depth(&self, peer: &PeerId) -> usize {
+        let Some(Peer { rate: Some(rate), score, .. }) = self.peers.get(peer) else { return 1 };
+        let bytes = (self.piece * crate::domain::content::GROUP) as f64;
+        let wanted = (rate * BUSY_MS / 1_000.0 / bytes).ceil().max(1.0);
+        let most = if *score < EXPLORATION { 2 } else { MOST_ASKED };
+        (wanted as usize).clamp(1, most).max(2)
+    }
+
+    /// The groups to ask a peer for next; `None` when it has nothing that is wanted now.
+    pub fn next(&mut self, peer: &PeerId, now_ms: u64) -> Option<Range<u64>> {
+        let range = self.free(peer).or_else(|| self.hedge(peer, now_ms))?;
+        if let Some(known) = self.peers.get_mut(peer) {
+            known.cursor = range.end;
+        }
+        self.owed.push(Owed { range: range.clone(), peer: *peer, since_ms: now_ms });
+        Some(range)
+    }
+
+    /// What nobody has been asked for, from where the peer is on.
+    fn free(&self, peer: &PeerId) -> Option<Range<u64>> {
+        let known = self.peers.get(peer)?;
+        let owed = self.owed.iter().fold(Groups::empty(), |all, owed| all | Groups::from(owed.range.clone()));
+        let free = ranges(&((known.holds.clone() & self.missing()) - owed), groups(self.size));
+        let onwards = free.iter().find_map(|range| {
+            let start = range.start.max(known.cursor);
+            (start < range.end).then_some(start..range.end)
+        });
+        let range = onwards.or_else(|| free.first().cloned())?;
+        // Pieces begin where pieces begin, so that the hashes above them are sent once.
+        let end = (range.start / self.piece + 1) * self.piece;
+        Some(range.start..range.end.min(end))
+    }
+
+    /// What a slower peer owes.
+    fn hedge(&self, peer: &PeerId, now_ms: u64) -> Option<Range<u64>> {
+        let known = self.peers.get(peer)?;
+        let rate = known.rate?;
+        let missing = self.missing();
+        let candidates = self.owed.iter().filter(|owed| owed.peer != *peer);
+        let candidates = candidates.filter(|owed| {
+            let wanted = Groups::from(owed.range.clone()) & missing.clone();
+            let owing = self.owed.iter().filter(|other| other.range == owed.range).count();
+            let mine = self.owed.iter().any(|other| other.peer == *peer && other.range == owed.range);
+            let has = known.holds.clone() & wanted.clone() == wanted;
+            owing < MOST_OWING && !mine && has && !wanted.is_empty()
+        });
+        let late = |owed: &Owed| self.expected_ms(owed, now_ms);
+        let worst = candidates.max_by_key(|owed| late(owed))?;
+        let own = bytes_in(&worst.range, self.size) as f64 * 1_000.0 / rate;
+        (late(worst) as f64 > 2.0 * own).then(|| worst.range.clone())
+    }
+
+    /// Milliseconds until a peer will have given what it owes, by its rate and what it owes before.
+    fn expected_ms(&self, owed: &Owed, now_ms: u64) -> u64 {
+        let waited = now_ms.saturating_sub(owed.since_ms);
+        match self.peers.get(&owed.peer).and_then(|peer| peer.rate) {
+            Some(rate) if rate > 0.0 => {
+                let before =
+                    self.owed.iter().filter(|other| other.peer == owed.peer && other.since_ms <= owed.since_ms);
+                let bytes: u64 = before.map(|other| bytes_in(&other.range, self.size)).sum();
+                // Who is later than it should be gets later still.
+                ((bytes as f64 * 1_000.0 / rate) as u64).max(waited / 2)
+            }
+            _ if waited > PATIENCE_MS => u64::MAX,
+            _ => waited,
+        }
+    }
+
+    /// Groups came from a peer and are there; `took_ms` since it had nothing before them to give.
+    pub fn got(&mut self, peer: &PeerId, range: &Range<u64>, took_ms: u64) {
+        self.have |= Groups::from(range.clone());
+        self.owed.retain(|owed| !(owed.peer == *peer && owed.range == *range));
+        if let Some(known) = self.peers.get_mut(peer) {
+            let now = bytes_in(range, self.size) as f64 * 1_000.0 / took_ms.max(1) as f64;
+            known.rate = Some(known.rate.map_or(now, |rate| 0.7 * rate + 0.3 * now));
+        }
+    }
+
+    /// Some of what was asked of a peer is there, and the rest does not come.
+    pub fn got_some(&mut self, groups: Groups) {
+        self.have |= groups;
+    }
+
+    /// A peer does not have these after all.
+    pub fn lacks(&mut self, peer: &PeerId, range: &Range<u64>) {
+        self.owed.retain(|owed| !(owed.peer == *peer && owed.range == *range));
+        if let Some(known) = self.peers.get_mut(peer) {
+            known.holds -= Groups::from(range.clone());
+        }
+    }
+
+    /// Whether a peer only takes up a place: others that are ten times as fast have all that it could still give.
+    pub fn is_too_slow(&self, peer: &PeerId, now_ms: u64) -> bool {
+        let Some(known) = self.peers.get(peer) else { return false };
+        if now_ms.saturating_sub(known.since_ms) < JUDGED_AFTER_MS {
+            return false;
+        }
+        // One that has given nothing yet has had time to.
+        let rate = known.rate.unwrap_or(0.0);
+        let wanted = known.holds.clone() & self.missing();
+        let faster = self
+            .peers
+            .iter()
+            .filter(|(other, one)| *other != peer && one.rate.is_some_and(|other| rate < TOO_SLOW * other));
+        let covered = faster.fold(Groups::empty(), |all, (_, other)| all | other.holds.clone());
+        !wanted.is_empty() && covered & wanted.clone() == wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::content::{GROUP, all};
+
+    const MIB: u64 = 1 << 20;
+
+    fn plan(size: u64) -> Plan {
+        Plan::new(size, Groups::empty(), 0)
+    }
+
+    /// Plays a fetch with peers of so many bytes a second each, in steps of a millisecond; returns how long it took, and
+    /// what each gave.
+    fn play(size: u64, rates: &[u64], begin: u64) -> (u64, Vec<u64>) {
+        let mut plan = Plan::new(size, Groups::empty(), begin);
+        let peers: Vec<PeerId> = rates.iter().map(|_| PeerId::random()).collect();
+        peers.iter().for_each(|peer| plan.holds(*peer, all(size), 0.5, 0));
+        let mut asked: Vec<std::collections::VecDeque<Range<u64>>> = rates.iter().map(|_| Default::default()).collect();
+        let mut given = vec![(0_u64, 0_u64, 0_u64); rates.len()];
+        for now in 0..10_000_000 {
+            for (n, peer) in peers.iter().enumerate() {
+                while asked[n].len() < plan.depth(peer) {
+                    let Some(range) = plan.next(peer, now) else { break };
+                    if asked[n].is_empty() {
+                        given[n].1 = now;
+                    }
+                    asked[n].push_back(range);
+                }
+                given[n].0 += rates[n] / 1_000;
+                let Some(front) = asked[n].front().cloned() else {
+                    given[n].0 = 0;
+                    continue;
+                };
+                let bytes = bytes_in(&front, size);
+                if given[n].0 >= bytes {
+                    given[n].0 -= bytes;
+                    given[n].2 += bytes;
+                    asked[n].pop_front();
+                    plan.got(peer, &front, now - given[n].1);
+                    given[n].1 = now;
+                }
+            }
+            if plan.is_complete() {
+                return (now, given.into_iter().map(|(.., bytes)| bytes).collect());
+            }
+        }
+        panic!("it never ends");
+    }
+
+    #[test]
+    fn four_are_nearly_four_times_as_fast_as_one() {
+        let (one, _) = play(256 * MIB, &[20 * MIB], 7);
+        let (four, _) = play(256 * MIB, &[20 * MIB; 4], 7);
+        assert!(one as f64 / four as f64 > 3.7, "{one} ms and {four} ms");
+    }
+
+    #[test]
+    fn each_gives_what_it_can_and_the_slow_tail_is_taken_over() {
+        let (ms, given) = play(64 * MIB, &[40 * MIB, 10 * MIB, 200_000], 3);
+        assert!(given[0] > 3 * given[1], "{given:?}");
+        // 64 MiB at 50 MiB/s; the slowest alone would have taken five seconds for its first piece.
+        assert!(ms < 1_700, "{ms} ms");
+    }
+
+    #[test]
+    fn a_silent_peer_is_not_waited_for() {
+        let (ms, given) = play(16 * MIB, &[10 * MIB, 0], 0);
+        assert!(ms < 4_000 && given[1] == 0, "{ms} ms");
+    }
+
+    #[test]
+    fn the_slow_are_dropped_only_while_others_have_what_they_have() {
+        let size = 100 * MIB;
+        let (fast, slow) = (PeerId::random(), PeerId::random());
+        let mut plan = plan(size);
+        plan.holds(fast, all(size), 0.5, 0);
+        plan.holds(slow, all(size), 0.5, 0);
+        let range = plan.next(&fast, 0).unwrap();
+        plan.got(&fast, &range, 10);
+        let range = plan.next(&slow, 0).unwrap();
+        plan.got(&slow, &range, 2_000);
+        assert!(!plan.is_too_slow(&slow, 1_000), "it has had no time");
+        assert!(plan.is_too_slow(&slow, 4_000));
+        assert!(!plan.is_too_slow(&fast, 4_000));
+        plan.holds(fast, Groups::from(0..5), 0.5, 0);
+        assert!(!plan.is_too_slow(&slow, 4_000), "nobody else has the rest");
+    }
+
+    #[test]
+    fn an_unknown_peer_is_asked_for_one_piece_first() {
+        let mut plan = plan(100 * MIB);
+        let peer = PeerId::random();
+        plan.holds(peer, all(100 * MIB), 0.05, 0);
+        assert_eq!(plan.depth(&peer), 1);
+        let range = plan.next(&peer, 0).unwrap();
+        plan.got(&peer, &range, 1);
+        assert_eq!(plan.depth(&peer), 2, "its reputation is poor");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn whoever_leaves_and_whatever_they_hold_it_ends_when_all_is_held(
+            size in 1u64..40 * MIB,
+            begin in any::<u64>(),
+            peers in proptest::collection::vec((any::<u64>(), 0.0..1.0f64), 1..6),
+            steps in proptest::collection::vec((0usize..6, 0u8..10), 0..400),
+        ) {
+            let mut plan = Plan::new(size, Groups::empty(), begin);
+            let count = groups(size);
+            let ids: Vec<PeerId> = peers.iter().map(|_| PeerId::random()).collect();
+            for (id, (from, score)) in ids.iter().zip(&peers) {
+                plan.holds(*id, Groups::from(from % count..count), *score, 0);
+            }
+            let mut asked: BTreeMap<PeerId, Vec<Range<u64>>> = BTreeMap::new();
+            for (now, (peer, what)) in (0_u64..).zip(steps) {
+                let peer = ids[peer % ids.len()];
+                match what {
+                    0 => { plan.remove(&peer); asked.remove(&peer); }
+                    1..=5 => if let Some(range) = plan.next(&peer, now) {
+                        prop_assert!(range.end <= count && !range.is_empty());
+                        prop_assert!(range.end - range.start <= PIECE);
+                        asked.entry(peer).or_default().push(range);
+                    },
+                    6 => if let Some(range) = asked.get_mut(&peer).and_then(Vec::pop) {
+                        plan.lacks(&peer, &range);
+                    },
+                    _ => if let Some(range) = asked.get_mut(&peer).and_then(|all| (!all.is_empty()).then(|| all.remove(0))) {
+                        plan.got(&peer, &range, 5);
+                    },
+                }
+            }
+            // Whatever happened: one that has all of it can give all that is missing.
+            ids.iter().for_each(|id| plan.remove(id));
+            let seed = PeerId::random();
+            plan.holds(seed, all(size), 0.5, 1_000_000);
+            let mut bytes = 0;
+            while let Some(range) = plan.next(&seed, 1_000_000) {
+                bytes += bytes_in(&range, size);
+                plan.got(&seed, &range, 1);
+            }
+            prop_assert!(plan.is_complete());
+            prop_assert!(bytes <= count * GROUP);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What a registry does for content by itself: tell the DHT what is here, go on with fetches, have damaged content again.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::{P2pRegistry, Wanted};
+use crate::{Result, domain::hash::ContentRoot, store::content::Held};
+
+/// Contents that are told of at once.
+const AT_ONCE: usize = 4;
+/// Between two of them: everything at once is what brings a small network down.
+const PACE: Duration = Duration::from_millis(20);
+/// Everything is told of again this often: twice in the life of a record.
+const ROUND: Duration = Duration::from_secs(12 * 3_600);
+/// What was not used is closed.
+const SWEEP: Duration = Duration::from_secs(20);
+/// Contents that wait to be told of; more are told of in the next round.
+const MOST: usize = 100_000;
+
+/// Contents of which the DHT is to be told.
+#[derive(Default)]
+pub(super) struct Providing {
+    waiting: Mutex<(VecDeque<ContentRoot>, HashSet<ContentRoot>)>,
+    added: Notify,
+}
+
+impl Providing {
+    fn add(&self, root: ContentRoot, soon: bool) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let (queue, known) = &mut *waiting;
+        if known.len() < MOST && known.insert(root) {
+            if soon {
+                queue.push_front(root)
+            } else {
+                queue.push_back(root)
+            }
+            self.added.notify_one();
+        }
+    }
+
+    fn next(&self) -> Option<ContentRoot> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let root = waiting.0.pop_front()?;
+        waiting.1.remove(&root);
+        Some(root)
+    }
+}
+
+impl P2pRegistry {
+    /// The DHT is told that this node has a content, before those that are only told of again.
+    pub(super) fn provide_soon(&self, root: ContentRoot) {
+        self.state.providing.add(root, true);
+    }
+
+    /// Runs until `stop` is called.
+    pub async fn run_contents(self, stop: CancellationToken) {
+        let mut damaged = self.contents.damaged();
+        let mut joined = self.net.joined();
+        let mut round = tokio::time::interval(ROUND);
+        let mut sweep = tokio::time::interval(SWEEP);
+        let mut pace = tokio::time::interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if let Err(error) = self.resume_fetches() {
+            tracing::error!(%error, "fetches of an earlier run are not gone on with");
+        }
+        let mut telling = tokio::task::JoinSet::new();
+        let mut idle = false;
+        loop {
+            let alone = *joined.borrow() == 0;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = round.tick() => self.provide_everything(),
+                _ = sweep.tick() => self.state.fetches.links.sweep(),
+                Ok(held) = damaged.recv() => self.have_again(held),
+                changed = joined.changed() => if changed.is_err() { return },
+                () = self.state.providing.added.notified(), if idle => idle = false,
+                Some(_) = telling.join_next(), if !telling.is_empty() => {}
+                _ = pace.tick(), if !idle && !alone && telling.len() < AT_ONCE => match self.state.providing.next() {
+                    Some(root) => {
+                        let net = self.net.clone();
+                        telling.spawn(async move { net.provide(&root).await });
+                    }
+                    None => idle = true,
+                },
+            }
+        }
+    }
+
+    /// Everything that others may have of this node.
+    fn provide_everything(&self) {
+        match self.contents.list() {
+            Ok(held) => {
+                let offered = held.into_iter().filter(|held| held.own || self.state.options.provide);
+                offered.for_each(|held| self.state.providing.add(held.content.root, false));
+            }
+            Err(error) => tracing::error!(%error, "what is here could not be listed"),
+        }
+    }
+
+    /// What came from others can come from them again; what was put here may be with them by now.
+    fn have_again(&self, held: Held) {
+        let root = held.content.root;
+        let what = held.what.clone().unwrap_or_else(|| root.to_string());
+        self.warn(format!("the stored bytes of {what} were damaged and are dropped; they are fetched again"));
+        let wanted = Wanted { content: held.content, what, publisher: None, beside: None };
+        if let Err(error) = self.again(wanted) {
+            tracing::error!(%error, %root, "damaged content is not fetched again");
+        }
+    }
+
+    fn again(&self, wanted: Wanted) -> Result<()> {
+        self.begin_fetch(wanted).map(drop)
+    }
+}
