@@ -5,7 +5,7 @@
 
 mod lab;
 
-use lab::{Lab, PATIENCE, TCP, content, draft, reference, wait_for};
+use lab::{Lab, PATIENCE, TCP, draft, put, reference, wait_for};
 use swarmdex::{clock, domain::query::Query};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -17,7 +17,8 @@ async fn nodes_go_on_when_the_clock_is_set() {
     let mut heard = b.node.subscribe();
     for (ahead, version) in [(0, "1.0.0"), (-HOUR_MS, "1.1.0"), (0, "1.2.0"), (HOUR_MS, "1.3.0"), (-HOUR_MS, "1.4.0")] {
         clock::set_ahead(ahead);
-        let receipt = a.node.registry().publish(draft("web", version), content(b"1"), None).await.unwrap();
+        let receipt =
+            a.node.registry().publish(draft("web", version), put(a.node.contents(), b"1").await, None).await.unwrap();
         wait_for(&mut heard, version, |batch| batch.announcements.iter().any(|one| one.version.to_string() == version))
             .await;
         assert!(a.node.wait_published(PATIENCE).await);

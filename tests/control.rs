@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use lab::{Lab, PATIENCE, TCP, content, draft, reference};
+use lab::{Lab, PATIENCE, TCP, draft, put, reference};
 use swarmdex::{
     bus::Batch,
     control::{self, Control, Link, Local, PROTOCOL, Remote, Serving, Target, Wait},
@@ -94,7 +94,8 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
 
     // Publishing, with every step, and heard of on the stream.
     let (progress, mut steps) = mpsc::channel(16);
-    let receipt = registry.publish(draft(name, "1.0.0"), content(b"1"), Some(progress)).await.unwrap();
+    let receipt =
+        registry.publish(draft(name, "1.0.0"), put(node.contents(), b"1").await, Some(progress)).await.unwrap();
     let mut told = Vec::new();
     while let Ok(step) = steps.try_recv() {
         told.push(step);
@@ -130,7 +131,11 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
 
     // Errors keep their words, whoever says them.
     for (error, code, usage) in [
-        (registry.publish(draft(name, "1.0.0"), content(b"2"), None).await.unwrap_err(), "version_taken", false),
+        (
+            registry.publish(draft(name, "1.0.0"), put(node.contents(), b"2").await, None).await.unwrap_err(),
+            "version_taken",
+            false,
+        ),
         (registry.get_package(&"nobody/nothing".parse().unwrap()).await.unwrap_err(), "unknown_handle", false),
         (registry.get_package_version(&package, &"^9".parse().unwrap()).await.unwrap_err(), "no_match", false),
         (node.dial(&"/ip4/127.0.0.1/tcp/1".parse().unwrap(), false, PATIENCE).await.unwrap_err(), "address", true),
@@ -188,7 +193,7 @@ async fn who_may_only_look_changes_nothing() {
     let nobody = served.lab.node.peer_id();
     assert!(watcher.status().await.is_ok() && registry.search(&Query::text("")).await.is_ok());
     for error in [
-        registry.publish(draft("web", "1.0.0"), content(b"1"), None).await.unwrap_err(),
+        registry.publish(draft("web", "1.0.0"), put(served.local.contents(), b"1").await, None).await.unwrap_err(),
         watcher.disconnect(nobody).await.unwrap_err(),
         watcher.shut_down().await.unwrap_err(),
         watcher.set_log_filter("debug").await.unwrap_err(),
@@ -303,7 +308,10 @@ async fn two_hundred_clients_and_some_that_never_read_slow_nobody() {
     until(&mut batches, "the node", |batch| batch.node.clone()).await;
     let registry = served.local.registry();
     for number in 0..50 {
-        registry.publish(draft(&format!("p{number}"), "1.0.0"), content(b"1"), None).await.unwrap();
+        registry
+            .publish(draft(&format!("p{number}"), "1.0.0"), put(served.local.contents(), b"1").await, None)
+            .await
+            .unwrap();
     }
     let mut heard = 0;
     while heard < 50 {

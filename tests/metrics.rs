@@ -6,7 +6,7 @@ mod lab;
 
 use std::collections::BTreeSet;
 
-use lab::{Lab, PATIENCE, TCP, content, draft, reference, wait_for};
+use lab::{Lab, PATIENCE, TCP, draft, put, reference, wait_for};
 use libp2p::PeerId;
 use serde_json::Value;
 use swarmdex::{
@@ -73,7 +73,8 @@ async fn what_happened_is_counted_and_the_dashboard_asks_for_what_there_is() {
     })
     .await;
 
-    let receipt = a.node.registry().publish(draft("web", "1.0.0"), content(b"bytes"), None).await.unwrap();
+    let receipt =
+        a.node.registry().publish(draft("web", "1.0.0"), put(a.node.contents(), b"bytes").await, None).await.unwrap();
     assert!(a.node.wait_published(PATIENCE).await);
     wait_for(&mut seen, "the package in b's catalogue", |batch| {
         batch.node.as_ref().is_some_and(|node| node.packages == 1)

@@ -7,7 +7,7 @@ mod lab;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use lab::{Lab, PATIENCE, QUIC, TCP, content, draft, reference, wait_for};
+use lab::{Lab, PATIENCE, QUIC, TCP, content, draft, put, reference, wait_for};
 use libp2p::identity::Keypair;
 use swarmdex::{
     RegistryError,
@@ -36,7 +36,8 @@ async fn three_nodes_share_a_package(listen: &str) {
     let b = Lab::start(listen, &door).await;
     let c = Lab::start(listen, &door).await;
     let mut heard = c.node.subscribe();
-    let receipt = b.node.registry().publish(draft("web", "1.0.0"), content(b"bytes"), None).await.unwrap();
+    let receipt =
+        b.node.registry().publish(draft("web", "1.0.0"), put(b.node.contents(), b"bytes").await, None).await.unwrap();
     assert!(receipt.steps.announced > 0, "{receipt:?}");
     wait_for(&mut heard, "the announcement", |batch| {
         batch.announcements.iter().any(|announced| announced.package == receipt.package && announced.via.is_some())
@@ -74,7 +75,12 @@ async fn what_a_publisher_left_behind_is_found_by_one_who_never_met_it() {
     let keeper = Lab::start(TCP, &[]).await;
     let door = [keeper.address().await];
     let publisher = Lab::start(TCP, &door).await;
-    let receipt = publisher.node.registry().publish(draft("parser", "2.1.0"), content(b"p"), None).await.unwrap();
+    let receipt = publisher
+        .node
+        .registry()
+        .publish(draft("parser", "2.1.0"), put(publisher.node.contents(), b"p").await, None)
+        .await
+        .unwrap();
     assert!(publisher.node.wait_published(PATIENCE).await, "{receipt:?}");
     publisher.stop().await;
 
@@ -100,7 +106,12 @@ async fn what_a_publisher_left_behind_is_found_by_one_who_never_met_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn published_alone_and_delivered_when_somebody_appears() {
     let lonely = Lab::start(TCP, &[]).await;
-    let receipt = lonely.node.registry().publish(draft("solo", "1.0.0"), content(b"s"), None).await.unwrap();
+    let receipt = lonely
+        .node
+        .registry()
+        .publish(draft("solo", "1.0.0"), put(lonely.node.contents(), b"s").await, None)
+        .await
+        .unwrap();
     assert!(receipt.pending && receipt.new_key.is_some(), "{receipt:?}");
     let other = Lab::start(TCP, &[lonely.address().await]).await;
     assert!(lonely.node.wait_published(PATIENCE).await, "delivered once there is a peer");
@@ -111,7 +122,8 @@ async fn published_alone_and_delivered_when_somebody_appears() {
 async fn parallel_gets_each_resolve_once() {
     let a = Lab::start(TCP, &[]).await;
     let b = Lab::start(TCP, &[a.address().await]).await;
-    let receipt = a.node.registry().publish(draft("busy", "1.0.0"), content(b"b"), None).await.unwrap();
+    let receipt =
+        a.node.registry().publish(draft("busy", "1.0.0"), put(a.node.contents(), b"b").await, None).await.unwrap();
     assert!(a.node.wait_published(PATIENCE).await);
     let registry = b.node.registry();
     let present = reference(&receipt.package);
@@ -143,8 +155,9 @@ async fn two_nodes_of_one_publisher_fork_and_converge() {
     // Apart, each signs its own first head.
     let a = Lab::start_in(first, TCP, &[]).await;
     let b = Lab::start_in(second, TCP, &[]).await;
-    a.node.registry().publish(draft("split", "1.0.0"), content(b"a"), None).await.unwrap();
-    let receipt = b.node.registry().publish(draft("split", "1.1.0"), content(b"b"), None).await.unwrap();
+    a.node.registry().publish(draft("split", "1.0.0"), put(a.node.contents(), b"a").await, None).await.unwrap();
+    let receipt =
+        b.node.registry().publish(draft("split", "1.1.0"), put(b.node.contents(), b"b").await, None).await.unwrap();
     let second = b.stop().await;
     let b = Lab::start_in(second, TCP, &[a.address().await]).await;
 
@@ -172,8 +185,8 @@ async fn a_restart_keeps_keys_catalogue_and_marks() {
     let b = Lab::start(TCP, &[a.address().await]).await;
     let mut heard = b.node.subscribe();
     let registry = a.node.registry();
-    registry.publish(draft("kept", "1.0.0"), content(b"1"), None).await.unwrap();
-    let receipt = registry.publish(draft("kept", "1.1.0"), content(b"2"), None).await.unwrap();
+    registry.publish(draft("kept", "1.0.0"), put(a.node.contents(), b"1").await, None).await.unwrap();
+    let receipt = registry.publish(draft("kept", "1.1.0"), put(a.node.contents(), b"2").await, None).await.unwrap();
     drop(registry);
     wait_for(&mut heard, "the second release", |batch| batch.announcements.iter().any(|one| one.seq == 2)).await;
     let peer_id = b.node.peer_id();
@@ -195,11 +208,11 @@ async fn yanks_travel_and_versions_are_never_reused() {
     let a = Lab::start(TCP, &[]).await;
     let b = Lab::start(TCP, &[a.address().await]).await;
     let registry = a.node.registry();
-    let receipt = registry.publish(draft("tool", "1.0.0"), content(b"1"), None).await.unwrap();
-    registry.publish(draft("tool", "1.1.0"), content(b"2"), None).await.unwrap();
-    let again = registry.publish(draft("tool", "1.1.0"), content(b"3"), None).await;
+    let receipt = registry.publish(draft("tool", "1.0.0"), put(a.node.contents(), b"1").await, None).await.unwrap();
+    registry.publish(draft("tool", "1.1.0"), put(a.node.contents(), b"2").await, None).await.unwrap();
+    let again = registry.publish(draft("tool", "1.1.0"), put(a.node.contents(), b"3").await, None).await;
     assert!(matches!(again, Err(RegistryError::VersionTaken { .. })));
-    let lower = registry.publish(draft("tool", "1.0.5"), content(b"3"), None).await;
+    let lower = registry.publish(draft("tool", "1.0.5"), put(a.node.contents(), b"3").await, None).await;
     assert!(matches!(lower, Err(RegistryError::VersionNotNewer { .. })));
 
     let mut heard = b.node.subscribe();
@@ -292,7 +305,7 @@ async fn health_is_judged_from_what_was_measured() {
     let absent: PackageRef =
         format!("{}/nothing", PublisherId::of(&Keypair::generate_ed25519().public())).parse().unwrap();
     assert!(registry.get_package(&absent).await.is_err());
-    registry.publish(draft("web", "1.0.0"), content(b"bytes"), None).await.unwrap();
+    registry.publish(draft("web", "1.0.0"), put(b.node.contents(), b"bytes").await, None).await.unwrap();
     wait_for(&mut seen, "a sample of all of it", |batch| {
         batch.health.as_ref().is_some_and(|sample| {
             let verdict = verdict(sample);
@@ -330,7 +343,7 @@ async fn a_publisher_sees_its_packages_and_how_far_each_got() {
     let nothing = registry.own().await.unwrap();
     assert!(nothing.publisher.is_none() && nothing.packages.is_empty(), "{nothing:?}");
     assert!(nothing.key.ends_with("publisher.key") && !nothing.key.exists(), "{nothing:?}");
-    registry.publish(draft("web", "1.0.0"), content(b"1"), None).await.unwrap();
+    registry.publish(draft("web", "1.0.0"), put(a.node.contents(), b"1").await, None).await.unwrap();
     let own = registry.own().await.unwrap();
     assert!(own.publisher.is_some() && own.key.exists(), "{own:?}");
     let mine = own.packages;
@@ -338,7 +351,7 @@ async fn a_publisher_sees_its_packages_and_how_far_each_got() {
 
     let b = Lab::start(TCP, &[a.address().await]).await;
     assert!(a.node.wait_published(PATIENCE).await);
-    let receipt = registry.publish(draft("web", "1.1.0"), content(b"2"), None).await.unwrap();
+    let receipt = registry.publish(draft("web", "1.1.0"), put(a.node.contents(), b"2").await, None).await.unwrap();
     assert!(a.node.wait_published(PATIENCE).await);
     registry.yank(&reference(&receipt.package), &receipt.version).await.unwrap();
     assert!(a.node.wait_published(PATIENCE).await);

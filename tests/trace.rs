@@ -4,7 +4,7 @@
 
 mod lab;
 
-use lab::{Lab, PATIENCE, TCP, content, draft, reference};
+use lab::{Lab, PATIENCE, TCP, draft, put, reference};
 use serde_json::Value;
 use swarmdex::{
     config::{Layers, Paths, Settings},
@@ -31,8 +31,8 @@ async fn every_operation_says_once_how_it_ended_and_no_secret() {
     let a = Lab::start(TCP, &[]).await;
     let b = Lab::start(TCP, &[a.address().await]).await;
     let registry = b.node.registry();
-    let receipt = registry.publish(draft("web", "1.0.0"), content(b"bytes"), None).await.unwrap();
-    assert!(registry.publish(draft("web", "1.0.0"), content(b"bytes"), None).await.is_err());
+    let receipt = registry.publish(draft("web", "1.0.0"), put(b.node.contents(), b"bytes").await, None).await.unwrap();
+    assert!(registry.publish(draft("web", "1.0.0"), put(b.node.contents(), b"bytes").await, None).await.is_err());
     assert!(b.node.wait_published(PATIENCE).await);
     let c = Lab::start(TCP, &[a.address().await]).await;
     let registry = c.node.registry();

@@ -11,7 +11,11 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Body, Incoming},
+    header,
+};
 use hyper_util::rt::TokioIo;
 use libp2p::{Multiaddr, PeerId};
 use semver::{Version, VersionReq};
@@ -38,7 +42,9 @@ use crate::{
         query::Query,
         release::ReleaseEntry,
     },
-    registry::{Artifacts, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate},
+    registry::{
+        Artifacts, Contents, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate,
+    },
 };
 
 /// Time to reach the socket: the node is on this machine, or behind a forwarded port.
@@ -135,12 +141,12 @@ impl Remote {
         Ok(None)
     }
 
-    fn failed(&self, why: impl Into<String>) -> RegistryError {
+    pub(super) fn failed(&self, why: impl Into<String>) -> RegistryError {
         RegistryError::Control { socket: self.target.to_string(), why: why.into() }
     }
 
     /// What a person who may only look is told.
-    fn may(&self, what: &'static str) -> Result<()> {
+    pub(super) fn may(&self, what: &'static str) -> Result<()> {
         if self.readonly { Err(RegistryError::ReadOnly { what }) } else { Ok(()) }
     }
 
@@ -153,7 +159,22 @@ impl Remote {
     }
 
     /// Sends a request and returns the head of the answer, if that is no error.
-    async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response<Incoming>> {
+    pub(super) async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response<Incoming>> {
+        self.send_body(method, path, Some(ANSWER_TIME), Full::new(Bytes::from(body))).await
+    }
+
+    /// As [`send`](Self::send) with a body of any length; without a limit on the time, the node has one.
+    pub(super) async fn send_body<B>(
+        &self,
+        method: Method,
+        path: &str,
+        most: Option<Duration>,
+        body: B,
+    ) -> Result<Response<Incoming>>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let io = match timeout(CONNECT_TIME, self.open()).await {
             Ok(io) => io.map_err(|why| self.failed(why))?,
             Err(_) => return Err(self.failed("does not answer; check that it runs and is not stopped")),
@@ -165,11 +186,15 @@ impl Remote {
         if let Target::Tcp { token, .. } = &*self.target {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        if !body.is_empty() {
+        if !body.is_end_stream() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
-        let request = request.body(Full::new(Bytes::from(body))).map_err(|error| self.failed(error.to_string()))?;
-        let answered = timeout(ANSWER_TIME, sender.send_request(request)).await;
+        let request = request.body(body).map_err(|error| self.failed(error.to_string()))?;
+        let answering = sender.send_request(request);
+        let answered = match most {
+            Some(most) => timeout(most, answering).await,
+            None => Ok(answering.await),
+        };
         let response =
             answered.map_err(|_| self.failed("does not answer; check that it is not stopped"))?.map_err(broken)?;
         self.check_version(&response)?;
@@ -203,26 +228,31 @@ impl Remote {
         Ok(body.map_err(|error| self.failed(format!("broke off: {error}")))?.to_bytes())
     }
 
-    async fn take<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T> {
+    pub(super) async fn take<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T> {
         let body = self.read(response).await?;
         serde_json::from_slice(&body).map_err(|error| self.failed(format!("answered what is not known here: {error}")))
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.take(self.send(Method::GET, path, Vec::new()).await?).await
     }
 
-    fn encode(&self, value: &impl Serialize) -> Result<Vec<u8>> {
+    pub(super) fn encode(&self, value: &impl Serialize) -> Result<Vec<u8>> {
         serde_json::to_vec(value)
             .map_err(|error| RegistryError::Internal { what: "writing a request", why: error.to_string() })
     }
 
-    async fn post<T: DeserializeOwned>(&self, path: &str, value: &impl Serialize) -> Result<T> {
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, value: &impl Serialize) -> Result<T> {
         let body = self.encode(value)?;
         self.take(self.send(Method::POST, path, body).await?).await
     }
 
-    async fn change<T: DeserializeOwned>(&self, what: &'static str, path: &str, value: &impl Serialize) -> Result<T> {
+    pub(super) async fn change<T: DeserializeOwned>(
+        &self,
+        what: &'static str,
+        path: &str,
+        value: &impl Serialize,
+    ) -> Result<T> {
         self.may(what)?;
         self.post(path, value).await
     }
@@ -274,6 +304,10 @@ impl Remote {
 #[async_trait]
 impl Control for Remote {
     fn registry(&self) -> Arc<dyn Registry> {
+        Arc::new(self.clone())
+    }
+
+    fn contents(&self) -> Arc<dyn Contents> {
         Arc::new(self.clone())
     }
 

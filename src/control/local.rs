@@ -13,7 +13,7 @@ use crate::{
     bus::{Batch, PeerSnapshot},
     domain::health::Sample,
     node::NodeHandle,
-    registry::Registry,
+    registry::{Contents, Registry},
     telemetry::{self, LogRing},
 };
 
@@ -54,6 +54,10 @@ impl Local {
 impl Control for Local {
     fn registry(&self) -> Arc<dyn Registry> {
         self.node.registry()
+    }
+
+    fn contents(&self) -> Arc<dyn Contents> {
+        self.node.contents()
     }
 
     fn subscribe(&self) -> mpsc::Receiver<Batch> {

@@ -5,6 +5,8 @@
 //! the version.
 
 mod client;
+mod content_client;
+mod content_server;
 mod local;
 mod recording;
 mod server;
@@ -29,7 +31,7 @@ use crate::{
     Result,
     bus::{Batch, NodeSnapshot, PeerSnapshot},
     domain::{health::Sample, time::Timestamp},
-    registry::Registry,
+    registry::{Contents, Registry},
 };
 
 /// Version of what is spoken over the control socket. One that a program does not know is refused with a sentence.
@@ -40,6 +42,9 @@ pub const PROTOCOL: u32 = 1;
 pub trait Control: Send + Sync {
     /// Search, get, publish and the rest.
     fn registry(&self) -> Arc<dyn Registry>;
+
+    /// The bytes of releases: put, fetch, read, keep.
+    fn contents(&self) -> Arc<dyn Contents>;
 
     /// Everything that happens from now on, beginning with how things stand. A reader that is slow gets fewer, larger
     /// batches, each with the number of events that it lost.

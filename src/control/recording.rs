@@ -10,6 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
@@ -24,16 +25,20 @@ use crate::{
     bus::{Batch, Level, Notice, PeerSnapshot},
     clock,
     domain::{
+        hash::ContentRoot,
         health::Sample,
-        manifest::{Draft, Manifest},
+        manifest::{Content, Draft, Manifest},
         name::{Handle, PackageName, PackageRef, PublisherId},
         query::Query,
         release::ReleaseEntry,
         time::Timestamp,
+        transfer::{Transfer, TransferId},
     },
     registry::{
-        Artifacts, Coverage, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate,
+        Artifacts, Contents, Coverage, Fetched, Incoming, Order, Own, Package, PublishStep, Receipt, Registry, Release,
+        SearchResults, SearchUpdate, Wanted,
     },
+    store::content::{Freed, Held, Usage},
 };
 
 /// Version of the format.
@@ -220,6 +225,10 @@ fn moved(mut batch: Batch, by: Duration) -> Batch {
     }
     batch.announcements.iter_mut().for_each(|one| later(&mut one.at));
     batch.notices.iter_mut().for_each(|one| later(&mut one.at));
+    for transfer in &mut batch.transfers {
+        later(&mut transfer.started_at);
+        transfer.ended_at.iter_mut().for_each(later);
+    }
     batch
 }
 
@@ -231,6 +240,10 @@ fn only_watched<T>(what: &'static str) -> Result<T> {
 #[async_trait]
 impl Control for Replay {
     fn registry(&self) -> Arc<dyn Registry> {
+        Arc::new(self.clone())
+    }
+
+    fn contents(&self) -> Arc<dyn Contents> {
         Arc::new(self.clone())
     }
 
@@ -311,6 +324,57 @@ impl Control for Replay {
 
     async fn shut_down(&self) -> Result<()> {
         only_watched("stopping")
+    }
+}
+
+#[async_trait]
+impl Contents for Replay {
+    async fn put(&self, _: Incoming) -> Result<Content> {
+        only_watched("publishing")
+    }
+
+    async fn fetch(&self, _: Wanted, _: Option<mpsc::Sender<Transfer>>) -> Result<Fetched> {
+        only_watched("fetching")
+    }
+
+    async fn start_fetch(&self, _: Wanted) -> Result<()> {
+        only_watched("fetching")
+    }
+
+    async fn read(&self, _: ContentRoot) -> Result<mpsc::Receiver<Result<Bytes>>> {
+        only_watched("reading content")
+    }
+
+    async fn held(&self, _: ContentRoot) -> Result<Option<Held>> {
+        Ok(None)
+    }
+
+    async fn list(&self) -> Result<Vec<Held>> {
+        Ok(Vec::new())
+    }
+
+    async fn usage(&self) -> Result<Usage> {
+        Ok(Usage::default())
+    }
+
+    async fn keep(&self, _: ContentRoot, _: bool) -> Result<bool> {
+        only_watched("keeping content")
+    }
+
+    async fn clean_up(&self, _: bool) -> Result<Freed> {
+        only_watched("cleaning up")
+    }
+
+    async fn check(&self, _: ContentRoot) -> Result<bool> {
+        only_watched("verifying content")
+    }
+
+    async fn transfers(&self) -> Result<Vec<Transfer>> {
+        Ok(Vec::new())
+    }
+
+    async fn direct(&self, _: TransferId, _: Order) -> Result<bool> {
+        only_watched("changing a transfer")
     }
 }
 

@@ -38,7 +38,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Control, PROTOCOL, socket,
+    Control, PROTOCOL, content_server, socket,
     wire::{self, Done, Failure, Fault, Publishing, Taken, VERSION_HEADER},
 };
 use crate::{
@@ -221,13 +221,13 @@ async fn connection<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     }
 }
 
-struct Shared {
-    node: Arc<dyn Control>,
+pub(super) struct Shared {
+    pub(super) node: Arc<dyn Control>,
     streams: Arc<Semaphore>,
 }
 
 impl Shared {
-    fn stream(&self) -> Result<OwnedSemaphorePermit> {
+    pub(super) fn stream(&self) -> Result<OwnedSemaphorePermit> {
         let busy = |_| RegistryError::Busy { what: "the control socket", limit: MAX_STREAMS };
         self.streams.clone().try_acquire_owned().map_err(busy)
     }
@@ -237,7 +237,7 @@ impl Shared {
     }
 }
 
-type Node = State<Arc<Shared>>;
+pub(super) type Node = State<Arc<Shared>>;
 
 fn router(shared: Arc<Shared>) -> Router {
     let v1 = Router::new()
@@ -264,7 +264,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/dial", post(dial))
         .route("/disconnect", post(disconnect))
         .route("/wait", post(wait))
-        .route("/shutdown", post(shutdown));
+        .route("/shutdown", post(shutdown))
+        .merge(content_server::routes());
     Router::new()
         .nest("/v1", v1)
         .route("/metrics", get(async |State(it): Node| metrics(&it).await))
@@ -278,8 +279,11 @@ fn router(shared: Arc<Shared>) -> Router {
 
 /// Every answer says which version is spoken, and comes in bounded time.
 async fn bounded(request: Request, next: Next) -> Response {
+    let unbounded = content_server::is_content(&request);
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let mut response = if announced.is_some_and(|length: u64| length > MAX_BODY as u64) {
+    let mut response = if unbounded {
+        next.run(request).await
+    } else if announced.is_some_and(|length: u64| length > MAX_BODY as u64) {
         let message = format!("a request has {MAX_BODY} bytes at most");
         let fault = Fault { code: "too_large".to_owned(), usage: true, message };
         (StatusCode::PAYLOAD_TOO_LARGE, Json(Failure { error: fault })).into_response()
@@ -309,21 +313,21 @@ async fn guard(token: Arc<str>, request: Request, next: Next) -> Response {
     (StatusCode::UNAUTHORIZED, Json(Failure { error: fault })).into_response()
 }
 
-fn answer<T: Serialize>(result: Result<T>) -> Response {
+pub(super) fn answer<T: Serialize>(result: Result<T>) -> Response {
     match result {
         Ok(value) => Json(value).into_response(),
         Err(error) => refuse(&error),
     }
 }
 
-fn refuse(error: &RegistryError) -> Response {
+pub(super) fn refuse(error: &RegistryError) -> Response {
     (wire::status_of(error), Json(Failure { error: error.into() })).into_response()
 }
 
-type Given<T> = Result<Json<T>, JsonRejection>;
+pub(super) type Given<T> = Result<Json<T>, JsonRejection>;
 
 /// Runs `job` with what was given, if that can be read.
-async fn with<T, R: Serialize>(given: Given<T>, job: impl AsyncFnOnce(T) -> Result<R>) -> Response {
+pub(super) async fn with<T, R: Serialize>(given: Given<T>, job: impl AsyncFnOnce(T) -> Result<R>) -> Response {
     match read(given) {
         Ok(value) => answer(job(value).await),
         Err(response) => response,
@@ -331,7 +335,7 @@ async fn with<T, R: Serialize>(given: Given<T>, job: impl AsyncFnOnce(T) -> Resu
 }
 
 #[expect(clippy::result_large_err, reason = "an answer is what it is, and refusals are rare")]
-fn read<T>(given: Given<T>) -> Result<T, Response> {
+pub(super) fn read<T>(given: Given<T>) -> Result<T, Response> {
     given.map(|Json(value)| value).map_err(|rejection| {
         let fault = Fault { code: "request".to_owned(), usage: true, message: rejection.body_text() };
         (rejection.status(), Json(Failure { error: fault })).into_response()
@@ -426,7 +430,10 @@ async fn events(State(it): Node) -> Response {
 }
 
 /// One JSON value a line, as they come.
-fn json_lines<T: Serialize + Send + 'static>(values: mpsc::Receiver<T>, permit: OwnedSemaphorePermit) -> Response {
+pub(super) fn json_lines<T: Serialize + Send + 'static>(
+    values: mpsc::Receiver<T>,
+    permit: OwnedSemaphorePermit,
+) -> Response {
     let lines = stream::unfold((values, permit), async |(mut values, permit)| {
         let value = values.recv().await?;
         let line = serde_json::to_vec(&value).map(|mut line| {

@@ -9,10 +9,12 @@ use super::Wait;
 use crate::{
     RegistryError,
     domain::{
+        hash::ContentRoot,
         manifest::Draft,
         name::{Handle, PackageName, PublisherId},
+        transfer::{Transfer, TransferId},
     },
-    registry::{Artifacts, PublishStep, Receipt},
+    registry::{Artifacts, Fetched, Order, PublishStep, Receipt},
 };
 
 /// In every answer: the version of what is spoken.
@@ -87,6 +89,38 @@ pub struct Waiting {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+pub struct OfContent {
+    pub root: ContentRoot,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Keep {
+    pub root: ContentRoot,
+    pub pinned: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CleanUp {
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// A line of the answer to a fetch.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fetching {
+    Progress(Box<Transfer>),
+    Done(Box<Fetched>),
+    Error(Fault),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Direct {
+    pub id: TransferId,
+    pub order: Order,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Filter {
     pub filter: String,
 }
@@ -132,10 +166,12 @@ impl From<Fault> for RegistryError {
 /// The status that goes with an error.
 pub fn status_of(error: &RegistryError) -> StatusCode {
     match error.code() {
-        "not_found" | "no_match" | "no_version" | "unknown_handle" => StatusCode::NOT_FOUND,
+        "not_found" | "no_content" | "no_match" | "no_version" | "unknown_handle" => StatusCode::NOT_FOUND,
         "version_not_newer" | "version_taken" | "ambiguous_handle" => StatusCode::CONFLICT,
         "not_yours" => StatusCode::FORBIDDEN,
         "timeout" | "unreached" => StatusCode::GATEWAY_TIMEOUT,
+        "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+        "store_full" => StatusCode::INSUFFICIENT_STORAGE,
         "busy" | "closed" => StatusCode::SERVICE_UNAVAILABLE,
         _ if error.is_usage() => StatusCode::BAD_REQUEST,
         _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -66,19 +66,27 @@ impl P2pRegistry {
         let mut sweep = tokio::time::interval(SWEEP);
         let mut pace = tokio::time::interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        if let Err(error) = self.resume_fetches() {
+        let mut unended = self.unended_fetches().unwrap_or_else(|error| {
             tracing::error!(%error, "fetches of an earlier run are not gone on with");
-        }
+            Vec::new()
+        });
         let mut telling = tokio::task::JoinSet::new();
         let mut idle = false;
         loop {
             let alone = *joined.borrow() == 0;
+            if !alone {
+                for wanted in unended.drain(..) {
+                    if let Err(error) = self.begin_fetch(wanted) {
+                        tracing::error!(%error, "a fetch of an earlier run is not gone on with");
+                    }
+                }
+            }
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 _ = round.tick() => self.provide_everything(),
                 _ = sweep.tick() => self.state.fetches.links.sweep(),
                 Ok(held) = damaged.recv() => self.have_again(held),
-                changed = joined.changed() => if changed.is_err() { return },
+                changed = joined.changed() => if changed.is_err() { break },
                 () = self.state.providing.added.notified(), if idle => idle = false,
                 Some(_) = telling.join_next(), if !telling.is_empty() => {}
                 _ = pace.tick(), if !idle && !alone && telling.len() < AT_ONCE => match self.state.providing.next() {
@@ -90,6 +98,10 @@ impl P2pRegistry {
                 },
             }
         }
+        let fetches = &self.state.fetches;
+        fetches.stop.cancel();
+        fetches.tasks.close();
+        fetches.tasks.wait().await;
     }
 
     /// Everything that others may have of this node.

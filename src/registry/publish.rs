@@ -128,7 +128,6 @@ impl P2pRegistry {
         for content in &bytes {
             self.contents.set_own(content.root, format!("{} {version}", title(&id, handle.as_ref()))).await?;
         }
-        self.provide_soon(manifest.content);
         self.claim_node(handle.as_ref());
         self.take_next(&key, &id, base, Some(manifest), &version, progress).await?;
         let stored = signing.elapsed();
@@ -319,7 +318,13 @@ impl P2pRegistry {
             tell(progress, PublishStep::ReadBack { replicas });
             Ok::<_, RegistryError>(replicas)
         };
-        let (announced, replicas) = tokio::join!(announce, spread);
+        let provide = async {
+            // Whoever hears of it looks for its bytes.
+            let told = self.net.provide(&manifest.content);
+            tokio::time::timeout(self.net.query_timeout(), told).await.unwrap_or(Ok(()))
+        };
+        let (announced, replicas, provided) = tokio::join!(announce, spread, provide);
+        provided?;
         let delivered = Delivered { replicas: replicas?, announced: announced? };
         tell(progress, PublishStep::Announced { peers: delivered.announced });
         let Delivered { replicas, announced } = delivered;

@@ -25,8 +25,8 @@ use swarmdex::{
         time::Timestamp,
     },
     net::protocol::{Request, Response},
-    node::{DhtMode, Node, NodeOptions},
-    registry::{Artifacts, Content},
+    node::{CONTENT_QUOTA, Conduct, DhtMode, MAX_CONTENT, Node, NodeOptions},
+    registry::{Artifacts, Content, Contents},
 };
 use tokio::sync::mpsc;
 
@@ -50,6 +50,11 @@ pub fn options(dir: &Path, listen: &str, bootstrap: &[String]) -> NodeOptions {
         dial_back_every: Duration::from_millis(200),
         query_timeout: Duration::from_secs(5),
         weights: Weights::default(),
+        content_quota: CONTENT_QUOTA,
+        max_content: MAX_CONTENT,
+        provide: true,
+        content_idle: Duration::from_secs(10),
+        conduct: Conduct::Honest,
         low_water: 48,
         high_water: 64,
     }
@@ -104,6 +109,11 @@ pub fn draft(name: &str, version: &str) -> Draft {
 
 pub fn content(bytes: &[u8]) -> Artifacts {
     Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 }.into()
+}
+
+/// Has a node take bytes, as who publishes them does first.
+pub async fn put(contents: Arc<dyn Contents>, bytes: &[u8]) -> Artifacts {
+    contents.put(Box::pin(std::io::Cursor::new(bytes.to_vec()))).await.unwrap().into()
 }
 
 pub fn reference(id: &PackageId) -> PackageRef {

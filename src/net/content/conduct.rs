@@ -45,6 +45,7 @@ impl Conduct {
                     (*due).max(now - Duration::from_millis(100)) + Duration::from_secs_f64(sent as f64 / rate as f64);
                 sleep_until(*due).await;
             }
+            Self::Stalling(after) if sent < after => {}
             Self::Stalling(_) => std::future::pending().await,
         }
     }

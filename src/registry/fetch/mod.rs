@@ -21,6 +21,8 @@ use tokio::{
 };
 
 use super::{Fetched, Order, P2pRegistry, Wanted};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
 use crate::{
     RegistryError, Result, clock,
     domain::{
@@ -47,6 +49,8 @@ const STAGGER: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_millis(200);
 /// Attempts to find more peers after those that were known have given what they have, while something came of it.
 const ROUNDS: usize = 5;
+/// A fetch that takes long looks for more providers this often.
+const SEARCH_AGAIN: Duration = Duration::from_secs(10);
 /// Before the next of these.
 const BREATH: Duration = Duration::from_millis(500);
 
@@ -55,11 +59,20 @@ pub(super) struct Fetches {
     running: Mutex<HashMap<ContentRoot, Arc<Entry>>>,
     places: Semaphore,
     pub links: Links,
+    /// Ends all of them, and what they have is kept for the next start.
+    pub stop: CancellationToken,
+    pub tasks: TaskTracker,
 }
 
 impl Default for Fetches {
     fn default() -> Self {
-        Self { running: Mutex::default(), places: Semaphore::new(MOST), links: Links::default() }
+        Self {
+            running: Mutex::default(),
+            places: Semaphore::new(MOST),
+            links: Links::default(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
     }
 }
 
@@ -146,7 +159,9 @@ impl P2pRegistry {
         });
         running.insert(root, entry.clone());
         let shown = entry.shown.subscribe();
-        tokio::spawn(self.clone().run_fetch(entry));
+        let (fetches, registry) = (&self.state.fetches, self.clone());
+        let stop = fetches.stop.clone();
+        fetches.tasks.spawn(async move { stop.run_until_cancelled(registry.run_fetch(entry)).await });
         Ok(shown)
     }
 
@@ -179,16 +194,18 @@ impl P2pRegistry {
         self.store.forget_fetch(root).await
     }
 
-    /// Goes on with what an earlier run of this node had not ended; what was paused stays so, and is shown.
-    pub(super) fn resume_fetches(&self) -> Result<()> {
+    /// Shows what an earlier run of this node had not ended; returns what is to be gone on with once somebody is there,
+    /// which is all but what was paused.
+    pub(super) fn unended_fetches(&self) -> Result<Vec<Wanted>> {
+        let mut open = Vec::new();
         for StoredFetch { wanted, paused, since } in self.store.fetches()? {
-            if paused {
-                self.board.put(Transfer { started_at: since, ..begun(&wanted, TransferState::Paused) });
-            } else {
-                self.begin_fetch(wanted)?;
+            let state = if paused { TransferState::Paused } else { TransferState::Waiting };
+            self.board.put(Transfer { started_at: since, ..begun(&wanted, state) });
+            if !paused {
+                open.push(wanted);
             }
         }
-        Ok(())
+        Ok(open)
     }
 
     async fn run_fetch(self, entry: Arc<Entry>) {
@@ -290,7 +307,7 @@ impl P2pRegistry {
         let single = crate::domain::content::groups(run.wanted.content.size) <= PIECE;
         let mut workers: JoinSet<()> = JoinSet::new();
         let mut crowd = Crowd::default();
-        let (mut asked, mut rounds, mut before) = (0, 0, run.done());
+        let (mut asked, mut rounds, mut before, mut searched) = (0, 0, 0, Instant::now());
         let mut pace = Pace::new(run.done());
         let mut look = tokio::time::interval(if single { STAGGER } else { LOOK });
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -313,17 +330,25 @@ impl P2pRegistry {
             if crowd.dht.is_none() && !crowd.searched && (!single || workers.len() < most) {
                 crowd.search(self, &run.wanted).await?;
             }
-            if workers.is_empty() && crowd.is_exhausted() {
-                // While something comes of it, there may be more: a peer that was busy, or one that came since.
-                let done = run.done();
-                if rounds >= ROUNDS || done == before {
+            if workers.is_empty() && crowd.is_exhausted() && !run.is_over() {
+                // Somebody may have come since.
+                self.recruit(run, &mut crowd).await?;
+                if !crowd.waiting.is_empty() {
+                    continue;
+                }
+                // While something comes of it, those that were busy, or had only a part, are asked once more.
+                let came = run.came();
+                if rounds >= ROUNDS || came == before {
                     return Ok(Some(why_not(run, asked)));
                 }
-                (rounds, before) = (rounds + 1, done);
+                (rounds, before) = (rounds + 1, came);
                 tokio::time::sleep(BREATH).await;
                 crowd = Crowd::default();
                 self.recruit(run, &mut crowd).await?;
                 continue;
+            }
+            if searched.elapsed() >= SEARCH_AGAIN && crowd.dht.is_none() {
+                (crowd.searched, searched) = (false, Instant::now());
             }
             tokio::select! {
                 () = run.changed.notified() => {}
@@ -350,8 +375,8 @@ impl P2pRegistry {
         let wanted = &run.wanted;
         let sources = self.net.sources(wanted.publisher).await?;
         crowd.scores = sources.iter().copied().collect();
-        let me = self.net.peer_id();
-        crowd.met.insert(me);
+        crowd.met.insert(self.net.peer_id());
+        crowd.met.extend(run.given_up());
         for peer in self.state.announcers.of(&wanted.beside.unwrap_or(wanted.content.root)) {
             crowd.add(peer);
         }

@@ -116,6 +116,17 @@ impl Run {
         lock(&self.parts).get(peer).map_or(0, |one| one.bytes)
     }
 
+    /// Verified bytes that came from anybody.
+    pub fn came(&self) -> u64 {
+        lock(&self.parts).values().map(|one| one.bytes).sum()
+    }
+
+    /// Those that are not asked again.
+    pub fn given_up(&self) -> Vec<PeerId> {
+        let over = |one: &&TransferPeer| matches!(one.part, Part::Lied | Part::Slow);
+        lock(&self.parts).values().filter(over).map(|one| one.peer).collect()
+    }
+
     pub fn parts(&self) -> Vec<TransferPeer> {
         let mut parts: Vec<_> = lock(&self.parts).values().cloned().collect();
         parts.sort_by_key(|one| std::cmp::Reverse(one.bytes));
