@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -32,22 +33,30 @@ const MAX_FACTS: usize = 40;
 /// Packages and releases of each that are said to be held back.
 const MAX_HELD_BACK: usize = 5;
 
+const EVERY: &str = "every release of";
+const IMPOSSIBLE: &str = "what was asked for cannot be had";
+
 /// The whole explanation, some lines long, without a line break at its end.
 pub(super) fn explain<S: Source + ?Sized>(tree: Tree, universe: &Universe<'_, S>) -> String {
     let tree = Arc::new(tree);
     let nodes = bottom_up(&tree);
     let teller = Teller { universe };
     let (depth, walked) = size(&nodes);
+    let collapsed = Arc::new(collapse_gaps(&nodes));
     let proof = (depth <= MAX_DEPTH && walked <= MAX_WALKED)
-        .then(|| DefaultStringReporter::report_with_formatter(&collapse_gaps(&nodes), &teller))
+        .then(|| match &*collapsed {
+            DerivationTree::External(fact) => format!("Because {}, {IMPOSSIBLE}.", teller.format_external(fact)),
+            DerivationTree::Derived(_) => DefaultStringReporter::report_with_formatter(&collapsed, &teller),
+        })
         .filter(|proof| proof.lines().count() <= MAX_LINES);
-    let mut lines = proof.unwrap_or_else(|| teller.facts(&nodes));
+    let mut lines = proof.unwrap_or_else(|| teller.facts(&bottom_up(&collapsed)));
     for note in teller.notes(&nodes) {
         lines.push('\n');
         lines.push_str(&note);
     }
     drop(nodes);
     take_apart(tree);
+    take_apart(collapsed);
     lines
 }
 
@@ -124,6 +133,9 @@ fn merge(gap: &Tree, other: &Arc<Tree>) -> Option<Arc<Tree>> {
         {
             Some(other.clone())
         }
+        DerivationTree::External(External::Custom(of, set, why)) if of == package => {
+            Some(Arc::new(DerivationTree::External(External::Custom(of.clone(), set.union(nothing), why.clone()))))
+        }
         DerivationTree::External(_) => None,
     }
 }
@@ -143,15 +155,12 @@ struct Teller<'u, 'a, S: ?Sized> {
 }
 
 impl<S: Source + ?Sized> Teller<'_, '_, S> {
-    /// A set without the holes that releases leave which are held back: those are told at the end.
+    /// A set with the releases that are held back put in again, which are told at the end. No requirement excludes its
+    /// lower bound but for such a hole; one that the solver made, by trying a release, stays.
     fn whole(&self, found: &Found, set: &Set) -> Set {
+        let above = |version: &&Version| set.0.iter().any(|(from, _)| *from == Bound::Excluded((*version).clone()));
         let held_back = found.releases.iter().filter(|release| !is_plain(release)).map(|release| &release.version);
-        let touches = |version: &&Version| {
-            // A hole is a single version whose surroundings are within.
-            !set.0.contains(*version)
-                && set.union(&Set::singleton((*version).clone())).0.iter().count() < set.0.iter().count()
-        };
-        set.union(&Set::of(held_back.filter(touches)))
+        set.union(&Set::of(held_back.filter(above).filter(|version| !self.universe.tried(&found.id, version))))
     }
 
     /// Some releases of a package, by what sets them apart from its other releases.
@@ -159,7 +168,7 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
         let Some(found) = self.universe.found(node) else { return node.to_string() };
         let plain = found.releases.iter().filter(|release| is_plain(release)).map(|release| &release.version);
         let simple = Set(self.whole(&found, set).0.simplify(plain));
-        if simple == Set::full() { format!("every release of {node}") } else { format!("{node} {simple}") }
+        if simple == Set::full() { format!("{EVERY} {node}") } else { format!("{node} {simple}") }
     }
 
     /// What is asked of a package.
@@ -169,13 +178,20 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
         if set == Set::full() { node.to_string() } else { format!("{node} {set}") }
     }
 
+    fn unusable(&self, node: &Node, set: &Set) -> String {
+        match self.some_of(node, set) {
+            all if all.starts_with(EVERY) => format!("no release of {node} can be used"),
+            some => format!("{some} cannot be used"),
+        }
+    }
+
     fn needs(&self, of: &Node, set: &Set, on: &Node, needed: &Set) -> String {
         format!("{} needs {}", self.some_of(of, set), self.asked_of(on, needed))
     }
 
     /// The facts that a long proof rests on: no two steps of it need be followed to see that they cannot all hold.
     fn facts(&self, nodes: &[Arc<Tree>]) -> String {
-        let mut facts = Vec::new();
+        let mut facts: Vec<&Fact> = Vec::new();
         for node in nodes {
             if let DerivationTree::External(fact) = &**node
                 && !matches!(fact, External::NotRoot(..))
@@ -183,6 +199,12 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
                 facts.push(fact);
             }
         }
+        // What is not there comes first: whatever it is that needs it, that is where to look.
+        facts.sort_by_key(|fact| match fact {
+            External::Custom(..) => 0,
+            External::NoVersions(..) => 1,
+            _ => 2,
+        });
         let shown = facts.iter().take(MAX_FACTS).map(|fact| format!("\n- {}", self.format_external(fact)));
         let mut text = "These facts exclude each other:".to_owned();
         text.extend(shown);
@@ -206,8 +228,11 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
         for (package, set) in packages.into_iter().take(MAX_HELD_BACK) {
             let Some(found) = self.universe.found(&package) else { continue };
             let set = self.whole(&found, set);
+            // Who asks for ^2 wants to know of 2.0.0-rc.1, which is below it.
+            let proper = |version: &Version| Version::new(version.major, version.minor, version.patch);
+            let within = |version: &Version| set.contains(version) || set.contains(&proper(version));
             let held_back =
-                found.releases.iter().rev().filter(|release| !is_plain(release) && set.contains(&release.version));
+                found.releases.iter().rev().filter(|release| !is_plain(release) && within(&release.version));
             let held_back: Vec<_> = held_back
                 .take(MAX_HELD_BACK)
                 .map(|release| {
@@ -238,7 +263,7 @@ impl<S: Source + ?Sized> ReportFormatter<Node, Set, String> for Teller<'_, '_, S
                 }
                 _ => format!("{package} has no release"),
             },
-            External::Custom(package, set, why) => format!("{} cannot be used ({why})", self.some_of(package, set)),
+            External::Custom(package, set, why) => format!("{} ({why})", self.unusable(package, set)),
             External::FromDependencyOf(of, set, on, needed) => self.needs(of, set, on, needed),
         }
     }
@@ -247,11 +272,14 @@ impl<S: Source + ?Sized> ReportFormatter<Node, Set, String> for Teller<'_, '_, S
         let mut terms: Vec<_> = terms.iter().collect();
         terms.sort_by_key(|(node, _)| node.to_string());
         match terms.as_slice() {
-            [] | [(Node::Asked, _)] => "what was asked for cannot be had".to_owned(),
-            [(node, Term::Positive(set))] => format!("{} cannot be used", self.some_of(node, set)),
+            [] | [(Node::Asked, _)] => IMPOSSIBLE.to_owned(),
+            [(node, Term::Positive(set))] => self.unusable(node, set),
             [(node, Term::Negative(set))] => format!("{} must be used", self.asked_of(node, set)),
             [(of, Term::Positive(set)), (on, Term::Negative(needed))]
             | [(on, Term::Negative(needed)), (of, Term::Positive(set))] => self.needs(of, set, on, needed),
+            [(one, Term::Positive(set)), (other, Term::Positive(excluded))] => {
+                format!("{} excludes {}", self.some_of(one, set), self.some_of(other, excluded))
+            }
             terms => {
                 let told: Vec<_> = terms
                     .iter()

@@ -19,6 +19,7 @@ mod set;
 mod tests;
 mod universe;
 
+pub use lock::Lock;
 pub use over::{OverRegistry, resolve_on};
 
 use std::{collections::BTreeMap, fmt};
@@ -43,7 +44,7 @@ use universe::{Node, Universe};
 pub const MAX_PACKAGES: usize = 2_000;
 /// Decisions that the solver may make and take back. The problem is NP-complete, so there are inputs that no solver ends
 /// on; what people publish takes about one decision for each package.
-pub const MAX_STEPS: usize = 20_000;
+pub const MAX_STEPS: usize = 10_000;
 
 /// What there is of a package.
 #[derive(Clone, Debug, PartialEq)]
@@ -163,7 +164,16 @@ pub fn resolve(
     wanted: &[(PackageRef, VersionReq)],
     told: &dyn Fn(Resolving),
 ) -> Result<Resolution, Unresolved> {
-    let universe = Universe::around(source, wanted, told)?;
+    resolve_within(MAX_STEPS, source, wanted, told)
+}
+
+fn resolve_within(
+    steps: usize,
+    source: &(impl Source + ?Sized),
+    wanted: &[(PackageRef, VersionReq)],
+    told: &dyn Fn(Resolving),
+) -> Result<Resolution, Unresolved> {
+    let universe = Universe::around(source, wanted, told, steps)?;
     let selected = match pubgrub::resolve(&universe, Node::Asked, Version::new(0, 0, 0)) {
         Ok(selected) => selected,
         Err(PubGrubError::NoSolution(tree)) => {

@@ -43,8 +43,12 @@ fn one(comparator: &Comparator, requirement: &VersionReq) -> Ranges<Version> {
         Op::LessEq => below(past),
         Op::Tilde => from_to(lowest, after(major, minor, None)),
         Op::Caret => {
-            let past = caret_end(major, minor, patch);
-            from_to(lowest, past)
+            // Where another comparator brings pre-releases in, semver takes those of x.y.0 for ^x.y.
+            let start = match patch {
+                None if names_pre_release_of(requirement, &lowest) => first_of(major, lowest.minor, 0),
+                _ => lowest,
+            };
+            from_to(start, caret_end(major, minor, patch))
         }
         // Exact and wildcard, and whatever semver may add, which it can only by a new release that is read first.
         _ => from_to(lowest, past),
@@ -163,6 +167,8 @@ mod tests {
             ("<2", "2.0.0-0", false),
             ("<2.0.0", "2.0.0-alpha", false),
             (">=2.0.0-alpha, <2.0.0", "2.0.0-beta", true),
+            ("^0.3", "0.3.0-beta", false),
+            ("^0.3, <0.3.0-c", "0.3.0-beta", true),
             ("<=1.2.3", "1.2.4-alpha", false),
             ("<=1.2.3", "1.2.3+build", true),
             ("=1.2.3", "1.2.3+build", true),

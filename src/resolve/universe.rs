@@ -11,7 +11,7 @@ use std::{
 use pubgrub::{Dependencies, DependencyProvider, PackageResolutionStatistics};
 use semver::{Version, VersionReq};
 
-use super::{MAX_PACKAGES, MAX_STEPS, Releases, Resolved, Resolving, Source, Unresolved, admit::admit, set::Set};
+use super::{MAX_PACKAGES, Releases, Resolved, Resolving, Source, Unresolved, admit::admit, set::Set};
 use crate::{
     RegistryError,
     domain::{
@@ -82,18 +82,23 @@ pub(super) struct Universe<'a, S: ?Sized> {
     /// The top's requirements by package.
     asked: BTreeMap<PackageId, Vec<VersionReq>>,
     known: RefCell<Known>,
-    steps: Cell<usize>,
+    steps_left: Cell<usize>,
 }
 
 impl<'a, S: Source + ?Sized> Universe<'a, S> {
-    pub fn around(source: &'a S, wanted: &[Wish], told: &'a dyn Fn(Resolving)) -> Result<Self, Unresolved> {
+    pub fn around(
+        source: &'a S,
+        wanted: &[Wish],
+        told: &'a dyn Fn(Resolving),
+        steps: usize,
+    ) -> Result<Self, Unresolved> {
         let mut universe = Self {
             source,
             told,
             root: Vec::with_capacity(wanted.len()),
             asked: BTreeMap::new(),
             known: RefCell::default(),
-            steps: Cell::new(0),
+            steps_left: Cell::new(steps),
         };
         let wanted: Vec<Wish> = wanted.iter().cloned().map(with_inner).collect();
         for asked in universe.ask(wanted.iter().map(|(package, _)| package))? {
@@ -121,6 +126,11 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
             Node::Asked => None,
             Node::Package { id, .. } => self.known.borrow().packages.get(id).cloned(),
         }
+    }
+
+    /// Whether the solver has looked into a release.
+    pub fn tried(&self, id: &PackageId, version: &Version) -> bool {
+        self.known.borrow().manifests.contains_key(&(id.clone(), version.clone()))
     }
 
     /// One chosen release in full. Only asks for what has been asked for already.
@@ -306,7 +316,7 @@ fn spelling(package: &PackageRef) -> Spelling {
 }
 
 /// A wish with the requirement that its reference has within: both count.
-fn with_inner((mut package, mut requirement): Wish) -> Wish {
+pub(super) fn with_inner((mut package, mut requirement): Wish) -> Wish {
     if let Some(inner) = package.requirement.take() {
         requirement.comparators.extend(inner.comparators);
     }
@@ -379,7 +389,8 @@ impl<S: Source + ?Sized> DependencyProvider for Universe<'_, S> {
     }
 
     fn should_cancel(&self) -> Result<(), Unresolved> {
-        self.steps.set(self.steps.get() + 1);
-        if self.steps.get() > MAX_STEPS { Err(Unresolved::TooManySteps) } else { Ok(()) }
+        let left = self.steps_left.get().checked_sub(1).ok_or(Unresolved::TooManySteps)?;
+        self.steps_left.set(left);
+        Ok(())
     }
 }
