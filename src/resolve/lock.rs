@@ -18,7 +18,7 @@ use super::{MAX_PACKAGES, Resolution, range};
 use crate::{
     RegistryError, disk,
     domain::{
-        hash::{ContentRoot, Hash},
+        hash::Hash,
         manifest::{Content, Manifest, check_file},
         name::{Handle, Owner, PackageId, PackageRef},
         text,
@@ -439,6 +439,7 @@ mod tests {
         super::tests::{World, id, publisher, wanted},
         *,
     };
+    use crate::domain::hash::ContentRoot;
 
     fn world() -> World {
         World::default()

@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     rc::Rc,
+    sync::Arc,
 };
 
 use pubgrub::{Dependencies, DependencyProvider, PackageResolutionStatistics};
@@ -29,7 +30,7 @@ pub(super) enum Node {
     /// The one that needs what was asked for.
     Asked,
     /// One title for an id within one universe, so comparing it as well changes nothing.
-    Package { id: PackageId, title: Rc<str> },
+    Package { id: PackageId, title: Arc<str> },
 }
 
 impl fmt::Display for Node {
@@ -45,7 +46,7 @@ impl fmt::Display for Node {
 pub(super) struct Found {
     pub id: PackageId,
     pub handle: Option<Handle>,
-    pub title: Rc<str>,
+    pub title: Arc<str>,
     /// By version, each once.
     pub releases: Vec<ReleaseEntry>,
     pub complete: bool,
@@ -71,7 +72,7 @@ type Wish = (PackageRef, VersionReq);
 struct Known {
     spelled: BTreeMap<Spelling, Result<Rc<Found>, Why>>,
     packages: BTreeMap<PackageId, Rc<Found>>,
-    titles: BTreeSet<Rc<str>>,
+    titles: BTreeSet<Arc<str>>,
     manifests: BTreeMap<(PackageId, Version), Result<Rc<Manifest>, Why>>,
 }
 
@@ -209,7 +210,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
                 let title = Some(registry::title(&id, handle.as_ref()))
                     .filter(|title| !known.titles.contains(title.as_str()))
                     .unwrap_or_else(|| registry::title(&id, None));
-                let title: Rc<str> = title.into();
+                let title: Arc<str> = title.into();
                 known.titles.insert(title.clone());
                 let found = Rc::new(Found { id: id.clone(), handle, title, releases, complete });
                 known.packages.insert(id, found.clone());
