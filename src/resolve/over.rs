@@ -68,7 +68,7 @@ impl Source for OverRegistry {
 }
 
 /// [`resolve`] over a registry. `told` is called on another thread, and must not block for long. When the future is
-/// dropped, the question that runs is given up, and the thread ends.
+/// dropped, the question that runs is given up, and the thread ends with it or at its next one.
 ///
 /// # Errors
 /// [`RegistryError::Unresolvable`] with the explanation, or whatever a question failed with.
