@@ -6,6 +6,7 @@
 //! - [`cli`] is the command line, [`ui`] the explorer, [`demo`] a private swarm of real nodes in one process;
 //! - [`node`] puts one whole node together, [`config`] and [`telemetry`] are its settings and logs;
 //! - [`registry`] is what a node is for: the [`Registry`](registry::Registry) trait and its peer-to-peer implementation;
+//! - [`resolve`] decides which releases a package needs, all together, and keeps them in a lock file;
 //! - [`net`] owns the swarm and is the only part that networks, [`store`] owns the disk;
 //! - [`domain`] holds the rules, pure: records, selection, trust, reputation, geography;
 //! - [`bus`] is what everybody may listen to.
@@ -31,6 +32,7 @@ pub mod net;
 pub mod node;
 pub mod process;
 pub mod registry;
+pub mod resolve;
 pub mod store;
 pub mod telemetry;
 pub mod ui;

@@ -37,7 +37,8 @@ pub fn resolve<'a>(releases: &'a [ReleaseEntry], requirement: Option<&VersionReq
     }
 }
 
-fn is_exactly(requirement: &VersionReq, version: &Version) -> bool {
+/// Whether a requirement names one version in full, and it is this one.
+pub(crate) fn is_exactly(requirement: &VersionReq, version: &Version) -> bool {
     requirement.matches(version)
         && requirement
             .comparators
