@@ -7,6 +7,7 @@
 //! - [`node`] puts one whole node together, [`config`] and [`telemetry`] are its settings and logs;
 //! - [`registry`] is what a node is for: the [`Registry`](registry::Registry) trait and its peer-to-peer implementation;
 //! - [`net`] owns the swarm and is the only part that networks, [`store`] owns the disk;
+//! - [`archive`] packs directories, and unpacks what strangers packed;
 //! - [`domain`] holds the rules, pure: records, selection, trust, reputation, geography;
 //! - [`bus`] is what everybody may listen to.
 //!
@@ -16,6 +17,7 @@
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
 )]
+pub mod archive;
 pub mod bus;
 pub mod cli;
 pub mod clock;
