@@ -106,13 +106,13 @@ impl ExtractError {
 }
 
 /// Unpacks an archive of the given kind as the directory `into`, which must not exist, or be empty, while the one it is in
-/// exists.
+/// exists. Takes up to 128 MiB of memory, the widest window that zstd takes.
 ///
 /// # Errors
 /// When the place is taken, the archive is damaged, goes over a limit or has anything in it that is not safe, or the disk
 /// fails.
 pub fn extract(reader: impl Read, kind: Kind, into: &Path, limits: ExtractLimits) -> Result<Extracted, ExtractError> {
-    let parent = vacant(into)?;
+    let (parent, into) = &vacant(into)?;
     let beside = tempfile::Builder::new()
         .prefix(".swarmdex-unpacking-")
         .tempdir_in(parent)
@@ -144,12 +144,15 @@ pub fn extract(reader: impl Read, kind: Kind, into: &Path, limits: ExtractLimits
     Ok(extracted)
 }
 
-/// The directory that `into` is in, if it can become the tree by a rename.
-fn vacant(into: &Path) -> Result<&Path, ExtractError> {
-    if into.file_name().is_none() {
+/// The directory that `into` is in, and the place in it, if it can become the tree by a rename.
+fn vacant(into: &Path) -> Result<(PathBuf, PathBuf), ExtractError> {
+    let Some(name) = into.file_name() else {
         return Err(ExtractError::Place { into: into.to_owned(), why: "it has no name of its own" });
-    }
-    match fs::symlink_metadata(into) {
+    };
+    let parent = into.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Without a slash at its end, which would lead through a link.
+    let place = parent.join(name);
+    match fs::symlink_metadata(&place) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(ExtractError::file(into, "read")(error)),
         Ok(metadata) if !metadata.is_dir() => return Err(taken(into)),
@@ -160,8 +163,7 @@ fn vacant(into: &Path) -> Result<&Path, ExtractError> {
             }
         }
     }
-    let parent = into.parent().filter(|parent| !parent.as_os_str().is_empty());
-    Ok(parent.unwrap_or(Path::new(".")))
+    Ok((parent.to_owned(), place))
 }
 
 fn taken(into: &Path) -> ExtractError {
@@ -336,3 +338,6 @@ fn copy(
     }
     if left > 0 { Err(ExtractError::Damaged(ErrorKind::UnexpectedEof.into())) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,3 +179,6 @@ fn line(text: &str, span: Option<std::ops::Range<usize>>) -> usize {
     let before = text.as_bytes().get(..span.map_or(0, |span| span.start)).unwrap_or(text.as_bytes());
     before.iter().filter(|byte| **byte == b'\n').count() + 1
 }
+
+#[cfg(test)]
+mod tests;

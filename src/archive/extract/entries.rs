@@ -53,7 +53,7 @@ impl<'a, R: Read> Entries<'a, R> {
         mut count: impl FnMut() -> Result<(), ExtractError>,
     ) -> Result<Option<Entry<'a, R>>, ExtractError> {
         let mut extension = Extension::default();
-        while let Some(entry) = self.raw.next() {
+        for entry in self.raw.by_ref() {
             let mut entry = entry.map_err(ExtractError::Damaged)?;
             count()?;
             self.end = entry.raw_file_position() + entry.size().div_ceil(BLOCK) * BLOCK;
@@ -68,14 +68,14 @@ impl<'a, R: Read> Entries<'a, R> {
                 EntryType::GNULongName => set(&mut extension.path, text(&mut entry)?).ok_or_else(ambiguous)?,
                 EntryType::GNULongLink => set(&mut extension.link, text(&mut entry)?).ok_or_else(ambiguous)?,
                 EntryType::XHeader => {
-                    for (key, value) in records(&small(&mut entry)?)? {
-                        extension.take(&key, value).ok_or_else(ambiguous)?;
+                    for Record { key, value } in records(&small(&mut entry)?)? {
+                        extension.take(key, value.to_owned()).ok_or_else(ambiguous)?;
                     }
                 }
                 EntryType::XGlobalHeader => {
                     let mut none = Extension::default();
-                    for (key, value) in records(&small(&mut entry)?)? {
-                        none.take(&key, value).ok_or_else(ambiguous)?;
+                    for Record { key, value } in records(&small(&mut entry)?)? {
+                        none.take(key, value.to_owned()).ok_or_else(ambiguous)?;
                     }
                     if !none.is_empty() {
                         return Err(ambiguous());
@@ -157,30 +157,29 @@ fn text(entry: &mut impl Read) -> Result<Vec<u8>, ExtractError> {
     Ok(text)
 }
 
+struct Record<'a> {
+    key: &'a [u8],
+    value: &'a [u8],
+}
+
 /// The records of a pax header: `length key=value` and a line feed, the length counting all of it.
-fn records(mut bytes: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ExtractError> {
+fn records(mut bytes: &[u8]) -> Result<Vec<Record<'_>>, ExtractError> {
     let mut records = Vec::new();
     while !bytes.is_empty() {
-        let record = record(bytes).ok_or_else(|| damaged("it has a broken extension header"))?;
-        records.push((record.key.to_owned(), record.value.to_owned()));
-        bytes = record.rest;
+        let (record, rest) = record(bytes).ok_or_else(|| damaged("it has a broken extension header"))?;
+        records.push(record);
+        bytes = rest;
     }
     Ok(records)
 }
 
-struct Record<'a> {
-    key: &'a [u8],
-    value: &'a [u8],
-    rest: &'a [u8],
-}
-
-fn record(bytes: &[u8]) -> Option<Record<'_>> {
+fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let space = bytes.iter().position(|byte| *byte == b' ')?;
     let length = std::str::from_utf8(bytes.get(..space)?).ok()?.parse().ok()?;
     let (record, rest) = bytes.split_at_checked(length)?;
     let record = record.get(space + 1..)?.strip_suffix(b"\n")?;
     let equals = record.iter().position(|byte| *byte == b'=')?;
-    Some(Record { key: record.get(..equals)?, value: record.get(equals + 1..)?, rest })
+    Some((Record { key: record.get(..equals)?, value: record.get(equals + 1..)? }, rest))
 }
 
 /// Whether nothing but zeros follows. Reads to the end, which is where a compression has its checksum.
