@@ -61,7 +61,7 @@ pub struct Need {
 /// Why an archive is no package.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
-    #[error("it cannot be read as a gzipped tar archive: {0}")]
+    #[error("it cannot be read as a gzipped tar archive: {}", printable(&.0.to_string()))]
     Unreadable(#[from] io::Error),
     #[error("it is larger, or unpacks to more, than a crate does")]
     TooLarge,

@@ -88,7 +88,7 @@ pub enum ExtractError {
     TooMany { limit: u64 },
     #[error("the archive was not unpacked: it unpacks to more than {limit} times its size, as a bomb does")]
     Bomb { limit: u64 },
-    #[error("the archive was not unpacked: it is cut off or damaged ({0}); fetch it again")]
+    #[error("the archive was not unpacked: it is cut off or damaged ({}); fetch it again", printable(&.0.to_string()))]
     Damaged(io::Error),
     #[error("{} cannot be {doing}: {source}; check that the disk is not full, and that the directory is yours", .path.display())]
     File { path: PathBuf, doing: &'static str, source: io::Error },

@@ -75,7 +75,7 @@ pub enum PackError {
     NotDirectory(PathBuf),
     #[error("the pattern \"{pattern}\" in exclude means nothing: {why}; write it like a line of a .gitignore")]
     Pattern { pattern: String, why: String },
-    #[error("nothing was packed, because an ignore file cannot be understood: {0}; correct it")]
+    #[error("nothing was packed, because an ignore file cannot be understood: {}; correct it", printable(&.0.to_string()))]
     Ignore(ignore::Error),
     #[error("{path} cannot be packed: its path {why}; rename it, or leave it out with exclude")]
     Path { path: String, why: BadPath },

@@ -400,6 +400,15 @@ fn archives_that_were_cut_off_are_noticed_wherever() {
 }
 
 #[test]
+fn what_is_said_of_a_damaged_archive_moves_no_cursor() {
+    let mut archive = Tar::default().file("\u{1b}[2Jred", b"x").end();
+    archive[148] = 0x1b;
+    damaged(&archive, Kind::Tar);
+    let error = extracted(&archive, Kind::Tar, LIMITS).unwrap_err().to_string();
+    assert!(error.contains("[2Jred") && !error.contains('\u{1b}'), "{error}");
+}
+
+#[test]
 fn an_empty_archive_is_an_empty_directory() {
     assert!(extracted(&Tar::default().end(), Kind::Tar, LIMITS).unwrap().is_empty());
     assert!(extracted(&zstd(&Tar::default().dir("./").end()), Kind::Zstd, LIMITS).unwrap().is_empty());
