@@ -1,13 +1,11 @@
 //! What the demo publishes: real crates, read from archives that are already on this machine, or from facts about
 //! some hundred of them that come with the program.
 
-mod archive;
 mod facts;
-mod sanitise;
 #[cfg(test)]
 mod tests;
 
-pub use archive::Unusable;
+pub use crate::archive::crates::{Need, Unusable};
 
 use std::{
     collections::BTreeSet,
@@ -17,10 +15,9 @@ use std::{
     str::FromStr,
 };
 
-use semver::VersionReq;
-
 use crate::{
     RegistryError, Result,
+    archive::crates::{self, CrateFile},
     domain::{
         manifest::{Dependency, Draft},
         name::{Handle, PackageName},
@@ -65,20 +62,18 @@ impl fmt::Display for Source {
     }
 }
 
-/// A package that another one needs, before it is known who publishes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Need {
-    pub name: PackageName,
-    pub requirement: VersionReq,
-    pub optional: bool,
-}
-
 /// One release that can be published: its draft is valid as it is, without handle and dependencies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub draft: Draft,
     pub content: Content,
     pub needs: Vec<Need>,
+}
+
+impl From<CrateFile> for Entry {
+    fn from(file: CrateFile) -> Self {
+        Self { draft: file.draft, content: file.content, needs: file.needs }
+    }
 }
 
 impl Entry {
@@ -149,7 +144,7 @@ impl Catalogue {
         let mut catalogue = Self { source, entries: Vec::new(), skipped: Vec::new() };
         let mut seen = BTreeSet::new();
         for path in archives.into_iter().step_by(step) {
-            match archive::read(&path) {
+            match crates::read(&path).map(Entry::from) {
                 Ok(entry) if seen.insert((entry.draft.name.clone(), entry.draft.version.clone())) => {
                     catalogue.entries.push(entry);
                 }
