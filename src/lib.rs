@@ -32,6 +32,7 @@ mod error;
 pub mod metrics;
 pub mod net;
 pub mod node;
+pub mod prepare;
 pub mod process;
 pub mod registry;
 pub mod resolve;
