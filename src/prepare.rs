@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    io::{self, Seek},
+    io::{self, Read, Seek},
     path::Path,
 };
 
@@ -14,7 +14,7 @@ use crate::{
     archive::{
         crates,
         pack::{self, Limits, Packed, Packing},
-        project::{self, ProjectError},
+        project::{self, Project, ProjectError},
     },
     config::toml_error,
     domain::manifest::{Artifacts, Content, Draft, limit},
@@ -45,28 +45,46 @@ pub struct Prepared {
 /// # Errors
 /// Sentences that name the file, the line or the path that stands in the way.
 pub fn directory(dir: &Path, most: u64, told: impl FnMut(Packing)) -> Result<Prepared> {
-    let project = project::read(dir).map_err(|error| match error {
+    let Project { draft, exclude, readme } = project::read(dir).map_err(wrong)?;
+    pack(dir, draft, &exclude, readme, most, told)
+}
+
+/// Packs a directory that is described by `draft`; of its `swarmdex.toml`, if it has one, only `exclude` and `readme`
+/// count. Blocks.
+///
+/// # Errors
+/// As [`directory`].
+pub fn directory_as(dir: &Path, draft: Draft, most: u64, told: impl FnMut(Packing)) -> Result<Prepared> {
+    let (exclude, readme) = project::packing(dir).map_err(wrong)?;
+    pack(dir, draft, &exclude, readme, most, told)
+}
+
+fn wrong(error: ProjectError) -> RegistryError {
+    match error {
         ProjectError::Toml { path, text, error } => toml_error(&path, &text, &error),
         other => RegistryError::Usage(other.to_string()),
-    })?;
-    check(&project.draft)?;
-    let temporary = RegistryError::file(std::env::temp_dir(), "used for the archive");
-    let mut bytes = tempfile::tempfile().map_err(temporary)?;
+    }
+}
+
+fn pack(
+    dir: &Path,
+    draft: Draft,
+    exclude: &[String],
+    readme: Option<String>,
+    most: u64,
+    told: impl FnMut(Packing),
+) -> Result<Prepared> {
+    check(&draft)?;
+    let failed = |error| RegistryError::file(std::env::temp_dir(), "used for the archive")(error);
+    let mut bytes = tempfile::tempfile().map_err(failed)?;
     let limits = Limits { bytes: most, ..Limits::default() };
-    let packed = pack::pack(dir, &project.exclude, limits, io::BufWriter::new(&mut bytes), told);
+    let packed = pack::pack(dir, exclude, limits, io::BufWriter::new(&mut bytes), told);
     let packed = packed.map_err(|error| RegistryError::Usage(error.to_string()))?;
-    bytes.rewind().map_err(RegistryError::file(std::env::temp_dir(), "used for the archive"))?;
-    let file = format!("{}-{}.tar.zst", project.draft.name, project.draft.version);
-    Ok(Prepared {
-        draft: project.draft,
-        file,
-        size: packed.written,
-        readme: project.readme,
-        native: None,
-        packed: Some(packed),
-        bytes,
-        must_be: None,
-    })
+    bytes.rewind().map_err(failed)?;
+    let file = format!("{}-{}.tar.zst", draft.name, draft.version);
+    let packed = Some(packed);
+    let size = packed.map_or(0, |packed| packed.written);
+    Ok(Prepared { draft, file, size, readme, native: None, packed, bytes, must_be: None })
 }
 
 /// Takes any file as it is.
@@ -125,6 +143,32 @@ fn check(draft: &Draft) -> Result<()> {
 }
 
 impl Prepared {
+    /// Hashes the content, which from then on must be that. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn hash(&mut self, mut told: impl FnMut(u64)) -> io::Result<Content> {
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            let read = self.bytes.read(&mut buffer)?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(buffer.get(..read).unwrap_or_default());
+            told(hasher.count());
+        }
+        self.bytes.rewind()?;
+        let content = Content { root: hasher.finalize().into(), size: hasher.count() };
+        self.must_be = Some(content);
+        Ok(content)
+    }
+
+    /// What the content must be when it is put.
+    pub fn expect(&mut self, content: Content) {
+        self.must_be = Some(content);
+    }
+
     /// Puts the bytes on a node; `told` hears how many have been read. The draft is published with what this returns.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use lab::{Lab, PATIENCE, TCP, content, draft, reference};
+use lab::{Lab, PATIENCE, TCP, draft, put, reference};
 use semver::VersionReq;
 use swarmdex::{
     domain::manifest::Dependency,
@@ -32,7 +32,8 @@ async fn what_one_node_publishes_another_resolves_and_locks() {
                 optional: false,
             })
             .collect();
-        publisher.publish(draft, content(format!("{name} {version}").as_bytes()), None).await.unwrap().package
+        let artifacts = put(a.node.contents(), format!("{name} {version}").as_bytes()).await;
+        publisher.publish(draft, artifacts, None).await.unwrap().package
     };
     let json = publish("json", "1.0.0", &[]).await;
     publish("json", "1.1.0", &[]).await;

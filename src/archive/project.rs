@@ -87,6 +87,19 @@ pub fn read(dir: &Path) -> Result<Project, ProjectError> {
     Ok(Project { draft, exclude, readme: readme.read(dir)? })
 }
 
+/// How a directory is packed when what it is has been said elsewhere: what its file excludes, if it has one, and its
+/// readme.
+///
+/// # Errors
+/// As [`read`], but for a file that is not there.
+pub fn packing(dir: &Path) -> Result<(Vec<String>, Option<String>), ProjectError> {
+    match read(dir) {
+        Ok(project) => Ok((project.exclude, project.readme)),
+        Err(ProjectError::Missing(_)) => Ok((Vec::new(), Readme::Default.read(dir)?)),
+        Err(error) => Err(error),
+    }
+}
+
 #[derive(Debug)]
 struct Parsed {
     draft: Draft,

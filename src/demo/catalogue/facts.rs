@@ -54,7 +54,7 @@ fn entry(fact: Fact) -> Result<Entry, String> {
     })?;
     let needs = crates::bounded(fact.dependencies.iter().filter_map(|text| need(text)));
     let content = Content { root: fact.content, size: fact.size };
-    Ok(Entry { draft: crates::checked(draft, content)?, content, needs })
+    Ok(Entry { draft: crates::checked(draft, content)?, content, needs, path: None })
 }
 
 fn need(text: &str) -> Option<Need> {
