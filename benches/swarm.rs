@@ -12,13 +12,11 @@ use floor::{Floor, random_key};
 use libp2p::Multiaddr;
 use swarmdex::{
     domain::{
-        hash::ContentRoot,
         manifest::Draft,
         name::{PackageId, PackageRef},
-        reputation::Weights,
     },
-    node::{DIAL_BACK_EVERY, DhtMode, Node, NodeOptions},
-    registry::{Content, Source},
+    node::{DhtMode, Node, NodeOptions},
+    registry::Source,
 };
 use tokio::{sync::mpsc, time::Instant};
 
@@ -131,19 +129,11 @@ async fn floor(nodes: usize) -> Figures {
 
 async fn start(dir: &Path, door: Option<&str>) -> (Node, String) {
     let node = Node::start(NodeOptions {
-        data_dir: dir.to_owned(),
-        network: "bench".parse().unwrap(),
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse::<Multiaddr>().unwrap()],
         bootstrap: door.iter().map(|door| door.parse().unwrap()).collect(),
-        handle: None,
-        location: None,
         mdns: false,
         dht: DhtMode::Server,
-        dial_back_every: DIAL_BACK_EVERY,
-        query_timeout: Duration::from_secs(5),
-        weights: Weights::default(),
-        low_water: 48,
-        high_water: 64,
+        ..NodeOptions::of(dir.to_owned(), "bench".parse().unwrap())
     })
     .await
     .unwrap();
@@ -186,7 +176,8 @@ async fn ours(nodes: usize) -> Figures {
     // Every node's own reader tells how long each announcement took to be verified there.
     let mut readers: Vec<_> = swarm.iter().map(|node| node.subscribe()).collect();
     for round in 0..ROUNDS {
-        let content = Content { root: ContentRoot::of(&[round as u8]), size: 1 };
+        let content =
+            swarm[round % nodes].contents().put(Box::pin(std::io::Cursor::new(vec![round as u8]))).await.unwrap();
         let registry = swarm[round % nodes].registry();
         let receipt = registry.publish(draft(&format!("package-{round}")), content.into(), None).await.unwrap();
         figures.stored_ms.push(receipt.steps.stored.as_secs_f64() * 1_000.0);

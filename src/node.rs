@@ -72,6 +72,32 @@ pub struct NodeOptions {
     pub high_water: usize,
 }
 
+impl NodeOptions {
+    /// Those of a node without settings, on a data directory and in a network.
+    pub fn of(data_dir: PathBuf, network: NetworkName) -> Self {
+        Self {
+            data_dir,
+            network,
+            listen: Vec::new(),
+            bootstrap: Vec::new(),
+            handle: None,
+            location: None,
+            mdns: true,
+            dht: DhtMode::Auto,
+            dial_back_every: DIAL_BACK_EVERY,
+            query_timeout: Duration::from_secs(5),
+            weights: Weights::default(),
+            content_quota: CONTENT_QUOTA,
+            max_content: MAX_CONTENT,
+            provide: true,
+            content_idle: CONTENT_IDLE,
+            conduct: Conduct::Honest,
+            low_water: 48,
+            high_water: 64,
+        }
+    }
+}
+
 /// A running node. It is used through its [`NodeHandle`].
 pub struct Node {
     handle: NodeHandle,

@@ -40,7 +40,7 @@ use crate::{
         reputation::Weights,
         text::{fit, printable},
     },
-    node::{CONTENT_IDLE, CONTENT_QUOTA, Conduct, DIAL_BACK_EVERY, DhtMode, MAX_CONTENT, NodeOptions},
+    node::{CONTENT_QUOTA, DhtMode, MAX_CONTENT, NodeOptions},
     telemetry::LogFormat,
 };
 use file::Entry;
@@ -298,24 +298,20 @@ impl Settings {
 
     pub fn node_options(&self) -> NodeOptions {
         NodeOptions {
-            data_dir: self.paths.data.clone(),
-            network: self.network.clone(),
             listen: self.listen.clone(),
             bootstrap: self.bootstrap.clone(),
             handle: self.handle.clone(),
             location: self.location.clone(),
             mdns: self.mdns,
             dht: self.dht,
-            dial_back_every: DIAL_BACK_EVERY,
             query_timeout: self.query_timeout,
             weights: self.weights,
             content_quota: self.content_quota,
             max_content: self.max_content,
             provide: self.provide,
-            content_idle: CONTENT_IDLE,
-            conduct: Conduct::Honest,
             low_water: self.low_water,
             high_water: self.high_water,
+            ..NodeOptions::of(self.paths.data.clone(), self.network.clone())
         }
     }
 }

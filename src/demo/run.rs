@@ -27,9 +27,8 @@ use crate::{
     domain::{
         name::{NetworkName, PackageId, PackageName, PackageRef},
         query::Query,
-        reputation::Weights,
     },
-    node::{CONTENT_IDLE, CONTENT_QUOTA, DIAL_BACK_EVERY, DhtMode, MAX_CONTENT, Node, NodeHandle, NodeOptions},
+    node::{DhtMode, Node, NodeHandle, NodeOptions},
     process,
     registry::Registry,
     store::keys,
@@ -230,24 +229,15 @@ impl Stage {
             RegistryError::Internal { what: "the demo's address", why: error.to_string() }
         })?;
         let node = Node::start(NodeOptions {
-            data_dir,
-            network: self.network.clone(),
             listen: vec![listen],
             bootstrap,
             handle: Some(peer.handle.clone()),
             location: Some(peer.location.clone()),
             mdns: false,
             dht: DhtMode::Server,
-            dial_back_every: DIAL_BACK_EVERY,
             query_timeout: self.query_timeout,
-            weights: Weights::default(),
-            content_quota: CONTENT_QUOTA,
-            max_content: MAX_CONTENT,
-            provide: true,
-            content_idle: CONTENT_IDLE,
             conduct: peer.conduct,
-            low_water: 48,
-            high_water: 64,
+            ..NodeOptions::of(data_dir, self.network.clone())
         })
         .await?;
         let address = node.status().await?.addresses.first().cloned();

@@ -21,11 +21,10 @@ use swarmdex::{
         name::{PackageId, PackageName, PackageRef, PublisherId},
         record::{Head, HeadState, Signed},
         release::ReleaseEntry,
-        reputation::Weights,
         time::Timestamp,
     },
     net::protocol::{Request, Response},
-    node::{CONTENT_QUOTA, Conduct, DhtMode, MAX_CONTENT, Node, NodeOptions},
+    node::{DhtMode, Node, NodeOptions},
     registry::{Artifacts, Content, Contents},
 };
 use tokio::sync::mpsc;
@@ -39,24 +38,12 @@ pub const DAY: Duration = Duration::from_secs(86_400);
 
 pub fn options(dir: &Path, listen: &str, bootstrap: &[String]) -> NodeOptions {
     NodeOptions {
-        data_dir: dir.to_owned(),
-        network: NETWORK.parse().unwrap(),
         listen: vec![listen.parse().unwrap()],
         bootstrap: bootstrap.iter().map(|address| address.parse().unwrap()).collect(),
-        handle: None,
-        location: None,
         mdns: false,
         dht: DhtMode::Server,
         dial_back_every: Duration::from_millis(200),
-        query_timeout: Duration::from_secs(5),
-        weights: Weights::default(),
-        content_quota: CONTENT_QUOTA,
-        max_content: MAX_CONTENT,
-        provide: true,
-        content_idle: Duration::from_secs(10),
-        conduct: Conduct::Honest,
-        low_water: 48,
-        high_water: 64,
+        ..NodeOptions::of(dir.to_owned(), NETWORK.parse().unwrap())
     }
 }
 

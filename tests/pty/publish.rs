@@ -40,7 +40,7 @@ fn fill(terminal: &mut Terminal, name: &str, file: &Path) {
     // From the first field back to the last.
     terminal.press("\x1b[Z".repeat(8).as_str());
     terminal.press("\x1b[Z");
-    terminal.until_text("path of the file");
+    terminal.until_text("file or directory");
     terminal.press(file.to_str().unwrap());
     terminal.until_text("Ready: Ctrl-s");
 }
@@ -94,7 +94,7 @@ fn a_person_publishes_finds_follows_up_and_yanks() {
     terminal.until_text("version      1.0.1");
     terminal.until_text("Spins webs.");
     terminal.press("\x1b[Z".repeat(3).as_str());
-    terminal.until_text("path of the file");
+    terminal.until_text("file or directory");
     terminal.press(file.to_str().unwrap());
     terminal.until_text("Ready: Ctrl-s");
     terminal.press("\x13");
