@@ -186,7 +186,7 @@ pub static KEYS: &[Row] = &[
         "Yank the latest release of the selected package, or take its yank back",
     ),
     row("download", Browsing, PACKAGES, &[c('d')], Download, "download", "Fetch the content of the package's release"),
-    row("pause", Browsing, TRANSFERS, &[c('p')], Pause, "pause/resume", "Pause the fetch, or let it go on"),
+    row("pause", Browsing, TRANSFERS, &[c('p')], Pause, "pause", "Pause the fetch, or let it go on"),
     row("cancel", Browsing, TRANSFERS, &[c('x')], Cancel, "cancel", "Cancel the fetch, and throw away what came of it"),
     row(
         "changes",

@@ -8,7 +8,7 @@ use crate::{
         hash::ContentRoot,
         size::{Rate, Size},
         text::printable,
-        time::{Ago, Timestamp},
+        time::{Ago, Timestamp, Took},
         transfer::{Part, Transfer, TransferId, TransferState},
     },
     ui::table::{Entry, Table, column::Column, filter::Value},
@@ -101,10 +101,9 @@ pub fn note(transfer: &Transfer) -> String {
     }
 }
 
-/// A duration that is neither an age nor a figure to be compared: `4.2 s`, `3 min`.
-pub fn took(transfer: &Transfer, now: Timestamp) -> String {
-    let time = transfer.ended_at.unwrap_or(now).since(transfer.started_at);
-    if time.as_secs() < 10 { format!("{:.1} s", time.as_secs_f64()) } else { Ago(time).to_string() }
+/// How long it has taken, or took.
+pub fn took(transfer: &Transfer, now: Timestamp) -> Took {
+    Took(transfer.ended_at.unwrap_or(now).since(transfer.started_at))
 }
 
 struct UnderWay {

@@ -15,7 +15,7 @@ use crate::{
         name::short_id,
         size::Size,
         text::{fit, printable},
-        time::Ago,
+        time::{Ago, Took},
         transfer::TransferState,
         trust::Trust,
     },
@@ -207,7 +207,7 @@ fn came(held: &Held) -> String {
     let all = held.content.size.max(1);
     let givers: Vec<String> =
         shares.iter().map(|share| format!("{} ({} %)", short_id(&share.peer), share.bytes * 100 / all)).collect();
-    let time = Ago(Duration::from_millis(origin.millis));
+    let time = Took(Duration::from_millis(origin.millis));
     format!("yes, verified: from {} in {time}", givers.join(", "))
 }
 

@@ -43,7 +43,13 @@ pub fn lines(model: &Model, id: &TransferId, width: usize, theme: Theme) -> Vec<
     let mut lines = Vec::new();
     let mut say = |label: &str, text: &str, style: Style| field(&mut lines, label, text, style, width, theme);
     let what = format!("{} {}", sign(transfer), printable(&transfer.what));
-    say(if fetch { "fetching" } else { "serving" }, &what, theme.strong());
+    let doing = match (fetch, transfer.ended_at.is_some()) {
+        (true, false) => "fetching",
+        (true, true) => "fetch of",
+        (false, false) => "serving",
+        (false, true) => "served",
+    };
+    say(doing, &what, theme.strong());
     say("content", &id.root().to_string(), theme.text());
     say("size", &format!("{} ({} bytes)", Size(transfer.size), transfer.size), theme.text());
     let bar = if width >= 36 { 16 } else { 8 };
@@ -55,7 +61,7 @@ pub fn lines(model: &Model, id: &TransferId, width: usize, theme: Theme) -> Vec<
     let done = match (fetch, &transfer.state) {
         (true, TransferState::Done) => format!("hash verified: BLAKE3 of all {} bytes", transfer.size),
         (true, _) => format!("{} are here; each 16 KiB is verified as it comes", Size(transfer.done)),
-        (false, _) => format!("{} sent", Size(transfer.done)),
+        (false, _) => Size(transfer.done).to_string(),
     };
     let style = if fetch && transfer.state == TransferState::Done { theme.good() } else { theme.text() };
     say(if fetch { "verified" } else { "sent" }, &done, style);
@@ -144,7 +150,7 @@ fn peers(lines: &mut Vec<Line<'static>>, model: &Model, transfer: &Transfer, wid
     }
     if transfer.peers.iter().any(|peer| peer.part == Part::Lied) {
         lines.push(Line::default());
-        let text = "LIED: what it gave is not what the manifest's hash says. None of that was kept: it was asked of others, \
+        let text = "LIED: something it gave is not what the manifest's hash says. That was thrown away and asked of others, \
                     and the peer is asked for nothing more.";
         lines.extend(wrap(text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.bad()))));
     }

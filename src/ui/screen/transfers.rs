@@ -89,7 +89,7 @@ fn cell(model: &Model, one: &Transfer, column: &str, theme: Theme) -> Cell {
         "size" => (Size(one.size).to_string(), plain),
         "rate" => (if one.rate > 0.0 { Rate(one.rate).to_string() } else { String::new() }, plain),
         "left" => (one.remaining().map_or(String::new(), left), plain),
-        "peers" => (if open { one.active().to_string() } else { String::new() }, plain),
+        "peers" => (if one.state == TransferState::Running { one.active().to_string() } else { String::new() }, plain),
         "state" => (one.state.label().to_owned(), style(one, theme)),
         "age" => (Ago(model.now.since(one.started_at)).to_string(), theme.dim()),
         _ => {
