@@ -60,6 +60,10 @@ pub fn lines(model: &Model, id: &TransferId, width: usize, theme: Theme) -> Vec<
     }
     let done = match (fetch, &transfer.state) {
         (true, TransferState::Done) => format!("hash verified: BLAKE3 of all {} bytes", transfer.size),
+        // One that an earlier run of the node left.
+        (true, TransferState::Paused | TransferState::Waiting) if transfer.done == 0 => {
+            "what came before, if any, is counted once it goes on".to_owned()
+        }
         (true, _) => format!("{} are here; each 16 KiB is verified as it comes", Size(transfer.done)),
         (false, _) => Size(transfer.done).to_string(),
     };
@@ -90,6 +94,17 @@ fn rates(model: &Model, transfer: &Transfer) -> String {
     }
     let left = transfer.remaining().map_or(String::new(), |seconds| format!(", {} left", left(seconds)));
     format!("{} now, {average} on average{left}", Rate(transfer.rate))
+}
+
+/// What became of a peer, in a word that still holds when the transfer is over.
+fn part(transfer: &Transfer, peer: &TransferPeer) -> &'static str {
+    let over = transfer.ended_at.is_some();
+    match (&transfer.id, peer.part) {
+        (TransferId::Fetch { .. }, Part::Giving | Part::Idle) if over && peer.bytes > 0 => "gave",
+        (TransferId::Fetch { .. }, part) => part.label(),
+        (TransferId::Serve { .. }, _) if over => "took",
+        (TransferId::Serve { .. }, _) => "takes",
+    }
 }
 
 fn peers(lines: &mut Vec<Line<'static>>, model: &Model, transfer: &Transfer, width: usize, theme: Theme) {
@@ -131,8 +146,7 @@ fn peers(lines: &mut Vec<Line<'static>>, model: &Model, transfer: &Transfer, wid
             "handle" => {
                 (model.peers.get(&peer.peer).map_or(String::new(), |known| handle(known).to_owned()), theme.text())
             }
-            "part" if fetch => (peer.part.label().to_owned(), style),
-            "part" => (if peer.part == Part::Giving { "takes" } else { "took" }.to_owned(), style),
+            "part" => (part(transfer, peer).to_owned(), style),
             "bytes" => (Size(peer.bytes).to_string(), theme.text()),
             "share" => (share(peer.bytes), theme.text()),
             "rate" if peer.millis > 0 => (Rate(peer.rate()).to_string(), theme.text()),
