@@ -32,6 +32,13 @@ pub enum RegistryError {
     #[error("{package} {version} is not a release; `versions {package}` lists what there is")]
     NoVersion { package: String, version: Version },
 
+    /// No set of releases satisfies what was asked for, or none was found within bounds: the whole explanation.
+    #[error("{explanation}")]
+    Unresolvable { explanation: String },
+
+    #[error("the lock file {} {why}", .path.display())]
+    Lock { path: PathBuf, why: String },
+
     #[error("no peer is known whose id begins or ends with \"{0}\"; `peers` lists them")]
     NoPeer(String),
 
@@ -169,6 +176,8 @@ impl RegistryError {
             Self::NotFound { .. } => "not_found",
             Self::NoMatch { .. } => "no_match",
             Self::NoVersion { .. } => "no_version",
+            Self::Unresolvable { .. } => "unresolvable",
+            Self::Lock { .. } => "lock",
             Self::NoPeer(_) => "no_peer",
             Self::UnknownHandle(_) => "unknown_handle",
             Self::AmbiguousHandle { .. } => "ambiguous_handle",
@@ -216,6 +225,7 @@ impl RegistryError {
             | Self::VersionTaken { .. }
             | Self::NotYours { .. }
             | Self::Refused { .. }
+            | Self::Unresolvable { .. }
             | Self::Busy { .. }
             | Self::TooLarge { .. }
             | Self::StoreFull { .. } => "refused",

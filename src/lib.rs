@@ -6,7 +6,9 @@
 //! - [`cli`] is the command line, [`ui`] the explorer, [`demo`] a private swarm of real nodes in one process;
 //! - [`node`] puts one whole node together, [`config`] and [`telemetry`] are its settings and logs;
 //! - [`registry`] is what a node is for: the [`Registry`](registry::Registry) trait and its peer-to-peer implementation;
+//! - [`resolve`] decides which releases a package needs, all together, and keeps them in a lock file;
 //! - [`net`] owns the swarm and is the only part that networks, [`store`] owns the disk;
+//! - [`archive`] packs directories, and unpacks what strangers packed;
 //! - [`domain`] holds the rules, pure: records, selection, trust, reputation, geography;
 //! - [`bus`] is what everybody may listen to.
 //!
@@ -16,6 +18,7 @@
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
 )]
+pub mod archive;
 pub mod bus;
 pub mod cli;
 pub mod clock;
@@ -29,8 +32,10 @@ mod error;
 pub mod metrics;
 pub mod net;
 pub mod node;
+pub mod prepare;
 pub mod process;
 pub mod registry;
+pub mod resolve;
 pub mod store;
 pub mod telemetry;
 pub mod ui;

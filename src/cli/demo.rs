@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use clap::builder::RangedU64ValueParser;
+use indicatif::HumanBytes;
 
 use super::{DONE, FAILED, explorer, global::Global, plain, print, session, stop::Stop};
 use crate::{
@@ -126,7 +127,8 @@ async fn headless(options: DemoOptions, logs: Option<&Logs>, args: &Args) -> Res
         show(&report)?;
     }
     let together = report.connected > 0 || report.peers == 1;
-    Ok(if report.errors.is_empty() && together { DONE } else { FAILED })
+    let sound = report.errors.is_empty() && report.bad_bytes_delivered == 0;
+    Ok(if sound && together { DONE } else { FAILED })
 }
 
 async fn plainly(options: DemoOptions, logs: Option<&Logs>) -> Result<u8> {
@@ -153,12 +155,21 @@ fn show(report: &Report) -> Result<()> {
     let delays = spread(report.delivery_ms.map(|ms| (ms.p50, ms.p95)));
     let searches = spread(percentiles(report.searches.iter().map(|search| search.ms).collect()));
     let gets = spread(percentiles(report.gets.iter().map(|get| get.ms).collect()));
+    let rate = report.bytes_per_s.map_or(String::new(), |rate| format!(" at {}/s", HumanBytes(rate as u64)));
+    let fetches = format!(
+        "{}, {}{rate}; {} bad ranges refused, {} bad bytes delivered",
+        report.fetches,
+        HumanBytes(report.bytes),
+        report.bad_ranges_refused,
+        report.bad_bytes_delivered
+    );
     print::fields(&[
         ("peers", format!("{} of {} connected{joined}", report.connected, report.peers)),
         ("announced", format!("{}, delivered {delivered}, in {delays}", report.announced)),
         ("stored", format!("in {}", spread(report.stored_ms.map(|ms| (ms.p50, ms.p95))))),
         ("searches", format!("{hits} of {} found something, in {searches}", report.searches.len())),
         ("gets", format!("{found} of {} found, in {gets}", report.gets.len())),
+        ("fetches", fetches),
         ("packages", report.packages.to_string()),
         ("dropped", format!("{} events", report.drops)),
         ("memory", report.rss_bytes.map_or("not known".to_owned(), |bytes| format!("{} MiB", bytes / 1_048_576))),

@@ -1,95 +1,249 @@
-//! `get ID[@REQ]`: the manifest, for now.
+//! `get ID[@REQ]`: resolve, fetch, verify, write.
 
+mod download;
+
+use std::path::{Path, PathBuf};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use indicatif::HumanBytes;
 use semver::VersionReq;
+use serde::Serialize;
 
 use super::{
     DONE,
     global::Global,
     id::{Wanted, exactly},
-    print, session,
+    print,
+    release::{find, pin},
+    session,
 };
 use crate::{
-    Result,
-    domain::{
-        name::{Owner, PackageRef},
-        release,
+    RegistryError, Result,
+    control::Control,
+    domain::name::{PackageRef, short_id},
+    registry::{Fetched, Release, title},
+    resolve::{
+        lock::{self, Lock},
+        resolve_on,
     },
-    registry::{Registry, Release},
 };
+use download::{Progress, Target, download};
+
+/// Packages that are fetched at once.
+const AT_ONCE: usize = 4;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// handle/name or publisher-id/name, and @requirement: @1.2 is the newest 1.x from 1.2 on, @1.2.3 is that one
-    package: Wanted,
-    /// Print the release as one JSON object
+    #[arg(required_unless_present = "locked", conflicts_with = "locked")]
+    package: Option<Wanted>,
+    /// File to write, or directory to write into; by default the current directory, under the name the publisher gave
+    #[arg(long, short, value_name = "PATH")]
+    output: Option<PathBuf>,
+    /// Unpack the archive into a directory, which is made
+    #[arg(long)]
+    extract: bool,
+    /// Fetch what it needs too, each package into a directory of its own, and write a lock file
+    #[arg(long)]
+    with_deps: bool,
+    /// Fetch exactly what a lock file says
+    #[arg(long)]
+    locked: bool,
+    /// The lock file; by default swarmdex.lock in the output directory
+    #[arg(long, value_name = "FILE")]
+    lock: Option<PathBuf>,
+    /// Write over a file that is there
+    #[arg(long)]
+    force: bool,
+    /// Print progress and result as JSON, one object a line
     #[arg(long)]
     json: bool,
 }
 
+/// A line of JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Line<'a> {
+    /// One that was written.
+    Got(Got<'a>),
+    Lock(&'a Path),
+}
+
+#[derive(Serialize)]
+struct Got<'a> {
+    release: &'a Release,
+    path: &'a Path,
+    fetched: &'a Fetched,
+}
+
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     session::with(global, async |node, _| {
-        let Wanted(package) = &args.package;
-        let registry = node.registry();
-        let spinner = print::spinner("asking peers");
-        let release = find(&*registry, package).await;
-        spinner.finish_and_clear();
-        let release = release?;
-        pin(&*registry, package, &release).await?;
-        if args.json {
-            print::json(&release)?;
-        } else {
-            show(&release)?;
-        }
+        match (&args.package, args.with_deps) {
+            (Some(Wanted(package)), true) => with_deps(node, package, &args).await,
+            (Some(Wanted(package)), false) => one(node, package, &args).await,
+            (None, _) => locked(node, &args).await,
+        }?;
         Ok(DONE)
     })
     .await
 }
 
-/// The release that is meant; without a requirement the newest that is not yanked, releases proper before others.
-async fn find(registry: &dyn Registry, package: &PackageRef) -> Result<Release> {
-    let requirement = match &package.requirement {
-        Some(requirement) => requirement.clone(),
-        None => {
-            let releases = registry.get_package(package).await?.releases;
-            release::resolve(&releases, None).map_or(VersionReq::STAR, |latest| exactly(&latest.version))
-        }
+async fn one(node: &dyn Control, package: &PackageRef, args: &Args) -> Result<()> {
+    let registry = node.registry();
+    let spinner = print::spinner("asking peers");
+    let release = find(&*registry, package).await;
+    spinner.finish_and_clear();
+    let release = release?;
+    pin(&*registry, package, &release).await?;
+    let manifest = &release.manifest;
+    let path = match (&args.output, args.extract) {
+        (Some(path), true) => path.clone(),
+        (None, true) => format!("{}-{}", manifest.name, manifest.version).into(),
+        (output, false) => place(output.as_deref(), &manifest.file_name()),
     };
-    registry.get_package_version(package, &requirement).await
+    let target = Target { path, extract: args.extract, force: args.force };
+    let progress = Progress::new(&what(&release), manifest.size, args.json);
+    let fetched = download(node, &release, &target, &progress).await;
+    progress.end();
+    tell(&release, &target.path, &fetched?, args.json)
 }
 
-/// Asking for a package by name is a person's act: from now on the handle means this key on this node, unless it
-/// means another one already.
-async fn pin(registry: &dyn Registry, package: &PackageRef, release: &Release) -> Result<()> {
-    let handle = match &package.owner {
-        Owner::Handle(handle) => Some(handle),
-        Owner::Publisher(_) => release.handle.as_ref(),
-    };
-    match handle {
-        Some(handle) => registry.pin(handle, release.package.publisher).await,
-        None => Ok(()),
+/// Where content is to be written, by what was asked for and what it is called.
+fn place(output: Option<&Path>, file: &str) -> PathBuf {
+    match output {
+        Some(path) if path.is_dir() || path.to_string_lossy().ends_with('/') => path.join(file),
+        Some(path) => path.to_owned(),
+        None => file.into(),
     }
 }
 
-fn show(release: &Release) -> Result<()> {
-    let manifest = &release.manifest;
-    let needs: Vec<_> =
-        manifest.dependencies.iter().map(|need| format!("{}@{}", need.package, need.requirement)).collect();
+async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Result<()> {
+    let registry = node.registry();
+    let spinner = print::spinner("asking peers what it needs");
+    let told = spinner.clone();
+    let wanted = vec![(PackageRef { requirement: None, ..package.clone() }, wish(node, package).await?)];
+    let resolution = resolve_on(registry.clone(), wanted.clone(), move |step| told.set_message(step.to_string())).await;
+    spinner.finish_and_clear();
+    let resolution = resolution?;
+    let lock = Lock::of(&resolution, &wanted);
+    let mut releases = Vec::new();
+    for one in resolution.releases {
+        let asked = one.package == *resolution.root.first().unwrap_or(&one.package);
+        let reference = PackageRef::of(&one.package);
+        let release = registry.get_package_version(&reference, &exactly(&one.version)).await?;
+        if asked {
+            pin(&*registry, package, &release).await?;
+        }
+        releases.push(release);
+    }
+    let path = lock_path(args);
+    // First, so that what was resolved can be had again also when something does not arrive.
+    lock.write(&path)?;
+    all(node, releases, args).await?;
+    if args.json {
+        print::json(&Line::Lock(&path))
+    } else {
+        print::note(format!("{} says what these are; `get --locked` fetches the same again", path.display()));
+        Ok(())
+    }
+}
+
+/// The requirement of what was asked for; without one the newest that is not yanked.
+async fn wish(node: &dyn Control, package: &PackageRef) -> Result<VersionReq> {
+    match &package.requirement {
+        Some(requirement) => Ok(requirement.clone()),
+        None => find(&*node.registry(), package).await.map(|release| exactly(&release.manifest.version)),
+    }
+}
+
+fn lock_path(args: &Args) -> PathBuf {
+    let dir = args.output.clone().unwrap_or_default();
+    args.lock.clone().unwrap_or_else(|| dir.join(lock::FILE))
+}
+
+async fn locked(node: &dyn Control, args: &Args) -> Result<()> {
+    let path = lock_path(args);
+    let lock = Lock::read(&path)?;
+    let registry = node.registry();
+    let mut releases = Vec::new();
+    for one in lock.dependencies_first() {
+        let release = registry.get_package_version(&PackageRef::of(&one.id), &exactly(&one.version)).await?;
+        lock.check(&one.id, &release.manifest_hash, &release.manifest).map_err(|error| error.at(&path))?;
+        releases.push(release);
+    }
+    all(node, releases, args).await
+}
+
+/// Fetches several, each into a directory of its own.
+async fn all(node: &dyn Control, releases: Vec<Release>, args: &Args) -> Result<()> {
+    let out = args.output.clone().unwrap_or_else(|| PathBuf::from("."));
+    let bytes = releases.iter().map(|release| release.manifest.size).sum();
+    let progress = Progress::new(&format!("{} packages", releases.len()), bytes, args.json);
+    let target = |release: &Release| {
+        // A handle that two of them claim says nothing.
+        let owner = match &release.handle {
+            Some(handle) if !is_ambiguous(&releases, release) => handle.to_string(),
+            _ => release.package.publisher.fingerprint(),
+        };
+        let dir = out.join(owner).join(format!("{}-{}", release.manifest.name, release.manifest.version));
+        let path = if args.extract { dir } else { dir.join(release.manifest.file_name()) };
+        Target { path, extract: args.extract, force: args.force }
+    };
+    let progress = &progress;
+    let fetch = async |release: &Release| {
+        let target = target(release);
+        let fetched = download(node, release, &target, progress).await?;
+        Ok::<_, RegistryError>((target.path, fetched))
+    };
+    let got: Result<Vec<_>> = stream::iter(&releases).map(fetch).buffered(AT_ONCE).try_collect().await;
+    progress.end();
+    for (release, (path, fetched)) in releases.iter().zip(got?) {
+        tell(release, &path, &fetched, args.json)?;
+    }
+    Ok(())
+}
+
+/// Whether another publisher's release among these goes by the same handle.
+fn is_ambiguous(releases: &[Release], one: &Release) -> bool {
+    releases.iter().any(|other| other.handle == one.handle && other.package.publisher != one.package.publisher)
+}
+
+fn what(release: &Release) -> String {
+    format!("{} {}", title(&release.package, release.handle.as_ref()), release.manifest.version)
+}
+
+fn tell(release: &Release, path: &Path, fetched: &Fetched, json: bool) -> Result<()> {
+    if json {
+        return print::json(&Line::Got(Got { release, path, fetched }));
+    }
     let yanked = if release.yanked { "yes: its publisher asks not to choose it" } else { "" };
     print::fields(&[
-        ("id", format!("{}@{}", release.package, manifest.version)),
-        ("handle", release.handle.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("release", what(release)),
+        ("written to", path.display().to_string()),
+        ("size", format!("{} bytes", fetched.content.size)),
+        ("verified", fetched.content.root.to_string()),
+        ("from", provenance(fetched)),
         ("yanked", yanked.to_owned()),
-        ("title", manifest.title.clone().unwrap_or_default()),
-        ("description", manifest.description.clone()),
-        ("license", manifest.license.clone().unwrap_or_default()),
-        ("categories", manifest.categories.join(", ")),
-        ("tags", manifest.tags.join(", ")),
-        ("authors", manifest.authors.join(", ")),
-        ("repository", manifest.repository.clone().unwrap_or_default()),
-        ("homepage", manifest.homepage.clone().unwrap_or_default()),
-        ("dependencies", needs.join(", ")),
-        ("content", format!("{} ({} bytes)", manifest.content, manifest.size)),
-        ("manifest", release.manifest_hash.to_string()),
-        ("from", release.source.label().to_owned()),
     ])
+}
+
+/// Where the bytes came from, in words.
+fn provenance(fetched: &Fetched) -> String {
+    let Some(origin) = &fetched.origin else { return "this node: it was put here".to_owned() };
+    let bytes = |bytes: u64| HumanBytes(bytes).to_string();
+    let mut parts: Vec<String> = origin
+        .shares
+        .iter()
+        .filter(|share| share.bytes > 0)
+        .map(|share| format!("{} {}", short_id(&share.peer), bytes(share.bytes)))
+        .collect();
+    if origin.resumed > 0 {
+        parts.push(format!("an earlier attempt {}", bytes(origin.resumed)));
+    }
+    let liars = origin.shares.iter().filter(|share| share.refused > 0).count();
+    if liars > 0 {
+        parts.push(format!("refused what {liars} gave"));
+    }
+    let parts = parts.join(", ");
+    if fetched.was_held { format!("this node, which had it of {parts}") } else { parts }
 }

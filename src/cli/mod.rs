@@ -9,6 +9,7 @@ mod get;
 mod global;
 mod health;
 mod id;
+mod import;
 mod key;
 mod links;
 mod logs;
@@ -18,11 +19,15 @@ mod peers;
 mod plain;
 mod print;
 mod publish;
+mod release;
 mod replay;
 mod search;
 mod session;
+mod show;
 mod status;
 mod stop;
+mod store;
+mod transfers;
 mod trust;
 mod versions;
 mod yank;
@@ -80,12 +85,28 @@ enum Verb {
     Node(node::Args),
     /// Start a node that stays: `node start`
     Start(node::One),
-    /// Sign and publish a file as a release
+    /// Pack a directory, or take a file, and publish it as a signed release
     Publish(publish::Args),
+    /// Publish .crate archives as releases of your own
+    Import(import::Args),
     /// Search packages by words
     Search(search::Args),
-    /// Show the manifest of a release: handle/name or publisher-id/name, and @requirement
+    /// Fetch a release, verify it and write it: handle/name or publisher-id/name, and @requirement
     Get(get::Args),
+    /// Show what a release says of itself: handle/name or publisher-id/name, and @requirement
+    Show(show::Args),
+    /// List what is fetched and served
+    Transfers(transfers::Args),
+    /// List the content that is here
+    Contents(store::List),
+    /// Keep a release's content whatever the quota says
+    Pin(store::One),
+    /// Let a release's content go when room is needed
+    Unpin(store::One),
+    /// Remove content that is neither your own nor pinned, as far as the quota wants
+    Gc(store::Gc),
+    /// Read all content that is here and verify it; exit code 1 when some was damaged
+    Verify(store::Verify),
     /// List every release of a package
     Versions(versions::Args),
     /// Mark a release of yours as not to be chosen any more: handle/name@version
@@ -180,7 +201,15 @@ async fn run(line: Line) -> Result<u8> {
         Some(Verb::Start(one)) => node::start(&global, one).await,
         Some(Verb::Publish(args)) => publish::run(&global, args).await,
         Some(Verb::Search(args)) => search::run(&global, args).await,
+        Some(Verb::Import(args)) => import::run(&global, args).await,
         Some(Verb::Get(args)) => get::run(&global, args).await,
+        Some(Verb::Show(args)) => show::run(&global, args).await,
+        Some(Verb::Transfers(args)) => transfers::run(&global, args).await,
+        Some(Verb::Contents(args)) => store::list(&global, args).await,
+        Some(Verb::Pin(args)) => store::keep(&global, args, true).await,
+        Some(Verb::Unpin(args)) => store::keep(&global, args, false).await,
+        Some(Verb::Gc(args)) => store::gc(&global, args).await,
+        Some(Verb::Verify(args)) => store::verify(&global, args).await,
         Some(Verb::Versions(args)) => versions::run(&global, args).await,
         Some(Verb::Yank(args)) => yank::run(&global, args, yank::Change::Yank).await,
         Some(Verb::Unyank(args)) => yank::run(&global, args, yank::Change::Unyank).await,

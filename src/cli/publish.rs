@@ -1,7 +1,6 @@
-//! `publish FILE --manifest TOML`.
+//! `publish DIR`, `publish FILE --manifest TOML`.
 
 use std::{
-    fs::File,
     path::{Path, PathBuf},
     pin::pin,
     time::Duration,
@@ -11,11 +10,12 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{DONE, FAILED, global::Global, print, session};
 use crate::{
-    RegistryError, Result, clock,
+    RegistryError, Result,
     config::toml_error,
     control::{Control, Wait},
     domain::manifest::Draft,
-    registry::{Content, Receipt},
+    prepare::{self, Prepared},
+    registry::{Artifacts, Receipt},
 };
 
 /// A manifest is under 8 KiB; a draft with comments may be longer, and not by much.
@@ -23,11 +23,11 @@ const MAX_DRAFT: u64 = 64 * 1_024;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The file to publish
-    file: PathBuf,
-    /// What it is: name, version, description and more, as TOML
+    /// Directory with a swarmdex.toml, which is packed; or a file, which is published as it is
+    path: PathBuf,
+    /// What a file is: name, version, description and more, as TOML
     #[arg(long, value_name = "TOML")]
-    manifest: PathBuf,
+    manifest: Option<PathBuf>,
     /// Return only once it has been read back from so many peers, as replicas=2; exit code 1 when it has not after a minute
     #[arg(long, value_name = "replicas=N", value_parser = replicas)]
     wait: Option<usize>,
@@ -48,26 +48,65 @@ fn replicas(text: &str) -> Result<usize, &'static str> {
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     // Everything that can be wrong with what was asked is found before a node starts.
-    let draft = read_draft(&args.manifest)?;
-    let content = read_content(&args.file)?;
-    if let Err(errors) = draft.clone().into_manifest(content, clock::now()) {
-        return Err(RegistryError::Draft { package: draft.name, errors });
-    }
+    let most = global.settings()?.max_content;
+    let Args { path, manifest, json, wait } = args;
+    let prepared = tokio::task::spawn_blocking(move || prepare(&path, manifest.as_deref(), most)).await;
+    let prepared = prepared.map_err(|error| print::internal("reading what is to be published", error))??;
     session::with(global, async |node, settings| {
+        let progress = print::progress(&format!("hashing {}", prepared.file), prepared.size);
+        let bar = progress.clone();
+        let put = prepared.put(&*node.contents(), move |bytes| bar.inc(bytes as u64)).await;
+        progress.finish_and_clear();
+        let (draft, artifacts) = put?;
         // Whoever says who he is means it, also when the node that runs was started by somebody who did not.
         let draft = Draft { handle: draft.handle.or_else(|| settings.handle.clone()), ..draft };
-        let receipt = publish(node, draft, content).await?;
+        let receipt = publish(node, draft, artifacts).await?;
         if let Some(path) = &receipt.new_key {
             let path = path.display();
             print::note(format!("your publisher key is new, in {path}; back it up: without it you cannot publish in your name, and whoever has it can"));
         }
-        conclude(node, &receipt, args.json, settings.query_timeout).await?;
-        match args.wait {
+        conclude(node, &receipt, json, settings.query_timeout).await?;
+        if node.status().await?.pid == std::process::id() {
+            print::note("its bytes are on this machine: others can fetch them while a node runs here (`swarmdex node start`)");
+        }
+        match wait {
             Some(wanted) => wait_for_replicas(node, &receipt, wanted).await,
             None => Ok(DONE),
         }
     })
     .await
+}
+
+fn prepare(path: &Path, manifest: Option<&Path>, most: u64) -> Result<Prepared> {
+    match manifest {
+        Some(manifest) if path.is_dir() => {
+            let why = format!(
+                "{} is a directory, and describes itself in its swarmdex.toml; leave out --manifest {}",
+                path.display(),
+                manifest.display()
+            );
+            Err(RegistryError::Usage(why))
+        }
+        Some(manifest) => prepare::file(path, read_draft(manifest)?),
+        None if path.is_dir() => {
+            let bar = print::progress(&format!("packing {}", path.display()), 0);
+            let prepared = prepare::directory(path, most, |at| {
+                bar.set_length(at.bytes);
+                bar.set_position(at.bytes_done);
+            });
+            bar.finish_and_clear();
+            if let Ok(Prepared { packed: Some(packed), .. }) = &prepared {
+                print::note(format!("packed: {} files, {} bytes into {}", packed.files, packed.bytes, packed.written));
+            }
+            prepared
+        }
+        None => {
+            std::fs::metadata(path).map_err(RegistryError::file(path, "read"))?;
+            let path = path.display();
+            let why = format!("{path} is a file; say what it is with --manifest TOML, or `import` it if it is a crate");
+            Err(RegistryError::Usage(why))
+        }
+    }
 }
 
 async fn wait_for_replicas(node: &dyn Control, receipt: &Receipt, wanted: usize) -> Result<u8> {
@@ -93,10 +132,10 @@ async fn wait_for_replicas(node: &dyn Control, receipt: &Receipt, wanted: usize)
     }
 }
 
-async fn publish(node: &dyn Control, draft: Draft, content: Content) -> Result<Receipt> {
+pub(super) async fn publish(node: &dyn Control, draft: Draft, artifacts: Artifacts) -> Result<Receipt> {
     let registry = node.registry();
     let (progress, mut steps) = mpsc::channel(16);
-    let mut publishing = pin!(registry.publish(draft, content.into(), Some(progress)));
+    let mut publishing = pin!(registry.publish(draft, artifacts, Some(progress)));
     let receipt = loop {
         tokio::select! {
             biased;
@@ -155,20 +194,4 @@ fn read_draft(path: &Path) -> Result<Draft> {
     }
     let text = std::fs::read_to_string(path).map_err(RegistryError::file(path, "read"))?;
     toml::from_str(&text).map_err(|error| toml_error(path, &text, &error))
-}
-
-/// Reads the whole file once, in constant memory.
-fn read_content(path: &Path) -> Result<Content> {
-    let kind = std::fs::metadata(path).map_err(RegistryError::file(path, "read"))?;
-    if !kind.is_file() {
-        let why = format!("{} is not a file; publish one file, such as an archive of a directory", path.display());
-        return Err(RegistryError::Usage(why));
-    }
-    let progress = print::progress(&format!("reading {}", path.display()), kind.len());
-    let mut hasher = blake3::Hasher::new();
-    File::open(path)
-        .and_then(|file| hasher.update_reader(progress.wrap_read(file)).map(drop))
-        .map_err(RegistryError::file(path, "read"))?;
-    progress.finish_and_clear();
-    Ok(Content { root: hasher.finalize().into(), size: hasher.count() })
 }

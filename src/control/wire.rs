@@ -167,7 +167,7 @@ impl From<Fault> for RegistryError {
 pub fn status_of(error: &RegistryError) -> StatusCode {
     match error.code() {
         "not_found" | "no_content" | "no_match" | "no_version" | "unknown_handle" => StatusCode::NOT_FOUND,
-        "version_not_newer" | "version_taken" | "ambiguous_handle" => StatusCode::CONFLICT,
+        "version_not_newer" | "version_taken" | "ambiguous_handle" | "unresolvable" => StatusCode::CONFLICT,
         "not_yours" => StatusCode::FORBIDDEN,
         "timeout" | "unreached" => StatusCode::GATEWAY_TIMEOUT,
         "too_large" => StatusCode::PAYLOAD_TOO_LARGE,

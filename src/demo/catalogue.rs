@@ -1,13 +1,11 @@
 //! What the demo publishes: real crates, read from archives that are already on this machine, or from facts about
 //! some hundred of them that come with the program.
 
-mod archive;
 mod facts;
-mod sanitise;
 #[cfg(test)]
 mod tests;
 
-pub use archive::Unusable;
+pub use crate::archive::crates::{Need, Unusable};
 
 use std::{
     collections::BTreeSet,
@@ -17,15 +15,15 @@ use std::{
     str::FromStr,
 };
 
-use semver::VersionReq;
-
 use crate::{
     RegistryError, Result,
+    archive::crates::{self, CrateFile},
     domain::{
         manifest::{Dependency, Draft},
         name::{Handle, PackageName},
     },
-    registry::Content,
+    prepare,
+    registry::{Artifacts, Content, Contents},
 };
 
 /// Most archives that are read: hours of publishing at a human pace, and a second or two of reading.
@@ -65,23 +63,37 @@ impl fmt::Display for Source {
     }
 }
 
-/// A package that another one needs, before it is known who publishes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Need {
-    pub name: PackageName,
-    pub requirement: VersionReq,
-    pub optional: bool,
-}
-
 /// One release that can be published: its draft is valid as it is, without handle and dependencies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub draft: Draft,
     pub content: Content,
     pub needs: Vec<Need>,
+    /// The archive; `None` for one that is not on this machine.
+    pub path: Option<PathBuf>,
 }
 
 impl Entry {
+    fn of(file: CrateFile, path: PathBuf) -> Self {
+        Self { draft: file.draft, content: file.content, needs: file.needs, path: Some(path) }
+    }
+
+    /// Puts the bytes of the release on a node: those of the archive, or as many that stand for it.
+    ///
+    /// # Errors
+    /// When the archive is not what it was, or the node cannot take it.
+    pub async fn put(&self, contents: &dyn Contents) -> Result<Artifacts> {
+        let Some(path) = self.path.clone() else {
+            let bytes = std::io::Cursor::new(stand_in(&self.draft, self.content.size));
+            return contents.put(Box::pin(bytes)).await.map(Artifacts::from);
+        };
+        let read = tokio::task::spawn_blocking(move || prepare::crate_file(&path, ""));
+        let read =
+            read.await.map_err(|error| RegistryError::Internal { what: "reading a crate", why: error.to_string() })?;
+        let prepared = read.map_err(|why| RegistryError::Usage(why.to_string()))?;
+        prepared.put(contents, |_| {}).await.map(|(_, artifacts)| artifacts)
+    }
+
     /// The draft as `handle` publishes it. Dependencies on packages that nobody publishes (`owner` knows none) are
     /// left out: a reference that leads nowhere helps nobody.
     pub fn draft_by(&self, handle: Handle, owner: impl Fn(&PackageName) -> Option<Handle>) -> Draft {
@@ -149,7 +161,7 @@ impl Catalogue {
         let mut catalogue = Self { source, entries: Vec::new(), skipped: Vec::new() };
         let mut seen = BTreeSet::new();
         for path in archives.into_iter().step_by(step) {
-            match archive::read(&path) {
+            match crates::read(&path).map(|file| Entry::of(file, path.clone())) {
                 Ok(entry) if seen.insert((entry.draft.name.clone(), entry.draft.version.clone())) => {
                     catalogue.entries.push(entry);
                 }
@@ -160,6 +172,21 @@ impl Catalogue {
         catalogue.entries.sort_by(|a, b| (&a.draft.name, &a.draft.version).cmp(&(&b.draft.name, &b.draft.version)));
         catalogue
     }
+}
+
+/// Bytes of the size of an archive that is not here. They say so.
+fn stand_in(draft: &Draft, size: u64) -> Vec<u8> {
+    let text = format!(
+        "These bytes stand for the archive of {} {}, which is not on this machine.\n",
+        draft.name, draft.version
+    );
+    let mut bytes = text.into_bytes();
+    let begun = bytes.len();
+    bytes.resize(usize::try_from(size).unwrap_or(usize::MAX).max(begun), 0);
+    let mut filler = blake3::Hasher::new_derive_key("swarmdex demo stand-in, format 1");
+    filler.update(bytes.get(..begun).unwrap_or_default());
+    filler.finalize_xof().fill(bytes.get_mut(begun..).unwrap_or_default());
+    bytes
 }
 
 fn nothing_in(dir: &Path, skipped: &[Skipped]) -> String {

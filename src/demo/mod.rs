@@ -6,6 +6,7 @@ mod ledger;
 pub mod plan;
 mod report;
 mod run;
+mod traffic;
 
 pub use report::Report;
 pub use run::{Demo, DemoOptions};

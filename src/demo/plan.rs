@@ -13,18 +13,21 @@ use rand::{
     seq::{IteratorRandom, SliceRandom},
 };
 
-use super::{catalogue::Entry, city};
+use super::{catalogue::Entry, city, traffic::SLOW};
 use crate::{
     RegistryError, Result,
     domain::{
         geo::GeoLocation,
         name::{Handle, PackageName},
     },
+    node::Conduct,
 };
 
 /// Nodes in a city, where their number allows it: two at least, so that being near means something, and four at most,
 /// so that the map shows more than one place.
 pub const CITY_SIZE: std::ops::RangeInclusive<usize> = 2..=4;
+/// From so many nodes on, two are bad actors.
+const LARGE: usize = 8;
 /// How far churn is planned ahead; a demo that runs longer goes on without it.
 pub const HORIZON: Duration = Duration::from_secs(3_600);
 /// Time before a leave and after a return in which a node publishes nothing: it could not reach anybody.
@@ -56,6 +59,8 @@ pub struct Peer {
     pub publisher_key: Keypair,
     pub handle: Handle,
     pub location: GeoLocation,
+    /// How it serves content. Two of a larger swarm are not to be trusted; these publish nothing.
+    pub conduct: Conduct,
 }
 
 /// `entry` of the catalogue is published by `peer`, `at` after the start.
@@ -107,7 +112,8 @@ impl Plan {
         }
         let peers = peers(wish)?;
         let absences = absences(wish, &mut dice(wish.seed, "absences"));
-        let owners = owners(catalogue, peers.len(), &mut dice(wish.seed, "owners"));
+        let honest = peers.iter().enumerate().filter(|(_, peer)| peer.conduct == Conduct::Honest).map(|(n, _)| n);
+        let owners = owners(catalogue, &honest.collect::<Vec<_>>(), &mut dice(wish.seed, "owners"));
         let publications = publications(wish, catalogue, |_| true, &owners, &absences);
         Ok(Self { peers, publications, absences, owners, wish })
     }
@@ -167,9 +173,21 @@ fn peers(wish: Wish) -> Result<Vec<Peer>> {
             publisher_key: key(wish.seed, "publisher", number)?,
             handle,
             location: city.near(north, east).ok_or_else(missing)?,
+            conduct: Conduct::Honest,
         });
     }
+    spoil(&mut peers);
     Ok(peers)
+}
+
+/// Two of a larger swarm are bad actors: the last ones, whom nobody has been told of.
+fn spoil(peers: &mut [Peer]) {
+    if peers.len() < LARGE {
+        return;
+    }
+    for (peer, conduct) in peers.iter_mut().rev().zip([Conduct::Corrupt, Conduct::Paced(SLOW)]) {
+        peer.conduct = conduct;
+    }
 }
 
 /// A city and an animal; a number too once a city has met every animal.
@@ -199,12 +217,12 @@ fn sizes(peers: usize, cities: usize, dice: &mut impl Rng) -> Vec<usize> {
 }
 
 /// One publisher for all versions of a package.
-fn owners(catalogue: &[Entry], peers: usize, dice: &mut impl Rng) -> BTreeMap<PackageName, usize> {
+fn owners(catalogue: &[Entry], peers: &[usize], dice: &mut impl Rng) -> BTreeMap<PackageName, usize> {
     let mut names: Vec<&PackageName> = catalogue.iter().map(|entry| &entry.draft.name).collect();
     names.dedup();
     names.shuffle(dice);
     // Dealt out like cards: everybody has something to say before anybody says much.
-    names.into_iter().enumerate().map(|(n, name)| (name.clone(), n % peers)).collect()
+    names.into_iter().zip(peers.iter().cycle()).map(|(name, peer)| (name.clone(), *peer)).collect()
 }
 
 /// Some peers leave for a while, come back, and leave again later.

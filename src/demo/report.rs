@@ -46,6 +46,15 @@ pub struct Report {
     pub packages: u64,
     pub searches: Vec<SearchProbe>,
     pub gets: Vec<GetProbe>,
+    /// Contents that arrived whole at nodes that asked for them, and their bytes.
+    pub fetches: u64,
+    pub bytes: u64,
+    /// Bytes a second of one fetch; `None` without any.
+    pub bytes_per_s: Option<f64>,
+    /// Answers of peers that did not verify, and were thrown away.
+    pub bad_ranges_refused: u64,
+    /// Bytes that arrived and are not what their manifest says: read back and hashed once more to know.
+    pub bad_bytes_delivered: u64,
     /// Events that readers lost.
     pub drops: u64,
     pub errors: Vec<String>,

@@ -18,6 +18,7 @@ use super::{
     ledger::Ledger,
     plan::{Plan, Publication, Wish},
     report::{GetProbe, Percentiles, Report, SearchProbe},
+    traffic::Traffic,
 };
 use crate::{
     RegistryError, Result,
@@ -28,7 +29,7 @@ use crate::{
         query::Query,
         reputation::Weights,
     },
-    node::{CONTENT_IDLE, CONTENT_QUOTA, Conduct, DIAL_BACK_EVERY, DhtMode, MAX_CONTENT, Node, NodeOptions},
+    node::{CONTENT_IDLE, CONTENT_QUOTA, DIAL_BACK_EVERY, DhtMode, MAX_CONTENT, Node, NodeHandle, NodeOptions},
     process,
     registry::Registry,
     store::keys,
@@ -67,20 +68,21 @@ pub struct Demo {
 }
 
 /// What the tasks of a demo share.
-struct Stage {
-    plan: Plan,
+pub(super) struct Stage {
+    pub(super) plan: Plan,
     catalogue: Catalogue,
     network: NetworkName,
     root: PathBuf,
     query_timeout: Duration,
     cast: Mutex<Cast>,
     ledger: Mutex<Ledger>,
-    stop: CancellationToken,
+    pub(super) traffic: Traffic,
+    pub(super) stop: CancellationToken,
 }
 
 /// Who is there.
 struct Cast {
-    registries: Vec<Option<Arc<dyn Registry>>>,
+    nodes: Vec<Option<NodeHandle>>,
     addresses: Vec<Option<String>>,
     stored_ms: Vec<f64>,
     joined: Option<Duration>,
@@ -118,8 +120,7 @@ impl Demo {
             }
         };
         let network = format!("demo-{:08x}", rand::rng().random::<u32>()).parse()?;
-        let cast =
-            Cast { registries: vec![None; peers], addresses: vec![None; peers], stored_ms: Vec::new(), joined: None };
+        let cast = Cast { nodes: vec![None; peers], addresses: vec![None; peers], stored_ms: Vec::new(), joined: None };
         let stage = Arc::new(Stage {
             plan,
             catalogue,
@@ -128,6 +129,7 @@ impl Demo {
             query_timeout: options.query_timeout,
             cast: Mutex::new(cast),
             ledger: Mutex::new(Ledger::new(peers)),
+            traffic: Traffic::default(),
             stop: CancellationToken::new(),
         });
         let you = stage.enter(0).await?;
@@ -173,6 +175,7 @@ impl Demo {
             let cast = lock(&self.stage.cast);
             (cast.joined, cast.stored_ms.clone())
         };
+        let traffic = self.stage.traffic.counts();
         let ledger = lock(&self.stage.ledger);
         Report {
             peers: self.stage.plan.peers.len(),
@@ -185,6 +188,12 @@ impl Demo {
             packages,
             searches,
             gets,
+            fetches: traffic.fetches,
+            bytes: traffic.bytes,
+            bytes_per_s: (traffic.fetches > 0)
+                .then(|| traffic.bytes as f64 / traffic.time.as_secs_f64().max(f64::MIN_POSITIVE)),
+            bad_ranges_refused: traffic.bad_ranges_refused,
+            bad_bytes_delivered: traffic.bad_bytes_delivered,
             drops: ledger.dropped(),
             errors: ledger.errors.clone(),
             rss_bytes: process::memory(),
@@ -194,7 +203,7 @@ impl Demo {
     /// Ends every node.
     pub async fn shutdown(mut self) -> Result<()> {
         self.stage.stop.cancel();
-        lock(&self.stage.cast).registries.clear();
+        lock(&self.stage.cast).nodes.clear();
         let you = self.you.take();
         let you = async move {
             match you {
@@ -236,7 +245,7 @@ impl Stage {
             max_content: MAX_CONTENT,
             provide: true,
             content_idle: CONTENT_IDLE,
-            conduct: Conduct::Honest,
+            conduct: peer.conduct,
             low_water: 48,
             high_water: 64,
         })
@@ -244,8 +253,8 @@ impl Stage {
         let address = node.status().await?.addresses.first().cloned();
         tokio::spawn(self.clone().listen(number, node.subscribe()));
         let mut cast = lock(&self.cast);
-        if let Some(place) = cast.registries.get_mut(number) {
-            *place = Some(node.registry());
+        if let Some(place) = cast.nodes.get_mut(number) {
+            *place = Some(node.handle());
         }
         if let Some(place) = cast.addresses.get_mut(number) {
             *place = address;
@@ -305,7 +314,11 @@ impl Stage {
         } else {
             self.note_error("some nodes found nobody".to_owned());
         }
+        let trading = tokio::spawn(self.clone().trade());
         self.perform(&mut nodes).await;
+        // It ends when the demo does; what it waited for has been told to end too.
+        trading.abort();
+        let _ = trading.await;
         join_all(nodes.into_values().map(Node::shutdown)).await;
     }
 
@@ -331,7 +344,7 @@ impl Stage {
             match cue {
                 Cue::Publish(publication) => drop(tokio::spawn(self.clone().publish(publication))),
                 Cue::Leave(number) => {
-                    if let Some(place) = lock(&self.cast).registries.get_mut(number) {
+                    if let Some(place) = lock(&self.cast).nodes.get_mut(number) {
                         *place = None;
                     }
                     if let Some(node) = nodes.remove(&number) {
@@ -349,10 +362,10 @@ impl Stage {
 
     /// Those that an earlier run on the same data has not made.
     async fn publications(&self) -> Vec<Publication> {
-        let registries: Vec<_> = lock(&self.cast).registries.iter().flatten().cloned().collect();
+        let nodes: Vec<_> = lock(&self.cast).nodes.iter().flatten().cloned().collect();
         let mut published: HashMap<PackageName, Version> = HashMap::new();
-        for registry in registries {
-            match registry.own().await {
+        for node in nodes {
+            match node.registry().own().await {
                 Ok(own) => published.extend(
                     own.packages.into_iter().filter_map(|package| Some((package.id.name, package.latest?.version))),
                 ),
@@ -367,17 +380,22 @@ impl Stage {
         })
     }
 
-    fn registry(&self, number: usize) -> Option<Arc<dyn Registry>> {
-        lock(&self.cast).registries.get(number).cloned().flatten()
+    pub(super) fn node(&self, number: usize) -> Option<NodeHandle> {
+        lock(&self.cast).nodes.get(number).cloned().flatten()
     }
 
-    fn note_error(&self, error: String) {
+    /// What has been announced for so long, with who did.
+    pub(super) fn known(&self, age: Duration) -> Vec<(PackageId, usize)> {
+        lock(&self.ledger).known(age, Instant::now())
+    }
+
+    pub(super) fn note_error(&self, error: String) {
         tracing::warn!("{error}");
         lock(&self.ledger).errors.push(error);
     }
 
     async fn publish(self: Arc<Self>, publication: Publication) {
-        let Some(registry) = self.registry(publication.peer) else { return };
+        let Some(node) = self.node(publication.peer) else { return };
         let (Some(entry), Some(peer)) =
             (self.catalogue.entries.get(publication.entry), self.plan.peers.get(publication.peer))
         else {
@@ -386,7 +404,13 @@ impl Stage {
         let owner = |package: &_| self.plan.owner(package).map(|peer| peer.handle.clone());
         let draft = entry.draft_by(peer.handle.clone(), owner);
         let asked = Instant::now();
-        match registry.publish(draft, entry.content.into(), None).await {
+        let put = entry.put(&*node.contents()).await;
+        let artifacts = match put {
+            Ok(artifacts) => artifacts,
+            Err(RegistryError::Closed) if self.stop.is_cancelled() => return,
+            Err(error) => return self.note_error(format!("{} could not be put: {error}", entry.draft.name)),
+        };
+        match node.registry().publish(draft, artifacts, None).await {
             Ok(receipt) => {
                 lock(&self.cast).stored_ms.push(receipt.steps.stored.as_secs_f64() * 1_000.0);
                 lock(&self.ledger).announced(receipt.package, receipt.seq, publication.peer, asked);
@@ -401,7 +425,7 @@ impl Stage {
     /// One search and one get, of something announced a moment ago, on nodes that did not publish it.
     async fn probe(&self, searches: &mut Vec<SearchProbe>, gets: &mut Vec<GetProbe>) {
         const AGE: Duration = Duration::from_millis(500);
-        let known = lock(&self.ledger).known(AGE, Instant::now());
+        let known = self.known(AGE);
         let Some((package, by)) = known.choose(&mut rand::rng()).cloned() else { return };
         let Some(registry) = self.somebody_else(by) else { return };
         let started = Instant::now();
@@ -433,11 +457,11 @@ impl Stage {
     fn somebody_else(&self, than: usize) -> Option<Arc<dyn Registry>> {
         let cast = lock(&self.cast);
         let there: Vec<_> = cast
-            .registries
+            .nodes
             .iter()
             .enumerate()
             .filter(|(n, _)| *n != than)
-            .filter_map(|(_, there)| there.clone())
+            .filter_map(|(_, there)| Some(there.as_ref()?.registry()))
             .collect();
         there.choose(&mut rand::rng()).cloned()
     }

@@ -303,7 +303,7 @@ impl Manifest {
 }
 
 /// A name that is one file in whatever directory it is written to, on whatever system.
-fn check_file(file: &str) -> Result<(), String> {
+pub(crate) fn check_file(file: &str) -> Result<(), String> {
     let wrong = if file.is_empty() || file.len() > limit::FILE {
         "must have 1 to 160 bytes"
     } else if file.starts_with('.') || file.ends_with(['.', ' ']) {

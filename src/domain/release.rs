@@ -49,7 +49,8 @@ pub fn exactly(version: &Version) -> VersionReq {
     VersionReq { comparators: vec![comparator] }
 }
 
-fn is_exactly(requirement: &VersionReq, version: &Version) -> bool {
+/// Whether a requirement names one version in full, and it is this one.
+pub(crate) fn is_exactly(requirement: &VersionReq, version: &Version) -> bool {
     requirement.matches(version)
         && requirement.comparators.iter().all(|comparator| comparator.op == Op::Exact && comparator.patch.is_some())
         && !requirement.comparators.is_empty()

@@ -166,6 +166,8 @@ pub enum Action {
     NextField,
     PreviousField,
     PickFile,
+    /// In the list of files: what is selected, also a directory.
+    TakeDirectory,
     Review,
     /// Yes to what a window asks.
     Accept,

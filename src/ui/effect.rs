@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -31,9 +31,9 @@ use crate::{
         release::exactly,
         transfer::TransferId,
     },
-    registry::{
-        Content, Held, Order, Own, Package, PublishStep, Receipt, Registry, Release, SearchUpdate, Wanted, read_whole,
-    },
+    node::MAX_CONTENT,
+    prepare::{self, Prepared},
+    registry::{Content, Held, Order, Own, Package, PublishStep, Receipt, Release, SearchUpdate, Wanted, read_whole},
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -90,9 +90,11 @@ pub enum Effect {
         generation: u64,
         dir: PathBuf,
     },
+    /// Reads a file, or packs a directory as this draft, and hashes it.
     Hash {
         generation: u64,
         path: PathBuf,
+        draft: Option<Box<Draft>>,
     },
     Publish {
         generation: u64,
@@ -181,6 +183,11 @@ pub enum Message {
         generation: u64,
         hashed: Hashed,
     },
+    /// The node takes the bytes of what is to be published: so many of so many.
+    Putting {
+        generation: u64,
+        taken: (u64, u64),
+    },
     Step {
         generation: u64,
         step: PublishStep,
@@ -222,15 +229,15 @@ pub struct Executor {
     control: Option<Arc<dyn Control>>,
     messages: mpsc::Sender<Message>,
     search: Option<JoinHandle<()>>,
-    /// What each path was when it was hashed.
-    hashed: Arc<std::sync::Mutex<Option<(PathBuf, Stamp)>>>,
+    /// What was read last, to be published.
+    ready: Arc<Mutex<Option<Ready>>>,
     /// Drafts and columns on their way to the disk.
     pub keeper: Option<files::Keeper>,
 }
 
 impl Executor {
     pub fn new(messages: mpsc::Sender<Message>) -> Self {
-        Self { control: None, messages, search: None, hashed: Arc::default(), keeper: None }
+        Self { control: None, messages, search: None, ready: Arc::default(), keeper: None }
     }
 
     pub fn connect(&mut self, control: Arc<dyn Control>) {
@@ -265,7 +272,7 @@ impl Executor {
             Effect::List { generation, dir } => {
                 self.blocking(move || Message::Listed { generation, entries: picker::list(&dir) });
             }
-            Effect::Hash { generation, path } => self.hash(generation, path),
+            Effect::Hash { generation, path, draft } => self.hash(generation, path, draft),
             Effect::Export { path, sheet } => self.blocking(move || {
                 let result = files::export(Path::new(&path), &sheet).map(|()| sheet.rows.len());
                 Message::Exported { path, result }
@@ -348,8 +355,14 @@ impl Executor {
                 messages.send(Message::Yanked { what, result: Box::new(result) }).await
             })),
             Effect::Publish { generation, draft, content, path } => {
-                let stamp = self.hashed.lock().ok().and_then(|hashed| hashed.clone());
-                drop(tokio::spawn(publish(registry, messages, generation, *draft, content, path, stamp)));
+                let ready = self.ready.lock().ok().and_then(|mut ready| ready.take());
+                drop(tokio::spawn(async move {
+                    let started = Instant::now();
+                    let publishing =
+                        publish(control, messages.clone(), generation, *draft, content, path, ready, started);
+                    let result = Box::new(publishing.await);
+                    messages.send(Message::Published { generation, result }).await
+                }));
             }
             _ => {}
         }
@@ -365,21 +378,28 @@ impl Executor {
         });
     }
 
-    fn hash(&self, generation: u64, path: PathBuf) {
-        let (messages, hashed) = (self.messages.clone(), self.hashed.clone());
+    fn hash(&self, generation: u64, path: PathBuf, draft: Option<Box<Draft>>) {
+        let (messages, ready) = (self.messages.clone(), self.ready.clone());
         tokio::task::spawn_blocking(move || {
             let tell = |hashed| drop(messages.try_send(Message::Hashed { generation, hashed }));
-            let result = files::hash(&path, |done, size| tell(Hashed::Reading { done, size }));
-            let told = match result {
-                Ok((content, stamp)) => {
-                    if let Ok(mut hashed) = hashed.lock() {
-                        *hashed = Some((path, stamp));
+            let read = match draft.filter(|_| path.is_dir()) {
+                Some(draft) => pack(&path, *draft, tell),
+                None => {
+                    let hashed = files::hash(&path, |done, size| tell(Hashed::Reading { done, size }));
+                    let hashed = hashed.map_err(|why| format!("the file {why}"));
+                    hashed.map(|(content, stamp)| (content, Ready::File(path, stamp)))
+                }
+            };
+            let hashed = match read {
+                Ok((content, now)) => {
+                    if let Ok(mut ready) = ready.lock() {
+                        *ready = Some(now);
                     }
                     Hashed::Is(content)
                 }
                 Err(why) => Hashed::Wrong(why),
             };
-            let _ = messages.blocking_send(Message::Hashed { generation, hashed: told });
+            let _ = messages.blocking_send(Message::Hashed { generation, hashed });
         });
     }
 
@@ -417,32 +437,59 @@ async fn download(
     Ok(())
 }
 
+/// What was read, to be published.
+enum Ready {
+    /// A file, which must still be what it was.
+    File(PathBuf, Stamp),
+    /// A directory that was packed.
+    Packed(Box<Prepared>),
+}
+
+fn pack(path: &Path, draft: Draft, tell: impl Fn(Hashed)) -> Result<(Content, Ready), String> {
+    let told = |at: crate::archive::pack::Packing| tell(Hashed::Packing { done: at.bytes_done, size: at.bytes });
+    let mut prepared = prepare::directory_as(path, draft, MAX_CONTENT, told).map_err(|error| error.to_string())?;
+    let size = prepared.size;
+    let content = prepared.hash(|done| tell(Hashed::Reading { done, size })).map_err(|error| error.to_string())?;
+    Ok((content, Ready::Packed(Box::new(prepared))))
+}
+
 /// Publishes what was hashed, unless the file is another by now.
+#[expect(clippy::too_many_arguments, reason = "what a publish is made of")]
 async fn publish(
-    registry: Arc<dyn Registry>,
+    control: Arc<dyn Control>,
     messages: mpsc::Sender<Message>,
     generation: u64,
     draft: Draft,
     content: Content,
     path: PathBuf,
-    stamp: Option<(PathBuf, Stamp)>,
-) {
-    let started = Instant::now();
-    if let Err(error) = files::unchanged(&path, stamp) {
-        let result = Box::new(Err(error));
-        let _ = messages.send(Message::Published { generation, result }).await;
-        return;
-    }
+    ready: Option<Ready>,
+    started: Instant,
+) -> Result<Receipt> {
+    let mut prepared = match ready {
+        Some(Ready::Packed(prepared)) => *prepared,
+        Some(Ready::File(was, stamp)) => {
+            files::unchanged(&path, Some((was, stamp)))?;
+            prepare::file(&path, draft)?
+        }
+        None => return files::unchanged(&path, None).and(Err(crate::RegistryError::Closed)),
+    };
+    prepared.expect(content);
+    let (told, size) = (messages.clone(), content.size);
+    let mut done = 0;
+    let taken = move |bytes: usize| {
+        done += bytes as u64;
+        drop(told.try_send(Message::Putting { generation, taken: (done, size) }));
+    };
+    let (draft, artifacts) = prepared.put(&*control.contents(), taken).await?;
     let (progress, mut steps) = mpsc::channel(16);
-    let told = messages.clone();
     let relay = tokio::spawn(async move {
         while let Some(step) = steps.recv().await {
-            if told.send(Message::Step { generation, step, after: started.elapsed() }).await.is_err() {
+            if messages.send(Message::Step { generation, step, after: started.elapsed() }).await.is_err() {
                 return;
             }
         }
     });
-    let result = Box::new(registry.publish(draft, content.into(), Some(progress)).await);
+    let result = control.registry().publish(draft, artifacts, Some(progress)).await;
     let _ = relay.await;
-    let _ = messages.send(Message::Published { generation, result }).await;
+    result
 }

@@ -34,9 +34,10 @@ fn stamp(meta: &fs::Metadata) -> Stamp {
 /// What a path names, for the sentence beside its field.
 pub fn state_of(path: &Path) -> FileState {
     match fs::metadata(path) {
-        Ok(meta) if meta.is_dir() => {
-            FileState::Wrong("is a directory; publish one file, such as an archive of it".to_owned())
-        }
+        Ok(meta) if meta.is_dir() => match fs::read_dir(path) {
+            Ok(_) => FileState::Directory,
+            Err(error) => FileState::Wrong(cannot(&error)),
+        },
         Ok(meta) if !meta.is_file() => FileState::Wrong("is neither a file nor a directory".to_owned()),
         Ok(meta) => match File::open(path) {
             Ok(_) => FileState::Is { size: meta.len() },
@@ -59,8 +60,10 @@ fn cannot(error: &io::Error) -> String {
 /// # Errors
 /// A sentence when it cannot be read, is no file, or changes while it is read.
 pub fn hash(path: &Path, mut tell: impl FnMut(u64, u64)) -> Result<(Content, Stamp), String> {
-    if let FileState::Wrong(why) = state_of(path) {
-        return Err(why);
+    match state_of(path) {
+        FileState::Wrong(why) => return Err(why),
+        FileState::Directory => return Err("is a directory".to_owned()),
+        FileState::Unknown | FileState::Is { .. } => {}
     }
     let mut file = File::open(path).map_err(|error| cannot(&error))?;
     let before = stamp(&file.metadata().map_err(|error| cannot(&error))?);

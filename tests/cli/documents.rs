@@ -4,11 +4,19 @@ use std::process::Command;
 
 use crate::program::{Home, ran};
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 20] = [
     "node",
     "publish",
     "search",
+    "import",
     "get",
+    "show",
+    "transfers",
+    "contents",
+    "pin",
+    "unpin",
+    "gc",
+    "verify",
     "versions",
     "yank",
     "unyank",
@@ -48,7 +56,7 @@ fn bash_completes_verbs_and_the_flags_of_one() {
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
-    assert_eq!(completed("swarmdex un", "un", "swarmdex"), "unyank");
+    assert_eq!(completed("swarmdex un", "un", "swarmdex"), "unpin unyank");
     assert_eq!(completed("swarmdex publish --mani", "--mani", "publish"), "--manifest");
 }
 

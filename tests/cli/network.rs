@@ -19,10 +19,10 @@ fn a_release_is_published_found_yanked_and_brought_back() {
     let second = home.publish(&["--handle", "alice"], "web", "1.1.0");
     assert!(second["new_key"].is_null() && second["seq"].as_u64() > first["seq"].as_u64());
 
-    let got = home.alone(&["get", id, "--json"]).json();
+    let got = home.alone(&["show", id, "--json"]).json();
     assert_eq!(got["manifest"]["version"], "1.0.0", "a receipt's id gets the release it was given for");
     assert_eq!((&got["manifest"]["content"], &got["manifest_hash"]), (&first["content"], &first["manifest"]));
-    let latest = || home.alone(&["get", "alice/web", "--json"]).json()["manifest"]["version"].clone();
+    let latest = || home.alone(&["show", "alice/web", "--json"]).json()["manifest"]["version"].clone();
     assert_eq!(latest(), "1.1.0");
 
     let hits = home.alone(&["search", "web", "for", "test", "--json"]).json()["hits"].clone();
@@ -38,7 +38,7 @@ fn a_release_is_published_found_yanked_and_brought_back() {
     assert_eq!(latest(), "1.1.0");
 
     home.alone(&["yank", "alice/web@9.9.9"]).complains(1, &["9.9.9", "versions"]);
-    home.alone(&["get", "alice/web@^3"]).complains(1, &["^3", "versions"]);
+    home.alone(&["show", "alice/web@^3"]).complains(1, &["^3", "versions"]);
     assert_eq!(home.alone(&["status", "--json"]).json()["packages"], 1);
 }
 
@@ -53,7 +53,7 @@ fn a_person_reads_the_same_in_words() {
         assert!(published.stderr.contains(part), "{part}: {}", published.stderr);
     }
     for (words, part) in
-        [(["search", "web"], "alice/web"), (["get", "alice/web"], "The web"), (["versions", "alice/web"], "1.0.0")]
+        [(["search", "web"], "alice/web"), (["show", "alice/web"], "The web"), (["versions", "alice/web"], "1.0.0")]
     {
         let said = home.alone(&words);
         assert!(said.code == Some(0) && said.stdout.contains(part), "{}{}", said.stdout, said.stderr);
@@ -107,12 +107,12 @@ fn processes_that_join_find_what_others_published() {
 
     let found = bob.alone(&[&join[..], &["search", "web", "--json"]].concat()).json();
     assert_eq!(found["hits"][0]["package"], web["package"]);
-    let got = bob.alone(&[&join[..], &["get", web["id"].as_str().unwrap(), "--json"]].concat()).json();
+    let got = bob.alone(&[&join[..], &["show", web["id"].as_str().unwrap(), "--json"]].concat()).json();
     assert_eq!(got["manifest_hash"], web["manifest"]);
     assert_eq!(bob.alone(&[&join[..], &["status", "--json"]].concat()).json()["connected"], 1);
 
     let json = bob.publish(&[&join[..], &["--handle", "bob"]].concat(), "json", "0.1.0");
-    let from_the_node = carol.alone(&[&join[..], &["get", "bob/json", "--json"]].concat()).json();
+    let from_the_node = carol.alone(&[&join[..], &["show", "bob/json", "--json"]].concat()).json();
     assert_eq!(from_the_node["manifest_hash"], json["manifest"], "the publisher is gone, the release is not");
 }
 

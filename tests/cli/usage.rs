@@ -50,7 +50,9 @@ fn a_bad_draft_is_named_by_its_line_or_field() {
     publish(&title).complains(2, &["draft of web", "title", "200 characters", "120 at most"]);
     publish(&"# long\n".repeat(20_000)).complains(2, &["draft.toml", "bytes", "--manifest"]);
     let draft = home.file("good.toml", "name = \"web\"\nversion = \"1.0.0\"");
-    home.run(["publish", ".", "--manifest", &draft]).complains(2, &["is not a file", "archive"]);
+    home.run(["publish", ".", "--manifest", &draft]).complains(2, &["is a directory", "leave out --manifest"]);
+    home.run(["publish", &content]).complains(2, &["is a file", "--manifest TOML", "import"]);
+    home.run(["publish", "."]).complains(2, &["no swarmdex.toml", "name and a version"]);
     home.run(["publish", "absent.tar", "--manifest", &draft]).complains(1, &["absent.tar", "cannot be read"]);
 }
 

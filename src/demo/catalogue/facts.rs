@@ -3,11 +3,13 @@
 use semver::VersionReq;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Entry, Need,
-    sanitise::{self, Facts},
+use super::{Entry, Need};
+use crate::{
+    RegistryError, Result,
+    archive::crates::{self, Facts},
+    domain::hash::ContentRoot,
+    registry::Content,
 };
-use crate::{RegistryError, Result, domain::hash::ContentRoot, registry::Content};
 
 const CATALOGUE: &str = include_str!("../../../assets/catalogue.json");
 
@@ -39,7 +41,7 @@ pub(super) fn embedded() -> Result<Vec<Entry>> {
 }
 
 fn entry(fact: Fact) -> Result<Entry, String> {
-    let draft = sanitise::draft(Facts {
+    let draft = crates::draft(Facts {
         name: &fact.name,
         version: &fact.version,
         description: &fact.description,
@@ -50,9 +52,9 @@ fn entry(fact: Fact) -> Result<Entry, String> {
         repository: fact.repository.as_deref(),
         homepage: None,
     })?;
-    let needs = sanitise::bounded(fact.dependencies.iter().filter_map(|text| need(text)));
+    let needs = crates::bounded(fact.dependencies.iter().filter_map(|text| need(text)));
     let content = Content { root: fact.content, size: fact.size };
-    sanitise::checked(Entry { draft, content, needs })
+    Ok(Entry { draft: crates::checked(draft, content)?, content, needs, path: None })
 }
 
 fn need(text: &str) -> Option<Need> {

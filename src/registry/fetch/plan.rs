@@ -22,6 +22,8 @@ const BUSY_MS: f64 = 400.0;
 const MOST_OWING: usize = 2;
 /// A peer that owes something for longer than this without a rate to go by is slow.
 const PATIENCE_MS: u64 = 1_500;
+/// What a peer of which nothing is known may take for a piece.
+const UNKNOWN_MS: f64 = 50.0;
 /// A peer that has given for so long is judged by what it gave.
 const JUDGED_AFTER_MS: u64 = 3_000;
 /// Part of the best peer's rate below which a peer is not worth the places it takes.
@@ -128,7 +130,6 @@ impl Plan {
     /// What a slower peer owes.
     fn hedge(&self, peer: &PeerId, now_ms: u64) -> Option<Range<u64>> {
         let known = self.peers.get(peer)?;
-        let rate = known.rate?;
         let missing = self.missing();
         let candidates = self.owed.iter().filter(|owed| owed.peer != *peer);
         let candidates = candidates.filter(|owed| {
@@ -140,7 +141,8 @@ impl Plan {
         });
         let late = |owed: &Owed| self.expected_ms(owed, now_ms);
         let worst = candidates.max_by_key(|owed| late(owed))?;
-        let own = bytes_in(&worst.range, self.size) as f64 * 1_000.0 / rate;
+        // Nobody knows of a peer that has given nothing yet whether it is faster.
+        let own = known.rate.map_or(UNKNOWN_MS, |rate| bytes_in(&worst.range, self.size) as f64 * 1_000.0 / rate);
         (late(worst) as f64 > 2.0 * own).then(|| worst.range.clone())
     }
 
@@ -181,6 +183,12 @@ impl Plan {
         if let Some(known) = self.peers.get_mut(peer) {
             known.holds -= Groups::from(range.clone());
         }
+    }
+
+    /// Whether a peer holds something that is missing, as far as is known.
+    pub fn has_wanted(&self, peer: &PeerId) -> bool {
+        let wanted = self.peers.get(peer).map(|known| known.holds.clone() & self.missing());
+        wanted.is_some_and(|wanted| !ranges(&wanted, groups(self.size)).is_empty())
     }
 
     /// Whether a peer only takes up a place: others that are ten times as fast have all that it could still give.

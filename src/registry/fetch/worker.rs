@@ -28,6 +28,8 @@ const REACH: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(100);
 /// Times that a busy peer is asked.
 const TIMES: u32 = 8;
+/// Whether others still owe what a peer could give is looked at this often.
+const SOON: Duration = Duration::from_millis(20);
 /// A peer that holds a part is asked this often whether it has more by now.
 const MORE: Duration = Duration::from_millis(500);
 
@@ -143,12 +145,19 @@ async fn give(run: &Run, link: ContentLink, score: f64) -> Result<(Option<Conten
             asked.push_back(Asked { range, since: Instant::now() });
         }
         let Some(Asked { range, since }) = asked.pop_front() else {
-            let too_slow = run.plan().is_too_slow(&peer, run.millis());
-            if run.is_over() || single || too_slow {
+            let (too_slow, has_wanted) = {
+                let plan = run.plan();
+                (plan.is_too_slow(&peer, run.millis()), plan.has_wanted(&peer))
+            };
+            if run.is_over() || too_slow || (single && !has_wanted) {
                 return Ok((Some(link), if too_slow { Over::Slow } else { Over::Done }));
             }
-            // Others owe the rest, or it has no more yet.
             run.part(peer, |one| one.part = Part::Idle);
+            if has_wanted {
+                // Others owe it, and may not give it.
+                tokio::time::sleep(SOON).await;
+                continue;
+            }
             tokio::time::sleep(MORE).await;
             match ask_held(run, link, score).await? {
                 Ok(back) => link = back,

@@ -126,6 +126,7 @@ const FIELDS: On = In(&[
     Place::Screen(Screen::Logs),
 ]);
 const PALETTE: On = In(&[Place::Palette]);
+const PICKER: On = In(&[Place::Picker]);
 const EXPORT: On = In(&[Place::Export]);
 
 pub static KEYS: &[Row] = &[
@@ -318,6 +319,15 @@ pub static KEYS: &[Row] = &[
         ResetColumns,
         "defaults",
         "Every column as it is without settings",
+    ),
+    row(
+        "take-directory",
+        Browsing,
+        PICKER,
+        &[c(' ')],
+        TakeDirectory,
+        "take",
+        "Take what is selected, also a directory; on .. the one that is shown",
     ),
     row("yes", Browsing, CONFIRM, &[c('y')], Accept, "yes", "Yes, do what the question says"),
     row("no", Browsing, CONFIRM, &[c('n')], Back, "no", "No, change nothing"),

@@ -113,7 +113,7 @@ impl Field {
             Self::Needs(_, Part::Package) => "handle/name of a package it needs",
             Self::Needs(_, Part::Requirement) => "versions, such as ^1.2",
             Self::Needs(_, Part::Optional) => "yes if it works without",
-            Self::File => "path of the file to publish; Ctrl-o chooses one",
+            Self::File => "file or directory to publish; Ctrl-o chooses one",
         }
     }
 }
@@ -126,6 +126,8 @@ pub enum FileState {
     Is {
         size: u64,
     },
+    /// It is packed when it is published.
+    Directory,
     Wrong(String),
 }
 
@@ -337,9 +339,9 @@ impl Form {
         }
         let dependencies = self.dependencies(&mut parsed);
         match &self.file {
-            _ if text(Field::File).is_empty() => parsed.refuse(Field::File, "choose the file to publish"),
+            _ if text(Field::File).is_empty() => parsed.refuse(Field::File, "choose the file or directory to publish"),
             FileState::Wrong(why) => parsed.refuse(Field::File, why),
-            FileState::Unknown | FileState::Is { .. } => {}
+            FileState::Unknown | FileState::Directory | FileState::Is { .. } => {}
         }
 
         let list = |field| -> Vec<String> {

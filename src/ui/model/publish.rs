@@ -82,6 +82,8 @@ pub fn state(package: &OwnPackage) -> String {
 pub struct Progress {
     pub generation: u64,
     pub title: String,
+    /// Bytes that the node has taken, and how many there are.
+    pub taken: (u64, u64),
     pub steps: Vec<(PublishStep, Duration)>,
     pub ended: Option<Result<Receipt, String>>,
 }
@@ -96,7 +98,15 @@ impl Progress {
 /// What the file is, once it has been read.
 #[derive(Clone, Debug)]
 pub enum Hashed {
-    Reading { done: u64, size: u64 },
+    /// A directory, which becomes a file.
+    Packing {
+        done: u64,
+        size: u64,
+    },
+    Reading {
+        done: u64,
+        size: u64,
+    },
     Is(Content),
     Wrong(String),
 }

@@ -52,9 +52,11 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         }
         Popup::Confirm(question) => (question.title.to_owned(), "y n", 0),
         Popup::Review(review) => ("Publish this?".to_owned(), "Enter publishes · Esc back", review.scroll),
-        Popup::Picker(picker) => {
-            ("Choose a file".to_owned(), "Enter opens · Esc back", chosen(picker.at, picker::ABOVE))
-        }
+        Popup::Picker(picker) => (
+            "Choose a file or directory".to_owned(),
+            "Enter opens · Space takes · Esc back",
+            chosen(picker.at, picker::ABOVE),
+        ),
         Popup::Export(_) => ("Write to a file".to_owned(), "Enter writes · Esc back", 0),
     };
     let scroll = scroll.min(most);

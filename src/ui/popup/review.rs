@@ -18,15 +18,18 @@ use crate::{
 pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     let (content, style) = match &review.hashed {
+        Hashed::Packing { size: 0, .. } => ("packing the directory…".to_owned(), theme.dim()),
+        Hashed::Packing { done, size } => (format!("packing the directory: {} %", done * 100 / size), theme.dim()),
         Hashed::Reading { size: 0, .. } => ("reading the file…".to_owned(), theme.dim()),
         Hashed::Reading { done, size } => (format!("reading the file: {} %", done * 100 / size), theme.dim()),
         Hashed::Is(content) => (format!("{} ({} bytes)", content.root, content.size), theme.text()),
-        Hashed::Wrong(why) => (format!("the file {why}"), theme.bad()),
+        Hashed::Wrong(why) => (why.clone(), theme.bad()),
     };
     let hint = match &review.hashed {
         Hashed::Is(_) => {
             ("Enter signs and publishes this. It cannot be deleted afterwards, only yanked.", theme.strong())
         }
+        Hashed::Packing { .. } => ("A moment: the directory is being packed.", theme.dim()),
         Hashed::Reading { .. } => ("A moment: the file is being read.", theme.dim()),
         Hashed::Wrong(_) => ("Esc goes back to the form.", theme.strong()),
     };

@@ -65,7 +65,7 @@ fn nothing_yet(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     if model.publish.known {
         lines.push(Line::from(Span::styled("You have published nothing yet.", theme.strong())));
         lines.push(Line::default());
-        lines.push(Line::from("n begins a package: a name, a version, what it is, and the file."));
+        lines.push(Line::from("n begins a package: a name, a version, what it is, and a file or directory."));
     } else {
         lines.push(Line::from("The node is starting…"));
     }
@@ -113,7 +113,12 @@ fn steps(frame: &mut Frame<'_>, progress: &Progress, theme: Theme, area: Rect) {
         lines.extend(wrap(text, width).into_iter().map(|line| Line::from(Span::styled(line, style))));
     };
     match &progress.ended {
-        None => say("… the next step is on its way", theme.dim()),
+        None => match progress.taken {
+            (done, size) if progress.steps.is_empty() && size > 0 => {
+                say(&format!("… the node takes its bytes: {} %", done * 100 / size), theme.dim());
+            }
+            _ => say("… the next step is on its way", theme.dim()),
+        },
         Some(Ok(receipt)) => {
             say("", theme.text());
             if receipt.pending {
@@ -229,6 +234,7 @@ fn summary<'a>(form: &Form, checked: &Checked, theme: Theme, width: usize) -> Sp
     }
     let file = match &form.file {
         FileState::Is { size } => format!(" · file of {size} bytes"),
+        FileState::Directory => " · directory, which is packed".to_owned(),
         _ => String::new(),
     };
     let left = checked.left.map(|left| format!(" · {left} bytes of the manifest's 8192 left")).unwrap_or_default();

@@ -206,6 +206,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::NextField => return publish::step_field(model, true),
         Action::PreviousField => return publish::step_field(model, false),
         Action::PickFile => return publish::pick_file(model),
+        Action::TakeDirectory => return publish::take_directory(model),
         Action::Review => return publish::review(model),
         Action::Accept => return windows::accept(model),
         Action::LogLevel => model.logs.next_level(now),

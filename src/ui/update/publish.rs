@@ -207,15 +207,25 @@ pub fn picked(model: &mut Model) -> Vec<Effect> {
     let Some(Popup::Picker(picker)) = model.popups.last() else { return Vec::new() };
     match picker.chosen() {
         Some((dir, true)) => list(model, dir),
-        Some((file, false)) => {
-            model.popups.pop();
-            let Some(form) = &mut model.publish.form else { return Vec::new() };
-            form.set(Field::File, &file.to_string_lossy());
-            form.focus_on(Field::File);
-            edited(model)
-        }
+        Some((file, false)) => return take_path(model, &file),
         None => Vec::new(),
     }
+}
+
+/// What is selected is taken, also a directory.
+pub fn take_directory(model: &mut Model) -> Vec<Effect> {
+    let Some(Popup::Picker(picker)) = model.popups.last() else { return Vec::new() };
+    // The first row is the directory that is shown.
+    let chosen = if picker.at == 0 { Some(picker.dir.clone()) } else { picker.chosen().map(|(path, _)| path) };
+    chosen.map_or_else(Vec::new, |path| take_path(model, &path))
+}
+
+fn take_path(model: &mut Model, path: &std::path::Path) -> Vec<Effect> {
+    model.popups.pop();
+    let Some(form) = &mut model.publish.form else { return Vec::new() };
+    form.set(Field::File, &path.to_string_lossy());
+    form.focus_on(Field::File);
+    edited(model)
 }
 
 /// Shows the manifest as it will be signed; or what has to be done before it can be.
@@ -243,18 +253,23 @@ pub fn review(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     }
     let path = PathBuf::from(form.text(Field::File));
-    let hashed = Hashed::Reading { done: 0, size: 0 };
+    let checked_draft = checked.draft.clone();
+    let hashed = match form.file {
+        FileState::Directory => Hashed::Packing { done: 0, size: 0 },
+        _ => Hashed::Reading { done: 0, size: 0 },
+    };
     let review = Review { generation, checked, path: path.clone(), hashed, scroll: 0 };
     model.popups.push(Popup::Review(Box::new(review)));
-    vec![Effect::Hash { generation, path }]
+    let draft = checked_draft.map(Box::new);
+    vec![Effect::Hash { generation, path, draft }]
 }
 
 pub fn publish_now(model: &mut Model) -> Vec<Effect> {
     let Some(Popup::Review(review)) = model.popups.last() else { return Vec::new() };
     let content = match &review.hashed {
         Hashed::Is(content) => *content,
-        Hashed::Reading { .. } => {
-            model.answer(Level::Info, "the file is still being read; a moment".to_owned());
+        Hashed::Packing { .. } | Hashed::Reading { .. } => {
+            model.answer(Level::Info, "it is still being read; a moment".to_owned());
             return Vec::new();
         }
         Hashed::Wrong(_) => {
@@ -272,7 +287,8 @@ pub fn publish_now(model: &mut Model) -> Vec<Effect> {
     }
     let generation = model.next_generation();
     model.publish.typing = false;
-    model.publish.progress = Some(Progress { generation, title, steps: Vec::new(), ended: None });
+    model.publish.progress =
+        Some(Progress { generation, title, taken: (0, content.size), steps: Vec::new(), ended: None });
     vec![Effect::Publish { generation, draft: Box::new(draft), content, path }]
 }
 
@@ -344,6 +360,12 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
             }
         }
         Message::Hashed { generation, hashed } => hashed_now(model, generation, hashed),
+        Message::Putting { generation, taken } => {
+            if let Some(progress) = model.publish.progress.as_mut().filter(|one| one.generation == generation) {
+                progress.taken = taken;
+                model.dirty = true;
+            }
+        }
         Message::Step { generation, step, after } => {
             if let Some(progress) = model.publish.progress.as_mut().filter(|one| one.generation == generation) {
                 let stored = matches!(step, PublishStep::Stored);

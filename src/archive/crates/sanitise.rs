@@ -4,16 +4,13 @@
 use semver::{Version, VersionReq};
 use toml::{Table, Value};
 
-use super::{Entry, Need};
-use crate::{
-    domain::{
-        manifest::{Draft, Ecosystem, limit},
-        name::PackageName,
-        release::MAX_VERSION,
-        text::printable,
-        time::Timestamp,
-    },
-    registry::Content,
+use super::Need;
+use crate::domain::{
+    manifest::{Content, Draft, Ecosystem, limit},
+    name::PackageName,
+    release::MAX_VERSION,
+    text::printable,
+    time::Timestamp,
 };
 
 /// Dependencies kept, and the bytes their names and requirements may take: with a publisher's handle before each, a
@@ -21,9 +18,8 @@ use crate::{
 const MAX_NEEDS: usize = 32;
 const MAX_NEEDS_BYTES: usize = 1_200;
 
-/// Reads the text of a `Cargo.toml`; the error says what is wrong with it.
-pub(super) fn entry(manifest: &str, content: Content) -> Result<Entry, String> {
-    let manifest: Table = toml::from_str(manifest).map_err(|error| printable(error.message()))?;
+/// What a `Cargo.toml` says of the crate with this content; the error says what is wrong with it.
+pub(super) fn release(manifest: &Table, content: Content) -> Result<(Draft, Vec<Need>), String> {
     let package = manifest.get("package").and_then(Value::as_table).ok_or("it has no [package]")?;
     let text = |key: &str| package.get(key).and_then(Value::as_str);
     let list = |key: &str| {
@@ -43,11 +39,11 @@ pub(super) fn entry(manifest: &str, content: Content) -> Result<Entry, String> {
     })?;
     let dependencies = manifest.get("dependencies").and_then(Value::as_table);
     let needs = bounded(dependencies.into_iter().flatten().filter_map(|(name, value)| need(name, value)));
-    checked(Entry { draft, content, needs })
+    Ok((checked(draft, content)?, needs))
 }
 
 /// What is known of a package, as somebody wrote it.
-pub(super) struct Facts<'a> {
+pub(crate) struct Facts<'a> {
     pub name: &'a str,
     pub version: &'a str,
     pub description: &'a str,
@@ -59,7 +55,7 @@ pub(super) struct Facts<'a> {
     pub homepage: Option<&'a str>,
 }
 
-pub(super) fn draft(facts: Facts<'_>) -> Result<Draft, String> {
+pub(crate) fn draft(facts: Facts<'_>) -> Result<Draft, String> {
     let version = Version::parse(facts.version).map_err(|error| format!("its version is not one: {error}"))?;
     if facts.version.len() > MAX_VERSION {
         return Err(format!("its version is longer than {MAX_VERSION} characters"));
@@ -82,16 +78,16 @@ pub(super) fn draft(facts: Facts<'_>) -> Result<Draft, String> {
     })
 }
 
-/// The entry, if its draft can be signed as it is.
-pub(super) fn checked(entry: Entry) -> Result<Entry, String> {
-    let content = entry.content;
-    match entry.draft.clone().into_manifest(content, Timestamp::default()) {
-        Ok(_) => Ok(entry),
+/// The draft, if it can be signed as it is.
+pub(crate) fn checked(draft: Draft, content: Content) -> Result<Draft, String> {
+    match draft.clone().into_manifest(content, Timestamp::default()) {
+        Ok(_) => Ok(draft),
         Err(errors) => Err(errors.first().map(ToString::to_string).unwrap_or_default()),
     }
 }
 
-pub(super) fn bounded(needs: impl Iterator<Item = Need>) -> Vec<Need> {
+/// As many of them as a manifest has room for, each once.
+pub(crate) fn bounded(needs: impl Iterator<Item = Need>) -> Vec<Need> {
     let mut room = MAX_NEEDS_BYTES;
     let mut kept: Vec<Need> = Vec::new();
     for need in needs.take(limit::DEPENDENCIES) {

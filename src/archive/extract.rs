@@ -1,0 +1,343 @@
+//! Unpacking an archive that may have been made by anybody, against whoever reads it.
+//!
+//! Everything is unpacked into a directory of its own beside the place that was asked for, and renamed when it is whole.
+//! Links are made last, so that nothing can be written through one; each name of a path is looked at before it is
+//! entered all the same. Hard links are refused: what we pack has none, and to a file outside they are a way in. What is
+//! unpacked is counted as it comes, because headers say what they like.
+//!
+//! Of modes it keeps what the owner and others may read and execute, and what the owner may write, under the umask of
+//! whoever unpacks; of directories nothing. Owners and times are not kept.
+
+use std::{
+    collections::HashSet,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, ErrorKind, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Kind,
+    path::{self, BadLink, BadPath},
+};
+use crate::domain::text::{fit, printable};
+
+mod entries;
+mod meter;
+
+use entries::{Entries, Entry, What};
+use meter::{Meter, Over};
+
+/// What may be unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtractLimits {
+    /// Bytes that come out of the compression: files, and what tar puts around them.
+    pub bytes: u64,
+    /// Entries, and directories that are only named on the way to them.
+    pub entries: u64,
+    /// Bytes that come out for each that goes in. Judged only after the first 16 MiB: a few kilobytes of zeros harm nobody.
+    pub ratio: u64,
+}
+
+impl Default for ExtractLimits {
+    /// 2 GiB, 200,000 entries, and 200 to 1: sources are packed at 3 to 10, logs and tables at up to 100.
+    fn default() -> Self {
+        Self { bytes: 2 << 30, entries: 200_000, ratio: 200 }
+    }
+}
+
+/// What was unpacked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extracted {
+    /// Files, links and directories that the archive lists.
+    pub entries: u64,
+    pub files: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+}
+
+/// Why an entry may not be unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsafe {
+    #[error("has a path that {0}")]
+    Path(BadPath),
+    #[error("is a link {0}")]
+    Link(BadLink),
+    #[error("is a hard link, which are never unpacked")]
+    HardLink,
+    #[error("is a device, a pipe or something else that is neither file, link nor directory")]
+    Special,
+    #[error("lies below something that is no directory")]
+    Through,
+    #[error("is there twice, or under a name that this disk takes for the same")]
+    Duplicate,
+    #[error("has a header that programs read in different ways")]
+    Ambiguous,
+}
+
+/// Why nothing was unpacked. Nothing is left of it then, neither in the place that was asked for nor beside it.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtractError {
+    #[error("nothing can be unpacked to {}: {why}; name a directory that does not exist yet, or an empty one", .into.display())]
+    Place { into: PathBuf, why: &'static str },
+    #[error("the archive was not unpacked: \"{path}\" in it {why}; do not trust whoever made it")]
+    Refused { path: String, why: Unsafe },
+    #[error("the archive was not unpacked: it has more than {limit} bytes in it; raise the limit if it may have")]
+    TooLarge { limit: u64 },
+    #[error("the archive was not unpacked: it has more than {limit} entries; raise the limit if it may have")]
+    TooMany { limit: u64 },
+    #[error("the archive was not unpacked: it unpacks to more than {limit} times its size, as a bomb does")]
+    Bomb { limit: u64 },
+    #[error("the archive was not unpacked: it is cut off or damaged ({}); fetch it again", printable(&.0.to_string()))]
+    Damaged(io::Error),
+    #[error("{} cannot be {doing}: {source}; check that the disk is not full, and that the directory is yours", .path.display())]
+    File { path: PathBuf, doing: &'static str, source: io::Error },
+}
+
+impl ExtractError {
+    fn refused(path: &[u8], why: Unsafe) -> Self {
+        Self::Refused { path: fit(&printable(&String::from_utf8_lossy(path)), 80), why }
+    }
+
+    fn file(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { path, doing, source }
+    }
+}
+
+/// Unpacks an archive of the given kind as the directory `into`, which must not exist, or be empty, while the one it is in
+/// exists. Takes up to 128 MiB of memory, the widest window that zstd takes.
+///
+/// # Errors
+/// When the place is taken, the archive is damaged, goes over a limit or has anything in it that is not safe, or the disk
+/// fails.
+pub fn extract(reader: impl Read, kind: Kind, into: &Path, limits: ExtractLimits) -> Result<Extracted, ExtractError> {
+    let (parent, into) = &vacant(into)?;
+    let beside = tempfile::Builder::new()
+        .prefix(".swarmdex-unpacking-")
+        .tempdir_in(parent)
+        .map_err(ExtractError::file(parent, "written to"))?;
+    // One level deeper: the directory made for us is ours alone, and the tree shall have the modes it is owed.
+    let mut tree = Tree::new(beside.path().join("tree"), limits.entries)?;
+
+    let meter = Meter::new(limits.bytes, limits.ratio);
+    let packed = meter.packed(reader);
+    let unpacked: Box<dyn Read + '_> = match kind {
+        Kind::Zstd => Box::new(zstd::stream::read::Decoder::new(packed).map_err(ExtractError::Damaged)?),
+        Kind::Gzip => Box::new(flate2::read::MultiGzDecoder::new(packed)),
+        Kind::Tar => Box::new(packed),
+    };
+    let unpacked = tree.unpack(meter.unpacked(unpacked), &meter);
+    match meter.over() {
+        Some(Over::Bytes) => return Err(ExtractError::TooLarge { limit: limits.bytes }),
+        Some(Over::Ratio) => return Err(ExtractError::Bomb { limit: limits.ratio }),
+        None => unpacked?,
+    }
+    let extracted = tree.finish()?;
+
+    fs::rename(beside.path().join("tree"), into).map_err(|source| match source.kind() {
+        ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory => taken(into),
+        _ => ExtractError::File { path: into.to_owned(), doing: "made", source },
+    })?;
+    // What is unpacked is on the disk; only its name might go with the power, where a directory cannot be synced.
+    let _ = File::open(parent).and_then(|parent| parent.sync_all());
+    Ok(extracted)
+}
+
+/// The directory that `into` is in, and the place in it, if it can become the tree by a rename.
+fn vacant(into: &Path) -> Result<(PathBuf, PathBuf), ExtractError> {
+    let Some(name) = into.file_name() else {
+        return Err(ExtractError::Place { into: into.to_owned(), why: "it has no name of its own" });
+    };
+    let parent = into.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Without a slash at its end, which would lead through a link.
+    let place = parent.join(name);
+    match fs::symlink_metadata(&place) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(ExtractError::file(into, "read")(error)),
+        Ok(metadata) if !metadata.is_dir() => return Err(taken(into)),
+        Ok(_) => {
+            let mut files = fs::read_dir(into).map_err(ExtractError::file(into, "read"))?;
+            if files.next().is_some() {
+                return Err(taken(into));
+            }
+        }
+    }
+    Ok((parent.to_owned(), place))
+}
+
+fn taken(into: &Path) -> ExtractError {
+    ExtractError::Place { into: into.to_owned(), why: "something is there already" }
+}
+
+/// The tree as far as it has been unpacked.
+struct Tree {
+    root: PathBuf,
+    limit: u64,
+    /// Entries, and directories made on the way to them.
+    counted: u64,
+    /// Directories that have an entry of their own.
+    listed: HashSet<String>,
+    links: Vec<(String, String)>,
+    /// To be synced.
+    made: Vec<PathBuf>,
+    extracted: Extracted,
+}
+
+impl Tree {
+    fn new(root: PathBuf, limit: u64) -> Result<Self, ExtractError> {
+        let mut tree = Self {
+            root,
+            limit,
+            counted: 0,
+            listed: HashSet::new(),
+            links: Vec::new(),
+            made: Vec::new(),
+            extracted: Extracted::default(),
+        };
+        tree.make(tree.root.clone())?;
+        Ok(tree)
+    }
+
+    fn unpack(&mut self, unpacked: impl Read, meter: &Meter) -> Result<(), ExtractError> {
+        let mut archive = tar::Archive::new(unpacked);
+        let mut entries = Entries::new(&mut archive).map_err(ExtractError::Damaged)?;
+        let mut buffer = vec![0; 64 << 10];
+        while let Some(entry) = entries.next(|| count(&mut self.counted, self.limit))? {
+            self.add(entry, &mut buffer)?;
+        }
+        // Without a block of zeros where the next header would be, a tar archive that was cut off between two entries
+        // looks whole.
+        if meter.bytes_unpacked() == entries.end() {
+            return Err(entries::damaged("its end is missing"));
+        }
+        entries::check_end(archive.into_inner(), &mut buffer)
+    }
+
+    fn add<R: Read>(&mut self, entry: Entry<'_, R>, buffer: &mut [u8]) -> Result<(), ExtractError> {
+        let Entry { path: written, what } = entry;
+        // `tar -c .` puts the directory itself in, and a dot and a slash before everything.
+        let mut bytes = written.strip_prefix(b"./").unwrap_or(&written);
+        if matches!(what, What::Directory) {
+            bytes = bytes.strip_suffix(b"/").unwrap_or(bytes);
+            if matches!(bytes, b"" | b".") && written.starts_with(b".") {
+                return Ok(());
+            }
+        }
+        let refused = |why| ExtractError::refused(&written, why);
+        let path = path::check(bytes).map_err(|why| refused(Unsafe::Path(why)))?;
+        self.extracted.entries += 1;
+        match what {
+            What::Directory => {
+                let place = self.place(path)?;
+                if !self.listed.insert(path.to_owned()) {
+                    return Err(refused(Unsafe::Duplicate));
+                }
+                match fs::symlink_metadata(&place) {
+                    Ok(metadata) if metadata.is_dir() => Ok(()),
+                    Ok(_) => Err(refused(Unsafe::Duplicate)),
+                    Err(_) => self.make(place),
+                }
+            }
+            What::Link(target) => {
+                let target = path::check_link(path, &target).map_err(|why| refused(Unsafe::Link(why)))?;
+                self.links.push((path.to_owned(), target.to_owned()));
+                Ok(())
+            }
+            What::File { mode, size, content } => {
+                let place = self.place(path)?;
+                let mut file = OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(mode & 0o755 | 0o600)
+                    .open(&place)
+                    .map_err(|error| made_twice(path, &place, error))?;
+                copy(content, &mut file, &place, size, buffer)?;
+                self.made.push(place);
+                self.extracted.files += 1;
+                self.extracted.bytes += size;
+                Ok(())
+            }
+            What::HardLink => Err(refused(Unsafe::HardLink)),
+            What::Special => Err(refused(Unsafe::Special)),
+        }
+    }
+
+    /// Where `path` goes. Makes the directories on the way, and enters nothing that is not one.
+    fn place(&mut self, path: &str) -> Result<PathBuf, ExtractError> {
+        let mut place = self.root.clone();
+        let mut names = path.split('/').peekable();
+        while let Some(name) = names.next() {
+            place.push(name);
+            if names.peek().is_none() {
+                break;
+            }
+            match fs::symlink_metadata(&place) {
+                Ok(metadata) if metadata.is_dir() => {}
+                Ok(_) => return Err(ExtractError::refused(path.as_bytes(), Unsafe::Through)),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    count(&mut self.counted, self.limit)?;
+                    self.make(place.clone())?;
+                }
+                Err(error) => return Err(ExtractError::file(&place, "read")(error)),
+            }
+        }
+        Ok(place)
+    }
+
+    fn make(&mut self, dir: PathBuf) -> Result<(), ExtractError> {
+        DirBuilder::new().mode(0o755).create(&dir).map_err(ExtractError::file(&dir, "made"))?;
+        self.made.push(dir);
+        Ok(())
+    }
+
+    /// Makes the links, and has everything on the disk.
+    fn finish(mut self) -> Result<Extracted, ExtractError> {
+        for (path, target) in std::mem::take(&mut self.links) {
+            let place = self.place(&path)?;
+            symlink(target, &place).map_err(|error| made_twice(&path, &place, error))?;
+        }
+        // All at once at the end: by then the system has written most of it by itself.
+        for place in &self.made {
+            File::open(place).and_then(|file| file.sync_all()).map_err(ExtractError::file(place, "written"))?;
+        }
+        Ok(self.extracted)
+    }
+}
+
+fn made_twice(path: &str, place: &Path, error: io::Error) -> ExtractError {
+    match error.kind() {
+        ErrorKind::AlreadyExists => ExtractError::refused(path.as_bytes(), Unsafe::Duplicate),
+        _ => ExtractError::file(place, "made")(error),
+    }
+}
+
+fn count(counted: &mut u64, limit: u64) -> Result<(), ExtractError> {
+    *counted += 1;
+    if *counted > limit { Err(ExtractError::TooMany { limit }) } else { Ok(()) }
+}
+
+fn copy(
+    mut content: impl Read,
+    file: &mut File,
+    place: &Path,
+    size: u64,
+    buffer: &mut [u8],
+) -> Result<(), ExtractError> {
+    let mut left = size;
+    loop {
+        let read = match content.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read.map_err(ExtractError::Damaged)?,
+        };
+        if read == 0 {
+            break;
+        }
+        left = left.saturating_sub(read as u64);
+        file.write_all(buffer.get(..read).unwrap_or_default()).map_err(ExtractError::file(place, "written"))?;
+    }
+    if left > 0 { Err(ExtractError::Damaged(ErrorKind::UnexpectedEof.into())) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! The entries of a tar archive, with what extension headers say of them.
+//!
+//! The headers are read raw: the tar crate would read an extension header of any length into memory, and settle what two
+//! of them contradict each other about. What programs read in different ways is refused, because then nobody knows what
+//! an archive has in it.
+
+use std::io::{self, Read};
+
+use tar::EntryType;
+
+use super::{ExtractError, Unsafe};
+
+/// Longest extension header, in bytes.
+const MAX_EXTENSION: u64 = 64 << 10;
+const BLOCK: u64 = 512;
+
+pub(super) struct Entry<'a, R: Read> {
+    /// As written.
+    pub path: Vec<u8>,
+    pub what: What<tar::Entry<'a, R>>,
+}
+
+pub(super) enum What<C> {
+    Directory,
+    File { mode: u32, size: u64, content: C },
+    Link(Vec<u8>),
+    HardLink,
+    Special,
+}
+
+pub(super) struct Entries<'a, R: Read> {
+    raw: tar::Entries<'a, R>,
+    /// Where the header after the last one begins.
+    end: u64,
+}
+
+/// What extension headers say of the entry after them.
+#[derive(Default)]
+struct Extension {
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    size: Option<u64>,
+}
+
+impl<'a, R: Read> Entries<'a, R> {
+    pub fn new(archive: &'a mut tar::Archive<R>) -> io::Result<Self> {
+        Ok(Self { raw: archive.entries()?.raw(true), end: 0 })
+    }
+
+    /// The next entry; `count` is called for each header on the way.
+    pub fn next(
+        &mut self,
+        mut count: impl FnMut() -> Result<(), ExtractError>,
+    ) -> Result<Option<Entry<'a, R>>, ExtractError> {
+        let mut extension = Extension::default();
+        for entry in self.raw.by_ref() {
+            let mut entry = entry.map_err(ExtractError::Damaged)?;
+            count()?;
+            self.end = entry.raw_file_position() + entry.size().div_ceil(BLOCK) * BLOCK;
+            let header = entry.header();
+            if header.as_ustar().is_none() && header.as_gnu().is_none() {
+                return Err(damaged("it has a header older than ustar"));
+            }
+            let kind = header.entry_type();
+            let path = header.path_bytes().into_owned();
+            let ambiguous = || ExtractError::refused(&path, Unsafe::Ambiguous);
+            match kind {
+                EntryType::GNULongName => set(&mut extension.path, text(&mut entry)?).ok_or_else(ambiguous)?,
+                EntryType::GNULongLink => set(&mut extension.link, text(&mut entry)?).ok_or_else(ambiguous)?,
+                EntryType::XHeader => {
+                    for Record { key, value } in records(&small(&mut entry)?)? {
+                        extension.take(key, value.to_owned()).ok_or_else(ambiguous)?;
+                    }
+                }
+                EntryType::XGlobalHeader => {
+                    let mut none = Extension::default();
+                    for Record { key, value } in records(&small(&mut entry)?)? {
+                        none.take(key, value.to_owned()).ok_or_else(ambiguous)?;
+                    }
+                    if !none.is_empty() {
+                        return Err(ambiguous());
+                    }
+                }
+                _ => return extension.entry(entry, path, kind).map(Some),
+            }
+        }
+        if extension.is_empty() { Ok(None) } else { Err(damaged("its last entry is missing")) }
+    }
+
+    /// Where the end of the archive is to be, in bytes from its beginning.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+}
+
+impl Extension {
+    fn is_empty(&self) -> bool {
+        self.path.is_none() && self.link.is_none() && self.size.is_none()
+    }
+
+    /// `None` when the record says twice what may be said once, or something that is not done here.
+    fn take(&mut self, key: &[u8], value: Vec<u8>) -> Option<()> {
+        match key {
+            b"path" => set(&mut self.path, value),
+            b"linkpath" => set(&mut self.link, value),
+            b"size" => set(&mut self.size, std::str::from_utf8(&value).ok()?.parse().ok()?),
+            _ if key.starts_with(b"GNU.sparse.") => None,
+            _ => Some(()),
+        }
+    }
+
+    fn entry<'a, R: Read>(
+        self,
+        entry: tar::Entry<'a, R>,
+        path: Vec<u8>,
+        kind: EntryType,
+    ) -> Result<Entry<'a, R>, ExtractError> {
+        let header = entry.header();
+        let path = self.path.unwrap_or(path);
+        if self.size.is_some_and(|size| size != entry.size()) {
+            return Err(ExtractError::refused(&path, Unsafe::Ambiguous));
+        }
+        let what = match kind {
+            EntryType::Directory => What::Directory,
+            EntryType::Symlink => {
+                What::Link(self.link.or_else(|| Some(header.link_name_bytes()?.into_owned())).unwrap_or_default())
+            }
+            EntryType::Link => What::HardLink,
+            EntryType::Regular => {
+                let mode = header.mode().map_err(ExtractError::Damaged)?;
+                What::File { mode, size: entry.size(), content: entry }
+            }
+            _ => What::Special,
+        };
+        Ok(Entry { path, what })
+    }
+}
+
+/// `None` when it was set before.
+fn set<T>(field: &mut Option<T>, value: T) -> Option<()> {
+    field.replace(value).is_none().then_some(())
+}
+
+fn small(entry: &mut impl Read) -> Result<Vec<u8>, ExtractError> {
+    let mut bytes = Vec::new();
+    entry.take(MAX_EXTENSION + 1).read_to_end(&mut bytes).map_err(ExtractError::Damaged)?;
+    if bytes.len() as u64 > MAX_EXTENSION {
+        return Err(damaged("it has an extension header longer than 64 KiB"));
+    }
+    Ok(bytes)
+}
+
+/// A GNU long name ends with a zero, which is not part of it.
+fn text(entry: &mut impl Read) -> Result<Vec<u8>, ExtractError> {
+    let mut text = small(entry)?;
+    text.pop_if(|last| *last == 0);
+    Ok(text)
+}
+
+struct Record<'a> {
+    key: &'a [u8],
+    value: &'a [u8],
+}
+
+/// The records of a pax header: `length key=value` and a line feed, the length counting all of it.
+fn records(mut bytes: &[u8]) -> Result<Vec<Record<'_>>, ExtractError> {
+    let mut records = Vec::new();
+    while !bytes.is_empty() {
+        let (record, rest) = record(bytes).ok_or_else(|| damaged("it has a broken extension header"))?;
+        records.push(record);
+        bytes = rest;
+    }
+    Ok(records)
+}
+
+fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
+    let space = bytes.iter().position(|byte| *byte == b' ')?;
+    let length = std::str::from_utf8(bytes.get(..space)?).ok()?.parse().ok()?;
+    let (record, rest) = bytes.split_at_checked(length)?;
+    let record = record.get(space + 1..)?.strip_suffix(b"\n")?;
+    let equals = record.iter().position(|byte| *byte == b'=')?;
+    Some((Record { key: record.get(..equals)?, value: record.get(equals + 1..)? }, rest))
+}
+
+/// Whether nothing but zeros follows. Reads to the end, which is where a compression has its checksum.
+pub(super) fn check_end(mut rest: impl Read, buffer: &mut [u8]) -> Result<(), ExtractError> {
+    loop {
+        match rest.read(buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) if buffer.iter().take(read).all(|byte| *byte == 0) => {}
+            Ok(_) => return Err(damaged("something follows its end")),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(ExtractError::Damaged(error)),
+        }
+    }
+}
+
+pub(super) fn damaged(why: &'static str) -> ExtractError {
+    ExtractError::Damaged(io::Error::other(why))
+}

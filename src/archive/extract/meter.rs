@@ -1,0 +1,81 @@
+//! What goes into the compression and what comes out, counted as it passes.
+
+use std::{
+    cell::Cell,
+    io::{self, Read},
+};
+
+/// Bytes that may come out before the ratio is judged.
+pub(super) const UNJUDGED: u64 = 16 << 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    Bytes,
+    Ratio,
+}
+
+pub(super) struct Meter {
+    bytes: u64,
+    ratio: u64,
+    packed: Cell<u64>,
+    unpacked: Cell<u64>,
+    over: Cell<Option<Over>>,
+}
+
+impl Meter {
+    pub fn new(bytes: u64, ratio: u64) -> Self {
+        Self { bytes, ratio, packed: Cell::new(0), unpacked: Cell::new(0), over: Cell::new(None) }
+    }
+
+    /// Which limit ended the reading, if one did: readers in between turn errors into their own.
+    pub fn over(&self) -> Option<Over> {
+        self.over.get()
+    }
+
+    pub fn bytes_unpacked(&self) -> u64 {
+        self.unpacked.get()
+    }
+
+    pub fn packed<R: Read>(&self, reader: R) -> Packed<'_, R> {
+        Packed { reader, meter: self }
+    }
+
+    pub fn unpacked<R: Read>(&self, reader: R) -> Unpacked<'_, R> {
+        Unpacked { reader, meter: self }
+    }
+}
+
+pub(super) struct Packed<'a, R> {
+    reader: R,
+    meter: &'a Meter,
+}
+
+impl<R: Read> Read for Packed<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.meter.packed.set(self.meter.packed.get() + read as u64);
+        Ok(read)
+    }
+}
+
+pub(super) struct Unpacked<'a, R> {
+    reader: R,
+    meter: &'a Meter,
+}
+
+impl<R: Read> Read for Unpacked<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        let meter = self.meter;
+        let unpacked = meter.unpacked.get() + read as u64;
+        meter.unpacked.set(unpacked);
+        if unpacked > meter.bytes {
+            meter.over.set(Some(Over::Bytes));
+        } else if unpacked > UNJUDGED && unpacked > meter.packed.get().saturating_mul(meter.ratio) {
+            meter.over.set(Some(Over::Ratio));
+        } else {
+            return Ok(read);
+        }
+        Err(io::Error::other("it unpacks to too much"))
+    }
+}

@@ -1,0 +1,517 @@
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
+
+use flate2::{Compression, write::GzEncoder};
+use proptest::prelude::*;
+use tar::{EntryType, Header};
+
+use super::*;
+use crate::archive::pack::{self, pack};
+
+const LIMITS: ExtractLimits = ExtractLimits { bytes: 64 << 20, entries: 1_000, ratio: 100 };
+
+/// A tar archive with names and types as a hostile author would have them.
+#[derive(Default)]
+struct Tar(Vec<u8>);
+
+impl Tar {
+    fn add(mut self, kind: EntryType, path: &[u8], link: &[u8], mode: u32, bytes: &[u8]) -> Self {
+        let mut header = Header::new_gnu();
+        let old = header.as_old_mut();
+        old.name[..path.len()].copy_from_slice(path);
+        old.linkname[..link.len()].copy_from_slice(link);
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_size(bytes.len() as u64);
+        header.set_cksum();
+        self.0.extend(header.as_bytes());
+        self.0.extend(bytes);
+        self.0.resize(self.0.len().next_multiple_of(512), 0);
+        self
+    }
+
+    fn file(self, path: &str, bytes: &[u8]) -> Self {
+        self.add(EntryType::Regular, path.as_bytes(), b"", 0o644, bytes)
+    }
+
+    fn dir(self, path: &str) -> Self {
+        self.add(EntryType::Directory, path.as_bytes(), b"", 0o755, b"")
+    }
+
+    fn link(self, path: &str, target: &str) -> Self {
+        self.add(EntryType::Symlink, path.as_bytes(), target.as_bytes(), 0o777, b"")
+    }
+
+    fn pax(self, records: &[(&str, &str)]) -> Self {
+        self.add(EntryType::XHeader, b"pax", b"", 0o644, &pax(records))
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.0.resize(self.0.len() + 1_024, 0);
+        self.0
+    }
+}
+
+fn pax(records: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (key, value) in records {
+        let body = key.len() + value.len() + 3;
+        let length = (body..).find(|length| *length == body + length.to_string().len()).unwrap();
+        out.extend(format!("{length} {key}={value}\n").into_bytes());
+    }
+    out
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.include_checksum(true).unwrap();
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Everything below a directory: its path, and what it is.
+fn listed(dir: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut left = vec![dir.to_owned()];
+    while let Some(below) = left.pop() {
+        for entry in fs::read_dir(below).unwrap() {
+            let place = entry.unwrap().path();
+            let metadata = fs::symlink_metadata(&place).unwrap();
+            let what = if metadata.is_dir() {
+                left.push(place.clone());
+                "directory".to_owned()
+            } else if metadata.is_symlink() {
+                format!("link {}", fs::read_link(&place).unwrap().display())
+            } else {
+                let bytes = fs::read(&place).unwrap();
+                format!("{:o} {}", metadata.permissions().mode() & 0o7777, blake3::hash(&bytes).to_hex())
+            };
+            found.insert(place.strip_prefix(dir).unwrap().to_str().unwrap().to_owned(), what);
+        }
+    }
+    found
+}
+
+/// Extracts as `around/web/tree`. When that fails, nothing has changed anywhere around it.
+fn extracted(archive: &[u8], kind: Kind, limits: ExtractLimits) -> Result<BTreeMap<String, String>, ExtractError> {
+    let around = tempfile::tempdir().unwrap();
+    let into = around.path().join("web/tree");
+    fs::create_dir(around.path().join("web")).unwrap();
+    fs::write(around.path().join("secret"), "as it was").unwrap();
+    let before = listed(around.path());
+    let result = extract(archive, kind, &into, limits);
+    match result {
+        Ok(told) => {
+            let found = listed(&into);
+            let files = found.values().filter(|what| what.starts_with(|c: char| c.is_ascii_digit())).count();
+            assert_eq!(told.files, files as u64);
+            fs::remove_dir_all(&into).unwrap();
+            assert_eq!(listed(around.path()), before, "something outside");
+            Ok(found)
+        }
+        Err(error) => {
+            assert_eq!(listed(around.path()), before, "{error}");
+            assert!(!error.to_string().chars().any(char::is_control), "{error}");
+            Err(error)
+        }
+    }
+}
+
+fn refused(tar: Tar) -> Unsafe {
+    match extracted(&tar.end(), Kind::Tar, LIMITS).unwrap_err() {
+        ExtractError::Refused { why, .. } => why,
+        error => panic!("{error}"),
+    }
+}
+
+fn damaged(archive: &[u8], kind: Kind) {
+    let error = extracted(archive, kind, LIMITS).unwrap_err();
+    assert!(matches!(error, ExtractError::Damaged(_)), "{error}");
+}
+
+#[test]
+fn an_archive_of_another_program_is_unpacked() {
+    let long = format!("{}/{}", "d".repeat(120), "f".repeat(130));
+    let global = pax(&[("comment", "of git archive")]);
+    let tar = Tar::default()
+        .add(EntryType::XGlobalHeader, b"pax_global_header", b"", 0o644, &global)
+        .dir("./")
+        .dir("./a/")
+        .file("./a/b", b"content")
+        .add(EntryType::Regular, b"a/run", b"", 0o755, b"#!")
+        .file("implied/c", b"")
+        .dir("implied/")
+        .link("a/link", "../implied/c")
+        .add(EntryType::GNULongName, b"././@LongLink", b"", 0o644, format!("{long}\0").as_bytes())
+        .file("dddd", b"long")
+        .pax(&[("path", "über/\u{200d}"), ("mtime", "1.5"), ("SCHILY.xattr.user.x", "a\nb"), ("size", "3")])
+        .file("uber", b"pax")
+        .pax(&[("linkpath", "über")])
+        .link("l", "uber")
+        .end();
+    let mut padded = tar.clone();
+    padded.resize(padded.len().next_multiple_of(10_240), 0);
+    let two_members = [gzip(&tar[..700]), gzip(&tar[700..])].concat();
+    let two_frames = [zstd(&tar[..700]), zstd(&tar[700..])].concat();
+    let found = extracted(&tar, Kind::Tar, LIMITS).unwrap();
+    for (archive, kind) in [
+        (padded.clone(), Kind::Tar),
+        (gzip(&padded), Kind::Gzip),
+        (zstd(&tar), Kind::Zstd),
+        (two_members, Kind::Gzip),
+        (two_frames, Kind::Zstd),
+    ] {
+        assert_eq!(extracted(&archive, kind, LIMITS).unwrap(), found);
+    }
+    let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex();
+    assert_eq!(found["a/b"], format!("644 {}", hash(b"content")));
+    assert_eq!(found["a/run"], format!("755 {}", hash(b"#!")));
+    assert_eq!(found[&long], format!("644 {}", hash(b"long")));
+    assert_eq!(found["über/\u{200d}"], format!("644 {}", hash(b"pax")));
+    assert_eq!((found["a/link"].as_str(), found["l"].as_str()), ("link ../implied/c", "link über"));
+    assert_eq!(found.len(), 11);
+}
+
+#[test]
+fn names_that_leave_the_tree_are_refused() {
+    let path = |name: &[u8]| refused(Tar::default().file("fine", b"x").add(EntryType::Regular, name, b"", 0o644, b"x"));
+    for (name, why) in [
+        (&b"../x"[..], BadPath::Climbs),
+        (b"a/../../x", BadPath::Climbs),
+        (b"a/..", BadPath::Climbs),
+        (b"./../x", BadPath::Climbs),
+        (b"/x", BadPath::Absolute),
+        (b"//x", BadPath::Absolute),
+        (b"./", BadPath::Empty),
+        (b"", BadPath::Empty),
+        (b".", BadPath::Empty),
+        (b"a/", BadPath::Empty),
+        (b"a//b", BadPath::Empty),
+        (b".//x", BadPath::Absolute),
+        (b"C:\\x", BadPath::Unsafe),
+        (b"C:x", BadPath::Drive),
+        (b"..\\x", BadPath::Unsafe),
+        (b"a\x1b[2J", BadPath::Unsafe),
+        (b"a\nb", BadPath::Unsafe),
+        (b"a\xff", BadPath::NotText),
+    ] {
+        assert_eq!(path(name), Unsafe::Path(why), "{}", String::from_utf8_lossy(name));
+    }
+    let long = |bytes: &[u8]| Tar::default().add(EntryType::GNULongName, b"L", b"", 0, bytes).file("x", b"");
+    assert_eq!(refused(long(b"a\0b\0")), Unsafe::Path(BadPath::Unsafe));
+    assert_eq!(refused(long(b"../x\0")), Unsafe::Path(BadPath::Climbs));
+    assert_eq!(refused(long(&[b'x'; 5_000])), Unsafe::Path(BadPath::TooLong));
+    assert_eq!(refused(Tar::default().pax(&[("path", "/x")]).file("x", b"")), Unsafe::Path(BadPath::Absolute));
+    for name in ["..", "../", "/", "a/../.."] {
+        assert!(matches!(refused(Tar::default().dir(name)), Unsafe::Path(_)), "{name}");
+        assert!(matches!(refused(Tar::default().link(name, "a")), Unsafe::Path(_)), "{name}");
+    }
+}
+
+#[test]
+fn links_that_leave_the_tree_are_refused() {
+    for (path, target, why) in [
+        ("l", "..", BadLink::Leaves),
+        ("l", "../secret", BadLink::Leaves),
+        ("a/l", "../../secret", BadLink::Leaves),
+        ("l", "/etc/passwd", BadLink::Absolute),
+        ("l", "a/../../secret", BadLink::Winding),
+        ("l", "", BadLink::NotText),
+        ("l", "a\\b", BadLink::NotText),
+    ] {
+        assert_eq!(refused(Tar::default().link(path, target)), Unsafe::Link(why), "{path} -> {target}");
+    }
+    // Each stays inside as it is written; the second would climb from wherever the first leads to.
+    let chain = Tar::default().dir("a").dir("a/b").link("a/b/up", "../..").link("out", "a/b/up/../secret");
+    assert_eq!(refused(chain), Unsafe::Link(BadLink::Winding));
+    assert_eq!(refused(Tar::default().pax(&[("linkpath", "../secret")]).link("l", "a")), Unsafe::Link(BadLink::Leaves));
+    let long = Tar::default().add(EntryType::GNULongLink, b"K", b"", 0, b"/etc\0").link("l", "a");
+    assert_eq!(refused(long), Unsafe::Link(BadLink::Absolute));
+}
+
+#[test]
+fn nothing_is_written_through_a_link() {
+    let through = Tar::default().dir("a").link("l", "a").file("l/x", b"x");
+    assert_eq!(refused(through), Unsafe::Duplicate);
+    let later = Tar::default().dir("a").file("l/x", b"x").link("l", "a");
+    assert_eq!(refused(later), Unsafe::Duplicate);
+    let replaced = Tar::default().link("l", "a").file("l", b"x");
+    assert_eq!(refused(replaced), Unsafe::Duplicate);
+    assert_eq!(refused(Tar::default().file("a", b"x").file("a/b", b"x")), Unsafe::Through);
+    assert_eq!(refused(Tar::default().link("l", "a").link("l/x", "y")), Unsafe::Through);
+
+    // A link that somebody else put in the way meanwhile.
+    let around = tempfile::tempdir().unwrap();
+    fs::create_dir(around.path().join("outside")).unwrap();
+    let mut tree = Tree::new(around.path().join("tree"), 10).unwrap();
+    symlink("../outside", around.path().join("tree/a")).unwrap();
+    let error = tree.place("a/b").unwrap_err();
+    assert!(matches!(error, ExtractError::Refused { why: Unsafe::Through, .. }), "{error}");
+}
+
+#[test]
+fn hard_links_and_devices_are_refused() {
+    let hard = |target: &[u8]| refused(Tar::default().file("a", b"x").add(EntryType::Link, b"l", target, 0o644, b""));
+    for target in [&b"../secret"[..], b"/etc/passwd", b"a"] {
+        assert_eq!(hard(target), Unsafe::HardLink);
+    }
+    for kind in [EntryType::Char, EntryType::Block, EntryType::Fifo, EntryType::Continuous, EntryType::GNUSparse] {
+        assert_eq!(refused(Tar::default().add(kind, b"dev", b"", 0o666, b"")), Unsafe::Special);
+    }
+    assert_eq!(refused(Tar::default().add(EntryType::new(b'Z'), b"odd", b"", 0o666, b"")), Unsafe::Special);
+}
+
+#[test]
+fn modes_are_what_the_owner_may_do() {
+    let mut tar = Tar::default().add(EntryType::Directory, b"dir", b"", 0o7777, b"");
+    for (name, mode) in [("suid", 0o4755), ("all", 0o7777), ("secret", 0o400), ("none", 0)] {
+        tar = tar.add(EntryType::Regular, name.as_bytes(), b"", mode, b"");
+    }
+    let around = tempfile::tempdir().unwrap();
+    let into = around.path().join("tree");
+    extract(tar.end().as_slice(), Kind::Tar, &into, LIMITS).unwrap();
+    let mode = |name: &str| fs::metadata(into.join(name)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode("suid"), mode("all"), mode("secret"), mode("none")), (0o755, 0o755, 0o600, 0o600));
+    assert_eq!((mode("dir"), mode(".")), (0o755, 0o755));
+}
+
+#[test]
+fn what_is_there_twice_is_refused() {
+    for twice in [
+        Tar::default().file("a", b"1").file("a", b"2"),
+        Tar::default().file("a", b"1").file("./a", b"2"),
+        Tar::default().file("a", b"1").dir("a"),
+        Tar::default().dir("a").file("a", b"1"),
+        Tar::default().dir("a").dir("a/"),
+        Tar::default().link("a", "b").link("a", "c"),
+        Tar::default().dir("a").link("a", "c"),
+    ] {
+        assert_eq!(refused(twice), Unsafe::Duplicate);
+    }
+}
+
+#[test]
+fn headers_that_can_be_read_in_two_ways_are_refused() {
+    let name = |tar: Tar| tar.add(EntryType::GNULongName, b"L", b"", 0, b"long\0");
+    for twofold in [
+        name(name(Tar::default())).file("x", b""),
+        name(Tar::default()).pax(&[("path", "pax")]).file("x", b""),
+        Tar::default().pax(&[("path", "a"), ("path", "b")]).file("x", b""),
+        Tar::default().pax(&[("size", "9")]).file("x", b"123"),
+        Tar::default().pax(&[("size", "many")]).file("x", b"123"),
+        Tar::default().pax(&[("GNU.sparse.major", "1")]).file("x", b"123"),
+        Tar::default().add(EntryType::XGlobalHeader, b"g", b"", 0, &pax(&[("path", "every")])).file("x", b""),
+    ] {
+        assert_eq!(refused(twofold), Unsafe::Ambiguous);
+    }
+    for broken in [&b"5 a=b\n"[..], b"999 a=b\n", b"a=b\n", b"6 a=bc", b"6 abc\n", b"0 a=b\n"] {
+        damaged(&Tar::default().add(EntryType::XHeader, b"x", b"", 0, broken).file("x", b"").end(), Kind::Tar);
+    }
+    damaged(&name(Tar::default()).end(), Kind::Tar);
+    damaged(&Tar::default().add(EntryType::XHeader, b"x", b"", 0, &vec![b'x'; 70_000]).file("x", b"").end(), Kind::Tar);
+    let mut old = Header::new_old();
+    old.set_path("old").unwrap();
+    old.set_size(0);
+    old.set_mode(0o644);
+    old.set_cksum();
+    damaged(&[&old.as_bytes()[..], &[0; 1_024]].concat(), Kind::Tar);
+}
+
+#[test]
+fn bombs_are_given_up_early() {
+    let bomb = Tar::default().file("zeros", &vec![0; 40 << 20]).end();
+    for (archive, kind) in [(gzip(&bomb), Kind::Gzip), (zstd(&bomb), Kind::Zstd)] {
+        let error = extracted(&archive, kind, LIMITS).unwrap_err();
+        assert!(matches!(error, ExtractError::Bomb { limit: 100 }), "{error}");
+        let error =
+            extracted(&archive, kind, ExtractLimits { ratio: u64::MAX, bytes: 39 << 20, ..LIMITS }).unwrap_err();
+        assert!(matches!(error, ExtractError::TooLarge { .. }), "{error}");
+        let error = extracted(&archive, kind, ExtractLimits { bytes: 10 << 20, ..LIMITS }).unwrap_err();
+        assert!(matches!(error, ExtractError::TooLarge { .. }), "{error}");
+        assert!(extracted(&archive, kind, ExtractLimits { ratio: u64::MAX, ..LIMITS }).is_ok());
+    }
+    // After the end, where nobody looks, and as the name of an entry, which readers keep in memory.
+    let after = [Tar::default().file("x", b"").end(), vec![0; 40 << 20]].concat();
+    let error = extracted(&zstd(&after), Kind::Zstd, LIMITS).unwrap_err();
+    assert!(matches!(error, ExtractError::Bomb { .. }), "{error}");
+    let name = Tar::default().add(EntryType::GNULongName, b"L", b"", 0, &vec![b'x'; 20 << 20]).file("x", b"").end();
+    damaged(&zstd(&name), Kind::Zstd);
+    // Small ones harm nobody.
+    let small = Tar::default().file("zeros", &vec![0; 15 << 20]).end();
+    assert!(extracted(&zstd(&small), Kind::Zstd, LIMITS).is_ok());
+    // A header may say what it likes.
+    let mut header = Header::new_gnu();
+    header.set_path("liar").unwrap();
+    header.set_size(1 << 50);
+    header.set_mode(0o644);
+    header.set_cksum();
+    damaged(&[&header.as_bytes()[..], &[0; 2_048]].concat(), Kind::Tar);
+}
+
+#[test]
+fn a_million_entries_are_too_many() {
+    let mut tar = Vec::new();
+    let mut encoder = zstd::stream::write::Encoder::new(&mut tar, 1).unwrap();
+    let mut header = Header::new_gnu();
+    header.set_size(0);
+    header.set_mode(0o644);
+    for n in 0..1_000_000 {
+        header.set_path(format!("f/{n}")).unwrap();
+        header.set_cksum();
+        encoder.write_all(header.as_bytes()).unwrap();
+    }
+    encoder.write_all(&[0; 1_024]).unwrap();
+    encoder.finish().unwrap();
+    let error = extracted(&tar, Kind::Zstd, LIMITS).unwrap_err();
+    assert!(matches!(error, ExtractError::TooMany { limit: 1_000 }), "{error}");
+    // Directories that are only named, and headers that describe nothing, count as well.
+    let deep = (0..30).fold(Tar::default(), |tar, n| tar.file(&format!("{n}/{}x", "d/".repeat(40)), b""));
+    assert!(matches!(extracted(&deep.end(), Kind::Tar, LIMITS), Err(ExtractError::TooMany { .. })));
+    let global = pax(&[("comment", "x")]);
+    let headers = (0..1_001).fold(Tar::default(), |tar, _| tar.add(EntryType::XGlobalHeader, b"g", b"", 0, &global));
+    assert!(matches!(extracted(&headers.end(), Kind::Tar, LIMITS), Err(ExtractError::TooMany { .. })));
+}
+
+#[test]
+fn archives_that_were_cut_off_are_noticed_wherever() {
+    let noise: Vec<u8> = (0..3_000_u32).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 7).to_le_bytes()).collect();
+    let tar = Tar::default().dir("a").file("a/b", &noise).link("l", "a").file("zeros", &[0; 1_024]).end();
+    let whole = tar.len();
+    for length in (0..whole - 1_023).step_by(256).chain([whole - 1_025, whole - 1_024]) {
+        damaged(&tar[..length], Kind::Tar);
+    }
+    for (archive, kind) in [(gzip(&tar), Kind::Gzip), (zstd(&tar), Kind::Zstd)] {
+        for length in (0..archive.len()).step_by(101).chain(archive.len() - 12..archive.len()) {
+            damaged(&archive[..length], kind);
+        }
+        let longer = [archive.as_slice(), b"more"].concat();
+        damaged(&longer, kind);
+    }
+    let followed = [tar.clone(), Tar::default().file("hidden", b"x").end()].concat();
+    damaged(&followed, Kind::Tar);
+    damaged(&zstd(&followed), Kind::Zstd);
+    damaged(b"", Kind::Tar);
+    damaged(&[b'x'; 2_000], Kind::Tar);
+}
+
+#[test]
+fn what_is_said_of_a_damaged_archive_moves_no_cursor() {
+    let mut archive = Tar::default().file("\u{1b}[2Jred", b"x").end();
+    archive[148] = 0x1b;
+    damaged(&archive, Kind::Tar);
+    let error = extracted(&archive, Kind::Tar, LIMITS).unwrap_err().to_string();
+    assert!(error.contains("[2Jred") && !error.contains('\u{1b}'), "{error}");
+}
+
+#[test]
+fn an_empty_archive_is_an_empty_directory() {
+    assert!(extracted(&Tar::default().end(), Kind::Tar, LIMITS).unwrap().is_empty());
+    assert!(extracted(&zstd(&Tar::default().dir("./").end()), Kind::Zstd, LIMITS).unwrap().is_empty());
+}
+
+#[test]
+fn only_an_empty_place_is_unpacked_to() {
+    let around = tempfile::tempdir().unwrap();
+    let archive = Tar::default().file("a", b"x").end();
+    let at = |path: &str| extract(archive.as_slice(), Kind::Tar, &around.path().join(path), LIMITS);
+    fs::create_dir_all(around.path().join("empty")).unwrap();
+    fs::create_dir_all(around.path().join("full/sub")).unwrap();
+    fs::write(around.path().join("file"), "").unwrap();
+    symlink("empty", around.path().join("link")).unwrap();
+    symlink("absent", around.path().join("dangling")).unwrap();
+    let before = listed(around.path());
+    for taken in ["full", "file", "link", "link/", "dangling", "dangling/", "empty/..", "."] {
+        let error = at(taken).unwrap_err();
+        let sentence = error.to_string();
+        assert!(matches!(error, ExtractError::Place { .. } | ExtractError::File { .. }), "{taken}: {sentence}");
+        assert!(sentence.contains(taken), "{sentence}");
+    }
+    assert!(matches!(at("no/parent"), Err(ExtractError::File { .. })));
+    assert_eq!(listed(around.path()), before);
+    at("empty").unwrap();
+    assert_eq!(fs::read(around.path().join("empty/a")).unwrap(), b"x");
+    at("new/").unwrap();
+    assert!(matches!(at("new"), Err(ExtractError::Place { .. })), "not twice");
+}
+
+#[derive(Clone, Debug)]
+enum Leaf {
+    File { bytes: Vec<u8>, executable: bool },
+    Directory,
+    Link(usize),
+}
+
+fn leaf() -> impl Strategy<Value = Leaf> {
+    let bytes = prop_oneof![Just(Vec::new()), prop::collection::vec(any::<u8>(), 0..3_000), Just(vec![b'x'; 70_000])];
+    prop_oneof![
+        4 => (bytes, any::<bool>()).prop_map(|(bytes, executable)| Leaf::File { bytes, executable }),
+        1 => Just(Leaf::Directory),
+        1 => (0_usize..8).prop_map(Leaf::Link),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_was_packed_comes_back(
+        leaves in prop::collection::btree_map(
+            prop::collection::vec("[a-zA-Zäßж字🦀 ._-]{1,12}|[a-z]{60,80}", 1..5), leaf(), 0..24),
+        seed in any::<prop::sample::Index>(),
+    ) {
+        let around = tempfile::tempdir().unwrap();
+        let tree = around.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        for (names, leaf) in &leaves {
+            let names: Vec<_> = names.iter().map(|name| format!("{name}~")).collect();
+            let place = tree.join(names.join("/"));
+            // A name that is a file already cannot be a directory as well.
+            if fs::create_dir_all(place.parent().unwrap()).is_err() {
+                continue;
+            }
+            let _ = match leaf {
+                Leaf::File { bytes, executable } => fs::write(&place, bytes).and_then(|()| {
+                    fs::set_permissions(&place, fs::Permissions::from_mode(if *executable { 0o755 } else { 0o644 }))
+                }),
+                Leaf::Directory => fs::create_dir(&place),
+                Leaf::Link(up) => symlink(format!("{}{}", "../".repeat(up % names.len()), names[0]), &place),
+            };
+        }
+        let mut archive = Vec::new();
+        let packed = pack(&tree, &[], pack::Limits::default(), &mut archive, |_| {}).unwrap();
+        let found = extracted(&archive, Kind::sniff(&archive).unwrap(), LIMITS).unwrap();
+        prop_assert_eq!(&found, &listed(&tree));
+        prop_assert_eq!(packed.entries, found.len() as u64);
+
+        // One flipped bit is an error or, where it means nothing to the format, changes nothing.
+        let mut flipped = archive.clone();
+        *seed.get_mut(&mut flipped) ^= 0x10;
+        if let Ok(other) = extracted(&flipped, Kind::Zstd, LIMITS) {
+            prop_assert_eq!(&other, &found);
+        }
+    }
+
+    /// Whatever the bytes, nothing is left when they are refused, and nothing outside when they are not.
+    #[test]
+    fn any_bytes_are_unpacked_or_refused(
+        blocks in prop::collection::vec(("[./a-b\\\\]{0,8}", "[./a-b]{0,6}", prop::sample::select(b"0125LKxgS37\0".to_vec()),
+            "([0-9]{1,2} (path|linkpath|size)=[./a0-9]{0,5}\n)?|[./ab]{0,9}"), 0..6),
+        end in any::<bool>(), flip in any::<prop::sample::Index>(), flips in any::<bool>(),
+    ) {
+        let mut tar = Tar::default();
+        for (path, link, kind, bytes) in &blocks {
+            tar = tar.add(EntryType::new(*kind), path.as_bytes(), link.as_bytes(), 0o7777, bytes.as_bytes());
+        }
+        let mut bytes = if end { tar.end() } else { tar.0 };
+        if flips && !bytes.is_empty() {
+            *flip.get_mut(&mut bytes) ^= 0x11;
+        }
+        let _ = extracted(&bytes, Kind::Tar, LIMITS);
+        let _ = extracted(&zstd(&bytes), Kind::Zstd, LIMITS);
+    }
+}

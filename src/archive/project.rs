@@ -1,0 +1,197 @@
+//! The `swarmdex.toml` of a directory: what a release says of itself, kept beside the files it is made of.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::{Component, Path, PathBuf},
+};
+
+use serde::Deserialize;
+use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
+
+use crate::domain::{
+    manifest::{Draft, limit},
+    text::printable,
+};
+
+/// The name of the file.
+pub const FILE: &str = "swarmdex.toml";
+/// Largest one that is read, in bytes: a draft at its limits takes some 8 KiB.
+pub const MAX_FILE: u64 = 64 << 10;
+/// What is taken for the readme when none is named, the first that exists.
+const READMES: [&str; 3] = ["README.md", "README", "readme.md"];
+/// The keys of a file: those of a [`Draft`], and two that say how it is packed.
+const KEYS: [&str; 15] = [
+    "handle",
+    "name",
+    "version",
+    "title",
+    "description",
+    "categories",
+    "tags",
+    "license",
+    "authors",
+    "repository",
+    "homepage",
+    "dependencies",
+    "ecosystem",
+    "exclude",
+    "readme",
+];
+
+/// What the file of a directory says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Project {
+    pub draft: Draft,
+    /// What is not packed, as lines of a `.gitignore`.
+    pub exclude: Vec<String>,
+    /// The text of the readme, at most [`limit::BESIDE`] bytes.
+    pub readme: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    #[error("there is no {FILE} in {}; make one with at least a name and a version in it", .0.display())]
+    Missing(PathBuf),
+    #[error("{} cannot be read: {source}; check that it is a file, and yours", .path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("{} has more than {MAX_FILE} bytes; it describes a release, its files are packed from the directory", .0.display())]
+    TooLarge(PathBuf),
+    #[error("{} is not UTF-8; save it as such", .0.display())]
+    NotText(PathBuf),
+    /// `text` is what was read, so that the line can be shown.
+    #[error("{}, line {}: {}; correct it and try again", .path.display(), line(.text, .error.span()), printable(.error.message()))]
+    Toml { path: PathBuf, text: String, error: Box<toml::de::Error> },
+    #[error("{}, line {line}: there is no key \"{key}\"; there are {}", .path.display(), KEYS.join(", "))]
+    Key { path: PathBuf, line: usize, key: String },
+    #[error("the readme {readme} cannot be published: {why}; name another with readme, or none with readme = false")]
+    Readme { readme: String, why: String },
+}
+
+/// Reads the file of `dir` and the readme it names.
+///
+/// # Errors
+/// When there is no file, it is not right, or the readme cannot be published.
+pub fn read(dir: &Path) -> Result<Project, ProjectError> {
+    let path = dir.join(FILE);
+    let text = match read_text(&path, MAX_FILE) {
+        Ok(text) => text,
+        Err(Unread::File(error)) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(ProjectError::Missing(dir.to_owned()));
+        }
+        Err(Unread::File(source)) => return Err(ProjectError::File { path, source }),
+        Err(Unread::TooLarge) => return Err(ProjectError::TooLarge(path)),
+        Err(Unread::NotText) => return Err(ProjectError::NotText(path)),
+    };
+    let Parsed { draft, exclude, readme } = parse(&path, &text)?;
+    Ok(Project { draft, exclude, readme: readme.read(dir)? })
+}
+
+/// How a directory is packed when what it is has been said elsewhere: what its file excludes, if it has one, and its
+/// readme.
+///
+/// # Errors
+/// As [`read`], but for a file that is not there.
+pub fn packing(dir: &Path) -> Result<(Vec<String>, Option<String>), ProjectError> {
+    match read(dir) {
+        Ok(project) => Ok((project.exclude, project.readme)),
+        Err(ProjectError::Missing(_)) => Ok((Vec::new(), Readme::Default.read(dir)?)),
+        Err(error) => Err(error),
+    }
+}
+
+#[derive(Debug)]
+struct Parsed {
+    draft: Draft,
+    exclude: Vec<String>,
+    readme: Readme,
+}
+
+#[derive(Debug)]
+enum Readme {
+    Default,
+    No,
+    At(String),
+}
+
+fn parse(path: &Path, text: &str) -> Result<Parsed, ProjectError> {
+    let broken = |mut error: toml::de::Error| {
+        error.set_input(Some(text));
+        ProjectError::Toml { path: path.to_owned(), text: text.to_owned(), error: Box::new(error) }
+    };
+    // With spans, which a toml::Table has lost; serde cannot flatten a draft and refuse unknown keys at once.
+    let mut table = DeTable::parse(text).map_err(broken)?;
+    if let Some(key) = table.get_ref().keys().find(|key| !KEYS.contains(&key.get_ref().as_ref())) {
+        let line = line(text, Some(key.span()));
+        return Err(ProjectError::Key { path: path.to_owned(), line, key: printable(key.get_ref()) });
+    }
+    let exclude = match table.get_mut().remove("exclude") {
+        Some(value) => Vec::deserialize(ValueDeserializer::from(value)).map_err(broken)?,
+        None => Vec::new(),
+    };
+    let readme = match table.get_mut().remove("readme") {
+        None => Readme::Default,
+        Some(value) if matches!(value.get_ref(), DeValue::Boolean(false)) => Readme::No,
+        Some(value) => Readme::At(String::deserialize(ValueDeserializer::from(value)).map_err(broken)?),
+    };
+    let draft = Draft::deserialize(Deserializer::from(table)).map_err(broken)?;
+    Ok(Parsed { draft, exclude, readme })
+}
+
+impl Readme {
+    fn read(self, dir: &Path) -> Result<Option<String>, ProjectError> {
+        let name = match self {
+            Self::No => return Ok(None),
+            Self::At(name) => name,
+            Self::Default => match READMES.iter().find(|name| dir.join(name).symlink_metadata().is_ok()) {
+                Some(name) => (*name).to_owned(),
+                None => return Ok(None),
+            },
+        };
+        let refused = |why: &str| ProjectError::Readme { readme: printable(&name), why: why.to_owned() };
+        let inside = Path::new(&name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if !inside || name.is_empty() {
+            return Err(refused("it is not a path inside the directory"));
+        }
+        let unread = |error: io::Error| refused(&error.to_string());
+        let (root, place) = (fs::canonicalize(dir), fs::canonicalize(dir.join(&name)));
+        let (root, place) = (root.map_err(unread)?, place.map_err(unread)?);
+        if !place.starts_with(&root) {
+            return Err(refused("it is a link to something outside of the directory"));
+        }
+        if !place.is_file() {
+            return Err(refused("it is not a file"));
+        }
+        match read_text(&place, limit::BESIDE) {
+            Ok(text) => Ok(Some(text)),
+            Err(Unread::File(error)) => Err(unread(error)),
+            Err(Unread::TooLarge) => Err(refused(&format!("it has more than {} bytes", limit::BESIDE))),
+            Err(Unread::NotText) => Err(refused("it is not UTF-8")),
+        }
+    }
+}
+
+enum Unread {
+    File(io::Error),
+    TooLarge,
+    NotText,
+}
+
+fn read_text(path: &Path, most: u64) -> Result<String, Unread> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(Unread::File)?;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(Unread::File)?;
+    if bytes.len() as u64 > most {
+        return Err(Unread::TooLarge);
+    }
+    String::from_utf8(bytes).map_err(|_| Unread::NotText)
+}
+
+/// The line, counted from 1, where a span begins.
+fn line(text: &str, span: Option<std::ops::Range<usize>>) -> usize {
+    let before = text.as_bytes().get(..span.map_or(0, |span| span.start)).unwrap_or(text.as_bytes());
+    before.iter().filter(|byte| **byte == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests;

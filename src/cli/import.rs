@@ -1,0 +1,176 @@
+//! `import FILE.crate …`: what people have already, as releases of their own.
+
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::{DONE, FAILED, global::Global, print, session};
+use crate::{
+    RegistryError, Result,
+    archive::crates,
+    config::Settings,
+    control::Control,
+    domain::{manifest::Draft, name::Handle},
+    prepare::{self, Prepared},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// .crate files, and directories that are searched for them
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Print what became of each as JSON, one object a line, and a summary
+    #[arg(long)]
+    json: bool,
+}
+
+/// What became of a file.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase", tag = "outcome")]
+enum Became {
+    Published {
+        id: String,
+    },
+    /// It was published before, or a newer one was.
+    Known {
+        why: String,
+    },
+    Refused {
+        why: String,
+    },
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    file: &'a Path,
+    #[serde(flatten)]
+    became: &'a Became,
+}
+
+#[derive(Default, Serialize)]
+struct Summary {
+    published: usize,
+    known: usize,
+    refused: usize,
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
+    let files = files(&args.paths)?;
+    session::with(global, async |node, settings| {
+        let (owner, handle) = owner(node, settings).await?;
+        let bar = bar(files.len() as u64);
+        let mut summary = Summary::default();
+        for file in &files {
+            bar.set_message(file.file_name().unwrap_or_default().to_string_lossy().into_owned());
+            let became = import(node, file, &owner, handle.as_ref()).await?;
+            match &became {
+                Became::Published { .. } => summary.published += 1,
+                Became::Known { .. } => summary.known += 1,
+                Became::Refused { why } => {
+                    summary.refused += 1;
+                    bar.suspend(|| print::note(format!("{} was not imported: {why}", file.display())));
+                }
+            }
+            if args.json {
+                bar.suspend(|| print::json(&Line { file, became: &became }))?;
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let Summary { published, known, refused } = summary;
+        if args.json {
+            print::json(&summary)?;
+        } else {
+            print::lines(&format!("{published} published, {known} there already, {refused} not imported"))?;
+        }
+        Ok(if refused == 0 || published + known > 0 { DONE } else { FAILED })
+    })
+    .await
+}
+
+/// The crates that are named, those of directories by file name; so older versions come before newer ones as far as
+/// names can say.
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let found = crates::list(path).map_err(|error| RegistryError::Usage(error.to_string()))?;
+            if found.is_empty() {
+                let why = format!("there are no .crate files in {}; name another directory, or files", path.display());
+                return Err(RegistryError::Usage(why));
+            }
+            files.extend(found);
+        } else {
+            std::fs::metadata(path).map_err(RegistryError::file(path, "read"))?;
+            files.push(path.clone());
+        }
+    }
+    // A version must be higher than the one before: by name, and then as versions go.
+    let key = |path: &PathBuf| {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let split = stem.match_indices('-').map(|(at, _)| stem.split_at(at)).find_map(|(name, rest)| {
+            let version: semver::Version = rest.strip_prefix('-')?.parse().ok()?;
+            Some((name.to_owned(), Some(version)))
+        });
+        split.unwrap_or((stem.clone(), None))
+    };
+    files.sort_by_cached_key(key);
+    files.dedup();
+    Ok(files)
+}
+
+/// Whose packages the dependencies of a crate are: all of what is imported is one publisher's.
+async fn owner(node: &dyn Control, settings: &Settings) -> Result<(String, Option<Handle>)> {
+    let own = node.registry().own().await?;
+    let handle = settings.handle.clone().or_else(|| own.packages.iter().find_map(|package| package.handle.clone()));
+    match (&handle, own.publisher) {
+        (_, Some(publisher)) => Ok((publisher.to_string(), handle)),
+        (Some(handle), None) => Ok((handle.to_string(), Some(handle.clone()))),
+        (None, None) => Err(RegistryError::Usage(
+            "what you call yourself is written into the dependencies of what you import; say it with --handle"
+                .to_owned(),
+        )),
+    }
+}
+
+async fn import(node: &dyn Control, path: &Path, owner: &str, handle: Option<&Handle>) -> Result<Became> {
+    let (file, of) = (path.to_owned(), owner.to_owned());
+    let read = tokio::task::spawn_blocking(move || prepare::crate_file(&file, &of)).await;
+    let prepared = match read.map_err(|error| print::internal("reading a crate", error))? {
+        Ok(prepared) => prepared,
+        Err(error) => return Ok(Became::Refused { why: error.to_string() }),
+    };
+    let said = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+    let Prepared { draft: Draft { name, version, .. }, .. } = &prepared;
+    if said != format!("{name}-{version}").to_lowercase() {
+        let why = format!("it holds {name} {version}, and is not called so; rename it if that is right");
+        return Ok(Became::Refused { why });
+    }
+    let published = async {
+        let (draft, artifacts) = prepared.put(&*node.contents(), |_| {}).await?;
+        let draft = Draft { handle: draft.handle.or_else(|| handle.cloned()), ..draft };
+        node.registry().publish(draft, artifacts, None).await
+    };
+    match published.await {
+        Ok(receipt) => Ok(Became::Published { id: receipt.id }),
+        Err(error) if matches!(error.code(), "version_taken" | "version_not_newer") => {
+            Ok(Became::Known { why: error.to_string() })
+        }
+        // What is wrong with the node is wrong for all of them.
+        Err(error)
+            if matches!(error.code(), "control" | "closed" | "commit" | "database" | "store_full" | "read_only") =>
+        {
+            Err(error)
+        }
+        Err(error) => Ok(Became::Refused { why: error.to_string() }),
+    }
+}
+
+fn bar(files: u64) -> ProgressBar {
+    let bar = ProgressBar::new(files);
+    match ProgressStyle::with_template("{pos} of {len} {wide_bar} {eta} {msg}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,142 @@
+//! `contents`, `pin`, `unpin`, `gc`, `verify`: the bytes that this node holds.
+
+use indicatif::{HumanBytes, ProgressBar};
+
+use super::{DONE, FAILED, global::Global, id::Wanted, print, release::find, session};
+use crate::{Result, clock, domain::time::Ago, store::content::Held};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    /// Print them as one JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct One {
+    /// handle/name or publisher-id/name, and @requirement
+    package: Wanted,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Gc {
+    /// All of it, and not only what is over the quota
+    #[arg(long)]
+    all: bool,
+    /// Print what was freed as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Verify {
+    /// Print the counts as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn what(held: &Held) -> String {
+    held.what.clone().unwrap_or_else(|| "not published, or left by a publish".to_owned())
+}
+
+pub(super) async fn list(global: &Global, args: List) -> Result<u8> {
+    session::with(global, async |node, _| {
+        let contents = node.contents();
+        let held = contents.list().await?;
+        if args.json {
+            print::json(&held)?;
+            return Ok(DONE);
+        }
+        let now = clock::now();
+        let row = |held: &Held| {
+            let kept = match (held.own, held.pinned) {
+                (true, _) => "own",
+                (false, true) => "pinned",
+                (false, false) => "",
+            };
+            vec![
+                what(held),
+                HumanBytes(held.content.size).to_string(),
+                kept.to_owned(),
+                Ago(now.since(held.used_at)).to_string(),
+                held.content.root.to_string(),
+            ]
+        };
+        if !held.is_empty() {
+            print::table(&["WHAT", "SIZE", "KEPT", "USED", "CONTENT"], held.iter().map(row).collect())?;
+        }
+        let usage = contents.usage().await?;
+        print::note(format!(
+            "{} contents, {} of {}, of which {} are your own or pinned",
+            held.len(),
+            HumanBytes(usage.bytes),
+            HumanBytes(usage.quota),
+            HumanBytes(usage.kept)
+        ));
+        Ok(DONE)
+    })
+    .await
+}
+
+pub(super) async fn keep(global: &Global, args: One, pinned: bool) -> Result<u8> {
+    session::with(global, async |node, _| {
+        let release = find(&*node.registry(), &args.package.0).await?;
+        let manifest = &release.manifest;
+        let contents = node.contents();
+        if !contents.keep(manifest.content, pinned).await? {
+            print::note(format!(
+                "error: the bytes of {} {} are not here; `get` fetches them",
+                manifest.name, manifest.version
+            ));
+            return Ok(FAILED);
+        }
+        for beside in [manifest.readme, manifest.native].into_iter().flatten() {
+            contents.keep(beside.root, pinned).await?;
+        }
+        let how = if pinned { "is kept whatever the quota says" } else { "goes when room is needed" };
+        print::note(format!("{} {} {how}", manifest.name, manifest.version));
+        Ok(DONE)
+    })
+    .await
+}
+
+pub(super) async fn gc(global: &Global, args: Gc) -> Result<u8> {
+    session::with(global, async |node, _| {
+        let freed = node.contents().clean_up(args.all).await?;
+        if args.json {
+            print::json(&freed)?;
+        } else {
+            print::lines(&format!("{} contents removed, {} freed", freed.contents, HumanBytes(freed.bytes)))?;
+        }
+        Ok(DONE)
+    })
+    .await
+}
+
+pub(super) async fn verify(global: &Global, args: Verify) -> Result<u8> {
+    session::with(global, async |node, _| {
+        let contents = node.contents();
+        let held = contents.list().await?;
+        let bar = ProgressBar::new(held.iter().map(|held| held.content.size).sum());
+        let mut damaged = Vec::new();
+        for one in &held {
+            if !contents.check(one.content.root).await? {
+                bar.suspend(|| print::note(format!("damaged, and dropped: {} ({})", what(one), one.content.root)));
+                damaged.push(one.content.root);
+            }
+            bar.inc(one.content.size);
+        }
+        bar.finish_and_clear();
+        let sound = held.len() - damaged.len();
+        if args.json {
+            print::json(&serde_json::json!({ "verified": sound, "damaged": damaged }))?;
+        } else {
+            print::lines(&format!("{sound} contents verify, {} are damaged", damaged.len()))?;
+        }
+        if !damaged.is_empty() {
+            print::note("what was damaged is fetched again from peers that have it");
+        }
+        Ok(if damaged.is_empty() { DONE } else { FAILED })
+    })
+    .await
+}

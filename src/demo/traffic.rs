@@ -1,0 +1,144 @@
+//! Content between the demo's nodes: mirrors that have everything, two of which are not to be trusted, and people who
+//! fetch now and then; and what came of it, in figures.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rand::seq::IndexedRandom;
+use tokio::task::JoinSet;
+
+use super::run::Stage;
+use crate::{
+    domain::{
+        hash::ContentRoot,
+        name::{PackageId, PackageRef},
+    },
+    node::{Conduct, NodeHandle},
+    registry::{Wanted, read_whole},
+};
+
+/// Between two fetches of somebody.
+const PACE: Duration = Duration::from_millis(700);
+/// A content is fetched once it has been announced for so long: people read before they download.
+const AGE: Duration = Duration::from_millis(800);
+/// Fetches at once; more would be a rush, and no demo.
+const AT_ONCE: usize = 4;
+/// Packages that are mirrored before the first of them is fetched.
+const LEAD: usize = 1;
+/// What a slow peer sends in a second, in bytes.
+pub(super) const SLOW: u64 = 48 * 1_024;
+
+/// What came of the fetches.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Traffic(Arc<Mutex<Counts>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    /// That ended with all of the content.
+    pub fetches: u64,
+    pub bytes: u64,
+    /// Time in which these bytes came, each fetch by itself.
+    pub time: Duration,
+    /// Answers that did not verify, and so were thrown away.
+    pub bad_ranges_refused: u64,
+    /// Bytes of contents that are not what their manifest says, read back and hashed once more.
+    pub bad_bytes_delivered: u64,
+}
+
+impl Traffic {
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn counts(&self) -> Counts {
+        *self.lock()
+    }
+}
+
+impl Stage {
+    /// Has nodes fetch what has been announced until told to stop.
+    pub(super) async fn trade(self: Arc<Self>) {
+        let mut fetching = JoinSet::new();
+        let mut mirrored: VecDeque<(PackageId, usize)> = VecDeque::new();
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(PACE) => {}
+                Some(_) = fetching.join_next(), if !fetching.is_empty() => continue,
+            }
+            if fetching.len() >= AT_ONCE {
+                continue;
+            }
+            // By now those who mirror it have it, or the slow one some of it.
+            if mirrored.len() > LEAD
+                && let Some((package, by)) = mirrored.pop_front()
+            {
+                fetching.spawn(self.clone().fetch_somewhere(package, by));
+            }
+            if let Some((package, by)) = self.known(AGE).choose(&mut rand::rng()).cloned() {
+                mirrored.push_back((package.clone(), by));
+                fetching.spawn(self.clone().mirror(package, by));
+            }
+        }
+    }
+
+    /// Those who are not to be trusted have everything, so that everybody meets them.
+    async fn mirror(self: Arc<Self>, package: PackageId, by: usize) {
+        for (number, peer) in self.plan.peers.iter().enumerate() {
+            if peer.conduct != Conduct::Honest
+                && number != by
+                && let Some(node) = self.node(number)
+                && let Some(wanted) = wanted(&node, &package).await
+            {
+                // One that left in the meantime has it another time.
+                let _ = node.contents().start_fetch(wanted).await;
+            }
+        }
+    }
+
+    async fn fetch_somewhere(self: Arc<Self>, package: PackageId, by: usize) {
+        let honest = |number: &usize| self.plan.peers.get(*number).is_some_and(|peer| peer.conduct == Conduct::Honest);
+        let others: Vec<usize> = (0..self.plan.peers.len()).filter(|number| *number != by).filter(honest).collect();
+        let Some(number) = others.choose(&mut rand::rng()).copied() else { return };
+        let Some(node) = self.node(number) else { return };
+        if let Err(why) = self.fetch_on(&node, &package).await
+            && !self.stop.is_cancelled()
+            && self.node(number).is_some()
+            && self.node(by).is_some()
+        {
+            self.note_error(format!("fetching {package} failed: {why}"));
+        }
+    }
+
+    /// Fetches the newest release of a package, reads it back, and counts.
+    async fn fetch_on(&self, node: &NodeHandle, package: &PackageId) -> Result<(), String> {
+        let Some(wanted) = wanted(node, package).await else { return Ok(()) };
+        let content = wanted.content;
+        let contents = node.contents();
+        let began = Instant::now();
+        let fetched = contents.fetch(wanted, None).await.map_err(|error| error.to_string())?;
+        if fetched.was_held {
+            return Ok(());
+        }
+        let took = began.elapsed();
+        let read = read_whole(&*contents, content.root, content.size).await.map_err(|error| error.to_string())?;
+        let bad = if ContentRoot::of(&read) == content.root { 0 } else { read.len() as u64 };
+        let refused = fetched.origin.map_or(0, |origin| origin.shares.iter().map(|share| share.refused).sum());
+        let mut counts = self.traffic.lock();
+        counts.fetches += 1;
+        counts.bytes += read.len() as u64;
+        counts.time += took;
+        counts.bad_ranges_refused += refused;
+        counts.bad_bytes_delivered += bad;
+        Ok(())
+    }
+}
+
+/// What is to be fetched of a package; `None` while nothing of it is known there.
+async fn wanted(node: &NodeHandle, package: &PackageId) -> Option<Wanted> {
+    let release = node.registry().get_package_version(&PackageRef::of(package), &semver::VersionReq::STAR).await;
+    release.ok().map(|release| Wanted::of(&release))
+}

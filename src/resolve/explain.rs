@@ -1,0 +1,330 @@
+//! Why there is no resolution, in sentences: PubGrub's derivation, told like a proof.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Bound,
+    sync::Arc,
+};
+
+use pubgrub::{
+    DefaultStringReporter, DerivationTree, Derived, External, Map, ReportFormatter, Reporter, Term, VersionSet,
+};
+use semver::Version;
+
+use super::{
+    Source,
+    admit::is_plain,
+    set::Set,
+    universe::{Found, Node, Universe},
+};
+
+type Tree = DerivationTree<Node, Set, String>;
+type Fact = External<Node, Set, String>;
+type Step = Derived<Node, Set, String>;
+
+/// How deep the steps of a proof may lie within each other: the reporter recurses.
+const MAX_DEPTH: usize = 200;
+/// Steps of a proof, each counted as often as it is used: the reporter may repeat some.
+const MAX_WALKED: usize = 10_000;
+/// Lines of a proof that somebody may still read.
+const MAX_LINES: usize = 60;
+/// Facts that are listed where the proof is larger than that.
+const MAX_FACTS: usize = 40;
+/// Packages and releases of each that are said to be held back.
+const MAX_HELD_BACK: usize = 5;
+
+const EVERY: &str = "every release of";
+const IMPOSSIBLE: &str = "what was asked for cannot be had";
+
+/// The whole explanation, some lines long, without a line break at its end.
+pub(super) fn explain<S: Source + ?Sized>(tree: Tree, universe: &Universe<'_, S>) -> String {
+    let tree = Arc::new(tree);
+    let nodes = bottom_up(&tree);
+    let teller = Teller { universe };
+    let (depth, walked) = size(&nodes);
+    let collapsed = Arc::new(collapse_gaps(&nodes));
+    let proof = (depth <= MAX_DEPTH && walked <= MAX_WALKED)
+        .then(|| match &*collapsed {
+            DerivationTree::External(fact) => format!("Because {}, {IMPOSSIBLE}.", teller.format_external(fact)),
+            DerivationTree::Derived(_) => DefaultStringReporter::report_with_formatter(&collapsed, &teller),
+        })
+        .filter(|proof| proof.lines().count() <= MAX_LINES);
+    let mut lines = proof.unwrap_or_else(|| teller.facts(&bottom_up(&collapsed)));
+    for note in teller.notes(&nodes) {
+        lines.push('\n');
+        lines.push_str(&note);
+    }
+    drop(nodes);
+    take_apart(tree);
+    take_apart(collapsed);
+    lines
+}
+
+/// Every node once, causes before what they cause. The tree shares nodes: walked as a tree it can be exponentially large.
+fn bottom_up(tree: &Arc<Tree>) -> Vec<Arc<Tree>> {
+    let mut order = Vec::new();
+    let mut seen = HashSet::new();
+    let mut path = vec![(tree, false)];
+    while let Some((node, done)) = path.pop() {
+        if done {
+            order.push(node.clone());
+        } else if seen.insert(Arc::as_ptr(node)) {
+            path.push((node, true));
+            if let DerivationTree::Derived(step) = &**node {
+                path.extend([(&step.cause2, false), (&step.cause1, false)]);
+            }
+        }
+    }
+    order
+}
+
+/// How deep a tree is, and how many nodes somebody meets who walks it as a tree.
+fn size(nodes: &[Arc<Tree>]) -> (usize, usize) {
+    let mut sizes: HashMap<*const Tree, (usize, usize)> = HashMap::new();
+    let mut last = (0, 0);
+    for node in nodes {
+        last = match &**node {
+            DerivationTree::External(_) => (0, 1),
+            DerivationTree::Derived(step) => {
+                let of = |cause: &Arc<Tree>| sizes.get(&Arc::as_ptr(cause)).copied().unwrap_or_default();
+                let ((depth1, walked1), (depth2, walked2)) = (of(&step.cause1), of(&step.cause2));
+                (1 + depth1.max(depth2), walked1.saturating_add(walked2).saturating_add(1))
+            }
+        };
+        sizes.insert(Arc::as_ptr(node), last);
+    }
+    last
+}
+
+/// Leaves out that there is nothing between releases: "1.0.0 and 1.1.0 need it, and there is no other" becomes "^1 needs
+/// it". [`DerivationTree::collapse_no_versions`] does so as well where that is the whole reason, and "needs ^9" would be
+/// all that is said; and it walks shared nodes once for each way to them.
+fn collapse_gaps(nodes: &[Arc<Tree>]) -> Tree {
+    let mut collapsed: HashMap<*const Tree, Arc<Tree>> = HashMap::new();
+    let mut last = None;
+    for node in nodes {
+        let new = match &**node {
+            DerivationTree::External(_) => node.clone(),
+            DerivationTree::Derived(step) => {
+                let of = |cause: &Arc<Tree>| collapsed.get(&Arc::as_ptr(cause)).unwrap_or(cause).clone();
+                let (cause1, cause2) = (of(&step.cause1), of(&step.cause2));
+                let merged = merge(&cause1, &cause2).or_else(|| merge(&cause2, &cause1));
+                merged.unwrap_or_else(|| Arc::new(DerivationTree::Derived(Step { cause1, cause2, ..step.clone() })))
+            }
+        };
+        collapsed.insert(Arc::as_ptr(node), new.clone());
+        last = Some(new);
+    }
+    let root = last.map(|root| (*root).clone());
+    root.unwrap_or_else(|| DerivationTree::External(External::NotRoot(Node::Asked, Version::new(0, 0, 0))))
+}
+
+fn merge(gap: &Tree, other: &Arc<Tree>) -> Option<Arc<Tree>> {
+    let DerivationTree::External(External::NoVersions(package, nothing)) = gap else { return None };
+    match &**other {
+        DerivationTree::Derived(_) => Some(other.clone()),
+        DerivationTree::External(External::FromDependencyOf(of, set, on, needed)) if of == package => {
+            let set = set.union(nothing);
+            let fact = External::FromDependencyOf(of.clone(), set, on.clone(), needed.clone());
+            Some(Arc::new(DerivationTree::External(fact)))
+        }
+        DerivationTree::External(External::FromDependencyOf(_, _, on, needed))
+            if on == package && !needed.subset_of(nothing) =>
+        {
+            Some(other.clone())
+        }
+        DerivationTree::External(External::Custom(of, set, why)) if of == package => {
+            Some(Arc::new(DerivationTree::External(External::Custom(of.clone(), set.union(nothing), why.clone()))))
+        }
+        DerivationTree::External(_) => None,
+    }
+}
+
+/// Drops a tree node by node: by itself it would do so as deep as the longest derivation, which the stack is not.
+fn take_apart(tree: Arc<Tree>) {
+    let mut rest = vec![tree];
+    while let Some(tree) = rest.pop() {
+        if let Some(DerivationTree::Derived(step)) = Arc::into_inner(tree) {
+            rest.extend([step.cause1, step.cause2]);
+        }
+    }
+}
+
+struct Teller<'u, 'a, S: ?Sized> {
+    universe: &'u Universe<'a, S>,
+}
+
+impl<S: Source + ?Sized> Teller<'_, '_, S> {
+    /// A set with the releases that are held back put in again, which are told at the end. No requirement excludes its
+    /// lower bound but for such a hole; one that the solver made, by trying a release, stays.
+    fn whole(&self, found: &Found, set: &Set) -> Set {
+        let above = |version: &&Version| set.0.iter().any(|(from, _)| *from == Bound::Excluded((*version).clone()));
+        let held_back = found.releases.iter().filter(|release| !is_plain(release)).map(|release| &release.version);
+        set.union(&Set::of(held_back.filter(above).filter(|version| !self.universe.tried(&found.id, version))))
+    }
+
+    /// Some releases of a package, by what sets them apart from its other releases.
+    fn some_of(&self, node: &Node, set: &Set) -> String {
+        let Some(found) = self.universe.found(node) else { return node.to_string() };
+        let plain = found.releases.iter().filter(|release| is_plain(release)).map(|release| &release.version);
+        let simple = Set(self.whole(&found, set).0.simplify(plain));
+        if simple == Set::full() { format!("{EVERY} {node}") } else { format!("{node} {simple}") }
+    }
+
+    /// What is asked of a package.
+    fn asked_of(&self, node: &Node, set: &Set) -> String {
+        let Some(found) = self.universe.found(node) else { return node.to_string() };
+        let set = self.whole(&found, set);
+        if set == Set::full() { node.to_string() } else { format!("{node} {set}") }
+    }
+
+    fn unusable(&self, node: &Node, set: &Set) -> String {
+        match self.some_of(node, set) {
+            all if all.starts_with(EVERY) => format!("no release of {node} can be used"),
+            some => format!("{some} cannot be used"),
+        }
+    }
+
+    fn needs(&self, of: &Node, set: &Set, on: &Node, needed: &Set) -> String {
+        format!("{} needs {}", self.some_of(of, set), self.asked_of(on, needed))
+    }
+
+    /// The facts that a long proof rests on: no two steps of it need be followed to see that they cannot all hold.
+    fn facts(&self, nodes: &[Arc<Tree>]) -> String {
+        let mut facts: Vec<&Fact> = Vec::new();
+        for node in nodes {
+            if let DerivationTree::External(fact) = &**node
+                && !matches!(fact, External::NotRoot(..))
+            {
+                facts.push(fact);
+            }
+        }
+        // What is not there comes first: whatever it is that needs it, that is where to look.
+        facts.sort_by_key(|fact| match fact {
+            External::Custom(..) => 0,
+            External::NoVersions(..) => 1,
+            _ => 2,
+        });
+        let shown = facts.iter().take(MAX_FACTS).map(|fact| format!("\n- {}", self.format_external(fact)));
+        let mut text = "These facts exclude each other:".to_owned();
+        text.extend(shown);
+        if let Some(more) = facts.len().checked_sub(MAX_FACTS).filter(|more| *more > 0) {
+            text.push_str(&format!("\n- and {more} more"));
+        }
+        text
+    }
+
+    /// What a person would wonder about: releases that are there and were not taken.
+    fn notes(&self, nodes: &[Arc<Tree>]) -> Vec<String> {
+        let mut packages = Vec::new();
+        for node in nodes {
+            if let DerivationTree::External(External::NoVersions(package, set)) = &**node
+                && !packages.iter().any(|(other, _)| other == package)
+            {
+                packages.push((package.clone(), set));
+            }
+        }
+        let mut notes = Vec::new();
+        for (package, set) in packages.into_iter().take(MAX_HELD_BACK) {
+            let Some(found) = self.universe.found(&package) else { continue };
+            let set = self.whole(&found, set);
+            // Who asks for ^2 wants to know of 2.0.0-rc.1, which is below it.
+            let proper = |version: &Version| Version::new(version.major, version.minor, version.patch);
+            let within = |version: &Version| set.contains(version) || set.contains(&proper(version));
+            let held_back =
+                found.releases.iter().rev().filter(|release| !is_plain(release) && within(&release.version));
+            let held_back: Vec<_> = held_back
+                .take(MAX_HELD_BACK)
+                .map(|release| {
+                    let why = if release.yanked { "yanked" } else { "a pre-release" };
+                    format!("{} ({why})", release.version)
+                })
+                .collect();
+            if !held_back.is_empty() {
+                notes.push(format!("{package} also has {}: ask for one exactly to get it.", held_back.join(", ")));
+            }
+            if !found.complete {
+                notes.push(format!("The oldest releases of {package} could not be had."));
+            }
+        }
+        notes
+    }
+}
+
+impl<S: Source + ?Sized> ReportFormatter<Node, Set, String> for Teller<'_, '_, S> {
+    type Output = String;
+
+    fn format_external(&self, fact: &Fact) -> String {
+        match fact {
+            External::NotRoot(..) => "something was asked for".to_owned(),
+            External::NoVersions(package, set) => match self.universe.found(package) {
+                Some(found) if self.whole(&found, set) != Set::full() => {
+                    format!("{package} has no release in {}", self.whole(&found, set))
+                }
+                _ => format!("{package} has no release"),
+            },
+            External::Custom(package, set, why) => format!("{} ({why})", self.unusable(package, set)),
+            External::FromDependencyOf(of, set, on, needed) => self.needs(of, set, on, needed),
+        }
+    }
+
+    fn format_terms(&self, terms: &Map<Node, Term<Set>>) -> String {
+        let mut terms: Vec<_> = terms.iter().collect();
+        terms.sort_by_key(|(node, _)| node.to_string());
+        match terms.as_slice() {
+            [] | [(Node::Asked, _)] => IMPOSSIBLE.to_owned(),
+            [(node, Term::Positive(set))] => self.unusable(node, set),
+            [(node, Term::Negative(set))] => format!("{} must be used", self.asked_of(node, set)),
+            [(of, Term::Positive(set)), (on, Term::Negative(needed))]
+            | [(on, Term::Negative(needed)), (of, Term::Positive(set))] => self.needs(of, set, on, needed),
+            [(one, Term::Positive(set)), (other, Term::Positive(excluded))] => {
+                format!("{} excludes {}", self.some_of(one, set), self.some_of(other, excluded))
+            }
+            terms => {
+                let told: Vec<_> = terms
+                    .iter()
+                    .map(|(node, term)| match term {
+                        Term::Positive(set) => self.some_of(node, set),
+                        Term::Negative(set) => format!("doing without {}", self.asked_of(node, set)),
+                    })
+                    .collect();
+                format!("{} cannot go together", told.join(" and "))
+            }
+        }
+    }
+
+    fn explain_both_external(&self, first: &Fact, second: &Fact, so: &Map<Node, Term<Set>>) -> String {
+        let (first, second) = (self.format_external(first), self.format_external(second));
+        format!("Because {first} and {second}, {}.", self.format_terms(so))
+    }
+
+    fn explain_both_ref(
+        &self,
+        first_line: usize,
+        first: &Step,
+        second_line: usize,
+        second: &Step,
+        so: &Map<Node, Term<Set>>,
+    ) -> String {
+        let (first, second) = (self.format_terms(&first.terms), self.format_terms(&second.terms));
+        format!("Because {first} ({first_line}) and {second} ({second_line}), {}.", self.format_terms(so))
+    }
+
+    fn explain_ref_and_external(&self, line: usize, step: &Step, fact: &Fact, so: &Map<Node, Term<Set>>) -> String {
+        let (step, fact) = (self.format_terms(&step.terms), self.format_external(fact));
+        format!("Because {step} ({line}) and {fact}, {}.", self.format_terms(so))
+    }
+
+    fn and_explain_external(&self, fact: &Fact, so: &Map<Node, Term<Set>>) -> String {
+        format!("And because {}, {}.", self.format_external(fact), self.format_terms(so))
+    }
+
+    fn and_explain_ref(&self, line: usize, step: &Step, so: &Map<Node, Term<Set>>) -> String {
+        format!("And because {} ({line}), {}.", self.format_terms(&step.terms), self.format_terms(so))
+    }
+
+    fn and_explain_prior_and_external(&self, prior: &Fact, fact: &Fact, so: &Map<Node, Term<Set>>) -> String {
+        let (prior, fact) = (self.format_external(prior), self.format_external(fact));
+        format!("And because {prior} and {fact}, {}.", self.format_terms(so))
+    }
+}

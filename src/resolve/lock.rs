@@ -1,0 +1,603 @@
+//! The lock file: which releases were resolved, down to the hash of each manifest, so that everybody who has it gets the
+//! same bytes.
+//!
+//! It is TOML with one entry for each package, sorted by id, so that a change of one release is a change of one entry.
+//! A person may read it and resolve a merge in it; what no longer fits together is refused, by entry, with what to do. A
+//! lock names what it says by key: what a handle means on another node changes nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs,
+    path::Path,
+};
+
+use semver::{Version, VersionReq};
+use serde::{Deserialize, Serialize};
+
+use super::{MAX_PACKAGES, Resolution, range};
+use crate::{
+    RegistryError, disk,
+    domain::{
+        hash::Hash,
+        manifest::{Content, Manifest, check_file},
+        name::{Handle, Owner, PackageId, PackageRef},
+        text,
+    },
+};
+
+/// What the file is called, beside what it locks.
+pub const FILE: &str = "swarmdex.lock";
+/// The format that this version writes, and the only one it reads.
+pub const FORMAT: u32 = 1;
+/// Bytes that are read of a lock file: what the most packages with the most dependencies each may take.
+const MAX_BYTES: u64 = 16 << 20;
+
+const HEADER: &str = "\
+# Written by Swarmdex: the releases that were resolved, and the hashes they must have.
+# Keep it with your project. To change something, ask for it and resolve again.
+";
+
+/// What is wrong with a lock, as the end of a sentence that begins with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct LockError(String);
+
+impl LockError {
+    /// The library's error for the lock file at a path.
+    pub fn at(self, path: &Path) -> RegistryError {
+        RegistryError::Lock { path: path.to_owned(), why: self.0 }
+    }
+}
+
+/// Something that was asked for, and which package that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// As it was written, without a requirement.
+    pub package: PackageRef,
+    pub requirement: VersionReq,
+    pub id: PackageId,
+}
+
+/// One release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locked {
+    pub id: PackageId,
+    /// What the publisher called itself: for eyes, and never looked up.
+    pub handle: Option<Handle>,
+    pub version: Version,
+    pub manifest: Hash,
+    pub content: Content,
+    /// What the content is called as a file.
+    pub file: String,
+    /// Sorted.
+    pub dependencies: Vec<(PackageId, Version)>,
+}
+
+/// A lock that fits together: each package once, with everything it needs, and nothing that nobody needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lock {
+    wanted: Vec<Wanted>,
+    packages: BTreeMap<PackageId, Locked>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    format: u32,
+    #[serde(default)]
+    wanted: Vec<WantedEntry>,
+    #[serde(default)]
+    package: Vec<PackageEntry>,
+}
+
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: Option<i64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedEntry {
+    package: String,
+    requirement: String,
+    id: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PackageEntry {
+    id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    handle: Option<String>,
+    version: String,
+    manifest: String,
+    content: String,
+    size: u64,
+    file: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    dependencies: Vec<String>,
+}
+
+impl Lock {
+    /// What `resolution` came to, for what `wanted` asked: the same list it was resolved from.
+    pub fn of(resolution: &Resolution, wanted: &[(PackageRef, VersionReq)]) -> Self {
+        let versions: BTreeMap<_, _> =
+            resolution.releases.iter().map(|release| (&release.package, &release.version)).collect();
+        let locked = |release: &super::Resolved| Locked {
+            id: release.package.clone(),
+            handle: release.handle.clone(),
+            version: release.version.clone(),
+            manifest: release.manifest_hash,
+            content: release.manifest.content(),
+            file: release.manifest.file_name(),
+            dependencies: release
+                .needs
+                .iter()
+                .filter_map(|needed| Some((needed.clone(), (*versions.get(needed)?).clone())))
+                .collect(),
+        };
+        let packages = resolution.releases.iter().map(|release| (release.package.clone(), locked(release))).collect();
+        let wanted = wanted.iter().zip(&resolution.root).map(|((package, requirement), id)| {
+            let (package, requirement) = super::universe::with_inner((package.clone(), requirement.clone()));
+            Wanted { package, requirement, id: id.clone() }
+        });
+        Self { wanted: wanted.collect(), packages }
+    }
+
+    /// What was asked for, in that order.
+    pub fn wanted(&self) -> &[Wanted] {
+        &self.wanted
+    }
+
+    /// Every release, by id.
+    pub fn packages(&self) -> impl Iterator<Item = &Locked> {
+        self.packages.values()
+    }
+
+    pub fn get(&self, package: &PackageId) -> Option<&Locked> {
+        self.packages.get(package)
+    }
+
+    /// Whether this lock is the answer to exactly this question.
+    pub fn answers(&self, wanted: &[(PackageRef, VersionReq)]) -> bool {
+        let asked = wanted.iter().cloned().map(super::universe::with_inner);
+        asked.eq(self.wanted.iter().map(|wanted| (wanted.package.clone(), wanted.requirement.clone())))
+    }
+
+    /// Every release with what it needs before it, as in [`Resolution::releases`].
+    pub fn dependencies_first(&self) -> Vec<&Locked> {
+        let needs = self
+            .packages
+            .values()
+            .map(|locked| (locked.id.clone(), locked.dependencies.iter().map(|(needed, _)| needed.clone()).collect()));
+        let order = super::order::dependencies_first(&needs.collect());
+        order.iter().filter_map(|id| self.packages.get(id)).collect()
+    }
+
+    /// The file's text.
+    pub fn to_text(&self) -> String {
+        let file = File {
+            format: FORMAT,
+            wanted: self.wanted.iter().map(WantedEntry::from).collect(),
+            package: self.packages.values().map(PackageEntry::from).collect(),
+        };
+        // Strings, numbers and lists of strings: nothing in these types is beyond TOML.
+        format!("{HEADER}{}", toml::to_string_pretty(&file).unwrap_or_default())
+    }
+
+    /// Reads a lock back.
+    ///
+    /// # Errors
+    /// When it is no TOML, of another format, or does not fit together; the error names the line or the entry.
+    pub fn from_text(text: &str) -> Result<Self, LockError> {
+        let broken = |error: toml::de::Error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
+            LockError(format!(
+                "is broken at line {line}: {}; correct it, or delete the file and resolve again",
+                error.message()
+            ))
+        };
+        match toml::from_str::<FormatOnly>(text).map_err(broken)?.format {
+            Some(format) if format == i64::from(FORMAT) => {}
+            Some(format) => {
+                return Err(LockError(format!(
+                    "has format {format}, and this Swarmdex knows format {FORMAT}; use the version that wrote it, or delete the file and resolve again"
+                )));
+            }
+            None => return Err(LockError("has no format number; delete the file and resolve again".to_owned())),
+        }
+        let file: File = toml::from_str(text).map_err(broken)?;
+        if file.package.len() > MAX_PACKAGES {
+            return Err(unfit(format!("has {} packages, {MAX_PACKAGES} at most", file.package.len())));
+        }
+        let wanted = file.wanted.iter().enumerate().map(|(index, entry)| {
+            entry.read().map_err(|why| unfit(format!("has a [[wanted]] that is wrong, number {}: {why}", index + 1)))
+        });
+        let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
+        let mut packages = BTreeMap::new();
+        for (index, entry) in file.package.iter().enumerate() {
+            let what = || text::fit(&text::printable(&entry.id), 90);
+            let locked = entry.read().map_err(|why| {
+                unfit(format!("has a [[package]] that is wrong, number {}, {}: {why}", index + 1, what()))
+            })?;
+            if packages.insert(locked.id.clone(), locked).is_some() {
+                return Err(unfit(format!("has two entries for {}", what())));
+            }
+        }
+        let lock = Self { wanted, packages };
+        lock.fits().map_err(unfit)?;
+        Ok(lock)
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When there is none that can be read, or as for [`Lock::from_text`].
+    pub fn read(path: &Path) -> crate::Result<Self> {
+        let reading = RegistryError::file(path, "read");
+        let text = match fs::metadata(path) {
+            Ok(file) if file.len() > MAX_BYTES => {
+                let why = format!("has {} bytes, {MAX_BYTES} at most; delete it and resolve again", file.len());
+                return Err(LockError(why).at(path));
+            }
+            Ok(_) => fs::read_to_string(path).map_err(reading)?,
+            Err(error) => return Err(reading(error)),
+        };
+        Self::from_text(&text).map_err(|error| error.at(path))
+    }
+
+    /// Replaces a file whole. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, path: &Path) -> crate::Result<()> {
+        disk::replace(path, self.to_text().as_bytes()).map_err(RegistryError::file(path, "written"))
+    }
+
+    /// Whether what a registry has for a package is what is locked: to be asked before anything is fetched by it.
+    ///
+    /// # Errors
+    /// When the package is not in the lock, or is another release, or the lock has been changed by hand.
+    pub fn check(&self, package: &PackageId, hash: &Hash, manifest: &Manifest) -> Result<(), LockError> {
+        let locked = self.get(package).ok_or_else(|| unfit(format!("has no entry for {package}")))?;
+        let differs = |what: &str, has: &dyn fmt::Display, locked_as: &dyn fmt::Display| {
+            Err(LockError(format!(
+                "and the registry differ about {package} {}: {what} is {has} there and {locked_as} in the lock; a release never changes, so find out which one is right before you resolve again",
+                locked.version
+            )))
+        };
+        if *hash != locked.manifest {
+            return differs("the manifest", hash, &locked.manifest);
+        }
+        if manifest.name != package.name {
+            return differs("the name", &manifest.name, &package.name);
+        }
+        if manifest.version != locked.version {
+            return differs("the version", &manifest.version, &locked.version);
+        }
+        if manifest.content != locked.content.root {
+            return differs("the content", &manifest.content, &locked.content.root);
+        }
+        if manifest.size != locked.content.size {
+            return differs("the size", &manifest.size, &locked.content.size);
+        }
+        if manifest.file_name() != locked.file {
+            return differs("the file", &text::printable(&manifest.file_name()), &locked.file);
+        }
+        for dependency in manifest.dependencies.iter().filter(|dependency| !dependency.optional) {
+            let Ok(needed) = dependency.package.parse::<PackageRef>() else { continue };
+            // What a handle means is the resolution's to say, and was said; its name and version can still be told.
+            let meant = |id: &PackageId| {
+                id.name == needed.name
+                    && !matches!(needed.owner, Owner::Publisher(publisher) if publisher != id.publisher)
+            };
+            let met = |(id, version): (&PackageId, &Version)| {
+                meant(id) && range::of(&dependency.requirement).contains(version)
+            };
+            let mut had =
+                locked.dependencies.iter().map(|(id, version)| (id, version)).chain([(package, &locked.version)]);
+            if !had.any(met) {
+                return Err(unfit(format!(
+                    "has no dependency of {package} {} that is {} {}, which its manifest needs",
+                    locked.version,
+                    text::printable(&dependency.package),
+                    dependency.requirement
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What does not fit together, if anything.
+    fn fits(&self) -> Result<(), String> {
+        for wanted in &self.wanted {
+            let Wanted { package, requirement, id } = wanted;
+            let meant = matches!(package.owner, Owner::Publisher(publisher) if publisher != id.publisher);
+            if meant || package.name != id.name {
+                return Err(format!("says that {package} is {id}, which it cannot be"));
+            }
+            match self.packages.get(id) {
+                None => return Err(format!("lacks the package {id}, which was asked for")),
+                Some(locked) if !range::of(requirement).contains(&locked.version) => {
+                    return Err(format!("has {id} {}, where {requirement} was asked for", locked.version));
+                }
+                Some(_) => {}
+            }
+        }
+        for locked in self.packages.values() {
+            for (needed, version) in &locked.dependencies {
+                match self.packages.get(needed) {
+                    None => return Err(format!("lacks the package {needed} {version}, which {} needs", locked.id)),
+                    Some(other) if other.version != *version => {
+                        return Err(format!(
+                            "has {needed} {}, where {} needs {needed} {version}",
+                            other.version, locked.id
+                        ));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        let mut needed = BTreeSet::new();
+        let mut open: Vec<_> = self.wanted.iter().map(|wanted| &wanted.id).collect();
+        while let Some(id) = open.pop() {
+            if needed.insert(id) {
+                open.extend(
+                    self.packages.get(id).into_iter().flat_map(|locked| locked.dependencies.iter().map(|(id, _)| id)),
+                );
+            }
+        }
+        match self.packages.keys().find(|id| !needed.contains(id)) {
+            Some(id) => Err(format!("has the package {id}, which nothing needs")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn unfit(why: String) -> LockError {
+    LockError(format!("{why}; undo the change, or delete the file and resolve again"))
+}
+
+impl From<&Wanted> for WantedEntry {
+    fn from(wanted: &Wanted) -> Self {
+        Self {
+            package: wanted.package.to_string(),
+            requirement: wanted.requirement.to_string(),
+            id: wanted.id.to_string(),
+        }
+    }
+}
+
+impl From<&Locked> for PackageEntry {
+    fn from(locked: &Locked) -> Self {
+        Self {
+            id: locked.id.to_string(),
+            handle: locked.handle.as_ref().map(Handle::to_string),
+            version: locked.version.to_string(),
+            manifest: locked.manifest.to_string(),
+            content: locked.content.root.to_string(),
+            size: locked.content.size,
+            file: locked.file.clone(),
+            dependencies: locked.dependencies.iter().map(|(id, version)| format!("{id} {version}")).collect(),
+        }
+    }
+}
+
+impl WantedEntry {
+    fn read(&self) -> Result<Wanted, String> {
+        let package: PackageRef = field("package", &self.package)?;
+        if package.requirement.is_some() {
+            return Err("package: a requirement belongs into the field of that name".to_owned());
+        }
+        Ok(Wanted { package, requirement: field("requirement", &self.requirement)?, id: id_of("id", &self.id)? })
+    }
+}
+
+impl PackageEntry {
+    fn read(&self) -> Result<Locked, String> {
+        check_file(&self.file).map_err(|why| format!("file: {why}"))?;
+        let mut dependencies = Vec::with_capacity(self.dependencies.len());
+        for dependency in &self.dependencies {
+            let (id, version) = dependency
+                .split_once(' ')
+                .ok_or("dependencies: each is a package's id, a space and its version".to_owned())?;
+            dependencies.push((id_of("dependencies", id)?, field("dependencies", version)?));
+        }
+        dependencies.sort();
+        if dependencies.windows(2).any(|pair| matches!(pair, [(one, _), (other, _)] if one == other)) {
+            return Err("dependencies: a package is there twice".to_owned());
+        }
+        Ok(Locked {
+            id: id_of("id", &self.id)?,
+            handle: self.handle.as_deref().map(|handle| field("handle", handle)).transpose()?,
+            version: field("version", &self.version)?,
+            manifest: field("manifest", &self.manifest)?,
+            content: Content { root: field("content", &self.content)?, size: self.size },
+            file: self.file.clone(),
+            dependencies,
+        })
+    }
+}
+
+fn field<T: std::str::FromStr<Err: fmt::Display>>(name: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|why| format!("{name}: {why}"))
+}
+
+fn id_of(name: &str, text: &str) -> Result<PackageId, String> {
+    match field::<PackageRef>(name, text)? {
+        PackageRef { owner: Owner::Publisher(publisher), name, requirement: None } => Ok(PackageId { publisher, name }),
+        _ => Err(format!("{name}: expected publisher-id/name")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{
+        super::tests::{World, id, publisher, wanted},
+        *,
+    };
+    use crate::domain::hash::ContentRoot;
+
+    fn world() -> World {
+        World::default()
+            .with("alice/app", "1.2.0", &["alice/json ^1", "bob/log *", "?bob/gone *"])
+            .with("alice/json", "1.5.0", &["alice/json *"])
+            .with("bob/log", "0.3.0-rc.1+b7", &["alice/json >=1.2, <2"])
+    }
+
+    const ASKED: [(&str, &str); 2] = [("alice/app", "^1"), ("bob/log", "^0.3.0-rc.1")];
+
+    fn lock() -> Lock {
+        Lock::of(&world().solve(&ASKED).unwrap(), &wanted(&ASKED))
+    }
+
+    #[test]
+    fn a_lock_reads_well_and_back() {
+        let text = lock().to_text();
+        insta::assert_snapshot!(text);
+        assert_eq!(Lock::from_text(&text).unwrap(), lock());
+        assert!(lock().answers(&wanted(&ASKED)));
+        assert!(lock().answers(&wanted(&[("alice/app@^1", "*"), ASKED[1]])));
+        assert!(!lock().answers(&wanted(&ASKED[..1])));
+        let order: Vec<_> = lock().dependencies_first().iter().map(|locked| locked.id.name.to_string()).collect();
+        assert_eq!(order, ["json", "log", "app"]);
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        assert_eq!(Lock::read(&path).unwrap_err().code(), "file");
+        lock().write(&path).unwrap();
+        assert_eq!(Lock::read(&path).unwrap(), lock());
+        fs::write(&path, "format = 7").unwrap();
+        let error = Lock::read(&path).unwrap_err();
+        assert_eq!(error.code(), "lock");
+        assert!(error.to_string().starts_with(&format!("the lock file {} has format 7, and", path.display())));
+    }
+
+    #[test]
+    fn what_was_changed_by_hand_and_does_not_fit_is_refused() {
+        let text = lock().to_text();
+        let json = id("alice/json").to_string();
+        let of_app =
+            format!("[[wanted]]\npackage = \"alice/app\"\nrequirement = \"^1\"\nid = \"{}\"\n", id("alice/app"));
+        let changed = |from: &str, to: &str| {
+            assert!(text.contains(from), "{from}\n{text}");
+            Lock::from_text(&text.replace(from, to)).unwrap_err().to_string()
+        };
+        let entries: Vec<_> = text.split("\n[[package]]\n").collect();
+        let (last, of_json) =
+            (entries.len() - 1, entries.iter().position(|entry| entry.contains("json-1.5.0")).unwrap());
+        let without: Vec<_> = (0..=last).filter(|at| *at != of_json).map(|at| entries[at]).collect();
+        let twice = [entries.clone(), vec![entries[of_json]]].concat();
+        let join = |entries: &[&str]| Lock::from_text(&entries.join("\n[[package]]\n")).unwrap_err().to_string();
+        for (error, says) in [
+            (changed("format = 1", "format = 2"), "has format 2, and this Swarmdex knows format 1; use"),
+            (changed("format = 1", ""), "has no format number; delete"),
+            (changed("format = 1", "format = 1\nformat = 1"), "is broken at line 4: duplicate key"),
+            (changed("size = ", "seize = "), "unknown field `seize`"),
+            (changed("version = \"1.5.0\"", "version = \"1.5\""), "number 2, 12D3Koo"),
+            (changed("version = \"1.5.0\"", "version = \"1.6.0\""), "where"),
+            (changed("\"^1\"", "\"^2\""), "1.2.0, where ^2 was asked for; undo the change"),
+            (changed("package = \"alice/app\"", "package = \"alice/ape\""), "which it cannot be"),
+            (changed("package = \"alice/app\"", "package = \"alice/app@1\""), "number 1: package: a requirement"),
+            (changed("file = \"json-1.5.0\"", "file = \"../json\""), "file: "),
+            (changed(&of_app, ""), &format!("has the package {}, which nothing needs", id("alice/app"))),
+            (join(&without), &format!("lacks the package {json} 1.5.0, which")),
+            (join(&twice), &format!("has two entries for {json}; undo")),
+        ] {
+            assert!(error.contains(says), "{says}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_the_registry_has_is_held_against_the_lock() {
+        let resolution = world().solve(&ASKED).unwrap();
+        for release in &resolution.releases {
+            lock().check(&release.package, &release.manifest_hash, &release.manifest).unwrap();
+        }
+        let app = resolution.releases.last().unwrap();
+        let check = |lock: &Lock, hash: Hash, change: &dyn Fn(&mut Manifest)| {
+            let mut manifest = app.manifest.clone();
+            change(&mut manifest);
+            lock.check(&app.package, &hash, &manifest).unwrap_err().to_string()
+        };
+        let hash = app.manifest_hash;
+        assert!(check(&lock(), Hash([1; 32]), &|_| {}).contains("the manifest is 0101"));
+        assert!(
+            check(&lock(), hash, &|manifest| manifest.size += 1).contains("the size is 16 there and 15 in the lock")
+        );
+        assert!(check(&lock(), hash, &|manifest| manifest.content = ContentRoot([0; 32])).contains("the content is"));
+        assert!(check(&lock(), hash, &|manifest| manifest.version.major = 2).contains("the version is 2.2.0"));
+        assert!(check(&lock(), hash, &|manifest| manifest.file = Some("b".into())).contains("the file is b"));
+        let mut forged = lock();
+        forged.packages.get_mut(&app.package).unwrap().dependencies.clear();
+        assert!(check(&forged, hash, &|_| {}).contains("has no dependency of"));
+        let error = lock().check(&id("carol/x"), &hash, &app.manifest).unwrap_err();
+        assert!(error.to_string().starts_with("has no entry for"));
+    }
+
+    fn any_lock() -> impl Strategy<Value = Lock> {
+        let package = (
+            "[a-z0-9][a-z0-9._-]{0,9}",
+            prop::option::of("[a-z]{1,8}"),
+            prop::sample::select(vec!["1.0.0", "0.0.0-a.1+x-y", "18446744073709551615.0.0", "2.1.3+7"]),
+            any::<([u8; 32], [u8; 32])>(),
+            any::<u64>(),
+            "[a-zA-Zü '#=\\[\\]]{0,20}z",
+            prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        );
+        prop::collection::vec(package, 1..8).prop_map(|list| {
+            let keys = ["a", "b"].map(publisher);
+            let ids: Vec<_> = list
+                .iter()
+                .enumerate()
+                .map(|(at, package)| PackageId { publisher: keys[at % 2], name: package.0.parse().unwrap() })
+                .collect();
+            let mut packages = BTreeMap::new();
+            for (id, (_, handle, version, (manifest, root), size, file, _)) in ids.iter().zip(&list) {
+                packages.entry(id.clone()).or_insert_with(|| Locked {
+                    id: id.clone(),
+                    handle: handle.as_ref().map(|handle| handle.parse().unwrap()),
+                    version: version.parse().unwrap(),
+                    manifest: Hash(*manifest),
+                    content: Content { root: ContentRoot(*root), size: *size },
+                    file: file.clone(),
+                    dependencies: Vec::new(),
+                });
+            }
+            for (id, package) in ids.iter().zip(&list) {
+                let needed: BTreeSet<_> = package.6.iter().map(|index| index.get(&ids)).collect();
+                let needed = needed.into_iter().map(|id| (id.clone(), packages[id].version.clone())).collect();
+                packages.get_mut(id).unwrap().dependencies = needed;
+            }
+            let wanted = packages.values().map(|locked| Wanted {
+                package: PackageRef::of(&locked.id),
+                requirement: format!(">={}", locked.version).parse().unwrap(),
+                id: locked.id.clone(),
+            });
+            Lock { wanted: wanted.collect(), packages }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_lock_survives_its_text(lock in any_lock()) {
+            let text = lock.to_text();
+            prop_assert_eq!(Lock::from_text(&text).map_err(|error| error.to_string()), Ok(lock), "{}", text);
+        }
+
+        #[test]
+        fn no_text_is_too_strange(text in "\\PC{0,200}", at in any::<prop::sample::Index>()) {
+            let _ = Lock::from_text(&text);
+            let mut changed: Vec<char> = lock().to_text().chars().collect();
+            let at = at.index(changed.len());
+            changed.splice(at..at, text.chars());
+            let _ = Lock::from_text(&changed.into_iter().collect::<String>());
+        }
+    }
+}

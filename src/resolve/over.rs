@@ -1,0 +1,88 @@
+//! Resolving over a running registry: the solver blocks on a thread of its own, the registry answers on the runtime.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use semver::{Version, VersionReq};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::{Releases, Resolution, Resolving, Source, resolve};
+use crate::{
+    RegistryError, Result,
+    domain::{
+        manifest::Manifest,
+        name::{PackageId, PackageRef},
+    },
+    registry::Registry,
+};
+
+/// Packages asked for at once: half of what a peer answers one asker at a time, so that a person can still search.
+const AT_ONCE: usize = 4;
+
+/// A registry as a [`Source`]. Its methods block: call them where that is allowed.
+pub struct OverRegistry {
+    pub registry: Arc<dyn Registry>,
+    pub runtime: Handle,
+    /// Every question ends with [`RegistryError::Closed`] once this is cancelled.
+    pub stop: CancellationToken,
+}
+
+impl OverRegistry {
+    fn wait<T>(&self, question: impl Future<Output = Result<T>>) -> Result<T> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                answer = question => answer,
+                () = self.stop.cancelled() => Err(RegistryError::Closed),
+            }
+        })
+    }
+}
+
+async fn ask(registry: &dyn Registry, package: &PackageRef) -> Result<Releases> {
+    let package = registry.get_package(package).await?;
+    Ok(Releases {
+        id: package.id,
+        handle: package.handle,
+        releases: package.releases,
+        complete: package.complete,
+        latest: package.latest,
+    })
+}
+
+impl Source for OverRegistry {
+    fn releases(&self, package: &PackageRef) -> Result<Releases> {
+        self.wait(ask(&*self.registry, package))
+    }
+
+    fn manifest(&self, package: &PackageId, version: &Version) -> Result<Manifest> {
+        let package = PackageRef::of(package);
+        self.wait(self.registry.metadata(&package, version))
+    }
+
+    fn all_releases(&self, packages: &[PackageRef]) -> Vec<Result<Releases>> {
+        let questions = packages.iter().map(|package| ask(&*self.registry, package));
+        let answers = self.wait(async { Ok(stream::iter(questions).buffered(AT_ONCE).collect().await) });
+        answers.unwrap_or_else(|_| packages.iter().map(|_| Err(RegistryError::Closed)).collect())
+    }
+}
+
+/// [`resolve`] over a registry. `told` is called on another thread, and must not block for long. When the future is
+/// dropped, the question that runs is given up, and the thread ends with it or at its next one.
+///
+/// # Errors
+/// [`RegistryError::Unresolvable`] with the explanation, or whatever a question failed with.
+pub async fn resolve_on(
+    registry: Arc<dyn Registry>,
+    wanted: Vec<(PackageRef, VersionReq)>,
+    told: impl Fn(Resolving) + Send + 'static,
+) -> Result<Resolution> {
+    let stop = CancellationToken::new();
+    let _until_dropped = stop.clone().drop_guard();
+    let source = OverRegistry { registry, runtime: Handle::current(), stop };
+    let resolution = tokio::task::spawn_blocking(move || resolve(&source, &wanted, &told)).await;
+    match resolution {
+        Ok(resolution) => Ok(resolution?),
+        Err(error) => Err(RegistryError::Internal { what: "resolving", why: error.to_string() }),
+    }
+}

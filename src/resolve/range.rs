@@ -1,0 +1,185 @@
+//! Requirements as sets of versions, which a solver can intersect and take the complement of.
+//!
+//! For versions without a pre-release the set holds exactly what [`VersionReq::matches`] takes. For pre-releases it is an
+//! outer bound: whatever matches is in it, and no pre-release of an upper bound is, so that `^1` never reaches
+//! `2.0.0-alpha`. Which pre-releases inside are taken is not a matter of order, and is decided in [`super::admit`].
+//!
+//! Build metadata says nothing in a requirement and is ignored in a version, as semver has it. [`Version`] orders by it,
+//! though, so a bound that should take `1.2.3` and not what comes after is written as "below the next version there can
+//! be", and holds every build of `1.2.3`.
+
+use std::ops::Bound;
+
+use pubgrub::Ranges;
+use semver::{Comparator, Op, Prerelease, Version, VersionReq};
+
+/// The versions that a requirement takes.
+pub fn of(requirement: &VersionReq) -> Ranges<Version> {
+    requirement
+        .comparators
+        .iter()
+        .map(|comparator| one(comparator, requirement))
+        .fold(Ranges::full(), |set, next| set.intersection(&next))
+}
+
+fn one(comparator: &Comparator, requirement: &VersionReq) -> Ranges<Version> {
+    let (major, minor, patch) = (comparator.major, comparator.minor, comparator.patch);
+    let lowest = Version {
+        pre: comparator.pre.clone(),
+        ..Version::new(major, minor.unwrap_or_default(), patch.unwrap_or_default())
+    };
+    // What a comparator with these parts covers: `1.2` is every `1.2.x`, `1.2.3` only itself.
+    let past = match patch {
+        Some(_) => next(&lowest),
+        None => after(major, minor, None),
+    };
+    match comparator.op {
+        Op::Greater => past.map_or_else(Ranges::empty, Ranges::higher_than),
+        Op::GreaterEq => Ranges::higher_than(lowest),
+        Op::Less if patch.is_some() && names_pre_release_of(requirement, &lowest) => {
+            Ranges::strictly_lower_than(lowest)
+        }
+        Op::Less => Ranges::strictly_lower_than(first_of(major, lowest.minor, lowest.patch)),
+        Op::LessEq => below(past),
+        Op::Tilde => from_to(lowest, after(major, minor, None)),
+        Op::Caret => {
+            // Where another comparator brings pre-releases in, semver takes those of x.y.0 for ^x.y.
+            let start = match patch {
+                None if names_pre_release_of(requirement, &lowest) => first_of(major, lowest.minor, 0),
+                _ => lowest,
+            };
+            from_to(start, caret_end(major, minor, patch))
+        }
+        // Exact and wildcard, and whatever semver may add, which it can only by a new release that is read first.
+        _ => from_to(lowest, past),
+    }
+}
+
+/// Where `^major.minor.patch` ends: at the next version whose leftmost part that is not zero differs.
+pub(super) fn caret_end(major: u64, minor: Option<u64>, patch: Option<u64>) -> Option<Version> {
+    match (major, minor, patch) {
+        (0, Some(0), Some(_)) => after(major, minor, patch),
+        (0, Some(_), _) => after(major, minor, None),
+        _ => after(major, None, None),
+    }
+}
+
+/// The lowest version there can be after every one with these parts; `None` where the numbers end.
+fn after(major: u64, minor: Option<u64>, patch: Option<u64>) -> Option<Version> {
+    let patched = minor.zip(patch).and_then(|(minor, patch)| Some(first_of(major, minor, patch.checked_add(1)?)));
+    let minored = || minor.and_then(|minor| Some(first_of(major, minor.checked_add(1)?, 0)));
+    patched.or_else(minored).or_else(|| Some(first_of(major.checked_add(1)?, 0, 0)))
+}
+
+/// The lowest version after every build of this one: a pre-release with one more field, or the next patch's first.
+pub(super) fn next(version: &Version) -> Option<Version> {
+    if version.pre.is_empty() {
+        return after(version.major, Some(version.minor), Some(version.patch));
+    }
+    let pre = Prerelease::new(&format!("{}.0", version.pre)).ok()?;
+    Some(Version { pre, ..Version::new(version.major, version.minor, version.patch) })
+}
+
+/// The lowest pre-release of a version: semver orders numbers before words.
+fn first_of(major: u64, minor: u64, patch: u64) -> Version {
+    Version { pre: Prerelease::new("0").unwrap_or_default(), ..Version::new(major, minor, patch) }
+}
+
+fn names_pre_release_of(requirement: &VersionReq, version: &Version) -> bool {
+    let same = |other: &Comparator| {
+        (other.major, other.minor, other.patch) == (version.major, Some(version.minor), Some(version.patch))
+    };
+    requirement.comparators.iter().any(|other| !other.pre.is_empty() && same(other))
+}
+
+fn below(end: Option<Version>) -> Ranges<Version> {
+    end.map_or_else(Ranges::full, Ranges::strictly_lower_than)
+}
+
+fn from_to(start: Version, end: Option<Version>) -> Ranges<Version> {
+    Ranges::from_range_bounds((Bound::Included(start), end.map_or(Bound::Unbounded, Bound::Excluded)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn number() -> impl Strategy<Value = u64> {
+        prop_oneof![8 => 0u64..4, 1 => Just(u64::MAX), 1 => Just(u64::MAX - 1)]
+    }
+
+    fn pre() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec!["0", "a", "a.0", "a.1", "b", "rc.1", "1", "a-"])
+    }
+
+    pub(super) fn version(pre: impl Strategy<Value = Option<&'static str>>) -> impl Strategy<Value = Version> {
+        (number(), number(), number(), pre, prop::sample::select(vec!["", "+b", "+9.z"])).prop_map(
+            |(major, minor, patch, pre, build)| {
+                let pre = pre.map(|pre| format!("-{pre}")).unwrap_or_default();
+                format!("{major}.{minor}.{patch}{pre}{build}").parse().unwrap()
+            },
+        )
+    }
+
+    fn comparator() -> impl Strategy<Value = String> {
+        let op = prop::sample::select(vec!["", "^", "~", "=", ">", ">=", "<", "<="]);
+        let parts = (number(), number(), number(), prop::option::weighted(0.3, pre()), 1usize..=3);
+        let full = (op, parts).prop_map(|(op, (major, minor, patch, pre, parts))| match (parts, pre) {
+            (1, _) => format!("{op}{major}"),
+            (2, _) => format!("{op}{major}.{minor}"),
+            (_, None) => format!("{op}{major}.{minor}.{patch}"),
+            (_, Some(pre)) => format!("{op}{major}.{minor}.{patch}-{pre}"),
+        });
+        let wild = (number(), number(), any::<bool>())
+            .prop_map(|(a, b, minor)| if minor { format!("{a}.{b}.*") } else { format!("{a}.*") });
+        prop_oneof![6 => full, 1 => wild]
+    }
+
+    pub(super) fn requirement() -> impl Strategy<Value = VersionReq> {
+        let list = prop::collection::vec(comparator(), 1..4).prop_map(|list| list.join(", ").parse().unwrap());
+        prop_oneof![12 => list, 1 => Just(VersionReq::STAR)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn proper_versions_are_in_the_set_exactly_when_they_match(
+            requirement in requirement(),
+            version in version(Just(None)),
+        ) {
+            prop_assert_eq!(of(&requirement).contains(&version), requirement.matches(&version), "{} {}", requirement, version);
+        }
+
+        #[test]
+        fn pre_releases_that_match_are_in_the_set(requirement in requirement(), version in version(pre().prop_map(Some))) {
+            prop_assert!(of(&requirement).contains(&version) || !requirement.matches(&version), "{} {}", requirement, version);
+        }
+    }
+
+    #[test]
+    fn an_upper_bound_has_no_pre_releases_in_it() {
+        for (requirement, version, within) in [
+            ("^1", "2.0.0-alpha", false),
+            ("^1", "1.1.0-alpha", true),
+            ("<2", "2.0.0-0", false),
+            ("<2.0.0", "2.0.0-alpha", false),
+            (">=2.0.0-alpha, <2.0.0", "2.0.0-beta", true),
+            ("^0.3", "0.3.0-beta", false),
+            ("^0.3, <0.3.0-c", "0.3.0-beta", true),
+            ("<=1.2.3", "1.2.4-alpha", false),
+            ("<=1.2.3", "1.2.3+build", true),
+            ("=1.2.3", "1.2.3+build", true),
+            ("=1.2.3-a", "1.2.3-a+build", true),
+            ("=1.2.3-a", "1.2.3-a.0", false),
+            (">1.2.3", "1.2.3+build", false),
+            ("~0.2.3", "0.3.0-a", false),
+            ("*", "0.0.0-0", true),
+        ] {
+            let set = of(&requirement.parse().unwrap());
+            assert_eq!(set.contains(&version.parse::<Version>().unwrap()), within, "{requirement} {version}");
+        }
+    }
+}

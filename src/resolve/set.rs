@@ -1,0 +1,140 @@
+//! A set of versions as the solver handles it and as a person reads it.
+
+use std::{fmt, ops::Bound};
+
+use pubgrub::{Ranges, VersionSet};
+use semver::{Prerelease, Version};
+
+use super::range;
+
+/// [`Ranges`] that print like requirements: `^1.2.0` rather than `>=1.2.0, <2.0.0-0`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Set(pub Ranges<Version>);
+
+impl VersionSet for Set {
+    type V = Version;
+
+    fn empty() -> Self {
+        Self(Ranges::empty())
+    }
+
+    fn singleton(version: Version) -> Self {
+        Self(Ranges::singleton(version))
+    }
+
+    fn complement(&self) -> Self {
+        Self(self.0.complement())
+    }
+
+    fn intersection(&self, other: &Self) -> Self {
+        Self(self.0.intersection(&other.0))
+    }
+
+    fn contains(&self, version: &Version) -> bool {
+        self.0.contains(version)
+    }
+
+    fn full() -> Self {
+        Self(Ranges::full())
+    }
+
+    fn union(&self, other: &Self) -> Self {
+        Self(self.0.union(&other.0))
+    }
+
+    fn is_disjoint(&self, other: &Self) -> bool {
+        self.0.is_disjoint(&other.0)
+    }
+
+    fn subset_of(&self, other: &Self) -> bool {
+        self.0.subset_of(&other.0)
+    }
+}
+
+impl Set {
+    /// These versions and no others.
+    pub fn of<'a>(versions: impl Iterator<Item = &'a Version>) -> Self {
+        Self(versions.map(|version| (Bound::Included(version.clone()), Bound::Included(version.clone()))).collect())
+    }
+}
+
+impl fmt::Display for Set {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("(no version)");
+        }
+        for (index, (from, to)) in self.0.iter().enumerate() {
+            f.write_str(if index > 0 { " or " } else { "" })?;
+            match (from, to) {
+                (Bound::Included(from), Bound::Excluded(to)) if range::next(from).as_ref() == Some(to) => {
+                    write!(f, "{from}")?;
+                }
+                (Bound::Included(from), Bound::Included(to)) if from == to => write!(f, "{from}")?,
+                (Bound::Included(from), Bound::Excluded(to)) if caret_end(from).as_ref() == Some(to) => {
+                    write!(f, "^{from}")?;
+                }
+                (Bound::Unbounded, Bound::Unbounded) => f.write_str("*")?,
+                (Bound::Unbounded, to) => upper(f, to)?,
+                (from, Bound::Unbounded) => lower(f, from)?,
+                (from, to) => {
+                    lower(f, from)?;
+                    f.write_str(", ")?;
+                    upper(f, to)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn caret_end(from: &Version) -> Option<Version> {
+    range::caret_end(from.major, Some(from.minor), Some(from.patch))
+}
+
+fn lower(f: &mut fmt::Formatter<'_>, bound: &Bound<Version>) -> fmt::Result {
+    match bound {
+        Bound::Included(version) => write!(f, ">={}", plain(version)),
+        Bound::Excluded(version) => write!(f, ">{version}"),
+        Bound::Unbounded => Ok(()),
+    }
+}
+
+fn upper(f: &mut fmt::Formatter<'_>, bound: &Bound<Version>) -> fmt::Result {
+    match bound {
+        Bound::Included(version) => write!(f, "<={version}"),
+        Bound::Excluded(version) => write!(f, "<{}", plain(version)),
+        Bound::Unbounded => Ok(()),
+    }
+}
+
+/// A bound without the `-0` that only keeps the pre-releases of it out, or in.
+fn plain(version: &Version) -> Version {
+    let mut plain = version.clone();
+    if plain.pre.as_str() == "0" {
+        plain.pre = Prerelease::EMPTY;
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_prints_like_the_requirement_it_came_from() {
+        for (requirement, shown) in [
+            ("*", "*"),
+            ("^1", "^1.0.0"),
+            ("1.2.3", "^1.2.3"),
+            ("^0.2.3", "^0.2.3"),
+            ("~1.2.3", ">=1.2.3, <1.3.0"),
+            ("=1.2.3", "1.2.3"),
+            ("=1.2.3-rc.1", "1.2.3-rc.1"),
+            ("<2", "<2.0.0"),
+            (">1.2", ">=1.3.0"),
+            (">1, <1", "(no version)"),
+        ] {
+            assert_eq!(Set(range::of(&requirement.parse().unwrap())).to_string(), shown, "{requirement}");
+        }
+    }
+}

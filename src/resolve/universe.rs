@@ -1,0 +1,397 @@
+//! What the solver knows: the packages and manifests that were asked for, each once, and the choices it may make.
+
+use std::{
+    cell::{Cell, RefCell},
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    rc::Rc,
+    sync::Arc,
+};
+
+use pubgrub::{Dependencies, DependencyProvider, PackageResolutionStatistics};
+use semver::{Version, VersionReq};
+
+use super::{MAX_PACKAGES, Releases, Resolved, Resolving, Source, Unresolved, admit::admit, set::Set};
+use crate::{
+    RegistryError,
+    domain::{
+        manifest::Manifest,
+        name::{Handle, Owner, PackageId, PackageName, PackageRef},
+        release::ReleaseEntry,
+        text,
+    },
+    registry,
+};
+
+/// What the solver chooses a version of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Node {
+    /// The one that needs what was asked for.
+    Asked,
+    /// One title for an id within one universe, so comparing it as well changes nothing.
+    Package { id: PackageId, title: Arc<str> },
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Asked => "what was asked for",
+            Self::Package { title, .. } => title,
+        })
+    }
+}
+
+/// A package that was found.
+pub(super) struct Found {
+    pub id: PackageId,
+    pub handle: Option<Handle>,
+    pub title: Arc<str>,
+    /// By version, each once.
+    pub releases: Vec<ReleaseEntry>,
+    pub complete: bool,
+}
+
+impl Found {
+    fn node(&self) -> Node {
+        Node::Package { id: self.id.clone(), title: self.title.clone() }
+    }
+
+    pub fn release(&self, version: &Version) -> Option<&ReleaseEntry> {
+        let at = self.releases.binary_search_by(|release| release.version.cmp(version)).ok()?;
+        self.releases.get(at)
+    }
+}
+
+type Spelling = (Owner, PackageName);
+/// Why something is missing, as a clause.
+type Why = String;
+type Wish = (PackageRef, VersionReq);
+
+#[derive(Default)]
+struct Known {
+    spelled: BTreeMap<Spelling, Result<Rc<Found>, Why>>,
+    packages: BTreeMap<PackageId, Rc<Found>>,
+    titles: BTreeSet<Arc<str>>,
+    manifests: BTreeMap<(PackageId, Version), Result<Rc<Manifest>, Why>>,
+}
+
+pub(super) struct Universe<'a, S: ?Sized> {
+    source: &'a S,
+    told: &'a dyn Fn(Resolving),
+    root: Vec<PackageId>,
+    /// The top's requirements by package.
+    asked: BTreeMap<PackageId, Vec<VersionReq>>,
+    known: RefCell<Known>,
+    steps_left: Cell<usize>,
+}
+
+impl<'a, S: Source + ?Sized> Universe<'a, S> {
+    pub fn around(
+        source: &'a S,
+        wanted: &[Wish],
+        told: &'a dyn Fn(Resolving),
+        steps: usize,
+    ) -> Result<Self, Unresolved> {
+        let mut universe = Self {
+            source,
+            told,
+            root: Vec::with_capacity(wanted.len()),
+            asked: BTreeMap::new(),
+            known: RefCell::default(),
+            steps_left: Cell::new(steps),
+        };
+        let wanted: Vec<Wish> = wanted.iter().cloned().map(with_inner).collect();
+        for asked in universe.ask(wanted.iter().map(|(package, _)| package))? {
+            universe.learn(asked?);
+        }
+        for (package, requirement) in wanted {
+            let found = universe.look_up([&package])?.pop();
+            // Just learned, unless a source calls a package that was asked for by its key by another key.
+            let Some(Ok(found)) = found else {
+                return Err(RegistryError::NotFound { package: package.to_string(), asked: 0 }.into());
+            };
+            universe.root.push(found.id.clone());
+            universe.asked.entry(found.id.clone()).or_default().push(requirement);
+        }
+        Ok(universe)
+    }
+
+    /// What each wish of the top turned out to be.
+    pub fn root(&self) -> &[PackageId] {
+        &self.root
+    }
+
+    pub fn found(&self, node: &Node) -> Option<Rc<Found>> {
+        match node {
+            Node::Asked => None,
+            Node::Package { id, .. } => self.known.borrow().packages.get(id).cloned(),
+        }
+    }
+
+    /// Whether the solver has looked into a release.
+    pub fn tried(&self, id: &PackageId, version: &Version) -> bool {
+        self.known.borrow().manifests.contains_key(&(id.clone(), version.clone()))
+    }
+
+    /// One chosen release in full. Only asks for what has been asked for already.
+    pub fn resolved(&self, id: &PackageId, version: &Version) -> Result<Resolved, Unresolved> {
+        let lost = || RegistryError::Internal { what: "resolving", why: format!("{id} {version} was lost") };
+        let found = self.known.borrow().packages.get(id).cloned().ok_or_else(lost)?;
+        let manifest = self.manifest(&found, version)?.map_err(|_| lost())?;
+        let release = found.release(version).ok_or_else(lost)?;
+        let wishes = wishes(&manifest).map_err(|_| lost())?;
+        let needs: BTreeSet<PackageId> = self
+            .look_up(wishes.iter().map(|(package, _)| package))?
+            .into_iter()
+            .map(|found| found.map(|found| found.id.clone()).map_err(|_| lost()))
+            .collect::<Result<_, _>>()?;
+        Ok(Resolved {
+            package: id.clone(),
+            handle: found.handle.clone(),
+            version: version.clone(),
+            manifest_hash: release.manifest,
+            manifest: (*manifest).clone(),
+            needs: needs.into_iter().filter(|needed| needed != id).collect(),
+        })
+    }
+
+    /// Asks the source for those of the packages that are not known, all at once.
+    fn ask<'p>(
+        &self,
+        packages: impl IntoIterator<Item = &'p PackageRef>,
+    ) -> Result<Vec<crate::Result<(Spelling, Releases)>>, Unresolved> {
+        let unknown: BTreeMap<Spelling, PackageRef> = {
+            let known = self.known.borrow();
+            let unknown: BTreeMap<_, _> = packages
+                .into_iter()
+                .map(|package| (spelling(package), PackageRef { requirement: None, ..package.clone() }))
+                .filter(|(spelling, _)| !known.knows(spelling))
+                .collect();
+            if known.spelled.len() + unknown.len() > MAX_PACKAGES {
+                return Err(Unresolved::TooManyPackages);
+            }
+            unknown
+        };
+        let (spellings, packages): (Vec<_>, Vec<_>) = unknown.into_iter().unzip();
+        for package in &packages {
+            (self.told)(Resolving::Asking { package: package.to_string() });
+        }
+        let answers = if packages.is_empty() { Vec::new() } else { self.source.all_releases(&packages) };
+        let mut asked = Vec::with_capacity(packages.len());
+        for ((spelling, package), answer) in spellings.into_iter().zip(packages).zip(answers) {
+            match answer {
+                Ok(releases) => asked.push(Ok((spelling, releases))),
+                Err(error) => {
+                    if error.is_missing() {
+                        let (what, why) = (package.to_string(), error.to_string());
+                        self.known.borrow_mut().spelled.insert(spelling, Err(format!("{what}, which was not found")));
+                        (self.told)(Resolving::Missing { what, why });
+                    }
+                    asked.push(Err(error));
+                }
+            }
+        }
+        Ok(asked)
+    }
+
+    fn learn(&self, (spelling, releases): (Spelling, Releases)) {
+        let mut known = self.known.borrow_mut();
+        let Releases { id, handle, mut releases, complete, latest } = releases;
+        if let Some(latest) = latest.filter(|latest| latest.name == id.name) {
+            known.manifests.entry((id.clone(), latest.version.clone())).or_insert_with(|| Ok(Rc::new(latest)));
+        }
+        let found = match known.packages.get(&id) {
+            Some(found) => found.clone(),
+            None => {
+                releases.sort_by(|a, b| a.version.cmp(&b.version));
+                releases.dedup_by(|a, b| a.version == b.version);
+                // A handle is a claim: where two packages would have the same title, the second shows its key.
+                let title = Some(registry::title(&id, handle.as_ref()))
+                    .filter(|title| !known.titles.contains(title.as_str()))
+                    .unwrap_or_else(|| registry::title(&id, None));
+                let title: Arc<str> = title.into();
+                known.titles.insert(title.clone());
+                let found = Rc::new(Found { id: id.clone(), handle, title, releases, complete });
+                known.packages.insert(id, found.clone());
+                found
+            }
+        };
+        known.spelled.insert(spelling, Ok(found));
+    }
+
+    /// What packages are, in their order: asks for those that are not known.
+    fn look_up<'p>(
+        &self,
+        packages: impl IntoIterator<Item = &'p PackageRef> + Clone,
+    ) -> Result<Vec<Result<Rc<Found>, Why>>, Unresolved> {
+        for asked in self.ask(packages.clone())? {
+            match asked {
+                Ok(releases) => self.learn(releases),
+                Err(error) if error.is_missing() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let known = self.known.borrow();
+        Ok(packages.into_iter().map(|package| known.get(package)).collect())
+    }
+
+    fn manifest(&self, found: &Found, version: &Version) -> Result<Result<Rc<Manifest>, Why>, Unresolved> {
+        let key = (found.id.clone(), version.clone());
+        if let Some(manifest) = self.known.borrow().manifests.get(&key) {
+            return Ok(manifest.clone());
+        }
+        let manifest = match self.source.manifest(&found.id, version) {
+            // A head may point its release at whatever manifest its publisher signed.
+            Ok(manifest) if manifest.name == found.id.name && manifest.version == *version => Ok(Rc::new(manifest)),
+            Ok(manifest) => Err(format!("its manifest is that of {} {}", manifest.name, manifest.version)),
+            Err(error) if error.is_missing() => {
+                let what = format!("the manifest of {} {version}", found.title);
+                (self.told)(Resolving::Missing { what, why: error.to_string() });
+                Err("its manifest was not found".to_owned())
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.known.borrow_mut().manifests.insert(key, manifest.clone());
+        Ok(manifest)
+    }
+
+    fn set(&self, requirement: &VersionReq, found: &Found) -> Set {
+        admit(requirement, &found.releases, self.asked.get(&found.id).map_or(&[], Vec::as_slice))
+    }
+
+    /// What one release needs, or why that cannot be had.
+    fn needs(&self, found: &Found, version: &Version) -> Result<Result<Vec<(Node, Set)>, Why>, Unresolved> {
+        let manifest = match self.manifest(found, version)? {
+            Ok(manifest) => manifest,
+            Err(why) => return Ok(Err(why)),
+        };
+        let wishes = match wishes(&manifest) {
+            Ok(wishes) => wishes,
+            Err(why) => return Ok(Err(why)),
+        };
+        let packages = self.look_up(wishes.iter().map(|(package, _)| package))?;
+        let mut needs = Vec::with_capacity(wishes.len());
+        for ((_, requirement), needed) in wishes.iter().zip(packages) {
+            let needed = match needed {
+                Ok(needed) => needed,
+                Err(why) => return Ok(Err(format!("it needs {why}"))),
+            };
+            let set = self.set(requirement, &needed);
+            // The solver leaves it to us what a release means that needs its own package.
+            if needed.id != found.id {
+                needs.push((needed.node(), set));
+            } else if !set.0.contains(version) {
+                return Ok(Err(format!("it needs itself as {requirement}, and there is one release of a package")));
+            }
+        }
+        Ok(Ok(needs))
+    }
+}
+
+impl Known {
+    fn get(&self, package: &PackageRef) -> Result<Rc<Found>, Why> {
+        let spelling = spelling(package);
+        match self.by_id(&spelling) {
+            Some(found) => Ok(found.clone()),
+            None => {
+                self.spelled.get(&spelling).cloned().unwrap_or_else(|| Err(format!("{package}, which was not found")))
+            }
+        }
+    }
+
+    fn knows(&self, spelling: &Spelling) -> bool {
+        self.spelled.contains_key(spelling) || self.by_id(spelling).is_some()
+    }
+
+    fn by_id(&self, (owner, name): &Spelling) -> Option<&Rc<Found>> {
+        match owner {
+            Owner::Handle(_) => None,
+            Owner::Publisher(publisher) => self.packages.get(&PackageId { publisher: *publisher, name: name.clone() }),
+        }
+    }
+}
+
+fn spelling(package: &PackageRef) -> Spelling {
+    (package.owner.clone(), package.name.clone())
+}
+
+/// A wish with the requirement that its reference has within: both count.
+pub(super) fn with_inner((mut package, mut requirement): Wish) -> Wish {
+    if let Some(inner) = package.requirement.take() {
+        requirement.comparators.extend(inner.comparators);
+    }
+    (package, requirement)
+}
+
+/// The dependencies of a manifest that must be there.
+fn wishes(manifest: &Manifest) -> Result<Vec<Wish>, Why> {
+    manifest
+        .dependencies
+        .iter()
+        .filter(|dependency| !dependency.optional)
+        .map(|dependency| match dependency.package.parse::<PackageRef>() {
+            Ok(package) => Ok(with_inner((package, dependency.requirement.clone()))),
+            Err(_) => {
+                let given = text::fit(&text::printable(&dependency.package), 60);
+                Err(format!("it needs \"{given}\", which is no package"))
+            }
+        })
+        .collect()
+}
+
+impl<S: Source + ?Sized> DependencyProvider for Universe<'_, S> {
+    type P = Node;
+    type V = Version;
+    type VS = Set;
+    type M = Why;
+    type Err = Unresolved;
+    /// What was in many conflicts, so that they are not found again at the end of every branch; then what was asked for,
+    /// so that it gets its highest version; then what has the fewest releases to choose from.
+    type Priority = (u32, bool, Reverse<usize>);
+
+    fn prioritize(&self, node: &Node, set: &Set, statistics: &PackageResolutionStatistics) -> Self::Priority {
+        let Some(found) = self.found(node) else {
+            return (u32::MAX, true, Reverse(0));
+        };
+        let choices = set.0.contains_many(found.releases.iter().map(|release| &release.version));
+        let choices = choices.filter(|within| *within).count();
+        (statistics.conflict_count(), self.asked.contains_key(&found.id), Reverse(choices))
+    }
+
+    fn choose_version(&self, node: &Node, set: &Set) -> Result<Option<Version>, Unresolved> {
+        let Some(found) = self.found(node) else {
+            return Ok(Some(Version::new(0, 0, 0)));
+        };
+        let within = found.releases.iter().filter(|release| set.0.contains(&release.version));
+        let best = within.max_by_key(|release| (!release.yanked, &release.version));
+        Ok(best.map(|release| {
+            (self.told)(Resolving::Chose { package: found.title.to_string(), version: release.version.clone() });
+            release.version.clone()
+        }))
+    }
+
+    fn get_dependencies(&self, node: &Node, version: &Version) -> Result<Dependencies<Node, Set, Why>, Unresolved> {
+        let needs = match self.found(node) {
+            Some(found) => self.needs(&found, version)?,
+            None => {
+                let known = self.known.borrow();
+                let wishes = self.asked.iter().filter_map(|(id, requirements)| {
+                    let found = known.packages.get(id)?;
+                    Some(requirements.iter().map(|requirement| (found.node(), self.set(requirement, found))))
+                });
+                Ok(wishes.flatten().collect())
+            }
+        };
+        Ok(match needs {
+            Ok(needs) => Dependencies::Available(needs.into_iter().collect()),
+            Err(why) => Dependencies::Unavailable(why),
+        })
+    }
+
+    fn should_cancel(&self) -> Result<(), Unresolved> {
+        let left = self.steps_left.get().checked_sub(1).ok_or(Unresolved::TooManySteps)?;
+        self.steps_left.set(left);
+        Ok(())
+    }
+}

@@ -1,0 +1,246 @@
+//! Bytes by the verbs: packed, published, fetched, unpacked, locked, imported, kept.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use serde_json::Value;
+
+use crate::program::{Home, Ran, Running};
+
+/// A directory to publish, with this in its swarmdex.toml.
+fn project(home: &Home, name: &str, toml: &str) -> String {
+    let dir = home.path(name);
+    fs::create_dir_all(dir.join("src")).unwrap();
+    fs::write(dir.join("swarmdex.toml"), toml).unwrap();
+    fs::write(dir.join("README.md"), format!("# {name}\n")).unwrap();
+    fs::write(dir.join("src/main.sh"), "#!/bin/sh\necho hello\n").unwrap();
+    fs::set_permissions(dir.join("src/main.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(dir.join(".gitignore"), "*.log\n").unwrap();
+    fs::write(dir.join("noise.log"), "not this").unwrap();
+    dir.to_str().unwrap().to_owned()
+}
+
+fn toml(name: &str, version: &str, more: &str) -> String {
+    format!("handle = \"alice\"\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"A {name}\"\n{more}")
+}
+
+/// The last line of what was printed, which is the result.
+#[track_caller]
+fn last(ran: &Ran) -> Value {
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let lines = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap());
+    lines.last().unwrap_or_else(|| panic!("nothing was printed: {}", ran.stderr))
+}
+
+fn join<'a>(node: &'a Running, words: &[&'a str]) -> Vec<&'a str> {
+    [&["--bootstrap", &node.address], words].concat()
+}
+
+#[test]
+fn a_directory_travels_and_is_unpacked_as_it_was() {
+    let alice = Home::new();
+    let dir = project(&alice, "tool", &toml("tool", "1.0.0", "exclude = [\"*.tmp\"]"));
+    fs::write(Path::new(&dir).join("scratch.tmp"), "nor this").unwrap();
+    let node = Running::start(&alice, &[]);
+    let published = alice.run(["publish", &dir, "--json"]);
+    let receipt = published.json();
+    assert!(published.stderr.contains("packed: 4 files"), "{}", published.stderr);
+
+    let bob = Home::new();
+    let got = bob.alone(&join(&node, &["get", "alice/tool", "--json"]));
+    let done = &last(&got)["got"];
+    assert_eq!(done["path"], "tool-1.0.0.tar.zst");
+    assert_eq!(done["fetched"]["content"]["root"], receipt["content"]);
+    assert_eq!(done["fetched"]["origin"]["shares"][0]["peer"], node.peer_id.as_str());
+    let mode = fs::metadata(bob.path("tool-1.0.0.tar.zst")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode & 0o600, 0o600);
+    // Again it is there already, and something else is never written over.
+    assert_eq!(last(&bob.alone(&join(&node, &["get", "alice/tool", "--json"])))["got"]["fetched"]["was_held"], true);
+    bob.file("tool-1.0.0.tar.zst", "mine");
+    bob.alone(&join(&node, &["get", "alice/tool"])).complains(2, &["is there already", "--force"]);
+    last(&bob.alone(&join(&node, &["get", "alice/tool", "--json", "--force"])));
+
+    last(&bob.alone(&join(&node, &["get", "alice/tool@1", "--extract", "--output", "there", "--json"])));
+    let read = |file: &str| fs::read_to_string(bob.path("there").join(file)).unwrap();
+    assert_eq!((read("README.md").as_str(), read("src/main.sh").as_str()), ("# tool\n", "#!/bin/sh\necho hello\n"));
+    assert!(fs::metadata(bob.path("there/src/main.sh")).unwrap().permissions().mode() & 0o100 != 0);
+    assert!(!bob.path("there/noise.log").exists() && !bob.path("there/scratch.tmp").exists());
+    bob.alone(&join(&node, &["get", "alice/tool", "--extract", "--output", "there"]))
+        .complains(2, &["something in it"]);
+    let left: Vec<_> = fs::read_dir(bob.path(".")).unwrap().flatten().map(|file| file.file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains("tmp")), "{left:?}");
+
+    // Without anybody there, from what is here.
+    node.stop("TERM");
+    let here = bob.alone(&["get", "alice/tool", "--output", "again.zst", "--json"]);
+    assert_eq!(last(&here)["got"]["fetched"]["was_held"], true);
+    assert_eq!(fs::read(bob.path("again.zst")).unwrap(), fs::read(bob.path("tool-1.0.0.tar.zst")).unwrap());
+    let words = bob.alone(&["get", "alice/tool", "--output", "words.zst"]).stdout;
+    assert!(words.contains("written to  words.zst") && words.contains("this node, which had it of"), "{words}");
+}
+
+#[test]
+fn what_nobody_gives_is_said_and_what_is_no_archive_is_not_unpacked() {
+    let alice = Home::new();
+    let web = alice.publish(&["--handle", "alice"], "web", "1.0.0");
+    let node = Running::start(&alice, &[]);
+    let bob = Home::new();
+    let id = web["id"].as_str().unwrap();
+    bob.alone(&join(&node, &["get", id, "--extract"])).complains(2, &["no archive", "--extract"]);
+    assert!(!bob.path("web-1.0.0").exists());
+    // It is known, and nobody has it.
+    let carol = Home::new();
+    carol.alone(&join(&node, &["show", id, "--json"])).json();
+    node.stop("TERM");
+    carol.alone(&["get", id]).complains(1, &["could not be fetched", "no peer is connected"]);
+    assert!(!carol.path("content.bin").exists());
+}
+
+#[test]
+fn dependencies_are_resolved_locked_and_had_again_exactly() {
+    let alice = Home::new();
+    let node = Running::start(&alice, &["--handle", "alice"]);
+    let publish = |name: &str, version: &str, needs: &str| {
+        let needs = if needs.is_empty() { String::new() } else { format!("dependencies = [{needs}]") };
+        let dir = project(&alice, name, &toml(name, version, &needs));
+        alice.run(["publish", &dir, "--json"]).json()
+    };
+    publish("json", "1.0.0", "");
+    publish("json", "1.1.0", "");
+    publish("json", "2.0.0", "");
+    publish("app", "1.0.0", "{ package = \"alice/json\", requirement = \"^1\" }");
+    publish(
+        "odd",
+        "1.0.0",
+        "{ package = \"alice/app\", requirement = \"*\" }, { package = \"alice/json\", requirement = \"^2\" }",
+    );
+
+    let bob = Home::new();
+    let got = bob.alone(&join(&node, &["get", "alice/app", "--with-deps", "--output", "all", "--extract", "--json"]));
+    assert_eq!(last(&got)["lock"], "all/swarmdex.lock");
+    assert!(
+        bob.path("all/alice/json-1.1.0/README.md").exists() && bob.path("all/alice/app-1.0.0/src/main.sh").exists()
+    );
+    bob.alone(&join(&node, &["get", "alice/odd", "--with-deps", "--output", "odd"]))
+        .complains(1, &["alice/odd", "alice/json"]);
+    assert!(!bob.path("odd").exists());
+
+    // A newer one that would fit now is not what the lock says.
+    publish("json", "2.1.0", "");
+    let lock = bob.path("all/swarmdex.lock");
+    let carol = Home::new();
+    let text = fs::read_to_string(&lock).unwrap();
+    let copy = carol.file("swarmdex.lock", &text);
+    let words = ["get", "--locked", "--lock", &copy, "--output", "same", "--json"];
+    let again = carol.alone(&join(&node, &words));
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    let roots = |ran: &Ran| {
+        let lines = ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let mut roots: Vec<_> =
+            lines.filter_map(|line| line["got"]["fetched"]["content"]["root"].as_str().map(str::to_owned)).collect();
+        roots.sort();
+        roots
+    };
+    assert_eq!((roots(&again).len(), roots(&again)), (2, roots(&got)));
+    let changed = text.replacen("size = ", "size = 1", 1);
+    let bad = carol.file("bad.lock", &changed);
+    carol.alone(&join(&node, &["get", "--locked", "--lock", &bad])).complains(1, &["bad.lock"]);
+    carol.alone(&["get", "--locked", "--lock", "none.lock"]).complains(1, &["none.lock"]);
+}
+
+/// A crate as cargo packs it, as far as an import looks.
+fn crate_file(home: &Home, file: &str, name: &str, version: &str, needs: &str) -> String {
+    let manifest = format!(
+        "[package]\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"A crate\"\nkeywords = [\"k\"]\n\
+         license = \"MIT\"\nreadme = \"README.md\"\n[dependencies]\n{needs}"
+    );
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    for (path, text) in [("Cargo.toml", manifest.as_str()), ("README.md", "# It"), ("src/lib.rs", "//")] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        let dir = Path::new(file).file_stem().unwrap().to_str().unwrap();
+        tar.append_data(&mut header, format!("{dir}/{path}"), text.as_bytes()).unwrap();
+    }
+    let path = home.path(file);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, tar.into_inner().unwrap().finish().unwrap()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn crates_are_imported_and_bad_ones_do_not_stop_the_rest() {
+    let home = Home::new();
+    crate_file(&home, "cache/base-1.0.0.crate", "base", "1.0.0", "");
+    // In the order of versions, which is not that of names.
+    crate_file(&home, "cache/base-1.10.0.crate", "base", "1.10.0", "");
+    crate_file(&home, "cache/base-1.9.0.crate", "base", "1.9.0", "");
+    let top = crate_file(&home, "cache/top-0.1.0.crate", "top", "0.1.0", "base = \"1\"\n");
+    crate_file(&home, "cache/liar-1.0.0.crate", "other", "1.0.0", "");
+    home.file("cache/broken-1.0.0.crate", "this is no archive");
+    let node = Running::start(&home, &["--handle", "mirror"]);
+
+    let ran = home.run(["import", "cache", "--handle", "mirror", "--json"]);
+    assert_eq!(last(&ran), serde_json::json!({ "published": 4, "known": 0, "refused": 2 }), "{}", ran.stdout);
+    assert!(ran.stderr.contains("broken-1.0.0.crate was not imported") && ran.stderr.contains("not called so"));
+    let again = home.run(["import", "cache", "--handle", "mirror"]);
+    assert!(again.stdout.contains("0 published, 4 there already, 2 not imported"), "{}", again.stdout);
+
+    let bob = Home::new();
+    let shown = bob.alone(&join(&node, &["show", "mirror/top", "--json"])).json();
+    let manifest = &shown["manifest"];
+    assert_eq!((&manifest["ecosystem"], &manifest["file"]), (&"cargo".into(), &"top-0.1.0.crate".into()));
+    assert!(manifest["dependencies"][0]["package"].as_str().unwrap().ends_with("/base"), "{manifest}");
+    assert!(manifest["readme"]["size"] == 4 && manifest["native"]["size"].as_u64().unwrap() > 100);
+    last(&bob.alone(&join(&node, &["get", "mirror/top", "--with-deps", "--json"])));
+    let fetched = fs::read(bob.path("mirror/top-0.1.0/top-0.1.0.crate")).unwrap();
+    assert_eq!(fetched, fs::read(top).unwrap(), "byte for byte");
+    assert!(bob.path("mirror/base-1.10.0/base-1.10.0.crate").exists());
+
+    home.run(["import", "nowhere"]).complains(1, &["nowhere"]);
+    fs::create_dir(home.path("empty")).unwrap();
+    home.run(["import", "empty"]).complains(2, &["no .crate files", "empty"]);
+}
+
+#[test]
+fn content_is_listed_kept_verified_and_cleaned_up() {
+    let alice = Home::new();
+    let node = Running::start(&alice, &["--handle", "alice"]);
+    let dir = project(&alice, "tool", &toml("tool", "1.0.0", ""));
+    fs::write(Path::new(&dir).join("large.bin"), blake3_bytes(300_000)).unwrap();
+    alice.run(["publish", &dir, "--json"]).json();
+    let bob = Home::new();
+    last(&bob.alone(&join(&node, &["get", "alice/tool", "--json"])));
+    let list = bob.alone(&["contents", "--json"]).json();
+    let whats: Vec<&str> = list.as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();
+    assert!(whats.contains(&"alice/tool 1.0.0") && whats.contains(&"readme of alice/tool 1.0.0"), "{whats:?}");
+    assert!(bob.alone(&["contents"]).stdout.contains("alice/tool 1.0.0"));
+
+    assert_eq!(bob.alone(&["pin", "alice/tool"]).code, Some(0));
+    assert_eq!(bob.alone(&["gc", "--all", "--json"]).json()["contents"], 0);
+    assert!(bob.alone(&["verify"]).stdout.contains("2 contents verify, 0 are damaged"));
+    let data = bob.path(".local/share/swarmdex/content");
+    let file = fs::read_dir(&data).unwrap().flatten().find(|file| file.path().extension().is_some_and(|e| e == "data"));
+    let file = file.unwrap().path();
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[1_234] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let verified = bob.alone(&["verify", "--json"]);
+    assert_eq!((verified.code, &verified.value()["verified"]), (Some(1), &1.into()));
+    // It is not there any more, and had again from who has it.
+    assert_eq!(bob.alone(&["contents", "--json"]).json().as_array().unwrap().len(), 1);
+    last(&bob.alone(&join(&node, &["get", "alice/tool", "--json", "--output", "again.zst"])));
+    assert_eq!(bob.alone(&["unpin", "alice/tool"]).code, Some(0));
+    assert_eq!(bob.alone(&["gc", "--all", "--json"]).json()["contents"], 2);
+    let gone = bob.alone(&["pin", "alice/tool"]);
+    assert!(gone.code == Some(1) && gone.stderr.contains("not here"), "{}", gone.stderr);
+
+    let served = alice.run(["transfers", "--json"]).json();
+    assert!(served.as_array().unwrap().iter().any(|one| one["id"]["direction"] == "serve"), "{served}");
+    Home::new().run(["transfers"]).complains(3, &["no node runs"]);
+}
+
+fn blake3_bytes(size: usize) -> Vec<u8> {
+    let mut out = vec![0; size];
+    blake3::Hasher::new().finalize_xof().fill(&mut out);
+    out
+}

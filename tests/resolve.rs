@@ -1,0 +1,77 @@
+//! Resolving over real nodes: what one publishes, another resolves, locks and checks.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod lab;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use lab::{Lab, PATIENCE, TCP, draft, put, reference};
+use semver::VersionReq;
+use swarmdex::{
+    domain::manifest::Dependency,
+    registry::Registry,
+    resolve::{Lock, Resolving, resolve_on},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_node_publishes_another_resolves_and_locks() {
+    let a = Lab::start(TCP, &[]).await;
+    let b = Lab::start(TCP, &[a.address().await]).await;
+    let publisher = a.node.registry();
+    let publish = async |name: &str, version: &str, needs: &[(String, &str)]| {
+        let mut draft = draft(name, version);
+        draft.dependencies = needs
+            .iter()
+            .map(|(package, requirement)| Dependency {
+                package: package.clone(),
+                requirement: requirement.parse().unwrap(),
+                optional: false,
+            })
+            .collect();
+        let artifacts = put(a.node.contents(), format!("{name} {version}").as_bytes()).await;
+        publisher.publish(draft, artifacts, None).await.unwrap().package
+    };
+    let json = publish("json", "1.0.0", &[]).await;
+    publish("json", "1.1.0", &[]).await;
+    publish("json", "2.0.0", &[]).await;
+    let app = publish("app", "1.0.0", &[(json.to_string(), "^1")]).await;
+    let odd = publish("odd", "1.0.0", &[(app.to_string(), "*"), (json.to_string(), "^2")]).await;
+    assert!(a.node.wait_published(PATIENCE).await);
+
+    let registry: Arc<dyn Registry> = b.node.registry();
+    let wanted = vec![(reference(&app), VersionReq::STAR)];
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = {
+        let told = told.clone();
+        move |step: Resolving| told.lock().unwrap().push(step.to_string())
+    };
+    let resolution = resolve_on(registry.clone(), wanted.clone(), tell).await.unwrap();
+    let found: Vec<_> =
+        resolution.releases.iter().map(|release| format!("{} {}", release.package.name, release.version)).collect();
+    assert_eq!(found, ["json 1.1.0", "app 1.0.0"]);
+    assert!(told.lock().unwrap().contains(&format!("asking for {json}")), "{told:?}");
+
+    let lock = Lock::from_text(&Lock::of(&resolution, &wanted).to_text()).unwrap();
+    for locked in lock.packages() {
+        let exact = format!("={}", locked.version).parse().unwrap();
+        let release = registry.get_package_version(&reference(&locked.id), &exact).await.unwrap();
+        lock.check(&release.package, &release.manifest_hash, &release.manifest).unwrap();
+    }
+
+    let error = resolve_on(registry.clone(), vec![(reference(&odd), VersionReq::STAR)], |_| {}).await.unwrap_err();
+    assert_eq!(error.code(), "unresolvable", "{error}");
+    assert!(error.to_string().contains("json ^2.0.0"), "{error}");
+
+    // Given up at once, the question that runs holds nothing back.
+    let absent = format!("{}/absent", json.publisher).parse().unwrap();
+    let given_up = resolve_on(registry.clone(), vec![(absent, VersionReq::STAR)], |_| {});
+    assert!(tokio::time::timeout(Duration::from_millis(1), given_up).await.is_err());
+    drop((registry, publisher));
+    for lab in [a, b] {
+        lab.stop().await;
+    }
+}
