@@ -23,7 +23,7 @@ impl Entry for Transfer {
     const COLUMNS: &'static [Column] = &[
         Column::new("sign", "", 1, 0).picture(),
         Column::new("dir", "dir", 5, 6),
-        Column::new("package", "package", 15, 0).up_to(40),
+        Column::new("package", "package", 16, 0).up_to(40),
         Column::new("progress", "progress", BAR + 6, 1).unit("percent"),
         Column::new("size", "size", 8, 4).right().highest_first().unit("bytes"),
         Column::new("rate", "rate", 10, 2).right().highest_first().unit("bytes_s"),
@@ -31,7 +31,7 @@ impl Entry for Transfer {
         Column::new("peers", "peers", 5, 4).right().highest_first(),
         Column::new("state", "state", 9, 0),
         Column::new("age", "age", 6, 5).right().unit("s_ago"),
-        Column::new("note", "what came of it", 20, 7).up_to(200),
+        Column::new("note", "what came of it", 36, 7).up_to(200),
     ];
     /// More than a node tells of.
     const MOST: usize = 1_000;
@@ -49,7 +49,7 @@ impl Entry for Transfer {
             "progress" => Value::Number(percent(self) as f64),
             "size" => Value::Number(self.size as f64),
             "rate" => Value::Number(self.rate.round()),
-            "left" => Value::number(self.remaining().map(f64::round)),
+            "left" => Value::number(remaining(self).map(f64::round)),
             "peers" => Value::Number(self.active() as f64),
             "state" => Value::text(self.state.label()),
             "age" => Value::Number(now.since(self.started_at).as_secs_f64().round()),
@@ -76,6 +76,11 @@ pub fn direction(transfer: &Transfer) -> &'static str {
         TransferId::Fetch { .. } => "fetch",
         TransferId::Serve { .. } => "serve",
     }
+}
+
+/// Seconds to the end of a fetch. Whom we serve may have the rest of others.
+pub fn remaining(transfer: &Transfer) -> Option<f64> {
+    transfer.remaining().filter(|_| matches!(transfer.id, TransferId::Fetch { .. }))
 }
 
 /// Whole percents; a hundred only when all of it is there.
@@ -156,7 +161,8 @@ impl Transfers {
         notices
     }
 
-    /// What is to be told of a fetch that was seen under way, once it is no more.
+    /// What is to be told of a fetch that was seen under way, once it is no more. What happened comes first, because the
+    /// end is what a narrow row loses.
     fn ended(&mut self, transfer: &Transfer, now: Timestamp) -> Option<(Notice, bool)> {
         let TransferId::Fetch { root } = transfer.id else { return None };
         if self.quiet.contains(&root) {
@@ -177,10 +183,10 @@ impl Transfers {
                     count => format!("{count} peers"),
                 };
                 let (size, time) = (Size(transfer.size), took(transfer, now));
-                (Level::Info, format!("{what} is here, verified: {size} from {peers} in {time}; 6 shows it"))
+                (Level::Info, format!("here, verified: {what}, {size} from {peers} in {time}; 6 shows it"))
             }
             TransferState::Failed(why) => {
-                (Level::Error, format!("{what} was not fetched (6 shows more): {}", printable(why)))
+                (Level::Error, format!("not fetched: {what} (6 shows more): {}", printable(why)))
             }
             _ => return None,
         };

@@ -16,7 +16,11 @@ use crate::{
         transfer::{Part, Transfer, TransferId, TransferPeer, TransferState, rate},
     },
     ui::{
-        model::{Model, peers::handle, transfers::took},
+        model::{
+            Model,
+            peers::handle,
+            transfers::{remaining, took},
+        },
         screen::transfers::{gauge, left, sign, style},
         table::column::{Column, columns_in},
         theme::Theme,
@@ -92,7 +96,7 @@ fn rates(model: &Model, transfer: &Transfer) -> String {
     if transfer.ended_at.is_some() {
         return format!("{average} on average");
     }
-    let left = transfer.remaining().map_or(String::new(), |seconds| format!(", {} left", left(seconds)));
+    let left = remaining(transfer).map_or(String::new(), |seconds| format!(", {} left", left(seconds)));
     format!("{} now, {average} on average{left}", Rate(transfer.rate))
 }
 
@@ -115,7 +119,14 @@ fn peers(lines: &mut Vec<Line<'static>>, model: &Model, transfer: &Transfer, wid
         lines.push(Line::from(Span::styled(text, theme.dim())));
         return;
     }
-    let columns = columns_in(&COLUMNS, width);
+    let refused = transfer.peers.iter().any(|peer| peer.refused > 0);
+    let says = |column: &&Column| match column.key {
+        "refused" => refused,
+        "share" | "rate" => fetch,
+        _ => true,
+    };
+    let columns: Vec<Column> = COLUMNS.iter().filter(says).copied().collect();
+    let columns = columns_in(&columns, width);
     let row = |cell: &dyn Fn(&'static str) -> (String, Style)| {
         let mut spans = Vec::new();
         for (column, width) in &columns {

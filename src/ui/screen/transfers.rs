@@ -18,7 +18,7 @@ use crate::{
     ui::{
         model::{
             Model,
-            transfers::{BAR, direction, note, percent},
+            transfers::{BAR, direction, note, percent, remaining},
         },
         theme::Theme,
         widget::{
@@ -31,16 +31,10 @@ use crate::{
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     let transfers = &model.transfers.table;
     if transfers.is_empty() {
-        let lines = vec![
-            Line::from(Span::styled("Nothing is on its way, and nothing was.", theme.strong())),
-            Line::default(),
-            Line::from(
-                "Here is what this node fetches, from several peers at once and verified as it comes, and what it \
-                 serves to others.",
-            ),
-            Line::default(),
-            Line::from("Press 4 or 3, choose a package, and d: its content comes to this node."),
-        ];
+        let text = "Press 4 or 3, choose a package, then d: its content comes to this node, from several peers at once and \
+                    verified. What this node serves to others is shown here too.";
+        let head = Span::styled("Nothing is on its way yet.", theme.strong());
+        let lines = vec![Line::from(head), Line::default(), Line::from(text)];
         sentences(frame, areas.body, lines);
         return status(frame, model, areas, "", theme);
     }
@@ -88,7 +82,7 @@ fn cell(model: &Model, one: &Transfer, column: &str, theme: Theme) -> Cell {
         "progress" => (gauge(one, BAR), style(one, theme)),
         "size" => (Size(one.size).to_string(), plain),
         "rate" => (if one.rate > 0.0 { Rate(one.rate).to_string() } else { String::new() }, plain),
-        "left" => (one.remaining().map_or(String::new(), left), plain),
+        "left" => (remaining(one).map_or(String::new(), left), plain),
         "peers" => (if one.state == TransferState::Running { one.active().to_string() } else { String::new() }, plain),
         "state" => (one.state.label().to_owned(), style(one, theme)),
         "age" => (Ago(model.now.since(one.started_at)).to_string(), theme.dim()),

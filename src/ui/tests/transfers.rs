@@ -180,7 +180,7 @@ fn p_halts_a_fetch_and_lets_it_go_on() {
         let mut model = opened((80, 24), n);
         assert_eq!(press(&mut model, "p"), effects, "in its window as well");
     }
-    for (n, said) in [(7, "theirs to stop"), (2, "is here already"), (6, "was cancelled")] {
+    for (n, said) in [(7, "theirs to stop"), (2, "is here already"), (6, "cancelled: frank/not")] {
         let mut model = on((80, 24), n);
         assert_eq!(press(&mut model, "p"), []);
         assert!(picture(&model).contains(said), "{said}");
@@ -189,7 +189,7 @@ fn p_halts_a_fetch_and_lets_it_go_on() {
     let told =
         |order, done| Message::Directed { what: "alice/web 1.2.0".to_owned(), order, result: Box::new(Ok(done)) };
     update::on_message(&mut model, told(Order::Pause, true), NOW);
-    assert!(picture(&model).contains("alice/web 1.2.0 is paused; p lets it go on"));
+    assert!(picture(&model).contains("paused: alice/web 1.2.0; p lets it go on"));
     update::on_message(&mut model, told(Order::Resume, false), NOW);
     assert!(picture(&model).contains("nothing was changed"));
     assert_eq!(press(&mut full((80, 24)), "6px"), [], "where there is none");
@@ -266,13 +266,13 @@ fn d_fetches_what_is_selected_and_tells_its_end_once() {
     let done = Transfer { id, what: wanted.what, ..finished(1) };
     tell(&mut model, vec![done.clone()]);
     let text = picture(&model);
-    assert!(text.contains("team-1/parser-1 2.1.0 is here, verified: 12.3 MiB from 3 peers"), "{text}");
+    assert!(text.contains("here, verified: team-1/parser-1 2.1.0, 12.3 MiB from 3 peers"), "{text}");
     let later = NOW.after(seconds(60));
     update::on_tick(&mut model, later);
     model.apply(Batch { transfers: vec![done], events: 1, ..Batch::default() }, later);
     assert!(model.notices.shown().is_none(), "a node that is new here tells everything again");
     assert_eq!(update::on_message(&mut model, found(true, false), NOW), []);
-    assert!(picture(&model).contains("team-1/parser-1 2.1.0 is here already"));
+    assert!(picture(&model).contains("here already: team-1/parser-1 2.1.0"));
 
     press(&mut model, "3");
     let effects = press(&mut model, "d");
@@ -293,9 +293,7 @@ fn a_fetch_that_was_seen_running_tells_its_end_on_every_screen() {
     assert!(!model.dirty, "nothing of it is to be seen here");
     let why = "the disk is full".to_owned();
     tell(&mut model, vec![fetch(1, "alice/web 1.2.0", TransferState::Failed(why), MIB)]);
-    assert!(
-        model.dirty && picture(&model).contains("alice/web 1.2.0 was not fetched (6 shows more): the disk is full")
-    );
+    assert!(model.dirty && picture(&model).contains("not fetched: alice/web 1.2.0 (6 shows more): the disk is full"));
     let mut model = full((160, 50));
     let served = several().pop().unwrap();
     tell(&mut model, vec![served.clone()]);

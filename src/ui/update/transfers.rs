@@ -81,8 +81,8 @@ pub fn pause(model: &mut Model) -> Vec<Effect> {
         (TransferId::Serve { .. }, _) => Err("what others fetch of this node is theirs to stop".to_owned()),
         (_, TransferState::Waiting | TransferState::Running) => Ok(Order::Pause),
         (_, TransferState::Paused | TransferState::Failed(_)) => Ok(Order::Resume),
-        (_, TransferState::Done) => Err(format!("{what} is here already: there is nothing left to pause")),
-        (_, TransferState::Cancelled) => Err(format!("{what} was cancelled: d on its package fetches it again")),
+        (_, TransferState::Done) => Err(format!("nothing to pause: {what} is here already")),
+        (_, TransferState::Cancelled) => Err(format!("cancelled: {what}; d on its package fetches it again")),
     };
     match told {
         Ok(order) => vec![Effect::Direct { id: transfer.id, order, what }],
@@ -99,7 +99,7 @@ pub fn ask_to_cancel(model: &mut Model) {
     if !can_be_told(transfer) {
         let why = match transfer.id {
             TransferId::Serve { .. } => "what others fetch of this node is theirs to stop".to_owned(),
-            TransferId::Fetch { .. } => format!("{what} has ended: there is nothing left to cancel"),
+            TransferId::Fetch { .. } => format!("nothing to cancel: {what} has ended"),
         };
         return model.answer(Level::Info, why);
     }
@@ -145,14 +145,14 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Download(Download::Found { release, is_here, pin }) => return found(model, &release, is_here, pin),
         Message::Download(Download::Failed { root, what, why }) => {
             root.iter().for_each(|root| model.transfers.forget(root));
-            model.answer(Level::Error, format!("{what} cannot be fetched: {why}"));
+            model.answer(Level::Error, format!("cannot fetch {what}: {why}"));
         }
         Message::Directed { what, order, result } => {
             let (level, text) = match (*result, order) {
-                (Ok(true), Order::Pause) => (Level::Info, format!("{what} is paused; p lets it go on")),
-                (Ok(true), Order::Resume) => (Level::Info, format!("{what} goes on")),
-                (Ok(true), Order::Cancel) => (Level::Info, format!("{what} is cancelled, and what came thrown away")),
-                (Ok(false), _) => (Level::Warning, format!("{what} has ended or not begun; nothing was changed")),
+                (Ok(true), Order::Pause) => (Level::Info, format!("paused: {what}; p lets it go on")),
+                (Ok(true), Order::Resume) => (Level::Info, format!("going on: {what}")),
+                (Ok(true), Order::Cancel) => (Level::Info, format!("cancelled: {what}; what came is thrown away")),
+                (Ok(false), _) => (Level::Warning, format!("nothing was changed: {what} has ended or not begun")),
                 (Err(error), _) => (Level::Error, error.to_string()),
             };
             model.answer(level, text);
@@ -166,7 +166,7 @@ fn found(model: &mut Model, release: &Release, is_here: bool, pin: bool) -> Vec<
     let wanted = Wanted::of(release);
     model.transfers.keep_quiet(Wanted::beside(release).iter().map(|beside| beside.content.root));
     let text = if is_here {
-        format!("{} is here already", wanted.what)
+        format!("here already: {}", wanted.what)
     } else {
         model.transfers.asked(wanted.content.root, wanted.what.clone());
         let yanked = if release.yanked { ", which its publisher has yanked" } else { "" };
