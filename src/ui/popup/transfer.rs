@@ -142,7 +142,7 @@ fn peers(lines: &mut Vec<Line<'static>>, model: &Model, transfer: &Transfer, wid
     lines.push(row(&|key| (title(key).to_owned(), theme.dim())));
     // What an earlier attempt left came from somebody too, of whom nothing is known any more.
     let all = transfer.resumed + transfer.peers.iter().map(|peer| peer.bytes).sum::<u64>();
-    let share = |bytes: u64| if all == 0 { String::new() } else { format!("{} %", bytes * 100 / all) };
+    let share = |bytes: u64| (bytes * 100).checked_div(all).map_or(String::new(), |share| format!("{share} %"));
     let mut given: Vec<&TransferPeer> = transfer.peers.iter().collect();
     given.sort_by_key(|peer| (Reverse(peer.bytes), peer.peer));
     for peer in given {
