@@ -2,10 +2,10 @@
 
 use crate::domain::text::{is_unsafe_char, printable};
 
-/// Lines of a readme that are shown.
+/// Lines of a readme that are shown: they are wrapped anew for every frame.
 const LINES: usize = 2_000;
 /// Characters of it in all.
-const CHARS: usize = 200_000;
+const CHARS: usize = 100_000;
 
 /// A paragraph, or a line that stands for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
