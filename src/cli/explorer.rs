@@ -28,7 +28,7 @@ pub(super) async fn run(global: &Global) -> Result<u8> {
         return ui::run(async { Ok(attached) }, shown).await.map(|()| DONE);
     }
     let logs = telemetry::start(&settings, Screen::Taken)?;
-    let shown = ui_options("swarmdex".to_owned(), &settings);
+    let shown = Options { ends_node: true, ..ui_options("swarmdex".to_owned(), &settings) };
     let starting = async move {
         let hosted = Hosted::start(&settings, &logs).await?;
         let control: Arc<dyn Control> = hosted.local.clone();
@@ -79,6 +79,7 @@ pub(super) fn ui_options(title: String, settings: &Settings) -> Options {
     Options {
         title,
         demo: false,
+        ends_node: false,
         depth: depth(),
         theme: settings.theme.clone(),
         themes: paths.themes(),

@@ -2,8 +2,9 @@
 
 use std::str::FromStr;
 
-use semver::{Comparator, Op, Version, VersionReq};
+use semver::Version;
 
+pub(super) use crate::domain::release::exactly;
 use crate::domain::{
     name::{NameError, PackageRef},
     text::printable,
@@ -43,18 +44,6 @@ impl FromStr for OneRelease {
         })?;
         Ok(Self { package: package.parse().map_err(|error: NameError| error.to_string())?, version })
     }
-}
-
-/// The requirement that only `version` fulfils, yanked or not.
-pub(super) fn exactly(version: &Version) -> VersionReq {
-    let comparator = Comparator {
-        op: Op::Exact,
-        major: version.major,
-        minor: Some(version.minor),
-        patch: Some(version.patch),
-        pre: version.pre.clone(),
-    };
-    VersionReq { comparators: vec![comparator] }
 }
 
 #[cfg(test)]

@@ -48,7 +48,12 @@ impl Contents for Remote {
         let mut lines = Lines::new(self.send(Method::POST, "/v1/fetch", body).await?.into_body());
         while let Some(line) = lines.next().await.map_err(|why| self.failed(why))? {
             match serde_json::from_slice(&line).map_err(|error| self.failed(error.to_string()))? {
-                Fetching::Progress(transfer) => drop(progress.as_ref().map(|progress| progress.try_send(*transfer))),
+                Fetching::Progress(transfer) => {
+                    if let Some(progress) = &progress {
+                        // As far as there is room.
+                        let _ = progress.try_send(*transfer);
+                    }
+                }
                 Fetching::Done(fetched) => return Ok(*fetched),
                 Fetching::Error(fault) => return Err(fault.into()),
             }

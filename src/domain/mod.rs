@@ -15,6 +15,7 @@ pub mod query;
 pub mod record;
 pub mod release;
 pub mod reputation;
+pub mod size;
 pub mod text;
 pub mod time;
 pub mod transfer;

@@ -1,6 +1,6 @@
 //! Releases as heads list them, and the pure operations on such lists.
 
-use semver::{Version, VersionReq};
+use semver::{Comparator, Op, Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
 use super::hash::Hash;
@@ -37,13 +37,22 @@ pub fn resolve<'a>(releases: &'a [ReleaseEntry], requirement: Option<&VersionReq
     }
 }
 
+/// The requirement that only `version` fulfils, yanked or not.
+pub fn exactly(version: &Version) -> VersionReq {
+    let comparator = Comparator {
+        op: Op::Exact,
+        major: version.major,
+        minor: Some(version.minor),
+        patch: Some(version.patch),
+        pre: version.pre.clone(),
+    };
+    VersionReq { comparators: vec![comparator] }
+}
+
 /// Whether a requirement names one version in full, and it is this one.
 pub(crate) fn is_exactly(requirement: &VersionReq, version: &Version) -> bool {
     requirement.matches(version)
-        && requirement
-            .comparators
-            .iter()
-            .all(|comparator| comparator.op == semver::Op::Exact && comparator.patch.is_some())
+        && requirement.comparators.iter().all(|comparator| comparator.op == Op::Exact && comparator.patch.is_some())
         && !requirement.comparators.is_empty()
 }
 

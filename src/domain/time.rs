@@ -52,6 +52,18 @@ impl fmt::Display for Ago {
     }
 }
 
+/// How long something took: `85 ms`, `4.2 s`, and from ten seconds on as [`Ago`].
+pub struct Took(pub Duration);
+
+impl fmt::Display for Took {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_millis() {
+            1_000..=9_949 => write!(f, "{:.1} s", self.0.as_secs_f64()),
+            _ => Ago(self.0).fmt(f),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,5 +85,7 @@ mod tests {
         assert_eq!(say(180_000), "3 min");
         assert_eq!(say(7_200_000), "2 h");
         assert_eq!(say(3 * 86_400_000), "3 d");
+        let took = |ms| Took(Duration::from_millis(ms)).to_string();
+        assert_eq!([85, 4_210, 9_960, 61_000].map(took), ["85 ms", "4.2 s", "9 s", "61 s"]);
     }
 }

@@ -155,9 +155,8 @@ impl Task {
             }
             kad::Event::InboundRequest { request: kad::InboundRequest::AddProvider { record: Some(record) } } => {
                 // Kademlia has seen to it that the sender is the provider; there is nothing else to check.
-                if self.swarm.behaviour_mut().kad.store_mut().add_provider(record).is_err() {
-                    self.wiring.tally.refused(Refusal::OverQuota);
-                }
+                let taken = self.swarm.behaviour_mut().kad.store_mut().add_provider(record);
+                taken.unwrap_or_else(|_| self.wiring.tally.refused(Refusal::OverQuota));
             }
             kad::Event::OutboundQueryProgressed { id, result, stats, step } => {
                 self.lookups.asked(&id, stats.num_requests() as usize);

@@ -18,6 +18,8 @@ pub use contents::{Contents, Fetched, Incoming, Order, Wanted, read_whole};
 pub use p2p::{P2pRegistry, Parts, RegistryOptions};
 pub use types::*;
 
+pub use crate::store::content::Held;
+
 use async_trait::async_trait;
 use semver::{Version, VersionReq};
 use tokio::sync::mpsc;

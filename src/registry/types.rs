@@ -126,6 +126,20 @@ impl Package {
         title(&self.id, self.handle.as_ref())
     }
 
+    /// The latest release, as far as its manifest is known.
+    pub fn latest_release(&self) -> Option<Release> {
+        let manifest = self.latest.clone()?;
+        let entry = self.releases.iter().find(|entry| entry.version == manifest.version)?;
+        Some(Release {
+            package: self.id.clone(),
+            handle: self.handle.clone(),
+            manifest_hash: entry.manifest,
+            manifest,
+            yanked: entry.yanked,
+            source: self.source,
+        })
+    }
+
     /// "unconfirmed since …": the publisher has not renewed this state in time.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires <= now

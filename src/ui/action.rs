@@ -8,12 +8,14 @@ pub enum Screen {
     Feed,
     Search,
     Publish,
+    Transfers,
     Health,
     Logs,
 }
 
 impl Screen {
-    pub const ALL: [Self; 6] = [Self::Peers, Self::Feed, Self::Search, Self::Publish, Self::Health, Self::Logs];
+    pub const ALL: [Self; 7] =
+        [Self::Peers, Self::Feed, Self::Search, Self::Publish, Self::Transfers, Self::Health, Self::Logs];
 
     pub fn digit(self) -> char {
         match self {
@@ -21,6 +23,7 @@ impl Screen {
             Self::Feed => '3',
             Self::Search => '4',
             Self::Publish => '5',
+            Self::Transfers => '6',
             Self::Health => '8',
             Self::Logs => '0',
         }
@@ -32,6 +35,7 @@ impl Screen {
             Self::Feed => "Feed",
             Self::Search => "Search",
             Self::Publish => "Publish",
+            Self::Transfers => "Transfers",
             Self::Health => "Health",
             Self::Logs => "Logs",
         }
@@ -53,6 +57,10 @@ pub enum Place {
     Form,
     /// A window to read.
     Window,
+    /// A package that is opened.
+    Package,
+    /// A transfer that is opened.
+    Transfer,
     Columns,
     Palette,
     /// A question to be answered with yes or no.
@@ -70,6 +78,8 @@ impl Place {
         let windows = [
             Self::Form,
             Self::Window,
+            Self::Package,
+            Self::Transfer,
             Self::Columns,
             Self::Palette,
             Self::Confirm,
@@ -85,6 +95,8 @@ impl Place {
             Self::Screen(screen) => screen.name(),
             Self::Form => "form",
             Self::Window => "window",
+            Self::Package => "package",
+            Self::Transfer => "transfer",
             Self::Columns => "columns",
             Self::Palette => "palette",
             Self::Confirm => "question",
@@ -146,6 +158,11 @@ pub enum Action {
     NewRelease,
     GoOn,
     Yank,
+    /// Fetches the content of what is selected, or opened.
+    Download,
+    /// A fetch: halt it, or let it go on.
+    Pause,
+    Cancel,
     NextField,
     PreviousField,
     PickFile,

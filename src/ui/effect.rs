@@ -15,6 +15,7 @@ use super::{
         form::FileState,
         picker::{self, FileEntry},
         publish::Hashed,
+        readme::Readme,
     },
     table::export::Sheet,
 };
@@ -23,13 +24,16 @@ use crate::{
     bus::Level,
     control::{Control, Link, Logged},
     domain::{
-        manifest::Draft,
+        hash::ContentRoot,
+        manifest::{Draft, limit},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
+        release::exactly,
+        transfer::TransferId,
     },
     node::MAX_CONTENT,
     prepare::{self, Prepared},
-    registry::{Content, Own, Package, PublishStep, Receipt, SearchUpdate},
+    registry::{Content, Held, Order, Own, Package, PublishStep, Receipt, Release, SearchUpdate, Wanted, read_whole},
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +49,30 @@ pub enum Effect {
     Pin {
         handle: Handle,
         publisher: PublisherId,
+    },
+    /// Whether a content is on the node.
+    Held {
+        generation: u64,
+        root: ContentRoot,
+    },
+    /// Fetches a readme where it is not here, and reads it.
+    Readme {
+        generation: u64,
+        wanted: Box<Wanted>,
+    },
+    /// Fetches the content of a release into the node, and what travels beside it.
+    Download {
+        package: PackageId,
+        version: semver::Version,
+        title: String,
+        /// The handle is to mean this key from now on.
+        pin: bool,
+    },
+    /// Tells a fetch what to do.
+    Direct {
+        id: TransferId,
+        order: Order,
+        what: String,
     },
     /// Asks for this node's publisher and its packages.
     Own,
@@ -122,6 +150,20 @@ pub enum Message {
         handle: Handle,
         result: Box<Result<()>>,
     },
+    Held {
+        generation: u64,
+        result: Box<Result<Option<Held>>>,
+    },
+    Readme {
+        generation: u64,
+        result: Result<Readme, String>,
+    },
+    Download(Download),
+    Directed {
+        what: String,
+        order: Order,
+        result: Box<Result<bool>>,
+    },
     Own(Box<Result<Own>>),
     Stat {
         generation: u64,
@@ -169,6 +211,14 @@ pub enum Message {
     Link(Link),
     /// Something to tell the person.
     Told(Level, String),
+}
+
+/// What becomes of a download.
+pub enum Download {
+    /// The release was found; its content is here, or comes.
+    Found { release: Box<Release>, is_here: bool, pin: bool },
+    /// With its content, if it came as far as that.
+    Failed { root: Option<ContentRoot>, what: String, why: String },
 }
 
 /// Messages waiting; an effect that has more waits with them.
@@ -234,7 +284,7 @@ impl Executor {
     /// Effects that need the node.
     fn ask(&mut self, effect: Effect) {
         let Some(control) = self.control.clone() else { return };
-        let registry = control.registry();
+        let (registry, contents) = (control.registry(), control.contents());
         let messages = self.messages.clone();
         match effect {
             Effect::Search { generation, text } => {
@@ -257,6 +307,30 @@ impl Executor {
             Effect::Pin { handle, publisher } => drop(tokio::spawn(async move {
                 let result = Box::new(registry.pin(&handle, publisher).await);
                 messages.send(Message::Pinned { handle, result }).await
+            })),
+            Effect::Held { generation, root } => drop(tokio::spawn(async move {
+                let result = Box::new(contents.held(root).await);
+                messages.send(Message::Held { generation, result }).await
+            })),
+            Effect::Readme { generation, wanted } => drop(tokio::spawn(async move {
+                let root = wanted.content.root;
+                let read = async {
+                    contents.fetch(*wanted, None).await?;
+                    read_whole(&*contents, root, limit::BESIDE).await
+                };
+                let result = read.await.map(|bytes| Readme::of(&bytes)).map_err(|error| error.to_string());
+                messages.send(Message::Readme { generation, result }).await
+            })),
+            Effect::Download { package, version, title, pin } => drop(tokio::spawn(async move {
+                let mut root = None;
+                if let Err(error) = download(&*control, &messages, &package, &version, pin, &mut root).await {
+                    let (what, why) = (format!("{title} {version}"), error.to_string());
+                    let _ = messages.send(Message::Download(Download::Failed { root, what, why })).await;
+                }
+            })),
+            Effect::Direct { id, order, what } => drop(tokio::spawn(async move {
+                let result = Box::new(contents.direct(id, order).await);
+                messages.send(Message::Directed { what, order, result }).await
             })),
             Effect::Own => drop(tokio::spawn(async move {
                 let result = Box::new(registry.own().await);
@@ -334,6 +408,33 @@ impl Executor {
             search.abort();
         }
     }
+}
+
+/// Has the node fetch a release; `root` is its content once that is known.
+async fn download(
+    control: &dyn Control,
+    messages: &mpsc::Sender<Message>,
+    package: &PackageId,
+    version: &semver::Version,
+    pin: bool,
+    root: &mut Option<ContentRoot>,
+) -> Result<()> {
+    let contents = control.contents();
+    let release = control.registry().get_package_version(&PackageRef::of(package), &exactly(version)).await?;
+    let wanted = Wanted::of(&release);
+    *root = Some(wanted.content.root);
+    let is_here = contents.held(wanted.content.root).await?.is_some();
+    let beside = Wanted::beside(&release);
+    // Told before it begins, so that its end cannot come first.
+    let found = Download::Found { release: Box::new(release), is_here, pin };
+    let _ = messages.send(Message::Download(found)).await;
+    if !is_here {
+        contents.start_fetch(wanted).await?;
+    }
+    for one in beside {
+        contents.start_fetch(one).await?;
+    }
+    Ok(())
 }
 
 /// What was read, to be published.

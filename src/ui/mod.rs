@@ -57,6 +57,8 @@ pub struct Options {
     /// First word of the header.
     pub title: String,
     pub demo: bool,
+    /// The node ends with the explorer, and its next start goes on with what is unfinished.
+    pub ends_node: bool,
     pub depth: Depth,
     pub theme: String,
     /// Where a person's own themes are.
@@ -124,7 +126,7 @@ pub async fn run(
     let surface = Tui::take(options.mouse).map_err(failed)?;
     let mut model = Model::new(options.title, options.demo, size, clock::now());
     model.keymap = keymap::Keymap::new(&options.keys).unwrap_or_default();
-    (model.mouse, model.places) = (options.mouse, options.places);
+    (model.mouse, model.places, model.ends_node) = (options.mouse, options.places, options.ends_node);
     for screen in action::Screen::ALL {
         let table = model.table_of_mut(screen);
         if let Some(words) = options.columns.get(table.name()) {

@@ -27,8 +27,8 @@ fn toml(name: &str, version: &str, more: &str) -> String {
 #[track_caller]
 fn last(ran: &Ran) -> Value {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    let lines = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap());
-    lines.last().unwrap_or_else(|| panic!("nothing was printed: {}", ran.stderr))
+    let line = ran.stdout.lines().last().unwrap_or_else(|| panic!("nothing was printed: {}", ran.stderr));
+    serde_json::from_str(line).unwrap()
 }
 
 fn join<'a>(node: &'a Running, words: &[&'a str]) -> Vec<&'a str> {

@@ -1,6 +1,9 @@
 //! Batches of the bus as sentences. Pure: the time comes with each call.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
 use libp2p::PeerId;
@@ -9,10 +12,13 @@ use crate::{
     bus::{Batch, Counters, Direction, Level, NodeSnapshot, Notice, PeerSnapshot, delay_ms},
     clock,
     domain::{
+        hash::ContentRoot,
         health::{self, History, Sample, State},
         name::short_id,
+        size::Size,
         text::printable,
-        time::Timestamp,
+        time::{Timestamp, Took},
+        transfer::{Part, Transfer, TransferId, TransferState},
         trust::Trust,
     },
     registry::{Announced, title},
@@ -23,6 +29,10 @@ const PEER_LINES: usize = 20;
 const SECOND: Duration = Duration::from_secs(1);
 /// Time between two summaries.
 const SUMMARY_EVERY: Duration = Duration::from_secs(60);
+/// Fetches that are remembered.
+const FETCHES: usize = 1_000;
+/// The end of a fetch that was not seen before is news for this long.
+const NEWS: Duration = Duration::from_secs(5);
 
 /// What a listener has been told.
 pub(super) struct Teller {
@@ -30,10 +40,18 @@ pub(super) struct Teller {
     addresses: Vec<String>,
     /// Connected peers, and what each was called.
     peers: HashMap<PeerId, String>,
+    fetches: HashMap<ContentRoot, Fetch>,
     pace: Pace,
     counts: Counts,
     health: History,
     summarised: (Timestamp, Counts),
+}
+
+/// What was told of a fetch.
+#[derive(Default)]
+struct Fetch {
+    state: Option<&'static str>,
+    liars: HashSet<PeerId>,
 }
 
 /// What a summary says.
@@ -65,6 +83,7 @@ impl Teller {
             zone,
             addresses: Vec::new(),
             peers: HashMap::new(),
+            fetches: HashMap::new(),
             pace: Pace { since: now, said: 0, held_back: 0 },
             counts: Counts::default(),
             health: History::default(),
@@ -92,6 +111,7 @@ impl Teller {
         }
         self.connections(batch.peers, &batch.gone, now, &mut said);
         said.extend(batch.announcements.iter().map(announced));
+        batch.transfers.iter().for_each(|transfer| self.fetch(transfer, now, &mut said));
         said.extend(batch.notices.iter().map(notice));
         if let Some(Counters { refused, overloaded, .. }) = batch.counters {
             self.counts.refused = refused.values().sum();
@@ -132,6 +152,46 @@ impl Teller {
         let remedy =
             if verdict.remedy.is_empty() { String::new() } else { format!("; what to do: {}", verdict.remedy) };
         said.push(format!("health is {}: {}{remedy}", verdict.state.label(), verdict.cause));
+    }
+
+    /// That a fetch begins, who lied in it, and how it ends. What others fetch of this node is told by nobody.
+    fn fetch(&mut self, transfer: &Transfer, now: Timestamp, said: &mut Vec<String>) {
+        let TransferId::Fetch { root } = transfer.id else { return };
+        if self.fetches.len() >= FETCHES && !self.fetches.contains_key(&root) {
+            self.fetches.retain(|_, fetch| matches!(fetch.state, Some("waiting" | "running")));
+        }
+        let what = &transfer.what;
+        // A node tells all of them again when somebody else begins to listen.
+        let news = transfer.ended_at.is_none_or(|ended| now.since(ended) < NEWS);
+        let fetch = self.fetches.entry(root).or_default();
+        let before = fetch.state.replace(transfer.state.label());
+        for liar in transfer.peers.iter().filter(|peer| peer.part == Part::Lied) {
+            if fetch.liars.insert(liar.peer) && (news || before.is_some()) {
+                let name = self.peers.get(&liar.peer).cloned().unwrap_or_else(|| short_id(&liar.peer));
+                said.push(format!("peer {name} lied: bytes it gave for {what} do not verify, and were thrown away"));
+            }
+        }
+        if before == fetch.state || before.is_none() && !news {
+            return;
+        }
+        let under_way = |state: Option<&str>| matches!(state, Some("waiting" | "running"));
+        let size = Size(transfer.size);
+        said.extend(match &transfer.state {
+            TransferState::Waiting | TransferState::Running if under_way(before) => None,
+            TransferState::Waiting | TransferState::Running => Some(format!("fetching {what}, {size}")),
+            TransferState::Done => {
+                let givers = transfer.peers.iter().filter(|peer| peer.bytes > 0).count();
+                let time = Took(transfer.ended_at.unwrap_or(now).since(transfer.started_at));
+                let resumed = match transfer.resumed {
+                    0 => String::new(),
+                    resumed => format!(", {} of it were here from before", Size(resumed)),
+                };
+                Some(format!("fetched {what}: {size} from {givers} peer{} in {time}{resumed}", plural(givers)))
+            }
+            TransferState::Failed(why) => Some(format!("fetching {what} failed: {why}")),
+            TransferState::Paused => Some(format!("fetching {what} is paused at {} of {size}", Size(transfer.done))),
+            TransferState::Cancelled => Some(format!("fetching {what} was cancelled")),
+        });
     }
 
     fn count(&mut self, node: &NodeSnapshot) {
@@ -266,6 +326,7 @@ mod tests {
             name::{PackageId, PublisherId},
             record::Refusal,
             reputation::Score,
+            transfer::TransferPeer,
         },
         registry::NodeOwner,
     };
@@ -424,6 +485,52 @@ mod tests {
             said,
             ["12:00:00 listening on /ip4/127.0.0.1/tcp/9", "12:00:00 no longer listening on /ip4/127.0.0.1/tcp/1"]
         );
+    }
+
+    #[test]
+    fn a_fetch_is_told_when_it_begins_ends_and_somebody_lies() {
+        let (mut teller, liar) = (teller(), PeerId::random());
+        let giver = |part, bytes| TransferPeer { part, bytes, ..TransferPeer::new(PeerId::random()) };
+        let fetch = |root: &[u8], state, ended: Option<u64>| Transfer {
+            id: TransferId::Fetch { root: ContentRoot::of(root) },
+            what: "bob/web 1.2.3".to_owned(),
+            size: 3 << 20,
+            done: 1 << 20,
+            resumed: 0,
+            rate: 0.0,
+            state,
+            peers: vec![giver(Part::Giving, 1), giver(Part::Idle, 1), giver(Part::Slow, 0)],
+            started_at: NOON,
+            ended_at: ended.map(later),
+        };
+        let mut tell = |transfer: Transfer, at| {
+            teller.batch(Batch { transfers: vec![transfer], events: 1, ..Batch::default() }, later(at)).join("; ")
+        };
+        let (waiting, running) = (TransferState::Waiting, TransferState::Running);
+        assert_eq!(tell(fetch(b"a", waiting, None), 0), "12:00:00 fetching bob/web 1.2.3, 3.0 MiB");
+        assert_eq!(tell(fetch(b"a", running.clone(), None), 100), "", "it goes on");
+        let mut lied = fetch(b"a", running.clone(), None);
+        lied.peers.push(TransferPeer { part: Part::Lied, refused: 1, ..TransferPeer::new(liar) });
+        let said = tell(lied.clone(), 200);
+        let short = short_id(&liar);
+        assert!(said.ends_with("thrown away") && said.contains(&format!("peer {short} lied: bytes it gave")), "{said}");
+        assert_eq!(tell(lied.clone(), 300), "", "once");
+        let done = Transfer { state: TransferState::Done, ended_at: Some(later(4_200)), resumed: 1 << 20, ..lied };
+        let all = "12:00:04 fetched bob/web 1.2.3: 3.0 MiB from 2 peers in 4.2 s, 1.0 MiB of it were here from before";
+        assert_eq!(tell(done.clone(), 4_200), all);
+        assert_eq!(tell(done, 60_000), "", "another listener came");
+        let why = || TransferState::Failed("nobody has it".to_owned());
+        assert_eq!(tell(fetch(b"b", why(), Some(0)), 60_000), "", "what ended before is no news");
+        assert_eq!(
+            tell(fetch(b"c", why(), Some(60_000)), 60_000),
+            "12:01:00 fetching bob/web 1.2.3 failed: nobody has it"
+        );
+        assert_eq!(tell(fetch(b"c", running, None), 61_000), "12:01:01 fetching bob/web 1.2.3, 3.0 MiB", "tried again");
+        assert!(
+            tell(fetch(b"c", TransferState::Paused, Some(62_000)), 62_000).ends_with("is paused at 1.0 MiB of 3.0 MiB")
+        );
+        let served = TransferId::Serve { root: ContentRoot::of(b"a"), peer: liar };
+        assert_eq!(tell(Transfer { id: served, ..fetch(b"d", TransferState::Running, None) }, 63_000), "");
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::{
     domain::{
         hash::ContentRoot,
         reputation::Outcome,
-        transfer::{Part, Transfer, TransferId, TransferState, rate},
+        transfer::{Part, Transfer, TransferId, TransferPeer, TransferState, rate},
     },
     store::{
         StoredFetch,
@@ -126,7 +126,10 @@ impl P2pRegistry {
         let mut shown = self.begin_fetch(wanted)?;
         loop {
             let now = shown.borrow_and_update().clone();
-            progress.as_ref().map(|progress| progress.try_send(now.clone()));
+            if let Some(progress) = &progress {
+                // As far as there is room.
+                let _ = progress.try_send(now.clone());
+            }
             match now.state {
                 TransferState::Waiting | TransferState::Running => {}
                 TransferState::Done => break,
@@ -200,7 +203,8 @@ impl P2pRegistry {
         let mut open = Vec::new();
         for StoredFetch { wanted, paused, since } in self.store.fetches()? {
             let state = if paused { TransferState::Paused } else { TransferState::Waiting };
-            self.board.put(Transfer { started_at: since, ..begun(&wanted, state) });
+            let done = self.contents.left_of(&wanted.content);
+            self.board.put(Transfer { started_at: since, done, ..begun(&wanted, state) });
             if !paused {
                 open.push(wanted);
             }
@@ -233,6 +237,7 @@ impl P2pRegistry {
         self.show(&entry, |transfer| {
             transfer.rate = 0.0;
             transfer.ended_at = Some(now);
+            at_rest(&mut transfer.peers);
             transfer.state = state;
         });
     }
@@ -287,12 +292,12 @@ impl P2pRegistry {
         for one in run.parts().iter().filter(|one| one.bytes > 0 && one.part != Part::Lied) {
             self.net.observe(one.peer, Outcome::ContentRight);
         }
-        self.show(entry, |transfer| (transfer.done, transfer.peers) = (run.done(), settled(&run)));
+        self.show(entry, |transfer| (transfer.done, transfer.peers) = (run.done(), run.parts()));
         if let Some(why) = why {
             return Ok(Ended::Failed(why));
         }
         let origin = Origin { shares: run.shares(), millis: run.millis(), resumed: run.resumed };
-        match run.into_parts() {
+        match run.take() {
             Ok(bytes) => self.contents.put_small(wanted.content, bytes, &wanted.what, origin).await?,
             Err(partial) => self.contents.finish(partial, &wanted.what, origin).await?,
         }
@@ -385,13 +390,11 @@ impl P2pRegistry {
     }
 }
 
-/// What becomes of those that were still giving when all of it was here.
-fn settled(run: &Run) -> Vec<crate::domain::transfer::TransferPeer> {
-    let mut parts = run.parts();
-    for one in parts.iter_mut().filter(|one| matches!(one.part, Part::Giving | Part::Asked)) {
+/// Nobody is asked for anything any more.
+fn at_rest(peers: &mut [TransferPeer]) {
+    for one in peers.iter_mut().filter(|one| matches!(one.part, Part::Giving | Part::Asked)) {
         one.part = Part::Idle;
     }
-    parts
 }
 
 fn why_not(run: &Run, asked: usize) -> String {

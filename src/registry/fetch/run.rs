@@ -184,7 +184,7 @@ impl Run {
     }
 
     /// What is in memory, or in a file.
-    pub fn into_parts(&self) -> Result<Bytes, Arc<Partial>> {
+    pub fn take(&self) -> Result<Bytes, Arc<Partial>> {
         match &*self.into {
             Into::Memory(held) => Ok(std::mem::take(&mut lock(held).1).into()),
             Into::File(partial) => Err(partial.clone()),

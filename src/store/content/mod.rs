@@ -156,6 +156,11 @@ fn remove_files(paths: &[PathBuf]) -> io::Result<()> {
     Ok(())
 }
 
+/// What a file takes, which may be less than its length: most of it may be holes.
+fn on_disk(about: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::blocks(about) * 512
+}
+
 /// The root that a file is named after.
 fn root_of(path: &Path) -> Option<ContentRoot> {
     let stem = path.file_stem()?.to_str()?;
@@ -425,6 +430,12 @@ impl ContentStore {
         self.keep(content, false, Some(what.to_owned()), Some(origin), None).await
     }
 
+    /// Bytes that an earlier fetch left on the disk, before it is known how many of them verify.
+    pub(crate) fn left_of(&self, content: &Content) -> u64 {
+        let [data, _] = paths(&self.inner.partial_dir(), &content.root);
+        fs::metadata(data).map_or(0, |about| on_disk(&about).min(content.size))
+    }
+
     /// Throws away what is there of a content that was being fetched.
     pub(crate) async fn discard(&self, root: ContentRoot) -> Result<()> {
         let inner = self.inner.clone();
@@ -599,8 +610,7 @@ impl Inner {
                 let root = root_of(&file.path())?;
                 let about = file.metadata().ok()?;
                 let written = about.modified().ok()?.elapsed().unwrap_or_default();
-                // What it takes, not how long it is: most of it may be holes.
-                let bytes = std::os::unix::fs::MetadataExt::blocks(&about) * 512;
+                let bytes = on_disk(&about);
                 (written >= age && self.partial(&root).is_none()).then_some((root, bytes))
             })
             .collect()

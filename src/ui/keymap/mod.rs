@@ -52,7 +52,8 @@ pub enum On {
     In(&'static [Place]),
 }
 
-const LISTS: &[Place] = &[Place::Window, Place::Columns, Place::Palette, Place::Picker, Place::Review];
+const LISTS: &[Place] =
+    &[Place::Window, Place::Package, Place::Transfer, Place::Columns, Place::Palette, Place::Picker, Place::Review];
 
 impl On {
     pub fn holds(self, place: Place) -> bool {
@@ -95,6 +96,9 @@ use On::{All, In, Lists, Screens};
 use When::{Anywhere, Browsing, Typing};
 
 const PUBLISH: On = In(&[Place::Screen(Screen::Publish)]);
+const TRANSFERS: On = In(&[Place::Screen(Screen::Transfers), Place::Transfer]);
+/// Where a package is selected, or opened.
+const PACKAGES: On = In(&[Place::Screen(Screen::Feed), Place::Screen(Screen::Search), Place::Package]);
 const LOGS: On = In(&[Place::Screen(Screen::Logs)]);
 const HEALTH: On = In(&[Place::Screen(Screen::Health)]);
 const FORM: On = In(&[Place::Form]);
@@ -107,6 +111,7 @@ const FILTERS: On = In(&[
     Place::Screen(Screen::Peers),
     Place::Screen(Screen::Feed),
     Place::Screen(Screen::Publish),
+    Place::Screen(Screen::Transfers),
     Place::Screen(Screen::Health),
     Place::Screen(Screen::Logs),
 ]);
@@ -116,6 +121,7 @@ const FIELDS: On = In(&[
     Place::Screen(Screen::Feed),
     Place::Screen(Screen::Search),
     Place::Screen(Screen::Publish),
+    Place::Screen(Screen::Transfers),
     Place::Screen(Screen::Health),
     Place::Screen(Screen::Logs),
 ]);
@@ -140,12 +146,22 @@ pub static KEYS: &[Row] = &[
         "",
         "Publish: your packages, and the form for a release",
     ),
+    row(
+        "transfers",
+        Browsing,
+        All,
+        &[c('6')],
+        Go(Screen::Transfers),
+        "",
+        "Transfers: what is fetched and served, and from whom it came",
+    ),
     row("health", Browsing, All, &[c('8')], Go(Screen::Health), "", "Health: whether the network works, and why not"),
     row("logs", Browsing, All, &[c('0')], Go(Screen::Logs), "", "Logs: what the node writes down"),
     row("peers-anywhere", Anywhere, All, &[alt('1')], Go(Screen::Peers), "", "Peers, from anywhere"),
     row("feed-anywhere", Anywhere, All, &[alt('3')], Go(Screen::Feed), "", "Feed, from anywhere"),
     row("search-anywhere", Anywhere, All, &[alt('4')], Go(Screen::Search), "", "Search, from anywhere"),
     row("publish-anywhere", Anywhere, All, &[alt('5')], Go(Screen::Publish), "", "Publish, from anywhere"),
+    row("transfers-anywhere", Anywhere, All, &[alt('6')], Go(Screen::Transfers), "", "Transfers, from anywhere"),
     row("health-anywhere", Anywhere, All, &[alt('8')], Go(Screen::Health), "", "Health, from anywhere"),
     row("logs-anywhere", Anywhere, All, &[alt('0')], Go(Screen::Logs), "", "Logs, from anywhere"),
     row("next-screen", Browsing, Screens, &[key(KeyCode::Tab), c(']')], Step(1), "", "Next screen"),
@@ -170,6 +186,9 @@ pub static KEYS: &[Row] = &[
         "yank",
         "Yank the latest release of the selected package, or take its yank back",
     ),
+    row("download", Browsing, PACKAGES, &[c('d')], Download, "download", "Fetch the content of the package's release"),
+    row("pause", Browsing, TRANSFERS, &[c('p')], Pause, "pause", "Pause the fetch, or let it go on"),
+    row("cancel", Browsing, TRANSFERS, &[c('x')], Cancel, "cancel", "Cancel the fetch, and throw away what came of it"),
     row(
         "changes",
         Browsing,
@@ -197,6 +216,7 @@ pub static KEYS: &[Row] = &[
             Place::Screen(Screen::Feed),
             Place::Screen(Screen::Search),
             Place::Screen(Screen::Publish),
+            Place::Screen(Screen::Transfers),
             Place::Screen(Screen::Health),
             Place::Screen(Screen::Logs),
             Place::Picker,
@@ -232,9 +252,11 @@ pub static KEYS: &[Row] = &[
             Place::Screen(Screen::Feed),
             Place::Screen(Screen::Search),
             Place::Screen(Screen::Publish),
+            Place::Screen(Screen::Transfers),
             Place::Screen(Screen::Health),
             Place::Screen(Screen::Logs),
             Place::Window,
+            Place::Package,
         ]),
         &[c('R')],
         Refresh,
@@ -342,6 +364,7 @@ pub static KEYS: &[Row] = &[
             Place::Screen(Screen::Feed),
             Place::Screen(Screen::Search),
             Place::Screen(Screen::Publish),
+            Place::Screen(Screen::Transfers),
             Place::Screen(Screen::Health),
             Place::Screen(Screen::Logs),
             Place::Palette,
@@ -359,6 +382,7 @@ pub static KEYS: &[Row] = &[
             Place::Screen(Screen::Feed),
             Place::Screen(Screen::Search),
             Place::Screen(Screen::Publish),
+            Place::Screen(Screen::Transfers),
             Place::Screen(Screen::Health),
             Place::Screen(Screen::Logs),
             Place::Palette,

@@ -10,7 +10,9 @@ pub mod palette;
 pub mod peers;
 pub mod picker;
 pub mod publish;
+pub mod readme;
 pub mod search;
+pub mod transfers;
 
 use std::{collections::VecDeque, path::PathBuf, time::Duration};
 
@@ -26,6 +28,7 @@ use self::{
     picker::Picker,
     publish::{Publish, Review},
     search::SearchView,
+    transfers::Transfers,
 };
 use super::{
     action::{Place, Screen},
@@ -35,7 +38,12 @@ use super::{
 use crate::{
     bus::{Batch, Counters, Level, NodeSnapshot, Notice, PeerSnapshot},
     control::Link,
-    domain::{health::State, name::PackageRef, time::Timestamp},
+    domain::{
+        health::State,
+        name::PackageRef,
+        time::Timestamp,
+        transfer::{Transfer, TransferId, TransferState},
+    },
     registry::{Announced, Hit, OwnPackage},
 };
 
@@ -45,11 +53,12 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub const CLOCK_LIMIT_MS: i64 = 120_000;
 
 /// The tables by what they are called in the settings.
-pub const TABLES: [(&str, &[Column]); 6] = [
+pub const TABLES: [(&str, &[Column]); 7] = [
     (PeerSnapshot::NAME, PeerSnapshot::COLUMNS),
     (Announced::NAME, Announced::COLUMNS),
     (Hit::NAME, Hit::COLUMNS),
     (OwnPackage::NAME, OwnPackage::COLUMNS),
+    (Transfer::NAME, Transfer::COLUMNS),
     (HealthRow::NAME, HealthRow::COLUMNS),
     (LogLine::NAME, LogLine::COLUMNS),
 ];
@@ -65,6 +74,10 @@ pub enum Consent {
     },
     /// Another form in place of the draft that is there.
     Replace(Box<Replacement>),
+    CancelFetch {
+        id: TransferId,
+        what: String,
+    },
     Quit,
 }
 
@@ -112,6 +125,10 @@ pub enum Popup {
         scroll: usize,
     },
     Package(Box<PackageView>),
+    Transfer {
+        id: TransferId,
+        scroll: usize,
+    },
     Columns {
         at: usize,
     },
@@ -126,9 +143,11 @@ impl Popup {
     /// How far it is scrolled, for one that is read.
     pub fn scroll_mut(&mut self) -> Option<&mut usize> {
         match self {
-            Self::Help { scroll } | Self::About { scroll } | Self::Text { scroll, .. } | Self::Peer { scroll, .. } => {
-                Some(scroll)
-            }
+            Self::Help { scroll }
+            | Self::About { scroll }
+            | Self::Text { scroll, .. }
+            | Self::Peer { scroll, .. }
+            | Self::Transfer { scroll, .. } => Some(scroll),
             Self::Package(view) => Some(&mut view.scroll),
             Self::Review(review) => Some(&mut review.scroll),
             Self::Columns { .. } | Self::Palette(_) | Self::Confirm(_) | Self::Picker(_) | Self::Export(_) => None,
@@ -137,9 +156,9 @@ impl Popup {
 
     pub fn place(&self) -> Place {
         match self {
-            Self::Help { .. } | Self::About { .. } | Self::Text { .. } | Self::Peer { .. } | Self::Package(_) => {
-                Place::Window
-            }
+            Self::Help { .. } | Self::About { .. } | Self::Text { .. } | Self::Peer { .. } => Place::Window,
+            Self::Package(_) => Place::Package,
+            Self::Transfer { .. } => Place::Transfer,
             Self::Columns { .. } => Place::Columns,
             Self::Palette(_) => Place::Palette,
             Self::Confirm(_) => Place::Confirm,
@@ -161,6 +180,8 @@ pub struct Places {
 pub struct Model {
     pub title: String,
     pub demo: bool,
+    /// The node ends with the explorer, and its next start goes on with what is unfinished.
+    pub ends_node: bool,
     /// The node has started.
     pub running: bool,
     /// Whether it is there.
@@ -183,6 +204,7 @@ pub struct Model {
     pub feed: Table<Announced>,
     pub search: SearchView,
     pub publish: Publish,
+    pub transfers: Transfers,
     pub health: Health,
     pub logs: Logs,
     /// Something that is shown has changed since the last frame.
@@ -197,6 +219,7 @@ impl Model {
         Self {
             title,
             demo,
+            ends_node: false,
             running: false,
             link: Link::Here,
             now,
@@ -215,6 +238,7 @@ impl Model {
             feed: Table::default(),
             search: SearchView::default(),
             publish: Publish::default(),
+            transfers: Transfers::default(),
             health: Health::default(),
             logs: Logs::default(),
             dirty: true,
@@ -230,6 +254,7 @@ impl Model {
             Screen::Feed => &self.feed,
             Screen::Search => &self.search.hits,
             Screen::Publish => &self.publish.mine,
+            Screen::Transfers => &self.transfers.table,
             Screen::Health => &self.health.table,
             Screen::Logs => &self.logs.table,
         }
@@ -246,8 +271,17 @@ impl Model {
             Screen::Feed => &mut self.feed,
             Screen::Search => &mut self.search.hits,
             Screen::Publish => &mut self.publish.mine,
+            Screen::Transfers => &mut self.transfers.table,
             Screen::Health => &mut self.health.table,
             Screen::Logs => &mut self.logs.table,
+        }
+    }
+
+    /// The transfer that is opened, else the one that is selected.
+    pub fn shown_transfer(&self) -> Option<&Transfer> {
+        match self.popups.last() {
+            Some(Popup::Transfer { id, .. }) => self.transfers.table.get(id),
+            _ => self.transfers.table.current(),
         }
     }
 
@@ -270,6 +304,16 @@ impl Model {
         }
     }
 
+    /// The package that was opened under this number, as far as it still is.
+    pub fn package_view(&mut self, generation: u64) -> Option<&mut PackageView> {
+        let view = self.popups.iter_mut().find_map(|popup| match popup {
+            Popup::Package(view) if view.generation == generation => Some(&mut **view),
+            _ => None,
+        })?;
+        self.dirty = true;
+        Some(view)
+    }
+
     pub fn next_generation(&mut self) -> u64 {
         self.generation += 1;
         self.generation
@@ -277,9 +321,7 @@ impl Model {
 
     pub fn apply(&mut self, batch: Batch, now: Timestamp) {
         self.now = now;
-        // Samples come every other second, and most of them change nothing that is shown here.
-        let only_health = batch.events == 1 && batch.health.is_some();
-        self.dirty |= batch.events > 0 && (!only_health || self.screen == Screen::Health);
+        self.dirty |= self.shows(&batch);
         self.dropped = batch.dropped;
         if let Some(node) = batch.node {
             self.node = Some(node);
@@ -294,12 +336,52 @@ impl Model {
         self.peers.remove(&batch.gone);
         self.peers.put(batch.peers, now);
         self.feed.put(batch.announcements, now);
+        self.take_transfers(batch.transfers, now);
         if let Some(sample) = &batch.health {
             let first = self.health.history.verdict().is_none();
             if self.health.apply(sample, now) {
                 self.tell_verdict(now);
             }
             self.dirty |= first;
+        }
+    }
+
+    /// Whether anything in a batch may change what is shown. Samples come every other second and transfers several times a
+    /// second each, and most of them are to be seen on one screen only.
+    fn shows(&self, batch: &Batch) -> bool {
+        let of_one_screen = batch.node.is_none()
+            && batch.peers.is_empty()
+            && batch.gone.is_empty()
+            && batch.announcements.is_empty()
+            && batch.notices.is_empty()
+            && batch.counters.is_none()
+            && batch.dropped == self.dropped;
+        !of_one_screen
+            || batch.health.is_some() && self.screen == Screen::Health
+            || !batch.transfers.is_empty() && self.shows_transfers()
+    }
+
+    fn shows_transfers(&self) -> bool {
+        self.screen == Screen::Transfers
+            || matches!(self.popups.last(), Some(Popup::Package(_) | Popup::Transfer { .. }))
+    }
+
+    fn take_transfers(&mut self, transfers: Vec<Transfer>, now: Timestamp) {
+        for transfer in transfers.iter().filter(|transfer| transfer.state == TransferState::Done) {
+            let TransferId::Fetch { root } = transfer.id else { continue };
+            for popup in &mut self.popups {
+                if let Popup::Package(view) = popup {
+                    view.came(root);
+                }
+            }
+        }
+        for (notice, answers) in self.transfers.put(transfers, now) {
+            if answers {
+                self.notices.answer(notice, now);
+            } else {
+                self.notices.tell(notice, now);
+            }
+            self.dirty = true;
         }
     }
 

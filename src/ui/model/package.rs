@@ -1,11 +1,37 @@
 //! A package that is opened.
 
-use crate::{domain::name::PackageId, registry::Package};
+use super::readme::Readme;
+use crate::{
+    domain::{hash::ContentRoot, name::PackageId},
+    registry::{Held, Package},
+};
 
 #[derive(Clone, Debug)]
 pub enum Looked {
     Looking,
     Found(Box<Package>),
+    Failed(String),
+}
+
+/// Whether the content of its latest release is on this node.
+#[derive(Clone, Debug, Default)]
+pub enum Presence {
+    #[default]
+    Asking,
+    /// With what is known of how it came.
+    Here(Option<Box<Held>>),
+    NotHere,
+    Unknown(String),
+}
+
+/// The readme of its latest release.
+#[derive(Clone, Debug, Default)]
+pub enum Shown {
+    /// It has none.
+    #[default]
+    None,
+    Loading,
+    Is(Readme),
     Failed(String),
 }
 
@@ -16,5 +42,17 @@ pub struct PackageView {
     pub title: String,
     pub generation: u64,
     pub state: Looked,
+    pub content: Presence,
+    pub readme: Shown,
     pub scroll: usize,
+}
+
+impl PackageView {
+    /// A content is on this node now.
+    pub fn came(&mut self, root: ContentRoot) {
+        let Looked::Found(package) = &self.state else { return };
+        if package.latest.as_ref().is_some_and(|manifest| manifest.content == root) {
+            self.content = Presence::Here(None);
+        }
+    }
 }

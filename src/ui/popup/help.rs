@@ -10,11 +10,12 @@ use crate::ui::{
     widget::wrap::wrap,
 };
 
-const SIGNS: [(&str, &str); 7] = [
+const SIGNS: [(&str, &str); 8] = [
     ("●", "connected"),
     ("○", "known, and not connected now"),
     ("◆", "connected, and in the gossip mesh: announcements go through it first"),
     ("✓", "the publisher's signature was verified here"),
+    ("↓ ↑", "fetched to this node; served by it to another"),
     ("pinned", "you have opened or fetched it: its handle means this key here"),
     ("unpinned", "known by its signatures only"),
     ("score", "from 0 to 1: how good a peer has been to ask; open one to see why"),

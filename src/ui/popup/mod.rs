@@ -11,6 +11,7 @@ pub mod peer;
 pub mod picker;
 pub mod review;
 pub mod text;
+pub mod transfer;
 
 use ratatui::{
     Frame,
@@ -44,6 +45,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         Popup::Text { title, scroll, .. } => (title.clone(), "Esc back", *scroll),
         Popup::Peer { scroll, .. } => ("Peer".to_owned(), "Esc back", *scroll),
         Popup::Package(view) => (view.title.clone(), "R again · Esc back", view.scroll),
+        Popup::Transfer { scroll, .. } => ("Transfer".to_owned(), "Esc back", *scroll),
         Popup::Columns { at } => ("Columns".to_owned(), "Esc back", chosen(*at, columns::ABOVE)),
         Popup::Palette(palette) => {
             ("Do what?".to_owned(), "Enter does it · Esc back", chosen(palette.at, palette::ABOVE))
@@ -58,7 +60,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         Popup::Export(_) => ("Write to a file".to_owned(), "Enter writes · Esc back", 0),
     };
     let scroll = scroll.min(most);
-    let is_read = matches!(window.place(), Place::Window | Place::Review);
+    let is_read = matches!(window.place(), Place::Window | Place::Package | Place::Transfer | Place::Review);
     let place = match window {
         Popup::Columns { at } => Some((at + 1, model.table().columns().slots().len())),
         Popup::Palette(palette) => Some((palette.at + 1, palette.found().len())),

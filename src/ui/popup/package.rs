@@ -1,20 +1,31 @@
 //! A package: what it is, whose it is, where it was found and how fresh that is.
 
-use ratatui::text::{Line, Span};
+use std::time::Duration;
+
+use ratatui::{
+    style::{Modifier, Style},
+    text::{Line, Span},
+};
 
 use super::{field, heading};
-use crate::domain::name::short_id;
 use crate::{
     domain::{
-        text::printable,
-        time::{Ago, Timestamp},
+        hash::ContentRoot,
+        manifest::Manifest,
+        name::short_id,
+        size::Size,
+        text::{fit, printable},
+        time::{Ago, Took},
+        transfer::TransferState,
         trust::Trust,
     },
-    registry::{Package, Source},
+    registry::{Held, Package, Source},
     ui::{
         model::{
             Model,
-            package::{Looked, PackageView},
+            package::{Looked, PackageView, Presence, Shown},
+            readme::{Block, Readme},
+            transfers::percent,
         },
         theme::Theme,
         widget::wrap::wrap,
@@ -31,11 +42,12 @@ pub fn lines(model: &Model, view: &PackageView, width: usize, theme: Theme) -> V
             lines.push(Line::from(Span::styled("R tries again", theme.dim())));
             lines
         }
-        Looked::Found(package) => found(model.now, package, width, theme),
+        Looked::Found(package) => found(model, view, package, width, theme),
     }
 }
 
-fn found(now: Timestamp, package: &Package, width: usize, theme: Theme) -> Vec<Line<'static>> {
+fn found(model: &Model, view: &PackageView, package: &Package, width: usize, theme: Theme) -> Vec<Line<'static>> {
+    let now = model.now;
     let mut lines = Vec::new();
     match &package.latest {
         Some(manifest) => {
@@ -49,12 +61,12 @@ fn found(now: Timestamp, package: &Package, width: usize, theme: Theme) -> Vec<L
                 ("authors", manifest.authors.join(", ")),
                 ("repository", manifest.repository.clone().unwrap_or_default()),
                 ("homepage", manifest.homepage.clone().unwrap_or_default()),
-                ("content", format!("{} bytes, {}", manifest.size, manifest.content)),
             ] {
                 if !text.is_empty() {
                     field(&mut lines, label, &printable(&text), theme.text(), width, theme);
                 }
             }
+            content(&mut lines, model, view, manifest, width, theme);
         }
         None => {
             let yanked = package.releases.iter().all(|entry| entry.yanked) && package.complete;
@@ -136,5 +148,109 @@ fn found(now: Timestamp, package: &Package, width: usize, theme: Theme) -> Vec<L
             lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.bad()))));
         }
     }
+    readme(&mut lines, &view.readme, width, theme);
     lines
+}
+
+/// The bytes of the latest release, and whether they are here.
+fn content(
+    lines: &mut Vec<Line<'static>>,
+    model: &Model,
+    view: &PackageView,
+    manifest: &Manifest,
+    width: usize,
+    theme: Theme,
+) {
+    let mut say = |label: &str, text: &str, style: Style| field(lines, label, text, style, width, theme);
+    if !manifest.ecosystem.is_generic() {
+        say("ecosystem", manifest.ecosystem.as_str(), theme.text());
+    }
+    let file = printable(&manifest.file_name());
+    say("file", &format!("{file}, {} ({} bytes)", Size(manifest.size), manifest.size), theme.text());
+    say("content", &manifest.content.to_string(), theme.text());
+    let (text, style) = presence(model, &view.content, manifest.content, theme);
+    say("here", &text, style);
+}
+
+fn presence(model: &Model, presence: &Presence, root: ContentRoot, theme: Theme) -> (String, Style) {
+    if let Presence::Here(held) = presence {
+        return (held.as_deref().map_or_else(|| "yes, verified".to_owned(), came), theme.good());
+    }
+    if let Some(transfer) = model.transfers.fetch(root) {
+        let percent = percent(transfer);
+        match &transfer.state {
+            TransferState::Waiting | TransferState::Running => {
+                return (format!("on its way: {percent} %"), theme.link());
+            }
+            TransferState::Paused => return (format!("paused at {percent} %: d lets it go on"), theme.fair()),
+            TransferState::Failed(why) => {
+                return (format!("no: {}; d tries again", printable(why)), theme.bad());
+            }
+            TransferState::Done | TransferState::Cancelled => {}
+        }
+    }
+    match presence {
+        Presence::Unknown(why) => (format!("not known: {}", printable(why)), theme.fair()),
+        Presence::NotHere => ("no: d fetches it".to_owned(), theme.fair()),
+        Presence::Asking | Presence::Here(_) => ("looking…".to_owned(), theme.dim()),
+    }
+}
+
+/// How content came that is here: who gave most of it first.
+fn came(held: &Held) -> String {
+    let Some(origin) = held.origin.as_ref().filter(|origin| !origin.shares.is_empty()) else {
+        let of = if held.own { "your own" } else { "put here on this machine" };
+        return format!("yes, verified: {of}");
+    };
+    let mut shares: Vec<_> = origin.shares.iter().filter(|share| share.bytes > 0).collect();
+    shares.sort_by_key(|share| (std::cmp::Reverse(share.bytes), share.peer));
+    let all = held.content.size.max(1);
+    let givers: Vec<String> =
+        shares.iter().map(|share| format!("{} ({} %)", short_id(&share.peer), share.bytes * 100 / all)).collect();
+    let time = Took(Duration::from_millis(origin.millis));
+    format!("yes, verified: from {} in {time}", givers.join(", "))
+}
+
+fn readme(lines: &mut Vec<Line<'static>>, readme: &Shown, width: usize, theme: Theme) {
+    if matches!(readme, Shown::None) {
+        return;
+    }
+    heading(lines, "Readme", theme);
+    match readme {
+        Shown::None => {}
+        Shown::Loading => lines.push(Line::from(Span::styled("it is being fetched…", theme.dim()))),
+        Shown::Failed(why) => {
+            let text = format!("{}; R tries again", printable(why));
+            lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.fair()))));
+        }
+        Shown::Is(Readme { blocks, cut }) => {
+            if blocks.is_empty() {
+                lines.push(Line::from(Span::styled("it is empty", theme.dim())));
+            }
+            lines.extend(blocks.iter().flat_map(|one| block(one, width, theme)));
+            if *cut {
+                let text = "… there is more of it than is shown here";
+                lines.push(Line::from(Span::styled(text, theme.dim())));
+            }
+        }
+    }
+}
+
+fn block(block: &Block, width: usize, theme: Theme) -> Vec<Line<'static>> {
+    let styled = |text: &str, style: Style| -> Vec<Line<'static>> {
+        wrap(text, width).into_iter().map(|line| Line::from(Span::styled(line, style))).collect()
+    };
+    match block {
+        Block::Gap => vec![Line::default()],
+        Block::Heading(text) => styled(text, theme.text().add_modifier(Modifier::BOLD)),
+        Block::Text(text) => styled(text, theme.text()),
+        Block::Code(text) => vec![Line::from(Span::styled(fit(text, width), theme.dim()))],
+        Block::Bullet(indent, text) => {
+            let set_in = " ".repeat(*indent);
+            let room = width.saturating_sub(indent + 2).max(8);
+            let mark = |number: usize| if number == 0 { "• " } else { "  " };
+            let lines = wrap(text, room).into_iter().enumerate();
+            lines.map(|(number, line)| Line::from(format!("{set_in}{}{line}", mark(number)))).collect()
+        }
+    }
 }

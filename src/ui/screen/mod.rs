@@ -6,6 +6,7 @@ pub mod logs;
 pub mod peers;
 pub mod publish;
 pub mod search;
+pub mod transfers;
 
 use ratatui::{
     Frame,
@@ -21,7 +22,7 @@ use super::{
     action::{Action, Place, Screen},
     keymap::{self, When},
     layout::{self, Areas, LEAST},
-    model::{CLOCK_LIMIT_MS, Model},
+    model::{CLOCK_LIMIT_MS, Model, transfers::can_be_told},
     popup,
     theme::Theme,
 };
@@ -49,6 +50,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
         Screen::Feed => feed::draw(frame, model, theme, &areas),
         Screen::Search => search::draw(frame, model, theme, &areas),
         Screen::Publish => publish::draw(frame, model, theme, &areas),
+        Screen::Transfers => transfers::draw(frame, model, theme, &areas),
         Screen::Health => health::draw(frame, model, theme, &areas),
         Screen::Logs => logs::draw(frame, model, theme, &areas),
     }
@@ -201,6 +203,7 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
             Action::Back => in_window || filtered,
             Action::GoOn => model.publish.form.is_some(),
             Action::NewRelease | Action::Yank => !model.publish.mine.is_empty(),
+            Action::Pause | Action::Cancel => model.shown_transfer().is_some_and(can_be_told),
             _ => true,
         };
         let key = model.keymap.labels(row);
@@ -283,7 +286,13 @@ fn table_banner(model: &Model) -> Option<String> {
 }
 
 /// The status row of a table: how many rows, what is hidden, how they are sorted.
-pub(super) fn table_status(frame: &mut Frame<'_>, model: &Model, areas: &Areas, [one, many]: [&str; 2], theme: Theme) {
+pub(super) fn table_status(frame: &mut Frame<'_>, model: &Model, areas: &Areas, words: [&str; 2], theme: Theme) {
+    let text = table_figures(model, words, usize::from(areas.status.width));
+    status(frame, model, areas, &text, theme);
+}
+
+/// The same as text, in at most `room` columns where that can be.
+fn table_figures(model: &Model, [one, many]: [&str; 2], room: usize) -> String {
     let table = model.table();
     let [shown, known, ..] = table.counts();
     let hidden = match known.saturating_sub(shown) {
@@ -299,9 +308,8 @@ pub(super) fn table_status(frame: &mut Frame<'_>, model: &Model, areas: &Areas, 
         String::new()
     };
     let text = format!("{part}{shown} {things}{hidden}, {order}");
-    let leading =
-        Some(table.leading()).filter(|leading| text.width() + leading.width() <= usize::from(areas.status.width));
-    status(frame, model, areas, &format!("{text}{}", leading.unwrap_or_default()), theme);
+    let leading = Some(table.leading()).filter(|leading| text.width() + leading.width() <= room);
+    format!("{text}{}", leading.unwrap_or_default())
 }
 
 /// Sentences in the middle of an empty body.

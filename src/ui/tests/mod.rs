@@ -4,6 +4,7 @@ mod keys;
 mod publish;
 mod running;
 mod screens;
+mod transfers;
 
 use std::{io, path::Path, time::Duration};
 

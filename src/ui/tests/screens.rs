@@ -102,7 +102,7 @@ fn logs(size: (u16, u16)) -> Model {
     model
 }
 
-const ALL: [(&str, Build); 31] = [
+const ALL: [(&str, Build); 38] = [
     ("starting", starting),
     ("alone", alone),
     ("peers", full),
@@ -138,6 +138,13 @@ const ALL: [(&str, Build); 31] = [
     ("published", publish::published),
     ("yank", publish::asked_to_yank),
     ("picker", publish::picking),
+    ("transfers", transfers::on_transfers),
+    ("transfers_none", |size| after(size, "6")),
+    ("transfer_running", |size| transfers::opened(size, 1)),
+    ("transfer_done", |size| transfers::opened(size, 2)),
+    ("transfer_cancel", transfers::asked_to_cancel),
+    ("package_here", transfers::with_content),
+    ("package_readme", transfers::at_readme),
 ];
 
 fn drawn(model: &Model, draw: impl Fn(&mut Frame<'_>, &Model)) -> ratatui::buffer::Buffer {

@@ -2,6 +2,7 @@
 
 mod mouse;
 mod publish;
+mod transfers;
 mod windows;
 
 use tui_input::{Input, InputRequest};
@@ -17,7 +18,7 @@ use super::{
     model::{
         Consent, Model, Popup, Question,
         form::MAX_FIELD,
-        package::{Looked, PackageView},
+        package::{Looked, PackageView, Presence, Shown},
     },
     widget::list::target,
 };
@@ -138,6 +139,9 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
             model.dirty = true;
             Vec::new()
         }
+        Message::Held { .. } | Message::Readme { .. } | Message::Download(_) | Message::Directed { .. } => {
+            transfers::on_message(model, message)
+        }
         message => publish::on_message(model, message),
     };
     settle(model);
@@ -196,6 +200,9 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::NewRelease => return publish::new_release(model),
         Action::GoOn => return publish::go_on(model),
         Action::Yank => publish::ask_to_yank(model),
+        Action::Download => return transfers::download(model),
+        Action::Pause => return transfers::pause(model),
+        Action::Cancel => transfers::ask_to_cancel(model),
         Action::NextField => return publish::step_field(model, true),
         Action::PreviousField => return publish::step_field(model, false),
         Action::PickFile => return publish::pick_file(model),
@@ -230,13 +237,17 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
 }
 
 fn quit(model: &mut Model) {
-    if !model.publish.is_running() {
+    let text = if model.publish.is_running() {
+        "A publish is on its way. What is stored is not lost, and the next start goes on with it; what is not stored yet \
+         is kept as the draft. Quit all the same?"
+            .to_owned()
+    } else if let Some(unfinished) = transfers::unfinished(model) {
+        format!("{unfinished} What came is kept, and the next start goes on with it. Quit all the same?")
+    } else {
         model.quit = true;
         return;
-    }
-    let text = "A publish is on its way. What is stored is not lost, and the next start goes on with it; what is not \
-                stored yet is kept as the draft. Quit all the same?";
-    let question = Question { title: "Quit", text: text.to_owned(), consent: Consent::Quit };
+    };
+    let question = Question { title: "Quit", text, consent: Consent::Quit };
     model.popups.push(Popup::Confirm(Box::new(question)));
 }
 
@@ -343,6 +354,11 @@ fn open(model: &mut Model) -> Vec<Effect> {
             let opened = model.publish.mine.current().map(|one| (one.id.clone(), title(&one.id, one.handle.as_ref())));
             return opened.map_or_else(Vec::new, |(package, title)| open_package(model, package, title));
         }
+        Screen::Transfers => {
+            if let Some(id) = model.transfers.table.current().map(|transfer| transfer.id) {
+                model.popups.push(Popup::Transfer { id, scroll: 0 });
+            }
+        }
         Screen::Health => {
             if let Some((title, text)) = model.health.explained() {
                 model.popups.push(Popup::Text { title, text, scroll: 0 });
@@ -361,25 +377,33 @@ fn open(model: &mut Model) -> Vec<Effect> {
 
 fn open_package(model: &mut Model, package: PackageId, title: String) -> Vec<Effect> {
     let generation = model.next_generation();
-    let view = PackageView { id: package.clone(), title, generation, state: Looked::Looking, scroll: 0 };
+    let view = PackageView {
+        id: package.clone(),
+        title,
+        generation,
+        state: Looked::Looking,
+        content: Presence::default(),
+        readme: Shown::default(),
+        scroll: 0,
+    };
     model.popups.push(Popup::Package(Box::new(view)));
     vec![Effect::Look { generation, package }]
 }
 
 fn looked(model: &mut Model, generation: u64, result: crate::Result<crate::registry::Package>) -> Vec<Effect> {
-    let view = model.popups.iter_mut().find_map(|popup| match popup {
-        Popup::Package(view) if view.generation == generation => Some(view),
-        _ => None,
-    });
-    let Some(view) = view else { return Vec::new() };
-    model.dirty = true;
+    let Some(view) = model.package_view(generation) else { return Vec::new() };
     match result {
         Ok(package) => {
             // To open a package is a person's act: its handle means this key from now on, unless it means another.
             let pin = package.handle.clone().filter(|_| package.trust == Trust::Unknown);
             let publisher = package.id.publisher;
+            let release = package.latest_release();
             view.state = Looked::Found(Box::new(package));
-            pin.map(|handle| Effect::Pin { handle, publisher }).into_iter().collect()
+            let mut effects: Vec<Effect> = pin.map(|handle| Effect::Pin { handle, publisher }).into_iter().collect();
+            if let Some(release) = release {
+                effects.extend(transfers::look_at_content(model, generation, &release));
+            }
+            effects
         }
         Err(error) => {
             view.state = Looked::Failed(error.to_string());

@@ -207,7 +207,7 @@ pub fn picked(model: &mut Model) -> Vec<Effect> {
     let Some(Popup::Picker(picker)) = model.popups.last() else { return Vec::new() };
     match picker.chosen() {
         Some((dir, true)) => list(model, dir),
-        Some((file, false)) => return take_path(model, &file),
+        Some((file, false)) => take_path(model, &file),
         None => Vec::new(),
     }
 }

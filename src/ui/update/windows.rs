@@ -6,6 +6,7 @@ use super::{act, publish};
 use crate::{
     bus::Level,
     domain::text::printable,
+    registry::Order,
     ui::{
         effect::Effect,
         model::{Consent, Export, Model, Popup, palette::Palette},
@@ -69,6 +70,7 @@ pub fn accept(model: &mut Model) -> Vec<Effect> {
         Some(Popup::Palette(palette)) => palette.chosen().map_or_else(Vec::new, |action| act(model, action)),
         Some(Popup::Confirm(question)) => match question.consent {
             Consent::Yank { package, version, yank, name } => vec![Effect::Yank { package, version, yank, name }],
+            Consent::CancelFetch { id, what } => vec![Effect::Direct { id, order: Order::Cancel, what }],
             Consent::Replace(with) => publish::fill_form(model, *with),
             Consent::Quit => {
                 model.quit = true;

@@ -6,24 +6,29 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
     let mut lines = Vec::new();
-    let mut line = String::new();
+    let (mut line, mut used) = (String::new(), 0);
     for word in text.split_whitespace() {
-        let room = width.saturating_sub(line.width() + usize::from(!line.is_empty()));
-        if word.width() <= room {
-            if !line.is_empty() {
+        let (wide, gap) = (word.width(), usize::from(!line.is_empty()));
+        if used + gap + wide <= width {
+            if gap > 0 {
                 line.push(' ');
             }
             line.push_str(word);
+            used += gap + wide;
             continue;
         }
         if !line.is_empty() {
             lines.push(std::mem::take(&mut line));
+            used = 0;
         }
         for c in word.chars() {
-            if line.width() + c.width().unwrap_or(0) > width {
+            let wide = c.width().unwrap_or(0);
+            if used + wide > width {
                 lines.push(std::mem::take(&mut line));
+                used = 0;
             }
             line.push(c);
+            used += wide;
         }
     }
     if !line.is_empty() || lines.is_empty() {

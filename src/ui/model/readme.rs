@@ -1,0 +1,138 @@
+//! A readme as lines to show: a little of Markdown, for what is mostly Markdown, and nothing that a terminal would obey.
+
+use crate::domain::text::{is_unsafe_char, printable};
+
+/// Lines of a readme that are shown: they are wrapped anew for every frame.
+const LINES: usize = 2_000;
+/// Characters of it in all.
+const CHARS: usize = 100_000;
+
+/// A paragraph, or a line that stands for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Block {
+    Heading(String),
+    Text(String),
+    /// An entry of a list, with the columns it is set in by.
+    Bullet(usize, String),
+    /// As it is, with its spaces.
+    Code(String),
+    Gap,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readme {
+    pub blocks: Vec<Block>,
+    /// Something was left out at the end.
+    pub cut: bool,
+}
+
+impl Readme {
+    pub fn of(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let mut readme = Self::default();
+        let (mut fenced, mut chars) = (false, 0);
+        for (number, line) in text.lines().enumerate() {
+            chars += line.chars().count();
+            if number >= LINES || chars > CHARS {
+                readme.cut = true;
+                break;
+            }
+            if line.trim_start().starts_with("```") {
+                fenced = !fenced;
+            } else if fenced {
+                readme.blocks.push(Block::Code(as_it_is(line)));
+            } else {
+                readme.line(line);
+            }
+        }
+        while readme.blocks.last() == Some(&Block::Gap) {
+            readme.blocks.pop();
+        }
+        readme
+    }
+
+    fn line(&mut self, line: &str) {
+        let text = printable(line);
+        let indent = line.chars().take_while(|c| *c == ' ').count();
+        let rest = |mark: &str| text.strip_prefix(mark).map(|rest| rest.trim_start().to_owned());
+        let block = if text.is_empty() {
+            if matches!(self.blocks.last(), None | Some(Block::Gap)) {
+                return;
+            }
+            Block::Gap
+        } else if let Some(title) = text.trim_start_matches('#').strip_prefix(' ').filter(|_| text.starts_with('#')) {
+            Block::Heading(title.to_owned())
+        } else if let Some(entry) = ["- ", "* ", "+ "].into_iter().find_map(rest) {
+            Block::Bullet(indent.min(8), entry)
+        } else if text.starts_with('|') || line.starts_with('\t') || indent >= 4 && self.is_after_gap() {
+            Block::Code(as_it_is(line))
+        } else {
+            match self.blocks.last_mut() {
+                Some(Block::Text(paragraph) | Block::Bullet(_, paragraph)) => {
+                    paragraph.push(' ');
+                    paragraph.push_str(&text);
+                    return;
+                }
+                _ => Block::Text(text),
+            }
+        };
+        self.blocks.push(block);
+    }
+
+    fn is_after_gap(&self) -> bool {
+        matches!(self.blocks.last(), None | Some(Block::Gap | Block::Code(_)))
+    }
+}
+
+/// A line with its spaces, and without what moves the cursor or reorders.
+fn as_it_is(line: &str) -> String {
+    let line = line.replace('\t', "    ");
+    line.trim_end().chars().filter(|c| !is_unsafe_char(*c)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_little_of_markdown_is_understood() {
+        let text =
+            "# Web\n\nServes\npages.\n\n\n- fast\n  and small\n* safe\n\n```sh\ncurl  \u{1b}[31mx\n```\n| a | b |\n";
+        let own = |text: &str| text.to_owned();
+        assert_eq!(
+            Readme::of(text.as_bytes()).blocks,
+            [
+                Block::Heading(own("Web")),
+                Block::Gap,
+                Block::Text(own("Serves pages.")),
+                Block::Gap,
+                Block::Bullet(0, own("fast and small")),
+                Block::Bullet(0, own("safe")),
+                Block::Gap,
+                Block::Code(own("curl  [31mx")),
+                Block::Code(own("| a | b |")),
+            ]
+        );
+        assert_eq!(Readme::of(b"#hashtag\n").blocks, [Block::Text(own("#hashtag"))]);
+    }
+
+    #[test]
+    fn a_long_one_is_cut() {
+        assert!(!Readme::of("- x\n".repeat(LINES).as_bytes()).cut);
+        let long = Readme::of("- x\n".repeat(LINES + 1).as_bytes());
+        assert_eq!((long.blocks.len(), long.cut), (LINES, true));
+        assert!(Readme::of("x".repeat(CHARS + 1).as_bytes()).cut);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_it_is_there_is_nothing_unsafe_in_it(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let shown = format!("{:?}", Readme::of(&bytes).blocks.iter().map(|block| match block {
+                Block::Heading(text) | Block::Text(text) | Block::Bullet(_, text) | Block::Code(text) => text.clone(),
+                Block::Gap => String::new(),
+            }).collect::<Vec<_>>().concat().chars().filter(|c| is_unsafe_char(*c)).collect::<Vec<_>>());
+            prop_assert_eq!(shown, "[]");
+        }
+    }
+}

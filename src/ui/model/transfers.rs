@@ -1,0 +1,213 @@
+//! The Transfers screen: what is fetched and served, and what of it a person is told.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::{
+    bus::{Level, Notice},
+    domain::{
+        hash::ContentRoot,
+        size::{Rate, Size},
+        text::printable,
+        time::{Ago, Timestamp, Took},
+        transfer::{Part, Transfer, TransferId, TransferState},
+    },
+    ui::table::{Entry, Table, column::Column, filter::Value},
+};
+
+/// Terminal columns of the bar of a gauge in a table.
+pub const BAR: usize = 5;
+
+impl Entry for Transfer {
+    type Id = TransferId;
+    const NAME: &'static str = "transfers";
+    const COLUMNS: &'static [Column] = &[
+        Column::new("sign", "", 1, 0).picture(),
+        Column::new("dir", "dir", 5, 6),
+        Column::new("package", "package", 16, 0).up_to(40),
+        Column::new("progress", "progress", BAR + 6, 1).unit("percent"),
+        Column::new("size", "size", 8, 4).right().highest_first().unit("bytes"),
+        Column::new("rate", "rate", 10, 2).right().highest_first().unit("bytes_s"),
+        Column::new("left", "left", 6, 3).right().unit("s"),
+        Column::new("peers", "peers", 5, 4).right().highest_first(),
+        Column::new("state", "state", 9, 0),
+        Column::new("age", "age", 6, 5).right().unit("s_ago"),
+        Column::new("note", "what came of it", 36, 7).up_to(200),
+    ];
+    /// More than a node tells of.
+    const MOST: usize = 1_000;
+    const SORT: Option<&'static str> = Some("age");
+    const LEADING: &'static str = ", the open on top";
+
+    fn id(&self) -> TransferId {
+        self.id
+    }
+
+    fn value(&self, column: &'static str, now: Timestamp) -> Value {
+        match column {
+            "dir" => Value::text(direction(self)),
+            "package" => Value::text(printable(&self.what)),
+            "progress" => Value::Number(percent(self) as f64),
+            "size" => Value::Number(self.size as f64),
+            "rate" => Value::Number(self.rate.round()),
+            "left" => Value::number(remaining(self).map(f64::round)),
+            "peers" => Value::Number(self.active() as f64),
+            "state" => Value::text(self.state.label()),
+            "age" => Value::Number(now.since(self.started_at).as_secs_f64().round()),
+            "note" => Value::text(note(self)),
+            _ => Value::Nothing,
+        }
+    }
+
+    fn copied(&self) -> String {
+        self.id.root().to_string()
+    }
+
+    fn leads(&self) -> bool {
+        self.state.is_open()
+    }
+
+    fn age(&self, now: Timestamp) -> Option<String> {
+        Some(Ago(now.since(self.started_at)).to_string())
+    }
+}
+
+pub fn direction(transfer: &Transfer) -> &'static str {
+    match transfer.id {
+        TransferId::Fetch { .. } => "fetch",
+        TransferId::Serve { .. } => "serve",
+    }
+}
+
+/// Seconds to the end of a fetch. Whom we serve may have the rest of others.
+pub fn remaining(transfer: &Transfer) -> Option<f64> {
+    transfer.remaining().filter(|_| matches!(transfer.id, TransferId::Fetch { .. }))
+}
+
+/// Whole percents; a hundred only when all of it is there.
+pub fn percent(transfer: &Transfer) -> u64 {
+    let percent = (transfer.share().clamp(0.0, 1.0) * 100.0) as u64;
+    if transfer.done < transfer.size { percent.min(99) } else { percent }
+}
+
+/// A fetch that is not over, or that can be gone on with.
+pub fn can_be_told(transfer: &Transfer) -> bool {
+    let goes_on = transfer.state.is_open() || matches!(transfer.state, TransferState::Failed(_));
+    goes_on && matches!(transfer.id, TransferId::Fetch { .. })
+}
+
+/// What is to be said of it beside its figures.
+pub fn note(transfer: &Transfer) -> String {
+    let liars = transfer.peers.iter().filter(|peer| peer.part == Part::Lied).count();
+    match (&transfer.state, liars) {
+        (TransferState::Failed(why), _) => printable(why),
+        (_, 0) => String::new(),
+        (_, 1) => "one peer LIED and was found out: Enter shows which".to_owned(),
+        (_, count) => format!("{count} peers LIED and were found out: Enter shows which"),
+    }
+}
+
+/// How long it has taken, or took.
+pub fn took(transfer: &Transfer, now: Timestamp) -> Took {
+    Took(transfer.ended_at.unwrap_or(now).since(transfer.started_at))
+}
+
+struct UnderWay {
+    what: String,
+    /// By the person at this explorer, to whom its end is an answer.
+    asked: bool,
+}
+
+#[derive(Default)]
+pub struct Transfers {
+    pub table: Table<Transfer>,
+    /// Fetches that run, or that were asked for here: their end is told.
+    under_way: BTreeMap<ContentRoot, UnderWay>,
+    /// What travels beside a release, and was asked for with it: no word of it.
+    quiet: HashSet<ContentRoot>,
+}
+
+impl Transfers {
+    /// A fetch was asked for here.
+    pub fn asked(&mut self, root: ContentRoot, what: String) {
+        self.under_way.insert(root, UnderWay { what, asked: true });
+    }
+
+    /// It does not come to it.
+    pub fn forget(&mut self, root: &ContentRoot) {
+        self.under_way.remove(root);
+    }
+
+    /// Nothing is told of these.
+    pub fn keep_quiet(&mut self, roots: impl IntoIterator<Item = ContentRoot>) {
+        if self.quiet.len() >= Transfer::MOST {
+            self.quiet.clear();
+        }
+        self.quiet.extend(roots);
+    }
+
+    pub fn fetch(&self, root: ContentRoot) -> Option<&Transfer> {
+        self.table.get(&TransferId::Fetch { root })
+    }
+
+    /// What is being fetched, by what it is called.
+    pub fn under_way(&self) -> impl Iterator<Item = &str> {
+        self.under_way.values().map(|one| one.what.as_str())
+    }
+
+    /// Takes what changed; returns what a person is to be told, each with whether it answers that person.
+    pub fn put(&mut self, changed: Vec<Transfer>, now: Timestamp) -> Vec<(Notice, bool)> {
+        let notices = changed.iter().filter_map(|transfer| self.ended(transfer, now)).collect();
+        self.table.put(changed, now);
+        notices
+    }
+
+    /// What is to be told of a fetch that was seen under way, once it is no more. What happened comes first, because the
+    /// end is what a narrow row loses.
+    fn ended(&mut self, transfer: &Transfer, now: Timestamp) -> Option<(Notice, bool)> {
+        let TransferId::Fetch { root } = transfer.id else { return None };
+        if self.quiet.contains(&root) {
+            return None;
+        }
+        if matches!(transfer.state, TransferState::Waiting | TransferState::Running) {
+            if self.under_way.len() < Transfer::MOST {
+                let what = printable(&transfer.what);
+                self.under_way.entry(root).or_insert(UnderWay { what, asked: false });
+            }
+            return None;
+        }
+        let UnderWay { what, asked } = self.under_way.remove(&root)?;
+        let (level, text) = match &transfer.state {
+            TransferState::Done => {
+                let peers = match transfer.peers.iter().filter(|peer| peer.bytes > 0).count() {
+                    1 => "1 peer".to_owned(),
+                    count => format!("{count} peers"),
+                };
+                let (size, time) = (Size(transfer.size), took(transfer, now));
+                (Level::Info, format!("here, verified: {what}, {size} from {peers} in {time}; 6 shows it"))
+            }
+            TransferState::Failed(why) => {
+                (Level::Error, format!("not fetched: {what} (6 shows more): {}", printable(why)))
+            }
+            _ => return None,
+        };
+        Some((Notice { at: now, level, text }, asked))
+    }
+
+    /// How many run in a direction, and how fast they are together.
+    fn running(&self, fetches: bool) -> (usize, f64) {
+        let is_one = |transfer: &&Transfer| {
+            transfer.state == TransferState::Running && matches!(transfer.id, TransferId::Fetch { .. }) == fetches
+        };
+        self.table.all().filter(is_one).fold((0, 0.0), |(count, rate), one| (count + 1, rate + one.rate))
+    }
+
+    /// What runs now, in both directions.
+    pub fn summary(&self) -> String {
+        let part = |sign: &str, fetches: bool| {
+            let (count, rate) = self.running(fetches);
+            (count > 0).then(|| format!("{sign} {count} at {}", Rate(rate)))
+        };
+        let parts: Vec<String> = [part("↓", true), part("↑", false)].into_iter().flatten().collect();
+        if parts.is_empty() { "nothing runs".to_owned() } else { parts.join(" · ") }
+    }
+}

@@ -1,0 +1,104 @@
+//! Transfers: what is fetched and served, how far it is and how fast.
+
+use ratatui::{
+    Frame,
+    style::Style,
+    text::{Line, Span},
+};
+use unicode_width::UnicodeWidthStr;
+
+use super::{Areas, sentences, status, table_figures};
+use crate::{
+    domain::{
+        size::{Rate, Size},
+        text::printable,
+        time::Ago,
+        transfer::{Part, Transfer, TransferId, TransferState},
+    },
+    ui::{
+        model::{
+            Model,
+            transfers::{BAR, direction, note, percent, remaining},
+        },
+        theme::Theme,
+        widget::{
+            bar::bar,
+            table::{self, Cell},
+        },
+    },
+};
+
+pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
+    let transfers = &model.transfers.table;
+    if transfers.is_empty() {
+        let text = "Press 4 or 3, choose a package, then d: its content comes to this node, from several peers at once and \
+                    verified. What this node serves to others is shown here too.";
+        let head = Span::styled("Nothing is on its way yet.", theme.strong());
+        let lines = vec![Line::from(head), Line::default(), Line::from(text)];
+        sentences(frame, areas.body, lines);
+        return status(frame, model, areas, "", theme);
+    }
+    table::draw(frame.buffer_mut(), areas.body, transfers, theme, |one, column| cell(model, one, column, theme));
+    if transfers.rows().is_empty() {
+        let text = "No transfer has these words. Esc in the list takes the filter off.";
+        sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);
+    }
+    let flows = format!("{} · ", model.transfers.summary());
+    let room = usize::from(areas.status.width).saturating_sub(flows.width());
+    let figures = table_figures(model, ["transfer", "transfers"], room);
+    status(frame, model, areas, &format!("{flows}{figures}"), theme);
+}
+
+/// How a state looks: the words differ, so that it reads without colour.
+pub fn style(transfer: &Transfer, theme: Theme) -> Style {
+    match transfer.state {
+        TransferState::Running => theme.link(),
+        TransferState::Done => theme.good(),
+        TransferState::Waiting | TransferState::Paused => theme.fair(),
+        TransferState::Cancelled => theme.dim(),
+        TransferState::Failed(_) => theme.bad(),
+    }
+}
+
+/// A bar and the percents.
+pub fn gauge(transfer: &Transfer, width: usize) -> String {
+    format!("{} {:>3} %", bar(transfer.share(), width), percent(transfer))
+}
+
+pub fn sign(transfer: &Transfer) -> &'static str {
+    match transfer.id {
+        TransferId::Fetch { .. } => "↓",
+        TransferId::Serve { .. } => "↑",
+    }
+}
+
+fn cell(model: &Model, one: &Transfer, column: &str, theme: Theme) -> Cell {
+    let open = one.state.is_open();
+    let plain = if open { theme.text() } else { theme.dim() };
+    match column {
+        "sign" => (sign(one).to_owned(), if open { theme.link() } else { theme.dim() }),
+        "dir" => (direction(one).to_owned(), plain),
+        "package" => (printable(&one.what), if open { theme.strong() } else { theme.text() }),
+        "progress" => (gauge(one, BAR), style(one, theme)),
+        "size" => (Size(one.size).to_string(), plain),
+        "rate" => (if one.rate > 0.0 { Rate(one.rate).to_string() } else { String::new() }, plain),
+        "left" => (remaining(one).map_or(String::new(), left), plain),
+        "peers" => (if one.state == TransferState::Running { one.active().to_string() } else { String::new() }, plain),
+        "state" => (one.state.label().to_owned(), style(one, theme)),
+        "age" => (Ago(model.now.since(one.started_at)).to_string(), theme.dim()),
+        _ => {
+            let bad =
+                one.peers.iter().any(|peer| peer.part == Part::Lied) || matches!(one.state, TransferState::Failed(_));
+            (note(one), if bad { theme.bad() } else { plain })
+        }
+    }
+}
+
+/// Time to the end; below a second nobody has to wait.
+pub fn left(seconds: f64) -> String {
+    if seconds < 1.0 {
+        "< 1 s".to_owned()
+    } else {
+        Ago(std::time::Duration::from_secs_f64(seconds.min(1e9))).to_string()
+    }
+}

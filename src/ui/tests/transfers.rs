@@ -1,0 +1,353 @@
+//! Transfers, downloads, and what a package's window shows of its content.
+
+use super::*;
+use crate::{
+    domain::transfer::{Part, Transfer, TransferId, TransferPeer, TransferState},
+    registry::{Held, Order, Release, Wanted},
+    store::content::{Origin, Share},
+    ui::{
+        effect::Download,
+        model::{
+            package::{Presence, Shown},
+            readme::Readme,
+        },
+    },
+};
+
+const MIB: u64 = 1 << 20;
+
+fn root(n: u8) -> ContentRoot {
+    ContentRoot::of(&[n])
+}
+
+fn giver(n: u8, part: Part, bytes: u64, refused: u64) -> TransferPeer {
+    TransferPeer { part, bytes, millis: 1_500, refused, ..TransferPeer::new(peer_id(n)) }
+}
+
+fn fetch(n: u8, what: &str, state: TransferState, done: u64) -> Transfer {
+    Transfer {
+        id: TransferId::Fetch { root: root(n) },
+        what: what.to_owned(),
+        size: 12 * MIB + 345_678,
+        done,
+        resumed: 0,
+        rate: 0.0,
+        ended_at: (!state.is_open()).then(|| NOW.before(seconds(u64::from(n)))),
+        state,
+        peers: vec![],
+        started_at: NOW.before(seconds(4 + u64::from(n))),
+    }
+}
+
+fn running(n: u8) -> Transfer {
+    Transfer {
+        rate: 3_456_789.0,
+        peers: vec![giver(1, Part::Giving, 4 * MIB, 0), giver(2, Part::Giving, 2 * MIB, 0), giver(4, Part::Slow, 0, 0)],
+        ..fetch(n, "alice/web 1.2.0", TransferState::Running, 6 * MIB)
+    }
+}
+
+fn finished(n: u8) -> Transfer {
+    let size = 12 * MIB + 345_678;
+    Transfer {
+        resumed: 3 * MIB,
+        peers: vec![
+            giver(5, Part::Lied, MIB / 2, 1),
+            giver(1, Part::Idle, 6 * MIB, 0),
+            giver(2, Part::Lost, size - 3 * MIB - 6 * MIB - MIB / 2, 0),
+        ],
+        ..fetch(n, "bob/json 0.3.1", TransferState::Done, size)
+    }
+}
+
+fn several() -> Vec<Transfer> {
+    let why = "none of 3 peers that were asked has it; try again when others are there".to_owned();
+    let served = peer_id(2);
+    vec![
+        running(1),
+        finished(2),
+        fetch(3, "carol/nine 9.0.0", TransferState::Failed(why), 2 * MIB),
+        fetch(4, "dave/much 2.0.0-rc.1", TransferState::Paused, 11 * MIB),
+        fetch(5, "erin/soon 0.1.0", TransferState::Waiting, 0),
+        fetch(6, "frank/not 1.0.0", TransferState::Cancelled, 0),
+        Transfer {
+            id: TransferId::Serve { root: root(7), peer: served },
+            rate: 1_234_567.0,
+            peers: vec![TransferPeer { part: Part::Giving, bytes: 9 * MIB, ..TransferPeer::new(served) }],
+            ..fetch(7, "alice/db 4.4.4", TransferState::Running, 9 * MIB)
+        },
+    ]
+}
+
+fn tell(model: &mut Model, transfers: Vec<Transfer>) {
+    model.apply(Batch { events: transfers.len() as u64, transfers, ..Batch::default() }, NOW);
+    update::settle(model);
+}
+
+pub fn on_transfers(size: (u16, u16)) -> Model {
+    let mut model = full(size);
+    press(&mut model, "6");
+    tell(&mut model, several());
+    model
+}
+
+/// With the row of that content selected.
+fn on(size: (u16, u16), n: u8) -> Model {
+    let mut model = on_transfers(size);
+    let row = model.transfers.table.rows().iter().find(|id| id.root() == root(n)).copied();
+    model.transfers.table.selection.selected = row;
+    model
+}
+
+pub fn opened(size: (u16, u16), n: u8) -> Model {
+    let mut model = on(size, n);
+    press_code(&mut model, KeyCode::Enter);
+    model
+}
+
+pub fn asked_to_cancel(size: (u16, u16)) -> Model {
+    let mut model = on(size, 1);
+    press(&mut model, "x");
+    model
+}
+
+fn with_readme() -> Package {
+    let mut package = package();
+    let manifest = package.latest.as_mut().unwrap();
+    manifest.file = Some("parser-1-2.1.0.tar.zst".to_owned());
+    manifest.size = 1_258_291;
+    manifest.readme = Some(Content { root: root(99), size: 512 });
+    package
+}
+
+/// The window of a package, and its number.
+fn opening(size: (u16, u16)) -> (Model, u64, Vec<Effect>) {
+    let mut model = on_search(size);
+    let effects = press_code(&mut model, KeyCode::Enter);
+    let Some(Effect::Look { generation, .. }) = effects.first() else { panic!("{effects:?}") };
+    let result = Box::new(Ok(with_readme()));
+    let effects = update::on_message(&mut model, Message::Looked { generation: *generation, result }, NOW);
+    (model, *generation, effects)
+}
+
+fn held() -> Held {
+    let content = with_readme().latest.unwrap().content();
+    let share = |n, bytes| Share { peer: peer_id(n), bytes, millis: 900, refused: 0 };
+    Held {
+        content,
+        own: false,
+        pinned: false,
+        added_at: NOW,
+        used_at: NOW,
+        what: None,
+        origin: Some(Origin { shares: vec![share(1, 400_000), share(2, 858_291)], millis: 2_100, resumed: 0 }),
+        in_file: true,
+    }
+}
+
+pub fn with_content(size: (u16, u16)) -> Model {
+    let (mut model, generation, _) = opening(size);
+    let text = "# Parser\n\nParses configuration files,\nand says *in words* what is wrong.\n\n- quick\n- small\n\n```sh\nparser --check  config.toml\n```\n";
+    for message in [
+        Message::Held { generation, result: Box::new(Ok(Some(held()))) },
+        Message::Readme { generation, result: Ok(Readme::of(text.as_bytes())) },
+    ] {
+        update::on_message(&mut model, message, NOW);
+    }
+    model
+}
+
+/// Scrolled to its end.
+pub fn at_readme(size: (u16, u16)) -> Model {
+    let mut model = with_content(size);
+    press(&mut model, "G");
+    model
+}
+
+fn release() -> Release {
+    with_readme().latest_release().unwrap()
+}
+
+#[test]
+fn p_halts_a_fetch_and_lets_it_go_on() {
+    for (n, order) in [(1, Order::Pause), (5, Order::Pause), (4, Order::Resume), (3, Order::Resume)] {
+        let mut model = on((80, 24), n);
+        let effects = press(&mut model, "p");
+        assert!(
+            matches!(effects.as_slice(), [Effect::Direct { id, order: told, .. }] if id.root() == root(n) && *told == order),
+            "{effects:?}"
+        );
+        let mut model = opened((80, 24), n);
+        assert_eq!(press(&mut model, "p"), effects, "in its window as well");
+    }
+    for (n, said) in [(7, "theirs to stop"), (2, "is here already"), (6, "cancelled: frank/not")] {
+        let mut model = on((80, 24), n);
+        assert_eq!(press(&mut model, "p"), []);
+        assert!(picture(&model).contains(said), "{said}");
+    }
+    let mut model = on((80, 24), 1);
+    let told =
+        |order, done| Message::Directed { what: "alice/web 1.2.0".to_owned(), order, result: Box::new(Ok(done)) };
+    update::on_message(&mut model, told(Order::Pause, true), NOW);
+    assert!(picture(&model).contains("paused: alice/web 1.2.0; p lets it go on"));
+    update::on_message(&mut model, told(Order::Resume, false), NOW);
+    assert!(picture(&model).contains("nothing was changed"));
+    assert_eq!(press(&mut full((80, 24)), "6px"), [], "where there is none");
+}
+
+#[test]
+fn cancelling_names_what_it_throws_away_and_asks() {
+    let mut model = asked_to_cancel((80, 24));
+    let text = picture(&model);
+    assert!(text.contains("Cancel fetching alice/web 1.2.0?") && text.contains("6.0 MiB of"), "{text}");
+    assert_eq!(press(&mut model, "n"), []);
+    assert!(model.popups.is_empty());
+    press(&mut model, "x");
+    let effects = press(&mut model, "y");
+    assert!(matches!(effects.as_slice(), [Effect::Direct { order: Order::Cancel, .. }]), "{effects:?}");
+    for (n, said) in [(7, "theirs to stop"), (2, "has ended"), (6, "has ended")] {
+        let mut model = on((80, 24), n);
+        press(&mut model, "x");
+        assert!(model.popups.is_empty() && picture(&model).contains(said), "{said}");
+    }
+}
+
+#[test]
+fn an_opened_transfer_goes_on_before_the_eyes() {
+    let mut model = opened((120, 40), 1);
+    assert!(picture(&model).contains("6.0 MiB are here"));
+    tell(&mut model, vec![Transfer { done: 9 * MIB, ..running(1) }]);
+    assert!(picture(&model).contains("9.0 MiB are here"));
+    tell(&mut model, vec![finished(1)]);
+    let text = picture(&model);
+    assert!(text.contains("hash verified: BLAKE3 of all 12928590 bytes") && text.contains("LIED"), "{text}");
+}
+
+#[test]
+fn filters_know_the_words_of_transfers() {
+    for (words, rows) in [
+        ("state:running", 2),
+        ("state:running dir:fetch", 1),
+        ("rate:>1000000", 2),
+        ("dir:serve", 1),
+        ("progress:>=100", 1),
+        ("lied", 1),
+    ] {
+        let mut model = on_transfers((160, 50));
+        press(&mut model, "/");
+        press(&mut model, words);
+        assert_eq!(model.transfers.table.rows().len(), rows, "{words}");
+    }
+    let mut model = on_transfers((160, 50));
+    press(&mut model, "w");
+    let effects = press_code(&mut model, KeyCode::Enter);
+    let [Effect::Export { sheet, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!(sheet.rows.len(), 7);
+    assert!(sheet.columns.contains(&"rate_bytes_s".to_owned()), "{:?}", sheet.columns);
+}
+
+#[test]
+fn d_fetches_what_is_selected_and_tells_its_end_once() {
+    let mut model = on_search((80, 24));
+    press_code(&mut model, KeyCode::Esc);
+    press(&mut model, "j");
+    let effects = press(&mut model, "d");
+    let [Effect::Download { package, version, pin: true, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((package.clone(), version.to_string()), (package_id(2, "parser-2"), "2.1.0".to_owned()));
+    assert!(picture(&model).contains("/parser-2 2.1.0…"));
+
+    let found = |is_here, pin| Message::Download(Download::Found { release: Box::new(release()), is_here, pin });
+    let effects = update::on_message(&mut model, found(false, true), NOW);
+    assert!(matches!(effects.as_slice(), [Effect::Pin { .. }]), "to fetch is a person's act");
+    assert!(picture(&model).contains("fetching team-1/parser-1 2.1.0; 6 shows it"));
+
+    let wanted = Wanted::of(&release());
+    let id = TransferId::Fetch { root: wanted.content.root };
+    let done = Transfer { id, what: wanted.what, ..finished(1) };
+    tell(&mut model, vec![done.clone()]);
+    let text = picture(&model);
+    assert!(text.contains("here, verified: team-1/parser-1 2.1.0, 12.3 MiB from 3 peers"), "{text}");
+    let later = NOW.after(seconds(60));
+    update::on_tick(&mut model, later);
+    model.apply(Batch { transfers: vec![done], events: 1, ..Batch::default() }, later);
+    assert!(model.notices.shown().is_none(), "a node that is new here tells everything again");
+    assert_eq!(update::on_message(&mut model, found(true, false), NOW), []);
+    assert!(picture(&model).contains("here already: team-1/parser-1 2.1.0"));
+
+    press(&mut model, "3");
+    let effects = press(&mut model, "d");
+    let shown = model.feed.current().unwrap();
+    assert!(
+        matches!(effects.as_slice(), [Effect::Download { version, .. }] if *version == shown.version),
+        "that release: {effects:?}"
+    );
+}
+
+#[test]
+fn a_fetch_that_was_seen_running_tells_its_end_on_every_screen() {
+    let mut model = full((160, 50));
+    tell(&mut model, several());
+    assert!(model.notices.shown().is_none(), "what ended before is no news");
+    model.dirty = false;
+    tell(&mut model, vec![running(1)]);
+    assert!(!model.dirty, "nothing of it is to be seen here");
+    let why = "the disk is full".to_owned();
+    tell(&mut model, vec![fetch(1, "alice/web 1.2.0", TransferState::Failed(why), MIB)]);
+    assert!(model.dirty && picture(&model).contains("not fetched: alice/web 1.2.0 (6 shows more): the disk is full"));
+    let mut model = full((160, 50));
+    let served = several().pop().unwrap();
+    tell(&mut model, vec![served.clone()]);
+    tell(&mut model, vec![Transfer { state: TransferState::Done, ended_at: Some(NOW), ..served }]);
+    assert!(model.notices.shown().is_none(), "what others fetched is theirs to know");
+}
+
+#[test]
+fn an_opened_package_says_whether_its_content_is_here() {
+    let (mut model, generation, effects) = opening((120, 40));
+    let manifest = with_readme().latest.unwrap();
+    let root = manifest.content;
+    assert!(effects.contains(&Effect::Held { generation, root }), "{effects:?}");
+    let readme = effects.iter().find_map(|effect| match effect {
+        Effect::Readme { wanted, .. } => Some(wanted.clone()),
+        _ => None,
+    });
+    assert_eq!(readme.map(|wanted| (Some(wanted.content), wanted.beside)), Some((manifest.readme, Some(root))));
+    assert!(picture(&model).contains("it is being fetched…"));
+
+    update::on_message(&mut model, Message::Held { generation, result: Box::new(Ok(None)) }, NOW);
+    let why = "nobody has it".to_owned();
+    update::on_message(&mut model, Message::Readme { generation, result: Err(why) }, NOW);
+    press(&mut model, "G");
+    assert!(picture(&model).contains("nobody has it; R tries again"));
+    press(&mut model, "g");
+    assert!(picture(&model).contains("no: d fetches it"));
+    assert!(matches!(press(&mut model, "d").as_slice(), [Effect::Download { pin: false, .. }]));
+    let id = TransferId::Fetch { root };
+    tell(&mut model, vec![Transfer { id, ..running(1) }]);
+    assert!(picture(&model).contains("on its way: 48 %"));
+    tell(&mut model, vec![Transfer { id, ..finished(1) }]);
+    assert!(picture(&model).contains("yes, verified"));
+    let Some(Popup::Package(view)) = model.popups.last() else { panic!() };
+    assert!(matches!(view.content, Presence::Here(None)) && matches!(view.readme, Shown::Failed(_)));
+    let beside = Transfer { id: TransferId::Fetch { root: self::root(99) }, ..running(1) };
+    tell(&mut model, vec![beside.clone()]);
+    tell(&mut model, vec![Transfer { state: TransferState::Done, ..beside }]);
+    assert!(!picture(&model).contains("readme of"), "no word of a readme");
+}
+
+#[test]
+fn quitting_asks_only_where_a_fetch_would_be_interrupted() {
+    let mut attached = full((80, 24));
+    tell(&mut attached, vec![running(1)]);
+    press(&mut attached, "q");
+    assert!(attached.quit, "the node goes on without it");
+    let mut own = full((80, 24));
+    own.ends_node = true;
+    tell(&mut own, vec![running(1), running(2)]);
+    press(&mut own, "q");
+    assert!(!own.quit && picture(&own).contains("alice/web 1.2.0 and 1 more are being fetched."));
+    press(&mut own, "n");
+    tell(&mut own, vec![finished(1), fetch(2, "alice/web 1.2.0", TransferState::Paused, MIB)]);
+    press(&mut own, "q");
+    assert!(own.quit);
+}

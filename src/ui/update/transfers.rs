@@ -1,0 +1,179 @@
+//! Content: fetching it, telling fetches what to do, and what a package's window shows of it.
+
+use crate::{
+    bus::Level,
+    domain::{
+        name::PackageId,
+        size::Size,
+        text::printable,
+        transfer::{TransferId, TransferState},
+        trust::Trust,
+    },
+    registry::{Order, Release, Wanted, title},
+    ui::{
+        action::Screen,
+        effect::{Download, Effect, Message},
+        model::{
+            Consent, Model, Popup, Question,
+            package::{Looked, Presence, Shown},
+            transfers::can_be_told,
+        },
+    },
+};
+
+/// Asks whether the content of a package that was opened is here, and for its readme.
+pub fn look_at_content(model: &mut Model, generation: u64, release: &Release) -> Vec<Effect> {
+    let manifest = &release.manifest;
+    let mut effects = vec![Effect::Held { generation, root: manifest.content }];
+    let readme = Wanted::beside(release).into_iter().find(|beside| Some(beside.content) == manifest.readme);
+    let Some(wanted) = readme else { return effects };
+    if let Some(view) = model.package_view(generation) {
+        view.readme = Shown::Loading;
+    }
+    model.transfers.keep_quiet([wanted.content.root]);
+    effects.push(Effect::Readme { generation, wanted: Box::new(wanted) });
+    effects
+}
+
+/// Fetches the release that is selected, or the latest of the package that is opened.
+pub fn download(model: &mut Model) -> Vec<Effect> {
+    let Some((package, version, title, pin)) = chosen(model) else {
+        if let Some(Popup::Package(view)) = model.popups.last() {
+            let why = match view.state {
+                Looked::Looking => "it is still being looked for",
+                _ => "there is no release of it to fetch; R looks again",
+            };
+            model.answer(Level::Warning, why.to_owned());
+        }
+        return Vec::new();
+    };
+    model.answer(Level::Info, format!("fetching {title} {version}…"));
+    vec![Effect::Download { package, version, title, pin }]
+}
+
+/// Which release, what its package is called, and whether its handle means nothing here yet.
+fn chosen(model: &Model) -> Option<(PackageId, semver::Version, String, bool)> {
+    if let Some(popup) = model.popups.last() {
+        let Popup::Package(view) = popup else { return None };
+        let Looked::Found(package) = &view.state else { return None };
+        let version = package.latest.as_ref()?.version.clone();
+        return Some((package.id.clone(), version, package.title(), false));
+    }
+    match model.screen {
+        Screen::Feed => {
+            let one = model.feed.current()?;
+            let title = title(&one.package, one.handle.as_ref());
+            Some((one.package.clone(), one.version.clone(), title, one.trust == Trust::Unknown))
+        }
+        Screen::Search => {
+            let hit = model.search.hits.current()?;
+            Some((hit.package.clone(), hit.version.clone(), hit.title(), hit.trust == Trust::Unknown))
+        }
+        _ => None,
+    }
+}
+
+/// Halts a fetch, or lets it go on.
+pub fn pause(model: &mut Model) -> Vec<Effect> {
+    let Some(transfer) = model.shown_transfer() else { return Vec::new() };
+    let what = printable(&transfer.what);
+    let told = match (&transfer.id, &transfer.state) {
+        (TransferId::Serve { .. }, _) => Err("what others fetch of this node is theirs to stop".to_owned()),
+        (_, TransferState::Waiting | TransferState::Running) => Ok(Order::Pause),
+        (_, TransferState::Paused | TransferState::Failed(_)) => Ok(Order::Resume),
+        (_, TransferState::Done) => Err(format!("nothing to pause: {what} is here already")),
+        (_, TransferState::Cancelled) => Err(format!("cancelled: {what}; d on its package fetches it again")),
+    };
+    match told {
+        Ok(order) => vec![Effect::Direct { id: transfer.id, order, what }],
+        Err(why) => {
+            model.answer(Level::Info, why);
+            Vec::new()
+        }
+    }
+}
+
+pub fn ask_to_cancel(model: &mut Model) {
+    let Some(transfer) = model.shown_transfer() else { return };
+    let what = printable(&transfer.what);
+    if !can_be_told(transfer) {
+        let why = match transfer.id {
+            TransferId::Serve { .. } => "what others fetch of this node is theirs to stop".to_owned(),
+            TransferId::Fetch { .. } => format!("nothing to cancel: {what} has ended"),
+        };
+        return model.answer(Level::Info, why);
+    }
+    let came = match transfer.done {
+        0 => "Whatever came of it".to_owned(),
+        done => format!("What came of it, {} of {},", Size(done), Size(transfer.size)),
+    };
+    let text = format!("Cancel fetching {what}? {came} is thrown away. (p pauses it, and keeps that.)");
+    let consent = Consent::CancelFetch { id: transfer.id, what };
+    model.popups.push(Popup::Confirm(Box::new(Question { title: "Cancel", text, consent })));
+}
+
+/// What would be interrupted if the node ended now, in a sentence.
+pub fn unfinished(model: &Model) -> Option<String> {
+    let mut under_way = model.transfers.under_way().filter(|_| model.ends_node);
+    let first = under_way.next()?;
+    Some(match under_way.count() {
+        0 => format!("{first} is being fetched."),
+        more => format!("{first} and {more} more are being fetched."),
+    })
+}
+
+pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
+    match message {
+        Message::Held { generation, result } => {
+            let Some(view) = model.package_view(generation) else { return Vec::new() };
+            // It may have come while it was asked for.
+            if !matches!(view.content, Presence::Here(_)) {
+                view.content = match *result {
+                    Ok(Some(held)) => Presence::Here(Some(Box::new(held))),
+                    Ok(None) => Presence::NotHere,
+                    Err(error) => Presence::Unknown(error.to_string()),
+                };
+            }
+        }
+        Message::Readme { generation, result } => {
+            let Some(view) = model.package_view(generation) else { return Vec::new() };
+            view.readme = match result {
+                Ok(readme) => Shown::Is(readme),
+                Err(why) => Shown::Failed(why),
+            };
+        }
+        Message::Download(Download::Found { release, is_here, pin }) => return found(model, &release, is_here, pin),
+        Message::Download(Download::Failed { root, what, why }) => {
+            root.iter().for_each(|root| model.transfers.forget(root));
+            model.answer(Level::Error, format!("cannot fetch {what}: {why}"));
+        }
+        Message::Directed { what, order, result } => {
+            let (level, text) = match (*result, order) {
+                (Ok(true), Order::Pause) => (Level::Info, format!("paused: {what}; p lets it go on")),
+                (Ok(true), Order::Resume) => (Level::Info, format!("going on: {what}")),
+                (Ok(true), Order::Cancel) => (Level::Info, format!("cancelled: {what}; what came is thrown away")),
+                (Ok(false), _) => (Level::Warning, format!("nothing was changed: {what} has ended or not begun")),
+                (Err(error), _) => (Level::Error, error.to_string()),
+            };
+            model.answer(level, text);
+        }
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn found(model: &mut Model, release: &Release, is_here: bool, pin: bool) -> Vec<Effect> {
+    let wanted = Wanted::of(release);
+    model.transfers.keep_quiet(Wanted::beside(release).iter().map(|beside| beside.content.root));
+    let text = if is_here {
+        format!("here already: {}", wanted.what)
+    } else {
+        model.transfers.asked(wanted.content.root, wanted.what.clone());
+        let yanked = if release.yanked { ", which its publisher has yanked" } else { "" };
+        format!("fetching {}{yanked}; 6 shows it", wanted.what)
+    };
+    model.answer(Level::Info, text);
+    // To fetch a package is a person's act, as to open it is.
+    let pin = release.handle.clone().filter(|_| pin);
+    pin.map(|handle| Effect::Pin { handle, publisher: release.package.publisher }).into_iter().collect()
+}
