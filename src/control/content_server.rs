@@ -15,14 +15,10 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_util::io::StreamReader;
 
 use super::{
-    server::{Given, Node, Shared, answer, json_lines, read, refuse, with},
+    answer::{Given, Node, Shared, answer, json_lines, read, refuse, with},
     wire::{self, Done, Fetching},
 };
-use crate::{
-    RegistryError,
-    domain::hash::ContentRoot,
-    registry::{Contents, Wanted},
-};
+use crate::{RegistryError, domain::hash::ContentRoot, registry::Wanted};
 
 /// A client that sends content and falls silent for so long has gone.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -143,10 +139,4 @@ async fn fetch(State(it): Node, given: Given<Wanted>) -> Response {
         let _ = lines.send(end).await;
     });
     json_lines(told, permit)
-}
-
-impl Shared {
-    fn contents(&self) -> Arc<dyn Contents> {
-        self.node.contents()
-    }
 }

@@ -4,6 +4,7 @@
 //! `server` answers over the socket and `client` asks; both speak the HTTP of `docs/control.md`, of which [`PROTOCOL`] is
 //! the version.
 
+mod answer;
 mod client;
 mod content_client;
 mod content_server;

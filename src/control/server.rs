@@ -13,8 +13,7 @@ use std::{
 
 use axum::{
     Json, Router,
-    body::{Body, Bytes},
-    extract::{DefaultBodyLimit, Query as Parameters, Request, State, rejection::JsonRejection},
+    extract::{DefaultBodyLimit, Query as Parameters, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{
@@ -38,7 +37,9 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Control, PROTOCOL, content_server, socket,
+    Control, PROTOCOL,
+    answer::{Given, Node, Shared, answer, json_lines, read, refuse, with},
+    content_server, socket,
     wire::{self, Done, Failure, Fault, Publishing, Taken, VERSION_HEADER},
 };
 use crate::{
@@ -48,13 +49,10 @@ use crate::{
         name::PackageRef,
         query::Query,
     },
-    registry::Registry,
 };
 
 /// Connections at once, on all sockets; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 128;
-/// Streams of events and searches at once; further ones are told that the node is busy.
-const MAX_STREAMS: usize = 48;
 /// Bytes of a request's body.
 const MAX_BODY: usize = 256 << 10;
 /// Bytes of a request's head.
@@ -107,7 +105,7 @@ impl Drop for Serving {
 /// loopback, [`RegistryError::Listen`] for one that cannot be listened on.
 pub async fn serve(node: Arc<dyn Control>, data_dir: &Path, tcp: Option<SocketAddr>) -> Result<Serving> {
     let (listener, path) = socket::listen(&socket::candidates(data_dir))?;
-    let shared = Arc::new(Shared { node, streams: Arc::new(Semaphore::new(MAX_STREAMS)) });
+    let shared = Arc::new(Shared::of(node));
     let mut serving =
         Serving { socket: path, tcp: None, stop: CancellationToken::new(), connections: TaskTracker::new() };
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -221,24 +219,6 @@ async fn connection<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     }
 }
 
-pub(super) struct Shared {
-    pub(super) node: Arc<dyn Control>,
-    streams: Arc<Semaphore>,
-}
-
-impl Shared {
-    pub(super) fn stream(&self) -> Result<OwnedSemaphorePermit> {
-        let busy = |_| RegistryError::Busy { what: "the control socket", limit: MAX_STREAMS };
-        self.streams.clone().try_acquire_owned().map_err(busy)
-    }
-
-    fn registry(&self) -> Arc<dyn Registry> {
-        self.node.registry()
-    }
-}
-
-pub(super) type Node = State<Arc<Shared>>;
-
 fn router(shared: Arc<Shared>) -> Router {
     let v1 = Router::new()
         .route("/status", get(async |State(it): Node| answer(it.node.status().await)))
@@ -311,35 +291,6 @@ async fn guard(token: Arc<str>, request: Request, next: Next) -> Response {
     let message = "send the word in the data directory's control.token as Authorization: Bearer WORD".to_owned();
     let fault = Fault { code: "unauthorized".to_owned(), usage: true, message };
     (StatusCode::UNAUTHORIZED, Json(Failure { error: fault })).into_response()
-}
-
-pub(super) fn answer<T: Serialize>(result: Result<T>) -> Response {
-    match result {
-        Ok(value) => Json(value).into_response(),
-        Err(error) => refuse(&error),
-    }
-}
-
-pub(super) fn refuse(error: &RegistryError) -> Response {
-    (wire::status_of(error), Json(Failure { error: error.into() })).into_response()
-}
-
-pub(super) type Given<T> = Result<Json<T>, JsonRejection>;
-
-/// Runs `job` with what was given, if that can be read.
-pub(super) async fn with<T, R: Serialize>(given: Given<T>, job: impl AsyncFnOnce(T) -> Result<R>) -> Response {
-    match read(given) {
-        Ok(value) => answer(job(value).await),
-        Err(response) => response,
-    }
-}
-
-#[expect(clippy::result_large_err, reason = "an answer is what it is, and refusals are rare")]
-pub(super) fn read<T>(given: Given<T>) -> Result<T, Response> {
-    given.map(|Json(value)| value).map_err(|rejection| {
-        let fault = Fault { code: "request".to_owned(), usage: true, message: rejection.body_text() };
-        (rejection.status(), Json(Failure { error: fault })).into_response()
-    })
 }
 
 async fn nothing_here(request: Request) -> Response {
@@ -427,22 +378,6 @@ async fn events(State(it): Node) -> Response {
         Some((Ok::<_, Infallible>(event), (batches, permit)))
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
-}
-
-/// One JSON value a line, as they come.
-pub(super) fn json_lines<T: Serialize + Send + 'static>(
-    values: mpsc::Receiver<T>,
-    permit: OwnedSemaphorePermit,
-) -> Response {
-    let lines = stream::unfold((values, permit), async |(mut values, permit)| {
-        let value = values.recv().await?;
-        let line = serde_json::to_vec(&value).map(|mut line| {
-            line.push(b'\n');
-            Bytes::from(line)
-        });
-        Some((line, (values, permit)))
-    });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
 }
 
 async fn search(State(it): Node, given: Given<Query>) -> Response {

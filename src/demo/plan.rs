@@ -13,7 +13,7 @@ use rand::{
     seq::{IteratorRandom, SliceRandom},
 };
 
-use super::{catalogue::Entry, city, traffic::SLOW};
+use super::{catalogue::Entry, city};
 use crate::{
     RegistryError, Result,
     domain::{
@@ -28,6 +28,8 @@ use crate::{
 pub const CITY_SIZE: std::ops::RangeInclusive<usize> = 2..=4;
 /// From so many nodes on, two are bad actors.
 const LARGE: usize = 8;
+/// What the slow one of them sends in a second, in bytes.
+const SLOW: u64 = 48 * 1_024;
 /// How far churn is planned ahead; a demo that runs longer goes on without it.
 pub const HORIZON: Duration = Duration::from_secs(3_600);
 /// Time before a leave and after a return in which a node publishes nothing: it could not reach anybody.

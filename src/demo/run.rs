@@ -69,7 +69,7 @@ pub struct Demo {
 /// What the tasks of a demo share.
 pub(super) struct Stage {
     pub(super) plan: Plan,
-    catalogue: Catalogue,
+    pub(super) catalogue: Catalogue,
     network: NetworkName,
     root: PathBuf,
     query_timeout: Duration,

@@ -28,8 +28,6 @@ const AGE: Duration = Duration::from_millis(800);
 const AT_ONCE: usize = 4;
 /// Packages that are mirrored before the first of them is fetched.
 const LEAD: usize = 1;
-/// What a slow peer sends in a second, in bytes.
-pub(super) const SLOW: u64 = 48 * 1_024;
 
 /// What came of the fetches.
 #[derive(Clone, Debug, Default)]
@@ -78,11 +76,22 @@ impl Stage {
             {
                 fetching.spawn(self.clone().fetch_somewhere(package, by));
             }
-            if let Some((package, by)) = self.known(AGE).choose(&mut rand::rng()).cloned() {
+            if let Some((package, by)) = self.pick() {
                 mirrored.push_back((package.clone(), by));
                 fetching.spawn(self.clone().mirror(package, by));
             }
         }
+    }
+
+    /// One of those announced, larger ones more often: there is more to be seen of them.
+    fn pick(&self) -> Option<(PackageId, usize)> {
+        const OF: usize = 4;
+        let known = self.known(AGE);
+        let size = |(package, _): &&(PackageId, usize)| {
+            let entries = self.catalogue.entries.iter();
+            entries.filter(|entry| entry.draft.name == package.name).map(|entry| entry.content.size).max()
+        };
+        known.sample(&mut rand::rng(), OF).max_by_key(size).cloned()
     }
 
     /// Those who are not to be trusted have everything, so that everybody meets them.

@@ -1,10 +1,14 @@
 //! Bytes by the verbs: packed, published, fetched, unpacked, locked, imported, kept.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
 
 use serde_json::Value;
 
-use crate::program::{Home, Ran, Running};
+use crate::program::{APART, Home, Ran, Running};
 
 /// A directory to publish, with this in its swarmdex.toml.
 fn project(home: &Home, name: &str, toml: &str) -> String {
@@ -243,4 +247,39 @@ fn blake3_bytes(size: usize) -> Vec<u8> {
     let mut out = vec![0; size];
     blake3::Hasher::new().finalize_xof().fill(&mut out);
     out
+}
+
+#[test]
+fn a_get_that_is_killed_goes_on_where_it_was() {
+    let alice = Home::new();
+    let node = Running::start(&alice, &["--handle", "alice"]);
+    let large = alice.path("large.bin");
+    fs::write(&large, blake3_bytes(96 << 20)).unwrap();
+    let manifest = alice.file("large.toml", &toml("large", "1.0.0", ""));
+    let published = alice.run(["publish", large.to_str().unwrap(), "--manifest", &manifest, "--json"]).json();
+    let id = published["id"].as_str().unwrap();
+
+    let bob = Home::new();
+    let get = [&APART[..], &join(&node, &["get", id, "--json"])].concat();
+    let mut killed = bob.command(&get).spawn().unwrap();
+    let partial = bob.path(".local/share/swarmdex/content/partial");
+    let written = || -> u64 {
+        let files = fs::read_dir(&partial).into_iter().flatten().flatten();
+        files.filter_map(|file| file.metadata().ok()).map(|about| about.blocks() * 512).sum()
+    };
+    while written() < 4 << 20 {
+        assert!(killed.try_wait().unwrap().is_none(), "it ended before it could be killed");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(!bob.path("large.bin").exists());
+
+    let fetched = last(&bob.run(&get))["got"]["fetched"].clone();
+    let origin = &fetched["origin"];
+    let resumed = origin["resumed"].as_u64().unwrap();
+    let again: u64 = origin["shares"].as_array().unwrap().iter().map(|share| share["bytes"].as_u64().unwrap()).sum();
+    assert!(resumed > 2 << 20, "{origin}");
+    assert_eq!(resumed + again, 96 << 20, "what verified was not asked for again");
+    assert_eq!(fs::read(bob.path("large.bin")).unwrap(), fs::read(&large).unwrap());
 }

@@ -133,12 +133,15 @@ struct Bare {
     kad: kad::Behaviour<MemoryStore>,
     identify: identify::Behaviour,
     query: request_response::cbor::Behaviour<Request, Response>,
+    streams: libp2p_stream::Behaviour,
 }
 
 /// A bare peer: Kademlia with libp2p's own store, which checks nothing, and answers made up by the test.
 pub struct BarePeer {
     pub id: PeerId,
     pub address: String,
+    /// Raw streams, on which a test says what it likes.
+    pub streams: libp2p_stream::Control,
     commands: mpsc::UnboundedSender<Do>,
 }
 
@@ -168,7 +171,9 @@ impl BarePeer {
                 [(protocol("query/1"), request_response::ProtocolSupport::Full)],
                 request_response::Config::default(),
             ),
+            streams: libp2p_stream::Behaviour::new(),
         };
+        let streams = behaviour.streams.new_control();
         let mut swarm = SwarmBuilder::with_existing_identity(key)
             .with_tokio()
             .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
@@ -245,7 +250,12 @@ impl BarePeer {
                 }
             }
         });
-        Self { id, address, commands }
+        Self { id, address, streams, commands }
+    }
+
+    /// The content protocol, to serve it or ask by it.
+    pub fn content_protocol() -> StreamProtocol {
+        StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/content/1")).unwrap()
     }
 
     /// Holds a record in its own store, whatever it is.

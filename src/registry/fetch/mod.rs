@@ -36,7 +36,7 @@ use crate::{
     },
 };
 use links::Links;
-use plan::PIECE;
+use plan::ONE_PEER;
 use run::Run;
 
 /// Fetches at once; the rest wait.
@@ -309,7 +309,7 @@ impl P2pRegistry {
 
     /// Asks everybody who may have it until all of it is here; returns why it is not, if it is not.
     async fn gather(&self, entry: &Entry, run: &Arc<Run>) -> Result<Option<String>> {
-        let single = crate::domain::content::groups(run.wanted.content.size) <= PIECE;
+        let single = crate::domain::content::groups(run.wanted.content.size) <= ONE_PEER;
         let mut workers: JoinSet<()> = JoinSet::new();
         let mut crowd = Crowd::default();
         let (mut asked, mut rounds, mut before, mut searched) = (0, 0, 0, Instant::now());

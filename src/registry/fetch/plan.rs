@@ -13,7 +13,9 @@ use crate::domain::{
 };
 
 /// Most groups in a piece: 1 MiB.
-pub const PIECE: u64 = 64;
+const PIECE: u64 = 64;
+/// Content of so many groups is asked of one peer at a time: 256 KiB are here before several have been asked who has what.
+pub const ONE_PEER: u64 = 16;
 /// Pieces that are asked of one peer at once, at most.
 const MOST_ASKED: usize = 4;
 /// What is asked of a peer at once should keep it busy for so long.

@@ -10,7 +10,7 @@ use std::{
 use bao_tree::io::BaoContentItem;
 use libp2p::PeerId;
 
-use super::{plan::PIECE, run::Run};
+use super::{plan::ONE_PEER, run::Run};
 use crate::{
     domain::{
         content::{GROUP, Groups, all, groups},
@@ -28,6 +28,8 @@ const REACH: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(100);
 /// Times that a busy peer is asked.
 const TIMES: u32 = 8;
+/// Time for an answer of 1 MiB, whatever comes of it meanwhile: less than 9 KiB a second are no help.
+const ANSWERING: Duration = Duration::from_secs(120);
 /// Whether others still owe what a peer could give is looked at this often.
 const SOON: Duration = Duration::from_millis(20);
 /// A peer that holds a part is asked this often whether it has more by now.
@@ -126,7 +128,7 @@ async fn attempt(registry: &P2pRegistry, run: &Run, peer: PeerId, score: f64, fr
 /// Takes what the peer gives. Returns the stream too when nothing is outstanding on it.
 async fn give(run: &Run, link: ContentLink, score: f64) -> Result<(Option<ContentLink>, Over), Broken> {
     let (peer, content) = (link.peer, run.wanted.content);
-    let single = groups(content.size) <= PIECE;
+    let single = groups(content.size) <= ONE_PEER;
     let mut link = link;
     if single {
         // Asking for it costs no more than asking whether it is there.
@@ -167,7 +169,8 @@ async fn give(run: &Run, link: ContentLink, score: f64) -> Result<(Option<Conten
         };
         run.part(peer, |one| one.part = Part::Giving);
         let mut items = Vec::with_capacity((range.end - range.start) as usize * 2 + 16);
-        let answered = link.answer(content, &range, |item| items.push(item)).await;
+        let answering = link.answer(content, &range, |item| items.push(item));
+        let answered = tokio::time::timeout(ANSWERING, answering).await.unwrap_or(Err(Broken::Silent));
         let (bytes, took) = (leaves(&items), millis(since));
         if bytes > 0 {
             run.part(peer, |one| {

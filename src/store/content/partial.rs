@@ -41,7 +41,7 @@ pub struct Partial {
 impl Partial {
     /// Opens what an earlier run left, as far as it verifies, or begins. Reads all of it.
     pub(super) fn open(dir: &Path, content: Content, medium: Arc<dyn Medium>) -> io::Result<Self> {
-        let paths = super::paths(dir, &content.root);
+        let paths = super::files::paths(dir, &content.root);
         let open = |path: &Path| OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let [data, hashes] = [open(&paths[0])?, open(&paths[1])?];
         // What is not there yet takes no room.
@@ -133,7 +133,7 @@ impl Partial {
             self.medium.sync(hashes)?;
             self.medium.sync(data)?;
         }
-        let finals = super::paths(to, &self.content.root);
+        let finals = super::files::paths(to, &self.content.root);
         // The hashes first: data without them would be damage.
         fs::rename(&self.paths[1], &finals[1])?;
         fs::rename(&self.paths[0], &finals[0])?;
@@ -141,7 +141,7 @@ impl Partial {
     }
 
     pub(super) fn remove(&self) -> io::Result<()> {
-        super::remove_files(&self.paths)
+        super::files::remove_files(&self.paths)
     }
 }
 

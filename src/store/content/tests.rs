@@ -1,4 +1,4 @@
-use std::sync::atomic::AtomicU64;
+use std::{fs::File, io, sync::atomic::AtomicU64};
 
 use bao_tree::io::{BaoContentItem, sync::DecodeResponseIter};
 use proptest::prelude::*;

@@ -1,0 +1,97 @@
+//! How the control socket answers: what its routers share.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    extract::{State, rejection::JsonRejection},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use futures::stream;
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::{
+    Control,
+    wire::{self, Failure, Fault},
+};
+use crate::{
+    RegistryError, Result,
+    registry::{Contents, Registry},
+};
+
+/// Streams of events, searches and content at once; further ones are told that the node is busy.
+pub(super) const MAX_STREAMS: usize = 48;
+
+pub(super) struct Shared {
+    pub node: Arc<dyn Control>,
+    streams: Arc<Semaphore>,
+}
+
+impl Shared {
+    pub fn of(node: Arc<dyn Control>) -> Self {
+        Self { node, streams: Arc::new(Semaphore::new(MAX_STREAMS)) }
+    }
+
+    pub fn stream(&self) -> Result<OwnedSemaphorePermit> {
+        let busy = |_| RegistryError::Busy { what: "the control socket", limit: MAX_STREAMS };
+        self.streams.clone().try_acquire_owned().map_err(busy)
+    }
+
+    pub fn registry(&self) -> Arc<dyn Registry> {
+        self.node.registry()
+    }
+
+    pub fn contents(&self) -> Arc<dyn Contents> {
+        self.node.contents()
+    }
+}
+
+pub(super) type Node = State<Arc<Shared>>;
+
+pub(super) fn answer<T: Serialize>(result: Result<T>) -> Response {
+    match result {
+        Ok(value) => Json(value).into_response(),
+        Err(error) => refuse(&error),
+    }
+}
+
+pub(super) fn refuse(error: &RegistryError) -> Response {
+    (wire::status_of(error), Json(Failure { error: error.into() })).into_response()
+}
+
+pub(super) type Given<T> = Result<Json<T>, JsonRejection>;
+
+/// Runs `job` with what was given, if that can be read.
+pub(super) async fn with<T, R: Serialize>(given: Given<T>, job: impl AsyncFnOnce(T) -> Result<R>) -> Response {
+    match read(given) {
+        Ok(value) => answer(job(value).await),
+        Err(response) => response,
+    }
+}
+
+#[expect(clippy::result_large_err, reason = "an answer is what it is, and refusals are rare")]
+pub(super) fn read<T>(given: Given<T>) -> Result<T, Response> {
+    given.map(|Json(value)| value).map_err(|rejection| {
+        let fault = Fault { code: "request".to_owned(), usage: true, message: rejection.body_text() };
+        (rejection.status(), Json(Failure { error: fault })).into_response()
+    })
+}
+
+/// One JSON value a line, as they come.
+pub(super) fn json_lines<T: Serialize + Send + 'static>(
+    values: mpsc::Receiver<T>,
+    permit: OwnedSemaphorePermit,
+) -> Response {
+    let lines = stream::unfold((values, permit), async |(mut values, permit)| {
+        let value = values.recv().await?;
+        let line = serde_json::to_vec(&value).map(|mut line| {
+            line.push(b'\n');
+            Bytes::from(line)
+        });
+        Some((line, (values, permit)))
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+}
