@@ -167,3 +167,28 @@ fn a_publish_that_is_interrupted_is_a_draft_or_a_package() {
     terminal.press("q");
     assert!(terminal.ended().0);
 }
+
+#[test]
+fn a_directory_is_packed_published_and_fetched_back() {
+    let files = tempfile::tempdir().unwrap();
+    let dir = files.path().join("nest");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("README.md"), "# A nest of words").unwrap();
+    std::fs::write(dir.join("egg"), vec![7; 100_000]).unwrap();
+    let mut terminal = demo(tempfile::tempdir().unwrap());
+    fill(&mut terminal, "nest", &dir);
+    terminal.until_text("directory, packed");
+    terminal.press("\x13");
+    terminal.until_text("Enter signs and publishes this");
+    terminal.press("\r");
+    terminal.until_text("Published.");
+    terminal.press("\x1b");
+    terminal.until("the row of it", |screen| screen.contains("/nest") && !screen.contains("Published."));
+    // Its window shows what travels with it, and that it is here.
+    terminal.press("\r");
+    terminal.until_text("nest-1.0.0.tar.zst");
+    terminal.until_text("A nest of words");
+    terminal.press("\x1b6");
+    terminal.until_text("6 Transfers");
+    terminal.press("q");
+}

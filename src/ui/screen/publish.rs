@@ -234,7 +234,7 @@ fn summary<'a>(form: &Form, checked: &Checked, theme: Theme, width: usize) -> Sp
     }
     let file = match &form.file {
         FileState::Is { size } => format!(" · file of {size} bytes"),
-        FileState::Directory => " · directory, which is packed".to_owned(),
+        FileState::Directory => " · directory, packed".to_owned(),
         _ => String::new(),
     };
     let left = checked.left.map(|left| format!(" · {left} bytes of the manifest's 8192 left")).unwrap_or_default();
