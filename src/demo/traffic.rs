@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::seq::IndexedRandom;
+use rand::{RngExt, seq::IndexedRandom};
 use tokio::task::JoinSet;
 
 use super::run::Stage;
@@ -111,7 +111,11 @@ impl Stage {
     async fn fetch_somewhere(self: Arc<Self>, package: PackageId, by: usize) {
         let honest = |number: &usize| self.plan.peers.get(*number).is_some_and(|peer| peer.conduct == Conduct::Honest);
         let others: Vec<usize> = (0..self.plan.peers.len()).filter(|number| *number != by).filter(honest).collect();
-        let Some(number) = others.choose(&mut rand::rng()).copied() else { return };
+        // Yours more often than another: it is the one that is watched.
+        let yours = by != 0 && rand::rng().random_ratio(1, 3);
+        let Some(number) = others.choose(&mut rand::rng()).map(|number| if yours { 0 } else { *number }) else {
+            return;
+        };
         let Some(node) = self.node(number) else { return };
         if let Err(why) = self.fetch_on(&node, &package).await
             && !self.stop.is_cancelled()
