@@ -18,6 +18,7 @@ use crate::{
     clock,
     domain::{
         geo::GeoLocation,
+        hash::ContentRoot,
         health::Sample,
         name::{Handle, NetworkName},
         reputation::Weights,
@@ -255,6 +256,16 @@ impl NodeHandle {
     /// Ends the connection with a peer; false when there was none.
     pub async fn disconnect(&self, peer: PeerId) -> Result<bool> {
         self.net.disconnect(peer).await
+    }
+
+    /// Who has a content, as far as the DHT says.
+    pub async fn providers(&self, root: &ContentRoot) -> Result<Vec<PeerId>> {
+        let mut found = self.net.find_providers(root, self.net.query_timeout()).await?;
+        let mut providers = Vec::new();
+        while let Some(peer) = found.recv().await {
+            providers.push(peer);
+        }
+        Ok(providers)
     }
 
     pub fn data_dir(&self) -> &Path {

@@ -160,6 +160,12 @@ async fn several_give_each_what_it_can_and_a_provider_is_found_through_the_dht()
         others.push(other);
     }
     let b = start(Conduct::Honest, &join, |_| {}).await;
+    let looking = async {
+        while b.node.providers(&content.root).await.unwrap().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.expect("the DHT knows who has it");
     let fetched = fetch(&b, content).await.unwrap();
     assert_eq!(whole(&b, content).await, sent);
     let shares = fetched.origin.unwrap().shares;

@@ -318,13 +318,9 @@ impl P2pRegistry {
             tell(progress, PublishStep::ReadBack { replicas });
             Ok::<_, RegistryError>(replicas)
         };
-        let provide = async {
-            // Whoever hears of it looks for its bytes.
-            let told = self.net.provide(&manifest.content);
-            tokio::time::timeout(self.net.query_timeout(), told).await.unwrap_or(Ok(()))
-        };
-        let (announced, replicas, provided) = tokio::join!(announce, spread, provide);
-        provided?;
+        // Whoever hears of it looks for its bytes; to tell everybody may take as long as a peer that is gone takes to be given up.
+        self.provide_soon(manifest.content);
+        let (announced, replicas) = tokio::join!(announce, spread);
         let delivered = Delivered { replicas: replicas?, announced: announced? };
         tell(progress, PublishStep::Announced { peers: delivered.announced });
         let Delivered { replicas, announced } = delivered;
