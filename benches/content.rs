@@ -407,7 +407,7 @@ async fn large(dir: &Path) {
     let path = dir.join("large");
     content(&path, 1_024 * MIB, 5);
     let side = Side::start(&["--serve", path.to_str().unwrap()]);
-    let (getter, _) = node(&dir.join("large-b"), &[side.address.clone()], Conduct::Honest).await;
+    let (getter, _) = node(&dir.join("large-b"), std::slice::from_ref(&side.address), Conduct::Honest).await;
     let content = root_of(&path);
     let begun = Instant::now();
     fetch(&getter.contents(), content).await;

@@ -134,9 +134,7 @@ pub enum RegistryError {
     )]
     StoreFull { needed: u64, kept: u64, quota: u64 },
 
-    #[error(
-        "{what} could not be fetched: {why}; {done} of {size} bytes are here and kept, so `get` goes on from there"
-    )]
+    #[error("{what} could not be fetched: {why}{}", kept(*.done, *.size))]
     Fetch { what: String, why: String, done: u64, size: u64 },
 
     #[error("fetching {what} was cancelled, and what came of it thrown away")]
@@ -248,6 +246,13 @@ impl RegistryError {
     pub(crate) fn file(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, doing, source }
+    }
+}
+
+fn kept(done: u64, size: u64) -> String {
+    match done {
+        0 => String::new(),
+        done => format!("; {done} of {size} bytes are here and kept, so `get` goes on from there"),
     }
 }
 

@@ -93,8 +93,8 @@ fn pack(
 /// When it cannot be read, is no file, or has a name that cannot be published.
 pub fn file(path: &Path, draft: Draft) -> Result<Prepared> {
     check(&draft)?;
-    let bytes = File::open(path).map_err(RegistryError::file(path, "read"))?;
-    let about = bytes.metadata().map_err(RegistryError::file(path, "read"))?;
+    // Looked at before it is opened: a pipe would be waited for.
+    let about = std::fs::metadata(path).map_err(RegistryError::file(path, "read"))?;
     if !about.is_file() {
         let why = format!("{} is neither a file nor a directory; publish one of these", path.display());
         return Err(RegistryError::Usage(why));
@@ -103,6 +103,7 @@ pub fn file(path: &Path, draft: Draft) -> Result<Prepared> {
     // A name that is none elsewhere is not worth refusing the file for.
     let file = name.filter(|name| crate::domain::manifest::check_file(name).is_ok());
     let file = file.map_or_else(|| format!("{}-{}", draft.name, draft.version), str::to_owned);
+    let bytes = File::open(path).map_err(RegistryError::file(path, "read"))?;
     let size = about.len();
     Ok(Prepared { draft, file, size, readme: None, native: None, packed: None, bytes, must_be: None })
 }

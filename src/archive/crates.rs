@@ -63,6 +63,8 @@ pub struct Need {
 pub enum Unusable {
     #[error("it cannot be read as a gzipped tar archive: {}", printable(&.0.to_string()))]
     Unreadable(#[from] io::Error),
+    #[error("it is not a file")]
+    NotFile,
     #[error("it is larger, or unpacks to more, than a crate does")]
     TooLarge,
     #[error("it is not named like name-version.crate")]
@@ -91,6 +93,10 @@ pub enum Unlisted {
 pub fn read(path: &Path) -> Result<CrateFile, Unusable> {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).filter(|stem| stem.contains('-'));
     let stem = stem.ok_or(Unusable::BadFileName)?;
+    // A pipe would be waited for.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(Unusable::NotFile);
+    }
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_ARCHIVE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_ARCHIVE {

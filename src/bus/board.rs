@@ -17,7 +17,7 @@ const MOST: usize = 500;
 /// A transfer that changes all the time is told this often.
 const TELL: Duration = Duration::from_millis(200);
 /// A peer that has asked for nothing for so long has what it wanted, or has gone.
-const OVER: Duration = Duration::from_secs(10);
+const OVER: Duration = Duration::from_secs(3);
 
 struct Entry {
     transfer: Transfer,

@@ -121,7 +121,10 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     let registry = node.registry();
     let spinner = print::spinner("asking peers what it needs");
     let told = spinner.clone();
-    let wanted = vec![(PackageRef { requirement: None, ..package.clone() }, wish(node, package).await?)];
+    let wanted = vec![(
+        PackageRef { requirement: None, ..package.clone() },
+        package.requirement.clone().unwrap_or(VersionReq::STAR),
+    )];
     let resolution = resolve_on(registry.clone(), wanted.clone(), move |step| told.set_message(step.to_string())).await;
     spinner.finish_and_clear();
     let resolution = resolution?;
@@ -145,14 +148,6 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     } else {
         print::note(format!("{} says what these are; `get --locked` fetches the same again", path.display()));
         Ok(())
-    }
-}
-
-/// The requirement of what was asked for; without one the newest that is not yanked.
-async fn wish(node: &dyn Control, package: &PackageRef) -> Result<VersionReq> {
-    match &package.requirement {
-        Some(requirement) => Ok(requirement.clone()),
-        None => find(&*node.registry(), package).await.map(|release| exactly(&release.manifest.version)),
     }
 }
 

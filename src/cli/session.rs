@@ -74,7 +74,7 @@ pub(super) async fn running(global: &Global, job: impl AsyncFnOnce(&Remote, &Set
 }
 
 fn interrupted() -> Result<u8> {
-    note("interrupted; what was acknowledged is kept");
+    note("interrupted; what was acknowledged is kept, and a node that stays goes on with what it was told");
     Ok(INTERRUPTED)
 }
 

@@ -3,7 +3,11 @@
 use indicatif::{HumanBytes, ProgressBar};
 
 use super::{DONE, FAILED, global::Global, id::Wanted, print, release::find, session};
-use crate::{Result, clock, domain::time::Ago, store::content::Held};
+use crate::{
+    Result, clock,
+    domain::time::Ago,
+    store::content::{Held, Lost},
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct List {
@@ -39,6 +43,14 @@ fn what(held: &Held) -> String {
     held.what.clone().unwrap_or_else(|| "not published, or left by a publish".to_owned())
 }
 
+fn missing(lost: &Lost) -> String {
+    let what = lost.what.clone().unwrap_or_else(|| lost.content.root.to_string());
+    let whose = if lost.own { ", which is your own," } else { "" };
+    format!(
+        "{what}{whose} was damaged and is not whole here; it is looked for at other peers, or publish its file again"
+    )
+}
+
 pub(super) async fn list(global: &Global, args: List) -> Result<u8> {
     session::with(global, async |node, _| {
         let contents = node.contents();
@@ -64,6 +76,9 @@ pub(super) async fn list(global: &Global, args: List) -> Result<u8> {
         };
         if !held.is_empty() {
             print::table(&["WHAT", "SIZE", "KEPT", "USED", "CONTENT"], held.iter().map(row).collect())?;
+        }
+        for lost in contents.lost().await? {
+            print::note(missing(&lost));
         }
         let usage = contents.usage().await?;
         print::note(format!(
@@ -93,7 +108,12 @@ pub(super) async fn keep(global: &Global, args: One, pinned: bool) -> Result<u8>
         for beside in [manifest.readme, manifest.native].into_iter().flatten() {
             contents.keep(beside.root, pinned).await?;
         }
-        let how = if pinned { "is kept whatever the quota says" } else { "goes when room is needed" };
+        let own = contents.held(manifest.content).await?.is_some_and(|held| held.own);
+        let how = match (pinned, own) {
+            (true, _) => "is kept whatever the quota says",
+            (false, true) => "is your own, and stays in any case",
+            (false, false) => "goes when room is needed",
+        };
         print::note(format!("{} {} {how}", manifest.name, manifest.version));
         Ok(DONE)
     })
@@ -118,7 +138,10 @@ pub(super) async fn verify(global: &Global, args: Verify) -> Result<u8> {
         let contents = node.contents();
         let held = contents.list().await?;
         let bar = ProgressBar::new(held.iter().map(|held| held.content.size).sum());
-        let mut damaged = Vec::new();
+        // What was found before and is not here again is no better for having been found.
+        let before = contents.lost().await?;
+        let mut damaged: Vec<_> = before.iter().map(|lost| lost.content.root).collect();
+        before.iter().for_each(|lost| bar.suspend(|| print::note(missing(lost))));
         for one in &held {
             if !contents.check(one.content.root).await? {
                 bar.suspend(|| print::note(format!("damaged, and dropped: {} ({})", what(one), one.content.root)));
@@ -127,7 +150,7 @@ pub(super) async fn verify(global: &Global, args: Verify) -> Result<u8> {
             bar.inc(one.content.size);
         }
         bar.finish_and_clear();
-        let sound = held.len() - damaged.len();
+        let sound = held.len() + before.len() - damaged.len();
         if args.json {
             print::json(&serde_json::json!({ "verified": sound, "damaged": damaged }))?;
         } else {

@@ -1,23 +1,62 @@
-//! `transfers`: what the node that runs fetches and serves.
+//! `transfers`: what the node that runs fetches and serves, and telling it to stop or go on.
 
 use indicatif::HumanBytes;
 
 use super::{DONE, global::Global, print, session};
 use crate::{
-    Result,
+    RegistryError, Result,
     domain::transfer::{Transfer, TransferId, TransferState},
+    registry::{Contents, Order},
 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Pause the fetch of this: the beginning of what it is called here, or its content
+    #[arg(long, value_name = "WHAT", group = "order")]
+    pause: Option<String>,
+    /// Go on with a fetch that was paused or failed
+    #[arg(long, value_name = "WHAT", group = "order")]
+    resume: Option<String>,
+    /// End a fetch and throw away what came of it
+    #[arg(long, value_name = "WHAT", group = "order")]
+    cancel: Option<String>,
     /// Print them as one JSON array
     #[arg(long)]
     json: bool,
 }
 
+/// Tells the one fetch that is meant.
+async fn direct(node: &dyn Contents, transfers: &[Transfer], what: &str, order: Order) -> Result<()> {
+    let is_it = |one: &&Transfer| {
+        let fetch = matches!(one.id, TransferId::Fetch { .. }) && one.state != TransferState::Done;
+        fetch && (one.what.starts_with(what) || one.id.root().to_string() == what)
+    };
+    let meant: Vec<&Transfer> = transfers.iter().filter(is_it).collect();
+    let refuse = |why: String| Err(RegistryError::Usage(why));
+    match meant.as_slice() {
+        [] => refuse(format!("no fetch that has not ended is called {what}; `transfers` lists them")),
+        [one] if node.direct(one.id, order).await? => {
+            let done = match order {
+                Order::Pause => "paused",
+                Order::Resume => "goes on",
+                Order::Cancel => "cancelled",
+            };
+            print::note(format!("{done}: {}", one.what));
+            Ok(())
+        }
+        [one] => refuse(format!("{} is {} already, or cannot be told that now", one.what, one.state.label())),
+        many => refuse(format!("{} fetches are called so; write more of the name, or the content", many.len())),
+    }
+}
+
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     session::running(global, async |node, _| {
-        let transfers = crate::registry::Contents::transfers(node).await?;
+        let transfers = Contents::transfers(node).await?;
+        let orders = [(&args.pause, Order::Pause), (&args.resume, Order::Resume), (&args.cancel, Order::Cancel)];
+        if let Some((what, order)) = orders.into_iter().find_map(|(what, order)| Some((what.as_ref()?, order))) {
+            direct(node, &transfers, what, order).await?;
+            return Ok(DONE);
+        }
         if args.json {
             print::json(&transfers)?;
             return Ok(DONE);

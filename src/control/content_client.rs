@@ -23,7 +23,7 @@ use crate::{
         transfer::{Transfer, TransferId},
     },
     registry::{Contents, Fetched, Incoming, Order, Wanted},
-    store::content::{Freed, Held, Usage},
+    store::content::{Freed, Held, Lost, Usage},
 };
 
 /// Bytes of a file that are sent at once.
@@ -92,6 +92,10 @@ impl Contents for Remote {
 
     async fn list(&self) -> Result<Vec<Held>> {
         self.get("/v1/contents").await
+    }
+
+    async fn lost(&self) -> Result<Vec<Lost>> {
+        self.get("/v1/contents/lost").await
     }
 
     async fn usage(&self) -> Result<Usage> {

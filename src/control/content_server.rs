@@ -30,6 +30,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/content", put(put_content))
         .route("/content/{root}", get(get_content))
         .route("/contents", get(async |State(it): Node| answer(it.contents().list().await)))
+        .route("/contents/lost", get(async |State(it): Node| answer(it.contents().lost().await)))
         .route("/contents/usage", get(async |State(it): Node| answer(it.contents().usage().await)))
         .route("/contents/held", post(held))
         .route("/contents/keep", post(keep))

@@ -38,7 +38,7 @@ use crate::{
         Artifacts, Contents, Coverage, Fetched, Incoming, Order, Own, Package, PublishStep, Receipt, Registry, Release,
         SearchResults, SearchUpdate, Wanted,
     },
-    store::content::{Freed, Held, Usage},
+    store::content::{Freed, Held, Lost, Usage},
 };
 
 /// Version of the format.
@@ -350,6 +350,10 @@ impl Contents for Replay {
     }
 
     async fn list(&self) -> Result<Vec<Held>> {
+        Ok(Vec::new())
+    }
+
+    async fn lost(&self) -> Result<Vec<Lost>> {
         Ok(Vec::new())
     }
 

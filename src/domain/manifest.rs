@@ -306,8 +306,8 @@ impl Manifest {
 pub(crate) fn check_file(file: &str) -> Result<(), String> {
     let wrong = if file.is_empty() || file.len() > limit::FILE {
         "must have 1 to 160 bytes"
-    } else if file.starts_with('.') || file.ends_with(['.', ' ']) {
-        "must not begin with a dot, nor end with a dot or a space"
+    } else if file.starts_with(['.', '-']) || file.ends_with(['.', ' ']) {
+        "must not begin with a dot or a hyphen, nor end with a dot or a space"
     } else if file.chars().any(|c| is_unsafe_char(c) || r#"/\:*?"<>|"#.contains(c)) {
         "is no name of a file: it has a character that means something to a system or a terminal"
     } else {
@@ -333,7 +333,7 @@ mod tests {
         for good in ["web-1.2.0.tar.zst", "Über mich.pdf", "a"] {
             assert_eq!(check_file(good), Ok(()), "{good}");
         }
-        for bad in ["", "..", ".bashrc", "a/b", "a\\b", "con:", "bell\u{7}", "a.", &"x".repeat(161)] {
+        for bad in ["", "..", ".bashrc", "-rf", "a/b", "a\\b", "con:", "bell\u{7}", "a.", &"x".repeat(161)] {
             assert!(check_file(bad).is_err(), "{bad}");
         }
     }

@@ -376,8 +376,8 @@ impl Task {
         self.peers.set_mesh(&mesh);
         if self.rounds.settle.is_due(now) {
             self.peers.settle(clock::now());
-            self.wiring.board.settle(clock::now());
         }
+        self.wiring.board.settle(clock::now());
         if self.rounds.flush.is_due(now) {
             self.reput_one();
             self.flush();

@@ -18,7 +18,7 @@ use crate::{
         name::PublisherId,
         transfer::{Transfer, TransferId},
     },
-    store::content::{Freed, Held, Origin, PIECE_GROUPS, Usage},
+    store::content::{Freed, Held, Lost, Origin, PIECE_GROUPS, Usage},
 };
 
 /// Bytes that come from somewhere.
@@ -120,6 +120,9 @@ pub trait Contents: Send + Sync {
     /// All content that is here, what was used last first.
     async fn list(&self) -> Result<Vec<Held>>;
 
+    /// Content that was damaged and is not here again, the oldest first.
+    async fn lost(&self) -> Result<Vec<Lost>>;
+
     async fn usage(&self) -> Result<Usage>;
 
     /// Keeps content whatever the quota says, or no longer; false when it is not here.
@@ -202,6 +205,10 @@ impl Contents for P2pRegistry {
 
     async fn list(&self) -> Result<Vec<Held>> {
         self.contents.list()
+    }
+
+    async fn lost(&self) -> Result<Vec<Lost>> {
+        self.contents.lost()
     }
 
     async fn usage(&self) -> Result<Usage> {

@@ -10,7 +10,7 @@ use tokio::{sync::Notify, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::{P2pRegistry, Wanted};
-use crate::{Result, domain::hash::ContentRoot, store::content::Held};
+use crate::{domain::hash::ContentRoot, store::content::Lost};
 
 /// Contents that are told of at once.
 const AT_ONCE: usize = 4;
@@ -20,6 +20,8 @@ const PACE: Duration = Duration::from_millis(20);
 const ROUND: Duration = Duration::from_secs(12 * 3_600);
 /// What was not used is closed.
 const SWEEP: Duration = Duration::from_secs(20);
+/// What was damaged is looked for this often, until somebody gives it.
+const HEAL: Duration = Duration::from_secs(60);
 /// Contents that wait to be told of; more are told of in the next round.
 const MOST: usize = 100_000;
 
@@ -63,6 +65,7 @@ impl P2pRegistry {
         let mut damaged = self.contents.damaged();
         let mut joined = self.net.joined();
         let mut round = tokio::time::interval(ROUND);
+        let mut healing = tokio::time::interval(HEAL);
         let mut sweep = tokio::time::interval(SWEEP);
         let mut pace = tokio::time::interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -85,7 +88,12 @@ impl P2pRegistry {
                 () = stop.cancelled() => break,
                 _ = round.tick() => self.provide_everything(),
                 _ = sweep.tick() => self.state.fetches.links.sweep(),
-                Ok(held) = damaged.recv() => self.have_again(held),
+                Ok(held) = damaged.recv() => {
+                    let what = held.what.unwrap_or_else(|| held.content.root.to_string());
+                    self.warn(format!("the stored bytes of {what} were damaged and are dropped; they are fetched again"));
+                    self.heal();
+                }
+                _ = healing.tick(), if !alone => self.heal(),
                 changed = joined.changed() => if changed.is_err() { break },
                 () = self.state.providing.added.notified(), if idle => idle = false,
                 Some(_) = telling.join_next(), if !telling.is_empty() => {}
@@ -116,17 +124,17 @@ impl P2pRegistry {
     }
 
     /// What came from others can come from them again; what was put here may be with them by now.
-    fn have_again(&self, held: Held) {
-        let root = held.content.root;
-        let what = held.what.clone().unwrap_or_else(|| root.to_string());
-        self.warn(format!("the stored bytes of {what} were damaged and are dropped; they are fetched again"));
-        let wanted = Wanted { content: held.content, what, publisher: None, beside: None };
-        if let Err(error) = self.again(wanted) {
-            tracing::error!(%error, %root, "damaged content is not fetched again");
+    fn heal(&self) {
+        let lost = self.contents.lost().unwrap_or_else(|error| {
+            tracing::error!(%error, "what was damaged could not be listed");
+            Vec::new()
+        });
+        for Lost { content, what, .. } in lost {
+            let what = what.unwrap_or_else(|| content.root.to_string());
+            let wanted = Wanted { content, what, publisher: None, beside: None };
+            if let Err(error) = self.begin_fetch(wanted) {
+                tracing::error!(%error, root = %content.root, "damaged content is not fetched again");
+            }
         }
-    }
-
-    fn again(&self, wanted: Wanted) -> Result<()> {
-        self.begin_fetch(wanted).map(drop)
     }
 }

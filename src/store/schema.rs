@@ -75,6 +75,11 @@ CREATE TABLE contents (
     data BLOB
 );
 CREATE INDEX contents_by_use ON contents (used_at);
+-- What was damaged: what it was kept for comes back with it.
+CREATE TABLE lost (
+    root BLOB PRIMARY KEY, size INTEGER NOT NULL, own INTEGER NOT NULL, pinned INTEGER NOT NULL, what TEXT,
+    since INTEGER NOT NULL
+) WITHOUT ROWID;
 -- Fetches that have not ended: a node that starts again goes on with them.
 CREATE TABLE fetches (
     root BLOB PRIMARY KEY, wanted TEXT NOT NULL, paused INTEGER NOT NULL DEFAULT 0, since INTEGER NOT NULL

@@ -60,7 +60,7 @@ fn a_directory_travels_and_is_unpacked_as_it_was() {
     // Again it is there already, and something else is never written over.
     assert_eq!(last(&bob.alone(&join(&node, &["get", "alice/tool", "--json"])))["got"]["fetched"]["was_held"], true);
     bob.file("tool-1.0.0.tar.zst", "mine");
-    bob.alone(&join(&node, &["get", "alice/tool"])).complains(2, &["is there already", "--force"]);
+    bob.alone(&join(&node, &["get", "alice/tool"])).complains(2, &["is there already", "other bytes", "--force"]);
     last(&bob.alone(&join(&node, &["get", "alice/tool", "--json", "--force"])));
 
     last(&bob.alone(&join(&node, &["get", "alice/tool@1", "--extract", "--output", "there", "--json"])));

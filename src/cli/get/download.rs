@@ -1,15 +1,17 @@
 //! One release: fetched into the node's store, and from there to where it was asked for.
 
 use std::{
+    collections::HashMap,
     io::{Seek, Write},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
@@ -44,7 +46,8 @@ pub(super) struct Target {
 pub(super) struct Progress {
     bar: ProgressBar,
     json: bool,
-    done: Mutex<std::collections::HashMap<TransferId, u64>>,
+    /// Bytes, rate and peers of each.
+    running: Mutex<HashMap<TransferId, (u64, f64, usize)>>,
     held: AtomicU64,
 }
 
@@ -57,13 +60,13 @@ enum Line<'a> {
 
 impl Progress {
     pub fn new(what: &str, bytes: u64, json: bool) -> Self {
-        let template = "{msg} {bytes} of {total_bytes} {wide_bar} {bytes_per_sec} {eta} {prefix}";
+        let template = "{msg} {bytes} of {total_bytes} {wide_bar} {prefix}";
         let bar = ProgressBar::new(bytes).with_message(printable(what));
         let bar = match ProgressStyle::with_template(template) {
             Ok(style) => bar.with_style(style),
             Err(_) => bar,
         };
-        Self { bar, json, done: Mutex::default(), held: AtomicU64::new(0) }
+        Self { bar, json, running: Mutex::default(), held: AtomicU64::new(0) }
     }
 
     fn at(&self, transfer: &Transfer) {
@@ -71,14 +74,21 @@ impl Progress {
             // Whoever closed the pipe sees nothing of it, and the download goes on.
             let _ = print::json(&Line::Progress(transfer));
         }
-        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        done.insert(transfer.id, transfer.done);
-        self.bar.set_position(done.values().sum::<u64>() + self.held.load(Ordering::Relaxed));
-        let peers = match transfer.active() {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.insert(transfer.id, (transfer.done, transfer.rate, transfer.active()));
+        let done = running.values().map(|(done, ..)| done).sum::<u64>() + self.held.load(Ordering::Relaxed);
+        self.bar.set_position(done);
+        let rate: f64 = running.values().map(|(_, rate, _)| rate).sum();
+        let left = self.bar.length().unwrap_or(done).saturating_sub(done);
+        let left = match rate > 0.0 && left > 0 {
+            true => format!(", {} left", HumanDuration(Duration::from_secs_f64((left as f64 / rate).min(1e9)))),
+            false => String::new(),
+        };
+        let peers = match running.values().map(|(.., peers)| peers).sum() {
             1 => "1 peer".to_owned(),
             count => format!("{count} peers"),
         };
-        self.bar.set_prefix(peers);
+        self.bar.set_prefix(format!("{}/s{left}, {peers}", HumanBytes(rate as u64)));
     }
 
     fn was_held(&self, bytes: u64) {
@@ -116,7 +126,15 @@ pub(super) async fn download(
         }
     }
     let target = Arc::new(Target { path: target.path.clone(), ..*target });
-    let file = receive(&*contents, content, &target).await?;
+    let file = match receive(&*contents, content, &target).await {
+        // It was damaged, and is dropped: what of it is missing comes from others.
+        Err(_) if contents.held(content.root).await?.is_none() => {
+            print::note("its bytes on this node were damaged; what is missing is fetched again");
+            fetch(&*contents, Wanted::of(release), progress).await?;
+            receive(&*contents, content, &target).await?
+        }
+        received => received?,
+    };
     let done = tokio::task::spawn_blocking(move || put_in_place(file, &target)).await;
     done.map_err(|error| print::internal("writing what was fetched", error))??;
     Ok(fetched)
@@ -142,6 +160,10 @@ async fn fetch(contents: &dyn Contents, wanted: Wanted, progress: &Progress) -> 
 /// Whether the very same is there already; something else that is there is an error, unless it may be written over.
 async fn is_there(target: &Target, content: Content) -> Result<bool> {
     let path = target.path.clone();
+    if path.as_os_str() == "-" {
+        let why = "the bytes go into a file, so that they are whole or not there; give --output a name other than -";
+        return Err(RegistryError::Usage(why.to_owned()));
+    }
     if target.extract {
         let taken = path.is_file() || path.read_dir().is_ok_and(|mut entries| entries.next().is_some());
         return if taken { Err(occupied(&path)) } else { Ok(false) };
@@ -166,7 +188,7 @@ async fn is_there(target: &Target, content: Content) -> Result<bool> {
 
 fn occupied(path: &Path) -> RegistryError {
     let what =
-        if path.is_dir() { "is a directory with something in it" } else { "is there already and is something else" };
+        if path.is_dir() { "is a directory with something in it" } else { "is there already and has other bytes" };
     RegistryError::Usage(format!("{} {what}; give --output another place, or --force for a file", path.display()))
 }
 

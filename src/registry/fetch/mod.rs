@@ -51,6 +51,8 @@ const LOOK: Duration = Duration::from_millis(200);
 const ROUNDS: usize = 5;
 /// A fetch that takes long looks for more providers this often.
 const SEARCH_AGAIN: Duration = Duration::from_secs(10);
+/// A fetch to which nothing came for so long has nobody who gives the rest: longer than any peer may be silent.
+const STALLED: Duration = Duration::from_secs(20);
 /// Before the next of these.
 const BREATH: Duration = Duration::from_millis(500);
 
@@ -238,6 +240,9 @@ impl P2pRegistry {
             transfer.rate = 0.0;
             transfer.ended_at = Some(now);
             at_rest(&mut transfer.peers);
+            if state == TransferState::Cancelled {
+                (transfer.done, transfer.resumed) = (0, 0);
+            }
             transfer.state = state;
         });
     }
@@ -352,6 +357,10 @@ impl P2pRegistry {
                 self.recruit(run, &mut crowd).await?;
                 continue;
             }
+            // Those who have a part may wait for one another, and for what none of them has.
+            if run.silent_for() >= STALLED && !run.is_over() {
+                return Ok(Some(why_not(run, asked)));
+            }
             if searched.elapsed() >= SEARCH_AGAIN && crowd.dht.is_none() {
                 (crowd.searched, searched) = (false, Instant::now());
             }
@@ -411,13 +420,17 @@ fn why_not(run: &Run, asked: usize) -> String {
         1 => ", of which one gave what does not verify".to_owned(),
         count => format!(", of which {count} gave what does not verify"),
     };
-    match asked {
+    let reached = run.parts().iter().filter(|one| one.part != Part::Lost || one.bytes > 0).count();
+    if asked > 0 && reached == 0 {
+        return format!("none of the {asked} peers that may have it could be reached; check `status` for peers");
+    }
+    match reached {
         0 => "no peer is connected that could have it; check `status` for peers".to_owned(),
         1 => format!("the one peer that was asked does not give it{lied}; try again when others are there"),
         _ if run.done() > 0 => {
-            format!("none of {asked} peers that were asked gives the rest{lied}; try again when others are there")
+            format!("none of {reached} peers that were asked gives the rest{lied}; try again when others are there")
         }
-        _ => format!("none of {asked} peers that were asked has it{lied}; try again when others are there"),
+        _ => format!("none of {reached} peers that were asked has it{lied}; try again when others are there"),
     }
 }
 

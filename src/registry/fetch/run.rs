@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bao_tree::io::BaoContentItem;
@@ -53,6 +53,8 @@ pub(super) struct Run {
     failed: Arc<Mutex<Option<io::Error>>>,
     over: AtomicBool,
     other_size: AtomicU64,
+    /// When something came, in milliseconds since it began.
+    last: AtomicU64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -90,6 +92,7 @@ impl Run {
             failed,
             over: AtomicBool::new(false),
             other_size: AtomicU64::new(0),
+            last: AtomicU64::new(0),
         })
     }
 
@@ -109,6 +112,16 @@ impl Run {
 
     pub fn part(&self, peer: PeerId, change: impl FnOnce(&mut TransferPeer)) {
         change(lock(&self.parts).entry(peer).or_insert_with(|| TransferPeer::new(peer)));
+    }
+
+    /// Something that verifies came just now.
+    pub fn heard(&self) {
+        self.last.store(self.millis(), Ordering::Relaxed);
+    }
+
+    /// Time since something came.
+    pub fn silent_for(&self) -> Duration {
+        Duration::from_millis(self.millis().saturating_sub(self.last.load(Ordering::Relaxed)))
     }
 
     /// Verified bytes a peer has given.

@@ -169,7 +169,10 @@ async fn give(run: &Run, link: ContentLink, score: f64) -> Result<(Option<Conten
         };
         run.part(peer, |one| one.part = Part::Giving);
         let mut items = Vec::with_capacity((range.end - range.start) as usize * 2 + 16);
-        let answering = link.answer(content, &range, |item| items.push(item));
+        let answering = link.answer(content, &range, |item| {
+            run.heard();
+            items.push(item);
+        });
         let answered = tokio::time::timeout(ANSWERING, answering).await.unwrap_or(Err(Broken::Silent));
         let (bytes, took) = (leaves(&items), millis(since));
         if bytes > 0 {

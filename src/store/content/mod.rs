@@ -100,6 +100,17 @@ pub struct Held {
     pub in_file: bool,
 }
 
+/// Content that was damaged and dropped, and is not here again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    #[serde(flatten)]
+    pub content: Content,
+    pub own: bool,
+    pub pinned: bool,
+    pub what: Option<String>,
+    pub since: Timestamp,
+}
+
 /// What is there of a content.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Holding {
@@ -195,6 +206,11 @@ impl ContentStore {
     /// Everything that is held, what was used last first.
     pub fn list(&self) -> Result<Vec<Held>> {
         self.inner.store.read(rows::list)
+    }
+
+    /// What was damaged and is not here again, the oldest first.
+    pub fn lost(&self) -> Result<Vec<Lost>> {
+        self.inner.store.read(rows::lost)
     }
 
     pub fn usage(&self) -> Result<Usage> {
@@ -295,7 +311,7 @@ impl ContentStore {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Ok(()) };
         let (inner, root) = (self.inner.clone(), *root);
         runtime.spawn(async move {
-            match inner.store.write(move |db| rows::remove(db, &root)).await {
+            match inner.store.write(move |db| rows::lose(db, &root, clock::now())).await {
                 // Nobody listens in a node that is ending.
                 Ok(true) => drop(inner.damaged.send(held)),
                 // Somebody else found it at the same time.
@@ -438,6 +454,8 @@ impl ContentStore {
     /// come for `age`.
     pub async fn gc(&self, most: u64, age: Duration) -> Result<Freed> {
         let evicted = self.inner.store.write(move |db| rows::evict(db, most, None)).await?;
+        let long_ago = clock::now().before(age);
+        self.inner.store.write(move |db| rows::forget_lost(db, long_ago)).await?;
         let mut freed = Freed { contents: evicted.len() as u64, bytes: evicted.iter().map(|(_, size)| size).sum() };
         self.remove_evicted(evicted);
         let inner = self.inner.clone();
@@ -454,6 +472,8 @@ impl ContentStore {
     pub async fn verify(&self, content: Content) -> Result<bool> {
         let store = self.clone();
         blocking(move || {
+            // Opened anew: a file that is gone can still be read by who has it open.
+            lock(&store.inner.open).retain(|blob| blob.content.root != content.root);
             let Some(blob) = store.blob(&content.root)? else { return Ok(false) };
             let count = groups(blob.content.size);
             for start in (0..count).step_by(PIECE_GROUPS as usize) {

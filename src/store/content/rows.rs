@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Held, Origin};
+use super::{Held, Lost, Origin};
 use crate::{
     domain::{hash::ContentRoot, manifest::Content, time::Timestamp},
     store::damaged,
@@ -65,8 +65,44 @@ pub(super) fn put(
         "INSERT INTO contents (root, size, own, added_at, used_at, what, origin, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (root) DO UPDATE SET own = max(own, excluded.own), used_at = excluded.used_at",
     )?
-    .execute(params![content.root.0, content.size, own, now.0, now.0, what, origin, data])
-    .map(drop)
+    .execute(params![content.root.0, content.size, own, now.0, now.0, what, origin, data])?;
+    db.prepare_cached(
+        "UPDATE contents SET own = max(contents.own, lost.own), pinned = max(contents.pinned, lost.pinned),
+                what = coalesce(lost.what, contents.what)
+         FROM lost WHERE lost.root = contents.root AND contents.root = ?",
+    )?
+    .execute([content.root.0])?;
+    db.prepare_cached("DELETE FROM lost WHERE root = ?")?.execute([content.root.0]).map(drop)
+}
+
+/// Forgets content that is damaged, and not what it was kept for; false when it is not held.
+pub(super) fn lose(db: &Connection, root: &ContentRoot, now: Timestamp) -> rusqlite::Result<bool> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO lost (root, size, own, pinned, what, since)
+         SELECT root, size, own, pinned, what, ? FROM contents WHERE root = ?",
+    )?
+    .execute(params![now.0, root.0])?;
+    remove(db, root)
+}
+
+/// What was damaged and is not here again, the oldest first.
+pub(super) fn lost(db: &Connection) -> rusqlite::Result<Vec<Lost>> {
+    db.prepare_cached("SELECT root, size, own, pinned, what, since FROM lost ORDER BY since, root")?
+        .query_map([], |row| {
+            Ok(Lost {
+                content: Content { root: root(row, 0)?, size: row.get(1)? },
+                own: row.get(2)?,
+                pinned: row.get(3)?,
+                what: row.get(4)?,
+                since: Timestamp(row.get(5)?),
+            })
+        })?
+        .collect()
+}
+
+/// Damaged content that is neither own nor pinned is not missed for ever.
+pub(super) fn forget_lost(db: &Connection, before: Timestamp) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM lost WHERE own = 0 AND pinned = 0 AND since < ?")?.execute([before.0]).map(drop)
 }
 
 pub(super) fn set_own(db: &Connection, root: &ContentRoot, what: &str) -> rusqlite::Result<bool> {
