@@ -165,6 +165,7 @@ impl Node {
             handle: options.handle,
             max_content: options.max_content,
             provide: options.provide,
+            content_idle: options.content_idle,
         };
         let parts = Parts {
             net: net.clone(),

@@ -318,6 +318,26 @@ async fn what_is_incomplete_is_served_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_who_have_a_part_do_not_wait_for_one_another() {
+    let sent = bytes(12 << 20, 16);
+    let a = start(Conduct::Paced(4 << 20), &[], |_| {}).await;
+    let content = put(a.node.contents(), &sent).await.content;
+    let b = start(Conduct::Honest, &[a.address().await], |_| {}).await;
+    let c = start(Conduct::Honest, &[a.address().await, b.address().await], |_| {}).await;
+    for lab in [&b, &c] {
+        lab.node.contents().start_fetch(wanted(content)).await.unwrap();
+        until(lab, "a part of it", |one| is_fetch(one) && one.done > 1 << 20).await;
+    }
+    a.stop().await;
+    for lab in [&b, &c] {
+        let failed = until(lab, "an end", |one| matches!(one.state, TransferState::Failed(_))).await;
+        assert!(failed.done > 1 << 20 && failed.done < content.size, "{failed:?}");
+    }
+    b.stop().await;
+    c.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_provide_serves_only_what_is_its_own() {
     let a = Lab::start(TCP, &[]).await;
     let content = put(a.node.contents(), &bytes(100_000, 9)).await.content;
@@ -367,6 +387,34 @@ async fn damage_on_the_disk_is_never_served_and_mended_from_others() {
     let done = until(&a, "the mending", |one| is_fetch(one) && one.state == TransferState::Done).await;
     assert_eq!(done.peers.iter().map(|one| one.bytes).sum::<u64>(), 16 * 1_024);
     assert_eq!(whole(&a, content).await, sent);
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_pinned_stays_so_through_damage() {
+    let sent = bytes(1 << 20, 17);
+    let a = Lab::start(TCP, &[]).await;
+    let content = put(a.node.contents(), &sent).await.content;
+    a.node.contents().keep(content.root, true).await.unwrap();
+    let name = blake3::Hash::from(content.root.0).to_hex();
+    std::fs::remove_file(a.dir.path().join(format!("content/{name}.data"))).unwrap();
+    assert!(!a.node.contents().check(content.root).await.unwrap());
+    // Nobody else has it: it is known to be lost, and what it was.
+    let lost = loop {
+        if let Some(lost) = a.node.contents().lost().await.unwrap().pop() {
+            break lost;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert!(lost.content == content && lost.pinned, "{lost:?}");
+    let b = Lab::start(TCP, &[]).await;
+    assert_eq!(put(b.node.contents(), &sent).await.content, content);
+    let a = Lab::start_in(a.stop().await, TCP, &[b.address().await]).await;
+    assert_eq!(given(&fetch(&a, content).await.unwrap(), b.node.peer_id()), content.size);
+    let held = a.node.contents().held(content.root).await.unwrap();
+    assert!(held.is_some_and(|one| one.pinned));
+    assert!(a.node.contents().lost().await.unwrap().is_empty());
     a.stop().await;
     b.stop().await;
 }

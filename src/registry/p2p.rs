@@ -3,6 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -40,6 +41,8 @@ pub struct RegistryOptions {
     pub max_content: u64,
     /// Offer to others what was fetched.
     pub provide: bool,
+    /// How long a peer that gives content may be silent.
+    pub content_idle: Duration,
 }
 
 /// What a registry is put together from.

@@ -51,8 +51,8 @@ const LOOK: Duration = Duration::from_millis(200);
 const ROUNDS: usize = 5;
 /// A fetch that takes long looks for more providers this often.
 const SEARCH_AGAIN: Duration = Duration::from_secs(10);
-/// A fetch to which nothing came for so long has nobody who gives the rest: longer than any peer may be silent.
-const STALLED: Duration = Duration::from_secs(20);
+/// A fetch to which nothing came for so many times as long as a peer may be silent has nobody who gives the rest.
+const STALLED: u32 = 2;
 /// Before the next of these.
 const BREATH: Duration = Duration::from_millis(500);
 
@@ -335,6 +335,7 @@ impl P2pRegistry {
                 && let Some((peer, score)) = crowd.next()
             {
                 asked += 1;
+                run.heard();
                 workers.spawn(worker::work(self.clone(), run.clone(), peer, score));
             }
             if crowd.dht.is_none() && !crowd.searched && (!single || workers.len() < most) {
@@ -358,7 +359,8 @@ impl P2pRegistry {
                 continue;
             }
             // Those who have a part may wait for one another, and for what none of them has.
-            if run.silent_for() >= STALLED && !run.is_over() {
+            let stalled = run.silent_for() >= STALLED * self.state.options.content_idle;
+            if stalled && crowd.dht.is_none() && !run.is_over() {
                 return Ok(Some(why_not(run, asked)));
             }
             if searched.elapsed() >= SEARCH_AGAIN && crowd.dht.is_none() {

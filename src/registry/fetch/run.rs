@@ -114,12 +114,12 @@ impl Run {
         change(lock(&self.parts).entry(peer).or_insert_with(|| TransferPeer::new(peer)));
     }
 
-    /// Something that verifies came just now.
+    /// Something that verifies came just now, or somebody who may give something.
     pub fn heard(&self) {
         self.last.store(self.millis(), Ordering::Relaxed);
     }
 
-    /// Time since something came.
+    /// Time since [`heard`](Self::heard).
     pub fn silent_for(&self) -> Duration {
         Duration::from_millis(self.millis().saturating_sub(self.last.load(Ordering::Relaxed)))
     }

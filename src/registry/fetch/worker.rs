@@ -68,6 +68,8 @@ pub(super) async fn work(registry: P2pRegistry, run: Arc<Run>, peer: PeerId, sco
     let over = loop {
         match attempt(&registry, &run, peer, score, fresh).await {
             Over::Busy if times < TIMES => {
+                run.heard();
+                run.part(peer, |one| one.part = Part::Idle);
                 times += 1;
                 tokio::time::sleep(AGAIN * times).await;
                 fresh = true;
