@@ -85,6 +85,10 @@ pub(super) enum Command {
         limit: usize,
         reply: oneshot::Sender<Vec<PeerId>>,
     },
+    /// Replies with the connected peers of this network, and how many packages each says it has.
+    Catalogues {
+        reply: oneshot::Sender<Vec<(PeerId, u64)>>,
+    },
     Observe {
         peer: PeerId,
         outcome: Outcome,

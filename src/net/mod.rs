@@ -193,6 +193,11 @@ impl Net {
         self.send(|reply| Command::BestPeers { min_reputation, limit, reply }).await
     }
 
+    /// The connected peers of this network, and how many packages each says it has.
+    pub async fn catalogues(&self) -> Result<Vec<(PeerId, u64)>> {
+        self.send(|reply| Command::Catalogues { reply }).await
+    }
+
     /// Opens a stream to ask a peer for content, dialling it if need be.
     ///
     /// # Errors
@@ -201,7 +206,8 @@ impl Net {
         let busy = self.busy.hold(peer);
         let mut streams = self.streams.clone();
         let opened = tokio::time::timeout(most, streams.open_stream(peer, self.content.clone())).await;
-        let stream = opened.map_err(|_| Broken::Silent)?.map_err(|error| Broken::Lost(std::io::Error::other(error)))?;
+        let not_reached = |why: &dyn std::fmt::Display| Broken::Lost(std::io::Error::other(why.to_string()));
+        let stream = opened.map_err(|late| not_reached(&late))?.map_err(|error| not_reached(&error))?;
         Ok(ContentLink::new(peer, stream, self.idle, busy))
     }
 

@@ -216,6 +216,12 @@ impl PeerTable {
         self.peers.iter().filter(|(_, peer)| peer.ours && !peer.open.is_empty()).map(|(id, _)| *id)
     }
 
+    /// Connected peers of this network, and how many packages each says it has.
+    pub fn catalogues(&self) -> Vec<(PeerId, u64)> {
+        let here = self.peers.iter().filter(|(_, peer)| peer.ours && !peer.open.is_empty());
+        here.filter_map(|(id, peer)| Some((*id, peer.packages?))).collect()
+    }
+
     /// Who opened the connection, for each connected peer of this network.
     pub fn directions(&self) -> impl Iterator<Item = Direction> {
         self.peers.values().filter(|peer| peer.ours).filter_map(|peer| peer.open.first()).map(|open| open.direction)

@@ -273,6 +273,7 @@ impl Task {
                 let candidates = self.peers.candidates(clock::now());
                 let _ = reply.send(select_best_peers(&candidates, min_reputation, limit, &mut self.rng));
             }
+            Command::Catalogues { reply } => drop(reply.send(self.peers.catalogues())),
             Command::Observe { peer, outcome } => self.peers.observe(peer, outcome, clock::now()),
             Command::Standings { reply } => drop(reply.send(self.peers.standings(clock::now()))),
             Command::Status { reply } => drop(reply.send(self.snapshot())),

@@ -349,12 +349,17 @@ impl P2pRegistry {
                 }
                 // While something comes of it, those that were busy, or had only a part, are asked once more.
                 let came = run.came();
-                if rounds >= ROUNDS || came == before {
+                // Those that were slow or lost are asked once more too when there is nobody else: it may be our own side.
+                let once_more = rounds == 0 && came == 0;
+                if rounds >= ROUNDS || (came == before && !(once_more && run.was_slow_or_lost())) {
                     return Ok(Some(why_not(run, asked)));
                 }
                 (rounds, before) = (rounds + 1, came);
                 tokio::time::sleep(BREATH).await;
                 crowd = Crowd::default();
+                if once_more {
+                    run.forgive();
+                }
                 self.recruit(run, &mut crowd).await?;
                 continue;
             }

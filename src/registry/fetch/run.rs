@@ -140,6 +140,17 @@ impl Run {
         lock(&self.parts).values().filter(over).map(|one| one.peer).collect()
     }
 
+    pub fn was_slow_or_lost(&self) -> bool {
+        lock(&self.parts).values().any(|one| matches!(one.part, Part::Slow | Part::Lost))
+    }
+
+    /// Those that were slow may be asked again.
+    pub fn forgive(&self) {
+        for one in lock(&self.parts).values_mut().filter(|one| one.part == Part::Slow) {
+            one.part = Part::Idle;
+        }
+    }
+
     pub fn parts(&self) -> Vec<TransferPeer> {
         let mut parts: Vec<_> = lock(&self.parts).values().cloned().collect();
         parts.sort_by_key(|one| std::cmp::Reverse(one.bytes));
