@@ -123,6 +123,7 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
     let (mut hits, mut done) = (0, false);
     while let Some(update) = updates.recv().await {
         match update {
+            SearchUpdate::Facets { .. } => {}
             SearchUpdate::Hits { hits: some, .. } => hits += some.len(),
             SearchUpdate::Done { .. } => done = true,
         }

@@ -72,7 +72,10 @@ fn query(args: Args) -> Result<Query> {
         categories: args.category,
         tags: args.tag,
         limit: args.limit,
+        offset: 0,
         min_reputation: args.min_reputation,
+        local: false,
+        timeout: None,
     })
 }
 

@@ -155,7 +155,7 @@ fn answer(store: &Store, request: Request) -> Result<Response> {
         Request::Search(query) => {
             let query = query.bounded();
             let (mut items, mut size, mut more) = (Vec::new(), 0, false);
-            for hit in store.search(&query)? {
+            for hit in store.search_for_others(&query, clock::now())?.hits {
                 let Some(stored) = store.head(&hit.package)? else { continue };
                 let entry = stored.head.releases.iter().find(|entry| entry.version == hit.version);
                 let Some(manifest) = entry.map(|entry| store.manifest(&entry.manifest)).transpose()?.flatten() else {

@@ -69,6 +69,7 @@ pub(super) struct State {
     /// A fork of one of this node's own packages is there to be joined.
     pub forked: Notify,
     pub announcers: Announcers,
+    pub answers: search::Answers,
     pub fetches: Fetches,
     pub providing: Providing,
 }
@@ -101,6 +102,7 @@ impl P2pRegistry {
             outbox: Notify::new(),
             forked: Notify::new(),
             announcers: Announcers::default(),
+            answers: search::Answers::default(),
             fetches: Fetches::default(),
             providing: Providing::default(),
         };
@@ -224,7 +226,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[async_trait]
 impl Registry for P2pRegistry {
     async fn search(&self, query: &Query) -> Result<SearchResults> {
-        Ok(search::collect(self.search_stream(query.clone())).await)
+        let query = query.clone().bounded();
+        Ok(search::collect(&query, self.search_stream(query.clone())).await)
     }
 
     fn search_stream(&self, query: Query) -> mpsc::Receiver<SearchUpdate> {

@@ -1,6 +1,10 @@
 //! Search: the local catalogue at once, then what peers answer, until they all have or the time is up.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use libp2p::PeerId;
@@ -9,21 +13,31 @@ use tracing::field::Empty;
 
 use super::{Coverage, Hit, P2pRegistry, SearchResults, SearchUpdate, Source, get::lists};
 use crate::{
-    Result, clock,
+    RegistryError, Result, clock,
     domain::{
         manifest::Manifest,
         name::PackageId,
-        query::Query,
+        query::{Candidate, Query, Terms, could_match, estimate, score, share},
         record::{Class, Head, Refusal, Signed},
         reputation::Outcome,
+        time::Timestamp,
         trust::Trust,
     },
     ending::Ending,
-    net::protocol::{Item, Request, Response},
+    net::{
+        AskError,
+        protocol::{Item, Request, Response},
+    },
+    store::Store,
 };
 
 /// Peers asked by one search.
 const FAN_OUT: usize = 5;
+/// Others that may be asked in the place of those that fail, or are slow.
+const SPARE: usize = 3;
+/// Answers whose time is remembered, and what is late before there are enough of them.
+const REMEMBERED: usize = 64;
+const LATE: Duration = Duration::from_millis(300);
 /// Updates waiting for a reader; one that falls further behind gets a search that is cut short, and says so.
 const BUFFER: usize = 64;
 
@@ -32,7 +46,7 @@ pub(super) fn start(registry: P2pRegistry, query: Query) -> mpsc::Receiver<Searc
     // How many words, and not which: what a person looks for is nobody else's.
     let ending = Ending::of(tracing::info_span!(
         "search",
-        words = query.words().len(),
+        words = query.terms().words().count(),
         limit = query.limit,
         local_hits = Empty,
         peer_hits = Empty,
@@ -59,6 +73,28 @@ pub(super) fn start(registry: P2pRegistry, query: Query) -> mpsc::Receiver<Searc
     receiver
 }
 
+/// How long peers took to answer lately.
+#[derive(Default)]
+pub(super) struct Answers(Mutex<VecDeque<Duration>>);
+
+impl Answers {
+    fn note(&self, took: Duration) {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if times.len() >= REMEMBERED {
+            times.pop_front();
+        }
+        times.push_back(took);
+    }
+
+    /// What nine of ten answers took no longer than.
+    fn late(&self) -> Duration {
+        let mut times: Vec<_> = self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+        times.sort_unstable();
+        let at = times.len() * 9 / 10;
+        times.get(at).copied().filter(|_| times.len() >= 8).unwrap_or(LATE)
+    }
+}
+
 /// What a search came to.
 #[derive(Clone, Copy, Default)]
 struct Found {
@@ -72,18 +108,20 @@ impl Found {
     fn outcome(&self) -> &'static str {
         match self.coverage {
             _ if self.local + self.peer > 0 => "found",
-            Coverage { asked: 1.., answered: 0 } => "timeout",
+            Coverage { asked: 1.., answered: 0, .. } => "timeout",
             _ => "missing",
         }
     }
 }
 
-pub(super) async fn collect(mut updates: mpsc::Receiver<SearchUpdate>) -> SearchResults {
+/// The page of a search that `query` asks for.
+pub(super) async fn collect(query: &Query, mut updates: mpsc::Receiver<SearchUpdate>) -> SearchResults {
     let mut results = SearchResults::default();
     while let Some(update) = updates.recv().await {
         match update {
-            SearchUpdate::Hits { hits, coverage } => {
-                results.coverage = coverage;
+            SearchUpdate::Hits { hits, coverage, total, instead } => {
+                (results.coverage, results.total) = (coverage, total);
+                results.instead = results.instead.or(instead);
                 for hit in hits {
                     // A newer state of a package takes the older one's place.
                     match results.hits.iter_mut().find(|held| held.package == hit.package) {
@@ -92,66 +130,60 @@ pub(super) async fn collect(mut updates: mpsc::Receiver<SearchUpdate>) -> Search
                     }
                 }
             }
+            SearchUpdate::Facets { facets } => results.facets = facets,
             SearchUpdate::Done { coverage, elapsed, truncated } => {
                 (results.coverage, results.elapsed, results.truncated) = (coverage, elapsed, truncated);
             }
         }
     }
+    if !query.terms().wanted.is_empty() {
+        // Stable: equals stay in the order in which they came.
+        results.hits.sort_by(|a, b| b.score.total_cmp(&a.score));
+    }
+    results.hits = results.hits.into_iter().skip(query.offset).take(query.limit).collect();
     results
 }
 
 async fn run(registry: P2pRegistry, query: Query, updates: mpsc::Sender<SearchUpdate>) -> Found {
     let started = Instant::now();
+    let terms = query.terms();
+    // Whoever wants the second page is shown the first one too, and passes it over: what others have is between the two.
+    let query = Query { limit: query.offset + query.limit, offset: 0, ..query };
     let mut search = Running {
         limit: query.limit,
         seen: HashMap::new(),
         found: Found::default(),
+        total: 0,
+        instead: None,
         truncated: false,
         updates: &updates,
     };
     let mut coverage = Coverage::default();
 
-    let (store, local_query) = (registry.store.clone(), query.clone());
-    let local = tokio::task::spawn_blocking(move || {
-        let hits = store.search(&local_query)?;
-        let seqs = hits.into_iter().map(|hit| {
+    match in_store(&registry, &query, |store, query, now| {
+        let mut found = store.search(query, now)?;
+        let hits = std::mem::take(&mut found.hits).into_iter().map(|hit| {
             let seq = store.mark(&hit.package)?.map_or(0, |mark| mark.seq);
             Ok((seq, hit))
         });
-        seqs.collect::<Result<Vec<_>>>()
-    });
-    match local.await {
-        Ok(Ok(hits)) => search.show(hits, coverage),
-        Ok(Err(error)) => tracing::error!(%error, "the catalogue could not be searched"),
-        Err(error) => tracing::error!(%error, "searching the catalogue failed"),
-    }
-
-    let timeout = registry.net.query_timeout();
-    let peers = registry.net.best_peers(query.min_reputation, FAN_OUT).await.unwrap_or_default();
-    coverage.asked = peers.len();
-    let ask = |peer: PeerId| {
-        let (net, request) = (registry.net.clone(), Request::Search(query.clone()));
-        async move { (peer, net.ask(peer, request, timeout).await) }
-    };
-    let mut answers: FuturesUnordered<_> = peers.into_iter().map(ask).collect();
-    let mut accepted = Vec::new();
-    while let Some((peer, answer)) = answers.next().await {
-        match answer {
-            Ok(Ok(Response::Packages { items, more })) => {
-                coverage.answered += 1;
-                search.truncated |= more && items.len() < query.limit;
-                let verified = registry.verify_items(peer, items, query.limit);
-                let hits = verified.iter().map(|(head, manifest)| (head.seq, registry.hit(peer, head, manifest)));
-                search.show(hits.collect(), coverage);
-                accepted.extend(verified);
-            }
-            Ok(Ok(response)) => {
-                tracing::debug!(%peer, kind = response.kind(), "answered something else");
-                registry.net.observe(peer, Outcome::AnswerWrong);
-            }
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "no answer to a search"),
-            Err(_) => break,
+        Ok((hits.collect::<Result<Vec<_>>>()?, found))
+    })
+    .await
+    {
+        Ok((hits, found)) => {
+            (search.total, search.instead) = (found.total, found.instead);
+            search.show(hits, coverage);
         }
+        Err(error) => tracing::error!(%error, "the catalogue could not be searched"),
+    }
+    match in_store(&registry, &query, Store::facets).await {
+        Ok(facets) => search.truncated |= updates.try_send(SearchUpdate::Facets { facets }).is_err(),
+        Err(error) => tracing::error!(%error, "the labels of a search's matches could not be counted"),
+    }
+    let mut accepted = Vec::new();
+    if !query.local {
+        let asking = Asking::of(&registry, &query, terms);
+        accepted = ask_peers(asking, &mut search, &mut coverage).await;
     }
     let now = clock::now();
     let commits = accepted.into_iter().map(|(head, manifest)| registry.accept_head(head, vec![manifest], now));
@@ -162,11 +194,132 @@ async fn run(registry: P2pRegistry, query: Query, updates: mpsc::Sender<SearchUp
     found
 }
 
+/// Reads the store on a thread that may wait for the disk.
+async fn in_store<T: Send + 'static>(
+    registry: &P2pRegistry,
+    query: &Query,
+    read: impl FnOnce(&Store, &Query, Timestamp) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (store, query, now) = (registry.store.clone(), query.clone(), clock::now());
+    let read = tokio::task::spawn_blocking(move || read(&store, &query, now)).await;
+    read.unwrap_or_else(|error| {
+        Err(RegistryError::Internal { what: "searching the catalogue", why: error.to_string() })
+    })
+}
+
+/// What peers are asked.
+struct Asking<'a> {
+    registry: &'a P2pRegistry,
+    terms: Terms,
+    /// As it goes to peers: within what they take.
+    query: Query,
+    min_reputation: f64,
+    timeout: Duration,
+}
+
+impl<'a> Asking<'a> {
+    fn of(registry: &'a P2pRegistry, query: &Query, terms: Terms) -> Self {
+        let timeout = query.timeout.unwrap_or(registry.net.query_timeout());
+        let min_reputation = query.min_reputation;
+        // Whom we trust, and how long we wait, is nobody's business.
+        let query = Query { min_reputation: 0.0, timeout: None, ..query.clone() }.bounded();
+        Self { registry, terms, query, min_reputation, timeout }
+    }
+
+    async fn ask(&self, peer: PeerId, left: Duration) -> (PeerId, Duration, Result<Result<Response, AskError>>) {
+        let begun = Instant::now();
+        let answer = self.registry.net.ask(peer, Request::Search(self.query.clone()), left).await;
+        (peer, begun.elapsed(), answer)
+    }
+}
+
+/// Asks a few peers at once, and others in the place of those that fail, or take longer than nearly all did lately.
+async fn ask_peers(
+    asking: Asking<'_>,
+    search: &mut Running<'_>,
+    coverage: &mut Coverage,
+) -> Vec<(Signed<Head>, Signed<Manifest>)> {
+    let Asking { registry, ref terms, ref query, min_reputation, timeout } = asking;
+    let net = &registry.net;
+    let mut spare: VecDeque<PeerId> = net.best_peers(min_reputation, FAN_OUT + SPARE).await.unwrap_or_default().into();
+    let catalogues: HashMap<PeerId, u64> = net.catalogues().await.unwrap_or_default().into_iter().collect();
+    let own = registry.store.package_count().unwrap_or_default();
+    let there_are = estimate(own, &catalogues.values().copied().collect::<Vec<_>>());
+    let mut searched = vec![own];
+    coverage.share = share(there_are, searched.iter().copied());
+
+    let deadline = Instant::now() + timeout;
+    let left = || deadline.saturating_duration_since(Instant::now());
+    let mut answers = FuturesUnordered::new();
+    let mut waiting = 0usize;
+    for peer in spare.drain(..FAN_OUT.min(spare.len())) {
+        answers.push(asking.ask(peer, left()));
+        waiting += 1;
+    }
+    coverage.asked = waiting;
+    let mut hedge = std::pin::pin!(tokio::time::sleep(registry.state.answers.late().min(timeout)));
+    let mut hedged = false;
+    let mut accepted = Vec::new();
+    loop {
+        let (peer, took, answer) = tokio::select! {
+            biased;
+            next = answers.next() => match next {
+                Some(answer) => answer,
+                None => break,
+            },
+            () = &mut hedge, if !hedged => {
+                hedged = true;
+                for peer in spare.drain(..waiting.min(spare.len())).collect::<Vec<_>>() {
+                    tracing::debug!(%peer, "asked in the place of a slow peer");
+                    answers.push(asking.ask(peer, left()));
+                    coverage.asked += 1;
+                    waiting += 1;
+                }
+                continue;
+            }
+        };
+        waiting -= 1;
+        match answer {
+            Ok(Ok(Response::Packages { items, more })) => {
+                coverage.answered += 1;
+                registry.state.answers.note(took);
+                search.truncated |= more && items.len() < query.limit;
+                let verified = registry.verify_items(peer, items, query.limit, terms);
+                searched.extend(catalogues.get(&peer));
+                coverage.share = share(there_are, searched.iter().copied());
+                let hits =
+                    verified.iter().map(|(head, manifest)| (head.seq, registry.hit(peer, terms, head, manifest)));
+                search.show(hits.collect(), *coverage);
+                accepted.extend(verified);
+            }
+            Ok(failed) => {
+                match failed {
+                    Ok(response) => {
+                        tracing::debug!(%peer, kind = response.kind(), "answered something else");
+                        net.observe(peer, Outcome::AnswerWrong);
+                    }
+                    Err(error) => tracing::debug!(%peer, %error, "no answer to a search"),
+                }
+                if let Some(peer) = spare.pop_front().filter(|_| !left().is_zero()) {
+                    answers.push(asking.ask(peer, left()));
+                    coverage.asked += 1;
+                    waiting += 1;
+                }
+            }
+            Err(_) => break,
+        }
+    }
+    accepted
+}
+
 struct Running<'a> {
     limit: usize,
     /// The state shown of each package.
     seen: HashMap<PackageId, u64>,
     found: Found,
+    /// Packages that match here, and those that only others have.
+    total: u64,
+    instead: Option<String>,
     truncated: bool,
     updates: &'a mpsc::Sender<SearchUpdate>,
 }
@@ -186,12 +339,16 @@ impl Running<'_> {
             }
             self.seen.insert(hit.package.clone(), seq);
             match hit.source {
-                Source::Peer(_) => self.found.peer += 1,
+                Source::Peer(_) => {
+                    self.found.peer += 1;
+                    self.total += u64::from(shown.is_none());
+                }
                 _ => self.found.local += 1,
             }
             fresh.push(hit);
         }
-        if self.updates.try_send(SearchUpdate::Hits { hits: fresh, coverage }).is_err() {
+        let (total, instead) = (self.total, self.instead.clone());
+        if self.updates.try_send(SearchUpdate::Hits { hits: fresh, coverage, total, instead }).is_err() {
             self.truncated = true;
         }
     }
@@ -199,12 +356,24 @@ impl Running<'_> {
 
 impl P2pRegistry {
     /// The items of a peer's answer that hold, and what that says of the peer.
-    fn verify_items(&self, peer: PeerId, items: Vec<Item>, limit: usize) -> Vec<(Signed<Head>, Signed<Manifest>)> {
+    fn verify_items(
+        &self,
+        peer: PeerId,
+        items: Vec<Item>,
+        limit: usize,
+        terms: &Terms,
+    ) -> Vec<(Signed<Head>, Signed<Manifest>)> {
         let now = clock::now();
         let mut verified = Vec::new();
         let mut wrong = false;
         for item in items.into_iter().take(limit) {
             match verify_item(&item) {
+                Ok((head, manifest)) if !could_match(terms, &head, &manifest) => {
+                    tracing::debug!(%peer, package = %manifest.name, "answered what was not asked for");
+                    self.tally.refused(Refusal::Irrelevant);
+                    wrong = true;
+                    drop(head);
+                }
                 Ok((head, manifest)) => {
                     let trust = self.store.trust(&head.publisher(), head.handle.as_ref());
                     let held = self.store.judge_head(&head, now).map(|verdict| verdict.refusal());
@@ -222,8 +391,19 @@ impl P2pRegistry {
         verified
     }
 
-    fn hit(&self, peer: PeerId, head: &Signed<Head>, manifest: &Signed<Manifest>) -> Hit {
+    fn hit(&self, peer: PeerId, terms: &Terms, head: &Signed<Head>, manifest: &Signed<Manifest>) -> Hit {
+        let labels = [manifest.categories.join(" "), manifest.tags.join(" ")].join(" ");
+        let candidate = Candidate {
+            name: manifest.name.as_str(),
+            title: manifest.title.as_deref(),
+            summary: manifest.summary(),
+            labels: &labels,
+            dependents: 0,
+            providers: 0,
+        };
+        let entry = head.releases.iter().find(|entry| entry.version == manifest.version);
         Hit {
+            score: score(terms, &candidate),
             package: PackageId { publisher: head.publisher(), name: head.name.clone() },
             handle: head.handle.clone(),
             trust: self.store.trust(&head.publisher(), head.handle.as_ref()).unwrap_or_default(),
@@ -232,6 +412,11 @@ impl P2pRegistry {
             categories: manifest.categories.clone(),
             tags: manifest.tags.clone(),
             license: manifest.license.clone(),
+            ecosystem: manifest.ecosystem.as_str().to_owned(),
+            dependents: 0,
+            providers: 0,
+            yanked: entry.is_some_and(|entry| entry.yanked),
+            preview: false,
             signed_at: head.signed_at,
             source: Source::Peer(peer),
         }

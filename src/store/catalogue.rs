@@ -2,7 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Store, damaged, search};
+use super::{
+    Store, damaged,
+    listing::{self, Listing},
+};
 use crate::{
     Result,
     domain::{
@@ -93,7 +96,10 @@ impl Store {
     pub async fn take_manifest(&self, manifest: Signed<Manifest>) -> Result<()> {
         self.write(move |db| {
             put_manifest(db, &manifest)?;
-            list_package(db, &manifest.publisher(), &manifest.name)
+            match held_head(db, &manifest.publisher(), &manifest.name)? {
+                Some(held) => list_package(db, &held.head, &[manifest]),
+                None => Ok(()),
+            }
         })
         .await
     }
@@ -295,7 +301,7 @@ fn take(
         put_manifest(db, manifest)?;
     }
     put_versions(db, head)?;
-    list_package(db, &publisher, name)?;
+    list_package(db, head, manifests)?;
     Ok(verdict)
 }
 
@@ -304,8 +310,9 @@ fn replace_head(db: &Connection, head: &Signed<Head>, own: bool, now: Timestamp)
     let envelope: &[u8] = head.envelope();
     let confirmed = (!own).then_some(now.0);
     db.prepare_cached(
-        "INSERT OR REPLACE INTO heads (publisher, name, seq, hash, handle, envelope, received_at, confirmed_at, own)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO heads
+         (publisher, name, seq, hash, handle, envelope, received_at, confirmed_at, own, signed_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         key,
@@ -316,7 +323,8 @@ fn replace_head(db: &Connection, head: &Signed<Head>, own: bool, now: Timestamp)
         envelope,
         now.0,
         confirmed,
-        own
+        own,
+        head.signed_at.0
     ])?;
     db.prepare_cached("INSERT OR REPLACE INTO marks (publisher, name, seq, hash, expires) VALUES (?, ?, ?, ?, ?)")?
         .execute(params![key, head.name.as_str(), head.seq, head.hash().0, head.expires.0])?;
@@ -371,19 +379,26 @@ fn put_manifest(db: &Connection, manifest: &Signed<Manifest>) -> rusqlite::Resul
     Ok(())
 }
 
-/// Lists the package by the highest release whose manifest is held, and takes it off the list when there is none.
-fn list_package(db: &Connection, publisher: &PublisherId, name: &PackageName) -> rusqlite::Result<()> {
-    let Some(held) = held_head(db, publisher, name)? else { return Ok(()) };
-    let mut held_releases = Vec::new();
-    for entry in &held.head.releases {
-        if has_manifest(db, &entry.manifest)? {
-            held_releases.push(entry.clone());
+/// Lists the package by the highest release whose manifest is held, or was just `given`, and takes it off the list when
+/// there is none. What is given is not read, and verified, again.
+pub(super) fn list_package(db: &Connection, head: &Signed<Head>, given: &[Signed<Manifest>]) -> rusqlite::Result<()> {
+    let given = |hash: &Hash| given.iter().find(|manifest| manifest.hash() == *hash);
+    let mut held = Vec::new();
+    for entry in &head.releases {
+        if given(&entry.manifest).is_some() || has_manifest(db, &entry.manifest)? {
+            held.push(entry.clone());
         }
     }
-    match release::resolve(&held_releases, None).map(|entry| held_manifest(db, &entry.manifest)).transpose()?.flatten()
-    {
-        Some(manifest) => search::list(db, &held.head, &manifest),
-        None => search::unlist(db, publisher, name),
+    let highest = || held.iter().max_by(|a, b| a.version.cmp(&b.version));
+    let Some(entry) = release::resolve(&held, None).or_else(highest) else {
+        return listing::unlist(db, &head.publisher(), &head.name);
+    };
+    match given(&entry.manifest) {
+        Some(manifest) => listing::list(db, &Listing::of(head, manifest, entry.yanked)),
+        None => match held_manifest(db, &entry.manifest)? {
+            Some(manifest) => listing::list(db, &Listing::of(head, &manifest, entry.yanked)),
+            None => listing::unlist(db, &head.publisher(), &head.name),
+        },
     }
 }
 
@@ -448,7 +463,7 @@ fn held_page(db: &Connection, hash: &Hash) -> rusqlite::Result<Option<Signed<Pag
 }
 
 /// Envelopes are verified again when read: a disk can lie too, and the type says "checked".
-fn signed<T: crate::domain::record::Payload>(row: &Row<'_>, column: usize) -> rusqlite::Result<Signed<T>> {
+pub(super) fn signed<T: crate::domain::record::Payload>(row: &Row<'_>, column: usize) -> rusqlite::Result<Signed<T>> {
     let bytes = row.get_ref(column)?.as_blob()?;
     Signed::verify(bytes).map_err(|_| damaged(column, "envelope"))
 }

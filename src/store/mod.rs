@@ -9,6 +9,7 @@ pub mod content;
 mod dht;
 mod fetches;
 pub mod keys;
+mod listing;
 mod lock;
 mod outbox;
 mod peers;
@@ -60,11 +61,12 @@ impl Store {
         make_private(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
         let lock = lock::DirLock::take(data_dir)?;
         let path = data_dir.join("swarmdex.db");
-        let connection = Connection::open(&path)?;
+        let mut connection = Connection::open(&path)?;
         tune(&connection)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         schema::migrate(&connection, &path)?;
+        Self::index_anew(&mut connection)?;
         let writer = Writer::start(connection, metrics)?;
         Ok(Self { inner: Arc::new(Inner { path, readers: Mutex::default(), writer, _lock: lock }) })
     }

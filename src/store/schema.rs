@@ -85,6 +85,42 @@ CREATE TABLE fetches (
     root BLOB PRIMARY KEY, wanted TEXT NOT NULL, paused INTEGER NOT NULL DEFAULT 0, since INTEGER NOT NULL
 ) WITHOUT ROWID;
 ",
+    r"
+-- Heads in the order in which they are reconciled.
+ALTER TABLE heads ADD COLUMN signed_at INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX heads_by_age ON heads (signed_at, hash);
+-- The index is made anew: it knows facets, and how many depend on a package.
+DROP TABLE packages;
+DROP TABLE words;
+CREATE TABLE packages (
+    id INTEGER PRIMARY KEY, publisher BLOB NOT NULL, name TEXT NOT NULL, popularity INTEGER NOT NULL,
+    signed_at INTEGER NOT NULL, flags INTEGER NOT NULL, ecosystem TEXT NOT NULL, handle TEXT, version TEXT NOT NULL,
+    title TEXT, summary TEXT NOT NULL, categories TEXT NOT NULL, tags TEXT NOT NULL, license TEXT, needs BLOB NOT NULL,
+    UNIQUE (publisher, name)
+);
+CREATE INDEX packages_by_name ON packages (name, popularity);
+CREATE INDEX packages_by_popularity ON packages (popularity);
+CREATE INDEX packages_by_age ON packages (signed_at);
+-- `facets` has a word for each label, which no text has: see listing.rs.
+CREATE VIRTUAL TABLE words USING fts5 (
+    name, title, description, labels, facets,
+    content='', contentless_delete=1, prefix='1 2 3', tokenize='unicode61 remove_diacritics 2'
+);
+CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, 'row');
+-- What dependencies call a package, by its hash, which is what the other tables go by; stale when who needs it has
+-- changed since it was counted.
+CREATE TABLE needed (need INTEGER PRIMARY KEY, called TEXT NOT NULL, stale INTEGER NOT NULL);
+CREATE INDEX needed_stale ON needed (need) WHERE stale = 1;
+CREATE TABLE dependents (need INTEGER NOT NULL, package INTEGER NOT NULL, PRIMARY KEY (need, package)) WITHOUT ROWID;
+-- Peers that were seen to have a package's content.
+CREATE TABLE providers (package INTEGER NOT NULL, peer BLOB NOT NULL, PRIMARY KEY (package, peer)) WITHOUT ROWID;
+-- Heads that were seen and not kept: they are not asked for again.
+CREATE TABLE refused (hash BLOB PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX refused_by_age ON refused (since);
+-- What a migration leaves to be done.
+CREATE TABLE todo (what TEXT PRIMARY KEY) WITHOUT ROWID;
+INSERT INTO todo VALUES ('index');
+",
 ];
 
 pub(super) fn migrate(connection: &Connection, path: &Path) -> Result<()> {

@@ -1,135 +1,452 @@
-//! The catalogue's rows and its full-text index.
+//! Searching the index.
+//!
+//! What is ranked is bounded however much matches: packages whose names begin with the text, those that the index ranks
+//! best (BM25), and those that most others depend on. Among these `domain::query::score` decides. Where next to nothing
+//! matches, words are replaced by those of the index that are spelt much alike.
 
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt::Write,
+    time::Duration,
+};
 
-use super::{Store, catalogue::publisher, damaged};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
+
+use super::{
+    Store,
+    catalogue::publisher,
+    damaged,
+    listing::{BETWEEN, DEPENDENT, PREVIEW, YANKED, facet_word, flag_word},
+};
 use crate::{
     Result,
     domain::{
-        manifest::Manifest,
-        name::{PackageId, PackageName, PublisherId},
-        query::Query,
-        record::{Head, Signed},
+        name::{PackageId, PublisherId},
+        query::{Asked, Candidate, Facet, Phrase, Query, Terms, distance, licenses, may_differ, score},
         time::Timestamp,
         trust::Trust,
     },
-    registry::{Hit, Source},
+    registry::{FacetCount, Facets, Hit, Source},
 };
 
-/// Rows that the index ranks before names are compared; what does not get here is not found.
-const RANKED: usize = 300;
+/// Best ones by BM25, most popular ones, and names that begin with the text, that are ranked.
+const BY_WORDS: usize = 200;
+const BY_POPULARITY: usize = 100;
+const BY_NAME: usize = 100;
+/// BM25 looks at each match; beyond so many, only the popular ones are looked at.
+const MOST_WEIGHED: u64 = 2_000;
+/// With fewer hits than this, words may be misspelt.
+const FEW: u64 = 3;
+/// Words that one word is taken for.
+const ALIKE: usize = 8;
+/// Distrusted publishers that are left out by the index; more of them are left out one by one.
+const DISTRUSTED: usize = 50;
+/// Matches whose labels are counted one by one; of more, an even sample is.
+const COUNTED: u64 = 20_000;
+/// Values of a facet that are returned, the most frequent ones.
+const VALUES: usize = 12;
 
-pub(super) fn list(db: &Connection, head: &Signed<Head>, manifest: &Signed<Manifest>) -> rusqlite::Result<()> {
-    unlist(db, &head.publisher(), &head.name)?;
-    let labels = |labels: &[String]| serde_json::to_string(labels).unwrap_or_default();
-    let row = db
-        .prepare_cached(
-            "INSERT INTO packages (publisher, name, handle, version, summary, categories, tags, license, signed_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .insert(params![
-            head.publisher().to_bytes(),
-            head.name.as_str(),
-            head.handle.as_ref().map(|handle| handle.as_str()),
-            manifest.version.to_string(),
-            manifest.summary(),
-            labels(&manifest.categories),
-            labels(&manifest.tags),
-            manifest.license,
-            head.signed_at.0,
-        ])?;
-    let words = [manifest.categories.join(" "), manifest.tags.join(" ")].join(" ");
-    let title = manifest.title.as_deref().unwrap_or_default();
-    db.prepare_cached("INSERT INTO words (rowid, name, title, description, labels) VALUES (?, ?, ?, ?, ?)")?
-        .execute(params![row, head.name.as_str(), title, manifest.description, words])?;
-    Ok(())
-}
-
-pub(super) fn unlist(db: &Connection, publisher: &PublisherId, name: &PackageName) -> rusqlite::Result<()> {
-    let row: Option<i64> = db
-        .prepare_cached("DELETE FROM packages WHERE publisher = ? AND name = ? RETURNING id")?
-        .query_row(params![publisher.to_bytes(), name.as_str()], |row| row.get(0))
-        .optional()?;
-    if let Some(row) = row {
-        db.prepare_cached("DELETE FROM words WHERE rowid = ?")?.execute([row])?;
-    }
-    Ok(())
+/// What the catalogue has for a query.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// Best first, from the query's offset on.
+    pub hits: Vec<Hit>,
+    /// Packages that match, shown or not.
+    pub total: u64,
+    /// The words that were searched for instead, where next to nothing had those that were asked for.
+    pub instead: Option<String>,
 }
 
 impl Store {
-    /// Packages that match, best first: exact name, then names that start with the text, then by the index's rank
-    /// (BM25, a word in the name counting most). Distrusted publishers are left out.
-    pub fn search(&self, query: &Query) -> Result<Vec<Hit>> {
-        let mut rows = self.read(|db| {
-            let select = "SELECT p.publisher, p.name, p.handle, p.version, p.summary, p.categories, p.tags, p.license,
-                          p.signed_at, (SELECT publisher FROM pins WHERE handle = p.handle)
-                          FROM packages p";
-            let trusted = "p.publisher NOT IN (SELECT publisher FROM distrusted)";
-            let labelled = std::iter::repeat_n(
-                "EXISTS (SELECT 1 FROM json_each(p.categories) WHERE value = ?)",
-                query.categories.len(),
-            )
-            .chain(std::iter::repeat_n("EXISTS (SELECT 1 FROM json_each(p.tags) WHERE value = ?)", query.tags.len()))
-            .fold(trusted.to_owned(), |sql, condition| format!("{sql} AND {condition}"));
-            let mut arguments: Vec<String> = query.categories.iter().chain(&query.tags).cloned().collect();
-            let sql = match match_expression(query) {
-                Some(expression) => {
-                    arguments.insert(0, expression);
-                    format!(
-                        "{select} JOIN words ON words.rowid = p.id WHERE words MATCH ? AND {labelled}
-                         ORDER BY bm25(words, 8.0, 4.0, 1.0, 3.0) LIMIT {RANKED}"
-                    )
+    /// Packages that match, the best ones first; without words the newest first. What is yanked, and distrusted
+    /// publishers, are left out unless they are asked for.
+    pub fn search(&self, query: &Query, now: Timestamp) -> Result<Found> {
+        self.read(|db| Search::of(db, query, now)?.run(query.offset, query.limit))
+    }
+
+    /// How many of a query's matches have which label.
+    pub fn facets(&self, query: &Query, now: Timestamp) -> Result<Facets> {
+        self.read(|db| Search::of(db, query, now)?.facets())
+    }
+
+    /// As [`Self::search`] for somebody else: without what is for this node's own eyes, and not more than it may see.
+    pub fn search_for_others(&self, query: &Query, now: Timestamp) -> Result<Found> {
+        self.read(|db| {
+            let mut search = Search::of(db, query, now)?;
+            search.public = true;
+            search.terms.asked = Asked { yanked: search.terms.asked.yanked, ..Asked::default() };
+            search.run(query.offset, query.limit)
+        })
+    }
+}
+
+/// One search under way.
+struct Search<'a> {
+    db: &'a Connection,
+    terms: Terms,
+    /// Words that are taken for one another, by the place of the phrase that they stand in for.
+    alike: BTreeMap<usize, Vec<String>>,
+    distrusted: Vec<PublisherId>,
+    now: Timestamp,
+    public: bool,
+}
+
+impl<'a> Search<'a> {
+    fn of(db: &'a Connection, query: &Query, now: Timestamp) -> rusqlite::Result<Self> {
+        let distrusted = db
+            .prepare_cached("SELECT publisher FROM distrusted")?
+            .query_map([], |row| publisher(row, 0))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(Self { db, terms: query.terms(), alike: BTreeMap::new(), distrusted, now, public: false })
+    }
+
+    fn run(mut self, offset: usize, limit: usize) -> rusqlite::Result<Found> {
+        if self.terms.wanted.is_empty() {
+            let total = self.total()?;
+            return Ok(Found { hits: self.newest(offset, limit)?, total, instead: None });
+        }
+        let mut total = self.total()?;
+        let mut instead = None;
+        if total < FEW {
+            self.misspelt()?;
+            if !self.alike.is_empty() {
+                let found = self.total()?;
+                if found > total {
+                    (total, instead) = (found, self.instead());
+                } else {
+                    self.alike.clear();
                 }
-                None if query.text.trim().is_empty() => {
-                    format!("{select} WHERE {labelled} ORDER BY p.signed_at DESC LIMIT {RANKED}")
+            }
+        }
+        let hits = self.ranked(total, offset + limit)?.into_iter().skip(offset).take(limit).collect();
+        Ok(Found { hits, total, instead })
+    }
+
+    /// What the index is asked for.
+    fn expression(&self) -> String {
+        let mut expression = String::new();
+        let mut and = |part: String| {
+            let between = if expression.is_empty() { "" } else { " AND " };
+            // Writing to a string does not fail.
+            let _ = write!(expression, "{between}{part}");
+        };
+        for (at, phrase) in self.terms.wanted.iter().enumerate() {
+            and(match self.alike.get(&at) {
+                Some(alike) => {
+                    let words: Vec<String> = alike.iter().map(|word| quoted(word)).collect();
+                    format!("({} OR {})", spelt(phrase), words.join(" OR "))
                 }
-                None => return Ok(Vec::new()),
-            };
-            db.prepare_cached(&sql)?
-                .query_map(params_from_iter(arguments), hit)?
-                .collect::<rusqlite::Result<Vec<Hit>>>()
-        })?;
-        let text = query.text.trim().to_lowercase();
-        if !text.is_empty() {
-            // Stable: equals keep the index's order.
-            rows.sort_by_key(|hit| {
-                let name = hit.package.name.as_str();
-                (name != text, !name.starts_with(&text))
+                None => spelt(phrase),
             });
         }
-        rows.truncate(query.limit);
-        Ok(rows)
+        let word = |facet, value: &str| quoted(&facet_word(facet, value));
+        let (unwanted, wanted): (Vec<_>, Vec<_>) = self.terms.filters.iter().partition(|filter| filter.not);
+        wanted.iter().for_each(|filter| and(word(filter.facet, &filter.value)));
+        let Asked { yanked, distrusted, preview } = self.terms.asked;
+        [(yanked, YANKED), (preview, PREVIEW)]
+            .iter()
+            .filter(|(asked, _)| *asked)
+            .for_each(|(_, flag)| and(quoted(&flag_word(Some(*flag)))));
+        if expression.is_empty() {
+            expression = quoted(&flag_word(None));
+        }
+        let mut not = |part: String| {
+            let _ = write!(expression, " NOT {part}");
+        };
+        self.terms.unwanted.iter().for_each(|phrase| not(spelt(phrase)));
+        unwanted.iter().for_each(|filter| not(word(filter.facet, &filter.value)));
+        if !yanked {
+            not(quoted(&flag_word(Some(YANKED))));
+        }
+        if self.public {
+            not(quoted(&flag_word(Some(PREVIEW))));
+        }
+        if !distrusted {
+            let publishers = self.distrusted.iter().take(DISTRUSTED);
+            publishers.for_each(|publisher| not(word(Facet::Publisher, &publisher.to_string())));
+        }
+        expression
+    }
+
+    /// Rows of the index that match, as SQL with one parameter, the [`Self::expression`].
+    fn matching(&self) -> String {
+        let mut sql = "FROM words WHERE words MATCH ?1".to_owned();
+        let since = |age: Duration| self.now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        for (age, compare) in [(self.terms.within, ">="), (self.terms.before, "<")] {
+            if let Some(age) = age {
+                let at = since(age);
+                let _ = write!(sql, " AND rowid IN (SELECT id FROM packages WHERE signed_at {compare} {at})");
+            }
+        }
+        sql
+    }
+
+    fn rows(&self, select: &str, rest: &str) -> rusqlite::Result<Vec<i64>> {
+        let sql = format!("{select} {} {rest}", self.matching());
+        self.db.prepare_cached(&sql)?.query_map([self.expression()], |row| row.get(0))?.collect()
+    }
+
+    fn total(&self) -> rusqlite::Result<u64> {
+        let sql = format!("SELECT count(*) {}", self.matching());
+        self.db.prepare_cached(&sql)?.query_row([self.expression()], |row| row.get(0))
+    }
+
+    fn newest(&self, offset: usize, limit: usize) -> rusqlite::Result<Vec<Hit>> {
+        // The index by age is walked until there are enough: nearly everything matches.
+        let sql = if self.terms.is_everything() && !self.public {
+            format!("SELECT id FROM packages WHERE flags & {YANKED} = 0 ORDER BY signed_at DESC LIMIT ?1 OFFSET ?2")
+        } else {
+            let matching = self.matching().replace("?1", "?3");
+            format!(
+                "SELECT id FROM packages WHERE id IN (SELECT rowid {matching}) ORDER BY signed_at DESC LIMIT ?1 OFFSET ?2"
+            )
+        };
+        let mut statement = self.db.prepare_cached(&sql)?;
+        let (limit, offset, expression) = (limit as i64, offset as i64, self.expression());
+        let mut arguments: Vec<&dyn ToSql> = vec![&limit, &offset];
+        if statement.parameter_count() == 3 {
+            arguments.push(&expression);
+        }
+        let rows = statement
+            .query_map(params_from_iter(arguments), |row| row.get(0))?
+            .collect::<rusqlite::Result<Vec<i64>>>()?;
+        rows.into_iter().filter_map(|row| self.hit(row).transpose()).filter(|hit| self.may_be_shown(hit)).collect()
+    }
+
+    /// The best ones, `most` at least where there are as many.
+    fn ranked(&self, total: u64, most: usize) -> rusqlite::Result<Vec<Hit>> {
+        let mut rows: Vec<i64> = Vec::new();
+        if total <= MOST_WEIGHED {
+            let limit = BY_WORDS.max(most);
+            rows.extend(self.rows("SELECT rowid", &format!("ORDER BY bm25(words, 8, 4, 1, 3, 0) LIMIT {limit}"))?);
+        }
+        if total > rows.len() as u64 {
+            rows.extend(self.named()?);
+            let limit = BY_POPULARITY.max(most);
+            // The unary plus keeps SQLite from sorting all that matches: the walk ends after a few hundred steps.
+            let sql = format!(
+                "SELECT id FROM packages INDEXED BY packages_by_popularity WHERE id IN (SELECT rowid {})
+                 ORDER BY popularity DESC LIMIT {limit}",
+                self.matching()
+            );
+            let popular = self
+                .db
+                .prepare_cached(&sql)?
+                .query_map([self.expression()], |row| row.get(0))?
+                .collect::<rusqlite::Result<Vec<i64>>>()?;
+            rows.extend(popular);
+        }
+        let mut seen = HashSet::new();
+        rows.retain(|row| seen.insert(*row));
+        let mut hits = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some(hit) = self.hit(row)? else { continue };
+            if self.may_be_shown(&Ok(hit.clone())) {
+                hits.push(hit);
+            }
+        }
+        // Stable: equals keep the index's order.
+        hits.sort_by(|a, b| b.score.total_cmp(&a.score));
+        Ok(hits)
+    }
+
+    /// Packages whose names begin with the text, the most popular first, as far as they match.
+    fn named(&self) -> rusqlite::Result<Vec<i64>> {
+        let words: Vec<&str> = self.terms.words().collect();
+        let mut named = Vec::new();
+        // A name may have a hyphen between two words, or a dot, or nothing.
+        for between in ["-", "", ".", "_"].iter().take(if words.len() == 1 { 1 } else { 4 }) {
+            let from = words.join(between);
+            let mut to = from.clone();
+            to.push(char::MAX);
+            let sql = format!(
+                "SELECT id FROM packages INDEXED BY packages_by_name WHERE name >= ?2 AND name < ?3
+                 AND id IN (SELECT rowid {}) ORDER BY name = ?2 DESC, popularity DESC LIMIT {BY_NAME}",
+                self.matching()
+            );
+            let found = self
+                .db
+                .prepare_cached(&sql)?
+                .query_map(params![self.expression(), from, to], |row| row.get(0))?
+                .collect::<rusqlite::Result<Vec<i64>>>()?;
+            named.extend(found);
+        }
+        Ok(named)
+    }
+
+    /// Looks for the words of the index that are spelt like those that were asked for.
+    fn misspelt(&mut self) -> rusqlite::Result<()> {
+        for (at, phrase) in self.terms.wanted.iter().enumerate() {
+            let [word] = phrase.words.as_slice() else { continue };
+            let most = may_differ(word);
+            let Some(first) = word.chars().next().filter(|_| most > 0) else { continue };
+            // Words that begin alike: who types a first letter wrongly sees it. The second one may have come first.
+            let firsts: HashSet<char> = [Some(first), word.chars().nth(1)].into_iter().flatten().collect();
+            let mut alike = Vec::new();
+            for first in firsts {
+                let (from, to) = (first.to_string(), format!("{first}{}", char::MAX));
+                let mut statement =
+                    self.db.prepare_cached("SELECT term, doc FROM vocabulary WHERE term >= ? AND term < ?")?;
+                let mut terms = statement.query([from, to])?;
+                while let Some(row) = terms.next()? {
+                    let term = row.get_ref(0)?.as_str()?;
+                    if term.len().abs_diff(word.len()) > most + 8 || term == word {
+                        continue;
+                    }
+                    let whole = distance(word, term);
+                    // The word may be the beginning of one.
+                    let begins: String = term.chars().take(word.chars().count()).collect();
+                    let off = if phrase.open { whole.min(distance(word, &begins) + 1) } else { whole };
+                    if off <= most {
+                        alike.push((off, std::cmp::Reverse(row.get::<_, u64>(1)?), term.to_owned()));
+                    }
+                }
+            }
+            alike.sort();
+            alike.truncate(ALIKE);
+            if !alike.is_empty() {
+                self.alike.insert(at, alike.into_iter().map(|(.., term)| term).collect());
+            }
+        }
+        Ok(())
+    }
+
+    /// The words that are searched for, as a person would have typed them.
+    fn instead(&self) -> Option<String> {
+        let best = |(at, phrase): (usize, &Phrase)| match self.alike.get(&at).and_then(|alike| alike.first()) {
+            Some(word) => word.clone(),
+            None => phrase.words.join(" "),
+        };
+        Some(self.terms.wanted.iter().enumerate().map(best).collect::<Vec<_>>().join(" "))
+    }
+
+    /// How good a candidate is, whichever of its spellings was meant.
+    fn score(&self, candidate: &Candidate<'_>) -> f64 {
+        /// A guess is worth less than what was asked for.
+        const GUESSED: f64 = 0.8;
+        let mut best = score(&self.terms, candidate);
+        for (at, words) in &self.alike {
+            for word in words {
+                let mut terms = self.terms.clone();
+                if let Some(phrase) = terms.wanted.get_mut(*at) {
+                    *phrase = Phrase { words: vec![word.clone()], open: false };
+                }
+                best = best.max(GUESSED * score(&terms, candidate));
+            }
+        }
+        best
+    }
+
+    /// What the index was not asked to leave out.
+    fn may_be_shown(&self, hit: &rusqlite::Result<Hit>) -> bool {
+        let Ok(hit) = hit else { return true };
+        self.terms.asked.distrusted || !self.distrusted.contains(&hit.package.publisher)
+    }
+
+    fn hit(&self, row: i64) -> rusqlite::Result<Option<Hit>> {
+        self.db
+            .prepare_cached(
+                "SELECT publisher, name, popularity, signed_at, flags, ecosystem, handle, version, title, summary,
+                 categories, tags, license, (SELECT publisher FROM pins WHERE handle = p.handle)
+                 FROM packages p WHERE id = ?",
+            )?
+            .query_row([row], |row| self.read_hit(row))
+            .optional()
+    }
+
+    fn read_hit(&self, row: &Row<'_>) -> rusqlite::Result<Hit> {
+        let of = publisher(row, 0)?;
+        let name: String = row.get(1)?;
+        let popularity: i64 = row.get(2)?;
+        let flags: u8 = row.get(4)?;
+        let handle: Option<String> = row.get(6)?;
+        let version: String = row.get(7)?;
+        let title: Option<String> = row.get(8)?;
+        let (categories, tags): (String, String) = (row.get(10)?, row.get(11)?);
+        let split = |labels: &str| labels.split(BETWEEN).filter(|label| !label.is_empty()).map(str::to_owned).collect();
+        let pinned = row.get::<_, Option<Vec<u8>>>(13)?.and_then(|bytes| PublisherId::from_bytes(&bytes));
+        let trust = match pinned {
+            _ if self.distrusted.contains(&of) => Trust::Distrusted,
+            Some(pinned) if pinned == of => Trust::Pinned,
+            _ => Trust::Unknown,
+        };
+        let mut hit = Hit {
+            handle: handle.map(|handle| handle.parse()).transpose().map_err(|_| damaged(6, "handle"))?,
+            trust,
+            version: version.parse().map_err(|_| damaged(7, "version"))?,
+            summary: row.get(9)?,
+            categories: split(&categories),
+            tags: split(&tags),
+            license: row.get(12)?,
+            ecosystem: row.get(5)?,
+            dependents: u64::try_from(popularity / DEPENDENT).unwrap_or_default(),
+            providers: u64::try_from(popularity % DEPENDENT).unwrap_or_default(),
+            yanked: flags & YANKED != 0,
+            preview: flags & PREVIEW != 0,
+            signed_at: Timestamp(row.get(3)?),
+            source: Source::Local,
+            score: 0.0,
+            package: PackageId { publisher: of, name: name.parse().map_err(|_| damaged(1, "name"))? },
+        };
+        let labels = format!("{categories} {tags}");
+        hit.score = self.score(&Candidate {
+            name: hit.package.name.as_str(),
+            title: title.as_deref(),
+            summary: &hit.summary,
+            labels: &labels,
+            dependents: hit.dependents,
+            providers: hit.providers,
+        });
+        Ok(hit)
+    }
+
+    fn facets(&self) -> rusqlite::Result<Facets> {
+        let total = self.total()?;
+        let step = total.div_ceil(COUNTED).max(1);
+        let rows = self.rows("SELECT rowid", "")?;
+        let mut counts: BTreeMap<(Facet, String), (u64, String)> = BTreeMap::new();
+        let mut statement = self.db.prepare_cached(
+            "SELECT publisher, handle, ecosystem, categories, tags, license FROM packages WHERE id = ?",
+        )?;
+        let mut count = |facet, value: &str, shown: &str| {
+            counts.entry((facet, value.to_lowercase())).or_insert_with(|| (0, shown.to_owned())).0 += 1;
+        };
+        for row in rows.into_iter().step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
+            let mut found = statement.query([row])?;
+            let Some(row) = found.next()? else { continue };
+            let text = |column| row.get_ref(column).and_then(|value| Ok(value.as_str_or_null()?.unwrap_or_default()));
+            let id = publisher(row, 0)?.to_string();
+            let handle = text(1)?;
+            count(Facet::Publisher, &id, if handle.is_empty() { &id } else { handle });
+            count(Facet::Ecosystem, text(2)?, text(2)?);
+            for (facet, column) in [(Facet::Category, 3), (Facet::Tag, 4)] {
+                let labels = text(column)?.split(BETWEEN).filter(|label| !label.is_empty());
+                labels.for_each(|label| count(facet, label, label));
+            }
+            licenses(text(5)?).for_each(|license| count(Facet::License, license, license));
+        }
+        let mut all: Vec<FacetCount> = counts
+            .into_iter()
+            .map(|((facet, value), (packages, shown))| FacetCount { facet, value, shown, packages: packages * step })
+            .collect();
+        all.sort_by(|a, b| (a.facet, b.packages, &a.value).cmp(&(b.facet, a.packages, &b.value)));
+        let counts = Facet::ALL
+            .into_iter()
+            .flat_map(|facet| all.iter().filter(move |one| one.facet == facet).take(VALUES).cloned())
+            .collect();
+        Ok(Facets { total, counts, sampled: step > 1 })
     }
 }
 
-/// Every word must occur, the last one as a prefix. Quoted, so that no word is taken for an operator.
-fn match_expression(query: &Query) -> Option<String> {
-    let words = query.words();
-    if words.is_empty() {
-        return None;
-    }
-    Some(words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" ") + " *")
+fn spelt(phrase: &Phrase) -> String {
+    let open = if phrase.open { " *" } else { "" };
+    format!("{}{open}", quoted(&phrase.words.join(" ")))
 }
 
-fn hit(row: &Row<'_>) -> rusqlite::Result<Hit> {
-    let publisher = publisher(row, 0)?;
-    let name: String = row.get(1)?;
-    let handle: Option<String> = row.get(2)?;
-    let version: String = row.get(3)?;
-    let labels = |column| -> rusqlite::Result<Vec<String>> {
-        serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|_| damaged(column, "labels"))
-    };
-    let pinned = row.get::<_, Option<Vec<u8>>>(9)?.and_then(|bytes| PublisherId::from_bytes(&bytes));
-    Ok(Hit {
-        package: PackageId { publisher, name: name.parse().map_err(|_| damaged(1, "name"))? },
-        handle: handle.map(|handle| handle.parse()).transpose().map_err(|_| damaged(2, "handle"))?,
-        trust: if pinned == Some(publisher) { Trust::Pinned } else { Trust::Unknown },
-        version: version.parse().map_err(|_| damaged(3, "version"))?,
-        summary: row.get(4)?,
-        categories: labels(5)?,
-        tags: labels(6)?,
-        license: row.get(7)?,
-        signed_at: Timestamp(row.get(8)?),
-        source: Source::Local,
-    })
+/// Quoted, so that no word is taken for an operator.
+fn quoted(words: &str) -> String {
+    format!("\"{}\"", words.replace('"', ""))
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,7 +84,7 @@ async fn heads_are_taken_by_the_rules_and_remembered() {
     let store = open(dir.path());
     assert_eq!(store.head(&package).unwrap().unwrap().head, second);
     assert_eq!(store.mark(&package).unwrap().unwrap().seq, 2);
-    let hits = store.search(&Query::text("bett")).unwrap();
+    let hits = store.search(&Query::text("bett"), NOW).unwrap().hits;
     assert_eq!(hits.len(), 1);
     assert_eq!(hits[0].version.to_string(), "1.1.0");
 }
@@ -130,7 +130,7 @@ async fn search_ranks_names_first_and_filters_labels() {
         take(&store, &head(&key, &[&manifest], 1), &[&manifest]).await;
     }
     let names = |query: &Query| -> Vec<String> {
-        store.search(query).unwrap().iter().map(|hit| hit.package.name.to_string()).collect()
+        store.search(query, NOW).unwrap().hits.iter().map(|hit| hit.package.name.to_string()).collect()
     };
     assert_eq!(names(&Query::text("json")), ["json", "jsonpath", "yaml"]);
     assert_eq!(names(&Query::text("not js")), ["yaml"]);
@@ -152,9 +152,9 @@ async fn pins_are_set_once_and_distrust_hides() {
     assert_eq!(store.pin(&alice, other, NOW).await.unwrap(), id, "a pin is not moved by asking again");
     let manifest = manifest(&key, "web", "1.0.0", "a");
     take(&store, &head(&key, &[&manifest], 1), &[&manifest]).await;
-    assert_eq!(store.search(&Query::text("web")).unwrap()[0].trust, crate::domain::trust::Trust::Pinned);
+    assert_eq!(store.search(&Query::text("web"), NOW).unwrap().hits[0].trust, crate::domain::trust::Trust::Pinned);
     store.distrust(id, NOW).await.unwrap();
-    assert!(store.search(&Query::text("web")).unwrap().is_empty());
+    assert!(store.search(&Query::text("web"), NOW).unwrap().hits.is_empty());
 }
 
 #[tokio::test]

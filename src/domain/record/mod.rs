@@ -62,6 +62,8 @@ pub enum Refusal {
     Superseded,
     #[error("another manifest for a version already seen")]
     Conflict,
+    #[error("a hit that has nothing to do with what was asked for")]
+    Irrelevant,
     #[error("content that is not what its root says")]
     Content,
     #[error("a distrusted publisher")]
@@ -82,6 +84,7 @@ impl Refusal {
             | Self::BadField
             | Self::WrongKey
             | Self::Content
+            | Self::Irrelevant
             | Self::Mismatch => Class::Reject,
             Self::UnknownFormat
             | Self::Expired
@@ -95,7 +98,8 @@ impl Refusal {
     }
 
     /// Every reason, for counters that are shown even at zero.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
+        Self::Irrelevant,
         Self::Content,
         Self::TooLarge,
         Self::Malformed,

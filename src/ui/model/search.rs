@@ -6,7 +6,7 @@ use tui_input::Input;
 
 use crate::{
     domain::{name::PackageId, text::printable, time::Timestamp},
-    registry::{Coverage, Hit, SearchUpdate, Source},
+    registry::{Coverage, Facets, Hit, SearchUpdate, Source},
     ui::table::{Entry, Table, column::Column, filter::Value},
 };
 
@@ -67,6 +67,9 @@ pub struct SearchView {
     /// Time to the end.
     pub elapsed: Option<Duration>,
     pub truncated: bool,
+    pub total: u64,
+    pub instead: Option<String>,
+    pub facets: Facets,
 }
 
 impl SearchView {
@@ -81,7 +84,9 @@ impl SearchView {
 
     pub fn update(&mut self, update: SearchUpdate, after: Duration, now: Timestamp) {
         match update {
-            SearchUpdate::Hits { hits, coverage } => {
+            SearchUpdate::Facets { facets } => self.facets = facets,
+            SearchUpdate::Hits { hits, coverage, total, instead } => {
+                (self.total, self.instead) = (total, instead);
                 if self.local.is_none() {
                     self.local = Some(after);
                     self.hits.clear();

@@ -35,7 +35,7 @@ fn answers_to_an_earlier_search_are_not_shown() {
     let mut model = on_search((80, 24));
     let old = model.search.generation;
     press(&mut model, "s");
-    let update = SearchUpdate::Hits { hits: vec![hit(9, Source::Local)], coverage: Coverage::default() };
+    let update = hits(vec![hit(9, Source::Local)], Coverage::default());
     update::on_message(&mut model, Message::Search { generation: old, update, after: Duration::ZERO }, NOW);
     assert!(model.search.hits.all().all(|hit| hit.package != package_id(9, "parser-9")));
 }

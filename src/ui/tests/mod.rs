@@ -215,9 +215,19 @@ fn hit(n: u8, source: Source) -> Hit {
         categories: vec![],
         tags: vec![],
         license: None,
+        ecosystem: "generic".to_owned(),
+        dependents: u64::from(n) * 7,
+        providers: 0,
+        yanked: false,
+        preview: false,
         signed_at: NOW.before(Duration::from_secs(4_000)),
         source,
+        score: 1.0 / f64::from(n),
     }
+}
+
+fn hits(hits: Vec<Hit>, coverage: Coverage) -> SearchUpdate {
+    SearchUpdate::Hits { total: hits.len() as u64, hits, coverage, instead: None }
 }
 
 fn package() -> Package {
@@ -311,11 +321,11 @@ fn on_search(size: (u16, u16)) -> Model {
     press(&mut model, "4par");
     let generation = model.search.generation;
     let updates = [
-        SearchUpdate::Hits { hits: vec![hit(1, Source::Local), hit(2, Source::Local)], coverage: Coverage::default() },
-        SearchUpdate::Hits {
-            hits: vec![hit(3, Source::Peer(peer_id(3))), hit(4, Source::Dht)],
-            coverage: Coverage { asked: 5, answered: 3 },
-        },
+        hits(vec![hit(1, Source::Local), hit(2, Source::Local)], Coverage::default()),
+        hits(
+            vec![hit(3, Source::Peer(peer_id(3))), hit(4, Source::Dht)],
+            Coverage { asked: 5, answered: 3, share: Some(0.98) },
+        ),
     ];
     for update in updates {
         let after = Duration::from_micros(1_700);

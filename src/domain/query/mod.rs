@@ -1,5 +1,17 @@
 //! What a search asks for.
 
+mod coverage;
+mod judge;
+mod language;
+mod rank;
+
+pub use coverage::{estimate, share};
+pub use judge::{could_match, distance, may_differ};
+pub use language::{Asked, Facet, Filter, Mistake, Phrase, Terms, fold, licenses, parse, words};
+pub use rank::{Candidate, score};
+
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// Longest search text, in bytes; longer ones are cut at a character, because peers refuse them.
@@ -8,11 +20,13 @@ pub const MAX_TEXT: usize = 200;
 pub const MAX_HITS: usize = 200;
 /// Most category or tag filters in one search.
 pub const MAX_LABELS: usize = 8;
+/// Most hits that may be passed over: who wants more of them wants other words.
+pub const MAX_OFFSET: usize = 10_000;
 
 /// A search over packages. Empty text matches every package.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Query {
-    /// Words that must all occur in name, title, description, tags or categories; the last one as a prefix.
+    /// In the language of [`parse`].
     pub text: String,
     /// Categories that must all be there.
     #[serde(default)]
@@ -22,14 +36,36 @@ pub struct Query {
     pub tags: Vec<String>,
     /// Most hits wanted, 1 to [`MAX_HITS`].
     pub limit: usize,
+    /// Hits passed over, the best ones first, 0 to [`MAX_OFFSET`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub offset: usize,
     /// Peers below this score, in 0 to 1, are not asked.
     #[serde(default)]
     pub min_reputation: f64,
+    /// Nobody else is asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub local: bool,
+    /// Time for peers to answer, where it is not the node's own `query_timeout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Query {
     pub fn text(text: impl Into<String>) -> Self {
-        Self { text: text.into(), categories: Vec::new(), tags: Vec::new(), limit: 50, min_reputation: 0.0 }
+        Self {
+            text: text.into(),
+            categories: Vec::new(),
+            tags: Vec::new(),
+            limit: 50,
+            offset: 0,
+            min_reputation: 0.0,
+            local: false,
+            timeout: None,
+        }
     }
 
     /// The same query within the limits that every node keeps.
@@ -43,13 +79,18 @@ impl Query {
             label.truncate(end);
         }
         self.limit = self.limit.clamp(1, MAX_HITS);
+        self.offset = self.offset.min(MAX_OFFSET);
         self.min_reputation = if self.min_reputation.is_finite() { self.min_reputation.clamp(0.0, 1.0) } else { 0.0 };
         self
     }
 
-    /// The words of the text: runs of letters and digits, lower case, as the full-text index splits them.
-    pub fn words(&self) -> Vec<String> {
-        self.text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+    /// What the text and the labels ask for, together.
+    pub fn terms(&self) -> Terms {
+        let mut terms = parse(&self.text);
+        let label = |facet| move |value: &String| Filter { facet, value: fold(value), not: false };
+        terms.filters.extend(self.categories.iter().map(label(Facet::Category)));
+        terms.filters.extend(self.tags.iter().map(label(Facet::Tag)));
+        terms
     }
 }
 
@@ -60,16 +101,18 @@ mod tests {
 
     #[test]
     fn words_are_split_like_the_index_splits_them() {
-        assert_eq!(Query::text("Serde-JSON  x2!").words(), ["serde", "json", "x2"]);
-        assert!(Query::text(" -\" ").words().is_empty());
+        let words = |text| words(text).collect::<Vec<_>>();
+        assert_eq!(words("Serde-JSON  x2!"), ["serde", "json", "x2"]);
+        assert!(words(" -\" ").is_empty());
     }
 
     proptest! {
         #[test]
         fn bounded_queries_keep_the_limits(text in ".{0,400}", limit in any::<usize>(), floor in any::<f64>()) {
-            let query = Query { limit, min_reputation: floor, ..Query::text(text) }.bounded();
+            let query = Query { limit, offset: limit, min_reputation: floor, ..Query::text(text) }.bounded();
             prop_assert!(query.text.len() <= MAX_TEXT);
             prop_assert!((1..=MAX_HITS).contains(&query.limit));
+            prop_assert!(query.offset <= MAX_OFFSET);
             prop_assert!((0.0..=1.0).contains(&query.min_reputation));
         }
     }

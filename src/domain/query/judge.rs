@@ -1,0 +1,54 @@
+//! Whether a package that a peer gave as a hit has anything to do with what was asked for.
+
+use super::{Facet, Filter, Terms, fold, language::words, licenses};
+use crate::domain::{
+    manifest::Manifest,
+    record::{Head, Signed},
+};
+
+/// How many letters a word may be wrong by: short ones none, because everything would be like them.
+pub fn may_differ(word: &str) -> usize {
+    match word.chars().count() {
+        0..4 => 0,
+        4..8 => 1,
+        _ => 2,
+    }
+}
+
+/// Letters that are wrong, missing, too many, or in the wrong order.
+pub fn distance(a: &str, b: &str) -> usize {
+    strsim::osa_distance(a, b)
+}
+
+/// Whether the package could be a hit of an honest node. Errs towards yes: another version may fold letters otherwise,
+/// and allows typos; what is judged is whether somebody answers whatever is asked with what it wants to be seen.
+pub fn could_match(terms: &Terms, head: &Signed<Head>, manifest: &Signed<Manifest>) -> bool {
+    let texts = [manifest.name.as_str(), manifest.title.as_deref().unwrap_or_default(), &manifest.description];
+    let labels = manifest.categories.iter().chain(&manifest.tags).map(String::as_str);
+    let held: Vec<String> = texts.into_iter().chain(labels).flat_map(words).collect();
+    let foreign = held.iter().any(|word| !word.is_ascii());
+    let occurs = |word: &str| {
+        let most = may_differ(word);
+        foreign || !word.is_ascii() || held.iter().any(|held| held.starts_with(word) || distance(held, word) <= most)
+    };
+    terms.words().all(occurs) && terms.filters.iter().all(|filter| passes(filter, head, manifest))
+}
+
+fn passes(filter: &Filter, head: &Signed<Head>, manifest: &Signed<Manifest>) -> bool {
+    let Filter { facet, value, not } = filter;
+    let among = |labels: &[String]| labels.iter().any(|label| fold(label) == *value);
+    let has = match facet {
+        Facet::Category => among(&manifest.categories),
+        Facet::Tag => among(&manifest.tags),
+        Facet::License => {
+            let license = manifest.license.as_deref().unwrap_or_default();
+            fold(license) == *value || licenses(license).any(|one| fold(one) == *value)
+        }
+        Facet::Ecosystem => manifest.ecosystem.as_str() == value,
+        Facet::Publisher => {
+            head.handle.as_ref().is_some_and(|handle| handle.as_str() == value)
+                || fold(&head.publisher().to_string()) == *value
+        }
+    };
+    has != *not
+}

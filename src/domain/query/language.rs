@@ -1,0 +1,344 @@
+//! The language of a search: words, `"a phrase"`, `-not`, and filters such as `category:web` or `updated:<30d`.
+//!
+//! What is written wrongly is told with its place, and the rest searches all the same: nobody types a query in one go.
+
+use std::{ops::Range, time::Duration};
+
+/// Most words, unwanted words and filters of a search that count.
+const MOST: usize = 16;
+
+/// What packages are told apart by, beside their words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Facet {
+    Category,
+    Tag,
+    License,
+    Ecosystem,
+    Publisher,
+}
+
+impl Facet {
+    pub const ALL: [Self; 5] = [Self::Category, Self::Tag, Self::License, Self::Ecosystem, Self::Publisher];
+
+    /// What it is called in a search.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Category => "category",
+            Self::Tag => "tag",
+            Self::License => "license",
+            Self::Ecosystem => "eco",
+            Self::Publisher => "publisher",
+        }
+    }
+
+    /// The filter that asks for `value`, as it is written.
+    pub fn filter(self, value: &str) -> String {
+        let quote = if value.contains(char::is_whitespace) { "\"" } else { "" };
+        format!("{}:{quote}{}{quote}", self.key(), value.replace('"', ""))
+    }
+}
+
+/// Words that stand beside one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phrase {
+    /// Never empty; lower case.
+    pub words: Vec<String>,
+    /// The last word may be a beginning.
+    pub open: bool,
+}
+
+/// A value that must be there, or must not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    pub facet: Facet,
+    /// As [`fold`] leaves it.
+    pub value: String,
+    pub not: bool,
+}
+
+/// What is not shown unless somebody asks for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Packages of which every release is yanked, and no others.
+    pub yanked: bool,
+    /// Packages of distrusted publishers too.
+    pub distrusted: bool,
+    /// Unsigned previews, and nothing else.
+    pub preview: bool,
+}
+
+/// Something that is not understood, and where in the text it is, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    pub at: Range<usize>,
+    pub why: String,
+}
+
+/// What a search's text says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// All of them must occur.
+    pub wanted: Vec<Phrase>,
+    /// None of them may.
+    pub unwanted: Vec<Phrase>,
+    pub filters: Vec<Filter>,
+    /// Signed within this time.
+    pub within: Option<Duration>,
+    /// Signed longer ago than this.
+    pub before: Option<Duration>,
+    pub asked: Asked,
+    pub mistakes: Vec<Mistake>,
+}
+
+/// Runs of letters and digits, lower case, as the full-text index splits them.
+pub fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+}
+
+/// A label as it is compared.
+pub fn fold(label: &str) -> String {
+    label.trim().to_lowercase()
+}
+
+/// The licenses that an expression names.
+pub fn licenses(expression: &str) -> impl Iterator<Item = &str> {
+    let parts = expression.split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '/' | ',' | '|'));
+    parts.filter(|part| !part.is_empty() && !matches!(*part, "OR" | "AND" | "WITH" | "or" | "and"))
+}
+
+/// A piece of the text between spaces, in which quotes keep spaces.
+struct Piece<'a> {
+    at: Range<usize>,
+    text: &'a str,
+    is_last: bool,
+}
+
+fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let (mut pieces, mut start, mut quoted) = (Vec::new(), None, false);
+    let mut take = |at: Range<usize>| {
+        if let Some(piece) = text.get(at.clone()) {
+            pieces.push(Piece { at, text: piece, is_last: false });
+        }
+    };
+    for (at, c) in text.char_indices() {
+        if c.is_whitespace() && !quoted {
+            if let Some(start) = start.take() {
+                take(start..at);
+            }
+            continue;
+        }
+        quoted ^= c == '"';
+        start.get_or_insert(at);
+    }
+    if let Some(start) = start {
+        take(start..text.len());
+    }
+    if let Some(last) = pieces.last_mut() {
+        last.is_last = true;
+    }
+    pieces
+}
+
+/// What `text` asks for.
+pub fn parse(text: &str) -> Terms {
+    let mut terms = Terms::default();
+    for piece in pieces(text) {
+        terms.take(&piece);
+    }
+    terms
+}
+
+impl Terms {
+    /// Nothing is asked for: every package that is shown at all.
+    pub fn is_everything(&self) -> bool {
+        let Self { wanted, unwanted, filters, within, before, asked, mistakes: _ } = self;
+        let nothing = wanted.is_empty() && unwanted.is_empty() && filters.is_empty();
+        nothing && within.is_none() && before.is_none() && *asked == Asked::default()
+    }
+
+    /// Every wanted word, in order.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.wanted.iter().flat_map(|phrase| phrase.words.iter().map(String::as_str))
+    }
+
+    fn take(&mut self, piece: &Piece<'_>) {
+        let (not, rest) = match piece.text.strip_prefix('-') {
+            Some(rest) if !rest.is_empty() => (true, rest),
+            _ => (false, piece.text),
+        };
+        if let Some((key, value)) = rest.split_once(':')
+            && !key.is_empty()
+            && key.chars().all(char::is_alphabetic)
+            && !value.starts_with([':', '/'])
+        {
+            return self.take_filter(piece, not, key, value);
+        }
+        self.take_words(piece, not, rest);
+    }
+
+    fn take_words(&mut self, piece: &Piece<'_>, not: bool, text: &str) {
+        let quotes = text.matches('"').count();
+        if quotes % 2 == 1 {
+            self.mistake(piece, "the quote that begins here does not end".to_owned());
+        }
+        let open = piece.is_last && quotes == 0 && !not;
+        let mut found: Vec<Phrase> = if quotes == 2 && text.starts_with('"') && text.ends_with('"') {
+            let words: Vec<String> = words(text).collect();
+            if words.is_empty() { vec![] } else { vec![Phrase { words, open: false }] }
+        } else {
+            words(text).map(|word| Phrase { words: vec![word], open: false }).collect()
+        };
+        if let Some(last) = found.last_mut() {
+            last.open = open;
+        }
+        // `-web-server` is a package that is not to be shown, and not one without both words.
+        if not && found.len() > 1 {
+            found = vec![Phrase { words: found.into_iter().flat_map(|phrase| phrase.words).collect(), open: false }];
+        }
+        let into = if not { &mut self.unwanted } else { &mut self.wanted };
+        into.extend(found);
+        if into.len() > MOST {
+            into.truncate(MOST);
+            self.mistake(piece, format!("more than {MOST} words: what follows is not searched for"));
+        }
+    }
+
+    fn take_filter(&mut self, piece: &Piece<'_>, not: bool, key: &str, value: &str) {
+        let value = value.trim_matches('"');
+        let facet = match key.to_lowercase().as_str() {
+            "category" | "cat" => Facet::Category,
+            "tag" => Facet::Tag,
+            "license" | "licence" => Facet::License,
+            "eco" | "ecosystem" => Facet::Ecosystem,
+            "publisher" | "by" => Facet::Publisher,
+            "updated" => {
+                return match age(value) {
+                    Some((true, age)) if !not => self.within = Some(age),
+                    Some((false, age)) if !not => self.before = Some(age),
+                    _ => {
+                        self.mistake(piece, "write how long ago, such as updated:<30d, updated:>1y or <12h".to_owned())
+                    }
+                };
+            }
+            "is" => {
+                return match (not, value.to_lowercase().as_str()) {
+                    (false, "yanked") => self.asked.yanked = true,
+                    (false, "distrusted") => self.asked.distrusted = true,
+                    (false, "preview") => self.asked.preview = true,
+                    _ => self.mistake(piece, "there are is:yanked, is:distrusted and is:preview".to_owned()),
+                };
+            }
+            other => {
+                let why = format!(
+                    "there is no {other}: here; there are category: tag: license: eco: publisher: updated: is:"
+                );
+                return self.mistake(piece, why);
+            }
+        };
+        let value = fold(value);
+        if value.is_empty() {
+            let what = if facet == Facet::Ecosystem { "ecosystem" } else { facet.key() };
+            return self.mistake(piece, format!("which {what}? Write it right behind the colon"));
+        }
+        if self.filters.len() < MOST {
+            self.filters.push(Filter { facet, value, not });
+        } else {
+            self.mistake(piece, format!("more than {MOST} filters: this one does not count"));
+        }
+    }
+
+    fn mistake(&mut self, piece: &Piece<'_>, why: String) {
+        if self.mistakes.len() < MOST {
+            self.mistakes.push(Mistake { at: piece.at.clone(), why });
+        }
+    }
+}
+
+/// `<30d` as whether it is less, and how long.
+fn age(text: &str) -> Option<(bool, Duration)> {
+    let (less, rest) = match text.strip_prefix('>') {
+        Some(rest) => (false, rest),
+        None => (true, text.strip_prefix('<').unwrap_or(text)),
+    };
+    let digits = rest.trim_end_matches(char::is_alphabetic);
+    let hours = match rest.strip_prefix(digits)? {
+        "h" => 1,
+        "d" => 24,
+        "w" => 24 * 7,
+        "m" | "mo" => 24 * 30,
+        "y" => 24 * 365,
+        _ => return None,
+    };
+    let count: u64 = digits.parse().ok()?;
+    Some((less, Duration::from_secs(count.checked_mul(hours * 3_600)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn phrase(text: &str, open: bool) -> Phrase {
+        Phrase { words: words(text).collect(), open }
+    }
+
+    #[test]
+    fn words_phrases_and_filters_are_told_apart() {
+        let terms = parse("fast \"web server\" -java category:Web tag:cli license:MIT eco:cargo publisher:alice nginx");
+        assert_eq!(terms.wanted, [phrase("fast", false), phrase("web server", false), phrase("nginx", true)]);
+        assert_eq!(terms.unwanted, [phrase("java", false)]);
+        let filters: Vec<_> = terms.filters.iter().map(|filter| filter.facet.filter(&filter.value)).collect();
+        assert_eq!(filters, ["category:web", "tag:cli", "license:mit", "eco:cargo", "publisher:alice"]);
+        assert!(terms.mistakes.is_empty(), "{:?}", terms.mistakes);
+
+        assert_eq!(parse("serde-json").wanted, [phrase("serde", false), phrase("json", true)]);
+        assert_eq!(parse("-web-server").unwanted, [phrase("web server", false)]);
+        let odd = parse("std::vector http://example.org -category:games category:\"web servers\"");
+        assert!(odd.mistakes.is_empty(), "{:?}", odd.mistakes);
+        assert_eq!(odd.filters[0], Filter { facet: Facet::Category, value: "games".to_owned(), not: true });
+        assert_eq!(odd.filters[1].value, "web servers");
+    }
+
+    #[test]
+    fn ages_have_units() {
+        const DAY: u64 = 24 * 3_600;
+        assert_eq!(parse("updated:<30d").within, Some(Duration::from_secs(30 * DAY)));
+        assert_eq!(parse("updated:12h").within, Some(Duration::from_secs(DAY / 2)));
+        assert_eq!(parse("updated:>1y").before, Some(Duration::from_secs(365 * DAY)));
+        for bad in ["updated:", "updated:soon", "updated:<30", "updated:<99999999999999999999d", "-updated:<1d"] {
+            assert_eq!(parse(bad).mistakes.len(), 1, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_has_its_place_and_the_rest_searches() {
+        let text = "web colour:red category: \"open";
+        let terms = parse(text);
+        assert_eq!(terms.wanted, [phrase("web", false), phrase("open", false)]);
+        let places: Vec<_> = terms.mistakes.iter().map(|mistake| &text[mistake.at.clone()]).collect();
+        assert_eq!(places, ["colour:red", "category:", "\"open"]);
+    }
+
+    #[test]
+    fn licenses_are_taken_apart() {
+        let of = |text| licenses(text).collect::<Vec<_>>();
+        assert_eq!(of("(MIT OR Apache-2.0) AND Unicode-3.0"), ["MIT", "Apache-2.0", "Unicode-3.0"]);
+        assert_eq!(of("GPL-2.0-only WITH Classpath-exception-2.0")[0], "GPL-2.0-only");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_understood_somehow(text in "\\PC{0,300}") {
+            let terms = parse(&text);
+            for mistake in &terms.mistakes {
+                prop_assert!(text.get(mistake.at.clone()).is_some());
+            }
+            for phrase in terms.wanted.iter().chain(&terms.unwanted) {
+                prop_assert!(!phrase.words.is_empty());
+                prop_assert!(phrase.words.iter().all(|word| word.chars().all(char::is_alphanumeric) || !word.is_ascii()));
+            }
+            prop_assert!(terms.wanted.len() <= MOST && terms.unwanted.len() <= MOST && terms.filters.len() <= MOST);
+        }
+    }
+}

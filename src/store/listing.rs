@@ -1,0 +1,324 @@
+//! What of a package is in the index: its row, its words, and who needs it. Written with the head, in one transaction.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{Store, catalogue};
+use crate::{
+    Result,
+    domain::{
+        manifest::Manifest,
+        name::{Handle, Owner, PackageId, PackageName, PackageRef, PublisherId},
+        query::{Facet, fold, licenses},
+        record::{Head, Signed},
+        time::Timestamp,
+    },
+};
+
+/// Every release is yanked.
+pub(super) const YANKED: u8 = 1;
+/// Nobody has signed it: for this node's own eyes.
+pub(super) const PREVIEW: u8 = 2;
+
+/// Begins every word of the `facets` column. A private-use character, which the index takes for a letter and
+/// `domain::query::words` takes for none, so that no text asks for one.
+const MARK: char = '\u{e000}';
+/// Providers of a package that count.
+const MAX_PROVIDERS: i64 = 255;
+/// Popularity is dependents first, then providers.
+pub(super) const DEPENDENT: i64 = 256;
+/// Dependencies counted in one transaction: others wait no longer than for that.
+const RECOUNTED: usize = 500;
+
+/// The word that stands for a label. A hash, because the index would take a label apart.
+pub(super) fn facet_word(facet: Facet, value: &str) -> String {
+    let hash = blake3::hash(fold(value).as_bytes()).to_hex();
+    format!("{MARK}{}{}", facet.key().get(..1).unwrap_or_default(), hash.get(..16).unwrap_or_default())
+}
+
+/// The word that every package has, and those of packages that are not shown to everybody.
+pub(super) fn flag_word(flag: Option<u8>) -> String {
+    let letter = match flag {
+        Some(YANKED) => 'y',
+        Some(_) => 'v',
+        None => 'a',
+    };
+    format!("{MARK}{letter}")
+}
+
+/// What a package is called by those that need it, as a number: the text itself would be most of the database.
+fn need(package: &str) -> i64 {
+    let hash = blake3::hash(package.as_bytes());
+    let first = hash.as_bytes().first_chunk().copied().unwrap_or_default();
+    i64::from_be_bytes(first)
+}
+
+fn needs_of(id: &PackageId, handle: Option<&Handle>) -> Vec<i64> {
+    let by_handle = handle.map(|handle| need(&format!("{handle}/{}", id.name)));
+    std::iter::once(need(&id.to_string())).chain(by_handle).collect()
+}
+
+/// One package as the index has it.
+pub(super) struct Listing<'a> {
+    pub publisher: PublisherId,
+    pub handle: Option<&'a Handle>,
+    pub manifest: &'a Manifest,
+    pub signed_at: Timestamp,
+    pub flags: u8,
+}
+
+impl<'a> Listing<'a> {
+    pub fn of(head: &'a Signed<Head>, manifest: &'a Manifest, yanked: bool) -> Self {
+        Self {
+            publisher: head.publisher(),
+            handle: head.handle.as_ref(),
+            manifest,
+            signed_at: head.signed_at,
+            flags: if yanked { YANKED } else { 0 },
+        }
+    }
+
+    fn facets(&self) -> String {
+        let manifest = self.manifest;
+        let mut words = vec![flag_word(None)];
+        let mut add = |facet, value: &str| words.push(facet_word(facet, value));
+        manifest.categories.iter().for_each(|value| add(Facet::Category, value));
+        manifest.tags.iter().for_each(|value| add(Facet::Tag, value));
+        if let Some(license) = &manifest.license {
+            add(Facet::License, license);
+            licenses(license).filter(|one| one != license).for_each(|one| add(Facet::License, one));
+        }
+        add(Facet::Ecosystem, manifest.ecosystem.as_str());
+        add(Facet::Publisher, &self.publisher.to_string());
+        if let Some(handle) = self.handle {
+            add(Facet::Publisher, handle.as_str());
+        }
+        words.extend(
+            [YANKED, PREVIEW].iter().filter(|flag| self.flags & **flag != 0).map(|flag| flag_word(Some(*flag))),
+        );
+        words.join(" ")
+    }
+}
+
+/// Labels in one column.
+pub(super) const BETWEEN: char = '\n';
+
+fn joined(labels: &[String]) -> String {
+    labels.join("\n")
+}
+
+pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<()> {
+    let Listing { publisher, handle, manifest, signed_at, flags } = listing;
+    let (key, name) = (publisher.to_bytes(), &manifest.name);
+    let held: Option<(i64, Vec<u8>)> = db
+        .prepare_cached("SELECT id, needs FROM packages WHERE publisher = ? AND name = ?")?
+        .query_row(params![key, name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let called = manifest.dependencies.iter().map(|dependency| dependency.package.as_str());
+    let needed: BTreeMap<i64, &str> = called.map(|package| (need(package), package)).collect();
+    let needs: Vec<u8> = needed.keys().flat_map(|need| need.to_be_bytes()).collect();
+    let own = needs_of(&PackageId { publisher: *publisher, name: name.clone() }, *handle);
+    let row = match &held {
+        Some((row, _)) => {
+            db.prepare_cached("DELETE FROM words WHERE rowid = ?")?.execute([row])?;
+            db.prepare_cached(
+                "UPDATE packages SET signed_at = ?, flags = ?, ecosystem = ?, handle = ?, version = ?, title = ?,
+                 summary = ?, categories = ?, tags = ?, license = ?, needs = ? WHERE id = ?",
+            )?
+            .execute(params![
+                signed_at.0,
+                flags,
+                manifest.ecosystem.as_str(),
+                handle.map(Handle::as_str),
+                manifest.version.to_string(),
+                manifest.title,
+                manifest.summary(),
+                joined(&manifest.categories),
+                joined(&manifest.tags),
+                manifest.license,
+                needs,
+                row
+            ])?;
+            *row
+        }
+        None => {
+            let mut dependents = 0;
+            for need in &own {
+                dependents += count_dependents(db, *need)?;
+            }
+            db.prepare_cached(
+                "INSERT INTO packages (publisher, name, popularity, signed_at, flags, ecosystem, handle, version, title,
+                 summary, categories, tags, license, needs) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .insert(params![
+                key,
+                name.as_str(),
+                dependents * DEPENDENT,
+                signed_at.0,
+                flags,
+                manifest.ecosystem.as_str(),
+                handle.map(Handle::as_str),
+                manifest.version.to_string(),
+                manifest.title,
+                manifest.summary(),
+                joined(&manifest.categories),
+                joined(&manifest.tags),
+                manifest.license,
+                needs
+            ])?
+        }
+    };
+    if held.as_ref().map_or(!needs.is_empty(), |(_, before)| *before != needs) {
+        if let Some((_, before)) = &held {
+            forget_needs(db, row, before)?;
+        }
+        let mut depend = db.prepare_cached("INSERT OR IGNORE INTO dependents (need, package) VALUES (?, ?)")?;
+        let mut changed = db.prepare_cached(
+            "INSERT INTO needed (need, called, stale) VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET stale = 1 WHERE stale = 0",
+        )?;
+        for (need, called) in &needed {
+            depend.execute([need, &row])?;
+            changed.execute(params![need, called])?;
+        }
+    }
+    let labels = [manifest.categories.join(" "), manifest.tags.join(" ")].join(" ");
+    let title = manifest.title.as_deref().unwrap_or_default();
+    db.prepare_cached("INSERT INTO words (rowid, name, title, description, labels, facets) VALUES (?, ?, ?, ?, ?, ?)")?
+        .execute(params![row, name.as_str(), title, manifest.description, labels, listing.facets()])?;
+    Ok(())
+}
+
+fn count_dependents(db: &Connection, need: i64) -> rusqlite::Result<i64> {
+    db.prepare_cached("SELECT count(*) FROM dependents WHERE need = ?")?.query_row([need], |row| row.get(0))
+}
+
+fn forget_needs(db: &Connection, row: i64, needs: &[u8]) -> rusqlite::Result<()> {
+    let needs = needs.chunks_exact(8).filter_map(|bytes| bytes.try_into().ok().map(i64::from_be_bytes));
+    for need in needs {
+        db.prepare_cached("DELETE FROM dependents WHERE need = ? AND package = ?")?.execute([need, row])?;
+        db.prepare_cached("UPDATE needed SET stale = 1 WHERE need = ? AND stale = 0")?.execute([need])?;
+    }
+    Ok(())
+}
+
+pub(super) fn unlist(db: &Connection, publisher: &PublisherId, name: &PackageName) -> rusqlite::Result<()> {
+    let row: Option<(i64, Vec<u8>)> = db
+        .prepare_cached("DELETE FROM packages WHERE publisher = ? AND name = ? RETURNING id, needs")?
+        .query_row(params![publisher.to_bytes(), name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((row, needs)) = row else { return Ok(()) };
+    forget_needs(db, row, &needs)?;
+    db.prepare_cached("DELETE FROM words WHERE rowid = ?")?.execute([row])?;
+    db.prepare_cached("DELETE FROM providers WHERE package = ?")?.execute([row])?;
+    Ok(())
+}
+
+impl Store {
+    /// Counts anew who depends on the packages whose dependents changed. Returns whether there was anything to count;
+    /// what many changes name is counted once.
+    pub async fn recount(&self) -> Result<bool> {
+        let mut counted = false;
+        loop {
+            let left = self.write(recount).await?;
+            counted |= left > 0;
+            if left < RECOUNTED {
+                return Ok(counted);
+            }
+        }
+    }
+
+    /// A peer has the content of a package.
+    pub async fn saw_provider(&self, package: &PackageId, peer: libp2p::PeerId) -> Result<()> {
+        let package = package.clone();
+        self.write(move |db| {
+            let row: Option<i64> = db
+                .prepare_cached("SELECT id FROM packages WHERE publisher = ? AND name = ?")?
+                .query_row(params![package.publisher.to_bytes(), package.name.as_str()], |row| row.get(0))
+                .optional()?;
+            let Some(row) = row else { return Ok(()) };
+            let seen: i64 = db
+                .prepare_cached("SELECT count(*) FROM providers WHERE package = ?")?
+                .query_row([row], |row| row.get(0))?;
+            if seen < MAX_PROVIDERS {
+                let new = db
+                    .prepare_cached("INSERT OR IGNORE INTO providers (package, peer) VALUES (?, ?)")?
+                    .execute(params![row, peer.to_bytes()])?;
+                db.prepare_cached("UPDATE packages SET popularity = popularity + ? WHERE id = ?")?
+                    .execute([new as i64, row])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes the index from the records, where a migration left that to be done.
+    pub(super) fn index_anew(db: &mut Connection) -> rusqlite::Result<()> {
+        if !db.prepare("SELECT 1 FROM todo WHERE what = 'index'")?.exists([])? {
+            return Ok(());
+        }
+        let all = db.transaction()?;
+        let heads = all
+            .prepare("SELECT envelope FROM heads")?
+            .query_map([], |row| catalogue::signed::<Head>(row, 0))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        for head in &heads {
+            all.prepare_cached("UPDATE heads SET signed_at = ? WHERE publisher = ? AND name = ?")?.execute(params![
+                head.signed_at.0,
+                head.publisher().to_bytes(),
+                head.name.as_str()
+            ])?;
+            catalogue::list_package(&all, head, &[])?;
+        }
+        while recount(&all)? > 0 {}
+        all.execute("DELETE FROM todo WHERE what = 'index'", [])?;
+        all.commit()
+    }
+}
+
+fn recount(db: &Connection) -> rusqlite::Result<usize> {
+    let changed = db
+        .prepare_cached("SELECT need, called FROM needed WHERE stale = 1 LIMIT ?")?
+        .query_map([RECOUNTED as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
+    for (need, called) in &changed {
+        // No manifest that was verified has a dependency that is none.
+        let Ok(PackageRef { owner, name, .. }) = called.parse() else { continue };
+        match owner {
+            Owner::Publisher(publisher) => recount_one(db, &PackageId { publisher, name })?,
+            Owner::Handle(handle) => {
+                let claimed = db
+                    .prepare_cached("SELECT publisher FROM packages WHERE name = ? AND handle = ?")?
+                    .query_map([name.as_str(), handle.as_str()], |row| catalogue::publisher(row, 0))?
+                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                for publisher in claimed {
+                    recount_one(db, &PackageId { publisher, name: name.clone() })?;
+                }
+            }
+        }
+        let statement = match count_dependents(db, *need)? {
+            0 => "DELETE FROM needed WHERE need = ?",
+            _ => "UPDATE needed SET stale = 0 WHERE need = ?",
+        };
+        db.prepare_cached(statement)?.execute([need])?;
+    }
+    Ok(changed.len())
+}
+
+fn recount_one(db: &Connection, id: &PackageId) -> rusqlite::Result<()> {
+    let key = id.publisher.to_bytes();
+    let row: Option<(i64, Option<String>, i64)> = db
+        .prepare_cached("SELECT id, handle, popularity FROM packages WHERE publisher = ? AND name = ?")?
+        .query_row(params![key, id.name.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((row, handle, popularity)) = row else { return Ok(()) };
+    let mut dependents = 0;
+    for need in needs_of(id, handle.and_then(|handle| handle.parse().ok()).as_ref()) {
+        dependents += count_dependents(db, need)?;
+    }
+    let counted = dependents * DEPENDENT + popularity % DEPENDENT;
+    if counted != popularity {
+        db.prepare_cached("UPDATE packages SET popularity = ? WHERE id = ?")?.execute([counted, row])?;
+    }
+    Ok(())
+}
