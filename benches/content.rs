@@ -118,7 +118,7 @@ async fn put(node: &Node, path: &Path) -> Content {
 }
 
 fn wanted(content: Content) -> Wanted {
-    Wanted { content, what: "bench".to_owned(), publisher: None, beside: None }
+    Wanted { content, what: "bench".to_owned(), package: None, beside: None }
 }
 
 async fn fetch(contents: &Arc<dyn Contents>, content: Content) -> Fetched {

@@ -1,17 +1,27 @@
 //! `search WORDS…`.
 
 use clap::builder::RangedU64ValueParser;
+use serde::Serialize;
 
 use super::{DONE, FAILED, global::Global, print, session};
 use crate::{
     RegistryError, Result,
-    domain::query::{MAX_HITS, MAX_LABELS, MAX_TEXT, Query},
-    registry::{Hit, SearchResults},
+    domain::{
+        query::{MAX_HITS, MAX_LABELS, MAX_OFFSET, MAX_TEXT, Query, parse},
+        time::{Ago, Timestamp},
+    },
+    registry::{Coverage, Facets, Hit, SearchResults},
 };
 
+/// Share of what there is from which on an answer counts as complete: catalogues change while they are compared.
+const WHOLE: f64 = 0.995;
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = "In the text: words, \"a phrase\", -not, category:web, tag:cli, license:MIT, eco:cargo, \
+                        publisher:alice, updated:<30d, is:yanked. What your shell would take apart goes in quotes:\n  \
+                        swarmdex search 'web -java \"http server\" updated:<30d'")]
 pub(super) struct Args {
-    /// Words that must all occur; the last one may be a beginning. None lists what there is
+    /// Words that must all occur; the last one may be a beginning. None lists what is newest
     words: Vec<String>,
     /// Category that must be there; may be repeated
     #[arg(long, value_name = "NAME")]
@@ -22,12 +32,82 @@ pub(super) struct Args {
     /// Most hits
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_HITS as u64))]
     limit: usize,
+    /// Pass over so many of the best hits
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(0..=MAX_OFFSET as u64))]
+    offset: usize,
     /// Do not ask peers below this score, from 0 to 1
     #[arg(long, default_value_t = 0.0, value_name = "SCORE", value_parser = score)]
     min_reputation: f64,
-    /// Print hits and coverage as one JSON object
+    /// Ask nobody: only what this node's own catalogue has
+    #[arg(long)]
+    local: bool,
+    /// Print hits, how many there are, and whether that is all, as one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// What a script gets.
+#[derive(Serialize)]
+struct Answer<'a> {
+    hits: Vec<Line<'a>>,
+    /// Packages that match, as far as is known.
+    total: u64,
+    /// Everybody who was asked answered, and what was searched is all there is, as far as is known.
+    complete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instead: Option<&'a str>,
+    coverage: Coverage,
+    elapsed_ms: u128,
+    facets: &'a Facets,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    /// What `show` and `get` take anywhere.
+    id: String,
+    name: &'a str,
+    version: String,
+    description: &'a str,
+    publisher: String,
+    handle: Option<&'a str>,
+    trust: &'static str,
+    /// Where it came from: `local`, `peer` or `DHT`.
+    source: &'static str,
+    score: f64,
+    categories: &'a [String],
+    tags: &'a [String],
+    license: Option<&'a str>,
+    ecosystem: &'a str,
+    dependents: u64,
+    providers: u64,
+    signed_at: Timestamp,
+    yanked: bool,
+    preview: bool,
+}
+
+impl<'a> Line<'a> {
+    fn of(hit: &'a Hit) -> Self {
+        Self {
+            id: hit.package.to_string(),
+            name: hit.package.name.as_str(),
+            version: hit.version.to_string(),
+            description: &hit.summary,
+            publisher: hit.package.publisher.to_string(),
+            handle: hit.handle.as_ref().map(|handle| handle.as_str()),
+            trust: hit.trust.label(),
+            source: hit.source.label(),
+            score: (hit.score * 1_000.0).round() / 1_000.0,
+            categories: &hit.categories,
+            tags: &hit.tags,
+            license: hit.license.as_deref(),
+            ecosystem: &hit.ecosystem,
+            dependents: hit.dependents,
+            providers: hit.providers,
+            signed_at: hit.signed_at,
+            yanked: hit.yanked,
+            preview: hit.preview,
+        }
+    }
 }
 
 pub(super) fn score(text: &str) -> Result<f64, &'static str> {
@@ -37,19 +117,37 @@ pub(super) fn score(text: &str) -> Result<f64, &'static str> {
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let json = args.json;
     let query = query(args)?;
-    session::with(global, async |node, _| {
-        let spinner = print::spinner("asking peers");
+    for mistake in parse(&query.text).mistakes {
+        let place = query.text.get(mistake.at).unwrap_or_default();
+        print::note(format!("{place}: {}; the rest is searched for", mistake.why));
+    }
+    session::with(global, async |node, settings| {
+        let spinner = print::spinner(if query.local { "searching" } else { "asking peers" });
+        let query = Query { timeout: Some(settings.query_timeout), ..query };
         let results = node.registry().search(&query).await;
         spinner.finish_and_clear();
         let results = results?;
         if json {
-            print::json(&results)?;
+            print::json(&Answer {
+                hits: results.hits.iter().map(Line::of).collect(),
+                total: results.total,
+                complete: is_complete(&query, &results),
+                instead: results.instead.as_deref(),
+                coverage: results.coverage,
+                elapsed_ms: results.elapsed.as_millis(),
+                facets: &results.facets,
+            })?;
         } else {
-            show(&results)?;
+            show(&query, &results)?;
         }
         Ok(if results.hits.is_empty() { FAILED } else { DONE })
     })
     .await
+}
+
+fn is_complete(query: &Query, results: &SearchResults) -> bool {
+    let Coverage { asked, answered, share } = results.coverage;
+    !query.local && asked > 0 && answered == asked && share.is_none_or(|share| share >= WHOLE)
 }
 
 /// The query, if peers would take it as it is: one that was cut would find what nobody asked for.
@@ -67,41 +165,53 @@ fn query(args: Args) -> Result<Query> {
             return Err(RegistryError::Usage(why));
         }
     }
-    Ok(Query {
-        text,
-        categories: args.category,
-        tags: args.tag,
-        limit: args.limit,
-        offset: 0,
-        min_reputation: args.min_reputation,
-        local: false,
-        timeout: None,
-    })
+    let Args { category, tag, limit, offset, min_reputation, local, .. } = args;
+    Ok(Query { text, categories: category, tags: tag, limit, offset, min_reputation, local, timeout: None })
 }
 
-fn show(results: &SearchResults) -> Result<()> {
+fn show(query: &Query, results: &SearchResults) -> Result<()> {
+    let now = crate::clock::now();
     let row = |hit: &Hit| {
+        let mark = match hit {
+            Hit { preview: true, .. } => "preview",
+            Hit { yanked: true, .. } => "yanked",
+            hit => hit.trust.label(),
+        };
         vec![
             hit.title(),
             hit.version.to_string(),
             hit.source.label().to_owned(),
-            hit.trust.label().to_owned(),
+            mark.to_owned(),
+            Ago(now.since(hit.signed_at)).to_string(),
             hit.summary.clone(),
         ]
     };
-    if results.hits.is_empty() {
+    if let Some(instead) = &results.instead {
+        print::note(format!("next to nothing has these words; shown is what has {instead}"));
+    }
+    if results.hits.is_empty() && results.total > 0 {
+        print::note(format!("there are {}, fewer than were passed over; lower --offset", results.total));
+    } else if results.hits.is_empty() {
         print::note("nothing was found; try fewer or shorter words");
     } else {
         let rows = results.hits.iter().map(row).collect();
-        print::table(&["PACKAGE", "VERSION", "FROM", "TRUST", "WHAT IT IS"], rows)?;
+        print::table(&["PACKAGE", "VERSION", "FROM", "TRUST", "SIGNED", "WHAT IT IS"], rows)?;
     }
-    let more = if results.truncated { "; there is more, raise --limit" } else { "" };
+    let shown = (query.offset + results.hits.len()) as u64;
+    let more =
+        if results.total > shown || results.truncated { "; there is more, raise --limit or --offset" } else { "" };
+    let Coverage { asked, answered, share } = results.coverage;
+    let peers = match asked {
+        _ if query.local => ", nobody was asked".to_owned(),
+        0 => ", there was no peer to ask".to_owned(),
+        _ => format!(", {answered} of {asked} peers answered"),
+    };
+    let share = share.map(|share| format!(", about {:.0} % of what there is", share * 100.0)).unwrap_or_default();
     print::note(format!(
-        "{} found in {} ms, {} of {} peers answered{more}",
+        "{} of {} shown, in {} ms{peers}{share}{more}",
         results.hits.len(),
+        results.total,
         results.elapsed.as_millis(),
-        results.coverage.answered,
-        results.coverage.asked,
     ));
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::{
         content::groups,
         hash::ContentRoot,
         manifest::{Content, Manifest},
-        name::PublisherId,
+        name::PackageId,
         transfer::{Transfer, TransferId},
     },
     store::content::{Freed, Held, Lost, Origin, PIECE_GROUPS, Usage},
@@ -30,9 +30,9 @@ pub struct Wanted {
     pub content: Content,
     /// The release it is of, for eyes.
     pub what: String,
-    /// Its nodes are asked first.
+    /// The package it is of: its publisher's nodes are asked first, and whoever has it counts as its provider.
     #[serde(default)]
-    pub publisher: Option<PublisherId>,
+    pub package: Option<PackageId>,
     /// The content beside which it travels: whoever has that has this, and only that is looked for in the DHT.
     #[serde(default)]
     pub beside: Option<ContentRoot>,
@@ -45,7 +45,7 @@ impl Wanted {
         Self {
             content: release.manifest.content(),
             what: format!("{name} {}", release.manifest.version),
-            publisher: Some(release.package.publisher),
+            package: Some(release.package.clone()),
             beside: None,
         }
     }

@@ -131,7 +131,7 @@ impl P2pRegistry {
         });
         for Lost { content, what, .. } in lost {
             let what = what.unwrap_or_else(|| content.root.to_string());
-            let wanted = Wanted { content, what, publisher: None, beside: None };
+            let wanted = Wanted { content, what, package: None, beside: None };
             if let Err(error) = self.begin_fetch(wanted) {
                 tracing::error!(%error, root = %content.root, "damaged content is not fetched again");
             }

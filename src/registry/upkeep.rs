@@ -61,7 +61,7 @@ impl P2pRegistry {
                 () = self.state.counted.notified() => {
                     tokio::time::sleep(COUNT_DELAY).await;
                     self.count();
-                    Ok(())
+                    self.store.recount().await.map(drop)
                 }
             };
             if let Err(error) = result {

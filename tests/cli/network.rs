@@ -26,7 +26,7 @@ fn a_release_is_published_found_yanked_and_brought_back() {
     assert_eq!(latest(), "1.1.0");
 
     let hits = home.alone(&["search", "web", "for", "test", "--json"]).json()["hits"].clone();
-    assert_eq!((hits[0]["package"]["name"].as_str(), hits[0]["trust"].as_str()), (Some("web"), Some("pinned")));
+    assert_eq!((hits[0]["name"].as_str(), hits[0]["trust"].as_str()), (Some("web"), Some("pinned")));
 
     home.alone(&["yank", "alice/web@1.1.0", "--json"]).json();
     assert_eq!(latest(), "1.0.0");
@@ -106,7 +106,7 @@ fn processes_that_join_find_what_others_published() {
     let join = ["--bootstrap", &node.address];
 
     let found = bob.alone(&[&join[..], &["search", "web", "--json"]].concat()).json();
-    assert_eq!(found["hits"][0]["package"], web["package"]);
+    assert_eq!(found["hits"][0]["publisher"], web["package"]["publisher"]);
     let got = bob.alone(&[&join[..], &["show", web["id"].as_str().unwrap(), "--json"]].concat()).json();
     assert_eq!(got["manifest_hash"], web["manifest"]);
     assert_eq!(bob.alone(&[&join[..], &["status", "--json"]].concat()).json()["connected"], 1);

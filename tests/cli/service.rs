@@ -55,7 +55,7 @@ fn a_node_is_started_used_by_every_verb_and_stopped() {
 
     let published = home.publish(&["--handle", "alice"], "web", "1.0.0");
     let id = published["id"].as_str().unwrap();
-    assert_eq!(node.verb(&["search", "web", "--json"]).json()["hits"][0]["from"]["from"], Value::Null);
+    assert_eq!(node.verb(&["search", "web", "--json"]).json()["hits"][0]["source"], "local");
     assert_eq!(node.verb(&["show", id, "--json"]).json()["manifest"]["version"], "1.0.0");
     assert_eq!(node.verb(&["versions", id.split('@').next().unwrap(), "--json"]).json()[0]["version"], "1.0.0");
     let health = node.verb(&["health", "--json"]);

@@ -309,6 +309,11 @@ impl P2pRegistry {
         if wanted.beside.is_none() && self.state.options.provide {
             self.provide_soon(wanted.content.root);
         }
+        if let (Some(package), None) = (&wanted.package, wanted.beside) {
+            for one in run.parts().iter().filter(|one| one.bytes > 0) {
+                self.store.saw_provider(package, one.peer).await?;
+            }
+        }
         Ok(Ended::Here)
     }
 
@@ -394,7 +399,7 @@ impl P2pRegistry {
     /// Those who are known already: who announced it, the publisher's own nodes, then everybody by reputation.
     async fn recruit(&self, run: &Run, crowd: &mut Crowd) -> Result<()> {
         let wanted = &run.wanted;
-        let sources = self.net.sources(wanted.publisher).await?;
+        let sources = self.net.sources(wanted.package.as_ref().map(|package| package.publisher)).await?;
         crowd.scores = sources.iter().copied().collect();
         crowd.met.insert(self.net.peer_id());
         crowd.met.extend(run.given_up());
