@@ -25,7 +25,7 @@ use crate::{
     },
     metrics::{Figures, Metrics},
     net::{self, Net, NetOptions},
-    registry::{Contents, P2pRegistry, Parts, Registry, RegistryOptions},
+    registry::{Catalogue, Contents, P2pRegistry, Parts, Registry, RegistryOptions, SyncReport},
     store::{Store, content::ContentStore, keys},
 };
 
@@ -37,6 +37,11 @@ pub const CONTENT_IDLE: Duration = Duration::from_secs(10);
 /// [`NodeOptions::content_quota`] and [`NodeOptions::max_content`] of a node without settings.
 pub const CONTENT_QUOTA: u64 = 10 << 30;
 pub const MAX_CONTENT: u64 = 4 << 30;
+
+/// [`NodeOptions::catalogue_max`] likewise: about 1.5 GiB of disk.
+pub const CATALOGUE_MAX: u64 = 500_000;
+/// [`NodeOptions::sync_every`] likewise: comparing equal catalogues costs a KiB, and gossip brings what is new at once.
+pub const SYNC_EVERY: Duration = Duration::from_secs(300);
 
 /// Everything a node needs to know to start.
 #[derive(Clone, Debug)]
@@ -66,6 +71,11 @@ pub struct NodeOptions {
     pub provide: bool,
     /// Longest time in which a peer that content is asked of sends nothing.
     pub content_idle: Duration,
+    /// How much of the network's catalogue is kept, and how many packages at most.
+    pub catalogue: Catalogue,
+    pub catalogue_max: u64,
+    /// The catalogue is compared with others this often, a little earlier or later.
+    pub sync_every: Duration,
     /// How content is served; anything but honest is for demos and tests.
     pub conduct: Conduct,
     /// Connections are trimmed down to `low_water` once there are more than `high_water`.
@@ -92,6 +102,9 @@ impl NodeOptions {
             max_content: MAX_CONTENT,
             provide: true,
             content_idle: CONTENT_IDLE,
+            catalogue: Catalogue::Full,
+            catalogue_max: CATALOGUE_MAX,
+            sync_every: SYNC_EVERY,
             conduct: Conduct::Honest,
             low_water: 48,
             high_water: 64,
@@ -157,7 +170,7 @@ impl Node {
         let contents = ContentStore::open(&options.data_dir, store.clone(), options.content_quota)?;
         let board = Board::new(bus.clone());
         let parts = (store.clone(), contents.clone());
-        let (net, inbound) =
+        let (net, inbound, lacking) =
             net::start(net_options, parts, board.clone(), bus.clone(), tally.clone(), metrics.clone()).await?;
         let data_dir = options.data_dir.as_path().into();
         let registry_options = RegistryOptions {
@@ -166,6 +179,9 @@ impl Node {
             max_content: options.max_content,
             provide: options.provide,
             content_idle: options.content_idle,
+            catalogue: options.catalogue,
+            catalogue_max: options.catalogue_max,
+            sync_every: options.sync_every,
         };
         let parts = Parts {
             net: net.clone(),
@@ -182,6 +198,7 @@ impl Node {
             tokio::spawn(registry.clone().run_intake(inbound, stop.clone())),
             tokio::spawn(registry.clone().run_upkeep(stop.clone())),
             tokio::spawn(registry.clone().run_contents(stop.clone())),
+            tokio::spawn(registry.clone().run_sync(lacking, stop.clone())),
         ];
         Ok(Self { handle: NodeHandle { net, registry, bus, tally, metrics, data_dir }, stop, tasks })
     }
@@ -252,6 +269,11 @@ impl NodeHandle {
     /// Connects to a peer and waits until it is known to be of this network; with `keep`, for good.
     pub async fn dial(&self, address: Multiaddr, keep: bool, most: Duration) -> Result<PeerId> {
         self.net.dial(address, keep, most).await
+    }
+
+    /// Compares this node's catalogue with a peer's now, and takes what it has not.
+    pub async fn sync_with(&self, peer: PeerId) -> Result<SyncReport> {
+        self.registry.sync_with(peer).await
     }
 
     /// Ends the connection with a peer; false when there was none.

@@ -6,12 +6,13 @@ mod lab;
 
 use std::collections::BTreeSet;
 
-use lab::{Lab, PATIENCE, TCP, draft, put, reference, wait_for};
+use lab::{Lab, PATIENCE, TCP, draft, options, put, reference, wait_for};
 use libp2p::PeerId;
 use serde_json::Value;
 use swarmdex::{
     domain::{name::PackageRef, query::Query},
-    node::Node,
+    node::{Node, NodeOptions},
+    registry::Catalogue,
 };
 
 /// Names of samples of ours and of libp2p in a text.
@@ -92,7 +93,11 @@ async fn what_happened_is_counted_and_the_dashboard_asks_for_what_there_is() {
     registry.get_package(&absent).await.unwrap_err();
     assert_eq!(registry.search(&Query::text("web")).await.unwrap().hits.len(), 1);
     assert!(registry.search(&Query::text("nothing")).await.unwrap().hits.is_empty());
-    let newcomer = Lab::start(TCP, &[a.address().await]).await;
+    // One that does not copy the catalogue before it is asked.
+    let dir = tempfile::tempdir().unwrap();
+    let options = NodeOptions { catalogue: Catalogue::Partial, ..options(dir.path(), TCP, &[a.address().await]) };
+    let newcomer = Lab { node: Node::start(options).await.unwrap(), dir };
+    assert!(newcomer.node.wait_joined(PATIENCE).await);
     newcomer.node.registry().search(&Query::text("web")).await.unwrap();
     newcomer.node.registry().get_package(&package).await.unwrap();
 

@@ -3,6 +3,7 @@
 use crate::{
     domain::{geo::GeoLocation, name::Handle},
     node::DhtMode,
+    registry::Catalogue,
     telemetry::LogFormat,
 };
 
@@ -53,7 +54,7 @@ macro_rules! weight {
 }
 
 /// Every key, in the order a person would want to read them.
-pub static KEYS: [Key; 29] = [
+pub static KEYS: [Key; 32] = [
     Key {
         name: "data_dir",
         default: "",
@@ -199,6 +200,48 @@ pub static KEYS: [Key; 29] = [
             Ok(())
         },
         show: |settings| Some(settings.provide.to_string()),
+    },
+    Key {
+        name: "catalogue",
+        default: "\"full\"",
+        meaning: "How much of the network's catalogue is kept: full, so that everything is found at once and offline, or partial, only what was published, heard of or asked for here",
+        flag: None,
+        set: |settings, given| {
+            settings.catalogue = match given.text()? {
+                "full" => Catalogue::Full,
+                "partial" => Catalogue::Partial,
+                _ => return Err("write full or partial".into()),
+            };
+            Ok(())
+        },
+        show: |settings| {
+            Some(quoted(match settings.catalogue {
+                Catalogue::Full => "full",
+                Catalogue::Partial => "partial",
+            }))
+        },
+    },
+    Key {
+        name: "catalogue_max",
+        default: "500000",
+        meaning: "Most packages in the catalogue, each about 3 KiB of disk. Beyond it go the oldest ones of whoever has most, except what is yours, of a publisher you trust, or needed by these",
+        flag: None,
+        set: |settings, given| {
+            settings.catalogue_max = given.count(10_000_000)? as u64;
+            Ok(())
+        },
+        show: |settings| Some(settings.catalogue_max.to_string()),
+    },
+    Key {
+        name: "sync_every",
+        default: "\"5m\"",
+        meaning: "The catalogue is compared with a few peers this often, a little earlier or later. Gossip brings what is new at once; this finds what it missed, and costs a KiB where nothing differs",
+        flag: None,
+        set: |settings, given| {
+            settings.sync_every = given.timeout()?;
+            Ok(())
+        },
+        show: |settings| Some(quoted(&show_duration(settings.sync_every))),
     },
     Key {
         name: "low_water",

@@ -61,6 +61,8 @@ struct Inner {
     commits: Histogram,
     faults: Faults,
     contents: Contents,
+    synced_bytes: Counter,
+    synced_heads: Counter,
 }
 
 #[derive(Debug)]
@@ -155,6 +157,12 @@ impl Default for Metrics {
         let help = "Time from asking for a commit to having it on the disk";
         families.register_with_unit("store_commit_duration", help, Unit::Seconds, commits.clone());
 
+        let synced_bytes = Counter::default();
+        let help = "Bytes that went and came while catalogues were compared";
+        families.register_with_unit("sync", help, Unit::Bytes, synced_bytes.clone());
+        let synced_heads = Counter::default();
+        families.register("sync_heads", "Heads that were taken from other nodes' catalogues", synced_heads.clone());
+
         let by_reason = Family::<Label, Counter>::default();
         families.register("faults", "What lowered the score of a peer, by reason", by_reason.clone());
         let reason = |value| by_reason.get_or_create_owned(&[("reason", value)]);
@@ -187,7 +195,18 @@ impl Default for Metrics {
             stopped: fetch("stopped"),
         };
 
-        Self(Arc::new(Inner { families, searches, gets, lookups, gossip_delay, commits, faults, contents }))
+        Self(Arc::new(Inner {
+            families,
+            searches,
+            gets,
+            lookups,
+            gossip_delay,
+            commits,
+            faults,
+            synced_bytes,
+            synced_heads,
+            contents,
+        }))
     }
 }
 
@@ -256,6 +275,12 @@ impl Metrics {
             Some(false) => contents.failed.inc(),
             None => contents.stopped.inc(),
         };
+    }
+
+    /// Catalogues were compared with a peer: bytes that went and came, and heads that were taken.
+    pub fn synced(&self, bytes: u64, heads: usize) {
+        self.0.synced_bytes.inc_by(bytes);
+        self.0.synced_heads.inc_by(heads as u64);
     }
 
     /// Counts what was observed of a peer, if it is a fault.

@@ -41,6 +41,7 @@ pub(super) struct Protocols {
     pub kad: StreamProtocol,
     pub query: StreamProtocol,
     pub content: StreamProtocol,
+    pub sync: StreamProtocol,
 }
 
 impl Protocols {
@@ -49,7 +50,12 @@ impl Protocols {
             StreamProtocol::try_from_owned(format!("/swarmdex/{network}/{kind}"))
                 .map_err(|error| RegistryError::Internal { what: "naming a protocol", why: error.to_string() })
         };
-        Ok(Self { kad: name("kad/1.0.0")?, query: name("query/1")?, content: name("content/1")? })
+        Ok(Self {
+            kad: name("kad/1.0.0")?,
+            query: name("query/1")?,
+            content: name("content/1")?,
+            sync: name("sync/1")?,
+        })
     }
 }
 

@@ -20,6 +20,7 @@ pub mod protocol;
 mod providers;
 mod reach;
 mod start;
+pub mod sync;
 mod task;
 
 pub use command::{AskError, Inbound, Verdict};
@@ -29,7 +30,7 @@ pub use start::{NetOptions, start};
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use libp2p::{Multiaddr, PeerId, StreamProtocol, metrics::Registry};
+use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol, metrics::Registry};
 use serde_bytes::ByteBuf;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
@@ -53,6 +54,7 @@ use crate::{
 use command::Command;
 use content::{Broken, BusyPeers, ContentLink};
 use protocol::{Request, Response};
+use sync::{HeadSet, Stopped, SyncLink};
 
 /// The port a node listens on unless told otherwise, TCP and UDP (QUIC): fixed, so that one firewall rule and one
 /// address on a whiteboard serve a whole site; in the range no other service is registered for.
@@ -92,6 +94,8 @@ pub struct Net {
     query_timeout: Duration,
     streams: libp2p_stream::Control,
     content: StreamProtocol,
+    sync: StreamProtocol,
+    heads: HeadSet,
     busy: BusyPeers,
     idle: Duration,
     serving: Arc<Serving>,
@@ -204,11 +208,29 @@ impl Net {
     /// [`Broken`] when it could not be reached within `most`, or does not speak the protocol.
     pub async fn open_content(&self, peer: PeerId, most: Duration) -> Result<ContentLink, Broken> {
         let busy = self.busy.hold(peer);
-        let mut streams = self.streams.clone();
-        let opened = tokio::time::timeout(most, streams.open_stream(peer, self.content.clone())).await;
-        let not_reached = |why: &dyn std::fmt::Display| Broken::Lost(std::io::Error::other(why.to_string()));
-        let stream = opened.map_err(|late| not_reached(&late))?.map_err(|error| not_reached(&error))?;
+        let stream = self.open(peer, &self.content, most).await.map_err(Broken::Lost)?;
         Ok(ContentLink::new(peer, stream, self.idle, busy))
+    }
+
+    /// Opens a stream to compare catalogues with a peer.
+    ///
+    /// # Errors
+    /// [`Stopped::Lost`] when it could not be reached within `most`, or does not speak the protocol.
+    pub async fn open_sync(&self, peer: PeerId, most: Duration) -> Result<SyncLink, Stopped> {
+        let busy = self.busy.hold(peer);
+        let stream = self.open(peer, &self.sync, most).await.map_err(Stopped::Lost)?;
+        Ok(SyncLink::new(peer, stream, busy))
+    }
+
+    async fn open(&self, peer: PeerId, protocol: &StreamProtocol, most: Duration) -> std::io::Result<Stream> {
+        let mut streams = self.streams.clone();
+        let opened = tokio::time::timeout(most, streams.open_stream(peer, protocol.clone())).await;
+        opened.map_err(std::io::Error::other)?.map_err(std::io::Error::other)
+    }
+
+    /// The heads of this node's catalogue, for comparing.
+    pub(crate) fn heads(&self) -> &HeadSet {
+        &self.heads
     }
 
     /// Asks the DHT who has a content; peers come as they are found, and the end is the end of the search.

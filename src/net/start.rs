@@ -8,7 +8,7 @@ use std::{
 
 use futures::StreamExt;
 use libp2p::{
-    Multiaddr, Swarm, SwarmBuilder, TransportError,
+    Multiaddr, PeerId, Swarm, SwarmBuilder, TransportError,
     identity::Keypair,
     mdns,
     metrics::{Metrics as Families, Recorder, Registry},
@@ -29,6 +29,7 @@ use super::{
     listen,
     measure::Measures,
     peers::{MAX_PEERS, PeerTable},
+    sync::{self, HeadSet},
     task::{Task, Wiring},
 };
 use crate::{
@@ -73,7 +74,7 @@ pub struct NetOptions {
     pub idle: Duration,
 }
 
-/// Starts the swarm task; returns once it listens.
+/// Starts the swarm task; returns once it listens, with what peers send, and those that have what this node lacks.
 ///
 /// # Errors
 /// [`RegistryError::Listen`] when an address that was asked for cannot be had, [`RegistryError::Address`] for a
@@ -85,7 +86,7 @@ pub async fn start(
     bus: Bus,
     tally: Tally,
     metrics: Metrics,
-) -> Result<(Net, mpsc::Receiver<Inbound>)> {
+) -> Result<(Net, mpsc::Receiver<Inbound>, mpsc::Receiver<PeerId>)> {
     let now = clock::now();
     let me = options.key.public().to_peer_id();
     let mut discovery = Discovery::default();
@@ -154,7 +155,21 @@ pub async fn start(
         .clone()
         .accept(content.clone())
         .map_err(|error| RegistryError::Internal { what: "serving content", why: error.to_string() })?;
+    let compared = streams
+        .clone()
+        .accept(protocols.sync.clone())
+        .map_err(|error| RegistryError::Internal { what: "serving the catalogue", why: error.to_string() })?;
     let tasks = TaskTracker::new();
+    let (heads, sync) = (HeadSet::new(store.clone()), protocols.sync.clone());
+    let (lacking, we_lack) = sync::server::lacking();
+    let comparing = sync::server::Shared {
+        store: store.clone(),
+        set: heads.clone(),
+        stop: serving.clone(),
+        tasks: tasks.clone(),
+        lacking,
+    };
+    tasks.spawn(sync::server::serve(comparing, compared));
     let (conduct, stop) = (options.conduct, serving.clone());
     let shared = server::Shared {
         contents,
@@ -199,12 +214,14 @@ pub async fn start(
         query_timeout: options.query_timeout,
         streams,
         content,
+        sync,
+        heads,
         busy,
         idle: options.idle,
         serving: Arc::new(Serving { stop: serving, tasks }),
         families: [Arc::new(protocols_told), bandwidth],
     };
-    Ok((net, inbound_receiver))
+    Ok((net, inbound_receiver, we_lack))
 }
 
 /// The swarm, and the counters of its bytes.

@@ -48,7 +48,7 @@ impl P2pRegistry {
         match inbound {
             Inbound::Announcement { data, via, author, verdict } => {
                 let now = clock::now();
-                let judged = self.judge_announcement(&data, now);
+                let judged = self.judge_announcement(&data, via, now);
                 // The verdict comes before the commit: peers wait for it to pass the message on.
                 let _ = verdict.send(judged.as_ref().map(drop).map_err(|refusal| *refusal));
                 let (announcement, admission) = judged.ok()?;
@@ -77,7 +77,12 @@ impl P2pRegistry {
         }
     }
 
-    fn judge_announcement(&self, data: &[u8], now: Timestamp) -> Result<(Announcement, Admission), Refusal> {
+    fn judge_announcement(
+        &self,
+        data: &[u8],
+        via: PeerId,
+        now: Timestamp,
+    ) -> Result<(Announcement, Admission), Refusal> {
         let announcement = Announcement::verify(data, now)?;
         let head = &announcement.head;
         let stored = |error: crate::RegistryError| {
@@ -86,6 +91,9 @@ impl P2pRegistry {
         };
         if self.store.trust(&head.publisher(), head.handle.as_ref()).map_err(stored)? == Trust::Distrusted {
             return Err(Refusal::Distrusted);
+        }
+        if !self.is_welcome(&head.publisher(), via).map_err(stored)? {
+            return Err(Refusal::OverQuota);
         }
         match self.store.judge_head(head, now).map_err(stored)? {
             HeadVerdict::Admitted(Admission::Older) => Err(Refusal::Superseded),

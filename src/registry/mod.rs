@@ -6,16 +6,19 @@ mod contents;
 mod fetch;
 mod get;
 mod intake;
+mod newcomers;
 mod own;
 mod p2p;
 mod provide;
 mod publish;
 mod search;
+mod sync;
 mod types;
 mod upkeep;
 
 pub use contents::{Contents, Fetched, Incoming, Order, Wanted, read_whole};
 pub use p2p::{P2pRegistry, Parts, RegistryOptions};
+pub use sync::SyncReport;
 pub use types::*;
 
 pub use crate::store::content::Held;

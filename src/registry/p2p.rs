@@ -13,8 +13,9 @@ use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
-    Announced, Artifacts, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate,
-    announcers::Announcers, cache::Cache, fetch::Fetches, provide::Providing, publish, search,
+    Announced, Artifacts, Catalogue, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults,
+    SearchUpdate, announcers::Announcers, cache::Cache, fetch::Fetches, newcomers::Newcomers, provide::Providing,
+    publish, search,
 };
 use crate::{
     RegistryError, Result,
@@ -43,6 +44,11 @@ pub struct RegistryOptions {
     pub provide: bool,
     /// How long a peer that gives content may be silent.
     pub content_idle: Duration,
+    /// How much of the network's catalogue is kept, and how many packages at most.
+    pub catalogue: Catalogue,
+    pub catalogue_max: u64,
+    /// The catalogue is compared with others this often, a little earlier or later.
+    pub sync_every: Duration,
 }
 
 /// What a registry is put together from.
@@ -69,6 +75,7 @@ pub(super) struct State {
     /// A fork of one of this node's own packages is there to be joined.
     pub forked: Notify,
     pub announcers: Announcers,
+    pub newcomers: Newcomers,
     pub answers: search::Answers,
     pub fetches: Fetches,
     pub providing: Providing,
@@ -102,6 +109,7 @@ impl P2pRegistry {
             outbox: Notify::new(),
             forked: Notify::new(),
             announcers: Announcers::default(),
+            newcomers: Newcomers::default(),
             answers: search::Answers::default(),
             fetches: Fetches::default(),
             providing: Providing::default(),
@@ -162,6 +170,11 @@ impl P2pRegistry {
     pub(super) fn warn(&self, text: String) {
         tracing::warn!("{text}");
         self.bus.emit(Event::Notice(Notice { at: clock::now(), level: Level::Warning, text }));
+    }
+
+    /// Tells whoever watches what a person may like to know.
+    pub(super) fn note(&self, text: String) {
+        self.bus.emit(Event::Notice(Notice { at: clock::now(), level: Level::Info, text }));
     }
 
     /// Tells peers how many packages are here now.

@@ -42,6 +42,17 @@ impl Source {
     }
 }
 
+/// How much of the network's catalogue a node keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Catalogue {
+    /// All of it, as far as there is room.
+    #[default]
+    Full,
+    /// What it published, heard of or asked for.
+    Partial,
+}
+
 /// One package among a search's answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hit {

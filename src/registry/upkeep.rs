@@ -60,14 +60,21 @@ impl P2pRegistry {
                 () = self.state.forked.notified() => self.join_forks().await,
                 () = self.state.counted.notified() => {
                     tokio::time::sleep(COUNT_DELAY).await;
-                    self.count();
-                    self.store.recount().await.map(drop)
+                    self.tidy().await
                 }
             };
             if let Err(error) = result {
                 tracing::warn!(%error, "upkeep will be tried again");
             }
         }
+    }
+
+    /// After the catalogue has changed: who depends on whom, room for what comes next, and how much there is.
+    async fn tidy(&self) -> Result<()> {
+        self.store.recount().await?;
+        self.store.make_room(self.state.options.catalogue_max, clock::now()).await?;
+        self.count();
+        Ok(())
     }
 
     /// Joins forks in which a head of this node lost: exactly one of the nodes that published at once, so that

@@ -52,6 +52,9 @@ pub struct StoredHead {
     pub own: bool,
 }
 
+/// A head, and a manifest that it lists, as they were signed.
+pub type RawHead = (Vec<u8>, Option<Vec<u8>>);
+
 impl Store {
     /// What `head` would be to this node, without taking it.
     pub fn judge_head(&self, head: &Signed<Head>, now: Timestamp) -> Result<HeadVerdict> {
@@ -68,7 +71,49 @@ impl Store {
         own: bool,
         now: Timestamp,
     ) -> Result<HeadVerdict> {
-        self.write(move |db| take(db, &head, &pages, &manifests, own, now)).await
+        let verdict = self.write(move |db| take(db, &head, &pages, &manifests, own, now)).await?;
+        self.heads_changed();
+        Ok(verdict)
+    }
+
+    /// Takes verified heads of others, each with the manifest of its newest release where it came along, in one
+    /// transaction.
+    pub async fn take_heads(
+        &self,
+        heads: Vec<(Signed<Head>, Option<Signed<Manifest>>)>,
+        now: Timestamp,
+    ) -> Result<Vec<HeadVerdict>> {
+        let take_all = move |db: &Connection| {
+            let one = |(head, manifest): &(_, Option<_>)| take(db, head, &[], manifest.as_slice(), false, now);
+            heads.iter().map(one).collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let verdicts = self.write(take_all).await?;
+        self.heads_changed();
+        Ok(verdicts)
+    }
+
+    /// Hash and time of each head that is held, in no order.
+    pub fn head_hashes(&self) -> Result<Vec<(Hash, Timestamp)>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT hash, signed_at FROM heads")?
+                .query_map([], |row| Ok((hash(row, 0)?, Timestamp(row.get(1)?))))?
+                .collect()
+        })
+    }
+
+    /// A head and the manifest by which its package is listed, as they were signed. Not verified: whoever is sent them
+    /// does that.
+    pub fn raw_head(&self, hash: &Hash) -> Result<Option<RawHead>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT h.envelope, (SELECT m.envelope FROM packages p
+                 JOIN releases r ON r.publisher = p.publisher AND r.name = p.name AND r.version = p.version
+                 JOIN manifests m ON m.hash = r.manifest WHERE p.publisher = h.publisher AND p.name = h.name)
+                 FROM heads h WHERE h.hash = ?",
+            )?
+            .query_row([hash.0], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+        })
     }
 
     /// As [`Self::take_head`] for a head this node signs, and notes that the network has yet to take it.
@@ -80,7 +125,7 @@ impl Store {
         version: semver::Version,
         now: Timestamp,
     ) -> Result<HeadVerdict> {
-        self.write(move |db| {
+        let verdict = self.write(move |db| {
             let manifests: Vec<_> = manifest.into_iter().collect();
             let verdict = take(db, &head, &pages, &manifests, true, now)?;
             db.prepare_cached(
@@ -88,8 +133,10 @@ impl Store {
             )?
             .execute(params![head.publisher().to_bytes(), head.name.as_str(), version.to_string(), now.0])?;
             Ok(verdict)
-        })
-        .await
+        });
+        let verdict = verdict.await?;
+        self.heads_changed();
+        Ok(verdict)
     }
 
     /// Keeps a verified manifest, and lists its package in the catalogue if its head is held.
@@ -187,8 +234,9 @@ impl Store {
         })
     }
 
+    /// Packages whose heads are held.
     pub fn package_count(&self) -> Result<u64> {
-        self.read(|db| db.prepare_cached("SELECT count(*) FROM packages")?.query_row([], |row| row.get(0)))
+        self.read(|db| db.prepare_cached("SELECT count(*) FROM heads")?.query_row([], |row| row.get(0)))
     }
 
     pub fn conflicts(&self, package: &PackageId) -> Result<Vec<Conflict>> {

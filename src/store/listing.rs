@@ -54,7 +54,7 @@ fn need(package: &str) -> i64 {
     i64::from_be_bytes(first)
 }
 
-fn needs_of(id: &PackageId, handle: Option<&Handle>) -> Vec<i64> {
+pub(super) fn needs_of(id: &PackageId, handle: Option<&Handle>) -> Vec<i64> {
     let by_handle = handle.map(|handle| need(&format!("{handle}/{}", id.name)));
     std::iter::once(need(&id.to_string())).chain(by_handle).collect()
 }

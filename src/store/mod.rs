@@ -13,6 +13,7 @@ mod listing;
 mod lock;
 mod outbox;
 mod peers;
+mod room;
 mod schema;
 mod search;
 mod trust;
@@ -27,7 +28,10 @@ pub use peers::StoredPeer;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use rusqlite::{Connection, OpenFlags};
@@ -48,6 +52,8 @@ struct Inner {
     path: PathBuf,
     readers: Mutex<Vec<Connection>>,
     writer: Writer,
+    /// Grows when the heads that are held change.
+    heads: AtomicU64,
     _lock: lock::DirLock,
 }
 
@@ -68,7 +74,9 @@ impl Store {
         schema::migrate(&connection, &path)?;
         Self::index_anew(&mut connection)?;
         let writer = Writer::start(connection, metrics)?;
-        Ok(Self { inner: Arc::new(Inner { path, readers: Mutex::default(), writer, _lock: lock }) })
+        Ok(Self {
+            inner: Arc::new(Inner { path, readers: Mutex::default(), writer, heads: AtomicU64::new(0), _lock: lock }),
+        })
     }
 
     /// Runs `job` in the writer's next transaction and returns once it is on the disk.
@@ -77,6 +85,15 @@ impl Store {
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         self.inner.writer.run(job).await
+    }
+
+    /// A number that is another one when the heads that are held may have changed.
+    pub fn heads_version(&self) -> u64 {
+        self.inner.heads.load(Ordering::Acquire)
+    }
+
+    fn heads_changed(&self) {
+        self.inner.heads.fetch_add(1, Ordering::Release);
     }
 
     /// From asking for a commit to having it: the 95th percentile of the last ones; `None` before the first.

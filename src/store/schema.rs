@@ -86,9 +86,9 @@ CREATE TABLE fetches (
 ) WITHOUT ROWID;
 ",
     r"
--- Heads in the order in which they are reconciled.
+-- What is reconciled; read without the heads themselves.
 ALTER TABLE heads ADD COLUMN signed_at INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX heads_by_age ON heads (signed_at, hash);
+CREATE INDEX heads_by_hash ON heads (hash, signed_at);
 -- The index is made anew: it knows facets, and how many depend on a package.
 DROP TABLE packages;
 DROP TABLE words;

@@ -64,6 +64,8 @@ pub enum Refusal {
     Conflict,
     #[error("a hit that has nothing to do with what was asked for")]
     Irrelevant,
+    #[error("a comparison of catalogues that leads nowhere")]
+    Endless,
     #[error("content that is not what its root says")]
     Content,
     #[error("a distrusted publisher")]
@@ -85,6 +87,7 @@ impl Refusal {
             | Self::WrongKey
             | Self::Content
             | Self::Irrelevant
+            | Self::Endless
             | Self::Mismatch => Class::Reject,
             Self::UnknownFormat
             | Self::Expired
@@ -98,8 +101,9 @@ impl Refusal {
     }
 
     /// Every reason, for counters that are shown even at zero.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Irrelevant,
+        Self::Endless,
         Self::Content,
         Self::TooLarge,
         Self::Malformed,

@@ -6,7 +6,7 @@ mod link;
 pub(crate) mod server;
 pub mod wire;
 
-pub(crate) use busy::BusyPeers;
+pub(crate) use busy::{Busy, BusyPeers};
 pub use {
     conduct::Conduct,
     link::{Answered, Broken, ContentLink},

@@ -1,0 +1,151 @@
+//! The other side: a stream to a peer whose catalogue is compared with ours.
+
+use std::{collections::HashSet, io, time::Duration};
+
+use libp2p::{PeerId, Stream};
+use negentropy::{Id, Negentropy};
+
+use super::{
+    Heads,
+    wire::{self, Answer, MAX_COMPARED, MAX_FRAME, MAX_WANTED, Question},
+};
+use crate::{
+    domain::hash::Hash,
+    net::{content::Busy, protocol::Item},
+};
+
+/// Messages until the difference is known. Each message lists about two thousand hashes, or narrows sixteenfold.
+const MAX_ROUNDS: usize = 1_024;
+/// Longest wait for an answer.
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// Why a comparison ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    #[error("the connection with it was lost: {0}")]
+    Lost(io::Error),
+    #[error("it said nothing for too long")]
+    Silent,
+    #[error("it is busy")]
+    Busy,
+    /// No honest node does that.
+    #[error("{0}")]
+    Lied(&'static str),
+}
+
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::Silent,
+            io::ErrorKind::InvalidData => Self::Lied("it sent what is no answer"),
+            _ => Self::Lost(error),
+        }
+    }
+}
+
+/// What two catalogues do not share.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Heads that the peer has and we have not.
+    pub theirs: Vec<Hash>,
+    /// How many it is the other way round.
+    pub ours: usize,
+    pub rounds: usize,
+}
+
+/// A stream to a peer. One question at a time, except for heads.
+pub struct SyncLink {
+    pub peer: PeerId,
+    stream: Stream,
+    /// Bytes that went and came.
+    pub bytes: u64,
+    _busy: Busy,
+}
+
+impl SyncLink {
+    pub(crate) fn new(peer: PeerId, stream: Stream, busy: Busy) -> Self {
+        Self { peer, stream, bytes: 0, _busy: busy }
+    }
+
+    async fn send(&mut self, question: &Question) -> Result<(), Stopped> {
+        self.bytes += wire::write(&mut self.stream, question, SILENCE).await?;
+        Ok(())
+    }
+
+    async fn receive(&mut self) -> Result<Answer, Stopped> {
+        let frame = wire::read(&mut self.stream, SILENCE).await?;
+        let (answer, length) = frame.ok_or_else(|| Stopped::Lost(io::ErrorKind::UnexpectedEof.into()))?;
+        self.bytes += length;
+        if answer == Answer::Busy { Err(Stopped::Busy) } else { Ok(answer) }
+    }
+
+    /// Finds out what differs; no more than `most` of what the peer has is taken note of.
+    ///
+    /// # Errors
+    /// [`Stopped::Lied`] for a comparison that leads nowhere: one that repeats itself, has no end, or claims more.
+    pub async fn compare(&mut self, set: Heads, most: usize) -> Result<Differences, Stopped> {
+        let wrong = |_: negentropy::Error| Stopped::Lied("its comparison makes no sense");
+        let mut comparing = Negentropy::owned(set, MAX_COMPARED as u64).map_err(wrong)?;
+        let mut message = comparing.initiate().map_err(wrong)?;
+        let mut asked = HashSet::new();
+        let (mut ours, mut theirs) = (0, HashSet::new());
+        for round in 1..=MAX_ROUNDS {
+            if !asked.insert(blake3::hash(&message)) {
+                return Err(Stopped::Lied("its comparison goes round in a circle"));
+            }
+            self.send(&Question::Compare(message.into())).await?;
+            let Answer::Compare(answer) = self.receive().await? else {
+                return Err(Stopped::Lied("it answered what was not asked"));
+            };
+            // Fingerprints of a large catalogue are not for the tasks that serve the network.
+            let compared = tokio::task::spawn_blocking(move || {
+                let (mut have, mut need): (Vec<Id>, Vec<Id>) = (Vec::new(), Vec::new());
+                let next = comparing.reconcile_with_ids(&answer, &mut have, &mut need);
+                (comparing, next, have, need)
+            });
+            let (back, next, have, need) = compared.await.map_err(|error| Stopped::Lost(io::Error::other(error)))?;
+            comparing = back;
+            ours += have.len();
+            theirs.extend(need.iter().map(|id| Hash(id.to_bytes())));
+            if theirs.len() > most {
+                return Err(Stopped::Lied("it claims to have more than there can be"));
+            }
+            match next.map_err(wrong)? {
+                Some(next) => message = next,
+                None => return Ok(Differences { theirs: theirs.into_iter().collect(), ours, rounds: round }),
+            }
+        }
+        Err(Stopped::Lied("its comparison has no end"))
+    }
+
+    /// Asks for heads, [`MAX_WANTED`] at most; the next question may be asked before it is answered.
+    pub async fn want(&mut self, hashes: &[Hash]) -> Result<(), Stopped> {
+        self.send(&Question::Want(hashes.to_vec())).await
+    }
+
+    /// The answer to the oldest question for heads. Nothing in it is verified.
+    pub async fn records(&mut self) -> Result<Vec<Item>, Stopped> {
+        let mut records = Vec::new();
+        // A head and a manifest fit into a frame many times over.
+        for _ in 0..MAX_WANTED {
+            let Answer::Records { items, more } = self.receive().await? else {
+                return Err(Stopped::Lied("it answered what was not asked"));
+            };
+            records.extend(items);
+            if records.len() > MAX_WANTED {
+                break;
+            }
+            if !more {
+                return Ok(records);
+            }
+        }
+        Err(Stopped::Lied("it sent more than was asked for"))
+    }
+
+    /// Tells the peer that it lacks what we have.
+    pub async fn tell_lacking(&mut self) -> Result<(), Stopped> {
+        self.send(&Question::Lacking).await
+    }
+}
+
+const _: () = assert!(MAX_COMPARED < MAX_FRAME, "a message of the comparison fits into a frame");

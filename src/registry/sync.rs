@@ -1,0 +1,440 @@
+//! Keeping the catalogue whole: compared with a few peers on joining, every now and then, and after sleep.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    time::{Duration, Instant, SystemTime},
+};
+
+use libp2p::PeerId;
+use rand::RngExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Catalogue, P2pRegistry, get::lists};
+use crate::{
+    RegistryError, Result, clock,
+    domain::{
+        hash::Hash,
+        manifest::Manifest,
+        name::{PackageId, PublisherId},
+        record::{Admission, Class, Head, Refusal, Signed},
+        reputation::Outcome,
+        trust::Trust,
+    },
+    net::{
+        protocol::Item,
+        sync::{Stopped, SyncLink, wire::MAX_WANTED},
+    },
+    store::HeadVerdict,
+};
+
+/// Peers that the catalogue is compared with in a round: good ones, and others.
+const GOOD: usize = 2;
+const OTHERS: usize = 1;
+/// A peer that has joined is given so long to say hello first; and others as long to join, so that it is one round.
+const SETTLE: Duration = Duration::from_millis(300);
+/// Nobody is compared with more often than this, however often somebody asks for it.
+const GAP: Duration = Duration::from_secs(2);
+/// A peer is reached within this.
+const REACH: Duration = Duration::from_secs(5);
+/// Questions for heads asked ahead of their answers, and answers that wait to be verified: of 256 heads each.
+const AHEAD: usize = 2;
+const WAITING: usize = 2;
+/// Heads that a peer may have and this node not: twice what a full catalogue has by default, or 32 MiB of hashes.
+const MOST_CLAIMED: usize = 1_000_000;
+/// Whether this machine slept is looked at this often; it did when so much more time has gone by.
+const LOOK: Duration = Duration::from_secs(10);
+const SLEPT: Duration = Duration::from_secs(60);
+/// A comparison that failed is tried again so many times, each time later.
+const TRIES: u32 = 3;
+/// Peers whose last comparison is remembered.
+const REMEMBERED: usize = 2_048;
+/// From so many new packages on, a person is told.
+const WORTH_TELLING: usize = 100;
+
+/// What came of comparing with a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncReport {
+    /// Messages of the comparison.
+    pub rounds: usize,
+    /// Heads that the peer had and this node had not.
+    pub differed: usize,
+    /// Those of them that are in the catalogue now.
+    pub taken: usize,
+    /// Heads that this node has and the peer has not.
+    pub they_lack: usize,
+    /// Bytes that went and came.
+    pub bytes: u64,
+}
+
+/// Whom to compare with, and when.
+struct Plan {
+    /// With how often it has failed.
+    queue: VecDeque<(PeerId, u32)>,
+    /// Those with whom it failed, and when they are asked again.
+    again: Vec<(Instant, PeerId, u32)>,
+    /// Of peers that are connected, or were lately.
+    last: HashMap<PeerId, Instant>,
+    round_at: Instant,
+    looked: (Instant, SystemTime),
+}
+
+impl Plan {
+    fn add(&mut self, peer: PeerId) {
+        if !self.queue.iter().any(|(queued, _)| *queued == peer) {
+            self.queue.push_back((peer, 0));
+        }
+    }
+
+    /// The next peer, unless it was compared with just now.
+    fn next(&mut self) -> Option<(PeerId, u32)> {
+        while let Some((peer, failed)) = self.queue.pop_front() {
+            if self.last.get(&peer).is_none_or(|at| at.elapsed() >= GAP) {
+                if self.last.len() >= REMEMBERED {
+                    self.last.retain(|_, at| at.elapsed() < GAP);
+                }
+                self.last.insert(peer, Instant::now());
+                return Some((peer, failed));
+            }
+        }
+        None
+    }
+
+    fn failed(&mut self, peer: PeerId, failed: u32) {
+        if failed < TRIES && self.again.len() < REMEMBERED {
+            self.again.push((Instant::now() + GAP * (failed + 1), peer, failed + 1));
+        }
+    }
+
+    /// When the first of those with whom it failed is asked again.
+    fn again_at(&self) -> Option<Instant> {
+        self.again.iter().map(|(at, ..)| *at).min()
+    }
+
+    fn take_due(&mut self) {
+        let now = Instant::now();
+        for (_, peer, failed) in self.again.extract_if(.., |(at, ..)| *at <= now) {
+            self.queue.push_back((peer, failed));
+        }
+    }
+
+    /// Whether more time has gone by than this process was awake.
+    fn slept(&mut self) -> bool {
+        let (now, time) = (Instant::now(), SystemTime::now());
+        let (before, time_before) = std::mem::replace(&mut self.looked, (now, time));
+        let gone = time.duration_since(time_before).unwrap_or_default();
+        gone > now.duration_since(before) + SLEPT || now.duration_since(before) > LOOK + SLEPT
+    }
+}
+
+/// A little earlier or later, so that nodes that started together do not ask together.
+fn jittered(every: Duration) -> Duration {
+    every.mul_f64(rand::rng().random_range(0.8..1.2))
+}
+
+impl P2pRegistry {
+    /// Runs until `stop` is called. `lacking` says who has what this node lacks.
+    pub async fn run_sync(self, mut lacking: mpsc::Receiver<PeerId>, stop: CancellationToken) {
+        if self.state.options.catalogue == Catalogue::Partial {
+            return;
+        }
+        let every = self.state.options.sync_every;
+        let mut joined = self.net.joined();
+        let mut look = tokio::time::interval(LOOK);
+        let mut plan = Plan {
+            queue: VecDeque::new(),
+            again: Vec::new(),
+            last: HashMap::new(),
+            round_at: Instant::now() + jittered(every),
+            looked: (Instant::now(), SystemTime::now()),
+        };
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = joined.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(SETTLE).await;
+                    let here = self.net.catalogues().await.unwrap_or_default();
+                    let known: HashSet<PeerId> = here.iter().map(|(peer, _)| *peer).collect();
+                    // Who left and comes back has slept, or was elsewhere.
+                    plan.last.retain(|peer, _| known.contains(peer));
+                    let fresh: Vec<PeerId> =
+                        known.into_iter().filter(|peer| !plan.last.contains_key(peer)).collect();
+                    self.choose(&fresh, &mut plan).await;
+                }
+                Some(peer) = lacking.recv() => {
+                    // One that is heard of just after it was asked is asked when it may be.
+                    let wait = plan.last.get(&peer).map(|at| GAP.saturating_sub(at.elapsed())).unwrap_or_default();
+                    tokio::time::sleep(wait).await;
+                    plan.add(peer);
+                }
+                () = tokio::time::sleep_until(plan.round_at.into()) => {
+                    plan.round_at = Instant::now() + jittered(every);
+                    self.round(&mut plan).await;
+                }
+                () = sleep_until(plan.again_at()) => plan.take_due(),
+                _ = look.tick() => {
+                    self.net.heads().sweep();
+                    if plan.slept() {
+                        tracing::info!("this machine slept: the catalogue is compared");
+                        self.round(&mut plan).await;
+                    }
+                }
+            }
+            while let Some((peer, failed)) = plan.next() {
+                let Some(compared) = stop.run_until_cancelled(self.sync_with(peer)).await else { return };
+                if let Err(error) = compared {
+                    tracing::debug!(%peer, %error, "catalogues could not be compared");
+                    plan.failed(peer, failed);
+                }
+            }
+        }
+    }
+
+    /// A few of the peers that joined: everything is at each of them, as a rule.
+    async fn choose(&self, fresh: &[PeerId], plan: &mut Plan) {
+        let good = self.net.best_peers(0.0, usize::MAX).await.unwrap_or_default();
+        good.iter().filter(|peer| fresh.contains(peer)).take(GOOD + OTHERS).for_each(|peer| plan.add(*peer));
+    }
+
+    async fn round(&self, plan: &mut Plan) {
+        let good = self.net.best_peers(0.0, GOOD).await.unwrap_or_default();
+        let mut others = self.net.catalogues().await.unwrap_or_default();
+        others.retain(|(peer, _)| !good.contains(peer));
+        good.into_iter().for_each(|peer| plan.add(peer));
+        for _ in 0..OTHERS.min(others.len()) {
+            let at = rand::rng().random_range(0..others.len());
+            plan.add(others.swap_remove(at).0);
+        }
+    }
+
+    /// Compares this node's catalogue with a peer's, and takes what the peer has and this node has not.
+    ///
+    /// # Errors
+    /// When the peer cannot be reached or does not answer as it should, or the store cannot be used.
+    pub async fn sync_with(&self, peer: PeerId) -> Result<SyncReport> {
+        let begun = Instant::now();
+        let mut report = SyncReport::default();
+        let ended = self.compare_and_take(peer, &mut report).await;
+        if report.taken > 0 {
+            self.state.counted.notify_one();
+        }
+        self.metrics.synced(report.bytes, report.taken);
+        tracing::info!(%peer, ?report, ms = begun.elapsed().as_millis(), "catalogues were compared");
+        if report.taken >= WORTH_TELLING {
+            let seconds = begun.elapsed().as_secs_f64();
+            self.note(format!("{} packages came from another node's catalogue in {seconds:.1} s", report.taken));
+        }
+        match ended {
+            Ok(()) => {
+                self.net.observe(peer, Outcome::AnswerRight);
+                Ok(report)
+            }
+            Err(Failed::Ours(error)) => Err(error),
+            Err(Failed::Theirs(stopped)) => {
+                match stopped {
+                    Stopped::Lied(_) => {
+                        self.tally.refused(Refusal::Endless);
+                        self.net.observe(peer, Outcome::AnswerWrong);
+                    }
+                    Stopped::Silent => self.net.observe(peer, Outcome::AnswerLate),
+                    Stopped::Lost(_) | Stopped::Busy => {}
+                }
+                Err(RegistryError::Internal { what: "comparing catalogues", why: stopped.to_string() })
+            }
+        }
+    }
+
+    async fn compare_and_take(&self, peer: PeerId, report: &mut SyncReport) -> Result<(), Failed> {
+        let mut link = self.net.open_sync(peer, REACH).await?;
+        let heads = self.net.heads().clone();
+        let set = blocking(move || heads.get()).await?;
+        let compared = link.compare(set, MOST_CLAIMED).await;
+        report.bytes = link.bytes;
+        let differences = compared?;
+        (report.rounds, report.they_lack) = (differences.rounds, differences.ours);
+        let store = self.store.clone();
+        let wanted = blocking(move || store.unrefused(differences.theirs)).await?;
+        report.differed = wanted.len();
+        let taken = self.take_all(&mut link, wanted, &mut report.taken).await;
+        report.bytes = link.bytes;
+        taken?;
+        if report.they_lack > 0 {
+            link.tell_lacking().await?;
+            report.bytes = link.bytes;
+        }
+        Ok(())
+    }
+
+    /// Asks for the heads, while those that came are verified and stored.
+    async fn take_all(&self, link: &mut SyncLink, wanted: Vec<Hash>, taken: &mut usize) -> Result<(), Failed> {
+        let peer = link.peer;
+        let (sender, mut answers) = mpsc::channel::<(HashSet<Hash>, Vec<Item>)>(WAITING);
+        let asking = async move {
+            let mut chunks = wanted.chunks(MAX_WANTED);
+            let mut asked = VecDeque::new();
+            loop {
+                while asked.len() <= AHEAD
+                    && let Some(chunk) = chunks.next()
+                {
+                    link.want(chunk).await?;
+                    asked.push_back(chunk.iter().copied().collect::<HashSet<_>>());
+                }
+                let Some(chunk) = asked.pop_front() else { return Ok::<_, Failed>(()) };
+                let records = link.records().await?;
+                if sender.send((chunk, records)).await.is_err() {
+                    // What became of it is said by the other half.
+                    return Ok(());
+                }
+            }
+        };
+        let taking = async {
+            while let Some((asked, items)) = answers.recv().await {
+                *taken += self.take_items(peer, asked, items).await?;
+            }
+            Ok::<_, Failed>(())
+        };
+        let (asked, took) = tokio::join!(asking, taking);
+        took.and(asked)?;
+        let room = self.state.options.catalogue_max;
+        let gone = self.store.make_room(room, clock::now()).await?;
+        if gone > 0 {
+            self.state.counted.notify_one();
+            tracing::info!(gone, room, "the oldest packages of the largest publishers made room");
+        }
+        Ok(())
+    }
+
+    /// Verifies an answer and takes what holds; returns how many packages that changed.
+    async fn take_items(&self, peer: PeerId, asked: HashSet<Hash>, items: Vec<Item>) -> Result<usize, Failed> {
+        let registry = self.clone();
+        let judged = blocking(move || Ok(registry.judge_items(peer, &asked, items))).await??;
+        let Judged { good, mut unwanted } = judged;
+        let now = clock::now();
+        let ids: Vec<(PackageId, Hash)> = good
+            .iter()
+            .map(|(head, _)| (PackageId { publisher: head.publisher(), name: head.name.clone() }, head.hash()))
+            .collect();
+        let verdicts = self.store.take_heads(good, now).await?;
+        let mut taken = 0;
+        for ((id, hash), verdict) in ids.into_iter().zip(verdicts) {
+            match verdict.refusal() {
+                Some(refusal) => {
+                    self.tally.refused(refusal);
+                    unwanted.push(hash);
+                }
+                None => {
+                    taken += 1;
+                    self.cache().forget(&id);
+                    let is_fork = matches!(verdict, HeadVerdict::Admitted(Admission::ForkWins | Admission::ForkLoses));
+                    if is_fork && self.publisher_id() == Some(id.publisher) {
+                        self.state.forked.notify_one();
+                    }
+                    if verdict == HeadVerdict::Admitted(Admission::ForkLoses) {
+                        unwanted.push(hash);
+                    }
+                }
+            }
+        }
+        if !unwanted.is_empty() {
+            self.store.refuse(unwanted, now).await?;
+        }
+        Ok(taken)
+    }
+
+    /// As strict as with gossip; off the tasks that serve the network, because signatures take their time.
+    fn judge_items(&self, peer: PeerId, asked: &HashSet<Hash>, items: Vec<Item>) -> Result<Judged, Failed> {
+        let mut judged = Judged::default();
+        let mut known: HashMap<PublisherId, bool> = HashMap::new();
+        for item in items {
+            match verify(&item, asked) {
+                Ok((head, manifest)) => {
+                    let publisher = head.publisher();
+                    if self.store.trust(&publisher, head.handle.as_ref())? == Trust::Distrusted {
+                        self.tally.refused(Refusal::Distrusted);
+                        judged.unwanted.push(head.hash());
+                        continue;
+                    }
+                    let welcome = match known.get(&publisher) {
+                        Some(welcome) => *welcome,
+                        None => {
+                            let welcome = self.is_welcome(&publisher, peer)?;
+                            known.insert(publisher, welcome);
+                            welcome
+                        }
+                    };
+                    if welcome {
+                        judged.good.push((head, manifest));
+                    } else {
+                        // Not for good: it is asked for again.
+                        self.tally.refused(Refusal::OverQuota);
+                    }
+                }
+                Err(refusal) => {
+                    self.tally.refused(refusal);
+                    if refusal.class() == Class::Reject {
+                        return Err(Failed::Theirs(Stopped::Lied("it sent a record that does not hold")));
+                    }
+                }
+            }
+        }
+        Ok(judged)
+    }
+
+    /// Whether a publisher is known, or `peer` may bring one more that is not.
+    pub(super) fn is_welcome(&self, publisher: &PublisherId, peer: PeerId) -> Result<bool> {
+        Ok(self.store.knows(publisher)? || self.state.newcomers.admit(peer, Instant::now()))
+    }
+}
+
+/// What of an answer can be taken, and what is not wanted.
+#[derive(Default)]
+struct Judged {
+    good: Vec<(Signed<Head>, Option<Signed<Manifest>>)>,
+    unwanted: Vec<Hash>,
+}
+
+/// On whose side something went wrong.
+enum Failed {
+    Ours(RegistryError),
+    Theirs(Stopped),
+}
+
+impl From<RegistryError> for Failed {
+    fn from(error: RegistryError) -> Self {
+        Self::Ours(error)
+    }
+}
+
+impl From<Stopped> for Failed {
+    fn from(stopped: Stopped) -> Self {
+        Self::Theirs(stopped)
+    }
+}
+
+/// Never, where there is nothing to wait for.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(RegistryError::Internal { what: "comparing catalogues", why: error.to_string() }))
+}
+
+fn verify(item: &Item, asked: &HashSet<Hash>) -> Result<(Signed<Head>, Option<Signed<Manifest>>), Refusal> {
+    let head = Signed::<Head>::verify(&item.head)?;
+    if !asked.contains(&head.hash()) {
+        return Err(Refusal::Irrelevant);
+    }
+    let manifest = item.manifest.as_ref().map(|bytes| Signed::<Manifest>::verify(bytes)).transpose()?;
+    match &manifest {
+        Some(manifest) if !lists(&head, manifest) => Err(Refusal::Mismatch),
+        _ => Ok((head, manifest)),
+    }
+}
