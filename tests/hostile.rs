@@ -211,3 +211,55 @@ async fn a_peer_of_another_kind_is_left_alone() {
     wait_for(&mut batches, "the stranger to be forgotten", |batch| batch.gone.contains(&other.id)).await;
     assert_eq!(node.status().await.unwrap().connected, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_answers_what_was_not_asked_for_pays_for_it() {
+    let key = Keypair::generate_ed25519();
+    let advertised = manifest(&key, "buy-this", "1.0.0", b"x");
+    let head = head(&key, 1, &[&advertised], clock::now(), DAY);
+    let item = Item {
+        head: ByteBuf::from(head.envelope().to_vec()),
+        manifest: Some(ByteBuf::from(advertised.envelope().to_vec())),
+    };
+    let pushy = BarePeer::start(Arc::new(move |request| match request {
+        Request::Search(_) => Some(Response::Packages { items: vec![item.clone()], more: false }),
+        _ => Some(Response::Busy),
+    }))
+    .await;
+    let node = Lab::start(TCP, std::slice::from_ref(&pushy.address)).await;
+    let registry = node.node.registry();
+    let mut batches = node.node.subscribe();
+    let asked = registry.search(&Query::text("buy")).await.unwrap();
+    assert_eq!(asked.hits.len(), 1, "whoever asks for it is shown it");
+    let other = registry.search(&Query::text("database")).await.unwrap();
+    assert!(other.hits.is_empty() && other.coverage.answered == 1, "{other:?}");
+    wait_for(&mut batches, "the fault", |batch| {
+        let counted =
+            batch.counters.as_ref().is_some_and(|counters| counters.refused.contains_key(&Refusal::Irrelevant));
+        counted
+            || batch.peers.iter().any(|peer| {
+                peer.id == pushy.id && peer.evidence.iter().any(|evidence| evidence.outcome == Outcome::AnswerWrong)
+            })
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_does_not_wait_for_slow_peers_alone() {
+    // Five that never answer, and one that does: whoever is asked first, in the end the quick one is.
+    let node = Lab::start(TCP, &[]).await;
+    let mut peers = Vec::new();
+    for quick in [false, false, false, false, false, true] {
+        let peer = BarePeer::start(Arc::new(move |request| match request {
+            Request::Search(_) if quick => Some(Response::Packages { items: vec![], more: false }),
+            Request::Search(_) => None,
+            _ => Some(Response::Busy),
+        }))
+        .await;
+        node.node.dial(lab::address(&peer.address), true, lab::PATIENCE).await.unwrap();
+        peers.push(peer);
+    }
+    let query = Query { timeout: Some(std::time::Duration::from_secs(2)), ..Query::text("anything") };
+    let coverage = node.node.registry().search(&query).await.unwrap().coverage;
+    assert_eq!((coverage.asked, coverage.answered), (6, 1), "{coverage:?}");
+}

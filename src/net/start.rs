@@ -165,6 +165,7 @@ pub async fn start(
     let comparing = sync::server::Shared {
         store: store.clone(),
         set: heads.clone(),
+        tally: tally.clone(),
         stop: serving.clone(),
         tasks: tasks.clone(),
         lacking,

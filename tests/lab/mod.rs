@@ -258,6 +258,11 @@ impl BarePeer {
         StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/content/1")).unwrap()
     }
 
+    /// The sync protocol, likewise.
+    pub fn sync_protocol() -> StreamProtocol {
+        StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/sync/1")).unwrap()
+    }
+
     /// Holds a record in its own store, whatever it is.
     pub fn hold(&self, key: &[u8], value: &[u8]) {
         self.commands.send(Do::Hold(key.to_vec(), value.to_vec())).ok().unwrap();

@@ -22,7 +22,8 @@ use super::{
     wire::{self, Answer, MAX_COMPARED, MAX_FRAME, MAX_WANTED, Question},
 };
 use crate::{
-    domain::hash::Hash,
+    bus::Tally,
+    domain::{hash::Hash, record::Refusal},
     net::{content::BusyPeers, protocol::Item},
     store::Store,
 };
@@ -47,6 +48,7 @@ const LACKING: usize = 16;
 pub(crate) struct Shared {
     pub store: Store,
     pub set: HeadSet,
+    pub tally: Tally,
     pub stop: CancellationToken,
     pub tasks: TaskTracker,
     /// Told of peers that have what this node lacks.
@@ -79,8 +81,16 @@ pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingS
         shared.clone().tasks.spawn(async move {
             let session = timeout(MOST, session(&shared, peer, stream));
             match shared.stop.run_until_cancelled(session).await {
-                Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "a comparison of catalogues ended"),
-                Some(Err(_)) => tracing::debug!(%peer, "a comparison of catalogues took too long"),
+                Some(Ok(Err(error))) => {
+                    tracing::debug!(%peer, %error, "a comparison of catalogues ended");
+                    if error.kind() == io::ErrorKind::InvalidData {
+                        shared.tally.refused(Refusal::Endless);
+                    }
+                }
+                Some(Err(_)) => {
+                    tracing::debug!(%peer, "a comparison of catalogues took too long");
+                    shared.tally.refused(Refusal::Endless);
+                }
                 Some(Ok(Ok(()))) | None => {}
             }
             drop((place, one));
@@ -101,7 +111,7 @@ async fn session(shared: &Shared, peer: PeerId, mut stream: Stream) -> io::Resul
             Question::Compare(message) => {
                 rounds += 1;
                 if rounds > MAX_ROUNDS || message.len() > MAX_COMPARED {
-                    return Err(io::Error::other("more was compared than there can be"));
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "more was compared than there can be"));
                 }
                 let (sets, held) = (shared.set.clone(), set.take());
                 // Fingerprints of a large catalogue are not for the tasks that serve the network.
@@ -119,7 +129,7 @@ async fn session(shared: &Shared, peer: PeerId, mut stream: Stream) -> io::Resul
             Question::Want(hashes) => {
                 questions += 1;
                 if questions > MAX_QUESTIONS || hashes.len() > MAX_WANTED {
-                    return Err(io::Error::other("more was asked for than there is"));
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "more was asked for than there is"));
                 }
                 let store = shared.store.clone();
                 let found = tokio::task::spawn_blocking(move || records(&store, &hashes));
