@@ -21,6 +21,7 @@ use crate::{
         hash::ContentRoot,
         health::Sample,
         name::{Handle, NetworkName},
+        record::DhtKey,
         reputation::Weights,
     },
     metrics::{Figures, Metrics},
@@ -283,7 +284,7 @@ impl NodeHandle {
 
     /// Who has a content, as far as the DHT says.
     pub async fn providers(&self, root: &ContentRoot) -> Result<Vec<PeerId>> {
-        let mut found = self.net.find_providers(root, self.net.query_timeout()).await?;
+        let mut found = self.net.find_providers(DhtKey::of_content(root), self.net.query_timeout()).await?;
         let mut providers = Vec::new();
         while let Some(peer) = found.recv().await {
             providers.push(peer);

@@ -22,8 +22,8 @@ use swarmdex::{
         time::Timestamp,
     },
     metrics::Metrics,
-    node::Node,
-    registry::Source,
+    node::{Node, NodeOptions},
+    registry::{Catalogue, Source},
     store::Store,
 };
 
@@ -204,10 +204,7 @@ async fn a_full_catalogue_keeps_its_own_and_what_it_trusts() {
         store.take_heads(vec![(head.clone(), Some(manifest))], now()).await.unwrap();
         head
     };
-    let node = Node::start(swarmdex::node::NodeOptions {
-        catalogue_max: 50,
-        ..options(dir.path(), TCP, &[full.address().await])
-    });
+    let node = Node::start(NodeOptions { catalogue_max: 50, ..options(dir.path(), TCP, &[full.address().await]) });
     let small = Lab { node: node.await.unwrap(), dir };
     let waited = tokio::time::timeout(PATIENCE, async {
         loop {
@@ -226,4 +223,39 @@ async fn a_full_catalogue_keeps_its_own_and_what_it_trusts() {
     assert_eq!((report.differed, report.taken), (0, 0), "{report:?}");
     small.stop().await;
     full.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_keeps_no_catalogue_finds_rare_words_by_the_dht() {
+    let key = Keypair::generate_ed25519();
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), &[record(&key, "zymurgy", 1)]).await;
+    let holder = Lab::start_in(dir, TCP, &[]).await;
+    let partial = async |bootstrap: String| {
+        let dir = tempfile::tempdir().unwrap();
+        let options = NodeOptions { catalogue: Catalogue::Partial, ..options(dir.path(), TCP, &[bootstrap]) };
+        let node = Node::start(options).await.unwrap();
+        assert!(node.wait_joined(PATIENCE).await);
+        Lab { node, dir }
+    };
+    let between = partial(holder.address().await).await;
+    let searcher = partial(between.address().await).await;
+    let query = Query::text("zymurgy");
+    let waited = tokio::time::timeout(PATIENCE, async {
+        loop {
+            // Whoever is connected is asked anyway.
+            searcher.node.disconnect(holder.node.peer_id()).await.unwrap();
+            let found = searcher.node.registry().search(&query).await.unwrap();
+            if let Some(hit) = found.hits.first() {
+                return hit.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let hit = waited.await.expect("the holder is found");
+    assert_eq!((hit.package.name.as_str(), hit.source), ("zymurgy", Source::Peer(holder.node.peer_id())));
+    assert_eq!(between.node.status().await.unwrap().packages, 0, "it was found there and nowhere else");
+    for lab in [searcher, between, holder] {
+        lab.stop().await;
+    }
 }

@@ -233,21 +233,22 @@ impl Net {
         &self.heads
     }
 
-    /// Asks the DHT who has a content; peers come as they are found, and the end is the end of the search.
-    pub async fn find_providers(&self, root: &ContentRoot, timeout: Duration) -> Result<mpsc::Receiver<PeerId>> {
+    /// Asks the DHT who says that it has what is behind a key; peers come as they are found, and the end is the end of
+    /// the search.
+    pub async fn find_providers(&self, key: DhtKey, timeout: Duration) -> Result<mpsc::Receiver<PeerId>> {
         /// More than are ever asked.
         const PROVIDERS: usize = 64;
         let (found, receiver) = mpsc::channel(PROVIDERS);
         let deadline = std::time::Instant::now() + timeout;
-        let command = Command::FindProviders { key: DhtKey::of_content(root), deadline, found };
+        let command = Command::FindProviders { key, deadline, found };
         self.commands.send(command).await.map_err(|_| RegistryError::Closed)?;
         Ok(receiver)
     }
 
-    /// Tells the DHT that this node has a content; returns once it has been told.
-    pub async fn provide(&self, root: &ContentRoot) -> Result<()> {
+    /// Tells the DHT that this node has what is behind a key; returns once it has been told.
+    pub async fn provide(&self, key: DhtKey) -> Result<()> {
         let (reply, told) = oneshot::channel();
-        let command = Command::Provide { key: DhtKey::of_content(root), reply };
+        let command = Command::Provide { key, reply };
         self.commands.send(command).await.map_err(|_| RegistryError::Closed)?;
         // Dropped when there is nobody to tell: whoever asks this node is told by itself.
         let _ = told.await;

@@ -9,8 +9,12 @@ use std::{
 use tokio::{sync::Notify, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::{P2pRegistry, Wanted};
-use crate::{domain::hash::ContentRoot, store::content::Lost};
+use super::{Catalogue, P2pRegistry, Wanted};
+use crate::{
+    RegistryError,
+    domain::{hash::ContentRoot, query::words, record::DhtKey},
+    store::content::Lost,
+};
 
 /// Contents that are told of at once.
 const AT_ONCE: usize = 4;
@@ -18,6 +22,13 @@ const AT_ONCE: usize = 4;
 const PACE: Duration = Duration::from_millis(20);
 /// Everything is told of again this often: twice in the life of a record.
 const ROUND: Duration = Duration::from_secs(12 * 3_600);
+/// Words of new packages are looked for this often.
+const WORDS: Duration = Duration::from_secs(600);
+/// A word that more packages have is at every peer one may ask.
+const RARE: u64 = 3;
+/// Words that are told of: of this node's own packages, and of others.
+const OWN_WORDS: usize = 1_000;
+const RARE_WORDS: usize = 1_000;
 /// What was not used is closed.
 const SWEEP: Duration = Duration::from_secs(20);
 /// What was damaged is looked for this often, until somebody gives it.
@@ -28,36 +39,36 @@ const MOST: usize = 100_000;
 /// Contents of which the DHT is to be told.
 #[derive(Default)]
 pub(super) struct Providing {
-    waiting: Mutex<(VecDeque<ContentRoot>, HashSet<ContentRoot>)>,
+    waiting: Mutex<(VecDeque<DhtKey>, HashSet<DhtKey>)>,
     added: Notify,
 }
 
 impl Providing {
-    fn add(&self, root: ContentRoot, soon: bool) {
+    fn add(&self, key: DhtKey, soon: bool) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let (queue, known) = &mut *waiting;
-        if known.len() < MOST && known.insert(root) {
+        if known.len() < MOST && known.insert(key) {
             if soon {
-                queue.push_front(root)
+                queue.push_front(key)
             } else {
-                queue.push_back(root)
+                queue.push_back(key)
             }
             self.added.notify_one();
         }
     }
 
-    fn next(&self) -> Option<ContentRoot> {
+    fn next(&self) -> Option<DhtKey> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let root = waiting.0.pop_front()?;
-        waiting.1.remove(&root);
-        Some(root)
+        let key = waiting.0.pop_front()?;
+        waiting.1.remove(&key);
+        Some(key)
     }
 }
 
 impl P2pRegistry {
     /// The DHT is told that this node has a content, before those that are only told of again.
     pub(super) fn provide_soon(&self, root: ContentRoot) {
-        self.state.providing.add(root, true);
+        self.state.providing.add(DhtKey::of_content(&root), true);
     }
 
     /// Runs until `stop` is called.
@@ -75,6 +86,8 @@ impl P2pRegistry {
         });
         let mut telling = tokio::task::JoinSet::new();
         let mut idle = false;
+        let mut new_words = tokio::time::interval(WORDS);
+        let mut told = HashSet::new();
         loop {
             let alone = *joined.borrow() == 0;
             if !alone {
@@ -86,7 +99,11 @@ impl P2pRegistry {
             }
             tokio::select! {
                 () = stop.cancelled() => break,
-                _ = round.tick() => self.provide_everything(),
+                _ = round.tick() => {
+                    told.clear();
+                    self.provide_everything();
+                }
+                _ = new_words.tick() => self.provide_words(&mut told).await,
                 _ = sweep.tick() => self.state.fetches.links.sweep(),
                 Ok(held) = damaged.recv() => {
                     let what = held.what.unwrap_or_else(|| held.content.root.to_string());
@@ -98,9 +115,9 @@ impl P2pRegistry {
                 () = self.state.providing.added.notified(), if idle => idle = false,
                 Some(_) = telling.join_next(), if !telling.is_empty() => {}
                 _ = pace.tick(), if !idle && !alone && telling.len() < AT_ONCE => match self.state.providing.next() {
-                    Some(root) => {
+                    Some(key) => {
                         let net = self.net.clone();
-                        telling.spawn(async move { net.provide(&root).await });
+                        telling.spawn(async move { net.provide(key).await });
                     }
                     None => idle = true,
                 },
@@ -117,10 +134,36 @@ impl P2pRegistry {
         match self.contents.list() {
             Ok(held) => {
                 let offered = held.into_iter().filter(|held| held.own || self.state.options.provide);
-                offered.for_each(|held| self.state.providing.add(held.content.root, false));
+                offered.for_each(|held| self.state.providing.add(DhtKey::of_content(&held.content.root), false));
             }
             Err(error) => tracing::error!(%error, "what is here could not be listed"),
         }
+    }
+
+    /// Words of packages that this node knows, for those who know few: its own packages' at once, and of the rare ones of
+    /// all the catalogue those that are nearest to it, so that nodes share the work without a word.
+    async fn provide_words(&self, told: &mut HashSet<DhtKey>) {
+        let (store, full) = (self.store.clone(), self.state.options.catalogue == Catalogue::Full);
+        let read = tokio::task::spawn_blocking(move || {
+            let own = store.own_words()?;
+            let rare = if full { store.rare_words(RARE)? } else { Vec::new() };
+            Ok::<_, RegistryError>((own, rare))
+        });
+        let Ok(Ok((own, rare))) = read.await else { return };
+        let here = DhtKey::of_word(&self.net.peer_id().to_base58());
+        let mut rare: Vec<DhtKey> = rare.iter().map(|word| DhtKey::of_word(word)).collect();
+        rare.sort_unstable_by_key(|key| key.distance(&here));
+        let own = own.iter().take(OWN_WORDS).map(|word| DhtKey::of_word(word));
+        for key in own.chain(rare.into_iter().take(RARE_WORDS)) {
+            if told.insert(key) {
+                self.state.providing.add(key, false);
+            }
+        }
+    }
+
+    /// Words of a package that was just published.
+    pub(super) fn provide_words_soon(&self, text: &str) {
+        words(text).for_each(|word| self.state.providing.add(DhtKey::of_word(&word), true));
     }
 
     /// What came from others can come from them again; what was put here may be with them by now.

@@ -1,7 +1,7 @@
 //! Search: the local catalogue at once, then what peers answer, until they all have or the time is up.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -11,14 +11,14 @@ use libp2p::PeerId;
 use tokio::sync::mpsc;
 use tracing::field::Empty;
 
-use super::{Coverage, Hit, P2pRegistry, SearchResults, SearchUpdate, Source, get::lists};
+use super::{Catalogue, Coverage, Hit, P2pRegistry, SearchResults, SearchUpdate, Source, get::lists};
 use crate::{
     RegistryError, Result, clock,
     domain::{
         manifest::Manifest,
         name::PackageId,
         query::{Candidate, Query, Terms, could_match, estimate, score, share},
-        record::{Class, Head, Refusal, Signed},
+        record::{Class, DhtKey, Head, Refusal, Signed},
         reputation::Outcome,
         time::Timestamp,
         trust::Trust,
@@ -35,6 +35,9 @@ use crate::{
 const FAN_OUT: usize = 5;
 /// Others that may be asked in the place of those that fail, or are slow.
 const SPARE: usize = 3;
+/// And by a node that keeps no full catalogue, of those that the DHT names, for so many of the words.
+const HOLDERS: usize = 8;
+const WORDS_LOOKED_UP: usize = 3;
 /// Answers whose time is remembered, and what is late before there are enough of them.
 const REMEMBERED: usize = 64;
 const LATE: Duration = Duration::from_millis(300);
@@ -251,34 +254,47 @@ async fn ask_peers(
     let deadline = Instant::now() + timeout;
     let left = || deadline.saturating_duration_since(Instant::now());
     let mut answers = FuturesUnordered::new();
-    let mut waiting = 0usize;
+    let mut asked = HashSet::from([net.peer_id()]);
     for peer in spare.drain(..FAN_OUT.min(spare.len())) {
+        asked.insert(peer);
         answers.push(asking.ask(peer, left()));
-        waiting += 1;
     }
-    coverage.asked = waiting;
+    coverage.asked = answers.len();
+    // Of whom nothing is known there is no score to be sure of.
+    let mut holders = match registry.state.options.catalogue {
+        Catalogue::Partial if min_reputation <= 0.0 => Some(holders(registry.clone(), terms, timeout)),
+        _ => None,
+    };
     let mut hedge = std::pin::pin!(tokio::time::sleep(registry.state.answers.late().min(timeout)));
     let mut hedged = false;
     let mut accepted = Vec::new();
     loop {
         let (peer, took, answer) = tokio::select! {
             biased;
-            next = answers.next() => match next {
-                Some(answer) => answer,
-                None => break,
-            },
-            () = &mut hedge, if !hedged => {
-                hedged = true;
-                for peer in spare.drain(..waiting.min(spare.len())).collect::<Vec<_>>() {
-                    tracing::debug!(%peer, "asked in the place of a slow peer");
-                    answers.push(asking.ask(peer, left()));
-                    coverage.asked += 1;
-                    waiting += 1;
+            Some(answer) = answers.next(), if !answers.is_empty() => answer,
+            found = next_of(&mut holders), if holders.is_some() => {
+                match found {
+                    Some(peer) if asked.len() <= FAN_OUT + SPARE + HOLDERS && asked.insert(peer) => {
+                        answers.push(asking.ask(peer, left()));
+                        coverage.asked += 1;
+                    }
+                    Some(_) => {}
+                    None => holders = None,
                 }
                 continue;
             }
+            () = &mut hedge, if !hedged && !answers.is_empty() => {
+                hedged = true;
+                for peer in spare.drain(..answers.len().min(spare.len())) {
+                    tracing::debug!(%peer, "asked in the place of a slow peer");
+                    asked.insert(peer);
+                    answers.push(asking.ask(peer, left()));
+                    coverage.asked += 1;
+                }
+                continue;
+            }
+            else => break,
         };
-        waiting -= 1;
         match answer {
             Ok(Ok(Response::Packages { items, more })) => {
                 coverage.answered += 1;
@@ -300,16 +316,40 @@ async fn ask_peers(
                     }
                     Err(error) => tracing::debug!(%peer, %error, "no answer to a search"),
                 }
-                if let Some(peer) = spare.pop_front().filter(|_| !left().is_zero()) {
+                if let Some(peer) = spare.pop_front().filter(|peer| !left().is_zero() && asked.insert(*peer)) {
                     answers.push(asking.ask(peer, left()));
                     coverage.asked += 1;
-                    waiting += 1;
                 }
             }
             Err(_) => break,
         }
     }
     accepted
+}
+
+/// Peers that the DHT names as having packages with one of the words; a name, and nothing more.
+fn holders(registry: P2pRegistry, terms: &Terms, timeout: Duration) -> mpsc::Receiver<PeerId> {
+    let (sender, receiver) = mpsc::channel(HOLDERS);
+    let mut words: Vec<String> = terms.words().map(str::to_owned).collect();
+    // The longest is the rarest, as a rule.
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    words.truncate(WORDS_LOOKED_UP);
+    let name_them = async move {
+        for word in words {
+            let Ok(mut found) = registry.net.find_providers(DhtKey::of_word(&word), timeout).await else { return };
+            while let Some(peer) = found.recv().await {
+                if sender.send(peer).await.is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    tokio::spawn(tokio::time::timeout(timeout, name_them));
+    receiver
+}
+
+async fn next_of(holders: &mut Option<mpsc::Receiver<PeerId>>) -> Option<PeerId> {
+    holders.as_mut()?.recv().await
 }
 
 struct Running<'a> {

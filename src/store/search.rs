@@ -5,7 +5,7 @@
 //! matches, words are replaced by those of the index that are spelt much alike.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fmt::Write,
     time::Duration,
 };
@@ -22,7 +22,7 @@ use crate::{
     Result,
     domain::{
         name::{PackageId, PublisherId},
-        query::{Asked, Candidate, Facet, Phrase, Query, Terms, distance, licenses, may_differ, score},
+        query::{Asked, Candidate, Facet, Phrase, Query, Terms, distance, licenses, may_differ, score, words},
         time::Timestamp,
         trust::Trust,
     },
@@ -67,6 +67,36 @@ impl Store {
     /// How many of a query's matches have which label.
     pub fn facets(&self, query: &Query, now: Timestamp) -> Result<Facets> {
         self.read(|db| Search::of(db, query, now)?.facets())
+    }
+
+    /// Words of the names and labels of this node's own packages.
+    pub fn own_words(&self) -> Result<BTreeSet<String>> {
+        self.read(|db| {
+            let mut own = BTreeSet::new();
+            let mut statement = db.prepare_cached(
+                "SELECT name, categories, tags FROM packages WHERE publisher IN (SELECT publisher FROM heads WHERE own = 1)",
+            )?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                for column in 0..3 {
+                    own.extend(words(row.get_ref(column)?.as_str()?));
+                }
+            }
+            Ok(own)
+        })
+    }
+
+    /// Words that no more than `most` packages have.
+    pub fn rare_words(&self, most: u64) -> Result<Vec<String>> {
+        /// Shorter ones are abbreviations, and parts of versions.
+        const SHORT: usize = 4;
+        self.read(|db| {
+            let mut statement =
+                db.prepare_cached("SELECT term FROM vocabulary WHERE doc <= ? AND length(term) >= ?")?;
+            let rows = statement.query_map(params![most, SHORT as i64], |row| row.get::<_, String>(0))?;
+            let is_word = |word: &String| word.chars().next().is_some_and(char::is_alphabetic);
+            rows.filter(|word| word.as_ref().map_or(true, is_word)).collect()
+        })
     }
 
     /// As [`Self::search`] for somebody else: without what is for this node's own eyes, and not more than it may see.

@@ -28,6 +28,19 @@ impl DhtKey {
         Self(Hash::of_parts(&[b"swarmdex-content", &root.0]).0)
     }
 
+    /// Where those are found that have packages with a word: an address to ask, and nothing to believe.
+    pub fn of_word(word: &str) -> Self {
+        Self(Hash::of_parts(&[b"swarmdex-word", word.as_bytes()]).0)
+    }
+
+    /// How far from one another two keys are, as Kademlia counts: the greater, the farther.
+    pub fn distance(&self, other: &Self) -> [u8; 32] {
+        std::array::from_fn(|at| match (self.0.get(at), other.0.get(at)) {
+            (Some(a), Some(b)) => a ^ b,
+            _ => 0,
+        })
+    }
+
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }

@@ -27,6 +27,7 @@ use crate::{
     RegistryError, Result, clock,
     domain::{
         hash::ContentRoot,
+        record::DhtKey,
         reputation::Outcome,
         transfer::{Part, Transfer, TransferId, TransferPeer, TransferState, rate},
     },
@@ -466,7 +467,7 @@ impl Crowd {
     async fn search(&mut self, registry: &P2pRegistry, wanted: &Wanted) -> Result<()> {
         self.searched = true;
         let root = wanted.beside.unwrap_or(wanted.content.root);
-        self.dht = Some(registry.net.find_providers(&root, registry.net.query_timeout()).await?);
+        self.dht = Some(registry.net.find_providers(DhtKey::of_content(&root), registry.net.query_timeout()).await?);
         Ok(())
     }
 
