@@ -12,7 +12,7 @@ use tokio_util::io::InspectReader;
 use crate::{
     RegistryError, Result,
     archive::{
-        crates,
+        Need, crates,
         pack::{self, Limits, Packed, Packing},
         project::{self, Project, ProjectError},
     },
@@ -114,7 +114,7 @@ pub fn file(path: &Path, draft: Draft) -> Result<Prepared> {
 /// Why it is none.
 pub fn crate_file(path: &Path, owner: &str) -> Result<Prepared, crates::Unusable> {
     let read = crates::read(path)?;
-    let dependency = |need: &crates::Need| crate::domain::manifest::Dependency {
+    let dependency = |need: &Need| crate::domain::manifest::Dependency {
         package: format!("{owner}/{}", need.name),
         requirement: need.requirement.clone(),
         optional: need.optional,

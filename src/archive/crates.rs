@@ -8,20 +8,19 @@ use std::{
 };
 
 use flate2::read::GzDecoder;
-use semver::VersionReq;
 use toml::{Table, Value};
 
+use super::Need;
 use crate::domain::{
     hash::{ContentRoot, Hash},
     manifest::{Content, Draft, limit},
-    name::PackageName,
     text::printable,
 };
 
 mod index;
-mod sanitise;
+mod manifest;
 
-pub(crate) use sanitise::{Facts, bounded, checked, draft};
+pub(crate) use manifest::{Facts, draft};
 
 /// Largest archive read, in bytes; those that registries take are smaller.
 const MAX_ARCHIVE: u64 = 64 << 20;
@@ -48,14 +47,6 @@ pub struct CrateFile {
     pub readme: Option<String>,
     /// The line that a cargo registry's index has for it, without a line feed, at most [`limit::BESIDE`] bytes.
     pub index: String,
-}
-
-/// A package that another one needs, before it is known who publishes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Need {
-    pub name: PackageName,
-    pub requirement: VersionReq,
-    pub optional: bool,
 }
 
 /// Why an archive is no package.
@@ -107,7 +98,7 @@ pub fn read(path: &Path) -> Result<CrateFile, Unusable> {
     let bad = Unusable::BadManifest;
     let manifest: Table = toml::from_str(&text).map_err(|error| bad(printable(error.message())))?;
     let content = Content { root: ContentRoot::of(&bytes), size: bytes.len() as u64 };
-    let (draft, needs) = sanitise::release(&manifest, content).map_err(bad)?;
+    let (draft, needs) = manifest::release(&manifest, content).map_err(bad)?;
     let index = index::line(&manifest, Hash::of(&bytes).to_string()).map_err(bad)?;
     if index.len() as u64 > limit::BESIDE {
         return Err(Unusable::TooLarge);

@@ -10,5 +10,7 @@ mod kind;
 pub mod pack;
 pub mod path;
 pub mod project;
+pub(crate) mod sanitise;
 
 pub use kind::Kind;
+pub use sanitise::Need;

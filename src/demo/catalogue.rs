@@ -5,7 +5,7 @@ mod facts;
 #[cfg(test)]
 mod tests;
 
-pub use crate::archive::crates::{Need, Unusable};
+pub use crate::archive::{Need, crates::Unusable};
 
 use std::{
     collections::BTreeSet,

@@ -261,7 +261,7 @@ proptest! {
         manifest.insert("package".into(), package.into());
         manifest.insert("dependencies".into(), toml::Value::try_from(needs).unwrap());
         let content = Content { root: ContentRoot::of(b""), size: u64::MAX };
-        let (mut draft, needs) = sanitise::release(&manifest, content).unwrap();
+        let (mut draft, needs) = manifest::release(&manifest, content).unwrap();
         let handle: Handle = "a-handle-of-24-characters".parse().unwrap();
         draft.dependencies = needs.into_iter().map(|need| Dependency {
             package: format!("{handle}/{}", need.name), requirement: need.requirement, optional: need.optional,
@@ -274,7 +274,7 @@ proptest! {
     #[test]
     fn any_text_is_read_without_panic(text in ".*|(\\[?(package|dependencies|features|target|readme|name|version|a)[\\].=]*[\"{}0-9 \n]*){0,8}") {
         if let Ok(manifest) = text.parse::<Table>() {
-            let _ = sanitise::release(&manifest, Content { root: ContentRoot::of(b""), size: 0 });
+            let _ = manifest::release(&manifest, Content { root: ContentRoot::of(b""), size: 0 });
             let _ = index::line(&manifest, String::new());
             let _ = readme_of(&manifest);
         }

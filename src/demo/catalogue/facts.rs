@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::{Entry, Need};
 use crate::{
     RegistryError, Result,
-    archive::crates::{self, Facts},
+    archive::{
+        crates::{self, Facts},
+        sanitise::{bounded, checked},
+    },
     domain::hash::ContentRoot,
     registry::Content,
 };
@@ -52,9 +55,9 @@ fn entry(fact: Fact) -> Result<Entry, String> {
         repository: fact.repository.as_deref(),
         homepage: None,
     })?;
-    let needs = crates::bounded(fact.dependencies.iter().filter_map(|text| need(text)));
+    let needs = bounded(fact.dependencies.iter().filter_map(|text| need(text)));
     let content = Content { root: fact.content, size: fact.size };
-    Ok(Entry { draft: crates::checked(draft, content)?, content, needs, path: None })
+    Ok(Entry { draft: checked(draft, content)?, content, needs, path: None })
 }
 
 fn need(text: &str) -> Option<Need> {

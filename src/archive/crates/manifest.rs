@@ -4,19 +4,14 @@
 use semver::{Version, VersionReq};
 use toml::{Table, Value};
 
-use super::Need;
-use crate::domain::{
-    manifest::{Content, Draft, Ecosystem, limit},
-    name::PackageName,
-    release::MAX_VERSION,
-    text::printable,
-    time::Timestamp,
+use crate::{
+    archive::sanitise::{Need, bounded, checked, clean, labels, link, without_address},
+    domain::{
+        manifest::{Content, Draft, Ecosystem, limit},
+        name::PackageName,
+        release::MAX_VERSION,
+    },
 };
-
-/// Dependencies kept, and the bytes their names and requirements may take: with a publisher's handle before each, a
-/// manifest then still fits into the envelope that the network carries.
-const MAX_NEEDS: usize = 32;
-const MAX_NEEDS_BYTES: usize = 1_200;
 
 /// What a `Cargo.toml` says of the crate with this content; the error says what is wrong with it.
 pub(super) fn release(manifest: &Table, content: Content) -> Result<(Draft, Vec<Need>), String> {
@@ -78,29 +73,6 @@ pub(crate) fn draft(facts: Facts<'_>) -> Result<Draft, String> {
     })
 }
 
-/// The draft, if it can be signed as it is.
-pub(crate) fn checked(draft: Draft, content: Content) -> Result<Draft, String> {
-    match draft.clone().into_manifest(content, Timestamp::default()) {
-        Ok(_) => Ok(draft),
-        Err(errors) => Err(errors.first().map(ToString::to_string).unwrap_or_default()),
-    }
-}
-
-/// As many of them as a manifest has room for, each once.
-pub(crate) fn bounded(needs: impl Iterator<Item = Need>) -> Vec<Need> {
-    let mut room = MAX_NEEDS_BYTES;
-    let mut kept: Vec<Need> = Vec::new();
-    for need in needs.take(limit::DEPENDENCIES) {
-        let bytes = need.name.as_str().len() + need.requirement.to_string().len();
-        let known = kept.iter().any(|known| known.name == need.name);
-        if kept.len() < MAX_NEEDS && bytes <= room && !known {
-            room -= bytes;
-            kept.push(need);
-        }
-    }
-    kept
-}
-
 /// One `name = "requirement"` or `name = { … }`, under the package's own name where it was renamed.
 fn need(name: &str, value: &Value) -> Option<Need> {
     let field = |key: &str| value.get(key);
@@ -111,38 +83,4 @@ fn need(name: &str, value: &Value) -> Option<Need> {
         requirement: VersionReq::parse(requirement).ok()?,
         optional: field("optional").and_then(Value::as_bool).unwrap_or_default(),
     })
-}
-
-/// One line of at most `most` bytes without anything that moves a cursor.
-fn clean(text: &str, most: usize) -> String {
-    let mut text = printable(text);
-    if text.len() > most {
-        text.truncate(text.floor_char_boundary(most.saturating_sub('…'.len_utf8())));
-        text.truncate(text.trim_end().len());
-        text.push('…');
-    }
-    text
-}
-
-fn labels(texts: Vec<String>, most: usize, longest: usize) -> Vec<String> {
-    let mut labels: Vec<String> = Vec::new();
-    for text in texts {
-        let label = clean(&text, longest);
-        if !label.is_empty() && !labels.contains(&label) && labels.len() < most {
-            labels.push(label);
-        }
-    }
-    labels
-}
-
-/// The name in `Name <address>`: nobody asked for their address to be gossiped.
-fn without_address(author: &str) -> Option<String> {
-    let name = author.split('<').next().unwrap_or_default().trim();
-    (!name.is_empty() && !name.contains('@')).then(|| name.to_owned())
-}
-
-fn link(text: &str) -> Option<String> {
-    let link = text.trim();
-    let is_link = link.starts_with("https://") || link.starts_with("http://");
-    (is_link && link.len() <= limit::LINK && printable(link) == link && !link.contains(' ')).then(|| link.to_owned())
 }

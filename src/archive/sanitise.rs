@@ -1,0 +1,86 @@
+//! What somebody wrote about a package, made such that it can be signed: cut, cleaned or left out.
+
+use semver::VersionReq;
+
+use crate::domain::{
+    manifest::{Content, Draft, limit},
+    name::PackageName,
+    text::printable,
+    time::Timestamp,
+};
+
+/// Dependencies kept, and the bytes their names and requirements may take: with a publisher's handle before each, a
+/// manifest then still fits into the envelope that the network carries.
+const MAX_NEEDS: usize = 32;
+const MAX_NEEDS_BYTES: usize = 1_200;
+
+/// A package that another one needs, before it is known who publishes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    pub name: PackageName,
+    pub requirement: VersionReq,
+    pub optional: bool,
+}
+
+/// The draft, if it can be signed as it is.
+pub(crate) fn checked(draft: Draft, content: Content) -> Result<Draft, String> {
+    match draft.clone().into_manifest(content, Timestamp::default()) {
+        Ok(_) => Ok(draft),
+        Err(errors) => Err(errors.first().map(ToString::to_string).unwrap_or_default()),
+    }
+}
+
+/// As many of them as a manifest has room for, each once.
+pub(crate) fn bounded(needs: impl Iterator<Item = Need>) -> Vec<Need> {
+    let mut room = MAX_NEEDS_BYTES;
+    let mut kept: Vec<Need> = Vec::new();
+    for need in needs.take(limit::DEPENDENCIES) {
+        let bytes = need.name.as_str().len() + need.requirement.to_string().len();
+        let known = kept.iter().any(|known| known.name == need.name);
+        if kept.len() < MAX_NEEDS && bytes <= room && !known {
+            room -= bytes;
+            kept.push(need);
+        }
+    }
+    kept
+}
+
+/// One line of at most `most` bytes without anything that moves a cursor.
+pub(crate) fn clean(text: &str, most: usize) -> String {
+    shorten(printable(text), most)
+}
+
+/// `text` cut to at most `most` bytes, with `…` where something is missing.
+pub(crate) fn shorten(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most.saturating_sub('…'.len_utf8())));
+        text.truncate(text.trim_end().len());
+        text.push('…');
+    }
+    text
+}
+
+/// As many of them as `most`, each cleaned and once.
+pub(crate) fn labels(texts: Vec<String>, most: usize, longest: usize) -> Vec<String> {
+    let mut labels: Vec<String> = Vec::new();
+    for text in texts {
+        let label = clean(&text, longest);
+        if !label.is_empty() && !labels.contains(&label) && labels.len() < most {
+            labels.push(label);
+        }
+    }
+    labels
+}
+
+/// The name in `Name <address>`: nobody asked for their address to be gossiped.
+pub(crate) fn without_address(author: &str) -> Option<String> {
+    let name = author.split('<').next().unwrap_or_default().trim();
+    (!name.is_empty() && !name.contains('@')).then(|| name.to_owned())
+}
+
+/// The text, if it is a link that can be shown.
+pub(crate) fn link(text: &str) -> Option<String> {
+    let link = text.trim();
+    let is_link = link.starts_with("https://") || link.starts_with("http://");
+    (is_link && link.len() <= limit::LINK && printable(link) == link && !link.contains(' ')).then(|| link.to_owned())
+}
