@@ -24,6 +24,7 @@ pub mod limit {
     pub const AUTHORS: usize = 8;
     pub const AUTHOR: usize = 100;
     pub const DEPENDENCIES: usize = 48;
+    pub const REQUIREMENT: usize = 100;
     pub const FILE: usize = 160;
     /// Bytes of a readme, and of an ecosystem's own data: what a screen shows and a client reads is text.
     pub const BESIDE: u64 = 1 << 20;
@@ -68,7 +69,7 @@ impl From<Content> for Artifacts {
     }
 }
 
-/// The packages a release is one of: `generic`, `cargo`, or what a later version knows. A word rather than a list of
+/// The packages a release is one of: `generic`, `cargo`, `debian`, or what a later version knows. A word rather than a list of
 /// words, so that a node takes the releases of an ecosystem that it does not know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Ecosystem(String);
@@ -76,6 +77,10 @@ pub struct Ecosystem(String);
 impl Ecosystem {
     pub fn cargo() -> Self {
         Self("cargo".to_owned())
+    }
+
+    pub fn debian() -> Self {
+        Self("debian".to_owned())
     }
 
     pub fn as_str(&self) -> &str {
@@ -260,7 +265,7 @@ impl Manifest {
             refuse("dependencies", format!("has {} entries, {} at most", self.dependencies.len(), limit::DEPENDENCIES));
         }
         for dependency in &self.dependencies {
-            if dependency.package.len() > 160 || dependency.requirement.to_string().len() > 100 {
+            if dependency.package.len() > 160 || dependency.requirement.to_string().len() > limit::REQUIREMENT {
                 refuse("dependencies", "an entry is too long".to_owned());
             } else if let Err(error) = dependency.package.parse::<PackageRef>() {
                 refuse("dependencies", error.to_string());

@@ -1,0 +1,216 @@
+//! Reading the `Packages` index of a Debian archive, which may have been made by anybody: one stanza after the other, of
+//! which no more than one is in memory, and every length is bounded.
+//!
+//! The format is deb822 (Debian Policy 5.1): fields, one or more lines each, and an empty line after each package. What
+//! is wrong with one stanza is told, and the next one is read; where the file itself is damaged, the reading ends.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufRead, BufReader, Read, Seek, Take},
+    iter::FusedIterator,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::domain::text::{fit, printable};
+
+mod packing;
+mod stanza;
+mod tags;
+mod version;
+
+pub use stanza::{Stanza, Unusable};
+
+/// Bytes of the pieces in which lines are read: all but a few lines are shorter.
+const PIECE: u64 = 64 << 10;
+
+/// What may be read.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Bytes that come out of the compression.
+    bytes: u64,
+    /// Bytes of one stanza.
+    stanza: usize,
+    stanzas: u64,
+}
+
+/// Some 60 times what Debian's main has.
+const LIMITS: Limits = Limits { bytes: 4 << 30, stanza: 1 << 20, stanzas: 10_000_000 };
+
+/// Why an index cannot be read, or not to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    #[error("{} cannot be read: {source}; check that it is there, and yours to read", .path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("{} is not a file; name an index, such as one of /var/lib/apt/lists", .0.display())]
+    NotFile(PathBuf),
+    #[error("{} is not a Packages index, nor one that is packed with gzip, xz or lz4; name one of these", .0.display())]
+    NotIndex(PathBuf),
+    #[error("{} is cut off or damaged after {} lines ({}); fetch it again", .path.display(), .lines, printable(&.source.to_string()))]
+    Damaged { path: PathBuf, lines: u64, source: io::Error },
+    #[error("{} unpacks to more than {bytes} bytes, which no index does; do not trust whoever made it", .path.display())]
+    TooLarge { path: PathBuf, bytes: u64 },
+    #[error("{} has more than {stanzas} packages, which no index has; do not trust whoever made it", .path.display())]
+    TooMany { path: PathBuf, stanzas: u64 },
+}
+
+/// A stanza that is passed over; those after it are read all the same.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} (line {line}) is passed over: {why}", .name.as_deref().unwrap_or("a package without a name"))]
+pub struct Bad {
+    /// What it calls itself, if that can be told, cleaned and cut.
+    pub name: Option<String>,
+    /// Where it begins, from 1, in the index as unpacked.
+    pub line: u64,
+    pub why: Unusable,
+}
+
+/// How far an index is read, in bytes of the file, packed as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub read: u64,
+    pub size: u64,
+}
+
+/// An index that is being read. Ends at the first error of the file; what is bad about one stanza is no such error.
+pub struct Index {
+    path: PathBuf,
+    file: Arc<File>,
+    size: u64,
+    text: BufReader<Take<Box<dyn Read + Send>>>,
+    limits: Limits,
+    /// The line that is read next, or a part of a long one; nothing at the end.
+    piece: Vec<u8>,
+    /// Whether the piece is where a line begins.
+    begins: bool,
+    /// Whole lines before the piece.
+    lines: u64,
+    stanzas: u64,
+    over: bool,
+}
+
+/// Opens the index at `path`: plain, or packed with gzip, xz or lz4, whatever its name says. Takes up to 128 MiB of
+/// memory and a little, as much as an xz file may want for its dictionary.
+///
+/// # Errors
+/// When it is no file, cannot be read or is no index. An empty file is an index without packages.
+pub fn open(path: &Path) -> Result<Index, Unreadable> {
+    open_within(path, LIMITS)
+}
+
+fn open_within(path: &Path, limits: Limits) -> Result<Index, Unreadable> {
+    let unread = |source| Unreadable::File { path: path.to_owned(), source };
+    let about = fs::metadata(path).map_err(unread)?;
+    // A pipe would be waited for.
+    if !about.is_file() {
+        return Err(Unreadable::NotFile(path.to_owned()));
+    }
+    let file = Arc::new(File::open(path).map_err(unread)?);
+    let unpacked = packing::unpacked(BufReader::new(Arc::clone(&file))).map_err(unread)?;
+    let mut index = Index {
+        path: path.to_owned(),
+        file,
+        size: about.len(),
+        // One byte more, so that too much can be told from just enough.
+        text: BufReader::new(unpacked.take(limits.bytes.saturating_add(1))),
+        limits,
+        piece: Vec::new(),
+        begins: true,
+        lines: 0,
+        stanzas: 0,
+        over: false,
+    };
+    index.advance()?;
+    index.pass_blank_lines()?;
+    if index.piece.is_empty() || begins_field(&index.piece) { Ok(index) } else { Err(Unreadable::NotIndex(index.path)) }
+}
+
+/// Whether a line begins with the name of a field. What is no index, an image or a page, does not.
+fn begins_field(line: &[u8]) -> bool {
+    let end = line.iter().position(|byte| *byte == b':').unwrap_or_default();
+    let mut name = line.iter().take(end);
+    end > 0 && name.all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+}
+
+impl Index {
+    /// How far the reading is. A little ahead of the last stanza, because files are read in larger pieces.
+    pub fn progress(&self) -> Progress {
+        // The decoder has the same file, and so moves this position.
+        Progress { read: (&*self.file).stream_position().unwrap_or_default(), size: self.size }
+    }
+
+    /// Goes on to the next line, or to the next part of a long one.
+    fn advance(&mut self) -> Result<(), Unreadable> {
+        self.begins = self.piece.is_empty() || self.piece.ends_with(b"\n");
+        self.lines += u64::from(self.piece.ends_with(b"\n"));
+        self.piece.clear();
+        match (&mut self.text).take(PIECE).read_until(b'\n', &mut self.piece) {
+            Ok(0) if self.text.get_ref().limit() == 0 => {
+                Err(Unreadable::TooLarge { path: self.path.clone(), bytes: self.limits.bytes })
+            }
+            Ok(_) => Ok(()),
+            Err(source) => Err(Unreadable::Damaged { path: self.path.clone(), lines: self.lines, source }),
+        }
+    }
+
+    fn is_blank(&self) -> bool {
+        self.begins && matches!(self.piece.as_slice(), b"\n" | b"\r\n")
+    }
+
+    fn pass_blank_lines(&mut self) -> Result<(), Unreadable> {
+        while self.is_blank() {
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    /// The next stanza, read up to the blank line after it and no further, so that damage behind it does not take it along.
+    fn stanza(&mut self) -> Result<Option<Result<Stanza, Bad>>, Unreadable> {
+        self.pass_blank_lines()?;
+        if self.piece.is_empty() {
+            return Ok(None);
+        }
+        self.stanzas += 1;
+        if self.stanzas > self.limits.stanzas {
+            return Err(Unreadable::TooMany { path: self.path.clone(), stanzas: self.limits.stanzas });
+        }
+        let line = self.lines + 1;
+        let mut text = Vec::new();
+        let mut fits = true;
+        while !self.piece.is_empty() && !self.is_blank() {
+            fits &= text.len() + self.piece.len() <= self.limits.stanza;
+            if fits {
+                text.extend_from_slice(&self.piece);
+            }
+            self.advance()?;
+        }
+        let read = if fits { Stanza::read(&text) } else { Err(Unusable::TooLong) };
+        Ok(Some(read.map_err(|why| Bad { name: name_in(&text), line, why })))
+    }
+}
+
+/// What a stanza calls itself, to be shown: it may be any bytes.
+fn name_in(text: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(text);
+    let name = text.lines().find_map(|line| line.strip_prefix("Package:"))?;
+    Some(fit(&printable(name), 80)).filter(|name| !name.is_empty())
+}
+
+impl Iterator for Index {
+    /// The outer error is the file's and the last there is, the inner one that of a stanza.
+    type Item = Result<Result<Stanza, Bad>, Unreadable>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
+        let next = self.stanza().transpose();
+        self.over = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+impl FusedIterator for Index {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! From a stanza that somebody wrote to a draft that can be signed. Name and version must be there and fields be read in
+//! one way only; everything else is cut, cleaned or left out.
+
+use std::{collections::HashMap, str};
+
+use semver::VersionReq;
+
+use super::{tags::tags, version};
+use crate::{
+    archive::sanitise::{Need, bounded, checked, labels, link, shorten, without_address},
+    domain::{
+        hash::ContentRoot,
+        manifest::{Content, Draft, Ecosystem, limit},
+        name::{NameError, PackageName},
+        text::{fit, printable},
+    },
+};
+
+/// A package of an index as it can be published: its draft is valid as it is, without handle and dependencies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stanza {
+    pub draft: Draft,
+    /// What it depends on, of alternatives the first, and only as many as a manifest has room for.
+    pub needs: Vec<Need>,
+    /// The stanza as the index has it, ending with one line feed. Not cleaned: do not show it as it is.
+    pub text: String,
+}
+
+/// Why a stanza is no package.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    #[error("it is longer than any package's")]
+    TooLong,
+    #[error("it is not UTF-8")]
+    NotText,
+    #[error("it has a line that is no field: \"{0}\"")]
+    NotField(String),
+    #[error("it has the field {0} twice")]
+    Twice(String),
+    #[error("it has no {0}")]
+    Missing(&'static str),
+    #[error("its name has an underscore, which Debian's names never have")]
+    Underscore,
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("{0}")]
+    Unsignable(String),
+}
+
+impl Stanza {
+    /// Reads the lines of one stanza.
+    ///
+    /// What is not UTF-8, as policy 5.1 wants it, is refused rather than mended: what is signed is kept for good, and so is
+    /// the text beside it.
+    pub(super) fn read(text: &[u8]) -> Result<Self, Unusable> {
+        let text = str::from_utf8(text).map_err(|_| Unusable::NotText)?.trim_end_matches(['\r', '\n']);
+        let fields = fields(text)?;
+        let field = |name: &str| fields.get(name).copied().filter(|value| !value.is_empty());
+        let list = |name: &str| field(name).into_iter().flat_map(|value| value.split(','));
+
+        let debian = field("package").ok_or(Unusable::Missing("Package"))?;
+        let name = name(debian)?;
+        let draft = Draft {
+            handle: None,
+            version: version::semver(field("version").ok_or(Unusable::Missing("Version"))?),
+            title: (name.as_str() != debian).then(|| debian.to_owned()),
+            name,
+            description: field("description").map(description).unwrap_or_default(),
+            categories: labels(
+                field("section").and_then(category).into_iter().collect(),
+                limit::CATEGORIES,
+                limit::LABEL,
+            ),
+            tags: field("tag").map(tags).unwrap_or_default(),
+            license: None,
+            authors: labels(
+                field("maintainer").and_then(without_address).into_iter().collect(),
+                limit::AUTHORS,
+                limit::AUTHOR,
+            ),
+            repository: None,
+            homepage: field("homepage").and_then(link),
+            dependencies: Vec::new(),
+            ecosystem: Ecosystem::debian(),
+        };
+        let text = format!("{text}\n");
+        let content = Content { root: ContentRoot::of(text.as_bytes()), size: text.len() as u64 };
+        let draft = checked(draft, content).map_err(Unusable::Unsignable)?;
+        Ok(Self { draft, needs: needs(list("pre-depends").chain(list("depends"))), text })
+    }
+}
+
+/// The fields by their names, of which the case does not count (policy 5.1). A field that is there twice is read by some
+/// programs as the first, by others as the last, so it is neither.
+fn fields(text: &str) -> Result<HashMap<String, &str>, Unusable> {
+    let mut fields = HashMap::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let field;
+        (field, rest) = first_field(rest);
+        let shown = |text: &str| fit(&printable(text), 40);
+        let (name, value) = field
+            .split_once(':')
+            .filter(|(name, _)| !name.is_empty() && !name.contains(char::is_whitespace))
+            .ok_or_else(|| Unusable::NotField(shown(field)))?;
+        if fields.insert(name.to_ascii_lowercase(), value.trim()).is_some() {
+            return Err(Unusable::Twice(shown(name)));
+        }
+    }
+    Ok(fields)
+}
+
+/// The first field with all of its lines, and what follows it: a line that begins with a space goes on with the field.
+fn first_field(text: &str) -> (&str, &str) {
+    let mut ends = text.match_indices('\n').map(|(end, _)| (text.get(..end), text.get(end + 1..)));
+    ends.find_map(|(field, rest)| Some((field?, rest.filter(|rest| !rest.starts_with([' ', '\t']))?)))
+        .unwrap_or((text, ""))
+}
+
+/// The name here: where Debian has `+`, which ours do not have, it is `_`, which Debian's do not have. So no two become one.
+fn name(debian: &str) -> Result<PackageName, Unusable> {
+    if debian.contains('_') {
+        return Err(Unusable::Underscore);
+    }
+    Ok(debian.replace('+', "_").parse()?)
+}
+
+/// The lines without the space before each; a lone dot is a blank one (policy 5.6.13).
+fn description(value: &str) -> String {
+    let lines = value.lines().map(|line| if line.trim() == "." { String::new() } else { printable(line) });
+    shorten(lines.collect::<Vec<_>>().join("\n").trim().to_owned(), limit::DESCRIPTION)
+}
+
+/// The section without the archive's area: `non-free/net` is about networks like any other.
+fn category(section: &str) -> Option<String> {
+    section.rsplit('/').next().map(str::to_owned)
+}
+
+/// Each package once: `a (>= 1), a (<< 2)` is one need with both bounds.
+fn needs<'a>(relations: impl Iterator<Item = &'a str>) -> Vec<Need> {
+    let mut needs: Vec<Need> = Vec::new();
+    for need in relations.filter_map(need) {
+        if let Some(known) = needs.iter_mut().find(|known| known.name == need.name) {
+            narrow(&mut known.requirement, need.requirement);
+        } else if needs.len() < limit::DEPENDENCIES {
+            needs.push(need);
+        }
+    }
+    bounded(needs.into_iter())
+}
+
+/// The first alternative of `libc6:any (>= 2.36) [amd64] <!nocheck> | libc` (policy 7.1); none without a name that can be
+/// published.
+fn need(relation: &str) -> Option<Need> {
+    let first = relation.split('|').next()?.trim();
+    let name = name(first.split([':', ' ', '\t', '\n', '(', '[', '<']).next()?).ok()?;
+    let version = first.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
+    let requirement = version.map_or(VersionReq::STAR, |(version, _)| version::requirement(version.trim()));
+    Some(Need { name, requirement, optional: false })
+}
+
+/// Adds the bounds of `other`, as long as a manifest takes the whole.
+fn narrow(requirement: &mut VersionReq, other: VersionReq) {
+    let mut both = requirement.clone();
+    both.comparators.extend(other.comparators);
+    if both.to_string().len() <= limit::REQUIREMENT {
+        *requirement = both;
+    }
+}
