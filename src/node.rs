@@ -200,6 +200,7 @@ impl Node {
             tokio::spawn(registry.clone().run_upkeep(stop.clone())),
             tokio::spawn(registry.clone().run_contents(stop.clone())),
             tokio::spawn(registry.clone().run_sync(lacking, stop.clone())),
+            tokio::spawn(registry.clone().run_spreading(stop.clone())),
         ];
         Ok(Self { handle: NodeHandle { net, registry, bus, tally, metrics, data_dir }, stop, tasks })
     }

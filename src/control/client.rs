@@ -43,7 +43,8 @@ use crate::{
         release::ReleaseEntry,
     },
     registry::{
-        Artifacts, Contents, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate,
+        Artifacts, Bundle, Contents, Imported, Importing, Own, Package, PublishStep, Receipt, Registry, Release,
+        SearchResults, SearchUpdate,
     },
 };
 
@@ -454,6 +455,14 @@ impl Registry for Remote {
         Err(self.failed(
             "ended in the middle of a publish; what was stored is not lost: start it again and look with `status`",
         ))
+    }
+
+    async fn import(&self, batch: Vec<Bundle>, how: Importing) -> Result<Vec<Imported>> {
+        self.change("importing", "/v1/import", &wire::Import { batch, how }).await
+    }
+
+    async fn forget_previews(&self) -> Result<u64> {
+        self.change("forgetting previews", "/v1/previews/forget", &()).await
     }
 
     async fn yank(&self, package: &PackageRef, version: &Version) -> Result<Receipt> {

@@ -35,8 +35,8 @@ use crate::{
         transfer::{Transfer, TransferId},
     },
     registry::{
-        Artifacts, Contents, Coverage, Fetched, Incoming, Order, Own, Package, PublishStep, Receipt, Registry, Release,
-        SearchResults, SearchUpdate, Wanted,
+        Artifacts, Bundle, Contents, Coverage, Fetched, Imported, Importing, Incoming, Order, Own, Package,
+        PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate, Wanted,
     },
     store::content::{Freed, Held, Lost, Usage},
 };
@@ -410,6 +410,14 @@ impl Registry for Replay {
 
     async fn publish(&self, _: Draft, _: Artifacts, _: Option<mpsc::Sender<PublishStep>>) -> Result<Receipt> {
         only_watched("publishing")
+    }
+
+    async fn import(&self, _: Vec<Bundle>, _: Importing) -> Result<Vec<Imported>> {
+        only_watched("importing")
+    }
+
+    async fn forget_previews(&self) -> Result<u64> {
+        only_watched("forgetting previews")
     }
 
     async fn yank(&self, _: &PackageRef, _: &Version) -> Result<Receipt> {

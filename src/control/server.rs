@@ -235,6 +235,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/release", post(release))
         .route("/manifest", post(manifest))
         .route("/publish", post(publish))
+        .route("/import", post(import))
+        .route("/previews/forget", post(forget_previews))
         .route("/yank", post(yank))
         .route("/unyank", post(unyank))
         .route("/taken", post(taken))
@@ -443,6 +445,14 @@ async fn publish(State(it): Node, given: Given<wire::Publish>) -> Response {
         let _ = lines.send(end).await;
     });
     json_lines(told, permit)
+}
+
+async fn import(State(it): Node, given: Given<wire::Import>) -> Response {
+    with(given, async |asked| it.registry().import(asked.batch, asked.how).await).await
+}
+
+async fn forget_previews(State(it): Node) -> Response {
+    answer(it.registry().forget_previews().await)
 }
 
 async fn yank(State(it): Node, given: Given<wire::OfVersion>) -> Response {

@@ -14,7 +14,7 @@ use crate::{
         name::{Handle, PackageName, PublisherId},
         transfer::{Transfer, TransferId},
     },
-    registry::{Artifacts, Fetched, Order, PublishStep, Receipt},
+    registry::{Artifacts, Bundle, Fetched, Importing, Order, PublishStep, Receipt},
 };
 
 /// In every answer: the version of what is spoken.
@@ -44,6 +44,13 @@ pub struct Publish {
     /// Root and size of the content, and what else there is of it.
     #[serde(rename = "content")]
     pub artifacts: Artifacts,
+}
+
+/// Many small releases at once.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Import {
+    pub batch: Vec<Bundle>,
+    pub how: Importing,
 }
 
 /// A line of the answer to [`Publish`].

@@ -123,6 +123,12 @@ impl PublisherId {
     }
 }
 
+impl From<PeerId> for PublisherId {
+    fn from(id: PeerId) -> Self {
+        Self(id)
+    }
+}
+
 impl fmt::Display for PublisherId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -5,6 +5,7 @@ mod cache;
 mod contents;
 mod fetch;
 mod get;
+mod import;
 mod intake;
 mod newcomers;
 mod own;
@@ -17,6 +18,7 @@ mod types;
 mod upkeep;
 
 pub use contents::{Contents, Fetched, Incoming, Order, Wanted, read_whole};
+pub use import::{Bundle, Imported, Importing, MAX_BATCH};
 pub use p2p::{P2pRegistry, Parts, RegistryOptions};
 pub use sync::SyncReport;
 pub use types::*;
@@ -64,6 +66,12 @@ pub trait Registry: Send + Sync {
         artifacts: Artifacts,
         progress: Option<mpsc::Sender<PublishStep>>,
     ) -> Result<Receipt>;
+
+    /// Takes many small releases at once, [`MAX_BATCH`] at most and each package once; returns what became of each.
+    async fn import(&self, batch: Vec<Bundle>, how: Importing) -> Result<Vec<Imported>>;
+
+    /// Takes all previews off the list; returns how many there were.
+    async fn forget_previews(&self) -> Result<u64>;
 
     /// Marks a release of our own as not to be chosen any more; it stays readable.
     async fn yank(&self, package: &PackageRef, version: &Version) -> Result<Receipt>;

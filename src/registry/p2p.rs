@@ -13,9 +13,9 @@ use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
-    Announced, Artifacts, Catalogue, Own, Package, PublishStep, Receipt, Registry, Release, SearchResults,
-    SearchUpdate, announcers::Announcers, cache::Cache, fetch::Fetches, newcomers::Newcomers, provide::Providing,
-    publish, search,
+    Announced, Artifacts, Bundle, Catalogue, Imported, Importing, Own, Package, PublishStep, Receipt, Registry,
+    Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache, fetch::Fetches, newcomers::Newcomers,
+    provide::Providing, publish, search,
 };
 use crate::{
     RegistryError, Result,
@@ -74,6 +74,10 @@ pub(super) struct State {
     pub outbox: Notify,
     /// A fork of one of this node's own packages is there to be joined.
     pub forked: Notify,
+    /// Something imported is to be put into the DHT.
+    pub spreading: Notify,
+    /// And others are to hear of it.
+    pub imported: Notify,
     pub announcers: Announcers,
     pub newcomers: Newcomers,
     pub answers: search::Answers,
@@ -108,6 +112,8 @@ impl P2pRegistry {
             counted: Notify::new(),
             outbox: Notify::new(),
             forked: Notify::new(),
+            spreading: Notify::new(),
+            imported: Notify::new(),
             announcers: Announcers::default(),
             newcomers: Newcomers::default(),
             answers: search::Answers::default(),
@@ -123,8 +129,7 @@ impl P2pRegistry {
 
     /// What this node's publisher called itself last.
     fn published_handle(&self) -> Result<Option<Handle>> {
-        let newest = self.store.own_heads()?.into_iter().max_by_key(|stored| stored.head.signed_at);
-        Ok(newest.and_then(|stored| stored.head.handle.clone()))
+        Ok(self.store.newest_own_head()?.and_then(|stored| stored.head.handle.clone()))
     }
 
     /// Tells peers whose node this is, if there is a publisher and it calls itself something.
@@ -288,6 +293,14 @@ impl Registry for P2pRegistry {
         let ending = publish::ending("unyank", &package, &version);
         let yank = async move { registry.set_yanked(&package, &version, false).await };
         joined(tokio::spawn(publish::traced(ending, yank)).await)
+    }
+
+    async fn import(&self, batch: Vec<Bundle>, how: Importing) -> Result<Vec<Imported>> {
+        self.import_batch(batch, how).await
+    }
+
+    async fn forget_previews(&self) -> Result<u64> {
+        self.store.forget_previews(self.preview_owner()).await
     }
 
     async fn own(&self) -> Result<Own> {

@@ -35,9 +35,9 @@ const READ_BACK_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(1
 /// Everything known of a package's state when the next one is made.
 pub(super) struct Base {
     /// The highest `seq` seen.
-    seq: u64,
+    pub seq: u64,
     /// The heads that the next one follows.
-    prev: Vec<Hash>,
+    pub prev: Vec<Hash>,
     pub releases: Vec<ReleaseEntry>,
     pub handle: Option<Handle>,
 }
@@ -353,7 +353,7 @@ impl Delivered {
 }
 
 /// A release is added at the end only: never twice, never below the last one.
-fn check_version(name: &PackageName, version: &Version, releases: &[ReleaseEntry]) -> Result<()> {
+pub(super) fn check_version(name: &PackageName, version: &Version, releases: &[ReleaseEntry]) -> Result<()> {
     if releases.iter().any(|entry| entry.version == *version) {
         return Err(RegistryError::VersionTaken { package: name.clone(), version: version.clone() });
     }

@@ -174,6 +174,11 @@ impl P2pRegistry {
                     plan.round_at = Instant::now() + jittered(every);
                     self.round(&mut plan).await;
                 }
+                () = self.state.imported.notified() => {
+                    // Those who are asked hear that they lack something, and ask in turn.
+                    tokio::time::sleep(GAP).await;
+                    self.round(&mut plan).await;
+                }
                 () = sleep_until(plan.again_at()) => plan.take_due(),
                 _ = look.tick() => {
                     self.net.heads().sweep();

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::P2pRegistry;
 use crate::{
-    Result, clock,
+    RegistryError, Result, clock,
     domain::{
         name::{PackageId, PublisherId},
         record::{DEFAULT_LIFE, Head, Signed},
@@ -21,6 +21,9 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// Own heads are looked through for renewal this often.
 const RENEWAL_ROUND: Duration = Duration::from_secs(3_600);
+/// Earlier by so much of their life at most, and no more of them in a round.
+const RENEWAL_JITTER: f64 = 0.1;
+const MAX_RENEWED: usize = 1_000;
 /// Counting waits this long for more to come.
 const COUNT_DELAY: Duration = Duration::from_millis(200);
 
@@ -96,9 +99,14 @@ impl P2pRegistry {
     /// Signs own heads anew once a third of their life is over, a little earlier or later by package.
     async fn renew(&self) -> Result<()> {
         let now = clock::now();
-        for StoredHead { head, .. } in self.store.own_heads()? {
-            let jitter = f64::from(head.hash().0.first().copied().unwrap_or_default()) / 255.0 * 0.1;
-            if now.since(head.signed_at) < DEFAULT_LIFE.mul_f64(1.0 / 3.0 - jitter) {
+        let third = |jitter: f64| DEFAULT_LIFE.mul_f64(1.0 / 3.0 - jitter);
+        // Verifying what is read takes its time, and thousands of packages may have been imported at once.
+        let (store, before) = (self.store.clone(), now.before(third(RENEWAL_JITTER)));
+        let due = tokio::task::spawn_blocking(move || store.own_heads_before(before, MAX_RENEWED)).await;
+        let due = due.map_err(|error| RegistryError::Internal { what: "renewing heads", why: error.to_string() })??;
+        for StoredHead { head, .. } in due {
+            let jitter = f64::from(head.hash().0.first().copied().unwrap_or_default()) / 255.0 * RENEWAL_JITTER;
+            if now.since(head.signed_at) < third(jitter) {
                 continue;
             }
             let _one_at_a_time = self.state.publishing.lock().await;

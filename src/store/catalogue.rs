@@ -214,12 +214,26 @@ impl Store {
         })
     }
 
-    /// Heads this node signed.
-    pub fn own_heads(&self) -> Result<Vec<StoredHead>> {
+    /// Heads this node signed before `at`, the oldest first, `most` of them.
+    pub fn own_heads_before(&self, at: Timestamp, most: usize) -> Result<Vec<StoredHead>> {
         self.read(|db| {
-            db.prepare_cached("SELECT envelope, received_at, confirmed_at, own FROM heads WHERE own = 1")?
-                .query_map([], stored_head)?
-                .collect()
+            db.prepare_cached(
+                "SELECT envelope, received_at, confirmed_at, own FROM heads WHERE own = 1 AND signed_at < ?
+                 ORDER BY signed_at LIMIT ?",
+            )?
+            .query_map(params![at.0, most as i64], stored_head)?
+            .collect()
+        })
+    }
+
+    /// The head this node signed last.
+    pub fn newest_own_head(&self) -> Result<Option<StoredHead>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT envelope, received_at, confirmed_at, own FROM heads WHERE own = 1 ORDER BY signed_at DESC LIMIT 1",
+            )?
+            .query_row([], stored_head)
+            .optional()
         })
     }
 
@@ -278,7 +292,7 @@ fn judge(db: &Connection, head: &Signed<Head>, now: Timestamp) -> rusqlite::Resu
     }
 }
 
-fn take(
+pub(super) fn take(
     db: &Connection,
     head: &Signed<Head>,
     pages: &[Signed<Page>],

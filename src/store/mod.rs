@@ -4,6 +4,7 @@
 //! acknowledged write survives the power going off, and a hundred concurrent ones cost one `fsync`. Reads run on
 //! their own connections and never wait for the writer.
 
+mod batch;
 mod catalogue;
 pub mod content;
 mod dht;
@@ -19,6 +20,7 @@ mod search;
 mod trust;
 mod writer;
 
+pub use batch::OwnRelease;
 pub use catalogue::{HeadVerdict, StoredHead};
 pub use dht::StoredRecord;
 pub use fetches::StoredFetch;

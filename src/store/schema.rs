@@ -117,6 +117,10 @@ CREATE TABLE providers (package INTEGER NOT NULL, peer BLOB NOT NULL, PRIMARY KE
 -- Heads that were seen and not kept: they are not asked for again.
 CREATE TABLE refused (hash BLOB PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX refused_by_age ON refused (since);
+-- This node's own heads, the oldest of which is renewed next.
+CREATE INDEX heads_own ON heads (signed_at) WHERE own = 1;
+-- Own packages that the DHT is told of in the background.
+CREATE TABLE unspread (publisher BLOB NOT NULL, name TEXT NOT NULL, PRIMARY KEY (publisher, name)) WITHOUT ROWID;
 -- What a migration leaves to be done.
 CREATE TABLE todo (what TEXT PRIMARY KEY) WITHOUT ROWID;
 INSERT INTO todo VALUES ('index');

@@ -152,6 +152,17 @@ struct Inner {
     damaged: broadcast::Sender<Held>,
 }
 
+/// Keeps small content of this node's own in a transaction that is under way.
+pub(super) fn own_small(
+    db: &rusqlite::Connection,
+    content: &Content,
+    what: &str,
+    bytes: &[u8],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    rows::put(db, content, true, Some(what), None, Some(bytes), now)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

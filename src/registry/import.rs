@@ -1,0 +1,234 @@
+//! Many small releases at once: an index that somebody else made, as previews for this node's own eyes, or signed.
+
+use std::{collections::HashSet, time::Duration};
+
+use bytes::Bytes;
+use libp2p::identity::Keypair;
+use serde::{Deserialize, Serialize};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::{P2pRegistry, publish::check_version, title};
+use crate::{
+    RegistryError, Result, clock,
+    domain::{
+        hash::ContentRoot,
+        manifest::{Artifacts, Content, Draft, Manifest},
+        name::{Handle, PackageId, PublisherId},
+        record::{DEFAULT_LIFE, HeadState, Record, Signed},
+        release::ReleaseEntry,
+    },
+    store::{OwnRelease, content::SMALL},
+};
+
+/// Most releases in one batch.
+pub const MAX_BATCH: usize = 1_000;
+/// Between two packages that are put into the DHT: twenty a second disturb nobody.
+const PACE: Duration = Duration::from_millis(50);
+
+/// A release whose content is a short text, to be taken with many others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bundle {
+    pub draft: Draft,
+    /// What the content is called as a file.
+    pub file: String,
+    pub text: String,
+}
+
+/// What becomes of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Importing {
+    /// Listed on this node and marked: nobody has signed it, nobody else is told of it.
+    Preview,
+    /// Signed as this node's own. Spreads as catalogues are compared; the DHT is told in the background.
+    Sign,
+}
+
+/// What became of one of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "outcome")]
+pub enum Imported {
+    Taken,
+    /// This version was there before, or a later one.
+    Known,
+    Refused {
+        why: String,
+    },
+}
+
+impl P2pRegistry {
+    pub(super) async fn import_batch(&self, batch: Vec<Bundle>, how: Importing) -> Result<Vec<Imported>> {
+        if batch.len() > MAX_BATCH {
+            return Err(RegistryError::Usage(format!("a batch has {} releases, and {MAX_BATCH} at most", batch.len())));
+        }
+        let outcomes = match how {
+            Importing::Preview => self.preview(batch).await?,
+            Importing::Sign => self.sign_batch(batch).await?,
+        };
+        self.state.counted.notify_one();
+        Ok(outcomes)
+    }
+
+    /// Whose previews are: nobody's, so that they stand apart from what this node's publisher signs.
+    pub(super) fn preview_owner(&self) -> PublisherId {
+        PublisherId::from(self.net.peer_id())
+    }
+
+    async fn preview(&self, batch: Vec<Bundle>) -> Result<Vec<Imported>> {
+        let now = clock::now();
+        let mut outcomes = Vec::new();
+        let mut manifests = Vec::new();
+        for bundle in batch {
+            let artifacts = content_of(&bundle);
+            match bundle.draft.into_manifest(artifacts, now) {
+                Ok(manifest) => {
+                    manifests.push(manifest);
+                    outcomes.push(Imported::Taken);
+                }
+                Err(errors) => outcomes.push(refused(&errors)),
+            }
+        }
+        self.store.take_previews(self.preview_owner(), manifests, now).await?;
+        Ok(outcomes)
+    }
+
+    async fn sign_batch(&self, batch: Vec<Bundle>) -> Result<Vec<Imported>> {
+        let _one_at_a_time = self.state.publishing.lock().await;
+        let (key, _) = self.publisher_or_new()?;
+        let registry = self.clone();
+        let signing = tokio::task::spawn_blocking(move || {
+            let mut seen = HashSet::new();
+            let (mut releases, mut outcomes) = (Vec::new(), Vec::new());
+            for bundle in batch {
+                let twice = !seen.insert(bundle.draft.name.clone());
+                let signed = match twice {
+                    true => Err(Imported::Refused { why: "its package is in the batch twice".to_owned() }),
+                    false => registry.sign_bundle(&key, bundle)?,
+                };
+                match signed {
+                    Ok(release) => {
+                        releases.push(release);
+                        outcomes.push(Imported::Taken);
+                    }
+                    Err(outcome) => outcomes.push(outcome),
+                }
+            }
+            Ok::<_, RegistryError>((releases, outcomes))
+        });
+        let signed = signed_or(signing.await)?;
+        let (releases, outcomes) = signed;
+        let handle: Option<Handle> = releases.iter().find_map(|release| release.head.handle.clone());
+        self.claim_node(handle.as_ref());
+        for release in &releases {
+            let id = PackageId { publisher: release.head.publisher(), name: release.head.name.clone() };
+            self.cache().forget(&id);
+        }
+        self.store.take_own_releases(releases, clock::now()).await?;
+        self.state.spreading.notify_one();
+        self.state.imported.notify_one();
+        Ok(outcomes)
+    }
+
+    /// The release as this node's own, by what it knows of the package: the network is not asked for each of thousands.
+    fn sign_bundle(&self, key: &Keypair, bundle: Bundle) -> Result<Result<OwnRelease, Imported>> {
+        let now = clock::now();
+        let (artifacts, text) = (content_of(&bundle), bundle.text);
+        if text.len() as u64 >= SMALL {
+            return Ok(Err(Imported::Refused { why: format!("it has {} bytes, and may have {SMALL}", text.len()) }));
+        }
+        let handle = bundle.draft.handle.clone().or_else(|| self.state.options.handle.clone());
+        let manifest = match bundle.draft.into_manifest(artifacts, now) {
+            Ok(manifest) => manifest,
+            Err(errors) => return Ok(Err(refused(&errors))),
+        };
+        let id = PackageId { publisher: PublisherId::of(&key.public()), name: manifest.name.clone() };
+        let mut base = self.base(&id)?;
+        match check_version(&id.name, &manifest.version, &base.releases) {
+            Ok(()) => {}
+            Err(error) if matches!(error.code(), "version_taken" | "version_not_newer") => {
+                return Ok(Err(Imported::Known));
+            }
+            Err(error) => return Err(error),
+        }
+        let what = |refusal| Imported::Refused { why: format!("it cannot be signed: {refusal}") };
+        let manifest = match Signed::<Manifest>::sign(key, manifest) {
+            Ok(manifest) => manifest,
+            Err(refusal) => return Ok(Err(what(refusal))),
+        };
+        let handle = handle.or_else(|| base.handle.clone());
+        let called = format!("{} {}", title(&id, handle.as_ref()), manifest.version);
+        let entry = ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false };
+        base.releases.push(entry);
+        let state = HeadState { name: id.name, handle, seq: base.seq + 1, prev: base.prev, releases: base.releases };
+        Ok(match state.sign(key, now, DEFAULT_LIFE) {
+            Ok((head, pages)) => {
+                Ok(OwnRelease { head, pages, manifest, called, bytes: Bytes::from(text.into_bytes()) })
+            }
+            Err(refusal) => Err(what(refusal)),
+        })
+    }
+
+    /// Puts what was imported into the DHT, a little at a time, until `stop` is called; goes on where an earlier run ended.
+    pub async fn run_spreading(self, stop: CancellationToken) {
+        let mut pace = tokio::time::interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut joined = self.net.joined();
+        loop {
+            let next = match *joined.borrow_and_update() {
+                0 => None,
+                _ => self.store.next_unspread().unwrap_or_else(|error| {
+                    tracing::error!(%error, "what is not in the DHT yet could not be read");
+                    None
+                }),
+            };
+            let Some(id) = next else {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.state.spreading.notified() => {}
+                    changed = joined.changed() => if changed.is_err() { return },
+                }
+                continue;
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = pace.tick() => {}
+            }
+            if let Err(error) = self.spread(&id).await {
+                tracing::debug!(%error, package = %id, "not put into the DHT");
+                if matches!(error, RegistryError::Closed) {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn spread(&self, id: &PackageId) -> Result<()> {
+        let head = self.store.head(id)?.map(|held| held.head);
+        let newest = head.as_ref().and_then(|head| head.releases.last());
+        let manifest = newest.map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten();
+        let timeout = self.net.query_timeout();
+        let content = manifest.as_ref().map(|manifest| manifest.content);
+        for record in head.map(Record::Head).into_iter().chain(manifest.map(Record::Manifest)) {
+            self.net.put(record, timeout).await?;
+        }
+        if let Some(content) = content {
+            self.provide_soon(content);
+        }
+        self.store.spread(id.clone()).await
+    }
+}
+
+fn content_of(bundle: &Bundle) -> Artifacts {
+    let content = Content { root: ContentRoot::of(bundle.text.as_bytes()), size: bundle.text.len() as u64 };
+    Artifacts { file: Some(bundle.file.clone()), ..content.into() }
+}
+
+fn refused(errors: &[crate::domain::manifest::FieldError]) -> Imported {
+    let why = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    Imported::Refused { why }
+}
+
+fn signed_or<T>(done: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    done.unwrap_or_else(|error| Err(RegistryError::Internal { what: "signing a batch", why: error.to_string() }))
+}

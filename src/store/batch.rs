@@ -1,0 +1,110 @@
+//! Many releases in one transaction: previews, and this node's own.
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{
+    HeadVerdict, Store, catalogue,
+    content::own_small,
+    damaged,
+    listing::{self, Listing, PREVIEW},
+};
+use crate::{
+    Result,
+    domain::{
+        manifest::Manifest,
+        name::{PackageId, PublisherId},
+        record::{Head, Page, Signed},
+        time::Timestamp,
+    },
+};
+
+/// A release of this node's publisher with its content, which is small.
+#[derive(Clone, Debug)]
+pub struct OwnRelease {
+    pub head: Signed<Head>,
+    pub pages: Vec<Signed<Page>>,
+    pub manifest: Signed<Manifest>,
+    /// What the content is called, for eyes.
+    pub called: String,
+    pub bytes: Bytes,
+}
+
+impl Store {
+    /// Lists packages that nobody has signed.
+    pub async fn take_previews(&self, owner: PublisherId, previews: Vec<Manifest>, now: Timestamp) -> Result<()> {
+        self.write(move |db| {
+            for manifest in &previews {
+                let listing = Listing { publisher: owner, handle: None, manifest, signed_at: now, flags: PREVIEW };
+                listing::list(db, &listing)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes all previews off the list; returns how many there were.
+    pub async fn forget_previews(&self, owner: PublisherId) -> Result<u64> {
+        self.write(move |db| {
+            let names = db
+                .prepare_cached("SELECT name FROM packages WHERE publisher = ? AND flags & ? != 0")?
+                .query_map(params![owner.to_bytes(), PREVIEW], |row| row.get::<_, String>(0))?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            for name in &names {
+                let name = name.parse().map_err(|_| damaged(0, "name"))?;
+                listing::unlist(db, &owner, &name)?;
+            }
+            Ok(names.len() as u64)
+        })
+        .await
+    }
+
+    /// Whether a package is listed without anybody having signed it.
+    pub fn is_preview(&self, id: &PackageId) -> Result<bool> {
+        self.read(|db| {
+            db.prepare_cached("SELECT 1 FROM packages WHERE publisher = ? AND name = ? AND flags & ? != 0")?
+                .exists(params![id.publisher.to_bytes(), id.name.as_str(), PREVIEW])
+        })
+    }
+
+    /// Takes releases that this node has just signed, with their bytes, and notes that the DHT has yet to have them.
+    pub async fn take_own_releases(&self, releases: Vec<OwnRelease>, now: Timestamp) -> Result<Vec<HeadVerdict>> {
+        let take_all = move |db: &Connection| releases.iter().map(|release| take_one(db, release, now)).collect();
+        let verdicts = self.write(take_all).await?;
+        self.heads_changed();
+        Ok(verdicts)
+    }
+
+    /// A package that the DHT has yet to have.
+    pub fn next_unspread(&self) -> Result<Option<PackageId>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT publisher, name FROM unspread LIMIT 1")?
+                .query_row([], |row| {
+                    let name: String = row.get(1)?;
+                    let name = name.parse().map_err(|_| damaged(1, "name"))?;
+                    Ok(PackageId { publisher: catalogue::publisher(row, 0)?, name })
+                })
+                .optional()
+        })
+    }
+
+    /// The DHT has it, or cannot be given it.
+    pub async fn spread(&self, id: PackageId) -> Result<()> {
+        self.write(move |db| {
+            db.prepare_cached("DELETE FROM unspread WHERE publisher = ? AND name = ?")?
+                .execute(params![id.publisher.to_bytes(), id.name.as_str()])
+                .map(drop)
+        })
+        .await
+    }
+}
+
+fn take_one(db: &Connection, release: &OwnRelease, now: Timestamp) -> rusqlite::Result<HeadVerdict> {
+    let OwnRelease { head, pages, manifest, called, bytes } = release;
+    own_small(db, &manifest.content(), called, bytes, now)?;
+    let manifests = std::slice::from_ref(manifest);
+    let verdict = catalogue::take(db, head, pages, manifests, true, now)?;
+    db.prepare_cached("INSERT OR IGNORE INTO unspread (publisher, name) VALUES (?, ?)")?
+        .execute(params![head.publisher().to_bytes(), head.name.as_str()])?;
+    Ok(verdict)
+}
