@@ -15,14 +15,26 @@ use crate::{
     prepare::{self, Prepared},
 };
 
+mod debian;
+
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    of: Option<Of>,
     /// .crate files, and directories that are searched for them
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Print what became of each as JSON, one object a line, and a summary
     #[arg(long)]
     json: bool,
+}
+
+/// Other things than crates.
+#[derive(Debug, clap::Subcommand)]
+enum Of {
+    /// Take a Debian mirror's index: to look through it, or to bring it to a site without internet
+    Debian(debian::Args),
 }
 
 /// What became of a file.
@@ -56,6 +68,9 @@ struct Summary {
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
+    if let Some(Of::Debian(args)) = args.of {
+        return debian::run(global, args).await;
+    }
     let files = files(&args.paths)?;
     session::with(global, async |node, settings| {
         let (owner, handle) = owner(node, settings).await?;

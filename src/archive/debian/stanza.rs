@@ -63,7 +63,7 @@ impl Stanza {
         let draft = Draft {
             handle: None,
             version: version::semver(field("version").ok_or(Unusable::Missing("Version"))?),
-            title: (name.as_str() != debian).then(|| debian.to_owned()),
+            title: (name.as_str() != debian).then(|| titled(debian, field("description"))),
             name,
             description: field("description").map(description).unwrap_or_default(),
             categories: labels(
@@ -123,6 +123,13 @@ fn name(debian: &str) -> Result<PackageName, Unusable> {
         return Err(Unusable::Underscore);
     }
     Ok(debian.replace('+', "_").parse()?)
+}
+
+/// What a package is called that is not called so here, and what it is: the title stands for both in a list.
+fn titled(debian: &str, description: Option<&str>) -> String {
+    let first = description.and_then(|text| text.lines().next()).map(printable).unwrap_or_default();
+    let title = if first.is_empty() { debian.to_owned() } else { format!("{debian}: {first}") };
+    shorten(title, limit::TITLE)
 }
 
 /// The lines without the space before each; a lone dot is a blank one (policy 5.6.13).

@@ -1,0 +1,218 @@
+//! `import debian FILE …`: a mirror's index, as previews or as releases of one's own.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
+
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::{
+    RegistryError, Result,
+    archive::debian::{self, Bad, Index, Stanza},
+    cli::{DONE, FAILED, global::Global, print, session},
+    control::Control,
+    domain::{
+        manifest::{Dependency, Draft},
+        name::Handle,
+    },
+    registry::{Bundle, Imported, Importing},
+};
+
+/// Bytes of stanzas in one batch: with what is around them it fits into a request of the control socket.
+const BATCH_BYTES: usize = 80 << 10;
+const BATCH: usize = 250;
+/// Stanzas that are passed over and named; of more only the number is told.
+const NAMED: usize = 20;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// `Packages` indexes, plain or packed with gzip, xz or lz4, such as those in /var/lib/apt/lists
+    #[arg(required_unless_present = "forget")]
+    files: Vec<PathBuf>,
+    /// Sign them as releases of your own, which others get too; without it they are previews that only this node shows
+    #[arg(long)]
+    sign: bool,
+    /// Take all previews off the list
+    #[arg(long, conflicts_with_all = ["files", "sign"])]
+    forget: bool,
+    /// Print what was passed over as JSON, one object a line, and a summary
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Default, Serialize)]
+struct Summary {
+    imported: u64,
+    known: u64,
+    refused: u64,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    package: Option<&'a str>,
+    why: &'a str,
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
+    if args.forget {
+        return session::with(global, async |node, _| {
+            let forgotten = node.registry().forget_previews().await?;
+            print::lines(&format!("{} previews are forgotten", HumanCount(forgotten)))?;
+            Ok(DONE)
+        })
+        .await;
+    }
+    let unreadable = |error: debian::Unreadable| RegistryError::Usage(error.to_string());
+    let mut indexes = Vec::new();
+    for file in &args.files {
+        indexes.push((file.clone(), debian::open(file).map_err(unreadable)?));
+    }
+    session::with(global, async |node, settings| {
+        let (how, owner, handle) = if args.sign {
+            let (owner, handle) = super::owner(node, settings).await?;
+            (Importing::Sign, owner, handle)
+        } else {
+            (Importing::Preview, node.status().await?.node.peer_id.to_string(), None)
+        };
+        let mut import =
+            Import { node, how, owner, handle, json: args.json, summary: Summary::default(), batch: vec![] };
+        for (file, index) in indexes {
+            import.index(&file, index).await?;
+        }
+        let Summary { imported, known, refused } = import.summary;
+        if args.json {
+            print::json(&import.summary)?;
+        } else {
+            let what = if args.sign { "signed as your own" } else { "previews, for this node's own eyes" };
+            let (imported, known, refused) = (HumanCount(imported), HumanCount(known), HumanCount(refused));
+            print::lines(&format!("{imported} {what}, {known} there already, {refused} passed over"))?;
+        }
+        Ok(if imported + known > 0 || refused == 0 { DONE } else { FAILED })
+    })
+    .await
+}
+
+/// An import under way.
+struct Import<'a> {
+    node: &'a dyn Control,
+    how: Importing,
+    /// Whose packages the dependencies are.
+    owner: String,
+    handle: Option<Handle>,
+    json: bool,
+    summary: Summary,
+    batch: Vec<Bundle>,
+}
+
+impl Import<'_> {
+    async fn index(&mut self, file: &Path, index: Index) -> Result<()> {
+        let bar = bar(&index, file);
+        let mut names = HashSet::new();
+        let mut bytes = 0;
+        // Unpacking takes its time: a few stanzas are read at once where that may.
+        let mut reading = Some(index);
+        while let Some(index) = reading.take() {
+            let read = tokio::task::spawn_blocking(move || some_of(index)).await;
+            let (left, stanzas, failed) = read.map_err(|error| print::internal("reading an index", error))?;
+            if let Some(index) = &left {
+                bar.set_position(index.progress().read);
+            }
+            for stanza in stanzas {
+                match stanza {
+                    Ok(stanza) => {
+                        let size = stanza.text.len();
+                        let full = self.batch.len() >= BATCH || bytes + size > BATCH_BYTES;
+                        if full || !names.insert(stanza.draft.name.clone()) {
+                            self.flush(&bar).await?;
+                            names = HashSet::from([stanza.draft.name.clone()]);
+                            bytes = 0;
+                        }
+                        bytes += size;
+                        self.batch.push(self.bundle(stanza));
+                    }
+                    Err(bad) => self.passed_over(&bar, bad.name.as_deref(), &bad.to_string())?,
+                }
+            }
+            if let Some(error) = failed {
+                self.flush(&bar).await?;
+                return Err(RegistryError::Usage(error.to_string()));
+            }
+            reading = left;
+        }
+        self.flush(&bar).await?;
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    fn bundle(&self, stanza: Stanza) -> Bundle {
+        let dependency = |need: &crate::archive::Need| Dependency {
+            package: format!("{}/{}", self.owner, need.name),
+            requirement: need.requirement.clone(),
+            optional: need.optional,
+        };
+        let draft = Draft {
+            handle: self.handle.clone(),
+            dependencies: stanza.needs.iter().map(dependency).collect(),
+            ..stanza.draft
+        };
+        let file = format!("{}.control", draft.name);
+        Bundle { draft, file, text: stanza.text }
+    }
+
+    async fn flush(&mut self, bar: &ProgressBar) -> Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut self.batch);
+        let names: Vec<String> = batch.iter().map(|bundle| bundle.draft.name.to_string()).collect();
+        let outcomes = self.node.registry().import(batch, self.how).await?;
+        for (name, outcome) in names.iter().zip(outcomes) {
+            match outcome {
+                Imported::Taken => self.summary.imported += 1,
+                Imported::Known => self.summary.known += 1,
+                Imported::Refused { why } => {
+                    self.passed_over(bar, Some(name), &format!("{name} is passed over: {why}"))?
+                }
+            }
+        }
+        bar.set_message(HumanCount(self.summary.imported + self.summary.known).to_string());
+        Ok(())
+    }
+
+    fn passed_over(&mut self, bar: &ProgressBar, package: Option<&str>, why: &str) -> Result<()> {
+        self.summary.refused += 1;
+        if self.json {
+            bar.suspend(|| print::json(&Line { package, why }))?;
+        } else if self.summary.refused <= NAMED as u64 {
+            bar.suspend(|| print::note(why));
+        } else if self.summary.refused == NAMED as u64 + 1 {
+            bar.suspend(|| print::note("and others, which are only counted; --json names them all"));
+        }
+        Ok(())
+    }
+}
+
+/// The next stanzas of an index, what is left of it, and why it cannot be read to its end.
+#[allow(clippy::type_complexity)]
+fn some_of(mut index: Index) -> (Option<Index>, Vec<std::result::Result<Stanza, Bad>>, Option<debian::Unreadable>) {
+    let mut stanzas = Vec::new();
+    while stanzas.len() < BATCH {
+        match index.next() {
+            Some(Ok(stanza)) => stanzas.push(stanza),
+            Some(Err(error)) => return (None, stanzas, Some(error)),
+            None => return (None, stanzas, None),
+        }
+    }
+    (Some(index), stanzas, None)
+}
+
+fn bar(index: &Index, file: &Path) -> ProgressBar {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let bar = ProgressBar::new(index.progress().size).with_prefix(crate::domain::text::fit(&name, 40));
+    match ProgressStyle::with_template("{prefix} {wide_bar} {eta} {msg} packages") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
