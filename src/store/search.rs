@@ -116,6 +116,10 @@ struct Search<'a> {
     terms: Terms,
     /// Words that are taken for one another, by the place of the phrase that they stand in for.
     alike: BTreeMap<usize, Vec<String>>,
+    /// Words are taken for beginnings that were not meant as such.
+    lengthened: bool,
+    /// Packages with some of the words will do.
+    any: bool,
     distrusted: Vec<PublisherId>,
     now: Timestamp,
     public: bool,
@@ -127,7 +131,16 @@ impl<'a> Search<'a> {
             .prepare_cached("SELECT publisher FROM distrusted")?
             .query_map([], |row| publisher(row, 0))?
             .collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok(Self { db, terms: query.terms(), alike: BTreeMap::new(), distrusted, now, public: false })
+        Ok(Self {
+            db,
+            terms: query.terms(),
+            alike: BTreeMap::new(),
+            lengthened: false,
+            any: false,
+            distrusted,
+            now,
+            public: false,
+        })
     }
 
     fn run(mut self, offset: usize, limit: usize) -> rusqlite::Result<Found> {
@@ -137,15 +150,33 @@ impl<'a> Search<'a> {
         }
         let mut total = self.total()?;
         let mut instead = None;
+        if total < FEW && self.may_be_longer() {
+            let asked = self.terms.wanted.clone();
+            self.lengthen();
+            let found = self.total()?;
+            if found > total {
+                (total, instead) = (found, self.instead(" "));
+            } else {
+                (self.terms.wanted, self.lengthened) = (asked, false);
+            }
+        }
         if total < FEW {
             self.misspelt()?;
-            if !self.alike.is_empty() {
-                let found = self.total()?;
-                if found > total {
-                    (total, instead) = (found, self.instead());
-                } else {
-                    self.alike.clear();
-                }
+            let found = if self.alike.is_empty() { 0 } else { self.total()? };
+            if found > total {
+                (total, instead) = (found, self.instead(" "));
+            } else {
+                self.alike.clear();
+            }
+        }
+        // Whoever asks for others is told what has all of the words, and nothing else.
+        if total < FEW && self.terms.wanted.len() > 1 && !self.public {
+            self.any = true;
+            let found = self.total()?;
+            if found > total {
+                (total, instead) = (found, self.instead(" OR "));
+            } else {
+                self.any = false;
             }
         }
         let hits = self.ranked(total, offset + limit)?.into_iter().skip(offset).take(limit).collect();
@@ -154,20 +185,19 @@ impl<'a> Search<'a> {
 
     /// What the index is asked for.
     fn expression(&self) -> String {
-        let mut expression = String::new();
-        let mut and = |part: String| {
-            let between = if expression.is_empty() { "" } else { " AND " };
-            // Writing to a string does not fail.
-            let _ = write!(expression, "{between}{part}");
-        };
-        for (at, phrase) in self.terms.wanted.iter().enumerate() {
-            and(match self.alike.get(&at) {
-                Some(alike) => {
-                    let words: Vec<String> = alike.iter().map(|word| quoted(word)).collect();
-                    format!("({} OR {})", spelt(phrase), words.join(" OR "))
-                }
-                None => spelt(phrase),
-            });
+        let mut all: Vec<String> = Vec::new();
+        let mut and = |part: String| all.push(part);
+        let phrases = self.terms.wanted.iter().enumerate().map(|(at, phrase)| match self.alike.get(&at) {
+            Some(alike) => {
+                let words: Vec<String> = alike.iter().map(|word| quoted(word)).collect();
+                format!("({} OR {})", spelt(phrase), words.join(" OR "))
+            }
+            None => spelt(phrase),
+        });
+        if self.any {
+            and(format!("({})", phrases.collect::<Vec<_>>().join(" OR ")));
+        } else {
+            phrases.for_each(&mut and);
         }
         let word = |facet, value: &str| quoted(&facet_word(facet, value));
         let (unwanted, wanted): (Vec<_>, Vec<_>) = self.terms.filters.iter().partition(|filter| filter.not);
@@ -177,10 +207,12 @@ impl<'a> Search<'a> {
             .iter()
             .filter(|(asked, _)| *asked)
             .for_each(|(_, flag)| and(quoted(&flag_word(Some(*flag)))));
-        if expression.is_empty() {
-            expression = quoted(&flag_word(None));
+        if all.is_empty() {
+            all.push(quoted(&flag_word(None)));
         }
+        let mut expression = all.join(" AND ");
         let mut not = |part: String| {
+            // Writing to a string does not fail.
             let _ = write!(expression, " NOT {part}");
         };
         self.terms.unwanted.iter().for_each(|phrase| not(spelt(phrase)));
@@ -304,6 +336,16 @@ impl<'a> Search<'a> {
         Ok(named)
     }
 
+    /// Whether there is a word that was not taken for a beginning, and could be one: `process` of `processes`.
+    fn may_be_longer(&self) -> bool {
+        self.terms.wanted.iter().any(|phrase| !phrase.open && is_long(phrase))
+    }
+
+    fn lengthen(&mut self) {
+        self.lengthened = true;
+        self.terms.wanted.iter_mut().filter(|phrase| is_long(phrase)).for_each(|phrase| phrase.open = true);
+    }
+
     /// Looks for the words of the index that are spelt like those that were asked for.
     fn misspelt(&mut self) -> rusqlite::Result<()> {
         for (at, phrase) in self.terms.wanted.iter().enumerate() {
@@ -342,12 +384,12 @@ impl<'a> Search<'a> {
     }
 
     /// The words that are searched for, as a person would have typed them.
-    fn instead(&self) -> Option<String> {
+    fn instead(&self, between: &str) -> Option<String> {
         let best = |(at, phrase): (usize, &Phrase)| match self.alike.get(&at).and_then(|alike| alike.first()) {
             Some(word) => word.clone(),
-            None => phrase.words.join(" "),
+            None => format!("{}{}", phrase.words.join(" "), if phrase.open && self.lengthened { "*" } else { "" }),
         };
-        Some(self.terms.wanted.iter().enumerate().map(best).collect::<Vec<_>>().join(" "))
+        Some(self.terms.wanted.iter().enumerate().map(best).collect::<Vec<_>>().join(between))
     }
 
     /// How good a candidate is, whichever of its spellings was meant.
@@ -466,6 +508,11 @@ impl<'a> Search<'a> {
             .collect();
         Ok(Facets { total, counts, sampled: step > 1 })
     }
+}
+
+/// A word by itself that says enough when it is a beginning.
+fn is_long(phrase: &Phrase) -> bool {
+    phrase.words.len() == 1 && phrase.words.iter().all(|word| word.chars().count() >= 4)
 }
 
 fn spelt(phrase: &Phrase) -> String {

@@ -9,6 +9,10 @@ const EXACT: f64 = 3.0;
 const BEGINS: f64 = 0.8;
 /// How much of the name the text is.
 const COVERED: f64 = 0.6;
+/// And that it is one word: `libreoffice` is what is meant sooner than `libreoffice-core`.
+const ONE: f64 = 0.35;
+/// A package is named shortly, and what is built around it longer.
+const SHORT: f64 = 0.25;
 const WORDS: f64 = 1.6;
 const POPULAR: f64 = 1.2;
 
@@ -35,20 +39,21 @@ pub fn score(terms: &Terms, candidate: &Candidate<'_>) -> f64 {
     let popular = (1.0 + dependents as f64).ln() / (1.0 + MANY).ln() + 0.05 * (1.0 + providers as f64).ln();
     let popular = POPULAR * popular.min(1.0);
     let asked: Vec<&str> = terms.words().collect();
-    let most = EXACT + BEGINS + COVERED + WORDS + POPULAR;
+    let most = EXACT + BEGINS + COVERED + ONE + SHORT + WORDS + POPULAR;
     if asked.is_empty() {
         return popular / most;
     }
     let plain = plain(name);
     let text: String = asked.concat();
+    let name: Vec<String> = words(name).collect();
     let by_name = if plain == text {
-        EXACT + BEGINS + COVERED
+        EXACT + BEGINS + COVERED + ONE
     } else if plain.starts_with(&text) {
-        BEGINS + COVERED * text.len() as f64 / plain.len() as f64
+        let one = if name.len() == 1 { ONE } else { 0.0 };
+        BEGINS + COVERED * text.len() as f64 / plain.len() as f64 + one
     } else {
         0.0
     };
-    let name: Vec<String> = words(name).collect();
     let beside: Vec<String> = title.into_iter().flat_map(words).chain(words(summary)).collect();
     let labels: Vec<String> = words(labels).collect();
     let last = asked.len() - 1;
@@ -61,7 +66,7 @@ pub fn score(terms: &Terms, candidate: &Candidate<'_>) -> f64 {
             if name.iter().any(|held| held == word) {
                 1.0
             } else if name.iter().any(begins) {
-                0.75
+                0.8
             } else if beside.iter().take(8).any(|held| held == word) {
                 0.6
             } else if plain.contains(word) {
@@ -76,7 +81,8 @@ pub fn score(terms: &Terms, candidate: &Candidate<'_>) -> f64 {
             }
         })
         .sum();
-    (by_name + WORDS * in_words / asked.len() as f64 + popular) / most
+    let short = SHORT / name.len().max(1) as f64;
+    (by_name + short + WORDS * in_words / asked.len() as f64 + popular) / most
 }
 
 /// A name without what stands between its words.

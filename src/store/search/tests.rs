@@ -144,6 +144,10 @@ async fn words_that_are_spelt_wrongly_are_guessed() {
         assert_eq!(found.instead.as_deref().map(|text| text.replace(' ', "-")).as_deref(), Some(name), "{text}");
     }
     assert_eq!(catalogue.found("firefox").instead, None);
+    // What has all of the words is not there: what has some of them will do, for this node's own eyes.
+    let some = catalogue.found("firefox flash");
+    assert_eq!((some.hits.len(), some.instead.as_deref()), (1, Some("firefox OR flash")));
+    assert_eq!(catalogue.store.search_for_others(&Query::text("firefox flash"), NOW).unwrap().total, 0);
     assert_eq!(catalogue.names("xyzzyxyzzy"), [""; 0]);
 }
 
@@ -245,8 +249,9 @@ proptest! {
                 let found = catalogue.store.search(&query, NOW).unwrap();
                 prop_assert!(found.total >= found.hits.len() as u64);
                 catalogue.store.facets(&query, NOW).unwrap();
-                // What this node finds, another one takes for a hit.
-                prop_assert!(found.hits.is_empty() || could_match(&query.terms(), &head, &manifest), "{}", text);
+                // What this node tells others, they take for a hit.
+                let told = catalogue.store.search_for_others(&query, NOW).unwrap();
+                prop_assert!(told.hits.is_empty() || could_match(&query.terms(), &head, &manifest), "{}", text);
             }
             Ok(())
         })?;
