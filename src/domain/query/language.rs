@@ -108,13 +108,13 @@ pub fn licenses(expression: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A piece of the text between spaces, in which quotes keep spaces.
-struct Piece<'a> {
-    at: Range<usize>,
-    text: &'a str,
+pub(super) struct Piece<'a> {
+    pub(super) at: Range<usize>,
+    pub(super) text: &'a str,
     is_last: bool,
 }
 
-fn pieces(text: &str) -> Vec<Piece<'_>> {
+pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
     let (mut pieces, mut start, mut quoted) = (Vec::new(), None, false);
     let mut take = |at: Range<usize>| {
         if let Some(piece) = text.get(at.clone()) {

@@ -1,11 +1,13 @@
 //! What a search asks for.
 
 mod coverage;
+mod edit;
 mod judge;
 mod language;
 mod rank;
 
 pub use coverage::{estimate, share};
+pub use edit::{with, without};
 pub use judge::{could_match, distance, may_differ};
 pub use language::{Asked, Facet, Filter, Mistake, Phrase, Terms, fold, licenses, parse, words};
 pub use rank::{Candidate, score};

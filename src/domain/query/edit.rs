@@ -1,0 +1,76 @@
+//! Changing a search's text by its filters, as a list of facets does.
+
+use super::{Facet, Filter, Terms, language::pieces, parse};
+
+/// `text` without the filters that are `unwanted`; `None` where it has none of them.
+pub fn without(text: &str, unwanted: impl Fn(&Filter) -> bool) -> Option<String> {
+    let is_unwanted = |terms: &Terms| matches!(terms.filters.as_slice(), [filter] if unwanted(filter));
+    let mut gone = Vec::new();
+    for piece in pieces(text).iter().filter(|piece| is_unwanted(&parse(piece.text))) {
+        // With one space: the one behind it, which `with` put there, else the one before.
+        let mut at = piece.at.clone();
+        match text.get(at.end..).and_then(|rest| rest.chars().next()) {
+            Some(space) => at.end += space.len_utf8(),
+            None => {
+                let before = text.get(..at.start).and_then(|start| start.chars().next_back());
+                at.start -= before.map_or(0, char::len_utf8);
+            }
+        }
+        gone.push(at);
+    }
+    if gone.is_empty() {
+        return None;
+    }
+    let stays = |at: usize| !gone.iter().any(|gone| gone.contains(&at));
+    Some(text.char_indices().filter(|(at, _)| stays(*at)).map(|(_, c)| c).collect())
+}
+
+/// `text` with a filter in front; `None` for a value that the language has no way to ask for.
+///
+/// In front, because the last word of a text may be a beginning, which it would not be with a filter behind it.
+pub fn with(text: &str, facet: Facet, value: &str) -> Option<String> {
+    let filter = facet.filter(value);
+    let is_one = matches!(parse(&filter).filters.as_slice(), [one] if one.facet == facet && !one.not);
+    is_one.then(|| format!("{filter} {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::fold, *};
+    use proptest::prelude::*;
+
+    fn is_cli(filter: &Filter) -> bool {
+        filter.facet == Facet::Tag && filter.value == "cli"
+    }
+
+    #[test]
+    fn filters_go_wherever_they_are_and_the_rest_stays() {
+        let gone = |text| without(text, is_cli).unwrap();
+        assert_eq!(gone("web tag:cli server"), "web server");
+        assert_eq!(gone("-tag:CLI web"), "web");
+        assert_eq!(gone("web tag:\"cli\""), "web");
+        assert_eq!(gone("tag:cli"), "");
+        assert_eq!(gone("tag:cli a tag:cli b tag:cli"), "a b");
+        assert_eq!(without("web cli tag:client \"tag:cli\"", is_cli), None);
+    }
+
+    #[test]
+    fn a_beginning_stays_one() {
+        let text = with("par", Facet::Tag, "web servers").unwrap();
+        assert_eq!(text, "tag:\"web servers\" par");
+        assert!(parse(&text).wanted[0].open);
+        assert_eq!(with("par", Facet::Tag, ""), None);
+        assert_eq!(with("par", Facet::Tag, ":x"), None, "the language takes it for a path");
+    }
+
+    proptest! {
+        #[test]
+        fn with_and_without_are_as_before(text in "[a-z\"日 :-]{0,40}", value in "[a-z+. ]{1,12}") {
+            if let Some(more) = with(&text, Facet::Tag, &value) {
+                let is_it = |filter: &Filter| filter.facet == Facet::Tag && filter.value == fold(&value);
+                prop_assume!(without(&text, is_it).is_none());
+                prop_assert_eq!(without(&more, is_it), Some(text));
+            }
+        }
+    }
+}
