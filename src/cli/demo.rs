@@ -181,9 +181,10 @@ async fn on_screen(options: DemoOptions, settings: &Settings, logs: Option<Logs>
     let mut shown = explorer::ui_options(format!("swarmdex demo, seed {}", options.seed), settings);
     shown.demo = true;
     shown.kept.settings = None;
-    // A draft of the demo is not one of the person's own, unless both live in a directory made for it.
+    // What is kept of the demo is not the person's own, unless both live in a directory made for it.
     let own_dir = options.data_dir.as_ref().map_or_else(|| settings.paths.state.join("demo"), |dir| dir.join("state"));
     shown.kept.draft = own_dir.join("draft.json");
+    shown.kept.searches = own_dir.join("searches.json");
     let starting = async move {
         let demo = Demo::start(options).await?;
         let (you, serving) = session::serve(demo.you()?, logs.as_ref(), None).await?;

@@ -88,7 +88,11 @@ pub(super) fn ui_options(title: String, settings: &Settings) -> Options {
         keys: settings.keys.clone(),
         columns: settings.columns.clone(),
         places: Places { data: paths.data.clone(), config: paths.config.clone(), logs: paths.logs() },
-        kept: Kept { draft: paths.state.join("draft.json"), settings: Some(paths.config.clone()) },
+        kept: Kept {
+            draft: paths.state.join("draft.json"),
+            searches: paths.state.join("searches.json"),
+            settings: Some(paths.config.clone()),
+        },
     }
 }
 

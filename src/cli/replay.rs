@@ -30,6 +30,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let mut shown = explorer::ui_options("recording".to_owned(), &settings);
     // Nothing of a recording is the person's own.
     shown.kept.settings = None;
-    shown.kept.draft = std::env::temp_dir().join(format!("swarmdex-replay-{}.json", std::process::id()));
+    let own = |what: &str| std::env::temp_dir().join(format!("swarmdex-replay-{what}-{}.json", std::process::id()));
+    (shown.kept.draft, shown.kept.searches) = (own("draft"), own("searches"));
     ui::run(async { Ok(replay) }, shown).await.map(|()| DONE)
 }

@@ -71,6 +71,10 @@ pub enum Place {
     Picker,
     /// The name of the file to export to.
     Export,
+    /// What the packages that were found are told apart by.
+    Facets,
+    /// Searches that were made before.
+    Recent,
 }
 
 impl Place {
@@ -86,6 +90,8 @@ impl Place {
             Self::Review,
             Self::Picker,
             Self::Export,
+            Self::Facets,
+            Self::Recent,
         ];
         Screen::ALL.into_iter().map(Self::Screen).chain(windows)
     }
@@ -103,6 +109,8 @@ impl Place {
             Self::Review => "review",
             Self::Picker => "files",
             Self::Export => "export",
+            Self::Facets => "narrowing",
+            Self::Recent => "recent searches",
         }
     }
 }
@@ -180,6 +188,12 @@ pub enum Action {
         wider: bool,
     },
     ResetColumns,
+    /// To what the packages that were found are told apart by.
+    Facets,
+    /// Asks for what is selected there, or not any more.
+    ToggleFacet,
+    /// The searches that were made before.
+    Recent,
     /// In the logs.
     LogLevel,
     OpenLog,

@@ -110,6 +110,8 @@ pub enum Effect {
     },
     /// Keeps the draft, or forgets it.
     SaveDraft(Option<BTreeMap<String, String>>),
+    /// Keeps the searches that were made, the newest first.
+    SaveSearches(Vec<String>),
     /// Keeps a table's columns in the settings.
     SaveColumns {
         table: &'static str,
@@ -258,6 +260,11 @@ impl Executor {
             Effect::SaveDraft(draft) => {
                 if let Some(keeper) = &self.keeper {
                     keeper.keep_draft(draft);
+                }
+            }
+            Effect::SaveSearches(texts) => {
+                if let Some(keeper) = &self.keeper {
+                    keeper.keep_searches(texts);
                 }
             }
             Effect::SaveColumns { table, words } => {

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use serde::de::DeserializeOwned;
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{model::form::FileState, table::export::Sheet};
@@ -128,6 +129,15 @@ type Texts = BTreeMap<String, String>;
 
 /// The draft that an earlier run left; none when there is none, or it cannot be read.
 pub fn read_draft(path: &Path) -> Option<Texts> {
+    read_kept(path)
+}
+
+/// The searches that earlier runs left, the newest first.
+pub fn read_searches(path: &Path) -> Vec<String> {
+    read_kept(path).unwrap_or_default()
+}
+
+fn read_kept<T: DeserializeOwned>(path: &Path) -> Option<T> {
     const MOST: u64 = 1 << 20;
     let file = File::open(path).ok()?;
     let mut text = String::new();
@@ -139,6 +149,8 @@ pub fn read_draft(path: &Path) -> Option<Texts> {
 #[derive(Clone, Debug)]
 pub struct Kept {
     pub draft: PathBuf,
+    /// For this person's eyes only: what somebody looks for is nobody else's.
+    pub searches: PathBuf,
     /// `None` where nothing of the person's own is to be changed, as in the demo.
     pub settings: Option<PathBuf>,
 }
@@ -146,6 +158,7 @@ pub struct Kept {
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Wanted {
     draft: Option<Option<Texts>>,
+    searches: Option<Vec<String>>,
     columns: BTreeMap<&'static str, Vec<String>>,
 }
 
@@ -173,6 +186,10 @@ impl Keeper {
 
     pub fn keep_draft(&self, draft: Option<Texts>) {
         self.wanted.send_modify(|wanted| wanted.draft = Some(draft));
+    }
+
+    pub fn keep_searches(&self, texts: Vec<String>) {
+        self.wanted.send_modify(|wanted| wanted.searches = Some(texts));
     }
 
     pub fn keep_columns(&self, table: &'static str, words: Vec<String>) {
@@ -205,6 +222,12 @@ async fn write_behind(
             write_draft(&kept.draft, draft.as_ref())
                 .map_err(|error| format!("the draft could not be kept in {}: {error}", kept.draft.display()))?;
         }
+        if now.searches != written.searches
+            && let Some(searches) = &now.searches
+        {
+            write_searches(&kept.searches, searches)
+                .map_err(|error| format!("the searches could not be kept in {}: {error}", kept.searches.display()))?;
+        }
         if now.columns != written.columns
             && let Some(settings) = &kept.settings
         {
@@ -227,6 +250,11 @@ fn write_draft(path: &Path, draft: Option<&Texts>) -> io::Result<()> {
             _ => Ok(()),
         },
     }
+}
+
+/// A file that is made anew can be read by its owner only.
+fn write_searches(path: &Path, texts: &[String]) -> io::Result<()> {
+    disk::replace(path, &serde_json::to_vec_pretty(texts)?)
 }
 
 #[cfg(test)]
@@ -272,19 +300,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_draft_is_there_when_the_keeper_has_ended() {
+    async fn what_was_kept_last_is_there_when_the_keeper_has_ended() {
         let dir = tempfile::tempdir().unwrap();
         let draft = dir.path().join("state").join("draft.json");
-        let start = || Keeper::start(Kept { draft: draft.clone(), settings: None }, |why| panic!("{why}"));
+        let searches = dir.path().join("state").join("searches.json");
+        let kept = Kept { draft: draft.clone(), searches: searches.clone(), settings: None };
+        let start = || Keeper::start(kept.clone(), |why| panic!("{why}"));
         let texts = |name: &str| Texts::from([("name".to_owned(), name.to_owned())]);
         let keeper = start();
         keeper.keep_draft(Some(texts("w")));
         keeper.keep_draft(Some(texts("web")));
+        keeper.keep_searches(vec!["tag:cli".to_owned(), "web".to_owned()]);
         keeper.end().await;
+        assert_eq!(read_searches(&searches), ["tag:cli", "web"]);
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&searches).unwrap().permissions());
+        assert_eq!(mode & 0o077, 0, "nobody else reads it");
         assert_eq!(read_draft(&draft), Some(texts("web")));
         let keeper = start();
         keeper.keep_draft(None);
         keeper.end().await;
         assert_eq!(read_draft(&draft), None);
+        fs::write(&searches, "{}").unwrap();
+        assert!(read_searches(&searches).is_empty(), "what makes no sense is no reason not to start");
     }
 }

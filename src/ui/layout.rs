@@ -1,6 +1,7 @@
 //! Where everything is: one answer for drawing, for scrolling and for the mouse.
 
 use ratatui::layout::Rect;
+use tui_input::Input;
 use unicode_width::UnicodeWidthStr;
 
 use crate::domain::health::Verdict;
@@ -11,6 +12,7 @@ use super::{
         Model, Popup,
         form::{Checked, Field, Form, Part},
     },
+    popup, screen,
     widget::wrap::wrap,
 };
 
@@ -20,19 +22,25 @@ pub const LEAST: (u16, u16) = (40, 12);
 pub const WIDE: u16 = 100;
 /// Rows from which on the header has two.
 const TALL: u16 = 16;
+/// Rows from which on a blank search shows what one can write.
+const TAUGHT: u16 = 20;
+/// Columns of the facets beside what was found.
+const FACETS: u16 = 26;
+/// What stands before the search field.
+pub const SEARCH_LABEL: &str = "search: ";
 /// Rows from which on Health has a list of changes.
 const ROOMY: u16 = 30;
 
 pub struct Areas {
     pub header: Rect,
     pub tabs: Rect,
-    /// The filter or the search field; no height when there is none.
+    /// The filter or the search field, with what is said below it; no height when there is none.
     pub field: Rect,
     /// The table of the screen, with its head.
     pub body: Rect,
-    /// Beside or instead of the table: the form or the steps of a publish.
+    /// Beside or instead of the table: the form or the steps of a publish, or the facets.
     pub side: Rect,
-    /// Above the table: the verdict.
+    /// Above the table: the verdict, or what one can search for.
     pub top: Rect,
     /// Below it: the changes of the verdict.
     pub below: Rect,
@@ -44,7 +52,8 @@ pub fn areas(model: &Model) -> Areas {
     let (width, height) = model.size;
     let header = if height >= TALL { 2 } else { 1 };
     let field = match model.screen {
-        Screen::Search => 1,
+        // What is said leaves most of the room to what was found.
+        Screen::Search => 1 + (model.search.said(usize::from(width)).len() as u16).min(height / 6),
         _ => u16::from(model.table().filter().is_shown()),
     };
     let row = |y: u16, height: u16| Rect { x: 0, y, width, height };
@@ -62,6 +71,16 @@ pub fn areas(model: &Model) -> Areas {
             top = Rect { height: verdict.min(rest), ..body };
             body = Rect { y: body.y + top.height, height: rest.saturating_sub(top.height + changes), ..body };
             below = Rect { y: body.bottom(), height: changes, ..body };
+        }
+        Screen::Search => {
+            if width >= WIDE {
+                side = Rect { x: width - FACETS, width: FACETS, ..body };
+                body.width -= FACETS + 1;
+            }
+            if model.search.is_blank() && height >= TAUGHT {
+                top = Rect { height: screen::search::taught(body.width).min(rest / 2), ..body };
+                body = Rect { y: top.bottom(), height: rest.saturating_sub(top.height), ..body };
+            }
         }
         Screen::Publish if width >= WIDE => {
             let list = width * 2 / 5;
@@ -91,6 +110,12 @@ pub fn areas(model: &Model) -> Areas {
 /// Rows of a table that are shown: its area without its head.
 pub fn page(model: &Model) -> usize {
     usize::from(areas(model).body.height.saturating_sub(1))
+}
+
+/// A text field beside its label: the columns for its text, and those of the text that are scrolled out of it.
+pub fn field_view(width: usize, label: &str, input: &Input) -> (usize, usize) {
+    let room = width.saturating_sub(label.width() + 1).max(1);
+    (room, input.visual_scroll(room.saturating_sub(1)))
 }
 
 /// The verdict as lines: its state, its cause, and what to do about it.
@@ -133,6 +158,18 @@ pub fn window(model: &Model, popup: &Popup) -> Rect {
         Popup::Confirm(_) => boxed(model, 64, 10),
         Popup::Export(_) => boxed(model, 64, 10),
         Popup::Picker(_) => boxed(model, 84, 32),
+        Popup::Recent(_) => boxed(model, 64, rows(popup::recent::ABOVE + model.search.recent.len().clamp(3, 12))),
+        // Where they are shown anyway, in place.
+        Popup::Facets => match areas(model).side {
+            side if side.height > 0 => side,
+            // The field stays in sight, because it changes with them.
+            _ => {
+                let Areas { field, status, .. } = areas(model);
+                let (width, height) = (44.min(field.width), status.y.saturating_sub(field.bottom()));
+                let height = height.min(rows(popup::facets::all(model).len().max(3)));
+                Rect { x: field.right() - width, y: field.bottom(), width, height }
+            }
+        },
         _ => drawer(model),
     }
 }

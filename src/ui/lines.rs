@@ -24,6 +24,8 @@ pub fn of<'a>(model: &'a Model, window: &'a Popup, width: usize, theme: Theme) -
         Popup::Review(review) => popup::review::lines(model, review, width, theme),
         Popup::Picker(picker) => popup::picker::lines(picker, width, theme),
         Popup::Export(export) => popup::export::lines(model, export, width, theme),
+        Popup::Facets => popup::facets::lines(model, width, theme),
+        Popup::Recent(window) => popup::recent::lines(model, window, width, theme),
     }
 }
 

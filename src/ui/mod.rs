@@ -9,6 +9,7 @@ mod input;
 mod keymap;
 mod layout;
 mod lines;
+mod marks;
 mod measure;
 mod model;
 mod popup;
@@ -47,7 +48,7 @@ use crate::{
     control::Control,
 };
 use effect::{Executor, Message};
-use model::Model;
+use model::{Model, recent::Recent};
 use runtime::{Explorer, Look, Sources};
 use terminal::Tui;
 use theme::Themes;
@@ -136,6 +137,7 @@ pub async fn run(
     if let Some(draft) = files::read_draft(&options.kept.draft) {
         update::restore(&mut model, &draft);
     }
+    model.search.recent = Recent::from_texts(files::read_searches(&options.kept.searches));
     let mut executor = Executor::new(sender.clone());
     let told = sender.clone();
     executor.keeper = Some(files::Keeper::start(options.kept, move |why| {

@@ -182,7 +182,7 @@ impl<S: Surface> Explorer<S> {
         let mut effects = vec![Effect::Own];
         // A person may have typed before there was anybody to ask.
         if self.model.search.generation > 0 {
-            effects.extend(update::search(&mut self.model));
+            effects.extend(update::search::start(&mut self.model));
         }
         self.act(effects)?;
         Ok(events)

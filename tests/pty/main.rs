@@ -38,7 +38,7 @@ fn every_screen_of_the_demo_and_the_terminal_back_as_it_was() {
     // Everything, as nobody knows what has been published by now.
     terminal.press("\x15");
     terminal.until("an answer of every peer", |screen| {
-        screen.contains("newest packages") && screen.contains("3 of 3 peers answered")
+        screen.contains("newest first") && screen.contains("3 of 3 peers answered")
     });
     terminal.press("\r");
     terminal.until_text("Where from, how fresh");

@@ -52,8 +52,16 @@ pub enum On {
     In(&'static [Place]),
 }
 
-const LISTS: &[Place] =
-    &[Place::Window, Place::Package, Place::Transfer, Place::Columns, Place::Palette, Place::Picker, Place::Review];
+const LISTS: &[Place] = &[
+    Place::Window,
+    Place::Package,
+    Place::Transfer,
+    Place::Columns,
+    Place::Palette,
+    Place::Picker,
+    Place::Review,
+    Place::Facets,
+];
 
 impl On {
     pub fn holds(self, place: Place) -> bool {
@@ -128,6 +136,8 @@ const FIELDS: On = In(&[
 const PALETTE: On = In(&[Place::Palette]);
 const PICKER: On = In(&[Place::Picker]);
 const EXPORT: On = In(&[Place::Export]);
+const FACETS: On = In(&[Place::Facets]);
+const RECENT: On = In(&[Place::Recent]);
 
 pub static KEYS: &[Row] = &[
     row("help", Browsing, All, &[c('?')], Help, "help", "Show every key"),
@@ -237,6 +247,25 @@ pub static KEYS: &[Row] = &[
         "Show only rows with these words, such as berlin score:<0.4 -agent:old",
     ),
     row("type", Browsing, SEARCH, &[c('/')], Filter, "type", "Go to the search field"),
+    row(
+        "facets",
+        Browsing,
+        SEARCH,
+        &[c('F')],
+        Facets,
+        "narrow",
+        "Narrow the search by category, tag, license, ecosystem or publisher",
+    ),
+    row(
+        "toggle-facet",
+        Browsing,
+        FACETS,
+        &[c(' '), key(KeyCode::Enter)],
+        ToggleFacet,
+        "on/off",
+        "Search only for what has it, or not any more: the search field says so",
+    ),
+    row("leave-facets", Browsing, FACETS, &[c('F')], Back, "", "Back to what was found"),
     row("sort", Browsing, Screens, &[c('s')], Sort, "sort", "Sort by the next column"),
     row("reverse", Browsing, Screens, &[c('S')], Reverse, "reverse", "Turn the order round"),
     row("mark", Browsing, Screens, &[c(' ')], Mark, "", "Mark the row, for copying and exporting"),
@@ -354,6 +383,8 @@ pub static KEYS: &[Row] = &[
         "Keep the filter, and go to the list",
     ),
     row("open-typing", Typing, SEARCH, &[key(KeyCode::Enter)], Open, "open", "Open what is selected in the list"),
+    row("facets-typing", Typing, SEARCH, &[ctrl('f')], Facets, "narrow", "From the field to what narrows the search"),
+    row("take-search", Typing, RECENT, &[key(KeyCode::Enter)], Accept, "search", "Search for what is selected"),
     row("run", Typing, PALETTE, &[key(KeyCode::Enter)], Accept, "run", "Do what is selected"),
     row("write", Typing, EXPORT, &[key(KeyCode::Enter)], Accept, "write", "Write the file"),
     row(
@@ -368,6 +399,7 @@ pub static KEYS: &[Row] = &[
             Place::Screen(Screen::Health),
             Place::Screen(Screen::Logs),
             Place::Palette,
+            Place::Recent,
         ]),
         &[key(KeyCode::Up)],
         Move(Up),
@@ -386,12 +418,14 @@ pub static KEYS: &[Row] = &[
             Place::Screen(Screen::Health),
             Place::Screen(Screen::Logs),
             Place::Palette,
+            Place::Recent,
         ]),
         &[key(KeyCode::Down)],
         Move(Down),
         "",
         "Selection of the list down",
     ),
+    row("recent", Anywhere, SEARCH, &[ctrl('r')], Recent, "again", "Choose one of the searches that were made before"),
     row(
         "next-field",
         Typing,
@@ -533,6 +567,12 @@ impl Keymap {
     /// What a key means now.
     pub fn find(&self, chord: Chord, typing: bool, place: Place) -> Option<Action> {
         rows(typing, place).find(|row| self.keys(row).contains(&chord)).map(|row| row.action)
+    }
+
+    /// The first key that does something now, as a person reads it.
+    pub fn key_for(&self, action: Action, typing: bool, place: Place) -> Option<String> {
+        let row = rows(typing, place).find(|row| row.action == action)?;
+        self.keys(row).first().map(|chord| chord.label())
     }
 
     /// The keys of a row, as a person reads them.

@@ -1,5 +1,6 @@
 //! What the explorer knows and shows. Built of batches and of what effects found; everything in it is bounded.
 
+pub mod facets;
 pub mod feed;
 pub mod form;
 pub mod health;
@@ -11,6 +12,8 @@ pub mod peers;
 pub mod picker;
 pub mod publish;
 pub mod readme;
+pub mod recent;
+pub mod said;
 pub mod search;
 pub mod transfers;
 
@@ -27,6 +30,7 @@ use self::{
     palette::Palette,
     picker::Picker,
     publish::{Publish, Review},
+    recent::RecentWindow,
     search::SearchView,
     transfers::Transfers,
 };
@@ -137,6 +141,9 @@ pub enum Popup {
     Review(Box<Review>),
     Picker(Picker),
     Export(Export),
+    /// What was found is told apart by; also where it is beside the list, and has the keys.
+    Facets,
+    Recent(RecentWindow),
 }
 
 impl Popup {
@@ -150,7 +157,13 @@ impl Popup {
             | Self::Transfer { scroll, .. } => Some(scroll),
             Self::Package(view) => Some(&mut view.scroll),
             Self::Review(review) => Some(&mut review.scroll),
-            Self::Columns { .. } | Self::Palette(_) | Self::Confirm(_) | Self::Picker(_) | Self::Export(_) => None,
+            Self::Columns { .. }
+            | Self::Palette(_)
+            | Self::Confirm(_)
+            | Self::Picker(_)
+            | Self::Export(_)
+            | Self::Facets
+            | Self::Recent(_) => None,
         }
     }
 
@@ -165,6 +178,8 @@ impl Popup {
             Self::Review(_) => Place::Review,
             Self::Picker(_) => Place::Picker,
             Self::Export(_) => Place::Export,
+            Self::Facets => Place::Facets,
+            Self::Recent(_) => Place::Recent,
         }
     }
 }
@@ -297,7 +312,7 @@ impl Model {
     /// A text field has the focus.
     pub fn typing(&self) -> bool {
         match self.place() {
-            Place::Form | Place::Palette | Place::Export => true,
+            Place::Form | Place::Palette | Place::Export | Place::Recent => true,
             Place::Screen(Screen::Search) if self.search.typing => true,
             Place::Screen(_) => self.table().filter().typing,
             _ => false,

@@ -1,28 +1,49 @@
-//! The search field and what was found.
+//! The search field, what was found, and in which order.
 
 use std::time::Duration;
 
 use tui_input::Input;
 
+use super::{facets::FacetId, recent::Recent};
 use crate::{
-    domain::{name::PackageId, text::printable, time::Timestamp},
-    registry::{Coverage, Facets, Hit, SearchUpdate, Source},
-    ui::table::{Entry, Table, column::Column, filter::Value},
+    domain::{
+        name::PackageId,
+        query::{Phrase, Terms, parse, words},
+        text::printable,
+        time::{Ago, Timestamp},
+    },
+    registry::{Coverage, Facets, Hit, SearchUpdate},
+    ui::{
+        marks::marks,
+        table::{Entry, Table, column::Column, filter::Value},
+        widget::list::Selection,
+    },
 };
+
+/// Between words of which one will do, in what was searched for instead; a `*` follows one that may be a beginning.
+const OR: &str = "OR";
+/// By how good they are for what was asked, and by how new they are.
+const BEST: &str = "match";
+const NEWEST: &str = "signed";
 
 impl Entry for Hit {
     type Id = PackageId;
     const NAME: &'static str = "search";
     const COLUMNS: &'static [Column] = &[
-        Column::new("package", "package", 20, 0).up_to(36),
-        Column::new("version", "version", 8, 0).up_to(14),
+        Column::new("package", "package", 20, 0).rather(28).up_to(34),
+        Column::new("version", "version", 8, 0).up_to(10),
+        Column::new("summary", "what it is", 20, 1).rather(28).up_to(200),
+        Column::new("category", "category", 12, 6),
+        Column::new("used", "used by", 9, 4).right().highest_first(),
+        Column::new("trust", "trust", 10, 5),
         Column::new("from", "from", 5, 1),
-        Column::new("trust", "trust", 10, 3),
-        Column::new("signed", "signed", 6, 4).right().unit("s_ago"),
-        Column::new("license", "license", 10, 5).up_to(18),
-        Column::new("summary", "what it is", 16, 2).up_to(200),
+        Column::new(NEWEST, "age", 6, 3).right().unit("s_ago"),
+        Column::new("license", "license", 17, 7),
+        Column::new("ecosystem", "ecosystem", 9, 8),
+        Column::new(BEST, "match", 6, 9).right().highest_first(),
     ];
     const MOST: usize = 2_000;
+    const SORT: Option<&'static str> = Some(NEWEST);
 
     fn id(&self) -> PackageId {
         self.package.clone()
@@ -32,11 +53,15 @@ impl Entry for Hit {
         match column {
             "package" => Value::text(self.title()),
             "version" => Value::text(self.version.to_string()),
-            "from" => Value::text(self.source.label()),
+            "summary" => Value::text(summary(self)),
+            "category" => Value::text(category(self)),
+            "used" => Value::Number(self.dependents as f64),
             "trust" => Value::text(self.trust.label()),
-            "signed" => Value::Number(now.since(self.signed_at).as_secs_f64().round()),
+            "from" => Value::text(self.source.label()),
+            NEWEST => Value::Number(now.since(self.signed_at).as_secs_f64().round()),
             "license" => Value::text(printable(self.license.as_deref().unwrap_or_default())),
-            "summary" => Value::text(printable(&self.summary)),
+            "ecosystem" => Value::text(printable(&self.ecosystem)),
+            BEST => Value::Number(self.score),
             _ => Value::Nothing,
         }
     }
@@ -51,61 +76,135 @@ impl Entry for Hit {
     fn copied(&self) -> String {
         format!("{}@{}", self.package, self.version)
     }
+
+    fn age(&self, now: Timestamp) -> Option<String> {
+        Some(Ago(now.since(self.signed_at)).to_string())
+    }
+}
+
+/// What a package is, in a line; what one must know before using it comes first.
+pub fn summary(hit: &Hit) -> String {
+    let text = printable(&hit.summary);
+    match (hit.yanked, hit.preview) {
+        (true, _) => format!("yanked: {text}"),
+        (false, true) => format!("preview, unsigned: {text}"),
+        (false, false) => text,
+    }
+}
+
+/// The first of its categories: they are in its publisher's order.
+pub fn category(hit: &Hit) -> String {
+    printable(hit.categories.first().map_or("", String::as_str))
+}
+
+/// Whether its name or summary has every one of `phrases`.
+fn has(hit: &Hit, phrases: &[Phrase]) -> bool {
+    let text = format!("{} {}", hit.package.name, hit.summary);
+    phrases.iter().all(|phrase| !marks(std::slice::from_ref(phrase), &text).is_empty())
 }
 
 #[derive(Default)]
 pub struct SearchView {
     pub input: Input,
     pub typing: bool,
+    /// When the text was changed last.
+    pub edited_at: Timestamp,
+    /// What the text says.
+    pub terms: Terms,
     /// The search whose updates count.
     pub generation: u64,
     pub running: bool,
+    /// The local catalogue has answered; until then, what is shown was found by the text before.
+    pub answered: bool,
     pub hits: Table<Hit>,
+    /// The order that was chosen for the text, and not by the person.
+    order: Option<&'static str>,
     pub coverage: Coverage,
-    /// Time to the local catalogue's answer.
+    /// Time to the local catalogue's last answer.
     pub local: Option<Duration>,
-    /// Time to the end.
-    pub elapsed: Option<Duration>,
+    /// There is more than was let through.
     pub truncated: bool,
     pub total: u64,
     pub instead: Option<String>,
+    /// Beside what was searched for instead, something has what was asked for.
+    some_have: bool,
     pub facets: Facets,
+    /// Among the facets.
+    pub facet: Selection<FacetId>,
+    pub recent: Recent,
 }
 
 impl SearchView {
     pub fn started(&mut self, generation: u64) {
         self.generation = generation;
-        self.running = true;
-        (self.local, self.elapsed, self.truncated) = (None, None, false);
+        (self.running, self.answered, self.truncated) = (true, false, false);
+        self.terms = parse(self.input.value());
+        (self.instead, self.some_have) = (None, false);
         self.coverage = Coverage::default();
         self.hits.selection.selected = None;
+        self.follow_text();
         // What was found stays until the first answer, so that the list does not blink at every key.
+    }
+
+    /// The best come first where there are words, else the newest; unless the person has chosen another order.
+    fn follow_text(&mut self) {
+        let wanted = if self.terms.wanted.is_empty() { NEWEST } else { BEST };
+        let theirs = self.hits.reversed || self.order.is_some_and(|order| self.hits.sort != Some(order));
+        if !theirs {
+            self.hits.sort = Some(wanted);
+        }
+        self.order = Some(wanted);
     }
 
     pub fn update(&mut self, update: SearchUpdate, after: Duration, now: Timestamp) {
         match update {
             SearchUpdate::Facets { facets } => self.facets = facets,
             SearchUpdate::Hits { hits, coverage, total, instead } => {
-                (self.total, self.instead) = (total, instead);
-                if self.local.is_none() {
-                    self.local = Some(after);
-                    self.hits.clear();
-                }
-                self.coverage = coverage;
+                self.first_answer();
+                self.local.get_or_insert(after);
+                (self.total, self.instead, self.coverage) = (total, instead, coverage);
+                self.some_have |= hits.iter().any(|hit| has(hit, &self.terms.wanted));
                 self.hits.put(hits, now);
             }
-            SearchUpdate::Done { coverage, elapsed, truncated } => {
-                if self.local.is_none() {
-                    self.hits.clear();
-                }
-                (self.coverage, self.elapsed, self.truncated) = (coverage, Some(elapsed), truncated);
+            SearchUpdate::Done { coverage, truncated, .. } => {
+                self.first_answer();
+                (self.coverage, self.truncated) = (coverage, truncated);
                 self.running = false;
             }
         }
     }
 
-    /// Hits that other peers had.
-    pub fn of_others(&self) -> usize {
-        self.hits.all().filter(|hit| !matches!(hit.source, Source::Local | Source::Cache)).count()
+    /// What the text before has found makes room.
+    fn first_answer(&mut self) {
+        if !self.answered {
+            (self.answered, self.local, self.total) = (true, None, 0);
+            self.hits.clear();
+        }
+    }
+
+    /// Nothing is asked for, and nothing written wrongly either.
+    pub fn is_blank(&self) -> bool {
+        self.input.value().trim().is_empty()
+    }
+
+    /// What is found in a package's texts: what was asked for, and what that was taken for.
+    pub fn phrases(&self) -> Vec<Phrase> {
+        let mut phrases = self.terms.wanted.clone();
+        for word in self.instead.iter().flat_map(|instead| instead.split_whitespace()).filter(|word| *word != OR) {
+            let open = word.ends_with('*');
+            phrases.extend(words(word).map(|word| Phrase { words: vec![word], open }));
+        }
+        phrases
+    }
+
+    /// That something else was searched for.
+    pub fn said_instead(&self) -> Option<String> {
+        let instead = printable(self.instead.as_deref()?).replace(&format!(" {OR} "), "\" or \"");
+        let asked = self.terms.words().collect::<Vec<_>>().join(" ");
+        Some(if self.some_have {
+            format!("little has \"{asked}\"; showing what has \"{instead}\" too")
+        } else {
+            format!("nothing has \"{asked}\"; showing what has \"{instead}\"")
+        })
     }
 }

@@ -6,11 +6,12 @@ use super::heading;
 use crate::ui::{
     keymap::{self, KEYS, When},
     model::Model,
+    screen::search::LANGUAGE,
     theme::Theme,
     widget::wrap::wrap,
 };
 
-const SIGNS: [(&str, &str); 8] = [
+const SIGNS: [(&str, &str); 10] = [
     ("●", "connected"),
     ("○", "known, and not connected now"),
     ("◆", "connected, and in the gossip mesh: announcements go through it first"),
@@ -18,6 +19,8 @@ const SIGNS: [(&str, &str); 8] = [
     ("↓ ↑", "fetched to this node; served by it to another"),
     ("pinned", "you have opened or fetched it: its handle means this key here"),
     ("unpinned", "known by its signatures only"),
+    ("used by", "so many packages need it; where none does, so many peers were seen to have it"),
+    ("~98 %", "so much of all packages, as far as can be told, was searched"),
     ("score", "from 0 to 1: how good a peer has been to ask; open one to see why"),
 ];
 
@@ -30,7 +33,7 @@ const FILTERS: [(&str, &str); 5] = [
 ];
 
 const MOUSE: [(&str, &str); 4] = [
-    ("click", "a screen's name, a row, a field; the same row again opens it"),
+    ("click", "a screen's name, a row, a field, a filter; the same row again opens it"),
     ("on a head", "sorts by the column, and the other way round"),
     ("wheel", "moves the selection, or a text"),
     ("M", "off and on: off, the terminal selects text by itself (or hold Shift)"),
@@ -56,7 +59,11 @@ pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
             entry(&mut lines, &model.keymap.labels(row), &format!("{}{on}", row.help), width, theme);
         }
     }
-    heading(&mut lines, "Filters", theme);
+    heading(&mut lines, "Searches", theme);
+    for (words, meaning) in LANGUAGE {
+        entry(&mut lines, words, meaning, width, theme);
+    }
+    heading(&mut lines, "Filters of lists", theme);
     for (words, meaning) in FILTERS {
         entry(&mut lines, words, meaning, width, theme);
     }

@@ -4,11 +4,13 @@ pub mod about;
 pub mod columns;
 pub mod confirm;
 pub mod export;
+pub mod facets;
 pub mod help;
 pub mod package;
 pub mod palette;
 pub mod peer;
 pub mod picker;
+pub mod recent;
 pub mod review;
 pub mod text;
 pub mod transfer;
@@ -58,6 +60,12 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
             chosen(picker.at, picker::ABOVE),
         ),
         Popup::Export(_) => ("Write to a file".to_owned(), "Enter writes · Esc back", 0),
+        Popup::Facets => {
+            ("Narrow by".to_owned(), "Space · Esc back", facets::offset(model, &facets::all(model), height))
+        }
+        Popup::Recent(window) => {
+            ("Recent searches".to_owned(), "Enter searches · Esc back", chosen(window.at, recent::ABOVE))
+        }
     };
     let scroll = scroll.min(most);
     let is_read = matches!(window.place(), Place::Window | Place::Package | Place::Transfer | Place::Review);
@@ -65,6 +73,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         Popup::Columns { at } => Some((at + 1, model.table().columns().slots().len())),
         Popup::Palette(palette) => Some((palette.at + 1, palette.found().len())),
         Popup::Picker(picker) => Some((picker.at + 1, picker.len())),
+        Popup::Recent(window) => Some((window.at + 1, model.search.recent.found(window.input.value()).len())),
         _ => None,
     };
     let hint = if let Some((at, count)) = place.filter(|(at, count)| most > 0 && at <= count) {
@@ -87,6 +96,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
     let at = match window {
         Popup::Palette(palette) => Some((2 + palette.input.visual_cursor(), 0)),
         Popup::Export(export) => Some((export.input.visual_cursor(), export::FIELD)),
+        Popup::Recent(window) => Some((2 + window.input.visual_cursor(), 0)),
         _ => None,
     };
     if let Some((x, y)) = at {

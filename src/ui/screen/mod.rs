@@ -21,10 +21,11 @@ use unicode_width::UnicodeWidthStr;
 use super::{
     action::{Action, Place, Screen},
     keymap::{self, When},
-    layout::{self, Areas, LEAST},
+    layout::{self, Areas, LEAST, SEARCH_LABEL},
     model::{CLOCK_LIMIT_MS, Model, transfers::can_be_told},
     popup,
     theme::Theme,
+    widget::number::count,
 };
 use crate::{
     bus::Level,
@@ -115,10 +116,7 @@ fn header(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
         1 => ("● 1 peer".to_owned(), theme.good()),
         count => (format!("● {count} peers"), theme.good()),
     };
-    let packages = match node.packages {
-        1 => "1 package".to_owned(),
-        count => format!("{count} packages"),
-    };
+    let packages = count(node.packages, "package", "packages");
     let lost = if model.dropped > 0 { theme.bad() } else { theme.dim() };
     let refused = model.refused();
     let mut figures: Vec<(String, Style)> = Vec::new();
@@ -167,7 +165,7 @@ fn tabs(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
 /// The filter of the screen's table, or the search field; and what makes no sense in it.
 fn filter(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     if model.screen == Screen::Search {
-        return field(frame, areas.field, "search: ", &model.search.input, model.search.typing, theme);
+        return field(frame, areas.field, SEARCH_LABEL, &model.search.input, model.search.typing, theme);
     }
     let filter = model.table().filter();
     let problem = filter.terms.problem.as_ref().map(|problem| format!("  ! {problem}")).unwrap_or_default();
@@ -224,8 +222,7 @@ pub(super) fn field(frame: &mut Frame<'_>, area: Rect, label: &str, input: &Inpu
     if area.height == 0 {
         return;
     }
-    let room = usize::from(area.width).saturating_sub(label.width() + 1).max(1);
-    let skipped = input.visual_scroll(room.saturating_sub(1));
+    let (room, skipped) = layout::field_view(usize::from(area.width), label, input);
     let mut hidden = 0;
     let shown: String = input
         .value()

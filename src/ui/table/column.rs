@@ -10,6 +10,8 @@ pub struct Column {
     pub title: &'static str,
     /// Terminal columns it needs.
     pub width: usize,
+    /// Terminal columns it is to have before one of a lower rank comes in.
+    pub ideal: usize,
     /// Terminal columns it can use at most.
     pub most: usize,
     /// Leaves earlier the higher it is, where there is no room; 0 stays.
@@ -25,7 +27,18 @@ pub struct Column {
 
 impl Column {
     pub const fn new(key: &'static str, title: &'static str, width: usize, priority: u8) -> Self {
-        Self { key, title, width, most: width, priority, right: false, highest_first: false, unit: "", picture: false }
+        Self {
+            key,
+            title,
+            width,
+            ideal: width,
+            most: width,
+            priority,
+            right: false,
+            highest_first: false,
+            unit: "",
+            picture: false,
+        }
     }
 
     pub const fn right(self) -> Self {
@@ -34,6 +47,11 @@ impl Column {
 
     pub const fn up_to(self, most: usize) -> Self {
         Self { most, ..self }
+    }
+
+    /// For a text that is little use when it is cut short.
+    pub const fn rather(self, ideal: usize) -> Self {
+        Self { ideal, ..self }
     }
 
     pub const fn highest_first(self) -> Self {
@@ -85,7 +103,8 @@ impl Columns {
     pub fn wanted(&self) -> Vec<Column> {
         let widened = |slot: &Slot| {
             let by = |width: usize| usize::try_from(width as i64 + i64::from(slot.extra)).unwrap_or(0).max(1);
-            Column { width: by(slot.column.width), most: by(slot.column.most), ..slot.column }
+            let Column { width, ideal, most, .. } = slot.column;
+            Column { width: by(width), ideal: by(ideal), most: by(most), ..slot.column }
         };
         self.0.iter().filter(|slot| !slot.hidden).map(widened).collect()
     }
@@ -178,8 +197,12 @@ pub const GAP: usize = 1;
 /// Which columns are shown in `width`, and how wide each is.
 pub fn columns_in(columns: &[Column], width: usize) -> Vec<(Column, usize)> {
     let mut shown: Vec<(usize, Column)> = columns.iter().copied().enumerate().collect();
+    let gaps = |shown: &[(usize, Column)]| GAP * shown.len().saturating_sub(1);
+    // What comes before the last to come in has its ideal width first.
     let needed = |shown: &[(usize, Column)]| {
-        shown.iter().map(|(_, column)| column.width).sum::<usize>() + GAP * shown.len().saturating_sub(1)
+        let last = shown.iter().map(|(_, column)| column.priority).max().unwrap_or_default();
+        let width = |column: &Column| if column.priority < last { column.ideal } else { column.width };
+        shown.iter().map(|(_, column)| width(column)).sum::<usize>() + gaps(shown)
     };
     while needed(&shown) > width && shown.len() > 1 {
         let Some(leaves) =
@@ -189,15 +212,17 @@ pub fn columns_in(columns: &[Column], width: usize) -> Vec<(Column, usize)> {
         };
         shown.retain(|(index, _)| *index != leaves);
     }
-    let mut spare = width.saturating_sub(needed(&shown));
-    shown
-        .into_iter()
-        .map(|(_, column)| {
-            let more = column.most.saturating_sub(column.width).min(spare);
+    let least = shown.iter().map(|(_, column)| column.width).sum::<usize>() + gaps(&shown);
+    let mut spare = width.saturating_sub(least);
+    let mut widths: Vec<usize> = shown.iter().map(|(_, column)| column.width.min(width)).collect();
+    for wanted in [|column: &Column| column.ideal, |column: &Column| column.most] {
+        for ((_, column), wide) in shown.iter().zip(&mut widths) {
+            let more = wanted(column).saturating_sub(*wide).min(spare);
             spare -= more;
-            (column, (column.width + more).min(width))
-        })
-        .collect()
+            *wide += more;
+        }
+    }
+    shown.into_iter().map(|(_, column)| column).zip(widths).collect()
 }
 
 #[cfg(test)]
@@ -221,6 +246,20 @@ mod tests {
         assert_eq!(shown(30), "id score");
         assert_eq!(shown(12), "id");
         assert_eq!(columns_in(&COLUMNS, 80).last().map(|(_, width)| *width), Some(30));
+    }
+
+    #[test]
+    fn a_text_is_readable_before_figures_come_in() {
+        let columns = [
+            Column::new("name", "", 8, 0),
+            Column::new("text", "", 10, 1).rather(20).up_to(40),
+            Column::new("n", "", 4, 2),
+        ];
+        let widths = |width| columns_in(&columns, width).into_iter().map(|(_, width)| width).collect::<Vec<_>>();
+        assert_eq!(widths(22), [8, 13]);
+        assert_eq!(widths(33), [8, 24], "4 more would leave it 19");
+        assert_eq!(widths(34), [8, 20, 4]);
+        assert_eq!(widths(60), [8, 40, 4]);
     }
 
     #[test]

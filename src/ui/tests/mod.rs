@@ -4,6 +4,7 @@ mod keys;
 mod publish;
 mod running;
 mod screens;
+mod search;
 mod transfers;
 
 use std::{io, path::Path, time::Duration};
@@ -14,6 +15,7 @@ use libp2p::{PeerId, identity::Keypair};
 use ratatui::{Frame, Terminal, backend::TestBackend};
 use tokio::{sync::mpsc, time::Instant};
 
+use self::search::on_search;
 use super::{
     action::Screen,
     effect::{Effect, Executor, Message},
@@ -44,7 +46,7 @@ use crate::{
         time::Timestamp,
         trust::Trust,
     },
-    registry::{Announced, Content, Coverage, Hit, NodeOwner, Package, SearchUpdate, Source},
+    registry::{Announced, Content, Coverage, NodeOwner, Package, Source},
 };
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -205,31 +207,6 @@ fn full(size: (u16, u16)) -> Model {
     model
 }
 
-fn hit(n: u8, source: Source) -> Hit {
-    Hit {
-        package: package_id(n, &format!("parser-{n}")),
-        handle: (n != 2).then(|| format!("team-{n}").parse().unwrap()),
-        trust: if n == 1 { Trust::Pinned } else { Trust::Unknown },
-        version: "2.1.0".parse().unwrap(),
-        summary: "Parses configuration files".to_owned(),
-        categories: vec![],
-        tags: vec![],
-        license: None,
-        ecosystem: "generic".to_owned(),
-        dependents: u64::from(n) * 7,
-        providers: 0,
-        yanked: false,
-        preview: false,
-        signed_at: NOW.before(Duration::from_secs(4_000)),
-        source,
-        score: 1.0 / f64::from(n),
-    }
-}
-
-fn hits(hits: Vec<Hit>, coverage: Coverage) -> SearchUpdate {
-    SearchUpdate::Hits { total: hits.len() as u64, hits, coverage, instead: None }
-}
-
 fn package() -> Package {
     let draft: Draft = toml::from_str(
         "name = \"parser-1\"\nversion = \"2.1.0\"\ntitle = \"A parser\"\ndescription = \"Parses configuration files, and says in words a person understands what is wrong with them and where.\"\nlicense = \"MIT\"\ntags = [\"config\", \"parser\"]\nrepository = \"https://example.org/parser\"\ndependencies = [{ package = \"team-3/words\", requirement = \"^1.2\" }]",
@@ -314,24 +291,6 @@ fn picture(model: &Model) -> String {
     let mut surface = Memory::new(model.size);
     surface.draw(|frame| look().draw(frame, model)).unwrap();
     surface.0.backend().to_string()
-}
-
-fn on_search(size: (u16, u16)) -> Model {
-    let mut model = full(size);
-    press(&mut model, "4par");
-    let generation = model.search.generation;
-    let updates = [
-        hits(vec![hit(1, Source::Local), hit(2, Source::Local)], Coverage::default()),
-        hits(
-            vec![hit(3, Source::Peer(peer_id(3))), hit(4, Source::Dht)],
-            Coverage { asked: 5, answered: 3, share: Some(0.98) },
-        ),
-    ];
-    for update in updates {
-        let after = Duration::from_micros(1_700);
-        update::on_message(&mut model, Message::Search { generation, update, after }, NOW);
-    }
-    model
 }
 
 fn on_package(size: (u16, u16)) -> Model {

@@ -102,7 +102,7 @@ fn logs(size: (u16, u16)) -> Model {
     model
 }
 
-const ALL: [(&str, Build); 38] = [
+const ALL: [(&str, Build); 45] = [
     ("starting", starting),
     ("alone", alone),
     ("peers", full),
@@ -121,6 +121,13 @@ const ALL: [(&str, Build); 38] = [
     ("notice", notice),
     ("feed", frozen_feed),
     ("search", on_search),
+    ("search_blank", search::blank),
+    ("search_alone", search::alone),
+    ("search_nothing", search::nothing),
+    ("search_mistake", search::mistaken),
+    ("search_instead", search::instead),
+    ("search_facets", search::in_facets),
+    ("search_recent", search::in_recent),
     ("package", on_package),
     ("health", healthy),
     ("health_bad", sick),

@@ -2,6 +2,7 @@
 
 mod mouse;
 mod publish;
+pub mod search;
 mod transfers;
 mod windows;
 
@@ -20,6 +21,7 @@ use super::{
         form::MAX_FIELD,
         package::{Looked, PackageView, Presence, Shown},
     },
+    popup,
     widget::list::target,
 };
 use crate::{
@@ -85,10 +87,11 @@ pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     let page = layout::page(model);
     model.tick(now, page);
     settle(model);
-    // What the network has taken of a publish changes behind our back.
     match model.screen {
+        // What the network has taken of a publish changes behind our back.
         Screen::Publish if model.running => vec![Effect::Own],
         Screen::Logs if model.running => vec![Effect::Logs { since: model.logs.next }],
+        Screen::Search => search::on_tick(model, now),
         _ => Vec::new(),
     }
 }
@@ -209,6 +212,9 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::TakeDirectory => return publish::take_directory(model),
         Action::Review => return publish::review(model),
         Action::Accept => return windows::accept(model),
+        Action::Facets => search::to_facets(model),
+        Action::ToggleFacet => return search::toggle_selected(model),
+        Action::Recent => return search::recent(model),
         Action::LogLevel => model.logs.next_level(now),
         Action::Changes => {
             let text = model.health.changes();
@@ -273,27 +279,33 @@ fn edit_kind(model: &mut Model, kind: Edit) -> Vec<Effect> {
 
 fn leave_field(model: &mut Model) -> Vec<Effect> {
     match model.place() {
-        Place::Palette | Place::Export => drop(model.popups.pop()),
+        Place::Palette | Place::Export | Place::Recent => drop(model.popups.pop()),
         Place::Form => return publish::leave_form(model),
-        Place::Screen(Screen::Search) => model.search.typing = false,
+        Place::Screen(Screen::Search) => {
+            model.search.typing = false;
+            return search::remember(model, true);
+        }
         _ => model.table_mut().filter_mut().typing = false,
     }
     Vec::new()
 }
 
 fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
+    let left = model.screen == Screen::Search && screen != Screen::Search;
+    let mut effects = if left { search::remember(model, true) } else { Vec::new() };
     model.popups.clear();
     model.screen = screen;
     match screen {
         Screen::Search if model.search.generation == 0 => {
             // The first time here there is nothing else to do than to type.
             model.search.typing = true;
-            search(model)
+            effects.extend(search::start(model));
         }
-        Screen::Publish => vec![Effect::Own],
-        Screen::Logs => vec![Effect::Logs { since: model.logs.next }],
-        _ => Vec::new(),
+        Screen::Publish => effects.push(Effect::Own),
+        Screen::Logs => effects.push(Effect::Logs { since: model.logs.next }),
+        _ => {}
     }
+    effects
 }
 
 fn step_list(model: &mut Model, step: Move) {
@@ -303,11 +315,19 @@ fn step_list(model: &mut Model, step: Move) {
     };
     let (len, page) = lines::extent(model, popup);
     let columns = model.table().columns().slots().len();
+    if let Popup::Facets = popup {
+        let ids = popup::facets::ids(model);
+        return model.search.facet.step(step, &ids, page);
+    }
     let Some(popup) = model.popups.last_mut() else { return };
     match popup {
         Popup::Columns { at } => *at = target(step, *at, columns, page),
         Popup::Palette(palette) => palette.at = target(step, palette.at, palette.found().len(), page),
         Popup::Picker(picker) => picker.at = target(step, picker.at, picker.len(), page),
+        Popup::Recent(window) => {
+            let found = model.search.recent.found(window.input.value()).len();
+            window.at = target(step, window.at, found, page);
+        }
         popup => {
             let most = len.saturating_sub(page);
             let Some(scroll) = popup.scroll_mut() else { return };
@@ -347,8 +367,15 @@ fn open(model: &mut Model) -> Vec<Effect> {
             return opened.map_or_else(Vec::new, |(package, title)| open_package(model, package, title));
         }
         Screen::Search => {
-            let opened = model.search.hits.current().map(|hit| (hit.package.clone(), hit.title()));
-            return opened.map_or_else(Vec::new, |(package, title)| open_package(model, package, title));
+            // What is still shown was found by the text before, and is not what this one means.
+            if model.search.running && !model.search.answered {
+                return Vec::new();
+            }
+            let Some(hit) = model.search.hits.current() else { return Vec::new() };
+            let (package, title) = (hit.package.clone(), hit.title());
+            let mut effects = open_package(model, package, title);
+            effects.extend(search::remember(model, true));
+            return effects;
         }
         Screen::Publish => {
             let opened = model.publish.mine.current().map(|one| (one.id.clone(), title(&one.id, one.handle.as_ref())));
@@ -438,7 +465,7 @@ fn refresh(model: &mut Model) -> Vec<Effect> {
     }
     let now = model.now;
     match model.screen {
-        Screen::Search => search(model),
+        Screen::Search => search::start(model),
         Screen::Publish => vec![Effect::Own],
         _ => {
             model.table_mut().sort_again(now);
@@ -459,6 +486,7 @@ fn field(model: &mut Model) -> Option<&mut Input> {
         _ => match model.popups.last_mut() {
             Some(Popup::Palette(palette)) => Some(&mut palette.input),
             Some(Popup::Export(export)) => Some(&mut export.input),
+            Some(Popup::Recent(window)) => Some(&mut window.input),
             _ => None,
         },
     }
@@ -490,20 +518,14 @@ fn edited(model: &mut Model) -> Vec<Effect> {
     let now = model.now;
     match model.place() {
         Place::Form => return publish::edited(model),
-        Place::Screen(Screen::Search) => return search(model),
+        Place::Screen(Screen::Search) => return search::edited(model),
         Place::Screen(_) => model.table_mut().filtered(now),
         _ => match model.popups.last_mut() {
             Some(Popup::Palette(palette)) => palette.at = 0,
             Some(Popup::Export(export)) => export.problem = None,
+            Some(Popup::Recent(window)) => window.at = 0,
             _ => {}
         },
     }
     Vec::new()
-}
-
-/// Starts the search anew; the running one is dropped.
-pub fn search(model: &mut Model) -> Vec<Effect> {
-    let generation = model.next_generation();
-    model.search.started(generation);
-    vec![Effect::Search { generation, text: model.search.input.value().to_owned() }]
 }

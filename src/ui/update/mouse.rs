@@ -3,14 +3,16 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
-use super::{act, open, publish, settle, step_list, windows};
+use super::{act, open, publish, search, settle, step_list, windows};
 use crate::{
     domain::time::Timestamp,
     ui::{
         action::{Move, Screen},
         effect::Effect,
         layout::{self, FormLine},
-        model::{Model, Popup},
+        lines::inside,
+        model::{Model, Popup, facets::FacetLine},
+        popup,
         table::column::{GAP, columns_in},
     },
 };
@@ -51,13 +53,20 @@ fn click(model: &mut Model, at: Position, now: Timestamp) -> Vec<Effect> {
         return act(model, crate::ui::action::Action::Filter);
     }
     if areas.side.contains(at) {
-        return click_form(model, areas.side, at);
+        return match model.screen {
+            Screen::Search => click_facet(model, areas.side, at),
+            _ => click_form(model, areas.side, at),
+        };
     }
     if !areas.body.contains(at) {
         return Vec::new();
     }
     // Out of the field, into the list.
-    model.search.typing &= model.screen != Screen::Search;
+    let mut effects = Vec::new();
+    if model.screen == Screen::Search && model.search.typing {
+        model.search.typing = false;
+        effects = search::remember(model, true);
+    }
     model.publish.typing = false;
     model.table_mut().filter_mut().typing = false;
     if at.y == areas.body.y {
@@ -70,25 +79,38 @@ fn click(model: &mut Model, at: Position, now: Timestamp) -> Vec<Effect> {
             }
             x += width + GAP;
         }
-        return Vec::new();
+        return effects;
     }
     let row = usize::from(at.y - areas.body.y - 1);
     // A second click on the same row opens it.
-    if model.table_mut().select_in_view(row) { open(model) } else { Vec::new() }
+    if model.table_mut().select_in_view(row) {
+        effects.extend(open(model));
+    }
+    effects
 }
 
 fn click_window(model: &mut Model, area: Rect, at: Position) -> Vec<Effect> {
     let row = usize::from(at.y.saturating_sub(area.y + 1));
     let height = usize::from(area.height.saturating_sub(2));
+    let found = match model.popups.last() {
+        Some(Popup::Recent(window)) => model.search.recent.found(window.input.value()).len(),
+        Some(Popup::Facets) => {
+            let lines = popup::facets::all(model);
+            let line = lines.get(row + popup::facets::offset(model, &lines, height));
+            let id = line.and_then(FacetLine::id).filter(|_| row < height).cloned();
+            return id.map_or_else(Vec::new, |id| search::toggle(model, id));
+        }
+        _ => 0,
+    };
     match model.popups.last_mut() {
         Some(Popup::Columns { at: selected }) => {
-            if let Some(chosen) = row.checked_sub(crate::ui::popup::columns::ABOVE) {
+            if let Some(chosen) = row.checked_sub(popup::columns::ABOVE) {
                 *selected = chosen;
                 return windows::change_column(model, windows::Change::Toggle);
             }
         }
         Some(Popup::Palette(palette)) => {
-            let above = crate::ui::popup::palette::ABOVE;
+            let above = popup::palette::ABOVE;
             let first = palette.at.saturating_sub(height.saturating_sub(above + 1));
             if let Some(chosen) =
                 row.checked_sub(above).map(|row| row + first).filter(|row| *row < palette.found().len())
@@ -97,8 +119,16 @@ fn click_window(model: &mut Model, area: Rect, at: Position) -> Vec<Effect> {
                 return windows::accept(model);
             }
         }
+        Some(Popup::Recent(window)) => {
+            let above = popup::recent::ABOVE;
+            let first = window.at.saturating_sub(height.saturating_sub(above + 1));
+            if let Some(chosen) = row.checked_sub(above).map(|row| row + first).filter(|row| *row < found) {
+                window.at = chosen;
+                return windows::accept(model);
+            }
+        }
         Some(Popup::Picker(picker)) => {
-            let above = crate::ui::popup::picker::ABOVE;
+            let above = popup::picker::ABOVE;
             let first = picker.at.saturating_sub(height.saturating_sub(above + 1));
             if let Some(chosen) = row.checked_sub(above).map(|row| row + first).filter(|row| *row < picker.len()) {
                 let again = picker.at == chosen;
@@ -109,6 +139,20 @@ fn click_window(model: &mut Model, area: Rect, at: Position) -> Vec<Effect> {
         _ => {}
     }
     Vec::new()
+}
+
+/// In the pane beside the list: what is clicked there needs no window first.
+fn click_facet(model: &mut Model, side: Rect, at: Position) -> Vec<Effect> {
+    let (_, height) = inside(side.width, side.height);
+    let row = usize::from(at.y.saturating_sub(side.y + 1));
+    let lines = popup::facets::at_a_glance(model, height);
+    let line = lines.get(row).filter(|_| at.y > side.y && row < height);
+    if let Some(FacetLine::More(_)) = line {
+        search::to_facets(model);
+        return Vec::new();
+    }
+    let id = line.and_then(FacetLine::id).cloned();
+    id.map_or_else(Vec::new, |id| search::toggle(model, id))
 }
 
 fn click_form(model: &mut Model, side: Rect, at: Position) -> Vec<Effect> {

@@ -2,7 +2,7 @@
 
 use tui_input::Input;
 
-use super::{act, publish};
+use super::{act, publish, search};
 use crate::{
     bus::Level,
     domain::text::printable,
@@ -68,6 +68,7 @@ pub fn accept(model: &mut Model) -> Vec<Effect> {
     }
     match model.popups.pop() {
         Some(Popup::Palette(palette)) => palette.chosen().map_or_else(Vec::new, |action| act(model, action)),
+        Some(Popup::Recent(window)) => search::take_recent(model, &window),
         Some(Popup::Confirm(question)) => match question.consent {
             Consent::Yank { package, version, yank, name } => vec![Effect::Yank { package, version, yank, name }],
             Consent::CancelFetch { id, what } => vec![Effect::Direct { id, order: Order::Cancel, what }],

@@ -2,5 +2,6 @@
 
 pub mod bar;
 pub mod list;
+pub mod number;
 pub mod table;
 pub mod wrap;

@@ -1,9 +1,11 @@
 //! Draws a table: columns leave by priority when there is no room, the rest share what is left.
 
+use std::ops::Range;
+
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
-    style::Style,
+    style::{Modifier, Style},
     text::{Line, Span},
 };
 use unicode_width::UnicodeWidthStr;
@@ -22,10 +24,32 @@ use crate::{
 /// A cell's text and style.
 pub type Cell = (String, Style);
 
-fn aligned(text: &str, width: usize, right: bool) -> String {
-    let text = fit(text, width);
-    let pad = " ".repeat(width.saturating_sub(text.width()));
-    if right { pad + &text } else { text + &pad }
+/// `text` in `width` columns, with its `marks` set off by weight and a line: no colour has to say it.
+fn aligned(text: &str, width: usize, right: bool, style: Style, marks: &[Range<usize>]) -> Vec<Span<'static>> {
+    let fitted = fit(text, width);
+    let pad = Span::styled(" ".repeat(width.saturating_sub(fitted.width())), style);
+    // What was cut off has no marks, nor has the sign in its place.
+    let same = text.bytes().zip(fitted.bytes()).take_while(|(a, b)| a == b).count();
+    let whole = fitted.floor_char_boundary(same);
+    let mut spans = Vec::new();
+    let mut take = |range: Range<usize>, style| {
+        let part = fitted.get(range).filter(|part| !part.is_empty());
+        spans.extend(part.map(|part| Span::styled(part.to_owned(), style)));
+    };
+    let mut at = 0;
+    for mark in marks.iter().filter(|mark| mark.start < whole) {
+        let end = mark.end.min(whole);
+        take(at..mark.start, style);
+        take(mark.start..end, style.add_modifier(Modifier::BOLD | Modifier::UNDERLINED));
+        at = end;
+    }
+    take(at..fitted.len(), style);
+    if right {
+        spans.insert(0, pad);
+    } else {
+        spans.push(pad);
+    }
+    spans
 }
 
 /// Draws the rows of `table` that are in view; `cell` says what is in a column.
@@ -35,6 +59,18 @@ pub fn draw<E: Entry>(
     table: &Table<E>,
     theme: Theme,
     cell: impl Fn(&E, &'static str) -> Cell,
+) {
+    draw_marked(buffer, area, table, theme, cell, |_, _| Vec::new());
+}
+
+/// The same with parts of texts set off: `marks` says which of a column's text, in bytes.
+pub fn draw_marked<E: Entry>(
+    buffer: &mut Buffer,
+    area: Rect,
+    table: &Table<E>,
+    theme: Theme,
+    cell: impl Fn(&E, &'static str) -> Cell,
+    marks: impl Fn(&'static str, &str) -> Vec<Range<usize>>,
 ) {
     if area.height == 0 {
         return;
@@ -48,7 +84,7 @@ pub fn draw<E: Entry>(
         } else {
             column.title.to_owned()
         };
-        Span::styled(aligned(&title, *width, column.right), theme.dim())
+        aligned(&title, *width, column.right, theme.dim(), &[])
     })));
     let selected = table.selection.current(table.rows());
     for entry in table.in_view(usize::from(area.height.saturating_sub(1))) {
@@ -61,7 +97,7 @@ pub fn draw<E: Entry>(
                 (false, true) => theme.marked(),
                 _ => style,
             };
-            Span::styled(aligned(&text, *width, column.right), style)
+            aligned(&text, *width, column.right, style, &marks(column.key, &text))
         }));
         if is_selected {
             line = line.style(theme.selected());
@@ -76,13 +112,13 @@ pub fn draw<E: Entry>(
     }
 }
 
-fn joined<'a>(cells: impl Iterator<Item = Span<'a>>) -> Line<'a> {
+fn joined<'a>(cells: impl Iterator<Item = Vec<Span<'a>>>) -> Line<'a> {
     let mut spans = Vec::new();
     for cell in cells {
         if !spans.is_empty() {
             spans.push(Span::raw(" ".repeat(GAP)));
         }
-        spans.push(cell);
+        spans.extend(cell);
     }
     Line::from(spans)
 }

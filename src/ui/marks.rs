@@ -1,0 +1,116 @@
+//! Which parts of a text are what was searched for.
+
+use std::ops::Range;
+
+use crate::domain::query::Phrase;
+
+/// The parts of `text` that one of `phrases` asks for, in bytes: in order, apart from one another, and at the borders of
+/// characters. Words are told apart as the index tells them, so that what is marked is why it was found.
+pub fn marks(phrases: &[Phrase], text: &str) -> Vec<Range<usize>> {
+    let words = words(text);
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for at in 0..words.len() {
+        let rest = words.get(at..).unwrap_or_default();
+        found.extend(phrases.iter().filter_map(|phrase| begins(rest, phrase)));
+    }
+    found.sort_by_key(|range| (range.start, range.end));
+    let mut apart: Vec<Range<usize>> = Vec::new();
+    for range in found {
+        match apart.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => apart.push(range),
+        }
+    }
+    apart
+}
+
+/// A word and where it begins.
+type Word<'a> = (usize, &'a str);
+
+fn words(text: &str) -> Vec<Word<'_>> {
+    let mut words = Vec::new();
+    let mut from = 0;
+    // With their separators, each piece's length leads to the next one's place.
+    for piece in text.split_inclusive(|c: char| !c.is_alphanumeric()) {
+        let word = piece.trim_end_matches(|c: char| !c.is_alphanumeric());
+        if !word.is_empty() {
+            words.push((from, word));
+        }
+        from += piece.len();
+    }
+    words
+}
+
+/// What `phrase` asks for at the beginning of `words`.
+fn begins(words: &[Word<'_>], phrase: &Phrase) -> Option<Range<usize>> {
+    let (start, _) = words.first()?;
+    let last = phrase.words.len().checked_sub(1)?;
+    let mut end = *start;
+    for (number, wanted) in phrase.words.iter().enumerate() {
+        let (from, word) = words.get(number)?;
+        let length = common(word, wanted)?;
+        let may_go_on = phrase.open && number == last;
+        if length < word.len() && !may_go_on {
+            return None;
+        }
+        end = from + length;
+    }
+    Some(*start..end)
+}
+
+/// Bytes of `word` that are `wanted`, which is in lower case; a character may have more or fewer bytes there.
+fn common(word: &str, wanted: &str) -> Option<usize> {
+    let mut left = wanted.chars();
+    for (at, c) in word.char_indices() {
+        for lower in c.to_lowercase() {
+            if left.next() != Some(lower) {
+                return None;
+            }
+        }
+        if left.as_str().is_empty() {
+            return Some(at + c.len_utf8());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::query::parse;
+    use proptest::prelude::*;
+
+    fn marked<'a>(query: &str, text: &'a str) -> Vec<&'a str> {
+        marks(&parse(query).wanted, text).into_iter().map(|range| &text[range]).collect()
+    }
+
+    #[test]
+    fn what_is_marked_is_why_it_was_found() {
+        assert_eq!(marked("json par", "serde-json: parses JSON"), ["json", "par", "JSON"]);
+        assert_eq!(marked("par ", "a par parser"), ["par", "par"], "the last word may be a beginning");
+        assert_eq!(marked("\"web server\"", "A web server, web of servers"), ["web server"]);
+        assert_eq!(marked("son", "json"), Vec::<&str>::new(), "the index does not find it either");
+        assert_eq!(marked("tag:json -json", "json"), Vec::<&str>::new());
+        assert_eq!(marked("größ", "GRÖßE 日本"), ["GRÖß"]);
+        assert_eq!(marked("日本", "日本語"), ["日本"]);
+    }
+
+    proptest! {
+        #[test]
+        fn marks_are_in_the_text_and_apart(query in "\\PC{0,20}", text in "\\PC{0,60}") {
+            let ranges = marks(&parse(&query).wanted, &text);
+            for range in &ranges {
+                prop_assert!(!range.is_empty() && text.get(range.clone()).is_some(), "{range:?}");
+            }
+            prop_assert!(ranges.windows(2).all(|pair| pair[0].end < pair[1].start));
+        }
+
+        #[test]
+        fn a_word_of_the_text_is_found_in_it(words in proptest::collection::vec("[a-zA-Z0-9äÉ]{1,8}", 1..6), at in 0usize..6) {
+            let word = &words[at % words.len()];
+            let text = words.join("-");
+            let found = marks(&parse(&format!("{word} ")).wanted, &text);
+            prop_assert!(found.iter().any(|range| text[range.clone()].eq_ignore_ascii_case(word)), "{word} in {text}");
+        }
+    }
+}

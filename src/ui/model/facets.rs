@@ -1,0 +1,168 @@
+//! Facets as lines: what the packages that were found are told apart by, and which of it is asked for.
+
+use crate::{
+    domain::{
+        query::{Facet, Filter, Terms, fold, with, without},
+        text::{is_unsafe_char, printable},
+    },
+    registry::{FacetCount, Facets},
+};
+
+/// A value of a facet, as a search asks for it.
+pub type FacetId = (Facet, String);
+
+/// Whether the text asks for a value, or for what has it not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    No,
+    Yes,
+    Not,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FacetLine {
+    Heading(Facet),
+    Value {
+        id: FacetId,
+        shown: String,
+        /// `None` where it is asked for, and nothing that was found has it.
+        packages: Option<u64>,
+        asked: Asked,
+    },
+    /// So many values more than there is room for.
+    More(usize),
+}
+
+impl FacetLine {
+    pub fn id(&self) -> Option<&FacetId> {
+        match self {
+            Self::Value { id, .. } => Some(id),
+            Self::Heading(_) | Self::More(_) => None,
+        }
+    }
+}
+
+pub fn name(facet: Facet) -> &'static str {
+    match facet {
+        Facet::Category => "category",
+        Facet::Tag => "tag",
+        Facet::License => "license",
+        Facet::Ecosystem => "ecosystem",
+        Facet::Publisher => "publisher",
+    }
+}
+
+/// Whether a filter is for this value. A publisher is called by its key here, and by its handle as well in a text.
+fn is_for(filter: &Filter, count: &FacetCount) -> bool {
+    filter.facet == count.facet
+        && (filter.value == fold(&count.value) || count.facet == Facet::Publisher && filter.value == fold(&count.shown))
+}
+
+/// What was found, with what `terms` asks for first; `most` values of each facet.
+pub fn lines(facets: &Facets, terms: &Terms, most: usize) -> Vec<FacetLine> {
+    let mut lines = Vec::new();
+    for facet in Facet::ALL {
+        let counts = facets.counts.iter().filter(|count| count.facet == facet && !count.value.is_empty());
+        let mut values: Vec<FacetLine> = counts.clone().map(|count| counted(count, terms)).collect();
+        let unknown = terms
+            .filters
+            .iter()
+            .filter(|filter| filter.facet == facet && !facets.counts.iter().any(|count| is_for(filter, count)));
+        values.extend(unknown.map(|filter| FacetLine::Value {
+            id: (facet, filter.value.clone()),
+            shown: printable(&filter.value),
+            packages: None,
+            asked: if filter.not { Asked::Not } else { Asked::Yes },
+        }));
+        // Stable: the rest stays in its order.
+        values.sort_by_key(|value| matches!(value, FacetLine::Value { asked: Asked::No, .. }));
+        if values.is_empty() {
+            continue;
+        }
+        let more = values.len().saturating_sub(most);
+        lines.push(FacetLine::Heading(facet));
+        lines.extend(values.into_iter().take(most));
+        lines.extend((more > 0).then_some(FacetLine::More(more)));
+    }
+    lines
+}
+
+fn counted(count: &FacetCount, terms: &Terms) -> FacetLine {
+    let filter = terms.filters.iter().find(|filter| is_for(filter, count));
+    FacetLine::Value {
+        id: (count.facet, count.value.clone()),
+        shown: printable(&count.shown),
+        packages: Some(count.packages),
+        asked: match filter {
+            Some(Filter { not: true, .. }) => Asked::Not,
+            Some(_) => Asked::Yes,
+            None => Asked::No,
+        },
+    }
+}
+
+/// The text without the filter for `id`, or with it where it has none; `None` where it cannot be asked for.
+pub fn toggled(text: &str, facets: &Facets, id: &FacetId) -> Option<String> {
+    let (facet, value) = id;
+    let count = facets.counts.iter().find(|count| count.facet == *facet && count.value == *value);
+    let is_it = |filter: &Filter| match count {
+        Some(count) => is_for(filter, count),
+        None => filter.facet == *facet && filter.value == fold(value),
+    };
+    // A value is somebody else's text, and the field is shown as it is.
+    let is_harmless = !value.chars().any(is_unsafe_char);
+    without(text, is_it).or_else(|| with(text, *facet, value).filter(|_| is_harmless))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::query::parse;
+
+    fn facets() -> Facets {
+        let count = |facet, value: &str, shown: &str, packages| FacetCount {
+            facet,
+            value: value.to_owned(),
+            shown: shown.to_owned(),
+            packages,
+        };
+        let counts = vec![
+            count(Facet::Category, "web", "Web", 9),
+            count(Facet::Category, "parsing", "parsing", 4),
+            count(Facet::Category, "games", "games", 2),
+            count(Facet::Publisher, "12d3", "alice", 9),
+        ];
+        Facets { total: 9, counts, sampled: false }
+    }
+
+    fn written(text: &str, most: usize) -> Vec<String> {
+        let line = |line: FacetLine| match line {
+            FacetLine::Heading(facet) => name(facet).to_owned(),
+            FacetLine::Value { shown, asked, .. } => format!("{asked:?} {shown}"),
+            FacetLine::More(more) => format!("{more} more"),
+        };
+        lines(&facets(), &parse(text), most).into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn what_is_asked_for_comes_first_whether_it_was_found_or_not() {
+        let all = ["category", "No Web", "No parsing", "No games", "publisher", "No alice"];
+        assert_eq!(written("web", 9), all);
+        let asked = written("-category:Games tag:cli publisher:alice", 2);
+        let wanted = ["category", "Not games", "No Web", "1 more", "tag", "Yes cli", "publisher", "Yes alice"];
+        assert_eq!(asked, wanted);
+    }
+
+    #[test]
+    fn toggling_twice_is_as_before() {
+        for text in ["", "par", "par ", "\"web server\" -java"] {
+            for id in lines(&facets(), &parse(text), 9).iter().filter_map(FacetLine::id) {
+                let once = toggled(text, &facets(), id).unwrap();
+                assert!(parse(&once).filters.len() == 1 && once.ends_with(text), "{once}");
+                assert_eq!(toggled(&once, &facets(), id).as_deref(), Some(text));
+            }
+        }
+        let alice = (Facet::Publisher, "12d3".to_owned());
+        assert_eq!(toggled("publisher:alice web", &facets(), &alice).as_deref(), Some("web"), "by her handle");
+    }
+}

@@ -1,0 +1,96 @@
+//! What is said below the search field: where its text is written wrongly and why, and what was searched for instead.
+
+use std::ops::Range;
+
+use unicode_width::UnicodeWidthStr;
+
+use super::search::SearchView;
+use crate::{
+    domain::query::Mistake,
+    ui::{
+        layout::{SEARCH_LABEL, field_view},
+        widget::wrap::wrap,
+    },
+};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    Mistake(String),
+    Instead(String),
+}
+
+impl SearchView {
+    /// In lines of `width` columns.
+    pub fn said(&self, width: usize) -> Vec<Said> {
+        let mut lines: Vec<Said> = self.mistakes(width).into_iter().map(Said::Mistake).collect();
+        lines.extend(self.said_instead().map(Said::Instead));
+        lines
+    }
+
+    /// Every mistake is underlined; the first is explained, beside the line where there is room, else below.
+    fn mistakes(&self, width: usize) -> Vec<String> {
+        let Some(first) = self.terms.mistakes.first() else { return Vec::new() };
+        let places = self.terms.mistakes.iter().map(|mistake| self.columns_of(mistake, width));
+        let mut line = String::new();
+        for place in places.filter(|place| !place.is_empty()) {
+            line.push_str(&" ".repeat(place.start.saturating_sub(line.len())));
+            line.push_str(&"^".repeat(place.end.saturating_sub(line.len())));
+        }
+        let left = width.saturating_sub(line.len() + 1);
+        if line.is_empty() {
+            return wrap(&first.why, width);
+        }
+        if first.why.width() <= left {
+            return vec![format!("{line} {}", first.why)];
+        }
+        let mut lines = vec![line];
+        lines.extend(wrap(&first.why, width));
+        lines
+    }
+
+    /// The columns below a mistake, as far as the field shows it.
+    fn columns_of(&self, mistake: &Mistake, width: usize) -> Range<usize> {
+        let (room, skipped) = field_view(width, SEARCH_LABEL, &self.input);
+        let column = |at: usize| {
+            let before = self.input.value().get(..at).unwrap_or_default().width();
+            SEARCH_LABEL.width() + before.saturating_sub(skipped).min(room)
+        };
+        column(mistake.at.start)..column(mistake.at.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::query::parse;
+    use proptest::prelude::*;
+    use tui_input::Input;
+
+    fn view(text: &str) -> SearchView {
+        let mut view = SearchView::default();
+        (view.terms, view.input) = (parse(text), Input::new(text.to_owned()));
+        view
+    }
+
+    #[test]
+    fn a_mistake_is_underlined_where_it_is() {
+        let text = "web category: x";
+        assert_eq!(
+            view(text).mistakes(80),
+            [format!("{}^^^^^^^^^ which category? Write it right behind the colon", " ".repeat(12))]
+        );
+        let lines = view("日本 colour:red tag:").mistakes(60);
+        assert_eq!(lines[0], format!("{}^^^^^^^^^^ ^^^^", " ".repeat(13)));
+        assert!(lines.len() == 3 && lines[1].starts_with("there is no colour:"), "{lines:?}");
+        assert!(view("web server").mistakes(80).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_said_is_wider_than_its_place(text in "([a-z日]{1,9}:? ?){0,30}", width in 20usize..120) {
+            for line in view(&text).mistakes(width) {
+                prop_assert!(line.width() <= width, "{line:?}");
+            }
+        }
+    }
+}

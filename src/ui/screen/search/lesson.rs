@@ -1,0 +1,84 @@
+//! What one can write into the search field: above the newest packages while nothing is written yet.
+
+use ratatui::{
+    Frame,
+    layout::Rect,
+    text::{Line, Span},
+    widgets::Paragraph,
+};
+use unicode_width::UnicodeWidthStr;
+
+use crate::ui::theme::Theme;
+
+/// The language of searches by examples, and what each finds.
+pub const LANGUAGE: [(&str, &str); 10] = [
+    ("web server", "both words, wherever"),
+    ("\"web server\"", "these words in a row"),
+    ("web -java", "without this word"),
+    ("category:web", "of this category"),
+    ("tag:cli", "with this tag"),
+    ("license:MIT", "under this license"),
+    ("eco:cargo", "of this ecosystem"),
+    ("publisher:alice", "by this publisher"),
+    ("updated:<30d", "signed in 30 days"),
+    ("is:yanked", "what was withdrawn"),
+];
+
+/// Width of an example, and of one with what it finds.
+const EXAMPLE: usize = 17;
+const BOTH: usize = 39;
+
+/// Lines that it takes in `width` columns; none where there is no room for it.
+pub fn taught(width: u16) -> u16 {
+    match abreast(width) {
+        0 | 1 => 0,
+        // And a free one.
+        abreast => LANGUAGE.len().div_ceil(abreast) as u16 + 1,
+    }
+}
+
+fn abreast(width: u16) -> usize {
+    (usize::from(width) / BOTH).min(3)
+}
+
+/// One example and what it finds.
+pub fn told((example, finds): (&str, &str), theme: Theme) -> Line<'static> {
+    Line::from(pair(example, finds, theme).to_vec())
+}
+
+fn pair(example: &str, finds: &str, theme: Theme) -> [Span<'static>; 2] {
+    [Span::styled(format!("{example:<EXAMPLE$}"), theme.key()), Span::styled(finds.to_owned(), theme.dim())]
+}
+
+pub fn draw(frame: &mut Frame<'_>, theme: Theme, area: Rect) {
+    if area.height == 0 {
+        return;
+    }
+    // Read downwards, column by column.
+    let rows = LANGUAGE.len().div_ceil(abreast(area.width).max(1));
+    let line = |row: usize| {
+        let mut spans = Vec::new();
+        for (example, finds) in LANGUAGE.iter().skip(row).step_by(rows.max(1)) {
+            spans.push(Span::raw(" "));
+            spans.extend(pair(example, finds, theme));
+            spans.push(Span::raw(" ".repeat(BOTH.saturating_sub(1 + EXAMPLE + finds.width()))));
+        }
+        Line::from(spans)
+    };
+    frame.render_widget(Paragraph::new((0..rows).map(line).collect::<Vec<_>>()), area);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::query::parse;
+
+    #[test]
+    fn what_is_taught_is_understood_and_fits() {
+        for (example, finds) in LANGUAGE {
+            assert!(parse(example).mistakes.is_empty() && !parse(example).is_everything(), "{example}");
+            assert!(example.len() < EXAMPLE && 1 + EXAMPLE + finds.len() <= BOTH, "{example}");
+        }
+        assert_eq!([39, 80, 120, 200].map(taught), [0, 6, 5, 5]);
+    }
+}

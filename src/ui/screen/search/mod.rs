@@ -1,0 +1,149 @@
+//! Search: results at every key, what they are told apart by, and how complete they are.
+
+mod lesson;
+mod summary;
+
+use ratatui::{
+    Frame,
+    layout::Rect,
+    style::Style,
+    text::{Line, Span},
+};
+use unicode_width::UnicodeWidthStr;
+
+pub use lesson::{LANGUAGE, taught};
+
+use super::{Areas, line, sentences, status};
+use crate::{
+    domain::{text::printable, time::Ago, trust::Trust},
+    registry::{Hit, Source},
+    ui::{
+        layout::SEARCH_LABEL,
+        marks::marks,
+        model::{
+            Model,
+            said::Said,
+            search::{category, summary},
+        },
+        popup,
+        theme::Theme,
+        widget::{
+            number::{count, grouped},
+            table::{self, Cell},
+        },
+    },
+};
+
+pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
+    let search = &model.search;
+    below_field(frame, model, theme, areas.field);
+    if model.notices.shown().is_some() {
+        beside_field(frame, model, theme, areas.field);
+    }
+    lesson::draw(frame, theme, areas.top);
+    let phrases = search.phrases();
+    let marked = |column, text: &str| match column {
+        "package" | "summary" => marks(&phrases, text),
+        _ => Vec::new(),
+    };
+    let cell = |hit: &Hit, column| cell(model, hit, column, theme);
+    table::draw_marked(frame.buffer_mut(), areas.body, &search.hits, theme, cell, marked);
+    if search.hits.rows().is_empty() && search.answered {
+        let room = Rect { y: areas.body.y + 1, height: areas.body.height.saturating_sub(1), ..areas.body };
+        sentences(frame, room, nothing(model, theme, usize::from(room.height)));
+    }
+    if areas.side.height > 0 {
+        popup::facets::pane(frame, model, theme, areas.side);
+    }
+    status(frame, model, areas, &summary::of(model, usize::from(areas.status.width)), theme);
+}
+
+/// The figures, where a notice has their place: in a busy network there is always one.
+fn beside_field(frame: &mut Frame<'_>, model: &Model, theme: Theme, field: Rect) {
+    let taken = SEARCH_LABEL.width() + model.search.input.value().width() + 3;
+    let room = usize::from(field.width).saturating_sub(taken);
+    let figures = summary::of(model, room);
+    let width = figures.width().min(usize::from(field.width)) as u16;
+    if usize::from(width) <= room {
+        let beside = Rect { x: field.right() - width, width, ..field };
+        line(frame, beside, vec![Span::styled(figures, theme.dim())]);
+    }
+}
+
+/// What is written wrongly, and what was searched for instead.
+fn below_field(frame: &mut Frame<'_>, model: &Model, theme: Theme, field: Rect) {
+    let said = model.search.said(usize::from(field.width));
+    for (y, said) in (field.y + 1..field.bottom()).zip(said) {
+        let (text, style) = match said {
+            Said::Mistake(text) => (text, theme.fair()),
+            Said::Instead(text) => (text, theme.strong()),
+        };
+        line(frame, Rect { y, height: 1, ..field }, vec![Span::styled(text, style)]);
+    }
+}
+
+/// What to do where nothing was found, in `height` lines.
+fn nothing(model: &Model, theme: Theme, height: usize) -> Vec<Line<'static>> {
+    let search = &model.search;
+    let said = |text: &'static str| Line::from(Span::styled(text, theme.text()));
+    if search.is_blank() {
+        return vec![said("No package is known here yet. What others publish appears by itself.")];
+    }
+    if search.running {
+        return vec![said("Nothing here has that; others are still asked.")];
+    }
+    let mut lines = vec![Line::from(Span::styled("Nothing was found.", theme.strong())), Line::default()];
+    if !search.terms.filters.is_empty() {
+        lines.push(said("Take a filter away: each of them must hold."));
+    }
+    if search.terms.within.is_some() || search.terms.before.is_some() {
+        lines.push(said("Take updated: away, or give it more time."));
+    }
+    lines.push(said("Try fewer or shorter words: all of them must occur, the last may be a beginning."));
+    lines.push(Line::default());
+    if lines.len() + LANGUAGE.len() <= height {
+        lines.extend(LANGUAGE.iter().map(|example| lesson::told(*example, theme)));
+    }
+    lines
+}
+
+fn cell(model: &Model, hit: &Hit, column: &str, theme: Theme) -> Cell {
+    let warned = hit.yanked || hit.preview;
+    match column {
+        "package" => (hit.title(), theme.strong()),
+        "version" => (hit.version.to_string(), if warned { theme.fair() } else { theme.text() }),
+        "summary" => (summary(hit), if warned { theme.fair() } else { theme.text() }),
+        "category" => (category(hit), theme.text()),
+        "used" => (popularity(hit), theme.text()),
+        "trust" => (hit.trust.label().to_owned(), trust(hit.trust, theme)),
+        "from" => {
+            let style = match hit.source {
+                Source::Local | Source::Cache => theme.dim(),
+                Source::Peer(_) | Source::Dht => theme.link(),
+            };
+            (hit.source.label().to_owned(), style)
+        }
+        "signed" => (Ago(model.now.since(hit.signed_at)).to_string(), theme.dim()),
+        "license" => (printable(hit.license.as_deref().unwrap_or_default()), theme.dim()),
+        "ecosystem" => (printable(&hit.ecosystem), theme.dim()),
+        "match" => (format!("{:.2}", hit.score), theme.dim()),
+        _ => (String::new(), theme.text()),
+    }
+}
+
+/// By how many it is used, else by how many it is held.
+fn popularity(hit: &Hit) -> String {
+    match (hit.dependents, hit.providers) {
+        (0, 0) => String::new(),
+        (0, providers) => count(providers, "peer", "peers"),
+        (dependents, _) => grouped(dependents),
+    }
+}
+
+fn trust(trust: Trust, theme: Theme) -> Style {
+    match trust {
+        Trust::Pinned => theme.good(),
+        Trust::Unknown => theme.text(),
+        Trust::Distrusted => theme.bad(),
+    }
+}

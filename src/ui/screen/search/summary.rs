@@ -1,0 +1,82 @@
+//! The status row of a search: how much was found, how fast, and in how much of what there is.
+
+use std::time::Duration;
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::{
+    registry::Coverage,
+    ui::{
+        model::Model,
+        table::AnyTable,
+        widget::number::{count, grouped},
+    },
+};
+
+const BETWEEN: &str = " · ";
+
+/// In at most `width` columns; what comes last goes first.
+pub fn of(model: &Model, width: usize) -> String {
+    let mut text = String::new();
+    for part in parts(model) {
+        let between = if text.is_empty() { "" } else { BETWEEN };
+        if text.width() + between.width() + part.width() > width && !text.is_empty() {
+            break;
+        }
+        text.push_str(between);
+        text.push_str(&part);
+    }
+    text
+}
+
+fn parts(model: &Model) -> Vec<String> {
+    let search = &model.search;
+    let mut parts = vec![found(model)];
+    parts.extend(search.local.map(|local| format!("local {}", millis(local))));
+    parts.push(peers(search.running, search.coverage));
+    parts.extend(search.coverage.share.map(percent));
+    let (shown, total) = (search.hits.len() as u64, search.total);
+    let order = search.hits.sort.map_or(String::new(), |sort| match (sort, search.hits.reversed) {
+        ("match", false) => "best first".to_owned(),
+        ("signed", false) => "newest first".to_owned(),
+        _ => search.hits.order(),
+    });
+    if shown < total || search.truncated {
+        parts.push(format!("{order}, {} shown", grouped(shown)));
+    } else {
+        parts.push(order);
+    }
+    parts
+}
+
+/// How many match, of how many there are here.
+fn found(model: &Model) -> String {
+    let (search, known) = (&model.search, model.node.as_ref().map_or(0, |node| node.packages));
+    let packages = |number| count(number, "package", "packages");
+    if search.terms.is_everything() {
+        packages(known.max(search.total))
+    } else if search.total > known {
+        // What peers have is not counted among what is here.
+        packages(search.total)
+    } else {
+        format!("{} of {}", grouped(search.total), packages(known))
+    }
+}
+
+fn peers(running: bool, Coverage { asked, answered, .. }: Coverage) -> String {
+    match (running, asked) {
+        (true, 0) => "asking peers…".to_owned(),
+        (true, asked) => format!("asking peers: {answered} of {asked} answered…"),
+        (false, 0) => "no peer to ask".to_owned(),
+        (false, asked) => format!("{answered} of {} answered", count(asked as u64, "peer", "peers")),
+    }
+}
+
+/// Rounded down: nobody is told of all while there is more.
+fn percent(share: f64) -> String {
+    format!("~{} %", (share.clamp(0.0, 1.0) * 100.0).floor())
+}
+
+fn millis(duration: Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1_000.0)
+}
