@@ -2,7 +2,7 @@
 //!
 //! Over 63,666 packages; with `-- large`, over 500,000 too.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
 
 mod packages;
 

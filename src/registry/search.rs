@@ -17,7 +17,7 @@ use crate::{
     domain::{
         manifest::Manifest,
         name::PackageId,
-        query::{Candidate, Query, Terms, could_match, estimate, score, share},
+        query::{Candidate, Query, Ranking, Terms, could_match, estimate, share},
         record::{Class, DhtKey, Head, Refusal, Signed},
         reputation::Outcome,
         time::Timestamp,
@@ -443,7 +443,7 @@ impl P2pRegistry {
         };
         let entry = head.releases.iter().find(|entry| entry.version == manifest.version);
         Hit {
-            score: score(terms, &candidate),
+            score: Ranking::of(terms).score(&candidate),
             package: PackageId { publisher: head.publisher(), name: head.name.clone() },
             handle: head.handle.clone(),
             trust: self.store.trust(&head.publisher(), head.handle.as_ref()).unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! What of a package is in the index: its row, its words, and who needs it. Written with the head, in one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -29,7 +29,7 @@ const MAX_PROVIDERS: i64 = 255;
 /// Popularity is dependents first, then providers.
 pub(super) const DEPENDENT: i64 = 256;
 /// Dependencies counted in one transaction: others wait no longer than for that.
-const RECOUNTED: usize = 500;
+const RECOUNTED: usize = 2_000;
 
 /// The word that stands for a label. A hash, because the index would take a label apart.
 pub(super) fn facet_word(facet: Facet, value: &str) -> String {
@@ -174,9 +174,7 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
             forget_needs(db, row, before)?;
         }
         let mut depend = db.prepare_cached("INSERT OR IGNORE INTO dependents (need, package) VALUES (?, ?)")?;
-        let mut changed = db.prepare_cached(
-            "INSERT INTO needed (need, called, stale) VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET stale = 1 WHERE stale = 0",
-        )?;
+        let mut changed = db.prepare_cached("INSERT INTO recount (need, called) VALUES (?, ?)")?;
         for (need, called) in &needed {
             depend.execute([need, &row])?;
             changed.execute(params![need, called])?;
@@ -197,7 +195,7 @@ fn forget_needs(db: &Connection, row: i64, needs: &[u8]) -> rusqlite::Result<()>
     let needs = needs.chunks_exact(8).filter_map(|bytes| bytes.try_into().ok().map(i64::from_be_bytes));
     for need in needs {
         db.prepare_cached("DELETE FROM dependents WHERE need = ? AND package = ?")?.execute([need, row])?;
-        db.prepare_cached("UPDATE needed SET stale = 1 WHERE need = ? AND stale = 0")?.execute([need])?;
+        db.prepare_cached("INSERT INTO recount (need) VALUES (?)")?.execute([need])?;
     }
     Ok(())
 }
@@ -276,14 +274,22 @@ impl Store {
     }
 }
 
+/// Takes the oldest entries; returns how many there were.
 fn recount(db: &Connection) -> rusqlite::Result<usize> {
     let changed = db
-        .prepare_cached("SELECT need, called FROM needed WHERE stale = 1 LIMIT ?")?
-        .query_map([RECOUNTED as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
-    for (need, called) in &changed {
+        .prepare_cached("SELECT id, need, called FROM recount ORDER BY id LIMIT ?")?
+        .query_map([RECOUNTED as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<rusqlite::Result<Vec<(i64, i64, Option<String>)>>>()?;
+    let Some((last, ..)) = changed.last() else { return Ok(0) };
+    db.prepare_cached("DELETE FROM recount WHERE id <= ?")?.execute([last])?;
+    let mut called: HashMap<i64, Option<&str>> = HashMap::new();
+    for (_, need, name) in &changed {
+        let known = called.entry(*need).or_default();
+        *known = known.or(name.as_deref());
+    }
+    for name in called.values().flatten() {
         // No manifest that was verified has a dependency that is none.
-        let Ok(PackageRef { owner, name, .. }) = called.parse() else { continue };
+        let Ok(PackageRef { owner, name, .. }) = name.parse() else { continue };
         match owner {
             Owner::Publisher(publisher) => recount_one(db, &PackageId { publisher, name })?,
             Owner::Handle(handle) => {
@@ -296,13 +302,30 @@ fn recount(db: &Connection) -> rusqlite::Result<usize> {
                 }
             }
         }
-        let statement = match count_dependents(db, *need)? {
-            0 => "DELETE FROM needed WHERE need = ?",
-            _ => "UPDATE needed SET stale = 0 WHERE need = ?",
-        };
-        db.prepare_cached(statement)?.execute([need])?;
+    }
+    let nameless: HashSet<i64> = called.iter().filter(|(_, name)| name.is_none()).map(|(need, _)| *need).collect();
+    if !nameless.is_empty() {
+        recount_nameless(db, &nameless)?;
     }
     Ok(changed.len())
+}
+
+/// Looks through all packages for those that are not needed any more by somebody: rare, and the names would take more
+/// room than everything else about it.
+fn recount_nameless(db: &Connection, needs: &HashSet<i64>) -> rusqlite::Result<()> {
+    let mut found = Vec::new();
+    let mut all = db.prepare_cached("SELECT publisher, name, handle FROM packages")?;
+    let mut rows = all.query([])?;
+    while let Some(row) = rows.next()? {
+        let (name, handle): (String, Option<String>) = (row.get(1)?, row.get(2)?);
+        let Ok(name) = name.parse() else { continue };
+        let id = PackageId { publisher: catalogue::publisher(row, 0)?, name };
+        let handle = handle.and_then(|handle| handle.parse().ok());
+        if needs_of(&id, handle.as_ref()).iter().any(|need| needs.contains(need)) {
+            found.push(id);
+        }
+    }
+    found.iter().try_for_each(|id| recount_one(db, id))
 }
 
 fn recount_one(db: &Connection, id: &PackageId) -> rusqlite::Result<()> {

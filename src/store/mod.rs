@@ -80,6 +80,8 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
+        // What a savepoint may have to put back.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
         schema::migrate(&connection, &path)?;
         Self::index_anew(&mut connection)?;
         let writer = Writer::start(connection, metrics)?;

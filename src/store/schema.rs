@@ -86,8 +86,23 @@ CREATE TABLE fetches (
 ) WITHOUT ROWID;
 ",
     r"
+-- Long rows are kept in the order in which they come, and found by indexes: in the order of hashes, each that comes
+-- changes another page.
+CREATE TABLE new_manifests (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, envelope BLOB NOT NULL);
+INSERT INTO new_manifests (hash, envelope) SELECT hash, envelope FROM manifests;
+DROP TABLE manifests;
+ALTER TABLE new_manifests RENAME TO manifests;
+CREATE TABLE new_heads (
+    id INTEGER PRIMARY KEY, publisher BLOB NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL,
+    handle TEXT, signed_at INTEGER NOT NULL, received_at INTEGER NOT NULL, confirmed_at INTEGER,
+    own INTEGER NOT NULL DEFAULT 0, envelope BLOB NOT NULL, UNIQUE (publisher, name)
+);
+INSERT INTO new_heads (publisher, name, seq, hash, handle, signed_at, received_at, confirmed_at, own, envelope)
+    SELECT publisher, name, seq, hash, handle, 0, received_at, confirmed_at, own, envelope FROM heads;
+DROP TABLE heads;
+ALTER TABLE new_heads RENAME TO heads;
+CREATE INDEX heads_by_handle ON heads (handle);
 -- What is reconciled; read without the heads themselves.
-ALTER TABLE heads ADD COLUMN signed_at INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX heads_by_hash ON heads (hash, signed_at);
 -- The index is made anew: it knows facets, and how many depend on a package.
 DROP TABLE packages;
@@ -107,10 +122,9 @@ CREATE VIRTUAL TABLE words USING fts5 (
     content='', contentless_delete=1, prefix='1 2 3', tokenize='unicode61 remove_diacritics 2'
 );
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, 'row');
--- What dependencies call a package, by its hash, which is what the other tables go by; stale when who needs it has
--- changed since it was counted.
-CREATE TABLE needed (need INTEGER PRIMARY KEY, called TEXT NOT NULL, stale INTEGER NOT NULL);
-CREATE INDEX needed_stale ON needed (need) WHERE stale = 1;
+-- Who needs whom, by the hash of what dependencies call a package; and whose dependents have changed since they were
+-- counted, where known with what it is called.
+CREATE TABLE recount (id INTEGER PRIMARY KEY, need INTEGER NOT NULL, called TEXT);
 CREATE TABLE dependents (need INTEGER NOT NULL, package INTEGER NOT NULL, PRIMARY KEY (need, package)) WITHOUT ROWID;
 -- Peers that were seen to have a package's content.
 CREATE TABLE providers (package INTEGER NOT NULL, peer BLOB NOT NULL, PRIMARY KEY (package, peer)) WITHOUT ROWID;

@@ -22,7 +22,7 @@ use crate::{
     Result,
     domain::{
         name::{PackageId, PublisherId},
-        query::{Asked, Candidate, Facet, Phrase, Query, Terms, distance, licenses, may_differ, score, words},
+        query::{Asked, Candidate, Facet, Phrase, Query, Ranking, Terms, distance, licenses, may_differ, words},
         time::Timestamp,
         trust::Trust,
     },
@@ -37,6 +37,9 @@ const BY_NAME: usize = 100;
 const MOST_WEIGHED: u64 = 2_000;
 /// With fewer hits than this, words may be misspelt.
 const FEW: u64 = 3;
+/// A guess is worth less than what was asked for, and so is a part of it.
+const GUESSED: f64 = 0.8;
+const PARTLY: f64 = 0.5;
 /// Words that one word is taken for.
 const ALIKE: usize = 8;
 /// Distrusted publishers that are left out by the index; more of them are left out one by one.
@@ -169,17 +172,20 @@ impl<'a> Search<'a> {
                 self.alike.clear();
             }
         }
+        let mut ranked = self.ranked(total, offset + limit)?;
         // Whoever asks for others is told what has all of the words, and nothing else.
         if total < FEW && self.terms.wanted.len() > 1 && !self.public {
             self.any = true;
             let found = self.total()?;
             if found > total {
                 (total, instead) = (found, self.instead(" OR "));
-            } else {
-                self.any = false;
+                let held: HashSet<i64> = ranked.iter().map(|(_, row)| *row).collect();
+                let some = self.ranked(total, offset + limit)?.into_iter().filter(|(_, row)| !held.contains(row));
+                ranked.extend(some.map(|(score, row)| (score * PARTLY, row)));
             }
         }
-        let hits = self.ranked(total, offset + limit)?.into_iter().skip(offset).take(limit).collect();
+        let page = ranked.into_iter().skip(offset).take(limit);
+        let hits = page.filter_map(|(score, row)| self.hit(row, score).transpose()).collect::<rusqlite::Result<_>>()?;
         Ok(Found { hits, total, instead })
     }
 
@@ -255,7 +261,7 @@ impl<'a> Search<'a> {
 
     fn newest(&self, offset: usize, limit: usize) -> rusqlite::Result<Vec<Hit>> {
         // The index by age is walked until there are enough: nearly everything matches.
-        let sql = if self.terms.is_everything() && !self.public {
+        let sql = if self.terms.is_everything() && !self.public && self.distrusted.is_empty() {
             format!("SELECT id FROM packages WHERE flags & {YANKED} = 0 ORDER BY signed_at DESC LIMIT ?1 OFFSET ?2")
         } else {
             let matching = self.matching().replace("?1", "?3");
@@ -272,11 +278,13 @@ impl<'a> Search<'a> {
         let rows = statement
             .query_map(params_from_iter(arguments), |row| row.get(0))?
             .collect::<rusqlite::Result<Vec<i64>>>()?;
-        rows.into_iter().filter_map(|row| self.hit(row).transpose()).filter(|hit| self.may_be_shown(hit)).collect()
+        let shown = |hit: &Hit| self.terms.asked.distrusted || hit.trust != Trust::Distrusted;
+        let hits = rows.into_iter().filter_map(|row| self.hit(row, 0.0).transpose());
+        hits.filter(|hit| hit.as_ref().map_or(true, shown)).collect()
     }
 
     /// The best ones, `most` at least where there are as many.
-    fn ranked(&self, total: u64, most: usize) -> rusqlite::Result<Vec<Hit>> {
+    fn ranked(&self, total: u64, most: usize) -> rusqlite::Result<Vec<(f64, i64)>> {
         let mut rows: Vec<i64> = Vec::new();
         if total <= MOST_WEIGHED {
             let limit = BY_WORDS.max(most);
@@ -300,16 +308,16 @@ impl<'a> Search<'a> {
         }
         let mut seen = HashSet::new();
         rows.retain(|row| seen.insert(*row));
-        let mut hits = Vec::with_capacity(rows.len());
+        let spellings = self.spellings();
+        let mut ranked = Vec::with_capacity(rows.len());
         for row in rows {
-            let Some(hit) = self.hit(row)? else { continue };
-            if self.may_be_shown(&Ok(hit.clone())) {
-                hits.push(hit);
+            if let Some(score) = self.score(&spellings, row)? {
+                ranked.push((score, row));
             }
         }
         // Stable: equals keep the index's order.
-        hits.sort_by(|a, b| b.score.total_cmp(&a.score));
-        Ok(hits)
+        ranked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        Ok(ranked)
     }
 
     /// Packages whose names begin with the text, the most popular first, as far as they match.
@@ -392,64 +400,78 @@ impl<'a> Search<'a> {
         Some(self.terms.wanted.iter().enumerate().map(best).collect::<Vec<_>>().join(between))
     }
 
-    /// How good a candidate is, whichever of its spellings was meant.
-    fn score(&self, candidate: &Candidate<'_>) -> f64 {
-        /// A guess is worth less than what was asked for.
-        const GUESSED: f64 = 0.8;
-        let mut best = score(&self.terms, candidate);
+    /// Whichever spelling was meant, and how much it counts.
+    fn spellings(&self) -> Vec<(f64, Ranking)> {
+        let mut spellings = vec![(1.0, Ranking::of(&self.terms))];
         for (at, words) in &self.alike {
             for word in words {
                 let mut terms = self.terms.clone();
                 if let Some(phrase) = terms.wanted.get_mut(*at) {
                     *phrase = Phrase { words: vec![word.clone()], open: false };
                 }
-                best = best.max(GUESSED * score(&terms, candidate));
+                spellings.push((GUESSED, Ranking::of(&terms)));
             }
         }
-        best
+        spellings
     }
 
-    /// What the index was not asked to leave out.
-    fn may_be_shown(&self, hit: &rusqlite::Result<Hit>) -> bool {
-        let Ok(hit) = hit else { return true };
-        self.terms.asked.distrusted || !self.distrusted.contains(&hit.package.publisher)
+    /// How good a package is; `None` for one that is not shown.
+    fn score(&self, spellings: &[(f64, Ranking)], row: i64) -> rusqlite::Result<Option<f64>> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT name, popularity, title, summary, categories || ' ' || tags, publisher FROM packages WHERE id = ?",
+        )?;
+        let mut found = statement.query([row])?;
+        let Some(row) = found.next()? else { return Ok(None) };
+        if !self.distrusted.is_empty() && !self.terms.asked.distrusted && self.distrusted.contains(&publisher(row, 5)?)
+        {
+            return Ok(None);
+        }
+        let popularity: i64 = row.get(1)?;
+        let candidate = Candidate {
+            name: row.get_ref(0)?.as_str()?,
+            title: row.get_ref(2)?.as_str_or_null()?,
+            summary: row.get_ref(3)?.as_str()?,
+            labels: row.get_ref(4)?.as_str()?,
+            dependents: u64::try_from(popularity / DEPENDENT).unwrap_or_default(),
+            providers: u64::try_from(popularity % DEPENDENT).unwrap_or_default(),
+        };
+        let scores = spellings.iter().map(|(counts, ranking)| counts * ranking.score(&candidate));
+        Ok(Some(scores.fold(0.0, f64::max)))
     }
 
-    fn hit(&self, row: i64) -> rusqlite::Result<Option<Hit>> {
+    fn hit(&self, row: i64, score: f64) -> rusqlite::Result<Option<Hit>> {
         self.db
             .prepare_cached(
-                "SELECT publisher, name, popularity, signed_at, flags, ecosystem, handle, version, title, summary,
-                 categories, tags, license, (SELECT publisher FROM pins WHERE handle = p.handle)
-                 FROM packages p WHERE id = ?",
+                "SELECT publisher, name, popularity, signed_at, flags, ecosystem, handle, version, summary, categories,
+                 tags, license, (SELECT publisher FROM pins WHERE handle = p.handle) FROM packages p WHERE id = ?",
             )?
-            .query_row([row], |row| self.read_hit(row))
+            .query_row([row], |row| self.read_hit(row, score))
             .optional()
     }
 
-    fn read_hit(&self, row: &Row<'_>) -> rusqlite::Result<Hit> {
+    fn read_hit(&self, row: &Row<'_>, score: f64) -> rusqlite::Result<Hit> {
         let of = publisher(row, 0)?;
         let name: String = row.get(1)?;
         let popularity: i64 = row.get(2)?;
         let flags: u8 = row.get(4)?;
         let handle: Option<String> = row.get(6)?;
         let version: String = row.get(7)?;
-        let title: Option<String> = row.get(8)?;
-        let (categories, tags): (String, String) = (row.get(10)?, row.get(11)?);
+        let (categories, tags): (String, String) = (row.get(9)?, row.get(10)?);
         let split = |labels: &str| labels.split(BETWEEN).filter(|label| !label.is_empty()).map(str::to_owned).collect();
-        let pinned = row.get::<_, Option<Vec<u8>>>(13)?.and_then(|bytes| PublisherId::from_bytes(&bytes));
+        let pinned = row.get::<_, Option<Vec<u8>>>(12)?.and_then(|bytes| PublisherId::from_bytes(&bytes));
         let trust = match pinned {
             _ if self.distrusted.contains(&of) => Trust::Distrusted,
             Some(pinned) if pinned == of => Trust::Pinned,
             _ => Trust::Unknown,
         };
-        let mut hit = Hit {
+        Ok(Hit {
             handle: handle.map(|handle| handle.parse()).transpose().map_err(|_| damaged(6, "handle"))?,
             trust,
             version: version.parse().map_err(|_| damaged(7, "version"))?,
-            summary: row.get(9)?,
+            summary: row.get(8)?,
             categories: split(&categories),
             tags: split(&tags),
-            license: row.get(12)?,
+            license: row.get(11)?,
             ecosystem: row.get(5)?,
             dependents: u64::try_from(popularity / DEPENDENT).unwrap_or_default(),
             providers: u64::try_from(popularity % DEPENDENT).unwrap_or_default(),
@@ -457,19 +479,9 @@ impl<'a> Search<'a> {
             preview: flags & PREVIEW != 0,
             signed_at: Timestamp(row.get(3)?),
             source: Source::Local,
-            score: 0.0,
+            score,
             package: PackageId { publisher: of, name: name.parse().map_err(|_| damaged(1, "name"))? },
-        };
-        let labels = format!("{categories} {tags}");
-        hit.score = self.score(&Candidate {
-            name: hit.package.name.as_str(),
-            title: title.as_deref(),
-            summary: &hit.summary,
-            labels: &labels,
-            dependents: hit.dependents,
-            providers: hit.providers,
-        });
-        Ok(hit)
+        })
     }
 
     fn facets(&self) -> rusqlite::Result<Facets> {

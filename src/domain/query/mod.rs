@@ -10,7 +10,7 @@ pub use coverage::{estimate, share};
 pub use edit::{with, without};
 pub use judge::{could_match, distance, may_differ};
 pub use language::{Asked, Facet, Filter, Mistake, Phrase, Terms, fold, licenses, parse, words};
-pub use rank::{Candidate, score};
+pub use rank::{Candidate, Ranking};
 
 use std::time::Duration;
 

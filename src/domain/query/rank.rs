@@ -2,7 +2,7 @@
 //!
 //! The index only says what matches; on names, people's expectations are firmer than any statistics of words.
 
-use super::{Terms, language::words};
+use super::Terms;
 
 /// Weights, in parts of the whole. An exact name comes before whatever else a package has to show.
 const EXACT: f64 = 3.0;
@@ -32,62 +32,89 @@ pub struct Candidate<'a> {
     pub providers: u64,
 }
 
-/// How good a package is for what is asked, 0 to 1. A pure function of what it is given, so that the hits of many nodes
-/// can be put in one order.
-pub fn score(terms: &Terms, candidate: &Candidate<'_>) -> f64 {
-    let Candidate { name, title, summary, labels, dependents, providers } = *candidate;
-    let popular = (1.0 + dependents as f64).ln() / (1.0 + MANY).ln() + 0.05 * (1.0 + providers as f64).ln();
-    let popular = POPULAR * popular.min(1.0);
-    let asked: Vec<&str> = terms.words().collect();
-    let most = EXACT + BEGINS + COVERED + ONE + SHORT + WORDS + POPULAR;
-    if asked.is_empty() {
-        return popular / most;
-    }
-    let plain = plain(name);
-    let text: String = asked.concat();
-    let name: Vec<String> = words(name).collect();
-    let by_name = if plain == text {
-        EXACT + BEGINS + COVERED + ONE
-    } else if plain.starts_with(&text) {
-        let one = if name.len() == 1 { ONE } else { 0.0 };
-        BEGINS + COVERED * text.len() as f64 / plain.len() as f64 + one
-    } else {
-        0.0
-    };
-    let beside: Vec<String> = title.into_iter().flat_map(words).chain(words(summary)).collect();
-    let labels: Vec<String> = words(labels).collect();
-    let last = asked.len() - 1;
-    let open = terms.wanted.last().is_some_and(|phrase| phrase.open);
-    let in_words: f64 = asked
-        .iter()
-        .enumerate()
-        .map(|(at, word)| {
-            let begins = |held: &String| held.starts_with(word);
-            if name.iter().any(|held| held == word) {
-                1.0
-            } else if name.iter().any(begins) {
-                0.8
-            } else if beside.iter().take(8).any(|held| held == word) {
-                0.6
-            } else if plain.contains(word) {
-                0.5
-            } else if labels.iter().any(|held| held == word) || beside.iter().any(|held| held == word) {
-                0.45
-            } else if at == last && open && beside.iter().chain(&labels).any(begins) {
-                0.25
-            } else {
-                // Somewhere in the description, or spelt otherwise.
-                0.05
-            }
-        })
-        .sum();
-    let short = SHORT / name.len().max(1) as f64;
-    (by_name + short + WORDS * in_words / asked.len() as f64 + popular) / most
+/// How good packages are for what is asked. Made once for a search, because hundreds are looked at for each key.
+#[derive(Clone, Debug)]
+pub struct Ranking {
+    asked: Vec<String>,
+    /// All of them in one.
+    text: String,
+    /// The last one may be a beginning.
+    open: bool,
 }
 
-/// A name without what stands between its words.
-fn plain(name: &str) -> String {
-    words(name).collect()
+impl Ranking {
+    pub fn of(terms: &Terms) -> Self {
+        let asked: Vec<String> = terms.words().map(str::to_owned).collect();
+        let open = terms.wanted.last().is_some_and(|phrase| phrase.open);
+        Self { text: asked.concat(), asked, open }
+    }
+
+    /// How good a package is, 0 to 1. A pure function of what it is given, so that the hits of many nodes can be put in
+    /// one order.
+    pub fn score(&self, candidate: &Candidate<'_>) -> f64 {
+        let Candidate { name, title, summary, labels, dependents, providers } = *candidate;
+        let popular = (1.0 + dependents as f64).ln() / (1.0 + MANY).ln() + 0.05 * (1.0 + providers as f64).ln();
+        let popular = POPULAR * popular.min(1.0);
+        let most = EXACT + BEGINS + COVERED + ONE + SHORT + WORDS + POPULAR;
+        if self.asked.is_empty() {
+            return popular / most;
+        }
+        // A name without what stands between its words.
+        let plain: String = split(name).collect();
+        let parts = split(name).count();
+        let by_name = if plain == self.text {
+            EXACT + BEGINS + COVERED + ONE
+        } else if plain.starts_with(&self.text) {
+            let one = if parts == 1 { ONE } else { 0.0 };
+            BEGINS + COVERED * self.text.len() as f64 / plain.len() as f64 + one
+        } else {
+            0.0
+        };
+        let beside = || title.into_iter().flat_map(split).chain(split(summary));
+        let last = self.asked.len() - 1;
+        let in_words: f64 = self
+            .asked
+            .iter()
+            .enumerate()
+            .map(|(at, word)| {
+                if split(name).any(|held| held == word) {
+                    1.0
+                } else if split(name).any(|held| held.starts_with(word.as_str())) {
+                    0.8
+                } else if beside().take(8).any(|held| is(held, word)) {
+                    0.6
+                } else if plain.contains(word.as_str()) {
+                    0.5
+                } else if beside().chain(split(labels)).any(|held| is(held, word)) {
+                    0.45
+                } else if at == last && self.open && beside().chain(split(labels)).any(|held| begins(held, word)) {
+                    0.25
+                } else {
+                    // Somewhere in the description, or spelt otherwise.
+                    0.05
+                }
+            })
+            .sum();
+        let short = SHORT / parts.max(1) as f64;
+        (by_name + short + WORDS * in_words / self.asked.len() as f64 + popular) / most
+    }
+}
+
+/// Words as they are written.
+fn split(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+/// Whether it is the word, which is in lower case.
+fn is(held: &str, word: &str) -> bool {
+    if held.is_ascii() { held.eq_ignore_ascii_case(word) } else { held.to_lowercase() == word }
+}
+
+fn begins(held: &str, word: &str) -> bool {
+    match held.get(..word.len()) {
+        Some(begin) if held.is_ascii() => begin.eq_ignore_ascii_case(word),
+        _ => held.to_lowercase().starts_with(word),
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +127,7 @@ mod tests {
     }
 
     fn of(text: &str, name: &str, dependents: u64) -> f64 {
-        score(&parse(text), &candidate(name, dependents))
+        Ranking::of(&parse(text)).score(&candidate(name, dependents))
     }
 
     #[test]
