@@ -101,18 +101,21 @@ impl Store {
         })
     }
 
-    /// A head and the manifest by which its package is listed, as they were signed. Not verified: whoever is sent them
-    /// does that.
-    pub fn raw_head(&self, hash: &Hash) -> Result<Option<RawHead>> {
-        self.read(|db| {
-            db.prepare_cached(
+    /// Heads, each with the manifest by which its package is listed, as they were signed; those that are not held are left
+    /// out. Not verified: whoever is sent them does that.
+    pub fn raw_heads(&self, hashes: &[Hash]) -> Result<Vec<RawHead>> {
+        self.read_together(|db| {
+            let mut statement = db.prepare_cached(
                 "SELECT h.envelope, (SELECT m.envelope FROM packages p
                  JOIN releases r ON r.publisher = p.publisher AND r.name = p.name AND r.version = p.version
                  JOIN manifests m ON m.hash = r.manifest WHERE p.publisher = h.publisher AND p.name = h.name)
                  FROM heads h WHERE h.hash = ?",
-            )?
-            .query_row([hash.0], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()
+            )?;
+            let mut heads = Vec::with_capacity(hashes.len());
+            for hash in hashes {
+                heads.extend(statement.query_row([hash.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?);
+            }
+            Ok(heads)
         })
     }
 

@@ -132,6 +132,17 @@ impl Store {
         Ok(answer)
     }
 
+    /// As [`Self::read`] for a query of many statements, which then see one state, and lock the file once.
+    pub(crate) fn read_together<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        self.read(|connection| {
+            // Nothing is written in it; its end is the end of reading.
+            let together = connection.unchecked_transaction()?;
+            let answer = query(&together)?;
+            together.commit()?;
+            Ok(answer)
+        })
+    }
+
     fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.inner.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -40,6 +40,8 @@ const FEW: u64 = 3;
 /// A guess is worth less than what was asked for, and so is a part of it.
 const GUESSED: f64 = 0.8;
 const PARTLY: f64 = 0.5;
+/// What a name may have between two words.
+const BETWEEN_WORDS: [&str; 4] = ["-", "", ".", "_"];
 /// Words that one word is taken for.
 const ALIKE: usize = 8;
 /// Distrusted publishers that are left out by the index; more of them are left out one by one.
@@ -64,12 +66,12 @@ impl Store {
     /// Packages that match, the best ones first; without words the newest first. What is yanked, and distrusted
     /// publishers, are left out unless they are asked for.
     pub fn search(&self, query: &Query, now: Timestamp) -> Result<Found> {
-        self.read(|db| Search::of(db, query, now)?.run(query.offset, query.limit))
+        self.read_together(|db| Search::of(db, query, now)?.run(query.offset, query.limit))
     }
 
     /// How many of a query's matches have which label.
     pub fn facets(&self, query: &Query, now: Timestamp) -> Result<Facets> {
-        self.read(|db| Search::of(db, query, now)?.facets())
+        self.read_together(|db| Search::of(db, query, now)?.facets())
     }
 
     /// Words of the names and labels of this node's own packages.
@@ -104,7 +106,7 @@ impl Store {
 
     /// As [`Self::search`] for somebody else: without what is for this node's own eyes, and not more than it may see.
     pub fn search_for_others(&self, query: &Query, now: Timestamp) -> Result<Found> {
-        self.read(|db| {
+        self.read_together(|db| {
             let mut search = Search::of(db, query, now)?;
             search.public = true;
             search.terms.asked = Asked { yanked: search.terms.asked.yanked, ..Asked::default() };
@@ -153,6 +155,10 @@ impl<'a> Search<'a> {
         }
         let mut total = self.total()?;
         let mut instead = None;
+        if total > 0 && total < FEW && self.is_named()? {
+            let hits = self.page(self.ranked(total, offset + limit)?, offset, limit)?;
+            return Ok(Found { hits, total, instead });
+        }
         if total < FEW && self.may_be_longer() {
             let asked = self.terms.wanted.clone();
             self.lengthen();
@@ -184,9 +190,24 @@ impl<'a> Search<'a> {
                 ranked.extend(some.map(|(score, row)| (score * PARTLY, row)));
             }
         }
+        Ok(Found { hits: self.page(ranked, offset, limit)?, total, instead })
+    }
+
+    fn page(&self, ranked: Vec<(f64, i64)>, offset: usize, limit: usize) -> rusqlite::Result<Vec<Hit>> {
         let page = ranked.into_iter().skip(offset).take(limit);
-        let hits = page.filter_map(|(score, row)| self.hit(row, score).transpose()).collect::<rusqlite::Result<_>>()?;
-        Ok(Found { hits, total, instead })
+        page.filter_map(|(score, row)| self.hit(row, score).transpose()).collect()
+    }
+
+    /// Whether a package is called so: then nothing else was meant, however little there is.
+    fn is_named(&self) -> rusqlite::Result<bool> {
+        let words: Vec<&str> = self.terms.words().collect();
+        let mut named = self.db.prepare_cached("SELECT 1 FROM packages WHERE name = ?")?;
+        for between in BETWEEN_WORDS {
+            if named.exists([words.join(between)])? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What the index is asked for.
@@ -324,8 +345,7 @@ impl<'a> Search<'a> {
     fn named(&self) -> rusqlite::Result<Vec<i64>> {
         let words: Vec<&str> = self.terms.words().collect();
         let mut named = Vec::new();
-        // A name may have a hyphen between two words, or a dot, or nothing.
-        for between in ["-", "", ".", "_"].iter().take(if words.len() == 1 { 1 } else { 4 }) {
+        for between in BETWEEN_WORDS.iter().take(if words.len() == 1 { 1 } else { BETWEEN_WORDS.len() }) {
             let from = words.join(between);
             let mut to = from.clone();
             to.push(char::MAX);

@@ -157,8 +157,7 @@ fn records(store: &Store, hashes: &[Hash]) -> crate::Result<Vec<Vec<Item>>> {
     /// What CBOR adds to an item, generously.
     const AROUND: usize = 32;
     let (mut frames, mut items, mut size) = (Vec::new(), Vec::new(), 0);
-    for hash in hashes {
-        let Some((head, manifest)) = store.raw_head(hash)? else { continue };
+    for (head, manifest) in store.raw_heads(hashes)? {
         let length = head.len() + manifest.as_ref().map_or(0, Vec::len) + AROUND;
         if size + length > MAX_FRAME - 1_024 {
             frames.push(std::mem::take(&mut items));
