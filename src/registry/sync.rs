@@ -16,7 +16,7 @@ use crate::{
     domain::{
         hash::Hash,
         manifest::Manifest,
-        name::{PackageId, PublisherId},
+        name::{Handle, PackageId, PublisherId},
         record::{Admission, Class, Head, Refusal, Signed},
         reputation::Outcome,
         trust::Trust,
@@ -295,14 +295,28 @@ impl P2pRegistry {
                 }
             }
         };
-        let taking = async {
+        let (judged, mut good) = mpsc::channel::<Judged>(WAITING);
+        let judging = async {
+            // Ends with this, and so does what waits for it.
+            let judged = judged;
             while let Some((asked, items)) = answers.recv().await {
-                *taken += self.take_items(peer, asked, items).await?;
+                let registry = self.clone();
+                let done = blocking(move || Ok(registry.judge_items(peer, &asked, items))).await??;
+                if judged.send(done).await.is_err() {
+                    break;
+                }
             }
             Ok::<_, Failed>(())
         };
-        let (asked, took) = tokio::join!(asking, taking);
-        took.and(asked)?;
+        let taking = async {
+            while let Some(judged) = good.recv().await {
+                *taken += self.take_judged(judged).await?;
+            }
+            Ok::<_, Failed>(())
+        };
+        // Each works on another part at the same time; what ends one of them ends those that wait for it.
+        let (asked, judged, took) = tokio::join!(asking, judging, taking);
+        took.and(judged).and(asked)?;
         let room = self.state.options.catalogue_max;
         let gone = self.store.make_room(room, clock::now()).await?;
         if gone > 0 {
@@ -312,11 +326,8 @@ impl P2pRegistry {
         Ok(())
     }
 
-    /// Verifies an answer and takes what holds; returns how many packages that changed.
-    async fn take_items(&self, peer: PeerId, asked: HashSet<Hash>, items: Vec<Item>) -> Result<usize, Failed> {
-        let registry = self.clone();
-        let judged = blocking(move || Ok(registry.judge_items(peer, &asked, items))).await??;
-        let Judged { good, mut unwanted } = judged;
+    /// Takes what holds; returns how many packages that changed.
+    async fn take_judged(&self, Judged { good, mut unwanted }: Judged) -> Result<usize, Failed> {
         let now = clock::now();
         let ids: Vec<(PackageId, Hash)> = good
             .iter()
@@ -352,25 +363,24 @@ impl P2pRegistry {
     /// As strict as with gossip; off the tasks that serve the network, because signatures take their time.
     fn judge_items(&self, peer: PeerId, asked: &HashSet<Hash>, items: Vec<Item>) -> Result<Judged, Failed> {
         let mut judged = Judged::default();
-        let mut known: HashMap<PublisherId, bool> = HashMap::new();
+        let mut known: HashMap<(PublisherId, Option<Handle>), (Trust, bool)> = HashMap::new();
         for item in items {
             match verify(&item, asked) {
                 Ok((head, manifest)) => {
-                    let publisher = head.publisher();
-                    if self.store.trust(&publisher, head.handle.as_ref())? == Trust::Distrusted {
-                        self.tally.refused(Refusal::Distrusted);
-                        judged.unwanted.push(head.hash());
-                        continue;
-                    }
-                    let welcome = match known.get(&publisher) {
-                        Some(welcome) => *welcome,
+                    let whose = (head.publisher(), head.handle.clone());
+                    let (trust, welcome) = match known.get(&whose) {
+                        Some(known) => *known,
                         None => {
-                            let welcome = self.is_welcome(&publisher, peer)?;
-                            known.insert(publisher, welcome);
-                            welcome
+                            let trust = self.store.trust(&whose.0, whose.1.as_ref())?;
+                            let judged = (trust, trust != Trust::Distrusted && self.is_welcome(&whose.0, peer)?);
+                            known.insert(whose, judged);
+                            judged
                         }
                     };
-                    if welcome {
+                    if trust == Trust::Distrusted {
+                        self.tally.refused(Refusal::Distrusted);
+                        judged.unwanted.push(head.hash());
+                    } else if welcome {
                         judged.good.push((head, manifest));
                     } else {
                         // Not for good: it is asked for again.

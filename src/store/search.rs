@@ -30,9 +30,9 @@ use crate::{
 };
 
 /// Best ones by BM25, most popular ones, and names that begin with the text, that are ranked.
-const BY_WORDS: usize = 200;
-const BY_POPULARITY: usize = 100;
-const BY_NAME: usize = 100;
+const BY_WORDS: usize = 150;
+const BY_POPULARITY: usize = 80;
+const BY_NAME: usize = 60;
 /// BM25 looks at each match; beyond so many, only the popular ones are looked at.
 const MOST_WEIGHED: u64 = 2_000;
 /// With fewer hits than this, words may be misspelt.
