@@ -15,7 +15,7 @@ use std::{
 };
 
 use libp2p::identity::Keypair;
-use packages::{Record, drafts, resident_mib, signed};
+use packages::{Record, drafts, signed};
 use swarmdex::{
     clock,
     domain::{
@@ -134,11 +134,6 @@ async fn measure() {
         PACKAGES as f64 / took
     );
     println!("  beside: verifying alone {verifying:.1} s and storing alone {storing:.1} s, in one thread each");
-    println!(
-        "  {:.0} MiB of memory there, {:.0} where they came from",
-        resident_mib("self"),
-        resident_mib(&peer.0.id().to_string())
-    );
     let metrics = node.metrics().await.unwrap();
     let moved = metrics.lines().find(|line| line.starts_with("swarmdex_sync_bytes_total")).unwrap();
     let moved: f64 = moved.rsplit(' ').next().unwrap().parse().unwrap();

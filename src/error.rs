@@ -26,6 +26,11 @@ pub enum RegistryError {
     )]
     NotFound { package: String, asked: usize },
 
+    #[error(
+        "{0} is a preview, which nobody has signed and nobody serves; `import debian --sign` makes releases of an index"
+    )]
+    Preview(PackageName),
+
     #[error("{package} has no release that matches {requirement}; `versions {package}` lists what there is")]
     NoMatch { package: String, requirement: VersionReq },
 
@@ -172,6 +177,7 @@ impl RegistryError {
             Self::Name(_) => "name",
             Self::Draft { .. } => "draft",
             Self::NotFound { .. } => "not_found",
+            Self::Preview(_) => "preview",
             Self::NoMatch { .. } => "no_match",
             Self::NoVersion { .. } => "no_version",
             Self::Unresolvable { .. } => "unresolvable",

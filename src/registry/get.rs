@@ -154,6 +154,9 @@ impl P2pRegistry {
         if let Some(package) = self.cache().get(id, now) {
             return Ok(Package { source: Source::Cache, ..package.clone() });
         }
+        if id.publisher == self.preview_owner() && self.store.is_preview(id)? {
+            return Err(RegistryError::Preview(id.name.clone()));
+        }
         let held = self.store.head(id)?;
         if let Some(held) = held.as_ref().filter(|held| is_fresh(held, now)) {
             return self.assemble(held, Source::Local).await;

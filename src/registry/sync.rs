@@ -39,7 +39,9 @@ const GAP: Duration = Duration::from_secs(2);
 const REACH: Duration = Duration::from_secs(5);
 /// Questions for heads asked ahead of their answers, and answers that wait to be verified: of 256 heads each.
 const AHEAD: usize = 2;
-const WAITING: usize = 2;
+const WAITING: usize = 4;
+/// Heads that are stored in one transaction, as far as they are there.
+const AT_ONCE: usize = 1_000;
 /// Heads that a peer may have and this node not: twice what a full catalogue has by default, or 32 MiB of hashes.
 const MOST_CLAIMED: usize = 1_000_000;
 /// Whether this machine slept is looked at this often; it did when so much more time has gone by.
@@ -309,7 +311,14 @@ impl P2pRegistry {
             Ok::<_, Failed>(())
         };
         let taking = async {
-            while let Some(judged) = good.recv().await {
+            while let Some(mut judged) = good.recv().await {
+                // What has come meanwhile is stored in the same transaction.
+                while judged.good.len() < AT_ONCE
+                    && let Ok(more) = good.try_recv()
+                {
+                    judged.good.extend(more.good);
+                    judged.unwanted.extend(more.unwanted);
+                }
                 *taken += self.take_judged(judged).await?;
             }
             Ok::<_, Failed>(())

@@ -153,13 +153,34 @@ impl<'a> Search<'a> {
             let total = self.total()?;
             return Ok(Found { hits: self.newest(offset, limit)?, total, instead: None });
         }
-        let mut total = self.total()?;
-        let mut instead = None;
+        let (mut total, mut instead) = self.widen()?;
         if total > 0 && total < FEW && self.is_named()? {
             let hits = self.page(self.ranked(total, offset + limit)?, offset, limit)?;
             return Ok(Found { hits, total, instead });
         }
-        if total < FEW && self.may_be_longer() {
+        let mut ranked = self.ranked(total, offset + limit)?;
+        // Whoever asks for others is told what has all of the words, and nothing else.
+        if total < FEW && self.terms.wanted.len() > 1 && !self.public {
+            self.any = true;
+            let found = self.total()?;
+            if found > total {
+                (total, instead) = (found, self.instead(" OR "));
+                let held: HashSet<i64> = ranked.iter().map(|(_, row)| *row).collect();
+                let some = self.ranked(total, offset + limit)?.into_iter().filter(|(_, row)| !held.contains(row));
+                ranked.extend(some.map(|(score, row)| (score * PARTLY, row)));
+            }
+        }
+        Ok(Found { hits: self.page(ranked, offset, limit)?, total, instead })
+    }
+
+    /// Where next to nothing has the words, takes them for beginnings, and then for others that are spelt alike. Returns
+    /// how many match, and what is searched for instead.
+    fn widen(&mut self) -> rusqlite::Result<(u64, Option<String>)> {
+        let (mut total, mut instead) = (self.total()?, None);
+        if total >= FEW || self.terms.wanted.is_empty() || (total > 0 && self.is_named()?) {
+            return Ok((total, instead));
+        }
+        if self.may_be_longer() {
             let asked = self.terms.wanted.clone();
             self.lengthen();
             let found = self.total()?;
@@ -178,19 +199,7 @@ impl<'a> Search<'a> {
                 self.alike.clear();
             }
         }
-        let mut ranked = self.ranked(total, offset + limit)?;
-        // Whoever asks for others is told what has all of the words, and nothing else.
-        if total < FEW && self.terms.wanted.len() > 1 && !self.public {
-            self.any = true;
-            let found = self.total()?;
-            if found > total {
-                (total, instead) = (found, self.instead(" OR "));
-                let held: HashSet<i64> = ranked.iter().map(|(_, row)| *row).collect();
-                let some = self.ranked(total, offset + limit)?.into_iter().filter(|(_, row)| !held.contains(row));
-                ranked.extend(some.map(|(score, row)| (score * PARTLY, row)));
-            }
-        }
-        Ok(Found { hits: self.page(ranked, offset, limit)?, total, instead })
+        Ok((total, instead))
     }
 
     fn page(&self, ranked: Vec<(f64, i64)>, offset: usize, limit: usize) -> rusqlite::Result<Vec<Hit>> {
@@ -504,8 +513,8 @@ impl<'a> Search<'a> {
         })
     }
 
-    fn facets(&self) -> rusqlite::Result<Facets> {
-        let total = self.total()?;
+    fn facets(mut self) -> rusqlite::Result<Facets> {
+        let (total, _) = self.widen()?;
         let step = total.div_ceil(COUNTED).max(1);
         let rows = self.rows("SELECT rowid", "")?;
         let mut counts: BTreeMap<(Facet, String), (u64, String)> = BTreeMap::new();

@@ -283,3 +283,55 @@ fn a_get_that_is_killed_goes_on_where_it_was() {
     assert_eq!(resumed + again, 96 << 20, "what verified was not asked for again");
     assert_eq!(fs::read(bob.path("large.bin")).unwrap(), fs::read(&large).unwrap());
 }
+
+/// Stanzas as a mirror's index has them.
+const STANZAS: &str = "Package: spellcheck\nVersion: 1:2.3-4+deb12u1\nSection: text\nMaintainer: A Team <team@example.org>\nDepends: libspell (>= 2.0)\nDescription: finds words that are spelt wrongly\n\nPackage: libspell\nVersion: 2.3-4\nSection: libs\nDescription: what spellcheck is made of\n\nPackage: broken\nDescription: no version\n";
+
+#[test]
+fn an_index_is_previewed_or_signed() {
+    let home = Home::new();
+    let index = home.file("Packages", STANZAS);
+    let node = Running::start(&home, &["--handle", "mirror"]);
+
+    // Previews are for this node's own eyes.
+    let ran = home.run(["import", "debian", &index]);
+    assert!(ran.code == Some(0) && ran.stdout.contains("2 previews"), "{} {}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("broken") && ran.stderr.contains("no Version"), "{}", ran.stderr);
+    let found = home.run(["search", "spelt wrongly", "--local", "--json"]).json();
+    assert_eq!((&found["hits"][0]["name"], &found["hits"][0]["preview"]), (&"spellcheck".into(), &true.into()));
+    assert_eq!(found["total"], 1);
+    let id = found["hits"][0]["id"].as_str().unwrap().to_owned();
+    home.run(["show", &id]).complains(1, &["preview", "--sign"]);
+    let bob = Home::new();
+    let elsewhere = bob.alone(&join(&node, &["search", "spellcheck", "--json"]));
+    assert_eq!((elsewhere.code, elsewhere.value()["total"].as_u64()), (Some(1), Some(0)), "nobody else is told");
+    let forgotten = home.run(["import", "debian", "--forget"]);
+    assert!(forgotten.stdout.contains("2 previews are forgotten"), "{}", forgotten.stdout);
+    assert_eq!(home.run(["search", "spelt", "--local"]).code, Some(1));
+
+    // Signed, they are releases like others.
+    let signed = home.run(["import", "debian", "--sign", "--handle", "mirror", "--json", &index]);
+    assert_eq!(last(&signed), serde_json::json!({ "imported": 2, "known": 0, "refused": 1 }));
+    let again = home.run(["import", "debian", "--sign", "--handle", "mirror", &index]);
+    assert!(again.stdout.contains("2 there already"), "{}", again.stdout);
+    let found = bob.alone(&join(&node, &["search", "spellcheck", "--json"])).json();
+    assert_eq!(
+        (&found["hits"][0]["handle"], &found["hits"][0]["version"]),
+        (&"mirror".into(), &"2.3.0+1-2.3.4.deb12u.1".into())
+    );
+    let got = bob.alone(&join(&node, &["get", "mirror/spellcheck", "--output", bob.path("").to_str().unwrap()]));
+    assert_eq!(got.code, Some(0), "{}", got.stderr);
+    let stanza = fs::read_to_string(bob.path("spellcheck.control")).unwrap();
+    assert!(stanza.starts_with("Package: spellcheck") && stanza.ends_with("spelt wrongly\n"), "{stanza}");
+
+    // What a search says, and how.
+    let narrow = home.run(["search", "eco:debian category:libs", "--local", "--json"]).json();
+    assert_eq!(narrow["hits"].as_array().unwrap().len(), 1);
+    let page = home.run(["search", "spell", "--local", "--limit", "1", "--offset", "1", "--json"]).json();
+    assert_eq!((page["hits"].as_array().unwrap().len(), &page["total"]), (1, &2.into()));
+    let wrong = home.run(["search", "--local", "colour:red spell"]);
+    assert!(wrong.code == Some(0) && wrong.stderr.contains("there is no colour:"), "{}", wrong.stderr);
+    home.run(["import", "debian"]).complains(2, &["FILES"]);
+    let junk = home.file("junk", "this is no index at all\n");
+    home.run(["import", "debian", &junk]).complains(2, &["not a Packages index"]);
+}

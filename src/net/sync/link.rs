@@ -88,7 +88,8 @@ impl SyncLink {
         let mut comparing = Negentropy::owned(set, MAX_COMPARED as u64).map_err(wrong)?;
         let mut message = comparing.initiate().map_err(wrong)?;
         let mut asked = HashSet::new();
-        let (mut ours, mut theirs) = (0, HashSet::new());
+        // In the order in which they are told of, which is nearly that of time: what was signed together is stored together.
+        let (mut ours, mut theirs, mut told) = (0, Vec::new(), HashSet::new());
         for round in 1..=MAX_ROUNDS {
             if !asked.insert(blake3::hash(&message)) {
                 return Err(Stopped::Lied("its comparison goes round in a circle"));
@@ -106,13 +107,13 @@ impl SyncLink {
             let (back, next, have, need) = compared.await.map_err(|error| Stopped::Lost(io::Error::other(error)))?;
             comparing = back;
             ours += have.len();
-            theirs.extend(need.iter().map(|id| Hash(id.to_bytes())));
+            theirs.extend(need.iter().map(|id| Hash(id.to_bytes())).filter(|hash| told.insert(*hash)));
             if theirs.len() > most {
                 return Err(Stopped::Lied("it claims to have more than there can be"));
             }
             match next.map_err(wrong)? {
                 Some(next) => message = next,
-                None => return Ok(Differences { theirs: theirs.into_iter().collect(), ours, rounds: round }),
+                None => return Ok(Differences { theirs, ours, rounds: round }),
             }
         }
         Err(Stopped::Lied("its comparison has no end"))
