@@ -331,7 +331,7 @@ fn an_index_is_previewed_or_signed() {
     assert_eq!((page["hits"].as_array().unwrap().len(), &page["total"]), (1, &2.into()));
     let wrong = home.run(["search", "--local", "colour:red spell"]);
     assert!(wrong.code == Some(0) && wrong.stderr.contains("there is no colour:"), "{}", wrong.stderr);
-    home.run(["import", "debian"]).complains(2, &["FILES"]);
+    home.run(["import", "debian"]).complains(2, &["required arguments"]);
     let junk = home.file("junk", "this is no index at all\n");
     home.run(["import", "debian", &junk]).complains(2, &["not a Packages index"]);
 }
