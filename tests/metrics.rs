@@ -6,13 +6,12 @@ mod lab;
 
 use std::collections::BTreeSet;
 
-use lab::{Lab, PATIENCE, TCP, draft, options, put, reference, wait_for};
+use lab::{Lab, PATIENCE, TCP, draft, put, reference, wait_for};
 use libp2p::PeerId;
 use serde_json::Value;
 use swarmdex::{
     domain::{name::PackageRef, query::Query},
-    node::{Node, NodeOptions},
-    registry::Catalogue,
+    node::Node,
 };
 
 /// Names of samples of ours and of libp2p in a text.
@@ -94,10 +93,7 @@ async fn what_happened_is_counted_and_the_dashboard_asks_for_what_there_is() {
     assert_eq!(registry.search(&Query::text("web")).await.unwrap().hits.len(), 1);
     assert!(registry.search(&Query::text("nothing")).await.unwrap().hits.is_empty());
     // One that does not copy the catalogue before it is asked.
-    let dir = tempfile::tempdir().unwrap();
-    let options = NodeOptions { catalogue: Catalogue::Partial, ..options(dir.path(), TCP, &[a.address().await]) };
-    let newcomer = Lab { node: Node::start(options).await.unwrap(), dir };
-    assert!(newcomer.node.wait_joined(PATIENCE).await);
+    let newcomer = Lab::partial(TCP, &[a.address().await]).await;
     newcomer.node.registry().search(&Query::text("web")).await.unwrap();
     newcomer.node.registry().get_package(&package).await.unwrap();
 

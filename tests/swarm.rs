@@ -84,12 +84,12 @@ async fn what_a_publisher_left_behind_is_found_by_one_who_never_met_it() {
     assert!(publisher.node.wait_published(PATIENCE).await, "{receipt:?}");
     publisher.stop().await;
 
-    let newcomer = Lab::start(TCP, &door).await;
+    let newcomer = Lab::partial(TCP, &door).await;
     let registry = newcomer.node.registry();
     let package = registry.get_package(&reference(&receipt.package)).await.unwrap();
     assert!(matches!(package.source, Source::Dht | Source::Peer(_)), "{:?}", package.source);
 
-    let searcher = Lab::start(TCP, &door).await;
+    let searcher = Lab::partial(TCP, &door).await;
     let results = searcher.node.registry().search(&Query::text("parser")).await.unwrap();
     assert_eq!(results.hits.len(), 1, "{results:?}");
     assert!(matches!(results.hits[0].source, Source::Peer(_)));

@@ -23,7 +23,7 @@ use swarmdex::{
     },
     metrics::Metrics,
     node::{Node, NodeOptions},
-    registry::{Catalogue, Source},
+    registry::Source,
     store::Store,
 };
 
@@ -231,15 +231,8 @@ async fn who_keeps_no_catalogue_finds_rare_words_by_the_dht() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path(), &[record(&key, "zymurgy", 1)]).await;
     let holder = Lab::start_in(dir, TCP, &[]).await;
-    let partial = async |bootstrap: String| {
-        let dir = tempfile::tempdir().unwrap();
-        let options = NodeOptions { catalogue: Catalogue::Partial, ..options(dir.path(), TCP, &[bootstrap]) };
-        let node = Node::start(options).await.unwrap();
-        assert!(node.wait_joined(PATIENCE).await);
-        Lab { node, dir }
-    };
-    let between = partial(holder.address().await).await;
-    let searcher = partial(between.address().await).await;
+    let between = Lab::partial(TCP, &[holder.address().await]).await;
+    let searcher = Lab::partial(TCP, &[between.address().await]).await;
     let query = Query::text("zymurgy");
     let waited = tokio::time::timeout(PATIENCE, async {
         loop {

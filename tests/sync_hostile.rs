@@ -7,7 +7,7 @@ mod lab;
 use std::{sync::Arc, time::Duration};
 
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
-use lab::{BarePeer, DAY, Lab, PATIENCE, TCP, head, manifest, options, silent};
+use lab::{BarePeer, DAY, Lab, PATIENCE, TCP, head, manifest, silent};
 use libp2p::{PeerId, Stream, identity::Keypair};
 use serde_bytes::ByteBuf;
 use swarmdex::{
@@ -16,8 +16,6 @@ use swarmdex::{
         protocol::Item,
         sync::wire::{self, Answer, MAX_WANTED, Question},
     },
-    node::{Node, NodeOptions},
-    registry::Catalogue,
 };
 
 /// What a peer answers to the question of that number.
@@ -25,12 +23,7 @@ type Answering = Arc<dyn Fn(usize, Question) -> Option<Answer> + Send + Sync>;
 
 /// A node that compares only when it is told to.
 async fn victim(peer: &BarePeer) -> Lab {
-    let dir = tempfile::tempdir().unwrap();
-    let bootstrap = std::slice::from_ref(&peer.address);
-    let options = NodeOptions { catalogue: Catalogue::Partial, ..options(dir.path(), TCP, bootstrap) };
-    let node = Node::start(options).await.unwrap();
-    assert!(node.wait_joined(PATIENCE).await);
-    Lab { node, dir }
+    Lab::partial(TCP, std::slice::from_ref(&peer.address)).await
 }
 
 async fn server(answering: Answering) -> BarePeer {

@@ -25,7 +25,7 @@ use swarmdex::{
     },
     net::protocol::{Request, Response},
     node::{DhtMode, Node, NodeOptions},
-    registry::{Artifacts, Content, Contents},
+    registry::{Artifacts, Catalogue, Content, Contents},
 };
 use tokio::sync::mpsc;
 
@@ -56,6 +56,15 @@ pub struct Lab {
 impl Lab {
     pub async fn start(listen: &str, bootstrap: &[String]) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), listen, bootstrap).await
+    }
+
+    /// A node that copies nobody's catalogue.
+    pub async fn partial(listen: &str, bootstrap: &[String]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let options = NodeOptions { catalogue: Catalogue::Partial, ..options(dir.path(), listen, bootstrap) };
+        let node = Node::start(options).await.unwrap();
+        assert!(node.wait_joined(PATIENCE).await, "found nobody");
+        Self { node, dir }
     }
 
     pub async fn start_in(dir: tempfile::TempDir, listen: &str, bootstrap: &[String]) -> Self {
