@@ -432,12 +432,13 @@ impl P2pRegistry {
     }
 
     fn hit(&self, peer: PeerId, terms: &Terms, head: &Signed<Head>, manifest: &Signed<Manifest>) -> Hit {
-        let labels = [manifest.categories.join(" "), manifest.tags.join(" ")].join(" ");
+        let (categories, tags) = (manifest.categories.join(" "), manifest.tags.join(" "));
         let candidate = Candidate {
             name: manifest.name.as_str(),
             title: manifest.title.as_deref(),
             summary: manifest.summary(),
-            labels: &labels,
+            categories: &categories,
+            tags: &tags,
             dependents: 0,
             providers: 0,
         };

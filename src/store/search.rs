@@ -121,6 +121,8 @@ struct Search<'a> {
     terms: Terms,
     /// Words that are taken for one another, by the place of the phrase that they stand in for.
     alike: BTreeMap<usize, Vec<String>>,
+    /// Rows that match, in their order, as [`Self::total`] has counted them last.
+    matched: Vec<i64>,
     /// Words are taken for beginnings that were not meant as such.
     lengthened: bool,
     /// Packages with some of the words will do.
@@ -140,6 +142,7 @@ impl<'a> Search<'a> {
             db,
             terms: query.terms(),
             alike: BTreeMap::new(),
+            matched: Vec::new(),
             lengthened: false,
             any: false,
             distrusted,
@@ -284,9 +287,28 @@ impl<'a> Search<'a> {
         self.db.prepare_cached(&sql)?.query_map([self.expression()], |row| row.get(0))?.collect()
     }
 
-    fn total(&self) -> rusqlite::Result<u64> {
-        let sql = format!("SELECT count(*) {}", self.matching());
-        self.db.prepare_cached(&sql)?.query_row([self.expression()], |row| row.get(0))
+    /// How many match. They are kept: whatever is ranked is among them.
+    fn total(&mut self) -> rusqlite::Result<u64> {
+        self.matched = self.rows("SELECT rowid", "")?;
+        // As they come, as a rule; an age may have SQLite look at them in another order.
+        self.matched.sort_unstable();
+        Ok(self.matched.len() as u64)
+    }
+
+    /// Those of a walk that match, until there are enough.
+    fn among(&self, sql: &str, arguments: impl rusqlite::Params, most: usize) -> rusqlite::Result<Vec<i64>> {
+        let mut walk = self.db.prepare_cached(sql)?;
+        let mut rows = walk.query(arguments)?;
+        let mut found = Vec::new();
+        while found.len() < most
+            && let Some(row) = rows.next()?
+        {
+            let row = row.get(0)?;
+            if self.matched.binary_search(&row).is_ok() {
+                found.push(row);
+            }
+        }
+        Ok(found)
     }
 
     fn newest(&self, offset: usize, limit: usize) -> rusqlite::Result<Vec<Hit>> {
@@ -316,32 +338,30 @@ impl<'a> Search<'a> {
     /// The best ones, `most` at least where there are as many.
     fn ranked(&self, total: u64, most: usize) -> rusqlite::Result<Vec<(f64, i64)>> {
         let mut rows: Vec<i64> = Vec::new();
-        if total <= MOST_WEIGHED {
-            let limit = BY_WORDS.max(most);
+        let limit = BY_WORDS.max(most);
+        if total <= limit as u64 {
+            // All of them are looked at: the index need not say which are best.
+            rows.clone_from(&self.matched);
+        } else if total <= MOST_WEIGHED {
             rows.extend(self.rows("SELECT rowid", &format!("ORDER BY bm25(words, 8, 4, 1, 3, 0) LIMIT {limit}"))?);
         }
         if total > rows.len() as u64 {
             rows.extend(self.named()?);
-            let limit = BY_POPULARITY.max(most);
-            // The unary plus keeps SQLite from sorting all that matches: the walk ends after a few hundred steps.
-            let sql = format!(
-                "SELECT id FROM packages INDEXED BY packages_by_popularity WHERE id IN (SELECT rowid {})
-                 ORDER BY popularity DESC LIMIT {limit}",
-                self.matching()
-            );
-            let popular = self
-                .db
-                .prepare_cached(&sql)?
-                .query_map([self.expression()], |row| row.get(0))?
-                .collect::<rusqlite::Result<Vec<i64>>>()?;
-            rows.extend(popular);
+            let popular = "SELECT id FROM packages INDEXED BY packages_by_popularity ORDER BY popularity DESC";
+            rows.extend(self.among(popular, [], BY_POPULARITY.max(most))?);
         }
         let mut seen = HashSet::new();
         rows.retain(|row| seen.insert(*row));
         let spellings = self.spellings();
         let mut ranked = Vec::with_capacity(rows.len());
+        let mut looked_at = self.db.prepare_cached(
+            "SELECT name, popularity, title, summary, categories, tags, publisher FROM packages WHERE id = ?",
+        )?;
         for row in rows {
-            if let Some(score) = self.score(&spellings, row)? {
+            let mut found = looked_at.query([row])?;
+            if let Some(package) = found.next()?
+                && let Some(score) = self.score(&spellings, package)?
+            {
                 ranked.push((score, row));
             }
         }
@@ -350,25 +370,22 @@ impl<'a> Search<'a> {
         Ok(ranked)
     }
 
-    /// Packages whose names begin with the text, the most popular first, as far as they match.
+    /// Packages whose names begin with the text, the most popular first, as far as they match; of a short one those that
+    /// are named so, because the most popular ones are looked at anyway.
     fn named(&self) -> rusqlite::Result<Vec<i64>> {
+        const SHORT: usize = 2;
         let words: Vec<&str> = self.terms.words().collect();
         let mut named = Vec::new();
         for between in BETWEEN_WORDS.iter().take(if words.len() == 1 { 1 } else { BETWEEN_WORDS.len() }) {
             let from = words.join(between);
-            let mut to = from.clone();
-            to.push(char::MAX);
-            let sql = format!(
-                "SELECT id FROM packages INDEXED BY packages_by_name WHERE name >= ?2 AND name < ?3
-                 AND id IN (SELECT rowid {}) ORDER BY name = ?2 DESC, popularity DESC LIMIT {BY_NAME}",
-                self.matching()
-            );
-            let found = self
-                .db
-                .prepare_cached(&sql)?
-                .query_map(params![self.expression(), from, to], |row| row.get(0))?
-                .collect::<rusqlite::Result<Vec<i64>>>()?;
-            named.extend(found);
+            let exact = "SELECT id FROM packages WHERE name = ?";
+            named.extend(self.among(exact, [&from], BY_NAME)?);
+            if from.chars().count() > SHORT {
+                let to = format!("{from}{}", char::MAX);
+                let begins = "SELECT id FROM packages INDEXED BY packages_by_name WHERE name > ? AND name < ?
+                              ORDER BY popularity DESC";
+                named.extend(self.among(begins, [from, to], BY_NAME)?);
+            }
         }
         Ok(named)
     }
@@ -445,13 +462,8 @@ impl<'a> Search<'a> {
     }
 
     /// How good a package is; `None` for one that is not shown.
-    fn score(&self, spellings: &[(f64, Ranking)], row: i64) -> rusqlite::Result<Option<f64>> {
-        let mut statement = self.db.prepare_cached(
-            "SELECT name, popularity, title, summary, categories || ' ' || tags, publisher FROM packages WHERE id = ?",
-        )?;
-        let mut found = statement.query([row])?;
-        let Some(row) = found.next()? else { return Ok(None) };
-        if !self.distrusted.is_empty() && !self.terms.asked.distrusted && self.distrusted.contains(&publisher(row, 5)?)
+    fn score(&self, spellings: &[(f64, Ranking)], row: &Row<'_>) -> rusqlite::Result<Option<f64>> {
+        if !self.distrusted.is_empty() && !self.terms.asked.distrusted && self.distrusted.contains(&publisher(row, 6)?)
         {
             return Ok(None);
         }
@@ -460,7 +472,8 @@ impl<'a> Search<'a> {
             name: row.get_ref(0)?.as_str()?,
             title: row.get_ref(2)?.as_str_or_null()?,
             summary: row.get_ref(3)?.as_str()?,
-            labels: row.get_ref(4)?.as_str()?,
+            categories: row.get_ref(4)?.as_str()?,
+            tags: row.get_ref(5)?.as_str()?,
             dependents: u64::try_from(popularity / DEPENDENT).unwrap_or_default(),
             providers: u64::try_from(popularity % DEPENDENT).unwrap_or_default(),
         };
@@ -516,7 +529,6 @@ impl<'a> Search<'a> {
     fn facets(mut self) -> rusqlite::Result<Facets> {
         let (total, _) = self.widen()?;
         let step = total.div_ceil(COUNTED).max(1);
-        let rows = self.rows("SELECT rowid", "")?;
         let mut counts: BTreeMap<(Facet, String), (u64, String)> = BTreeMap::new();
         let mut statement = self.db.prepare_cached(
             "SELECT publisher, handle, ecosystem, categories, tags, license FROM packages WHERE id = ?",
@@ -524,7 +536,7 @@ impl<'a> Search<'a> {
         let mut count = |facet, value: &str, shown: &str| {
             counts.entry((facet, value.to_lowercase())).or_insert_with(|| (0, shown.to_owned())).0 += 1;
         };
-        for row in rows.into_iter().step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
+        for row in self.matched.iter().step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
             let mut found = statement.query([row])?;
             let Some(row) = found.next()? else { continue };
             let text = |column| row.get_ref(column).and_then(|value| Ok(value.as_str_or_null()?.unwrap_or_default()));

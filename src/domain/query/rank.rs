@@ -25,8 +25,9 @@ pub struct Candidate<'a> {
     pub name: &'a str,
     pub title: Option<&'a str>,
     pub summary: &'a str,
-    /// Categories and tags, with anything but letters and digits between them.
-    pub labels: &'a str,
+    /// With anything but letters and digits between them.
+    pub categories: &'a str,
+    pub tags: &'a str,
     pub dependents: u64,
     /// Peers that were seen to have it.
     pub providers: u64,
@@ -52,7 +53,7 @@ impl Ranking {
     /// How good a package is, 0 to 1. A pure function of what it is given, so that the hits of many nodes can be put in
     /// one order.
     pub fn score(&self, candidate: &Candidate<'_>) -> f64 {
-        let Candidate { name, title, summary, labels, dependents, providers } = *candidate;
+        let Candidate { name, title, summary, categories, tags, dependents, providers } = *candidate;
         let popular = (1.0 + dependents as f64).ln() / (1.0 + MANY).ln() + 0.05 * (1.0 + providers as f64).ln();
         let popular = POPULAR * popular.min(1.0);
         let most = EXACT + BEGINS + COVERED + ONE + SHORT + WORDS + POPULAR;
@@ -71,6 +72,7 @@ impl Ranking {
             0.0
         };
         let beside = || title.into_iter().flat_map(split).chain(split(summary));
+        let everywhere = || beside().chain(split(categories)).chain(split(tags));
         let last = self.asked.len() - 1;
         let in_words: f64 = self
             .asked
@@ -85,9 +87,9 @@ impl Ranking {
                     0.6
                 } else if plain.contains(word.as_str()) {
                     0.5
-                } else if beside().chain(split(labels)).any(|held| is(held, word)) {
+                } else if everywhere().any(|held| is(held, word)) {
                     0.45
-                } else if at == last && self.open && beside().chain(split(labels)).any(|held| begins(held, word)) {
+                } else if at == last && self.open && everywhere().any(|held| begins(held, word)) {
                     0.25
                 } else {
                     // Somewhere in the description, or spelt otherwise.
@@ -123,7 +125,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn candidate(name: &str, dependents: u64) -> Candidate<'_> {
-        Candidate { name, title: None, summary: "a thing", labels: "", dependents, providers: 0 }
+        Candidate { name, title: None, summary: "a thing", categories: "", tags: "", dependents, providers: 0 }
     }
 
     fn of(text: &str, name: &str, dependents: u64) -> f64 {
