@@ -124,9 +124,14 @@ impl Plan {
     fn slept(&mut self) -> bool {
         let (now, time) = (Instant::now(), SystemTime::now());
         let (before, time_before) = std::mem::replace(&mut self.looked, (now, time));
-        let gone = time.duration_since(time_before).unwrap_or_default();
-        gone > now.duration_since(before) + SLEPT || now.duration_since(before) > LOOK + SLEPT
+        slept(now.duration_since(before), time.duration_since(time_before).unwrap_or_default())
     }
+}
+
+/// Whether the machine slept, by how long its timer says that it was and by how long the clock does: of some systems the
+/// timer stands still meanwhile, of others it goes on.
+fn slept(awake: Duration, gone: Duration) -> bool {
+    gone > awake + SLEPT || awake > LOOK + SLEPT
 }
 
 /// A little earlier or later, so that nodes that started together do not ask together.
@@ -460,5 +465,40 @@ fn verify(item: &Item, asked: &HashSet<Hash>) -> Result<(Signed<Head>, Option<Si
     match &manifest {
         Some(manifest) if !lists(&head, manifest) => Err(Refusal::Mismatch),
         _ => Ok((head, manifest)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sleep_is_told_from_a_clock_that_is_set_a_little() {
+        let hour = Duration::from_secs(3_600);
+        assert!(!slept(LOOK, LOOK) && !slept(LOOK, LOOK + SLEPT / 2) && !slept(LOOK, Duration::ZERO));
+        assert!(slept(LOOK, hour), "the timer stood still");
+        assert!(slept(hour, hour), "the timer went on");
+    }
+
+    #[test]
+    fn whoever_fails_is_asked_again_a_few_times() {
+        let (peer, now) = (PeerId::random(), Instant::now());
+        let mut plan = Plan {
+            queue: VecDeque::new(),
+            again: Vec::new(),
+            last: HashMap::new(),
+            round_at: now,
+            looked: (now, SystemTime::now()),
+        };
+        plan.add(peer);
+        plan.add(peer);
+        assert_eq!((plan.next(), plan.next()), (Some((peer, 0)), None), "once");
+        plan.add(peer);
+        assert_eq!(plan.next(), None, "and not again at once");
+        plan.failed(peer, TRIES - 1);
+        assert!(plan.again_at().is_some_and(|at| at > now));
+        plan.again.clear();
+        plan.failed(peer, TRIES);
+        assert_eq!(plan.again_at(), None);
     }
 }

@@ -211,3 +211,49 @@ async fn peers_and_records_come_back() {
     store.write_dht(vec![], vec![record.key]).await.unwrap();
     assert!(store.dht_records().unwrap().is_empty());
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(24))]
+    /// Whatever order heads come in, and however often: what is held in the end is the same.
+    #[test]
+    fn reconciling_is_independent_of_order_and_idempotent(
+        heads in proptest::collection::vec((0u8..4, 1u64..5, 0u8..3), 1..24),
+        shuffled in proptest::prelude::any::<u64>(),
+    ) {
+        use rand::{SeedableRng, seq::SliceRandom};
+        let keys: Vec<Keypair> = (0..2).map(|_| Keypair::generate_ed25519()).collect();
+        let records: Vec<_> = heads
+            .iter()
+            .map(|(package, seq, fork)| {
+                let key = &keys[usize::from(package % 2)];
+                // A version for each state, so that forks are forks and no conflicts.
+                let manifest = manifest(key, &format!("tool-{package}"), &format!("1.{seq}.{fork}"), "a tool");
+                (head(key, &[&manifest], *seq), Some(manifest))
+            })
+            .collect();
+        let mut others: Vec<_> = records.iter().chain(&records).cloned().collect();
+        others.shuffle(&mut rand::rngs::StdRng::seed_from_u64(shuffled));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let held = |records: Vec<(Signed<Head>, Option<Signed<Manifest>>)>, times: usize| {
+            runtime.block_on(async {
+                let dir = tempfile::tempdir().unwrap();
+                let store = Store::open(dir.path(), Metrics::default()).unwrap();
+                for _ in 0..times {
+                    for batch in records.chunks(5) {
+                        store.take_heads(batch.to_vec(), NOW).await.unwrap();
+                    }
+                }
+                let mut hashes = store.head_hashes().unwrap();
+                hashes.sort_by_key(|(hash, _)| hash.0);
+                let listed = store.search(&Query::text("tool"), NOW).unwrap();
+                let mut versions: Vec<_> =
+                    listed.hits.iter().map(|hit| (hit.package.to_string(), hit.version.to_string())).collect();
+                versions.sort();
+                (hashes, versions)
+            })
+        };
+        let once = held(records.clone(), 1);
+        proptest::prop_assert_eq!(&held(records, 2), &once);
+        proptest::prop_assert_eq!(held(others, 1), once);
+    }
+}
