@@ -401,12 +401,15 @@ async fn what_is_pinned_stays_so_through_damage() {
     std::fs::remove_file(a.dir.path().join(format!("content/{name}.data"))).unwrap();
     assert!(!a.node.contents().check(content.root).await.unwrap());
     // Nobody else has it: it is known to be lost, and what it was.
-    let lost = loop {
-        if let Some(lost) = a.node.contents().lost().await.unwrap().pop() {
-            break lost;
+    let noted = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(lost) = a.node.contents().lost().await.unwrap().pop() {
+                return lost;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    };
+    });
+    let lost = noted.await.expect("what was lost is known");
     assert!(lost.content == content && lost.pinned, "{lost:?}");
     let b = Lab::start(TCP, &[]).await;
     assert_eq!(put(b.node.contents(), &sent).await.content, content);

@@ -71,9 +71,6 @@ pub(super) enum Command {
         key: DhtKey,
         reply: oneshot::Sender<()>,
     },
-    StopProviding {
-        key: DhtKey,
-    },
     /// Replies with the connected peers of this network, the best first, each with its score; those that are a
     /// publisher's own before all others.
     Sources {

@@ -43,7 +43,7 @@ use crate::{
     RegistryError, Result,
     bus::{NodeSnapshot, PeerSnapshot},
     domain::{
-        hash::{ContentRoot, Hash},
+        hash::Hash,
         health::Sample,
         name::PublisherId,
         record::{DhtKey, Record},
@@ -253,12 +253,6 @@ impl Net {
         // Dropped when there is nobody to tell: whoever asks this node is told by itself.
         let _ = told.await;
         Ok(())
-    }
-
-    /// Takes it back, as far as this node is asked.
-    pub async fn stop_providing(&self, root: &ContentRoot) -> Result<()> {
-        let command = Command::StopProviding { key: DhtKey::of_content(root) };
-        self.commands.send(command).await.map_err(|_| RegistryError::Closed)
     }
 
     /// Connected peers with their scores, the best first; nodes that are `publisher`'s own before all others.

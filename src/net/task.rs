@@ -265,7 +265,6 @@ impl Task {
                     Err(error) => tracing::debug!(%error, "a content of ours was not noted as provided"),
                 }
             }
-            Command::StopProviding { key } => self.swarm.behaviour_mut().kad.stop_providing(&RecordKey::new(&key.0)),
             Command::Sources { publisher, reply } => {
                 drop(reply.send(self.peers.sources(publisher.as_ref(), clock::now())));
             }
