@@ -17,6 +17,7 @@ use crate::{
     bus::{Batch, Board, Bus, Event, Level, NodeSnapshot, Notice, PeerSnapshot, Tally},
     clock,
     domain::{
+        faults::Ruling,
         geo::GeoLocation,
         hash::ContentRoot,
         health::Sample,
@@ -38,6 +39,11 @@ pub const CONTENT_IDLE: Duration = Duration::from_secs(10);
 /// [`NodeOptions::content_quota`] and [`NodeOptions::max_content`] of a node without settings.
 pub const CONTENT_QUOTA: u64 = 10 << 30;
 pub const MAX_CONTENT: u64 = 4 << 30;
+
+/// [`NodeOptions::ban_time`] likewise: long enough that trying again does not pay, and short enough for who was wronged.
+pub const BAN_TIME: Duration = Duration::from_secs(1_800);
+/// [`NodeOptions::ping_every`] likewise.
+pub const PING_EVERY: Duration = Duration::from_secs(15);
 
 /// [`NodeOptions::catalogue_max`] likewise: about 1.5 GiB of disk.
 pub const CATALOGUE_MAX: u64 = 500_000;
@@ -64,6 +70,10 @@ pub struct NodeOptions {
     /// Deadline of each query to the network.
     pub query_timeout: Duration,
     pub weights: Weights,
+    /// Length of a peer's first ban; each one after it is twice as long.
+    pub ban_time: Duration,
+    /// Round trips are measured this often.
+    pub ping_every: Duration,
     /// Most bytes of content in all, beyond which what was used longest ago goes, unless it is own or pinned.
     pub content_quota: u64,
     /// Most bytes of one content.
@@ -99,6 +109,8 @@ impl NodeOptions {
             dial_back_every: DIAL_BACK_EVERY,
             query_timeout: Duration::from_secs(5),
             weights: Weights::default(),
+            ban_time: BAN_TIME,
+            ping_every: PING_EVERY,
             content_quota: CONTENT_QUOTA,
             max_content: MAX_CONTENT,
             provide: true,
@@ -162,6 +174,8 @@ impl Node {
             dial_back_every: options.dial_back_every,
             query_timeout: options.query_timeout,
             weights: options.weights,
+            ban_time: options.ban_time,
+            ping_every: options.ping_every,
             low_water: options.low_water,
             high_water: options.high_water,
             conduct: options.conduct,
@@ -281,6 +295,11 @@ impl NodeHandle {
     /// Ends the connection with a peer; false when there was none.
     pub async fn disconnect(&self, peer: PeerId) -> Result<bool> {
         self.net.disconnect(peer).await
+    }
+
+    /// Has a peer banned, protected, or let be; false when it changes nothing.
+    pub async fn judge(&self, peer: PeerId, ruling: Ruling) -> Result<bool> {
+        self.net.judge(peer, ruling).await
     }
 
     /// Who has a content, as far as the DHT says.

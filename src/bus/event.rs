@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
+        faults::{Ban, Sheet},
         geo::GeoLocation,
         health::Sample,
         record::Refusal,
-        reputation::{Evidence, Score},
+        reputation::{Basis, Evidence, Score},
         time::Timestamp,
         transfer::Transfer,
     },
@@ -47,6 +48,9 @@ pub struct PeerSnapshot {
     /// The last round trips, oldest first, in milliseconds; at most [`RTT_HISTORY`].
     pub rtts_ms: Vec<f32>,
     pub score: Score,
+    /// The numbers behind the score.
+    #[serde(default)]
+    pub basis: Basis,
     /// Declared by the peer, and still valid.
     pub location: Option<GeoLocation>,
     /// From our declared location to the peer's.
@@ -59,6 +63,19 @@ pub struct PeerSnapshot {
     pub evidence: Vec<Evidence>,
     /// In the gossip mesh for announcements.
     pub in_mesh: bool,
+    /// Gossipsub's own score of it; below 0 for one that misbehaves there.
+    #[serde(default)]
+    pub gossip_score: Option<f64>,
+    /// What is held against it; `None` when nothing is.
+    #[serde(default)]
+    pub sheet: Option<Box<Sheet>>,
+}
+
+impl PeerSnapshot {
+    /// The ban that holds for it.
+    pub fn ban(&self, now: Timestamp) -> Option<Ban> {
+        self.sheet.as_ref()?.ban(now)
+    }
 }
 
 /// Round trips kept per peer for the sparkline.

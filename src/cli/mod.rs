@@ -10,6 +10,7 @@ mod global;
 mod health;
 mod id;
 mod import;
+mod judge;
 mod key;
 mod links;
 mod logs;
@@ -117,7 +118,7 @@ enum Verb {
     Status(status::Args),
     /// Say whether the node that runs is well; exit code 4 when it is not, 3 when there is none
     Health(health::Args),
-    /// List the peers that are known
+    /// List the peers that are known, or ban or protect one
     #[command(alias = "peer-list")]
     Peers(peers::Args),
     /// Show everything about one peer

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use libp2p::PeerId;
 use serde::Serialize;
 
-use super::{DONE, FAILED, global::Global, print, search::score, session};
+use super::{DONE, FAILED, global::Global, judge, print, search::score, session};
 use crate::{
     RegistryError, Result,
     bus::{Direction, PeerSnapshot},
@@ -21,13 +21,19 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    action: Option<judge::Action>,
     /// Only peers with this score or a higher one, from 0 to 1
     #[arg(long, default_value_t = 0.0, value_name = "SCORE", value_parser = score)]
     min_reputation: f64,
     /// Only those that are connected now
     #[arg(long)]
     connected: bool,
+    /// Only those that are banned
+    #[arg(long, conflicts_with = "connected")]
+    banned: bool,
     /// What comes first: the highest score or count, the shortest time or way, or the first in the alphabet
     #[arg(long, value_enum, default_value_t = Sort::Score, value_name = "COLUMN")]
     sort: Sort,
@@ -63,9 +69,14 @@ enum Format {
 struct Row {
     peer: PeerId,
     handle: Option<String>,
-    /// `mesh`, `connected` or `known`.
+    /// `mesh`, `connected`, `known` or `banned`.
     state: &'static str,
     score: f64,
+    /// For its faults, of which 100 are a ban.
+    fault_points: f64,
+    /// Seconds until its ban ends; `None` also for one that has no end.
+    ban_s_left: Option<u64>,
+    protected: bool,
     rtt_ms: Option<f64>,
     place: Option<String>,
     distance_km: Option<f64>,
@@ -78,7 +89,9 @@ struct Row {
 impl Row {
     fn of(peer: PeerSnapshot, now: Timestamp) -> Self {
         let connected = peer.connection.is_some();
+        let ban = peer.ban(now);
         let state = match (connected, peer.in_mesh) {
+            _ if ban.is_some() => "banned",
             (true, true) => "mesh",
             (true, false) => "connected",
             (false, _) => "known",
@@ -88,6 +101,9 @@ impl Row {
             handle: peer.owner.map(|owner| owner.handle.to_string()),
             state,
             score: (peer.score.total * 1_000.0).round() / 1_000.0,
+            fault_points: peer.sheet.as_ref().map_or(0.0, |sheet| sheet.points(now).round()),
+            ban_s_left: ban.and_then(|ban| ban.until).map(|until| until.since(now).as_secs()),
+            protected: peer.sheet.as_ref().is_some_and(|sheet| sheet.protected),
             rtt_ms: peer.rtts_ms.last().filter(|_| connected).map(|ms| (f64::from(*ms) * 10.0).round() / 10.0),
             place: peer.location.as_ref().map(ToString::to_string),
             distance_km: peer.distance_km.map(f64::round),
@@ -118,11 +134,17 @@ impl Row {
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
+    if let Some(action) = args.action {
+        return judge::run(global, action).await;
+    }
     session::with(global, async |node, _| {
         let now = clock::now();
         let peers = node.peers().await?.into_iter();
         let mut rows: Vec<Row> = peers.map(|peer| Row::of(peer, now)).collect();
-        rows.retain(|row| row.score >= args.min_reputation && (!args.connected || row.state != "known"));
+        rows.retain(|row| {
+            row.score >= args.min_reputation && (!args.connected || !matches!(row.state, "known" | "banned"))
+        });
+        rows.retain(|row| !args.banned || row.state == "banned");
         rows.sort_by(|a, b| a.compare(b, args.sort).then(a.peer.cmp(&b.peer)));
         let format = if args.json { Format::Json } else { args.format };
         show(&rows, format)?;
@@ -260,19 +282,22 @@ fn describe(peer: &PeerSnapshot, full: bool) -> Result<()> {
         ("round trip", average),
         ("location", place),
         ("packages", peer.packages.map_or("not told".to_owned(), |count| format!("{count}, by its own word"))),
-        ("score", format!("{:.3}", score.total)),
-        ("  success", format!("{:.3}", score.success)),
-        ("  response", format!("{:.3}", score.response)),
-        ("  availability", format!("{:.3}", score.availability)),
-        ("  recency", format!("{:.3}", score.recency)),
-        ("  proximity", format!("{:.3}", score.proximity)),
         ("known", format!("since {}", ago(peer.first_seen))),
+        ("score", format!("{:.3}", score.total)),
     ];
+    fields.extend(score.parts().map(|(name, value)| (name, format!("{value:.3}: {}", peer.basis.told(name)))));
+    if let Some(sheet) = &peer.sheet {
+        fields.push(("faults", sheet.told(now)));
+        if full {
+            fields
+                .extend(sheet.log.iter().rev().map(|one| ("fault", format!("{}: {}", ago(one.at), one.fault.hint()))));
+        }
+    }
     if full {
         fields.extend(peer.addresses.iter().map(|address| ("address", address.clone())));
         fields.extend(peer.protocols.iter().map(|protocol| ("protocol", protocol.clone())));
         let history = peer.evidence.iter().rev();
-        fields.extend(history.map(|one| ("history", format!("{}: {}", ago(one.at), one.outcome.label()))));
+        fields.extend(history.map(|one| ("history", format!("{}: {}", ago(one.at), one.told()))));
     }
     print::fields(&fields)
 }

@@ -54,7 +54,7 @@ macro_rules! weight {
 }
 
 /// Every key, in the order a person would want to read them.
-pub static KEYS: [Key; 32] = [
+pub static KEYS: [Key; 33] = [
     Key {
         name: "data_dir",
         default: "",
@@ -242,6 +242,17 @@ pub static KEYS: [Key; 32] = [
             Ok(())
         },
         show: |settings| Some(quoted(&show_duration(settings.sync_every))),
+    },
+    Key {
+        name: "ban_time",
+        default: "\"30m\"",
+        meaning: "How long a peer that misbehaves is banned the first time; twice as long each time after that, a day at most. Long enough that trying again does not pay, short enough for who was wronged",
+        flag: None,
+        set: |settings, given| {
+            settings.ban_time = given.timeout()?;
+            Ok(())
+        },
+        show: |settings| Some(quoted(&show_duration(settings.ban_time))),
     },
     Key {
         name: "low_water",

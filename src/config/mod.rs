@@ -40,7 +40,7 @@ use crate::{
         reputation::Weights,
         text::{fit, printable},
     },
-    node::{CATALOGUE_MAX, CONTENT_QUOTA, DhtMode, MAX_CONTENT, NodeOptions, SYNC_EVERY},
+    node::{BAN_TIME, CATALOGUE_MAX, CONTENT_QUOTA, DhtMode, MAX_CONTENT, NodeOptions, SYNC_EVERY},
     registry::Catalogue,
     telemetry::LogFormat,
 };
@@ -91,6 +91,7 @@ pub struct Settings {
     pub catalogue: Catalogue,
     pub catalogue_max: u64,
     pub sync_every: Duration,
+    pub ban_time: Duration,
     pub low_water: usize,
     pub high_water: usize,
     pub weights: Weights,
@@ -159,6 +160,7 @@ impl Settings {
             catalogue: Catalogue::Full,
             catalogue_max: CATALOGUE_MAX,
             sync_every: SYNC_EVERY,
+            ban_time: BAN_TIME,
             high_water: 64,
             weights: Weights::default(),
             theme: "dark".to_owned(),
@@ -319,6 +321,7 @@ impl Settings {
             catalogue: self.catalogue,
             catalogue_max: self.catalogue_max,
             sync_every: self.sync_every,
+            ban_time: self.ban_time,
             low_water: self.low_water,
             high_water: self.high_water,
             ..NodeOptions::of(self.paths.data.clone(), self.network.clone())

@@ -36,6 +36,7 @@ use crate::{
     RegistryError, Result,
     bus::{Batch, PeerSnapshot},
     domain::{
+        faults::Ruling,
         health::Sample,
         manifest::{Draft, Manifest},
         name::{Handle, PackageName, PackageRef, PublisherId},
@@ -355,6 +356,10 @@ impl Control for Remote {
 
     async fn disconnect(&self, peer: PeerId) -> Result<bool> {
         self.change("disconnecting", "/v1/disconnect", &wire::OfPeer { peer }).await.map(|Done { done }| done)
+    }
+
+    async fn judge(&self, peer: PeerId, ruling: Ruling) -> Result<bool> {
+        self.change("judging a peer", "/v1/judge", &wire::Judge { peer, ruling }).await.map(|Done { done }| done)
     }
 
     async fn wait(&self, what: Wait, most: Duration) -> Result<bool> {

@@ -11,7 +11,7 @@ use super::{Control, Link, LogEntry, Logged, PROTOCOL, Status, Wait};
 use crate::{
     Result,
     bus::{Batch, PeerSnapshot},
-    domain::health::Sample,
+    domain::{faults::Ruling, health::Sample},
     node::NodeHandle,
     registry::{Contents, Registry},
     telemetry::{self, LogRing},
@@ -93,6 +93,10 @@ impl Control for Local {
 
     async fn disconnect(&self, peer: PeerId) -> Result<bool> {
         self.node.disconnect(peer).await
+    }
+
+    async fn judge(&self, peer: PeerId, ruling: Ruling) -> Result<bool> {
+        self.node.judge(peer, ruling).await
     }
 
     async fn wait(&self, what: Wait, most: Duration) -> Result<bool> {

@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     Result,
     bus::{Batch, NodeSnapshot, PeerSnapshot},
-    domain::{health::Sample, time::Timestamp},
+    domain::{faults::Ruling, health::Sample, time::Timestamp},
     registry::{Contents, Registry},
 };
 
@@ -68,6 +68,9 @@ pub trait Control: Send + Sync {
 
     /// Ends the connection with a peer; false when there was none.
     async fn disconnect(&self, peer: PeerId) -> Result<bool>;
+
+    /// Has a peer banned, protected, or let be; false when it changes nothing.
+    async fn judge(&self, peer: PeerId, ruling: Ruling) -> Result<bool>;
 
     /// Waits for something; false when it has not come about after `most`.
     async fn wait(&self, what: Wait, most: Duration) -> Result<bool>;

@@ -25,6 +25,7 @@ use crate::{
     bus::{Batch, Level, Notice, PeerSnapshot},
     clock,
     domain::{
+        faults::Ruling,
         hash::ContentRoot,
         health::Sample,
         manifest::{Content, Draft, Manifest},
@@ -300,6 +301,10 @@ impl Control for Replay {
 
     async fn disconnect(&self, _: PeerId) -> Result<bool> {
         only_watched("disconnecting")
+    }
+
+    async fn judge(&self, _: PeerId, _: Ruling) -> Result<bool> {
+        only_watched("judging a peer")
     }
 
     async fn wait(&self, _: Wait, _: Duration) -> Result<bool> {

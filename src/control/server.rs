@@ -245,6 +245,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/distrust", post(distrust))
         .route("/dial", post(dial))
         .route("/disconnect", post(disconnect))
+        .route("/judge", post(judge))
         .route("/wait", post(wait))
         .route("/shutdown", post(shutdown))
         .merge(content_server::routes());
@@ -495,6 +496,10 @@ async fn dial(State(it): Node, given: Given<wire::Dial>) -> Response {
 
 async fn disconnect(State(it): Node, given: Given<wire::OfPeer>) -> Response {
     with(given, async |asked| it.node.disconnect(asked.peer).await.map(|done| Done { done })).await
+}
+
+async fn judge(State(it): Node, given: Given<wire::Judge>) -> Response {
+    with(given, async |asked| it.node.judge(asked.peer, asked.ruling).await.map(|done| Done { done })).await
 }
 
 async fn wait(State(it): Node, given: Given<wire::Waiting>) -> Response {

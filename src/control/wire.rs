@@ -9,6 +9,7 @@ use super::Wait;
 use crate::{
     RegistryError,
     domain::{
+        faults::Ruling,
         hash::ContentRoot,
         manifest::Draft,
         name::{Handle, PackageName, PublisherId},
@@ -87,6 +88,12 @@ pub struct Dial {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct OfPeer {
     pub peer: PeerId,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Judge {
+    pub peer: PeerId,
+    pub ruling: Ruling,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -5,12 +5,14 @@
 //! [`crate::registry`], [`crate::ui`]) decide *when* a rule is applied, never *what* it says.
 
 pub mod content;
+pub mod faults;
 pub mod geo;
 pub mod hash;
 pub mod health;
 pub mod manifest;
 pub mod name;
 pub mod percentile;
+pub mod prefix;
 pub mod query;
 pub mod record;
 pub mod release;

@@ -14,6 +14,7 @@ use prometheus_client::{
 };
 
 use crate::domain::{
+    faults::Fault,
     record::{Class, Refusal},
     reputation::Outcome,
 };
@@ -60,6 +61,8 @@ struct Inner {
     gossip_delay: Histogram,
     commits: Histogram,
     faults: Faults,
+    misdeeds: Family<Label, Counter>,
+    bans: Counter,
     contents: Contents,
     synced_bytes: Counter,
     synced_heads: Counter,
@@ -176,6 +179,13 @@ impl Default for Metrics {
             content_late: reason("content-late"),
         };
 
+        let misdeeds = Family::<Label, Counter>::default();
+        families.register("misdeeds", "What peers did that no honest one does, by kind", misdeeds.clone());
+        // There from the start, so that a rule that watches them has something to watch.
+        Fault::ALL.iter().for_each(|fault| drop(misdeeds.get_or_create_owned(&[("kind", fault.label())])));
+        let bans = Counter::default();
+        families.register("bans", "Peers that were banned for what they did", bans.clone());
+
         let bytes = Family::<Label, Counter>::default();
         families.register_with_unit(
             "content",
@@ -203,6 +213,8 @@ impl Default for Metrics {
             gossip_delay,
             commits,
             faults,
+            misdeeds,
+            bans,
             synced_bytes,
             synced_heads,
             contents,
@@ -287,16 +299,30 @@ impl Metrics {
     pub fn observed(&self, outcome: Outcome) {
         let faults = &self.0.faults;
         let counter = match outcome {
-            Outcome::AnswerRight | Outcome::ContentRight | Outcome::RecordValid => return,
+            Outcome::AnswerRight
+            | Outcome::ContentRight
+            | Outcome::RecordValid
+            | Outcome::RecordIgnored
+            | Outcome::ConnectionLost => return,
             Outcome::AnswerWrong => &faults.answer_wrong,
             Outcome::AnswerLate => &faults.answer_late,
             Outcome::AnswerMissing => &faults.answer_missing,
             Outcome::RecordInvalid => &faults.record_invalid,
             Outcome::Unreachable => &faults.unreachable,
             Outcome::ContentWrong => &faults.content_wrong,
-            Outcome::ContentLate => &faults.content_late,
+            Outcome::ContentLate | Outcome::ContentSlow => &faults.content_late,
         };
         counter.inc();
+    }
+
+    /// A peer did what an honest one does not.
+    pub fn faulted(&self, fault: Fault) {
+        self.0.misdeeds.get_or_create_owned(&[("kind", fault.label())]).inc();
+    }
+
+    /// A peer was banned for it.
+    pub fn banned(&self) {
+        self.0.bans.inc();
     }
 
     /// Everything in OpenMetrics text (<https://prometheus.io/docs/specs/om/open_metrics_spec/>): ours, `figures`, and

@@ -9,11 +9,9 @@ use libp2p::{
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 
-use super::{DhtMode, gossip, kad_store::KadStore, protocol, reach};
+use super::{DhtMode, gate::Gate, gossip, kad_store::KadStore, protocol, reach};
 use crate::{RegistryError, Result, domain::name::NetworkName};
 
-/// Round trips are measured this often.
-const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// Kademlia looks for its own neighbourhood this often; every minute cost a core at 128 nodes.
 const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(300);
 /// Connections to one peer: both sides may dial at once, over TCP and QUIC.
@@ -26,6 +24,7 @@ const MAX_MEMORY_SHARE: f64 = 0.9;
 pub(super) struct Behaviour {
     limits: connection_limits::Behaviour,
     memory: memory_connection_limits::Behaviour,
+    pub gate: Gate,
     pub kad: kad::Behaviour<KadStore>,
     pub gossip: gossipsub::Behaviour,
     identify: identify::Behaviour,
@@ -70,11 +69,23 @@ pub(super) struct Parts<'a> {
     pub dial_back_every: Duration,
     pub query_timeout: Duration,
     pub high_water: usize,
+    pub ping_every: Duration,
 }
 
 impl Behaviour {
     pub fn new(parts: Parts<'_>) -> Result<Self> {
-        let Parts { key, protocols, topics, kad_store, mdns, dht, dial_back_every, query_timeout, high_water } = parts;
+        let Parts {
+            key,
+            protocols,
+            topics,
+            kad_store,
+            mdns,
+            dht,
+            dial_back_every,
+            query_timeout,
+            high_water,
+            ping_every,
+        } = parts;
         let me = key.public().to_peer_id();
         let slack = query_timeout + Duration::from_secs(1);
 
@@ -87,6 +98,8 @@ impl Behaviour {
             .set_replication_interval(None)
             .set_publication_interval(None)
             .set_provider_publication_interval(None)
+            // Whoever comes first does not fill the table: see routing.rs.
+            .set_kbucket_inserts(kad::BucketInserts::Manual)
             .set_periodic_bootstrap_interval(Some(BOOTSTRAP_INTERVAL))
             .set_parallelism(NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN));
         let mut kad = kad::Behaviour::with_config(me, kad_store, kad_config);
@@ -107,10 +120,11 @@ impl Behaviour {
         Ok(Self {
             limits: connection_limits::Behaviour::new(limits),
             memory: memory_connection_limits::Behaviour::with_max_percentage(MAX_MEMORY_SHARE),
+            gate: Gate::default(),
             kad,
             gossip: gossip::behaviour(key, topics)?,
             identify: identify::Behaviour::new(identify),
-            ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
+            ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_every)),
             mdns: mdns.into(),
             query: protocol::behaviour(protocols.query.clone(), slack),
             streams: libp2p_stream::Behaviour::new(),

@@ -1,6 +1,6 @@
 //! What the swarm task can be told, and what it asks the registry.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     bus::{NodeSnapshot, PeerSnapshot},
     domain::{
+        faults::Ruling,
         health::Sample,
         name::PublisherId,
         record::{DhtKey, Record, Refusal},
@@ -89,6 +90,18 @@ pub(super) enum Command {
     Observe {
         peer: PeerId,
         outcome: Outcome,
+    },
+    /// Verified bytes of content that a peer gave.
+    Gave {
+        peer: PeerId,
+        bytes: u64,
+        took: Duration,
+    },
+    /// A person has said something about a peer. Replies whether it changed anything.
+    Obey {
+        peer: PeerId,
+        ruling: Ruling,
+        reply: oneshot::Sender<bool>,
     },
     Status {
         reply: oneshot::Sender<NodeSnapshot>,

@@ -29,6 +29,7 @@ use crate::{
     bus::Level,
     clock,
     domain::{
+        faults::Fault,
         record::{Class, Presence, Record, Refusal},
         reputation::Outcome,
     },
@@ -64,7 +65,7 @@ impl Task {
                     && !self.peers.is_connected(&peer)
                 {
                     self.measures.dialled(false);
-                    self.peers.observe(peer, Outcome::Unreachable, now);
+                    self.observe(peer, Outcome::Unreachable);
                 }
             }
             SwarmEvent::NewListenAddr { address, .. } => tracing::info!(%address, "listening"),
@@ -90,7 +91,7 @@ impl Task {
                 self.on_identified(peer_id, info)
             }
             BehaviourEvent::Ping(ping::Event { peer, result: Ok(rtt), .. }) => {
-                self.peers.round_trip(peer, rtt, clock::now());
+                self.ponged(peer, rtt);
             }
             BehaviourEvent::Kad(event) => self.on_kad(event),
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
@@ -122,9 +123,7 @@ impl Task {
         };
         let addresses: Vec<Multiaddr> = info.listen_addrs.into_iter().filter(usable).take(MAX_ROUTED).collect();
         if info.protocols.contains(&self.protocols.kad) {
-            for address in &addresses {
-                self.swarm.behaviour_mut().kad.add_address(&peer, address.clone());
-            }
+            self.route(peer, &addresses);
         }
         let protocols = info.protocols.iter().map(ToString::to_string).collect();
         self.peers.identified(peer, &info.agent_version, addresses, protocols, clock::now());
@@ -187,7 +186,6 @@ impl Task {
 
     /// What `get_record` returns is anybody's bytes: Kademlia does not validate them.
     fn on_found(&mut self, id: kad::QueryId, result: kad::GetRecordResult, last: bool) {
-        let now = clock::now();
         let mut ended = Ended::Exhausted;
         match result {
             Ok(kad::GetRecordOk::FoundRecord(kad::PeerRecord { peer, record })) => {
@@ -195,7 +193,7 @@ impl Task {
                     match Record::verify(&key, &record.value) {
                         Ok(record) => {
                             if let Some(peer) = peer {
-                                self.peers.observe(peer, Outcome::AnswerRight, now);
+                                self.observe(peer, Outcome::AnswerRight);
                             }
                             if let Some(done) = self.lookups.answer(&id, Answer { peer, record }) {
                                 self.looked_up(done);
@@ -205,7 +203,7 @@ impl Task {
                         Err(refusal) => {
                             self.wiring.tally.refused(refusal);
                             if let Some(peer) = peer.filter(|_| refusal.class() == Class::Reject) {
-                                self.peers.observe(peer, Outcome::AnswerWrong, now);
+                                self.observe(peer, Outcome::AnswerWrong);
                             }
                         }
                     }
@@ -214,7 +212,7 @@ impl Task {
             // Closest to the key of all that were asked, and without what others had.
             Ok(kad::GetRecordOk::FinishedWithNoAdditionalRecord { cache_candidates }) => {
                 for peer in cache_candidates.into_values() {
-                    self.peers.observe(peer, Outcome::AnswerMissing, now);
+                    self.observe(peer, Outcome::AnswerMissing);
                 }
             }
             Err(kad::GetRecordError::Timeout { .. }) => ended = Ended::TimedOut,
@@ -243,6 +241,15 @@ impl Task {
 
     fn on_gossip(&mut self, event: gossipsub::Event) {
         let gossipsub::Event::Message { propagation_source: via, message_id: id, message } = event else { return };
+        if let Some(author) = message.source
+            && !self.allowances.take(author, clock::now())
+        {
+            // It ends here. Whoever passed it on may have room for more of that author's.
+            if author == via {
+                self.fault(via, Fault::Flooding);
+            }
+            return self.report(id, via, message.source, Err(Refusal::OverQuota));
+        }
         if message.topic == self.topics.presence.hash() {
             let verdict = match (message.source, Presence::verify(&message.data, clock::now())) {
                 (Some(source), Ok(presence)) => {
@@ -254,15 +261,16 @@ impl Task {
                 (None, _) => Err(Refusal::BadSignature),
                 (_, Err(refusal)) => Err(refusal),
             };
-            return self.report(id, via, verdict);
+            return self.report(id, via, message.source, verdict);
         }
         let (verdict, receiver) = oneshot::channel();
-        if self.hand_over(Inbound::Announcement { data: message.data, via, author: message.source, verdict }) {
+        let author = message.source;
+        if self.hand_over(Inbound::Announcement { data: message.data, via, author, verdict }) {
             self.settled.push(Box::pin(async move {
-                Settled::Message { id, via, verdict: receiver.await.unwrap_or(Err(Refusal::Busy)) }
+                Settled::Message { id, via, author, verdict: receiver.await.unwrap_or(Err(Refusal::Busy)) }
             }));
         } else {
-            self.report(id, via, Err(Refusal::Busy));
+            self.report(id, via, author, Err(Refusal::Busy));
         }
     }
 
@@ -275,7 +283,7 @@ impl Task {
         taken
     }
 
-    fn report(&mut self, id: gossipsub::MessageId, via: PeerId, verdict: Verdict) {
+    fn report(&mut self, id: gossipsub::MessageId, via: PeerId, author: Option<PeerId>, verdict: Verdict) {
         use gossipsub::MessageAcceptance::{Accept, Ignore, Reject};
         self.measures.judged(verdict.as_ref().is_err_and(|refusal| refusal.class() == Class::Reject));
         let acceptance = match verdict {
@@ -286,25 +294,28 @@ impl Task {
             }
         };
         let outcome = match acceptance {
-            Accept => Some(Outcome::RecordValid),
-            Reject => Some(Outcome::RecordInvalid),
-            Ignore => None,
+            Accept => Outcome::RecordValid,
+            Reject => Outcome::RecordInvalid,
+            Ignore => Outcome::RecordIgnored,
         };
-        if let Some(outcome) = outcome {
-            self.peers.observe(via, outcome, clock::now());
+        self.observe(via, outcome);
+        // What is out of date is not passed on by whoever knows better, which everybody does in no time. Whom one node distrusts,
+        // has no room for, or has another clock than, another may well pass on.
+        if verdict == Err(Refusal::Superseded) && author != Some(via) && !self.allowances.take(via, clock::now()) {
+            self.fault(via, Fault::Flooding);
         }
         self.swarm.behaviour_mut().gossip.report_message_validation_result(&id, &via, acceptance);
     }
 
     pub(super) fn on_settled(&mut self, settled: Settled) {
         match settled {
-            Settled::Message { id, via, verdict } => self.report(id, via, verdict),
+            Settled::Message { id, via, author, verdict } => self.report(id, via, author, verdict),
             Settled::Put { from, outcome } => {
                 let kept = outcome.and_then(|record| self.swarm.behaviour_mut().kad.store_mut().accept(&record));
                 if let Err(refusal) = kept {
                     self.wiring.tally.refused(refusal);
                     if refusal.class() == Class::Reject {
-                        self.peers.observe(from, Outcome::RecordInvalid, clock::now());
+                        self.observe(from, Outcome::RecordInvalid);
                     }
                 }
             }
@@ -332,10 +343,11 @@ impl Task {
                 Response::Refused => self.ask_failed(&request_id, AskError::Refused),
                 response => {
                     let Some(ask) = self.asks.remove(&request_id) else { return };
+                    self.peers.answered(&peer, ask.asked.elapsed());
                     match (ask.reply, response) {
                         (Some(reply), response) => drop(reply.send(Ok(response))),
                         (None, Response::Hello(hello)) => self.peers.hello(peer, &hello, clock::now()),
-                        (None, _) => self.peers.observe(peer, Outcome::AnswerWrong, clock::now()),
+                        (None, _) => self.observe(peer, Outcome::AnswerWrong),
                     }
                 }
             },
@@ -348,7 +360,7 @@ impl Task {
                     OutboundFailure::Io(error) => {
                         if error.kind() == std::io::ErrorKind::InvalidData {
                             self.wiring.tally.refused(Refusal::Malformed);
-                            self.peers.observe(peer, Outcome::AnswerWrong, clock::now());
+                            self.observe(peer, Outcome::AnswerWrong);
                         }
                         AskError::Refused
                     }
@@ -367,6 +379,9 @@ impl Task {
             }
             Request::Objects(hashes) if hashes.len() > MAX_OBJECTS => Some(Response::Refused),
             _ if self.questions.get(&peer).is_some_and(|running| *running >= MAX_QUESTIONS_PER_PEER) => {
+                if !self.allowances.take(peer, clock::now()) {
+                    self.fault(peer, Fault::Flooding);
+                }
                 Some(Response::Busy)
             }
             _ => None,

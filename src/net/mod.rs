@@ -6,10 +6,12 @@
 
 mod behaviour;
 mod command;
+mod conduct;
 mod connections;
 pub mod content;
 mod discovery;
 mod events;
+mod gate;
 mod gossip;
 mod kad_store;
 mod listen;
@@ -19,6 +21,7 @@ mod peers;
 pub mod protocol;
 mod providers;
 mod reach;
+mod routing;
 mod start;
 pub mod sync;
 mod task;
@@ -43,6 +46,7 @@ use crate::{
     RegistryError, Result,
     bus::{NodeSnapshot, PeerSnapshot},
     domain::{
+        faults::Ruling,
         hash::Hash,
         health::Sample,
         name::PublisherId,
@@ -263,6 +267,16 @@ impl Net {
     /// Notes what a peer's answer was worth. Dropped when the task has too much to do: evidence is statistics.
     pub fn observe(&self, peer: PeerId, outcome: Outcome) {
         let _ = self.commands.try_send(Command::Observe { peer, outcome });
+    }
+
+    /// Notes verified bytes of content that a peer gave, and how long it took.
+    pub fn gave(&self, peer: PeerId, bytes: u64, took: Duration) {
+        let _ = self.commands.try_send(Command::Gave { peer, bytes, took });
+    }
+
+    /// Has a peer banned, protected, or let be; false when it changes nothing.
+    pub async fn judge(&self, peer: PeerId, ruling: Ruling) -> Result<bool> {
+        self.send(|reply| Command::Obey { peer, ruling, reply }).await
     }
 
     /// Changes what peers are told of this node, at the next hello.

@@ -11,10 +11,12 @@ use super::{connections::Held, protocol::Hello};
 use crate::{
     bus::{Connection, Direction, PeerSnapshot, RTT_HISTORY},
     domain::{
+        faults::Sheet,
         geo::GeoLocation,
         name::PublisherId,
+        prefix::Prefix,
         record::{NodeClaim, Presence, Signed},
-        reputation::{self, Candidate, Outcome, Score, Standing, Weights, median},
+        reputation::{Basis, Candidate, Choices, Outcome, Population, Standing, Weights, score},
         text::{fit, printable},
         time::Timestamp,
     },
@@ -54,6 +56,11 @@ struct Peer {
     packages: Option<u64>,
     clock_offset_ms: Option<i64>,
     in_mesh: bool,
+    /// Questions that it left without an answer since it last answered anything.
+    silences: u32,
+    gossip_score: Option<f64>,
+    /// What the ledger has about it.
+    sheet: Option<Sheet>,
 }
 
 impl Peer {
@@ -72,7 +79,15 @@ impl Peer {
             packages: None,
             clock_offset_ms: None,
             in_mesh: false,
+            silences: 0,
+            gossip_score: None,
+            sheet: None,
         }
+    }
+
+    /// Of the address it is connected by.
+    fn group(&self) -> Option<Prefix> {
+        Prefix::of_address(&self.open.first()?.address.parse().ok()?)
     }
 
     fn location(&self, now: Timestamp) -> Option<&GeoLocation> {
@@ -84,7 +99,7 @@ impl Peer {
 pub(super) struct Standings {
     /// Each with its distance in km.
     peers: Vec<(Standing, Option<f64>)>,
-    median_rtt_ms: Option<f64>,
+    population: Population,
     weights: Weights,
     at: Timestamp,
 }
@@ -92,10 +107,10 @@ pub(super) struct Standings {
 impl Standings {
     /// The scores, 0 to 1.
     pub fn scores(&self) -> Vec<f64> {
-        let score = |(standing, km): &(Standing, Option<f64>)| {
-            reputation::score(standing, self.median_rtt_ms, *km, &self.weights, self.at).total
+        let one = |(standing, km): &(Standing, Option<f64>)| {
+            score(&Basis::of(standing, &self.population, *km, self.at), &self.weights).total
         };
-        self.peers.iter().map(score).collect()
+        self.peers.iter().map(one).collect()
     }
 }
 
@@ -105,7 +120,8 @@ pub(super) struct PeerTable {
     metrics: Metrics,
     /// Where this node says it is.
     pub here: Option<GeoLocation>,
-    median_rtt_ms: Option<f64>,
+    population: Population,
+    choices: Choices,
     dirty: HashSet<PeerId>,
     gone: Vec<PeerId>,
 }
@@ -125,7 +141,16 @@ impl PeerTable {
                 (known.id, peer)
             })
             .collect();
-        Self { peers, weights, metrics, here, median_rtt_ms: None, dirty: HashSet::new(), gone: Vec::new() }
+        Self {
+            peers,
+            weights,
+            metrics,
+            here,
+            population: Population::default(),
+            choices: Choices::default(),
+            dirty: HashSet::new(),
+            gone: Vec::new(),
+        }
     }
 
     fn entry(&mut self, id: PeerId, now: Timestamp) -> &mut Peer {
@@ -134,7 +159,7 @@ impl PeerTable {
                 .peers
                 .iter()
                 .filter(|(_, peer)| peer.open.is_empty())
-                .min_by_key(|(_, peer)| peer.standing.last_seen)
+                .min_by_key(|(_, peer)| (peer.sheet.is_some(), peer.standing.last_seen))
                 .map(|(id, _)| *id);
             if let Some(oldest) = oldest {
                 self.forget(&oldest);
@@ -175,8 +200,10 @@ impl PeerTable {
         let last = peer.open.is_empty();
         if last {
             count_uptime(peer, now);
-            peer.standing.last_seen = now;
-            peer.in_mesh = false;
+            if peer.ours {
+                peer.standing.observe(Outcome::ConnectionLost, now);
+            }
+            (peer.in_mesh, peer.silences, peer.gossip_score) = (false, 0, None);
         }
         self.dirty.insert(*id);
         last
@@ -236,13 +263,53 @@ impl PeerTable {
         self.entry(id, now).standing.observe(outcome, now);
     }
 
-    pub fn round_trip(&mut self, id: PeerId, rtt: Duration, now: Timestamp) {
+    /// Verified bytes of content that it gave, and how long it took.
+    pub fn gave(&mut self, id: PeerId, bytes: u64, took: Duration, now: Timestamp) {
+        self.entry(id, now).standing.observe_content(bytes, took, now);
+    }
+
+    pub fn answered(&mut self, id: &PeerId, took: Duration) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.standing.observe_answer(took);
+        }
+    }
+
+    /// It left a question without an answer.
+    pub fn silent(&mut self, id: &PeerId) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.silences = peer.silences.saturating_add(1);
+        }
+    }
+
+    /// It answered something.
+    pub fn spoke(&mut self, id: &PeerId) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.silences = 0;
+        }
+    }
+
+    /// What the ledger has about a peer, for whoever looks at it.
+    pub fn set_sheet(&mut self, id: PeerId, sheet: Option<Sheet>, now: Timestamp) {
+        self.entry(id, now).sheet = sheet;
+    }
+
+    /// The public prefix it is connected from.
+    pub fn group(&self, id: &PeerId) -> Option<Prefix> {
+        self.peers.get(id)?.group()
+    }
+
+    /// A peer answered a ping. Returns how often it has kept silent to questions meanwhile, of which a few are held against
+    /// it: all of them may be one interruption.
+    pub fn round_trip(&mut self, id: PeerId, rtt: Duration, now: Timestamp) -> u32 {
+        /// Of one ping's time.
+        const MOST_SILENCES: u32 = 2;
         let peer = self.entry(id, now);
         peer.standing.observe_rtt(rtt, now);
         if peer.rtts_ms.len() >= RTT_HISTORY {
             peer.rtts_ms.pop_front();
         }
         peer.rtts_ms.push_back(rtt.as_secs_f32() * 1_000.0);
+        std::mem::take(&mut peer.silences).min(MOST_SILENCES)
     }
 
     /// Takes what a peer says of itself in a hello.
@@ -275,25 +342,36 @@ impl PeerTable {
         }
     }
 
+    /// What gossip itself makes of the connected peers.
+    pub fn set_gossip_scores(&mut self, score: impl Fn(&PeerId) -> Option<f64>) {
+        for (id, peer) in self.peers.iter_mut().filter(|(_, peer)| !peer.open.is_empty()) {
+            // To a tenth: time in the mesh moves it by less than that every second.
+            peer.gossip_score = score(id).map(|score| (score * 10.0).round() / 10.0);
+        }
+    }
+
     /// Adds connected time to the standings, and takes the population's median round trip anew.
     pub fn settle(&mut self, now: Timestamp) {
         for peer in self.peers.values_mut().filter(|peer| !peer.open.is_empty()) {
             count_uptime(peer, now);
         }
-        self.median_rtt_ms =
-            median(self.peers.values().filter(|peer| !peer.open.is_empty()).filter_map(|peer| peer.standing.rtt_ms));
+        let here = self.peers.values().filter(|peer| !peer.open.is_empty());
+        self.population = Population::of(here.map(|peer| &peer.standing));
         // Scores move with time and with the median.
         self.dirty.extend(self.peers.iter().filter(|(_, peer)| !peer.open.is_empty()).map(|(id, _)| *id));
     }
 
-    fn score(&self, peer: &Peer, now: Timestamp) -> Score {
-        let standing = current(peer, now);
-        reputation::score(&standing, self.median_rtt_ms, self.distance_km(peer, now), &self.weights, now)
+    fn basis(&self, peer: &Peer, now: Timestamp) -> Basis {
+        Basis::of(&current(peer, now), &self.population, self.distance_km(peer, now), now)
+    }
+
+    fn score(&self, peer: &Peer, now: Timestamp) -> f64 {
+        score(&self.basis(peer, now), &self.weights).total
     }
 
     pub fn standings(&self, now: Timestamp) -> Standings {
         let peers = self.peers.values().map(|peer| (current(peer, now), self.distance_km(peer, now))).collect();
-        Standings { peers, median_rtt_ms: self.median_rtt_ms, weights: self.weights, at: now }
+        Standings { peers, population: self.population, weights: self.weights, at: now }
     }
 
     fn distance_km(&self, peer: &Peer, now: Timestamp) -> Option<f64> {
@@ -305,8 +383,23 @@ impl PeerTable {
         self.peers
             .iter()
             .filter(|(_, peer)| peer.ours && !peer.open.is_empty())
-            .map(|(id, peer)| Candidate { peer: *id, score: self.score(peer, now).total })
+            .map(|(id, peer)| {
+                let basis = self.basis(peer, now);
+                Candidate {
+                    peer: *id,
+                    score: score(&basis, &self.weights).total,
+                    successes: basis.successes,
+                    failures: basis.failures,
+                    share: self.choices.share(id),
+                    group: peer.group(),
+                }
+            })
             .collect()
+    }
+
+    /// These were chosen to be asked.
+    pub fn chosen(&mut self, peers: &[PeerId]) {
+        self.choices.note(peers);
     }
 
     /// Connections, for the plan that trims them.
@@ -315,8 +408,8 @@ impl PeerTable {
             .iter()
             .filter_map(|(id, peer)| {
                 let since = peer.open.first()?.since;
-                let score = self.score(peer, now).total;
-                Some(Held { peer: *id, age: now.since(since), score, protected: is_protected(id) })
+                let score = self.score(peer, now);
+                Some(Held { peer: *id, age: now.since(since), score, protected: is_protected(id), group: peer.group() })
             })
             .collect()
     }
@@ -341,7 +434,7 @@ impl PeerTable {
         let is_own =
             |peer: &Peer| publisher.is_some() && peer.owner.as_ref().map(|owner| &owner.publisher) == publisher;
         let here = self.peers.iter().filter(|(_, peer)| peer.ours && !peer.open.is_empty());
-        let mut sources: Vec<_> = here.map(|(id, peer)| (!is_own(peer), *id, self.score(peer, now).total)).collect();
+        let mut sources: Vec<_> = here.map(|(id, peer)| (!is_own(peer), *id, self.score(peer, now))).collect();
         sources.sort_by(|a, b| a.0.cmp(&b.0).then(b.2.total_cmp(&a.2)));
         sources.into_iter().map(|(_, id, score)| (id, score)).collect()
     }
@@ -362,6 +455,7 @@ impl PeerTable {
             direction: open.direction,
             since: open.since,
         });
+        let basis = self.basis(peer, now);
         PeerSnapshot {
             id,
             owner: peer.owner.clone(),
@@ -370,7 +464,8 @@ impl PeerTable {
             addresses: peer.addresses.iter().map(ToString::to_string).collect(),
             protocols: peer.protocols.clone(),
             rtts_ms: peer.rtts_ms.iter().copied().collect(),
-            score: self.score(peer, now),
+            score: score(&basis, &self.weights),
+            basis,
             location: peer.location(now).cloned(),
             distance_km: self.distance_km(peer, now),
             packages: peer.packages,
@@ -378,6 +473,8 @@ impl PeerTable {
             last_seen: peer.standing.last_seen,
             evidence: peer.standing.recent.iter().copied().collect(),
             in_mesh: peer.in_mesh,
+            gossip_score: peer.gossip_score,
+            sheet: peer.sheet.clone().map(Box::new),
         }
     }
 
@@ -397,11 +494,32 @@ impl PeerTable {
 
 /// What a peer's score is made of: it is seen for as long as it is connected. Without the evidence, which is for eyes.
 fn current(peer: &Peer, now: Timestamp) -> Standing {
-    let Standing { successes, failures, decayed_at, rtt_ms, first_seen, last_seen, connected, served, .. } =
-        peer.standing;
-    let last_seen = if peer.open.is_empty() { last_seen } else { now };
-    let recent = VecDeque::new();
-    Standing { successes, failures, decayed_at, rtt_ms, first_seen, last_seen, connected, served, recent }
+    let Standing {
+        successes,
+        failures,
+        decayed_at,
+        rtt_ms,
+        answer_ms,
+        rate,
+        first_seen,
+        last_seen,
+        connected,
+        served,
+        recent: _,
+    } = peer.standing;
+    Standing {
+        successes,
+        failures,
+        decayed_at,
+        rtt_ms,
+        answer_ms,
+        rate,
+        first_seen,
+        last_seen: if peer.open.is_empty() { last_seen } else { now },
+        connected,
+        served,
+        recent: VecDeque::new(),
+    }
 }
 
 fn count_uptime(peer: &mut Peer, now: Timestamp) {

@@ -22,7 +22,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     DhtMode, Greeting, Inbound, MAX_LOOKUPS, Net, Serving,
     behaviour::{Behaviour, Parts, Protocols},
-    content::{BusyPeers, Conduct, server},
+    conduct::Conduct,
+    content::{self, BusyPeers, server},
     discovery::{Discovery, Origin},
     gossip::Topics,
     kad_store::KadStore,
@@ -36,7 +37,7 @@ use crate::{
     RegistryError, Result,
     bus::{Board, Bus, Event, Level, Notice, Tally},
     clock,
-    domain::{geo::GeoLocation, name::NetworkName, reputation::Weights},
+    domain::{faults::Ledger, geo::GeoLocation, name::NetworkName, reputation::Weights},
     metrics::Metrics,
     store::{Store, content::ContentStore},
 };
@@ -67,11 +68,15 @@ pub struct NetOptions {
     pub low_water: usize,
     pub high_water: usize,
     /// How content is served; anything but honest is for demos and tests.
-    pub conduct: Conduct,
+    pub conduct: content::Conduct,
     /// Serve what was fetched too, and not only what is own.
     pub provide: bool,
     /// Longest time in which a peer that content is asked of sends nothing.
     pub idle: Duration,
+    /// Round trips are measured this often.
+    pub ping_every: Duration,
+    /// The first ban of a peer lasts so long.
+    pub ban_time: Duration,
 }
 
 /// Starts the swarm task; returns once it listens, with what peers send, and those that have what this node lacks.
@@ -105,6 +110,7 @@ pub async fn start(
             discovery.add(peer.id, address.clone(), Origin::Remembered, Instant::now());
         }
     }
+    let ledger = Ledger::new(store.ledger()?, options.ban_time);
     let kad_store = KadStore::new(me, store.dht_records()?, now);
 
     let (addresses, moved) = listen::choose(&options.listen)?;
@@ -134,6 +140,7 @@ pub async fn start(
         dial_back_every: options.dial_back_every,
         query_timeout: options.query_timeout,
         high_water: options.high_water,
+        ping_every: options.ping_every,
     })?;
     let streams = behaviour.streams.new_control();
     let (mut swarm, bandwidth) = build(options.key, behaviour)?;
@@ -195,6 +202,7 @@ pub async fn start(
             tally,
             board: board.clone(),
             busy: busy.clone(),
+            metrics: metrics.clone(),
         },
         discovery,
         PeerTable::new(known, options.weights, metrics.clone(), options.location, now),
@@ -202,6 +210,7 @@ pub async fn start(
         topics,
         options.network,
         (options.low_water, options.high_water),
+        Conduct::new(ledger),
         Measures::new(bandwidth.clone(), families, metrics),
     );
     tracing::info!(node = %me, %network, ?listening, "the node has started");

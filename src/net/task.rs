@@ -20,6 +20,7 @@ use super::{
     Greeting, Inbound, Verdict,
     behaviour::{Behaviour, Protocols},
     command::{AskError, Command},
+    conduct::{Allowances, Conduct},
     connections::to_trim,
     content::BusyPeers,
     discovery::{Discovery, Origin},
@@ -37,11 +38,13 @@ use crate::{
     bus::{Board, Bus, Counters, Event, Level, NodeSnapshot, Notice, Tally},
     clock,
     domain::{
+        faults::Allowance,
         name::NetworkName,
         record::{Presence, Record, Refusal},
         reputation::{Outcome, select_best_peers},
         time::Timestamp,
     },
+    metrics::Metrics,
     store::Store,
 };
 
@@ -67,11 +70,12 @@ pub(super) struct Wiring {
     pub tally: Tally,
     pub board: Board,
     pub busy: BusyPeers,
+    pub metrics: Metrics,
 }
 
 /// What the registry decided.
 pub(super) enum Settled {
-    Message { id: MessageId, via: PeerId, verdict: Verdict },
+    Message { id: MessageId, via: PeerId, author: Option<PeerId>, verdict: Verdict },
     Put { from: PeerId, outcome: Result<Box<Record>, Refusal> },
     Answer { peer: PeerId, channel: ResponseChannel<Response>, response: Response },
 }
@@ -83,6 +87,7 @@ pub(super) struct PendingPut {
 
 pub(super) struct PendingAsk {
     pub peer: PeerId,
+    pub asked: Instant,
     pub deadline: Instant,
     /// `None` for a hello, whose answer the task itself wants.
     pub reply: Option<oneshot::Sender<Result<Response, AskError>>>,
@@ -139,6 +144,10 @@ pub(super) struct Task {
     pub providing: HashMap<QueryId, oneshot::Sender<()>>,
     pub reach: Reach,
     pub measures: Measures,
+    pub conduct: Conduct,
+    pub allowances: Allowances,
+    /// How much this node itself may announce.
+    announcing: Allowance,
     rng: StdRng,
     pub started_at: Timestamp,
     rounds: Rounds,
@@ -161,6 +170,7 @@ impl Task {
         topics: Topics,
         network: NetworkName,
         water: (usize, usize),
+        conduct: Conduct,
         measures: Measures,
     ) -> Self {
         let seconds = |n| Every::new(Duration::from_secs(n));
@@ -182,6 +192,9 @@ impl Task {
             providing: HashMap::new(),
             reach: Reach::default(),
             measures,
+            conduct,
+            allowances: Allowances::default(),
+            announcing: Allowance::sent(clock::now()),
             rng: rand::make_rng(),
             started_at: clock::now(),
             rounds: Rounds {
@@ -207,6 +220,7 @@ impl Task {
     pub async fn run(mut self) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.open_ledger();
         self.dial_due();
         loop {
             let deadline = self.next_deadline();
@@ -245,6 +259,11 @@ impl Task {
             }
             Command::Put { record, deadline, reply } => self.put(&record, deadline, Some(reply)),
             Command::Announce { data, reply } => {
+                if !self.announcing.take(clock::now()) {
+                    // The outbox tries again, and catalogues are compared.
+                    let _ = reply.send(0);
+                    return;
+                }
                 let topic = self.topics.announce.hash();
                 let subscribed = self.subscribers(&topic);
                 let published = self.swarm.behaviour_mut().gossip.publish(topic, data);
@@ -253,7 +272,7 @@ impl Task {
             }
             Command::Ask { peer, request, deadline, reply } => {
                 let id = self.swarm.behaviour_mut().query.send_request(&peer, request);
-                self.asks.insert(id, PendingAsk { peer, deadline, reply: Some(reply) });
+                self.asks.insert(id, PendingAsk { peer, asked: Instant::now(), deadline, reply: Some(reply) });
             }
             Command::FindProviders { key, deadline, found } => {
                 let id = self.swarm.behaviour_mut().kad.get_providers(RecordKey::new(&key.0));
@@ -270,10 +289,17 @@ impl Task {
             }
             Command::BestPeers { min_reputation, limit, reply } => {
                 let candidates = self.peers.candidates(clock::now());
-                let _ = reply.send(select_best_peers(&candidates, min_reputation, limit, &mut self.rng));
+                let chosen = select_best_peers(&candidates, min_reputation, limit, &mut self.rng);
+                self.peers.chosen(&chosen);
+                let _ = reply.send(chosen);
             }
             Command::Catalogues { reply } => drop(reply.send(self.peers.catalogues())),
-            Command::Observe { peer, outcome } => self.peers.observe(peer, outcome, clock::now()),
+            Command::Observe { peer, outcome } => self.observe(peer, outcome),
+            Command::Gave { peer, bytes, took } => {
+                self.peers.gave(peer, bytes, took, clock::now());
+                self.peers.spoke(&peer);
+            }
+            Command::Obey { peer, ruling, reply } => drop(reply.send(self.obey(peer, ruling))),
             Command::Standings { reply } => drop(reply.send(self.peers.standings(clock::now()))),
             Command::Status { reply } => drop(reply.send(self.snapshot())),
             Command::Peers { reply } => drop(reply.send(self.peers.snapshots(clock::now()))),
@@ -356,7 +382,7 @@ impl Task {
             AskError::Busy | AskError::Refused => None,
         };
         if let Some(outcome) = outcome {
-            self.peers.observe(ask.peer, outcome, clock::now());
+            self.observe(ask.peer, outcome);
         }
         ask.reply.map(|reply| reply.send(Err(error)));
     }
@@ -375,12 +401,15 @@ impl Task {
             self.swarm.behaviour().gossip.mesh_peers(&self.topics.announce.hash()).copied().collect();
         self.peers.set_mesh(&mesh);
         if self.rounds.settle.is_due(now) {
+            let gossip = &self.swarm.behaviour().gossip;
+            self.peers.set_gossip_scores(|peer| gossip.peer_score(peer));
             self.peers.settle(clock::now());
         }
         self.wiring.board.settle(clock::now());
         if self.rounds.flush.is_due(now) {
             self.reput_one();
             self.flush();
+            self.settle_conduct();
         }
         if self.rounds.remember.is_due(now) {
             self.remember();
@@ -408,9 +437,10 @@ impl Task {
 
     fn dial_due(&mut self) {
         let now = Instant::now();
-        let peers = &self.peers;
+        let (peers, ledger, at) = (&self.peers, &self.conduct.ledger, clock::now());
         let connected = peers.connected_count();
-        let due = self.discovery.due(now, connected, self.water.0, |peer| peers.is_connected(peer), &mut self.rng);
+        let is_done = |peer: &PeerId| peers.is_connected(peer) || ledger.ban(peer, at).is_some();
+        let due = self.discovery.due(now, connected, self.water.0, is_done, &mut self.rng);
         for (peer, addresses) in due {
             let dial = DialOpts::peer_id(peer)
                 .condition(PeerCondition::DisconnectedAndNotDialing)
@@ -453,7 +483,7 @@ impl Task {
         self.write(async move { store.remember_peers(peers, MAX_PEERS).await });
     }
 
-    fn write(&mut self, job: impl Future<Output = crate::Result<()>> + Send + 'static) {
+    pub fn write(&mut self, job: impl Future<Output = crate::Result<()>> + Send + 'static) {
         self.writes.push_back(Box::pin(async move {
             if let Err(error) = job.await {
                 tracing::error!(%error, "state could not be written");
@@ -480,6 +510,7 @@ impl Task {
         protected.extend(self.asks.values().map(|ask| ask.peer));
         protected.extend(self.questions.keys().copied());
         protected.extend(self.wiring.busy.list());
+        protected.extend(self.conduct.ledger.all().filter(|(_, sheet)| sheet.protected).map(|(peer, _)| *peer));
         let held = self.peers.held(|peer| protected.contains(peer), clock::now());
         for peer in to_trim(&held, self.water.0, self.water.1) {
             let _ = self.swarm.disconnect_peer_id(peer);
@@ -500,7 +531,8 @@ impl Task {
         const PATIENCE: Duration = Duration::from_secs(5);
         let hello = Request::Hello(self.hello());
         let id = self.swarm.behaviour_mut().query.send_request(&peer, hello);
-        self.asks.insert(id, PendingAsk { peer, deadline: Instant::now() + PATIENCE, reply: None });
+        self.asks
+            .insert(id, PendingAsk { peer, asked: Instant::now(), deadline: Instant::now() + PATIENCE, reply: None });
     }
 
     /// Says where this node is, if its person opted in and there is somebody to hear it.
@@ -574,6 +606,7 @@ impl Task {
         self.peers.settle(now);
         self.remember();
         self.flush();
+        self.settle_conduct();
         let swarm = &mut self.swarm;
         let goodbye = async {
             // Long enough for the unsubscriptions to leave before the connections do.

@@ -4,7 +4,10 @@ use libp2p::{Multiaddr, PeerId};
 use rusqlite::params;
 
 use super::{Store, damaged};
-use crate::{Result, domain::reputation::Standing};
+use crate::{
+    Result,
+    domain::{faults::Sheet, reputation::Standing},
+};
 
 /// A peer as it is remembered across restarts.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +51,37 @@ impl Store {
             )?
             .execute([keep as i64])
             .map(drop)
+        })
+        .await
+    }
+
+    /// What is held against peers, or for them.
+    pub fn ledger(&self) -> Result<Vec<(PeerId, Sheet)>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT peer, sheet FROM ledger")?
+                .query_map([], |row| {
+                    let peer = PeerId::from_bytes(row.get_ref(0)?.as_blob()?).map_err(|_| damaged(0, "peer id"))?;
+                    let sheet = serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|_| damaged(1, "sheet"))?;
+                    Ok((peer, sheet))
+                })?
+                .collect()
+        })
+    }
+
+    /// Writes what changed: a sheet in place of the one before, or nothing in its place.
+    pub async fn write_ledger(&self, changed: Vec<(PeerId, Option<Sheet>)>) -> Result<()> {
+        self.write(move |db| {
+            for (peer, sheet) in &changed {
+                match sheet.as_ref().map(serde_json::to_string).transpose() {
+                    Ok(Some(sheet)) => db
+                        .prepare_cached("INSERT OR REPLACE INTO ledger (peer, sheet) VALUES (?, ?)")?
+                        .execute(params![peer.to_bytes(), sheet])?,
+                    Ok(None) | Err(_) => {
+                        db.prepare_cached("DELETE FROM ledger WHERE peer = ?")?.execute([peer.to_bytes()])?
+                    }
+                };
+            }
+            Ok(())
         })
         .await
     }

@@ -139,6 +139,10 @@ CREATE TABLE unspread (publisher BLOB NOT NULL, name TEXT NOT NULL, PRIMARY KEY 
 CREATE TABLE todo (what TEXT PRIMARY KEY) WITHOUT ROWID;
 INSERT INTO todo VALUES ('index');
 ",
+    r"
+-- What is held against peers, or for them.
+CREATE TABLE ledger (peer BLOB PRIMARY KEY, sheet TEXT NOT NULL) WITHOUT ROWID;
+",
 ];
 
 pub(super) fn migrate(connection: &Connection, path: &Path) -> Result<()> {

@@ -4,7 +4,7 @@
 
 use ratatui::buffer::Buffer;
 
-const SIGNS: [(&str, &str); 45] = [
+const SIGNS: [(&str, &str); 46] = [
     ("─", "-"),
     ("│", "|"),
     ("╭", "+"),
@@ -32,6 +32,7 @@ const SIGNS: [(&str, &str); 45] = [
     ("●", "*"),
     ("○", "o"),
     ("◆", "@"),
+    ("⊘", "X"),
     ("✓", "v"),
     ("✗", "x"),
     ("▸", ">"),

@@ -153,6 +153,9 @@ pub async fn time_keys(keys: usize, a_second: usize) -> Result<Vec<f64>> {
 fn snapshot(id: PeerId, n: usize) -> PeerSnapshot {
     let now = clock::now();
     PeerSnapshot {
+        basis: Default::default(),
+        gossip_score: None,
+        sheet: None,
         id,
         owner: None,
         agent: Some("swarmdex/0.1.0".to_owned()),

@@ -379,6 +379,9 @@ mod tests {
             last_seen: NOON,
             evidence: Vec::new(),
             in_mesh: false,
+            basis: crate::domain::reputation::Basis::default(),
+            gossip_score: None,
+            sheet: None,
         }
     }
 

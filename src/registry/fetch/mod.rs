@@ -28,7 +28,6 @@ use crate::{
     domain::{
         hash::ContentRoot,
         record::DhtKey,
-        reputation::Outcome,
         transfer::{Part, Transfer, TransferId, TransferPeer, TransferState, rate},
     },
     store::{
@@ -296,7 +295,7 @@ impl P2pRegistry {
         });
         let why = self.gather(entry, &run).await?;
         for one in run.parts().iter().filter(|one| one.bytes > 0 && one.part != Part::Lied) {
-            self.net.observe(one.peer, Outcome::ContentRight);
+            self.net.gave(one.peer, one.bytes, Duration::from_millis(one.millis));
         }
         self.show(entry, |transfer| (transfer.done, transfer.peers) = (run.done(), run.parts()));
         if let Some(why) = why {

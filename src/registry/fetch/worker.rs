@@ -82,7 +82,7 @@ pub(super) async fn work(registry: P2pRegistry, run: Arc<Run>, peer: PeerId, sco
     run.plan().remove(&peer);
     let (part, outcome) = match over {
         Over::Done | Over::Busy => (Part::Idle, None),
-        Over::Slow => (Part::Slow, Some(Outcome::ContentLate)),
+        Over::Slow => (Part::Slow, Some(Outcome::ContentSlow)),
         Over::OtherSize(size) => {
             run.other_size(size);
             (Part::Idle, None)

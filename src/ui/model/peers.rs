@@ -42,7 +42,7 @@ impl Entry for PeerSnapshot {
 
     fn value(&self, column: &'static str, now: Timestamp) -> Value {
         match column {
-            "state" => Value::text(state(self)),
+            "state" => Value::text(state(self, now)),
             "peer" => Value::text(short_id(&self.id)),
             "handle" => Value::text(handle(self)),
             // One that was measured before the connection ended says nothing of now.
@@ -85,8 +85,9 @@ impl Entry for PeerSnapshot {
 }
 
 /// What its sign says.
-fn state(peer: &PeerSnapshot) -> &'static str {
+fn state(peer: &PeerSnapshot, now: Timestamp) -> &'static str {
     match (peer.connection.is_some(), peer.in_mesh) {
+        _ if peer.ban(now).is_some() => "banned",
         (true, true) => "mesh",
         (true, false) => "connected",
         (false, _) => "known",

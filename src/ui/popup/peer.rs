@@ -59,8 +59,10 @@ pub fn lines(model: &Model, id: &PeerId, width: usize, theme: Theme) -> Vec<Line
         let style = match evidence.outcome {
             Outcome::AnswerRight | Outcome::ContentRight => theme.good(),
             Outcome::AnswerWrong | Outcome::RecordInvalid | Outcome::ContentWrong => theme.bad(),
-            Outcome::AnswerLate | Outcome::Unreachable | Outcome::ContentLate => theme.fair(),
-            Outcome::AnswerMissing | Outcome::RecordValid => theme.text(),
+            Outcome::AnswerLate | Outcome::Unreachable | Outcome::ContentLate | Outcome::ContentSlow => theme.fair(),
+            Outcome::AnswerMissing | Outcome::RecordValid | Outcome::RecordIgnored | Outcome::ConnectionLost => {
+                theme.text()
+            }
         };
         let ago = format!("{ago:>8} ago");
         lines.push(Line::from(vec![

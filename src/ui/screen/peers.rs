@@ -41,6 +41,7 @@ fn cell(model: &Model, peer: &PeerSnapshot, column: &str, theme: Theme) -> Cell 
     let plain = if here { theme.text() } else { theme.dim() };
     match column {
         "state" => match (here, peer.in_mesh) {
+            _ if peer.ban(model.now).is_some() => ("⊘".to_owned(), theme.bad()),
             (true, true) => ("◆".to_owned(), theme.good()),
             (true, false) => ("●".to_owned(), theme.good()),
             (false, _) => ("○".to_owned(), theme.dim()),
@@ -49,6 +50,7 @@ fn cell(model: &Model, peer: &PeerSnapshot, column: &str, theme: Theme) -> Cell 
         "handle" => (handle(peer).to_owned(), if here { theme.strong() } else { theme.dim() }),
         "rtt" => (peer.rtts_ms.last().filter(|_| here).map_or(String::new(), |ms| format!("{ms:.1} ms")), plain),
         "trend" => (if here { sparkline(&peer.rtts_ms, SPARK) } else { String::new() }, theme.link()),
+        "score" if peer.ban(model.now).is_some() => ("banned".to_owned(), theme.bad()),
         "score" => {
             let score = peer.score.total;
             (format!("{} {score:.2}", bar(score, 5)), if here { theme.share(score) } else { theme.dim() })

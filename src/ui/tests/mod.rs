@@ -42,7 +42,7 @@ use crate::{
         name::{PackageId, PublisherId},
         record::Refusal,
         release::ReleaseEntry,
-        reputation::{Evidence, Outcome, Score},
+        reputation::{Basis, Evidence, Outcome, Population, Score},
         time::Timestamp,
         trust::Trust,
     },
@@ -133,10 +133,28 @@ fn peer(n: u8) -> PeerSnapshot {
         first_seen: NOW.before(Duration::from_secs(7_200)),
         last_seen: NOW.before(Duration::from_secs(30 * u64::from(n))),
         evidence: vec![
-            Evidence { at: NOW.before(Duration::from_secs(60)), outcome: Outcome::AnswerRight },
-            Evidence { at: NOW.before(Duration::from_secs(20)), outcome: Outcome::AnswerLate },
+            Evidence {
+                count: 12,
+                bytes: 0,
+                ..Evidence::new(Outcome::AnswerRight, NOW.before(Duration::from_secs(60)))
+            },
+            Evidence::new(Outcome::AnswerLate, NOW.before(Duration::from_secs(20))),
         ],
         in_mesh: n % 3 == 1,
+        basis: Basis {
+            successes: f64::from(n) * 3.0,
+            failures: 1.0,
+            rtt_ms: Some(f64::from(n)),
+            answer_ms: Some(f64::from(n) * 2.0),
+            rate: None,
+            population: Population { rtt_ms: Some(4.0), answer_ms: Some(8.0), rate: None },
+            uptime: 0.5,
+            served: u64::from(n) * 3,
+            unseen: Duration::ZERO,
+            distance_km: None,
+        },
+        gossip_score: Some(f64::from(n) - 2.0),
+        sheet: None,
     }
 }
 

@@ -2,21 +2,24 @@
 //!
 //! The score guides *selection*; it punishes nobody. Every part is shown to the person as it is computed here.
 
+mod score;
+mod select;
+
 use std::{collections::VecDeque, time::Duration};
 
-use libp2p::PeerId;
-use rand::{Rng, RngExt, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
-use statrs::distribution::{Beta, ContinuousCDF};
 
-use super::time::Timestamp;
+pub use score::{Basis, Population, Score, Weights, median, score};
+pub use select::{Candidate, Choices, EXPLORATION, MAX_SHARE, select_best_peers};
+
+use super::{size::Size, time::Timestamp};
 
 /// Successes and failures count half after this long.
 pub const HALF_LIFE: Duration = Duration::from_secs(24 * 3_600);
-/// Evidence lines kept per peer for the person to read.
-pub const KEPT_EVIDENCE: usize = 16;
-/// Share of choices given to peers that the score would not have chosen, so that newcomers can prove themselves.
-pub const EXPLORATION: f64 = 0.1;
+/// Lines of evidence kept per peer for the person to read.
+pub const KEPT_EVIDENCE: usize = 32;
+/// The same again within this long is one line with a count.
+pub const ONE_LINE: Duration = Duration::from_secs(60);
 
 /// One observed outcome. Only what this node verified itself is evidence; what a peer says of itself is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,16 +35,22 @@ pub enum Outcome {
     AnswerMissing,
     /// It passed on a record that verifies. Shown, but earns nothing: announcing much is no merit.
     RecordValid,
+    /// It passed on a record that this node had no use for: older than what is here, beyond a quota, by another clock.
+    RecordIgnored,
     /// It passed on a record that every honest node refuses.
     RecordInvalid,
     /// It could not be reached at an address it gave.
     Unreachable,
+    /// The last connection with it ended. Costs nothing by itself: its uptime goes down.
+    ConnectionLost,
     /// It gave a content, or a part of one, that verifies.
     ContentRight,
     /// It gave bytes that are not the content's.
     ContentWrong,
-    /// It fell silent in the middle of a content, or was too slow to be worth waiting for.
+    /// It fell silent in the middle of a content.
     ContentLate,
+    /// It gave content so slowly that others were asked for the rest.
+    ContentSlow,
 }
 
 impl Outcome {
@@ -50,9 +59,10 @@ impl Outcome {
     pub fn weight(self) -> (f64, f64) {
         match self {
             Self::AnswerRight | Self::ContentRight => (1.0, 0.0),
-            Self::RecordValid => (0.0, 0.0),
+            Self::RecordValid | Self::RecordIgnored | Self::ConnectionLost => (0.0, 0.0),
             Self::AnswerWrong | Self::RecordInvalid | Self::ContentWrong => (0.0, 4.0),
             Self::AnswerLate | Self::ContentLate => (0.0, 1.0),
+            Self::ContentSlow => (0.0, 0.5),
             Self::AnswerMissing | Self::Unreachable => (0.0, 0.25),
         }
     }
@@ -64,20 +74,54 @@ impl Outcome {
             Self::AnswerLate => "answered late",
             Self::AnswerMissing => "had nothing",
             Self::RecordValid => "passed on a valid record",
+            Self::RecordIgnored => "passed on what was not needed",
             Self::RecordInvalid => "passed on a forged record",
             Self::Unreachable => "could not be reached",
+            Self::ConnectionLost => "its connection ended",
             Self::ContentRight => "gave content that verifies",
             Self::ContentWrong => "gave content that does not verify",
             Self::ContentLate => "fell silent while giving content",
+            Self::ContentSlow => "gave content slowly",
         }
     }
 }
 
-/// An outcome and when it was observed.
+/// An outcome and when it was observed; several of a kind within a minute are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
+    /// Of the last of them.
     pub at: Timestamp,
     pub outcome: Outcome,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u32,
+    /// Bytes of content that were verified.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub bytes: u64,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(count: &u32) -> bool {
+    *count == 1
+}
+
+fn is_none(bytes: &u64) -> bool {
+    *bytes == 0
+}
+
+impl Evidence {
+    pub fn new(outcome: Outcome, at: Timestamp) -> Self {
+        Self { at, outcome, count: 1, bytes: 0 }
+    }
+
+    /// In words, with how often and how much.
+    pub fn told(&self) -> String {
+        let times = if self.count > 1 { format!(", {} times", self.count) } else { String::new() };
+        let bytes = if self.bytes > 0 { format!(", {}", Size(self.bytes)) } else { String::new() };
+        format!("{}{times}{bytes}", self.outcome.label())
+    }
 }
 
 /// Everything remembered about one peer that its score is made of.
@@ -90,11 +134,17 @@ pub struct Standing {
     pub decayed_at: Timestamp,
     /// Moving average of the round trip, in milliseconds.
     pub rtt_ms: Option<f64>,
+    /// Likewise from a question to its answer.
+    #[serde(default)]
+    pub answer_ms: Option<f64>,
+    /// Likewise of the content it gave, in bytes a second.
+    #[serde(default)]
+    pub rate: Option<f64>,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
     /// Time it was connected to this node, in all.
     pub connected: Duration,
-    /// Verified answers it gave, ever.
+    /// Verified answers and contents it gave, ever.
     pub served: u64,
     pub recent: VecDeque<Evidence>,
 }
@@ -106,6 +156,8 @@ impl Standing {
             failures: 0.0,
             decayed_at: now,
             rtt_ms: None,
+            answer_ms: None,
+            rate: None,
             first_seen: now,
             last_seen: now,
             connected: Duration::ZERO,
@@ -125,168 +177,67 @@ impl Standing {
         let (successes, failures) = self.decayed(now);
         let (won, lost) = outcome.weight();
         (self.successes, self.failures, self.decayed_at) = (successes + won, failures + lost, now);
-        if matches!(outcome, Outcome::AnswerRight | Outcome::ContentRight) {
+        if won > 0.0 {
             self.served = self.served.saturating_add(1);
         }
         if outcome != Outcome::Unreachable {
             self.last_seen = self.last_seen.max(now);
         }
-        let evidence = Evidence { at: now, outcome };
-        match self.recent.back_mut() {
-            // Announcements come by the hundred and would push everything else out.
-            Some(last) if last.outcome == outcome && outcome == Outcome::RecordValid => *last = evidence,
-            _ => self.recent.push_back(evidence),
+        self.note(Evidence::new(outcome, now));
+    }
+
+    /// Verified bytes of content, and how long it took to give them.
+    pub fn observe_content(&mut self, bytes: u64, took: Duration, now: Timestamp) {
+        self.observe(Outcome::ContentRight, now);
+        if let Some(last) = self.recent.iter_mut().rev().find(|one| one.outcome == Outcome::ContentRight) {
+            last.bytes = last.bytes.saturating_add(bytes);
         }
+        // What is over in an instant says nothing about throughput.
+        const LEAST: u64 = 64 * 1_024;
+        if bytes >= LEAST && !took.is_zero() {
+            self.rate = Some(average(self.rate, bytes as f64 / took.as_secs_f64()));
+        }
+    }
+
+    /// Announcements come by the hundred and would push everything else out, so that what repeats is counted.
+    fn note(&mut self, evidence: Evidence) {
+        let is_same = |one: &Evidence| one.outcome == evidence.outcome && evidence.at.since(one.at) < ONE_LINE;
+        if let Some(at) = self.recent.iter().rposition(is_same)
+            && let Some(mut same) = self.recent.remove(at)
+        {
+            (same.at, same.count) = (evidence.at, same.count.saturating_add(1));
+            return self.recent.push_back(same);
+        }
+        self.recent.push_back(evidence);
         if self.recent.len() > KEPT_EVIDENCE {
             self.recent.pop_front();
         }
     }
 
-    /// Moving average of round trips: 0.7 of the old, 0.3 of the new.
+    /// Notes a round trip.
     pub fn observe_rtt(&mut self, rtt: Duration, now: Timestamp) {
-        let new = rtt.as_secs_f64() * 1_000.0;
-        self.rtt_ms = Some(self.rtt_ms.map_or(new, |old| 0.7 * old + 0.3 * new));
+        self.rtt_ms = Some(average(self.rtt_ms, rtt.as_secs_f64() * 1_000.0));
         self.last_seen = self.last_seen.max(now);
     }
-}
 
-/// Weights of the score's parts, as settings give them. They need not sum to one: the score is capped.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Weights {
-    pub success: f64,
-    pub response: f64,
-    pub availability: f64,
-    pub recency: f64,
-    /// Most the proximity bonus adds.
-    pub proximity: f64,
-    /// Distance in km at which the bonus is full.
-    pub near_km: f64,
-    /// Distance in km from which there is no bonus.
-    pub far_km: f64,
-}
-
-impl Default for Weights {
-    fn default() -> Self {
-        Self {
-            success: 0.50,
-            response: 0.25,
-            availability: 0.15,
-            recency: 0.10,
-            proximity: 0.10,
-            near_km: 0.0,
-            far_km: 100.0,
-        }
+    /// Notes the time from a question to its answer.
+    pub fn observe_answer(&mut self, took: Duration) {
+        self.answer_ms = Some(average(self.answer_ms, took.as_secs_f64() * 1_000.0));
     }
 }
 
-/// A score with its parts, each already weighted: `total` is their sum, at most 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Score {
-    pub total: f64,
-    pub success: f64,
-    pub response: f64,
-    pub availability: f64,
-    pub recency: f64,
-    pub proximity: f64,
-}
-
-/// Scores a peer, in 0 to 1:
-///
-/// - success: the 5th percentile of Beta(1 + s, 1 + f), a cautious estimate of the share of right answers, so that
-///   one lucky answer does not make a newcomer the best (as in E. Miller, "How Not To Sort By Average Rating", 2009);
-/// - response: `median / (median + rtt)` against the population's median round trip; unmeasured is 0;
-/// - availability: half observed uptime (with an hour's prior of absence), half `served / (served + 20)`;
-/// - recency: `1 / (1 + hours since last seen)`;
-/// - proximity: a bonus falling linearly from `near_km` to `far_km`.
-pub fn score(
-    standing: &Standing,
-    median_rtt_ms: Option<f64>,
-    distance_km: Option<f64>,
-    weights: &Weights,
-    now: Timestamp,
-) -> Score {
-    let (successes, failures) = standing.decayed(now);
-    let success = cautious_share(successes, failures);
-    let response = match (standing.rtt_ms, median_rtt_ms) {
-        (Some(rtt), Some(median)) if median + rtt > 0.0 => median / (median + rtt),
-        (Some(_), _) => 0.5,
-        _ => 0.0,
-    };
-    const HOUR: f64 = 3_600.0;
-    let known = now.since(standing.first_seen).as_secs_f64();
-    let uptime = (standing.connected.as_secs_f64() / (known + HOUR)).min(1.0);
-    let served = standing.served as f64;
-    let availability = 0.5 * uptime + 0.5 * served / (served + 20.0);
-    let recency = 1.0 / (1.0 + now.since(standing.last_seen).as_secs_f64() / HOUR);
-    let proximity = distance_km.map_or(0.0, |km| nearness(km, weights));
-    let mut score = Score {
-        total: 0.0,
-        success: weights.success * success,
-        response: weights.response * response,
-        availability: weights.availability * availability,
-        recency: weights.recency * recency,
-        proximity: weights.proximity * proximity,
-    };
-    score.total =
-        (score.success + score.response + score.availability + score.recency + score.proximity).clamp(0.0, 1.0);
-    score
-}
-
-fn cautious_share(successes: f64, failures: f64) -> f64 {
-    Beta::new(1.0 + successes.max(0.0), 1.0 + failures.max(0.0)).map_or(0.0, |beta| beta.inverse_cdf(0.05))
-}
-
-fn nearness(km: f64, weights: &Weights) -> f64 {
-    let span = weights.far_km - weights.near_km;
-    if span <= 0.0 || !km.is_finite() {
-        return 0.0;
-    }
-    ((weights.far_km - km) / span).clamp(0.0, 1.0)
-}
-
-/// The median of round trips in milliseconds, against which response is judged.
-pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
-}
-
-/// A peer that may be asked, and its score.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Candidate {
-    pub peer: PeerId,
-    pub score: f64,
-}
-
-/// Chooses up to `limit` different peers: those of at least `min_reputation` by score, except that about
-/// [`EXPLORATION`] of the places go to any of the others at random.
-pub fn select_best_peers(
-    candidates: &[Candidate],
-    min_reputation: f64,
-    limit: usize,
-    rng: &mut impl Rng,
-) -> Vec<PeerId> {
-    let mut ranked: Vec<Candidate> = candidates.iter().filter(|peer| peer.score >= min_reputation).copied().collect();
-    // Shuffled first: equals are then chosen evenly instead of always in the same order.
-    ranked.shuffle(rng);
-    ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
-    for place in 0..limit.min(ranked.len()) {
-        let beyond = ranked.len() - limit.min(ranked.len());
-        if beyond > 0 && rng.random_bool(EXPLORATION) {
-            ranked.swap(place, limit + rng.random_range(0..beyond));
-        }
-    }
-    ranked.into_iter().take(limit).map(|peer| peer.peer).collect()
+/// A moving average: 0.7 of the old, 0.3 of the new.
+fn average(old: Option<f64>, new: f64) -> f64 {
+    old.map_or(new, |old| 0.7 * old + 0.3 * new)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use rand::{SeedableRng, rngs::StdRng};
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
+    const POPULATION: Population = Population { rtt_ms: Some(20.0), answer_ms: Some(30.0), rate: Some(1e6) };
 
     fn standing(successes: f64, failures: f64, rtt: f64, hours_up: u64, served: u64) -> Standing {
         Standing {
@@ -301,7 +252,7 @@ mod tests {
     }
 
     fn total(standing: &Standing, km: Option<f64>, now: Timestamp) -> f64 {
-        score(standing, Some(20.0), km, &Weights::default(), now).total
+        score(&Basis::of(standing, &POPULATION, km, now), &Weights::default()).total
     }
 
     #[test]
@@ -320,23 +271,7 @@ mod tests {
         quiet.last_seen = NOW;
         assert_eq!(total(&quiet, None, NOW), total(&loud, None, NOW));
         assert_eq!(loud.recent.len(), 1, "a run of them is one line of evidence");
-    }
-
-    #[test]
-    fn selection_prefers_the_best_and_explores_the_rest() {
-        let mut rng = StdRng::seed_from_u64(7);
-        let candidates: Vec<_> =
-            (0..20).map(|n| Candidate { peer: PeerId::random(), score: f64::from(n) / 20.0 }).collect();
-        let best: Vec<_> = candidates.iter().rev().take(3).map(|c| c.peer).collect();
-        let mut chosen_best = 0;
-        for _ in 0..1_000 {
-            let chosen = select_best_peers(&candidates, 0.2, 3, &mut rng);
-            assert_eq!(chosen.len(), 3);
-            assert!(candidates.iter().take(4).all(|low| !chosen.contains(&low.peer)), "below the minimum");
-            chosen_best += chosen.iter().filter(|peer| best.contains(peer)).count();
-        }
-        assert!((2_550..2_850).contains(&chosen_best), "about a tenth explores: {chosen_best} of 3000 were the best");
-        assert!(select_best_peers(&candidates, 2.0, 3, &mut rng).is_empty());
+        assert_eq!(loud.recent[0].count, 1_000);
     }
 
     proptest! {
@@ -346,7 +281,8 @@ mod tests {
             km in 0.0..20_000.0f64, later in 0u64..10_000,
         ) {
             let standing = standing(s, f, rtt, up, served);
-            let score = score(&standing, Some(20.0), Some(km), &Weights::default(), NOW.after(Duration::from_secs(later * 60)));
+            let basis = Basis::of(&standing, &POPULATION, Some(km), NOW.after(Duration::from_secs(later * 60)));
+            let score = score(&basis, &Weights::default());
             prop_assert!((0.0..=1.0).contains(&score.total));
             let sum = score.success + score.response + score.availability + score.recency + score.proximity;
             prop_assert!((score.total - sum.min(1.0)).abs() < 1e-9);
@@ -365,6 +301,50 @@ mod tests {
             prop_assert!(total(&standing(s, f, rtt, up + 1, served), Some(km), NOW) >= base - slack);
             prop_assert!(total(&standing(s, f, rtt, up, served + 1), Some(km), NOW) >= base - slack);
             prop_assert!(total(&standing(s, f, rtt, up, served), Some(km + more), NOW) <= base + slack);
+        }
+
+        #[test]
+        fn quicker_and_faster_is_never_worse(
+            answer in 0.1..1e4f64, rate in 1e3..1e9f64, more in 1.0..10.0f64,
+        ) {
+            let with = |answer, rate| {
+                let quick = Standing { answer_ms: Some(answer), rate: Some(rate), ..standing(5.0, 1.0, 10.0, 5, 5) };
+                total(&quick, None, NOW)
+            };
+            prop_assert!(with(answer * more, rate) <= with(answer, rate));
+            prop_assert!(with(answer, rate * more) >= with(answer, rate));
+        }
+
+        /// Whatever a fresh identity is like, one that has answered well for a while is above it: throwing a bad name away
+        /// gains nothing over keeping a good one.
+        #[test]
+        fn whitewashing_does_not_pay(
+            s in 20.0..1e4f64, wrong in 0.0..0.05f64, rtt in 0.1..1e4f64, fresh_rtt in 0.01..1e3f64, answer in 0.01..1e3f64,
+            rate in 1e3..1e9f64, km in 0.0..200.0f64,
+        ) {
+            let good = standing(s, s * wrong, rtt, 0, s as u64);
+            let fresh = Standing {
+                rtt_ms: Some(fresh_rtt), answer_ms: Some(answer), rate: Some(rate), ..Standing::new(NOW)
+            };
+            prop_assert!(total(&fresh, Some(km), NOW) < total(&good, None, NOW));
+        }
+
+        #[test]
+        fn evidence_is_bounded_and_every_outcome_is_counted(
+            outcomes in proptest::collection::vec((0usize..4, 0u64..200), 0..200),
+        ) {
+            const KINDS: [Outcome; 4] =
+                [Outcome::AnswerRight, Outcome::RecordValid, Outcome::AnswerLate, Outcome::ContentRight];
+            let (mut standing, mut now) = (Standing::new(NOW), NOW);
+            for (kind, later) in &outcomes {
+                now = now.after(Duration::from_secs(*later));
+                standing.observe(KINDS[*kind], now);
+            }
+            prop_assert!(standing.recent.len() <= KEPT_EVIDENCE);
+            prop_assert!(standing.recent.iter().is_sorted_by_key(|one| one.at));
+            if standing.recent.len() < KEPT_EVIDENCE {
+                prop_assert_eq!(standing.recent.iter().map(|one| one.count as usize).sum::<usize>(), outcomes.len());
+            }
         }
 
         #[test]

@@ -1,0 +1,545 @@
+//! Misdeeds of peers, and what they lead to: being disconnected, being banned, and being forgiven.
+//!
+//! The score says whom to ask; this ledger says whom to have nothing to do with. Only what an honest node does not do is a
+//! fault, but for one: a node that answers pings and no questions. That happens to honest ones too, and weighs so little
+//! that it takes many in a row.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::Duration,
+};
+
+use libp2p::PeerId;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    prefix::Prefix,
+    reputation::Outcome,
+    time::{Ago, Timestamp},
+};
+
+/// Points count half after this long without a fault.
+pub const HALF_LIFE: Duration = Duration::from_secs(600);
+/// They begin to do so this long after the last one: whoever goes on is not forgiven meanwhile.
+pub const DECAYS_AFTER: Duration = Duration::from_secs(60);
+/// Whoever has so many points is disconnected, and may come back.
+pub const DISCONNECT: f64 = 50.0;
+/// Whoever has so many is banned.
+pub const BAN: f64 = 100.0;
+/// A prefix is closed while so many of its identities are banned.
+pub const IDENTITIES: usize = 3;
+/// The longest ban that comes about by itself: each is twice as long as the one before.
+pub const LONGEST_BAN: Duration = Duration::from_secs(24 * 3_600);
+/// Faults kept per peer for the person to read.
+pub const KEPT: usize = 16;
+/// Peers in the ledger; those with least against them make room.
+pub const MAX_PEERS: usize = 4_096;
+
+/// What an honest node does not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// It passed on, or wanted stored, a record that every honest node refuses by its bytes alone.
+    ForgedRecord,
+    /// It answered a question with what does not verify, or was not asked for.
+    WrongAnswer,
+    /// It gave bytes that are not the content's.
+    HashMismatch,
+    /// It sent far more than anybody needs.
+    Flooding,
+    /// It answers pings, and not what it is asked.
+    Stalling,
+}
+
+impl Fault {
+    pub const ALL: [Self; 5] =
+        [Self::ForgedRecord, Self::WrongAnswer, Self::HashMismatch, Self::Flooding, Self::Stalling];
+
+    /// Two lies disconnect and four ban; it takes ten silences in a row for the same. Damaged content is a little more than
+    /// a lie: each of them cost a transfer.
+    pub fn points(self) -> f64 {
+        match self {
+            Self::ForgedRecord | Self::WrongAnswer | Self::Flooding => 25.0,
+            Self::HashMismatch => 35.0,
+            Self::Stalling => 10.0,
+        }
+    }
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ForgedRecord => "forged record",
+            Self::WrongAnswer => "wrong answer",
+            Self::HashMismatch => "wrong content",
+            Self::Flooding => "flooding",
+            Self::Stalling => "stalling",
+        }
+    }
+
+    /// For the person to whom the word is new.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::ForgedRecord => "it passed on a record whose signature or form no honest node would have let through",
+            Self::WrongAnswer => "it answered with something that does not verify, or that nobody asked for",
+            Self::HashMismatch => "it gave bytes that are not what the manifest's hash says",
+            Self::Flooding => "it sent far more messages than anybody needs",
+            Self::Stalling => "it answers pings, and not what it is asked",
+        }
+    }
+
+    /// The fault that an outcome is by itself. Silence becomes one only when the peer answers pings all the same.
+    pub fn of(outcome: Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::RecordInvalid => Some(Self::ForgedRecord),
+            Outcome::AnswerWrong => Some(Self::WrongAnswer),
+            Outcome::ContentWrong => Some(Self::HashMismatch),
+            _ => None,
+        }
+    }
+}
+
+/// A fault and when it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    pub at: Timestamp,
+    pub fault: Fault,
+}
+
+/// Who banned a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Judge {
+    /// The ledger, for its points.
+    Points,
+    /// A person.
+    Person,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ban {
+    pub by: Judge,
+    pub since: Timestamp,
+    /// `None`: until a person takes it back.
+    pub until: Option<Timestamp>,
+}
+
+impl Ban {
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
+}
+
+/// What is held against one peer, or for it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sheet {
+    /// As of `at`.
+    points: f64,
+    /// Of the last fault.
+    at: Timestamp,
+    /// How often each was seen, ever.
+    pub counts: BTreeMap<Fault, u32>,
+    /// The newest faults, newest last.
+    pub log: VecDeque<Entry>,
+    pub ban: Option<Ban>,
+    /// Bans that came about by points, ever: each is longer than the one before.
+    pub bans: u32,
+    /// A person wants it kept whatever it does.
+    pub protected: bool,
+    /// Where it was when it was banned.
+    pub prefix: Option<Prefix>,
+}
+
+impl Sheet {
+    /// What is left of its points.
+    pub fn points(&self, now: Timestamp) -> f64 {
+        let decaying = now.since(self.at).saturating_sub(DECAYS_AFTER).as_secs_f64();
+        let left = self.points * 0.5f64.powf(decaying / HALF_LIFE.as_secs_f64());
+        if left < 0.5 { 0.0 } else { left }
+    }
+
+    pub fn ban(&self, now: Timestamp) -> Option<Ban> {
+        self.ban.filter(|ban| ban.holds(now))
+    }
+
+    /// All of it in a sentence.
+    pub fn told(&self, now: Timestamp) -> String {
+        let counts: Vec<String> = self.counts.iter().map(|(fault, n)| format!("{n} × {}", fault.label())).collect();
+        let mut parts = vec![match self.points(now) {
+            0.0 if self.protected || self.ban(now).is_some() => String::new(),
+            points => format!("{points:.0} of {BAN:.0} points"),
+        }];
+        parts.push(match self.ban(now) {
+            None => String::new(),
+            Some(ban) => {
+                let by = if ban.by == Judge::Person { "by hand" } else { "for its faults" };
+                match ban.until {
+                    Some(until) => format!("banned {by}, for {} more", Ago(until.since(now))),
+                    None => format!("banned {by}, until that is taken back"),
+                }
+            }
+        });
+        parts.push(if self.protected { "protected: kept whatever it does".to_owned() } else { String::new() });
+        parts.push(counts.join(", "));
+        parts.retain(|part| !part.is_empty());
+        parts.join("; ")
+    }
+
+    /// Nothing is to be said of it any more.
+    fn is_blank(&self, now: Timestamp) -> bool {
+        // That it was banned is remembered as long as the next ban is longer for it.
+        let remembered = self.bans > 0 && now.since(self.at) < 2 * LONGEST_BAN;
+        self.points(now) == 0.0 && self.ban(now).is_none() && !self.protected && !remembered
+    }
+}
+
+/// What a person says about a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ruling {
+    /// It is disconnected, and not let in for a time, or until that is taken back. Its protection ends.
+    Ban {
+        seconds: Option<u64>,
+    },
+    /// A ban is taken back, and the points that led to it.
+    Unban,
+    /// It is kept whatever it does; a ban of it ends.
+    Protect,
+    Unprotect,
+}
+
+/// What a fault led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sentence {
+    Noted,
+    Disconnect,
+    Ban(Ban),
+}
+
+/// What is held against peers.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    sheets: HashMap<PeerId, Sheet>,
+    /// Of the first ban.
+    ban_time: Duration,
+}
+
+impl Ledger {
+    /// `ban_time` is the length of a peer's first ban.
+    pub fn new(sheets: impl IntoIterator<Item = (PeerId, Sheet)>, ban_time: Duration) -> Self {
+        Self { sheets: sheets.into_iter().take(MAX_PEERS).collect(), ban_time }
+    }
+
+    pub fn sheet(&self, peer: &PeerId) -> Option<&Sheet> {
+        self.sheets.get(peer)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = (&PeerId, &Sheet)> {
+        self.sheets.iter()
+    }
+
+    /// The ban that holds for a peer, its own or its prefix's.
+    pub fn ban(&self, peer: &PeerId, now: Timestamp) -> Option<Ban> {
+        self.sheets.get(peer)?.ban(now)
+    }
+
+    pub fn is_protected(&self, peer: &PeerId) -> bool {
+        self.sheets.get(peer).is_some_and(|sheet| sheet.protected)
+    }
+
+    /// Notes a fault of a peer, which was at an address of `prefix`, and says what follows from it.
+    pub fn note(&mut self, peer: PeerId, fault: Fault, prefix: Option<Prefix>, now: Timestamp) -> Sentence {
+        let ban_time = self.ban_time;
+        let sheet = self.entry(peer, now);
+        sheet.points = sheet.points(now) + fault.points();
+        // Not beyond what a ban takes: what was on its way when it came about makes forgiveness no longer.
+        sheet.points = sheet.points.min(BAN + fault.points());
+        sheet.at = sheet.at.max(now);
+        let count = sheet.counts.entry(fault).or_default();
+        *count = count.saturating_add(1);
+        if sheet.log.len() >= KEPT {
+            sheet.log.pop_front();
+        }
+        sheet.log.push_back(Entry { at: now, fault });
+        if sheet.protected || sheet.ban(now).is_some() {
+            return Sentence::Noted;
+        }
+        if sheet.points < BAN {
+            return if sheet.points < DISCONNECT { Sentence::Noted } else { Sentence::Disconnect };
+        }
+        let time = ban_time.saturating_mul(2u32.saturating_pow(sheet.bans.min(16)));
+        let ban = Ban { by: Judge::Points, since: now, until: Some(now.after(time.min(LONGEST_BAN.max(ban_time)))) };
+        sheet.bans = sheet.bans.saturating_add(1);
+        (sheet.ban, sheet.prefix) = (Some(ban), prefix);
+        Sentence::Ban(ban)
+    }
+
+    /// A person has said something about a peer; false when it changes nothing.
+    pub fn obey(&mut self, peer: PeerId, ruling: Ruling, now: Timestamp) -> bool {
+        let before = self.sheets.get(&peer).cloned().unwrap_or_default();
+        if ruling == Ruling::Unban && before.ban(now).is_none() {
+            return false;
+        }
+        let sheet = self.entry(peer, now);
+        match ruling {
+            Ruling::Ban { seconds } => {
+                let until = seconds.map(|seconds| now.after(Duration::from_secs(seconds)));
+                (sheet.ban, sheet.protected) = (Some(Ban { by: Judge::Person, since: now, until }), false);
+            }
+            Ruling::Unban => (sheet.ban, sheet.points, sheet.prefix) = (None, 0.0, None),
+            Ruling::Protect => (sheet.ban, sheet.points, sheet.prefix, sheet.protected) = (None, 0.0, None, true),
+            Ruling::Unprotect => sheet.protected = false,
+        }
+        match ruling {
+            Ruling::Protect | Ruling::Unprotect => sheet.protected != before.protected,
+            Ruling::Ban { .. } | Ruling::Unban => true,
+        }
+    }
+
+    /// Prefixes of which so many identities are banned that no other is let in, each with when it opens again.
+    pub fn closed(&self, now: Timestamp) -> BTreeMap<Prefix, Timestamp> {
+        let mut ends: BTreeMap<Prefix, Vec<Timestamp>> = BTreeMap::new();
+        for sheet in self.sheets.values() {
+            // Those that a person banned say nothing about their neighbours.
+            let ban = sheet.ban(now).filter(|ban| ban.by == Judge::Points);
+            if let (Some(prefix), Some(until)) = (sheet.prefix, ban.and_then(|ban| ban.until)) {
+                ends.entry(prefix).or_default().push(until);
+            }
+        }
+        let closed = ends.into_iter().filter_map(|(prefix, mut ends)| {
+            ends.sort_unstable_by(|a, b| b.cmp(a));
+            // It opens when only two of the bans are left.
+            ends.get(IDENTITIES - 1).map(|opens| (prefix, *opens))
+        });
+        closed.collect()
+    }
+
+    /// Forgets those of whom nothing is to be said any more; returns whom.
+    pub fn settle(&mut self, now: Timestamp) -> Vec<PeerId> {
+        let blank: Vec<PeerId> =
+            self.sheets.iter().filter(|(_, sheet)| sheet.is_blank(now)).map(|(peer, _)| *peer).collect();
+        blank.iter().for_each(|peer| drop(self.sheets.remove(peer)));
+        blank
+    }
+
+    fn entry(&mut self, peer: PeerId, now: Timestamp) -> &mut Sheet {
+        if self.sheets.len() >= MAX_PEERS && !self.sheets.contains_key(&peer) {
+            let by_hand = |sheet: &Sheet| sheet.protected || sheet.ban(now).is_some_and(|ban| ban.by == Judge::Person);
+            let least = self.sheets.iter().filter(|(_, sheet)| !by_hand(sheet)).min_by(|(_, a), (_, b)| {
+                let weight = |sheet: &Sheet| (sheet.ban(now).is_some(), sheet.points(now));
+                let (a, b) = (weight(a), weight(b));
+                a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+            });
+            if let Some(least) = least.map(|(peer, _)| *peer) {
+                self.sheets.remove(&least);
+            }
+        }
+        self.sheets.entry(peer).or_insert_with(|| Sheet { at: now, ..Sheet::default() })
+    }
+}
+
+/// How many messages there may be: so many at once, and so many a second after that.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    left: f64,
+    at: Timestamp,
+    at_once: f64,
+    a_second: f64,
+}
+
+impl Allowance {
+    /// What a node itself sends, so that nobody can take it for a flood; the rest goes with the comparing of catalogues.
+    pub fn sent(now: Timestamp) -> Self {
+        Self { left: 1_000.0, at: now, at_once: 1_000.0, a_second: 10.0 }
+    }
+
+    /// What is taken of a peer: twice as much, because messages bunch up on their way.
+    pub fn received(now: Timestamp) -> Self {
+        let Self { at_once, a_second, .. } = Self::sent(now);
+        Self { left: 2.0 * at_once, at: now, at_once: 2.0 * at_once, a_second: 2.0 * a_second }
+    }
+
+    /// How many there may be now.
+    pub fn left(&self, now: Timestamp) -> f64 {
+        (self.left + now.since(self.at).as_secs_f64() * self.a_second).min(self.at_once)
+    }
+
+    /// Takes one; false when there is none left.
+    pub fn take(&mut self, now: Timestamp) -> bool {
+        (self.left, self.at) = (self.left(now), now);
+        let taken = self.left >= 1.0;
+        if taken {
+            self.left -= 1.0;
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use proptest::prelude::*;
+    use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+    const BAN_TIME: Duration = Duration::from_secs(1_800);
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    fn ledger() -> Ledger {
+        Ledger::new([], BAN_TIME)
+    }
+
+    fn until_banned(ledger: &mut Ledger, peer: PeerId, prefix: Option<Prefix>, now: Timestamp) -> Ban {
+        (0..20)
+            .find_map(|_| match ledger.note(peer, Fault::ForgedRecord, prefix, now) {
+                Sentence::Ban(ban) => Some(ban),
+                _ => None,
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn faults_disconnect_then_ban_then_are_forgiven_and_the_next_ban_is_longer() {
+        let (mut ledger, liar) = (ledger(), PeerId::random());
+        let sentences: Vec<Sentence> = (0..4).map(|_| ledger.note(liar, Fault::WrongAnswer, None, NOW)).collect();
+        let ban = Ban { by: Judge::Points, since: NOW, until: Some(NOW.after(BAN_TIME)) };
+        let expected = [Sentence::Noted, Sentence::Disconnect, Sentence::Disconnect, Sentence::Ban(ban)];
+        assert_eq!(sentences, expected);
+        assert_eq!(ledger.note(liar, Fault::WrongAnswer, None, NOW), Sentence::Noted, "banned already");
+        assert_eq!(ledger.ban(&liar, NOW.after(BAN_TIME - seconds(1))), Some(ban));
+        let later = NOW.after(BAN_TIME);
+        assert_eq!(ledger.ban(&liar, later), None);
+        assert!(ledger.sheet(&liar).unwrap().points(later) < DISCONNECT, "forgiven, mostly");
+        let second = until_banned(&mut ledger, liar, None, later);
+        assert_eq!(second.until, Some(later.after(2 * BAN_TIME)));
+    }
+
+    #[test]
+    fn a_person_has_the_last_word() {
+        let (mut ledger, peer) = (ledger(), PeerId::random());
+        assert!(ledger.obey(peer, Ruling::Ban { seconds: None }, NOW));
+        assert!(ledger.ban(&peer, NOW.after(seconds(1 << 30))).is_some(), "for good");
+        assert!(ledger.obey(peer, Ruling::Unban, NOW) && !ledger.obey(peer, Ruling::Unban, NOW));
+        until_banned(&mut ledger, peer, None, NOW);
+        assert!(ledger.obey(peer, Ruling::Protect, NOW) && !ledger.obey(peer, Ruling::Protect, NOW));
+        assert_eq!(ledger.ban(&peer, NOW), None);
+        let noted = (0..50).all(|_| ledger.note(peer, Fault::HashMismatch, None, NOW) == Sentence::Noted);
+        assert!(noted, "whatever it does");
+        ledger.obey(peer, Ruling::Ban { seconds: Some(5) }, NOW);
+        assert!(!ledger.is_protected(&peer), "the later word");
+    }
+
+    #[test]
+    fn a_public_prefix_closes_after_three_identities_and_a_private_one_never() {
+        let mut ledger = ledger();
+        let public = Prefix::of(Ipv4Addr::new(81, 2, 69, 1).into());
+        let (first, second, third) = (PeerId::random(), PeerId::random(), PeerId::random());
+        until_banned(&mut ledger, first, public, NOW);
+        until_banned(&mut ledger, second, public, NOW.after(seconds(10)));
+        assert!(ledger.closed(NOW.after(seconds(10))).is_empty());
+        until_banned(&mut ledger, third, public, NOW.after(seconds(20)));
+        let now = NOW.after(seconds(20));
+        let opens = NOW.after(BAN_TIME);
+        assert_eq!(ledger.closed(now).into_iter().collect::<Vec<_>>(), [(public.unwrap(), opens)]);
+        assert!(ledger.closed(opens).is_empty(), "with the first of the three");
+        for _ in 0..10 {
+            until_banned(&mut ledger, PeerId::random(), None, now);
+        }
+        assert_eq!(ledger.closed(now).len(), 1);
+        ledger.obey(third, Ruling::Unban, now);
+        assert!(ledger.closed(now).is_empty());
+    }
+
+    /// What happens to an honest node in a bad day: an overloaded quarter of an hour in which it answers nothing in time,
+    /// a flipped bit in its memory, a burst after a cut. It plays a week, whoever looks at it.
+    fn honest_week(seed: u64) -> f64 {
+        let (mut dice, peer) = (StdRng::seed_from_u64(seed), PeerId::random());
+        let (mut ledger, mut allowance, mut worst) = (ledger(), Allowance::received(NOW), 0.0f64);
+        let mut now = NOW;
+        let end = NOW.after(seconds(7 * 86_400));
+        while now < end {
+            now = now.after(Duration::from_secs_f64(-600.0 * dice.random::<f64>().max(1e-9).ln()));
+            match dice.random_range(0..1_000) {
+                // A disk that hangs: a few questions in a row, asked while there was hope.
+                0..20 => {
+                    for _ in 0..dice.random_range(1..=4) {
+                        now = now.after(seconds(dice.random_range(0..5)));
+                        ledger.note(peer, Fault::Stalling, None, now);
+                    }
+                }
+                20..80 => drop(ledger.note(peer, Fault::Stalling, None, now)),
+                // Memory that is not to be trusted, once in a while.
+                80 => drop(ledger.note(peer, Fault::HashMismatch, None, now)),
+                // Back after a cut, with all that was published meanwhile.
+                81..100 => {
+                    for _ in 0..dice.random_range(50..400) {
+                        if !allowance.take(now) {
+                            ledger.note(peer, Fault::Flooding, None, now);
+                        }
+                    }
+                }
+                _ => {}
+            }
+            assert_eq!(ledger.ban(&peer, now), None, "seed {seed}");
+            worst = worst.max(ledger.sheet(&peer).map_or(0.0, |sheet| sheet.points(now)));
+        }
+        worst
+    }
+
+    #[test]
+    fn an_honest_node_is_never_banned() {
+        let worst = (0..1_000).map(honest_week).fold(0.0, f64::max);
+        assert!(worst < BAN, "{worst}");
+    }
+
+    #[test]
+    fn a_thousand_messages_a_second_are_flooding_and_ten_never_are() {
+        let (mut busy, mut flood) = (Allowance::received(NOW), Allowance::received(NOW));
+        let millis = |n| NOW.after(Duration::from_millis(n));
+        assert!((0..36_000).all(|n| busy.take(millis(n * 100))));
+        let beyond = (0..3_000).filter(|n| !flood.take(millis(*n))).count();
+        assert!(beyond > 500, "{beyond}");
+        let mut own = Allowance::sent(NOW);
+        let sent = (0..60_000).filter(|n| own.take(millis(*n))).map(millis).collect::<Vec<_>>();
+        let mut other = Allowance::received(NOW);
+        assert!(sent.into_iter().all(|at| other.take(at)), "whoever keeps to its own is within that of the others");
+    }
+
+    proptest! {
+        #[test]
+        fn points_are_bounded_fade_and_a_ban_always_ends(
+            faults in proptest::collection::vec((0usize..5, 0u64..2_000), 1..100),
+        ) {
+            let (mut ledger, peer, mut now) = (ledger(), PeerId::random(), NOW);
+            for (kind, later) in faults {
+                now = now.after(seconds(later));
+                let before = ledger.sheet(&peer).map_or(0.0, |sheet| sheet.points(now));
+                let sentence = ledger.note(peer, Fault::ALL[kind], None, now);
+                let sheet = ledger.sheet(&peer).unwrap();
+                prop_assert!(sheet.points(now) <= BAN + 35.0 && sheet.log.len() <= KEPT);
+                prop_assert!(sheet.points(now) > before || before > BAN);
+                if let Sentence::Ban(ban) = sentence {
+                    prop_assert!(ban.until.unwrap().since(now) <= LONGEST_BAN);
+                }
+            }
+            let much_later = now.after(3 * LONGEST_BAN);
+            prop_assert_eq!(ledger.ban(&peer, much_later), None);
+            prop_assert_eq!(ledger.settle(much_later), vec![peer]);
+        }
+    }
+
+    #[test]
+    fn the_ledger_is_bounded_and_keeps_what_people_said() {
+        let (mut ledger, friend) = (ledger(), PeerId::random());
+        ledger.obey(friend, Ruling::Protect, NOW);
+        for _ in 0..MAX_PEERS + 10 {
+            ledger.note(PeerId::random(), Fault::Stalling, None, NOW);
+        }
+        assert_eq!(ledger.all().count(), MAX_PEERS);
+        assert!(ledger.is_protected(&friend));
+    }
+}

@@ -1,0 +1,237 @@
+//! The score and what it is made of.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use statrs::distribution::{Beta, ContinuousCDF};
+
+use super::Standing;
+use crate::domain::{
+    size::Rate,
+    time::{Ago, Timestamp},
+};
+
+/// Weights of the score's parts, as settings give them. They need not sum to one: the score is capped.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Weights {
+    pub success: f64,
+    pub response: f64,
+    pub availability: f64,
+    pub recency: f64,
+    /// Most the proximity bonus adds.
+    pub proximity: f64,
+    /// Distance in km at which the bonus is full.
+    pub near_km: f64,
+    /// Distance in km from which there is no bonus.
+    pub far_km: f64,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self {
+            success: 0.50,
+            response: 0.25,
+            availability: 0.15,
+            recency: 0.10,
+            proximity: 0.10,
+            near_km: 0.0,
+            far_km: 100.0,
+        }
+    }
+}
+
+/// Medians of the connected peers, against which a response is judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Population {
+    /// Round trip, in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// From a question to its answer, in milliseconds.
+    pub answer_ms: Option<f64>,
+    /// Content, in bytes a second.
+    pub rate: Option<f64>,
+}
+
+impl Population {
+    pub fn of<'a>(standings: impl Iterator<Item = &'a Standing> + Clone) -> Self {
+        Self {
+            rtt_ms: median(standings.clone().filter_map(|one| one.rtt_ms)),
+            answer_ms: median(standings.clone().filter_map(|one| one.answer_ms)),
+            rate: median(standings.filter_map(|one| one.rate)),
+        }
+    }
+}
+
+/// The median; of an even number, the upper of the two in the middle.
+pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+/// The numbers behind a score, each as it was when the score was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Basis {
+    /// Weighted right and wrong answers, with their half-life applied.
+    pub successes: f64,
+    pub failures: f64,
+    /// The peer's own averages, in the units of [`Population`].
+    pub rtt_ms: Option<f64>,
+    pub answer_ms: Option<f64>,
+    pub rate: Option<f64>,
+    pub population: Population,
+    /// Share of the time since it is known, and an hour more, in which it was connected: 0 to 1.
+    pub uptime: f64,
+    /// Verified answers and contents it gave, ever.
+    pub served: u64,
+    /// Since it was seen last.
+    pub unseen: Duration,
+    /// Only where the place is plausible.
+    pub distance_km: Option<f64>,
+}
+
+impl Basis {
+    pub fn of(standing: &Standing, population: &Population, distance_km: Option<f64>, now: Timestamp) -> Self {
+        let (successes, failures) = standing.decayed(now);
+        let known = now.since(standing.first_seen).as_secs_f64();
+        Self {
+            successes,
+            failures,
+            rtt_ms: standing.rtt_ms,
+            answer_ms: standing.answer_ms,
+            rate: standing.rate,
+            population: *population,
+            uptime: (standing.connected.as_secs_f64() / (known + HOUR)).min(1.0),
+            served: standing.served,
+            unseen: now.since(standing.last_seen),
+            distance_km,
+        }
+    }
+
+    /// Share of right answers, cautiously estimated, 0 to 1.
+    pub fn success(&self) -> f64 {
+        record(self.successes, self.failures).map_or(0.0, |beta| beta.inverse_cdf(CAUTION))
+    }
+
+    /// How quick it is beside the others, 0 to 1; half for one that is like the median.
+    pub fn response(&self) -> f64 {
+        let less = |own: Option<f64>, median: Option<f64>| {
+            own.map(|own| median.filter(|median| median + own > 0.0).map_or(0.5, |median| median / (median + own)))
+        };
+        let more = less(self.population.rate, self.rate).filter(|_| self.rate.is_some());
+        let parts = [less(self.rtt_ms, self.population.rtt_ms), less(self.answer_ms, self.population.answer_ms), more];
+        let measured: Vec<f64> = parts.into_iter().flatten().collect();
+        if measured.is_empty() { 0.0 } else { measured.iter().sum::<f64>() / measured.len() as f64 }
+    }
+
+    /// 0 to 1.
+    pub fn availability(&self) -> f64 {
+        let served = self.served as f64;
+        0.5 * self.uptime + 0.5 * served / (served + 20.0)
+    }
+
+    /// The numbers behind a part, in words.
+    pub fn told(&self, part: &str) -> String {
+        match part {
+            "success" if self.successes + self.failures < 0.05 => "not asked for anything lately".to_owned(),
+            "success" => format!(
+                "{:.1} right, {:.1} wrong of late, so {:.0} % right or better",
+                self.successes,
+                self.failures,
+                self.success() * 100.0
+            ),
+            "response" => {
+                let against = |own: Option<f64>, median: Option<f64>, name: &str, show: &dyn Fn(f64) -> String| {
+                    let median = median.map_or(String::new(), |median| format!(" (median {})", show(median)));
+                    own.map(|own| format!("{name} {}{median}", show(own)))
+                };
+                let (millis, rate) = (|ms: f64| format!("{ms:.1} ms"), |rate: f64| Rate(rate).to_string());
+                let parts = [
+                    against(self.rtt_ms, self.population.rtt_ms, "round trip", &millis),
+                    against(self.answer_ms, self.population.answer_ms, "answers in", &millis),
+                    against(self.rate, self.population.rate, "gives", &rate),
+                ];
+                let parts: Vec<String> = parts.into_iter().flatten().collect();
+                if parts.is_empty() { "not measured yet".to_owned() } else { parts.join(", ") }
+            }
+            "availability" => {
+                format!("connected {:.0} % of the time, {} answers verified", self.uptime * 100.0, self.served)
+            }
+            "recency" => format!("seen {} ago", Ago(self.unseen)),
+            _ => match self.distance_km {
+                Some(km) => format!("{km:.0} km from here"),
+                None => "no place that is known and plausible".to_owned(),
+            },
+        }
+    }
+
+    /// 0 to 1; full for one that is connected.
+    pub fn recency(&self) -> f64 {
+        1.0 / (1.0 + self.unseen.as_secs_f64() / HOUR)
+    }
+}
+
+/// The percentile of what a share may be that is counted on.
+pub(super) const CAUTION: f64 = 0.05;
+
+const HOUR: f64 = 3_600.0;
+
+/// A score with its parts, each already weighted: `total` is their sum, at most 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    pub total: f64,
+    pub success: f64,
+    pub response: f64,
+    pub availability: f64,
+    pub recency: f64,
+    pub proximity: f64,
+}
+
+impl Score {
+    /// What it is the sum of, by name.
+    pub fn parts(&self) -> [(&'static str, f64); 5] {
+        [
+            ("success", self.success),
+            ("response", self.response),
+            ("availability", self.availability),
+            ("recency", self.recency),
+            ("proximity", self.proximity),
+        ]
+    }
+}
+
+/// Scores a peer, in 0 to 1:
+///
+/// - success: the 5th percentile of Beta(1 + s, 1 + f), a cautious estimate of the share of right answers, so that
+///   one lucky answer does not make a newcomer the best (as in E. Miller, "How Not To Sort By Average Rating", 2009);
+/// - response: of round trip, time to answer, and throughput, those that were measured, each against the population's median:
+///   `median / (median + own)`, and the other way round for throughput; the mean of them; unmeasured is 0;
+/// - availability: half observed uptime (with an hour's prior of absence), half `served / (served + 20)`;
+/// - recency: `1 / (1 + hours since last seen)`;
+/// - proximity: a bonus falling linearly from `near_km` to `far_km`.
+pub fn score(basis: &Basis, weights: &Weights) -> Score {
+    let mut score = Score {
+        total: 0.0,
+        success: weights.success * basis.success(),
+        response: weights.response * basis.response(),
+        availability: weights.availability * basis.availability(),
+        recency: weights.recency * basis.recency(),
+        proximity: weights.proximity * basis.distance_km.map_or(0.0, |km| nearness(km, weights)),
+    };
+    score.total =
+        (score.success + score.response + score.availability + score.recency + score.proximity).clamp(0.0, 1.0);
+    score
+}
+
+/// What is known of a peer's share of right answers.
+pub(super) fn record(successes: f64, failures: f64) -> Option<Beta> {
+    Beta::new(1.0 + successes.max(0.0), 1.0 + failures.max(0.0)).ok()
+}
+
+fn nearness(km: f64, weights: &Weights) -> f64 {
+    let span = weights.far_km - weights.near_km;
+    if span <= 0.0 || !km.is_finite() {
+        return 0.0;
+    }
+    ((weights.far_km - km) / span).clamp(0.0, 1.0)
+}

@@ -1,0 +1,210 @@
+//! Whom to ask next.
+
+use std::collections::HashMap;
+
+use libp2p::PeerId;
+use rand::{Rng, RngExt, seq::SliceRandom};
+use statrs::distribution::ContinuousCDF;
+
+use super::score::{CAUTION, record};
+use crate::domain::prefix::Prefix;
+
+/// Share of the places that is not given by score, so that newcomers can prove themselves.
+pub const EXPLORATION: f64 = 0.1;
+/// Most of the recent choices that one peer gets while there are others to choose.
+pub const MAX_SHARE: f64 = 0.5;
+
+/// A peer that may be asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    pub peer: PeerId,
+    /// Its score, 0 to 1.
+    pub score: f64,
+    /// What is known of its answers; see [`super::Standing::decayed`].
+    pub successes: f64,
+    pub failures: f64,
+    /// Share of the recent choices that were it, 0 to 1.
+    pub share: f64,
+    /// Of its address; peers without one are in no group.
+    pub group: Option<Prefix>,
+}
+
+/// Chooses up to `limit` different peers among those of at least `min_reputation`, in the order in which to ask them.
+///
+/// A place goes to the highest score left; about one in ten is given by Thompson sampling instead (W. R. Thompson,
+/// Biometrika 25, 1933): for each of those that the scores would leave out, a share of right answers is drawn from
+/// Beta(1 + successes, 1 + failures), and of the draws above a half that gets it which is farthest above what was known for
+/// sure. A newcomer, of whom nothing is known, is often it; one that is known to be good has nothing to prove, and one that
+/// is known to lie hardly ever draws so high.
+///
+/// While there are others, nobody gets more than half of the recent choices, and one address prefix no more than half of
+/// the places, rounded up: what stands behind one prefix may be one hand.
+pub fn select_best_peers(
+    candidates: &[Candidate],
+    min_reputation: f64,
+    limit: usize,
+    rng: &mut impl Rng,
+) -> Vec<PeerId> {
+    let mut left: Vec<Candidate> = candidates.iter().filter(|peer| peer.score >= min_reputation).copied().collect();
+    // Shuffled first: equals are then chosen evenly instead of always in the same order.
+    left.shuffle(rng);
+    left.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let limit = limit.min(left.len());
+    let of_a_group = limit.div_ceil(2);
+    let mut groups: HashMap<Prefix, usize> = HashMap::new();
+    let mut chosen = Vec::with_capacity(limit);
+    while chosen.len() < limit {
+        let is_free = |peer: &Candidate| {
+            let crowded = peer.group.is_some_and(|group| groups.get(&group).is_some_and(|count| *count >= of_a_group));
+            peer.share <= MAX_SHARE && !crowded
+        };
+        let best = left.iter().position(is_free).unwrap_or_default();
+        // Those that would be left out if everything went by score.
+        let beyond = limit - chosen.len();
+        let place = if left.len() > beyond && rng.random_bool(EXPLORATION) {
+            let draws = left.iter().enumerate().skip(beyond).filter(|(_, peer)| is_free(peer));
+            let draws: Vec<(usize, f64)> = draws.filter_map(|(at, peer)| Some((at, promise(peer, rng)?))).collect();
+            draws.into_iter().max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(best, |(at, _)| at)
+        } else {
+            best
+        };
+        if place >= left.len() {
+            break;
+        }
+        let peer = left.remove(place);
+        if let Some(group) = peer.group {
+            *groups.entry(group).or_default() += 1;
+        }
+        chosen.push(peer.peer);
+    }
+    chosen
+}
+
+/// How much better than its cautious estimate a peer may be, at random; `None` when that is not good enough to try it.
+fn promise(peer: &Candidate, rng: &mut impl Rng) -> Option<f64> {
+    let beta = record(peer.successes, peer.failures)?;
+    let draw = beta.inverse_cdf(rng.random());
+    (draw > 0.5).then(|| draw - beta.inverse_cdf(CAUTION))
+}
+
+/// How often each peer was chosen lately: half of a choice is forgotten with every hundred that follow.
+#[derive(Clone, Debug, Default)]
+pub struct Choices {
+    of: HashMap<PeerId, f64>,
+    all: f64,
+}
+
+impl Choices {
+    /// Choices that count half by then.
+    const MEMORY: f64 = 100.0;
+    /// So few say nothing about a share.
+    const FEW: f64 = 10.0;
+
+    pub fn note(&mut self, chosen: &[PeerId]) {
+        let kept = 0.5f64.powf(chosen.len() as f64 / Self::MEMORY);
+        self.all = self.all * kept + chosen.len() as f64;
+        self.of.values_mut().for_each(|count| *count *= kept);
+        for peer in chosen {
+            *self.of.entry(*peer).or_default() += 1.0;
+        }
+        self.of.retain(|_, count| *count > 0.01);
+    }
+
+    /// Share of the recent choices, 0 to 1.
+    pub fn share(&self, peer: &PeerId) -> f64 {
+        if self.all < Self::FEW { 0.0 } else { self.of.get(peer).map_or(0.0, |count| count / self.all) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    fn candidate(score: f64) -> Candidate {
+        Candidate { peer: PeerId::random(), score, successes: 0.0, failures: 0.0, share: 0.0, group: None }
+    }
+
+    fn group(n: u8) -> Option<Prefix> {
+        Prefix::of(std::net::Ipv4Addr::new(81, 2, n, 1).into())
+    }
+
+    #[test]
+    fn selection_prefers_the_best_and_explores_the_rest() {
+        let mut rng = StdRng::seed_from_u64(7);
+        let candidates: Vec<_> = (0..20).map(|n| candidate(f64::from(n) / 20.0)).collect();
+        let best: Vec<_> = candidates.iter().rev().take(3).map(|c| c.peer).collect();
+        let mut chosen_best = 0;
+        for _ in 0..1_000 {
+            let chosen = select_best_peers(&candidates, 0.2, 3, &mut rng);
+            assert_eq!(chosen.len(), 3);
+            assert!(candidates.iter().take(4).all(|low| !chosen.contains(&low.peer)), "below the minimum");
+            chosen_best += chosen.iter().filter(|peer| best.contains(peer)).count();
+        }
+        assert!((2_600..2_850).contains(&chosen_best), "about a tenth explores: {chosen_best} of 3000 were the best");
+        assert!(select_best_peers(&candidates, 2.0, 3, &mut rng).is_empty());
+    }
+
+    #[test]
+    fn exploring_finds_newcomers_and_leaves_liars_alone() {
+        let mut rng = StdRng::seed_from_u64(11);
+        let proven = (0..5).map(|_| Candidate { successes: 50.0, ..candidate(0.8) });
+        let newcomers = (0..3).map(|_| candidate(0.4));
+        let liars = (0..4).map(|_| Candidate { failures: 20.0, ..candidate(0.3) });
+        let candidates: Vec<_> = proven.chain(newcomers).chain(liars).collect();
+        let (mut new, mut lying, rounds) = (0, 0, 2_000);
+        for _ in 0..rounds {
+            let chosen = select_best_peers(&candidates, 0.0, 2, &mut rng);
+            new += chosen.iter().filter(|peer| candidates[5..8].iter().any(|one| one.peer == **peer)).count();
+            lying += chosen.iter().filter(|peer| candidates[8..].iter().any(|one| one.peer == **peer)).count();
+        }
+        assert!(new > rounds / 20, "{new} places of newcomers");
+        assert!(lying * 50 < rounds * 2, "liars got {lying} places of {}", rounds * 2);
+    }
+
+    #[test]
+    fn nobody_gets_everything() {
+        let mut rng = StdRng::seed_from_u64(3);
+        let mut choices = Choices::default();
+        let mut candidates = vec![candidate(0.9), candidate(0.8), candidate(0.7)];
+        let mut got: HashMap<PeerId, usize> = HashMap::new();
+        for _ in 0..2_000 {
+            candidates.iter_mut().for_each(|one| one.share = choices.share(&one.peer));
+            let chosen = select_best_peers(&candidates, 0.0, 1, &mut rng);
+            choices.note(&chosen);
+            chosen.into_iter().for_each(|peer| *got.entry(peer).or_default() += 1);
+        }
+        assert!(got.values().all(|count| *count < 1_100), "{got:?}");
+        assert_eq!(select_best_peers(&candidates[..1], 0.0, 1, &mut rng).len(), 1, "alone, it gets everything");
+    }
+
+    proptest! {
+        #[test]
+        fn the_chosen_differ_are_candidates_and_spread(
+            peers in proptest::collection::vec((0.0..1.0f64, 0.0..60.0f64, 0.0..60.0f64, 0.0..1.0f64, 0u8..6), 0..24),
+            limit in 0usize..8, seed in any::<u64>(),
+        ) {
+            let candidates: Vec<_> = peers.iter().map(|(score, successes, failures, share, n)| Candidate {
+                successes: *successes, failures: *failures, share: *share, group: group(*n), ..candidate(*score)
+            }).collect();
+            let chosen = select_best_peers(&candidates, 0.1, limit, &mut StdRng::seed_from_u64(seed));
+            let distinct: HashSet<_> = chosen.iter().collect();
+            prop_assert_eq!(distinct.len(), chosen.len());
+            let allowed: Vec<_> = candidates.iter().filter(|one| one.score >= 0.1).collect();
+            prop_assert_eq!(chosen.len(), limit.min(allowed.len()), "nobody is left out for want of variety");
+            prop_assert!(chosen.iter().all(|peer| allowed.iter().any(|one| one.peer == *peer)));
+            // With enough others that are free, no group has more than half.
+            let free = allowed.iter().filter(|one| one.share <= MAX_SHARE);
+            let groups: HashSet<_> = free.map(|one| one.group).collect();
+            if groups.len() >= chosen.len() && !chosen.is_empty() {
+                let of = |peer: &PeerId| allowed.iter().find(|one| one.peer == *peer).unwrap().group;
+                let most = groups.iter().map(|group| chosen.iter().filter(|peer| of(peer) == *group).count()).max();
+                prop_assert!(most.unwrap_or(0) <= chosen.len().div_ceil(2));
+            }
+        }
+    }
+}
