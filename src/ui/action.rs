@@ -57,6 +57,8 @@ pub enum Place {
     Form,
     /// A window to read.
     Window,
+    /// A peer that is opened.
+    Peer,
     /// A package that is opened.
     Package,
     /// A transfer that is opened.
@@ -82,6 +84,7 @@ impl Place {
         let windows = [
             Self::Form,
             Self::Window,
+            Self::Peer,
             Self::Package,
             Self::Transfer,
             Self::Columns,
@@ -101,6 +104,7 @@ impl Place {
             Self::Screen(screen) => screen.name(),
             Self::Form => "form",
             Self::Window => "window",
+            Self::Peer => "peer",
             Self::Package => "package",
             Self::Transfer => "transfer",
             Self::Columns => "columns",
@@ -171,6 +175,10 @@ pub enum Action {
     /// A fetch: halt it, or let it go on.
     Pause,
     Cancel,
+    /// A peer: ban it or take its ban back, protect it or do so no more, disconnect it.
+    BanPeer,
+    ProtectPeer,
+    DisconnectPeer,
     NextField,
     PreviousField,
     PickFile,

@@ -7,12 +7,14 @@ use std::{
     time::Duration,
 };
 
+use libp2p::PeerId;
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
 use super::{
     files::{self, Stamp},
     model::{
         form::FileState,
+        peers::Deed,
         picker::{self, FileEntry},
         publish::Hashed,
         readme::Readme,
@@ -117,6 +119,11 @@ pub enum Effect {
         table: &'static str,
         words: Vec<String>,
     },
+    Peer {
+        id: PeerId,
+        name: String,
+        deed: Deed,
+    },
     Export {
         path: String,
         sheet: Sheet,
@@ -164,6 +171,11 @@ pub enum Message {
     Directed {
         what: String,
         order: Order,
+        result: Box<Result<bool>>,
+    },
+    Peer {
+        name: String,
+        deed: Deed,
         result: Box<Result<bool>>,
     },
     Own(Box<Result<Own>>),
@@ -338,6 +350,13 @@ impl Executor {
             Effect::Direct { id, order, what } => drop(tokio::spawn(async move {
                 let result = Box::new(contents.direct(id, order).await);
                 messages.send(Message::Directed { what, order, result }).await
+            })),
+            Effect::Peer { id, name, deed } => drop(tokio::spawn(async move {
+                let result = match deed {
+                    Deed::Judge(ruling) => control.judge(id, ruling).await,
+                    Deed::Disconnect => control.disconnect(id).await,
+                };
+                messages.send(Message::Peer { name, deed, result: Box::new(result) }).await
             })),
             Effect::Own => drop(tokio::spawn(async move {
                 let result = Box::new(registry.own().await);

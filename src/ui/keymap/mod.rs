@@ -37,6 +37,7 @@ pub enum On {
 
 const LISTS: &[Place] = &[
     Place::Window,
+    Place::Peer,
     Place::Package,
     Place::Transfer,
     Place::Columns,

@@ -47,6 +47,8 @@ const PUBLISH: On = In(&[Place::Screen(Screen::Publish)]);
 const TRANSFERS: On = In(&[Place::Screen(Screen::Transfers), Place::Transfer]);
 /// Where a package is selected, or opened.
 const PACKAGES: On = In(&[Place::Screen(Screen::Feed), Place::Screen(Screen::Search), Place::Package]);
+/// Where a peer is selected, or opened.
+const PEERS: On = In(&[Place::Screen(Screen::Peers), Place::Peer]);
 const LOGS: On = In(&[Place::Screen(Screen::Logs)]);
 const HEALTH: On = In(&[Place::Screen(Screen::Health)]);
 const FORM: On = In(&[Place::Form]);
@@ -122,6 +124,25 @@ pub static KEYS: &[Row] = &[
         "Yank the latest release of the selected package, or take its yank back",
     ),
     row("download", Browsing, PACKAGES, &[c('d')], Download, "download", "Fetch the content of the package's release"),
+    row(
+        "ban",
+        Browsing,
+        PEERS,
+        &[c('b')],
+        BanPeer,
+        "ban",
+        "Ban the peer until that is taken back, or take its ban back",
+    ),
+    row(
+        "protect",
+        Browsing,
+        PEERS,
+        &[c('p')],
+        ProtectPeer,
+        "protect",
+        "Keep the peer whatever it does, or treat it like any other again",
+    ),
+    row("disconnect", Browsing, PEERS, &[c('x')], DisconnectPeer, "disconnect", "End the connection with the peer"),
     row("pause", Browsing, TRANSFERS, &[c('p')], Pause, "pause", "Pause the fetch, or let it go on"),
     row("cancel", Browsing, TRANSFERS, &[c('x')], Cancel, "cancel", "Cancel the fetch, and throw away what came of it"),
     row(
@@ -177,14 +198,22 @@ pub static KEYS: &[Row] = &[
     row("sort", Browsing, Screens, &[c('s')], Sort, "sort", "Sort by the next column"),
     row("reverse", Browsing, Screens, &[c('S')], Reverse, "reverse", "Turn the order round"),
     row("mark", Browsing, Screens, &[c(' ')], Mark, "", "Mark the row, for copying and exporting"),
-    row("copy", Browsing, Screens, &[c('y')], Copy, "", "Copy what is marked, or the row, to the terminal's clipboard"),
+    row(
+        "copy",
+        Browsing,
+        ScreensAnd(&[Place::Peer]),
+        &[c('y')],
+        Copy,
+        "",
+        "Copy what is marked, or the row, to the terminal's clipboard",
+    ),
     row("export", Browsing, Screens, &[c('w')], Export, "", "Write the rows to a CSV or JSON file"),
     row("columns", Browsing, Screens, &[c('c')], Columns, "", "Choose, order and widen the columns"),
     row("freeze", Browsing, Screens, &[c('f')], Freeze, "freeze", "Hold the rows still, and let them go on"),
     row(
         "refresh",
         Browsing,
-        ScreensAnd(&[Place::Window, Place::Package]),
+        ScreensAnd(&[Place::Window, Place::Peer, Place::Package]),
         &[c('R')],
         Refresh,
         "",

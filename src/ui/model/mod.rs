@@ -28,6 +28,7 @@ use self::{
     notices::Notices,
     package::PackageView,
     palette::Palette,
+    peers::Deed,
     picker::Picker,
     publish::{Publish, Review},
     recent::RecentWindow,
@@ -78,6 +79,11 @@ pub enum Consent {
     },
     /// Another form in place of the draft that is there.
     Replace(Box<Replacement>),
+    Peer {
+        id: PeerId,
+        name: String,
+        deed: Deed,
+    },
     CancelFetch {
         id: TransferId,
         what: String,
@@ -169,7 +175,8 @@ impl Popup {
 
     pub fn place(&self) -> Place {
         match self {
-            Self::Help { .. } | Self::About { .. } | Self::Text { .. } | Self::Peer { .. } => Place::Window,
+            Self::Help { .. } | Self::About { .. } | Self::Text { .. } => Place::Window,
+            Self::Peer { .. } => Place::Peer,
             Self::Package(_) => Place::Package,
             Self::Transfer { .. } => Place::Transfer,
             Self::Columns { .. } => Place::Columns,

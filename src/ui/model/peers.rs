@@ -5,6 +5,7 @@ use libp2p::PeerId;
 use crate::{
     bus::{Direction, PeerSnapshot},
     domain::{
+        faults::Ruling,
         name::short_id,
         time::{Ago, Timestamp},
     },
@@ -13,6 +14,13 @@ use crate::{
 
 /// Terminal columns of the picture of the last round trips.
 pub const SPARK: usize = 10;
+
+/// What a person does about a peer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Deed {
+    Judge(Ruling),
+    Disconnect,
+}
 
 impl Entry for PeerSnapshot {
     type Id = PeerId;

@@ -45,7 +45,9 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         Popup::Help { scroll } => ("Keys".to_owned(), "Esc back", *scroll),
         Popup::About { scroll } => ("About".to_owned(), "Esc back", *scroll),
         Popup::Text { title, scroll, .. } => (title.clone(), "Esc back", *scroll),
-        Popup::Peer { scroll, .. } => ("Peer".to_owned(), "Esc back", *scroll),
+        Popup::Peer { scroll, .. } => {
+            ("Peer".to_owned(), "b ban · p protect · x disconnect · y copy · Esc back", *scroll)
+        }
         Popup::Package(view) => (view.title.clone(), "R again · Esc back", view.scroll),
         Popup::Transfer { scroll, .. } => ("Transfer".to_owned(), "Esc back", *scroll),
         Popup::Columns { at } => ("Columns".to_owned(), "Esc back", chosen(*at, columns::ABOVE)),
@@ -68,7 +70,8 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         }
     };
     let scroll = scroll.min(most);
-    let is_read = matches!(window.place(), Place::Window | Place::Package | Place::Transfer | Place::Review);
+    let is_read =
+        matches!(window.place(), Place::Window | Place::Peer | Place::Package | Place::Transfer | Place::Review);
     let place = match window {
         Popup::Columns { at } => Some((at + 1, model.table().columns().slots().len())),
         Popup::Palette(palette) => Some((palette.at + 1, palette.found().len())),

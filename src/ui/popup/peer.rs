@@ -1,7 +1,10 @@
 //! Everything known of a peer.
 
 use libp2p::PeerId;
-use ratatui::text::{Line, Span};
+use ratatui::{
+    style::Style,
+    text::{Line, Span},
+};
 
 use super::{field, heading};
 use crate::{
@@ -10,10 +13,7 @@ use crate::{
     ui::{
         model::Model,
         theme::Theme,
-        widget::{
-            bar::{bar, sparkline},
-            wrap::wrap,
-        },
+        widget::{bar::sparkline, wrap::wrap},
     },
 };
 
@@ -22,8 +22,11 @@ pub fn lines(model: &Model, id: &PeerId, width: usize, theme: Theme) -> Vec<Line
         return wrap(&format!("{id} is not known any more"), width).into_iter().map(Line::from).collect();
     };
     let mut lines = Vec::new();
+    score(&mut lines, peer, width, theme);
+    faults(&mut lines, model, peer, width, theme);
+    heading(&mut lines, "Who and where", theme);
     let mut say = |label: &str, text: &str| field(&mut lines, label, text, theme.text(), width, theme);
-    say("peer id", &id.to_string());
+    say("peer id", &peer.id.to_string());
     match &peer.owner {
         Some(owner) => {
             say("handle", owner.handle.as_str());
@@ -43,19 +46,97 @@ pub fn lines(model: &Model, id: &PeerId, width: usize, theme: Theme) -> Vec<Line
         }
         None => say("connection", &format!("none; last seen {} ago", Ago(model.now.since(peer.last_seen)))),
     }
-    say("gossip mesh", if peer.in_mesh { "yes" } else { "no" });
     say("known since", &format!("{} ago", Ago(model.now.since(peer.first_seen))));
-    say("packages", &peer.packages.map_or("not told".to_owned(), |count| format!("{count}, by its own word")));
     say("location", &place(peer));
+    say("packages", &peer.packages.map_or("not told".to_owned(), |count| format!("{count}, by its own word")));
     rtt(&mut lines, peer, width, theme);
-    score(&mut lines, peer, width, theme);
+    gossip(&mut lines, peer, width, theme);
+    evidence(&mut lines, model, peer, width, theme);
+    addresses(&mut lines, peer, width, theme);
+    lines
+}
 
-    heading(&mut lines, "Evidence, newest first", theme);
+/// The score as one bar of its parts, and each part with the numbers behind it.
+fn score(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, theme: Theme) {
+    /// Told apart without colour.
+    const SIGNS: [char; 5] = ['█', '▓', '▒', '░', '+'];
+    let score = &peer.score;
+    let styles = [theme.good(), theme.link(), theme.title(), theme.text(), theme.fair()];
+    lines.push(Line::from(vec![
+        Span::styled(format!("Score {:.2}", score.total), theme.title()),
+        Span::styled(" of 1: how good it is to ask", theme.dim()),
+    ]));
+    let room = width.saturating_sub(2).min(60);
+    let mut spans = vec![Span::raw("▕")];
+    let (mut sum, mut used) = (0.0, 0);
+    for (((_, value), sign), style) in score.parts().into_iter().zip(SIGNS).zip(styles) {
+        // Rounded as a sum, so that the bar is as long as the score says.
+        sum += value;
+        let end = ((sum.min(1.0) * room as f64).round() as usize).max(used);
+        spans.push(Span::styled(sign.to_string().repeat(end - used), style));
+        used = end;
+    }
+    spans.push(Span::raw(" ".repeat(room.saturating_sub(used))));
+    spans.push(Span::raw("▏"));
+    lines.push(Line::from(spans));
+    for (((name, value), sign), style) in score.parts().into_iter().zip(SIGNS).zip(styles) {
+        let head = format!("{name:<12} {value:.3}  ");
+        let beside = head.chars().count() + 2;
+        let told = wrap(&peer.basis.told(name), width.saturating_sub(beside).max(16));
+        for (number, part) in told.into_iter().enumerate() {
+            let (sign, head) = if number == 0 { (sign, head.clone()) } else { (' ', " ".repeat(beside - 2)) };
+            let spans = [Span::styled(format!("{sign} "), style), Span::raw(head), Span::styled(part, theme.dim())];
+            lines.push(Line::from(spans.to_vec()));
+        }
+    }
+}
+
+/// What is held against it, and when that is over.
+fn faults(lines: &mut Vec<Line<'static>>, model: &Model, peer: &PeerSnapshot, width: usize, theme: Theme) {
+    let Some(sheet) = &peer.sheet else { return };
+    heading(lines, "Faults: 50 points disconnect, 100 ban, and they fade by half in 10 minutes", theme);
+    let style = if peer.ban(model.now).is_some() { theme.bad() } else { theme.fair() };
+    lines.extend(wrap(&sheet.told(model.now), width).into_iter().map(|line| Line::from(Span::styled(line, style))));
+    for entry in sheet.log.iter().rev() {
+        let ago = format!("{:>8} ago", Ago(model.now.since(entry.at)).to_string());
+        let what = format!("+{:.0}  {}: {}", entry.fault.points(), entry.fault.label(), entry.fault.hint());
+        timed(lines, &ago, &what, theme.text(), width, theme);
+    }
+}
+
+/// A line of a history; what is longer than the row goes on below.
+fn timed(lines: &mut Vec<Line<'static>>, when: &str, what: &str, style: Style, width: usize, theme: Theme) {
+    const WHEN: usize = 14;
+    for (number, part) in wrap(what, width.saturating_sub(WHEN).max(12)).into_iter().enumerate() {
+        let when = if number == 0 { when } else { "" };
+        lines.push(Line::from(vec![Span::styled(format!("{when:<WHEN$}"), theme.dim()), Span::styled(part, style)]));
+    }
+}
+
+fn gossip(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, theme: Theme) {
+    let mesh = if peer.in_mesh {
+        "in the mesh: announcements are passed on at once"
+    } else {
+        "not in the mesh: it only hears that there is something"
+    };
+    let score = peer.gossip_score.map_or(String::new(), |score| format!("; score {score:.1} (below 0 it is left out)"));
+    field(lines, "gossip", &format!("{mesh}{score}"), theme.text(), width, theme);
+    let counted = |outcome| peer.evidence.iter().filter(|one| one.outcome == outcome).map(|one| one.count).sum::<u32>();
+    let lately = format!(
+        "lately {} taken, {} not needed, {} refused",
+        counted(Outcome::RecordValid),
+        counted(Outcome::RecordIgnored),
+        counted(Outcome::RecordInvalid)
+    );
+    field(lines, "", &lately, theme.dim(), width, theme);
+}
+
+fn evidence(lines: &mut Vec<Line<'static>>, model: &Model, peer: &PeerSnapshot, width: usize, theme: Theme) {
+    heading(lines, "Evidence, newest first", theme);
     if peer.evidence.is_empty() {
         lines.push(Line::from(Span::styled("none yet: it was asked nothing", theme.dim())));
     }
     for evidence in peer.evidence.iter().rev() {
-        let ago = Ago(model.now.since(evidence.at)).to_string();
         let style = match evidence.outcome {
             Outcome::AnswerRight | Outcome::ContentRight => theme.good(),
             Outcome::AnswerWrong | Outcome::RecordInvalid | Outcome::ContentWrong => theme.bad(),
@@ -64,20 +145,24 @@ pub fn lines(model: &Model, id: &PeerId, width: usize, theme: Theme) -> Vec<Line
                 theme.text()
             }
         };
-        let ago = format!("{ago:>8} ago");
-        lines.push(Line::from(vec![
-            Span::styled(format!("{ago:<14}"), theme.dim()),
-            Span::styled(evidence.outcome.label(), style),
-        ]));
+        let ago = format!("{:>8} ago", Ago(model.now.since(evidence.at)).to_string());
+        timed(lines, &ago, &evidence.told(), style, width, theme);
     }
-    for (title, entries) in [("Addresses", &peer.addresses), ("Protocols", &peer.protocols)] {
-        heading(&mut lines, title, theme);
+}
+
+fn addresses(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, theme: Theme) {
+    let used = peer.connection.as_ref().map(|connection| connection.address.as_str());
+    let addresses = peer.addresses.iter().map(|address| match used == Some(address.as_str()) {
+        true => format!("{address} (used now)"),
+        false => address.clone(),
+    });
+    for (title, entries) in [("Addresses", addresses.collect::<Vec<_>>()), ("Protocols", peer.protocols.clone())] {
+        heading(lines, title, theme);
         if entries.is_empty() {
             lines.push(Line::from(Span::styled("none told yet", theme.dim())));
         }
         lines.extend(entries.iter().flat_map(|entry| wrap(entry, width)).map(Line::from));
     }
-    lines
 }
 
 fn place(peer: &PeerSnapshot) -> String {
@@ -95,28 +180,5 @@ fn rtt(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, theme:
             field(lines, "round trip", &format!("{last:.2} ms {line}"), theme.text(), width, theme);
         }
         None => field(lines, "round trip", "not measured yet", theme.text(), width, theme),
-    }
-}
-
-fn score(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, theme: Theme) {
-    let score = &peer.score;
-    heading(lines, &format!("Score {:.2}, from 0 to 1: how good it is to ask", score.total), theme);
-    let parts = [
-        ("success", score.success, 0.50, "cautious share of right answers"),
-        ("response", score.response, 0.25, "round trip against the others'"),
-        ("availability", score.availability, 0.15, "time connected, answers served"),
-        ("recency", score.recency, 0.10, "seen lately"),
-        ("proximity", score.proximity, 0.10, "bonus for being near"),
-    ];
-    for (name, value, most, why) in parts {
-        let mut spans = vec![
-            Span::styled(format!("{name:<13}"), theme.dim()),
-            Span::styled(bar(value / most, 10), theme.share(value / most)),
-            Span::raw(format!(" {value:.3}")),
-        ];
-        if width >= 62 {
-            spans.push(Span::styled(format!("  {why}"), theme.dim()));
-        }
-        lines.push(Line::from(spans));
     }
 }

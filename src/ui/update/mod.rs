@@ -1,6 +1,7 @@
 //! What a key, a click, a batch or an answer changes. Nothing here draws, waits or asks: it returns what is to be done.
 
 mod mouse;
+pub mod peers;
 mod publish;
 pub mod search;
 mod transfers;
@@ -22,6 +23,7 @@ use super::{
         package::{Looked, PackageView, Presence, Shown},
     },
     popup,
+    table::Entry,
     widget::list::target,
 };
 use crate::{
@@ -142,6 +144,10 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
             model.dirty = true;
             Vec::new()
         }
+        Message::Peer { name, deed, result } => {
+            peers::done(model, &name, deed, *result);
+            Vec::new()
+        }
         Message::Held { .. } | Message::Readme { .. } | Message::Download(_) | Message::Directed { .. } => {
             transfers::on_message(model, message)
         }
@@ -224,6 +230,9 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             Some(path) => return vec![Effect::Pager(path.clone())],
             None => model.answer(Level::Warning, "there is no log file yet".to_owned()),
         },
+        Action::BanPeer => return peers::ban(model),
+        Action::ProtectPeer => return peers::protect(model),
+        Action::DisconnectPeer => peers::disconnect(model),
         Action::Edit(kind) => return edit_kind(model, kind),
         Action::LeaveField => return leave_field(model),
         Action::Help => {
@@ -341,6 +350,10 @@ fn step_list(model: &mut Model, step: Move) {
 }
 
 fn copy(model: &mut Model) -> Vec<Effect> {
+    if let Some(Popup::Peer { id, .. }) = model.popups.last() {
+        let copied = model.peers.get(id).map(Entry::copied);
+        return copied.map_or_else(Vec::new, |text| vec![Effect::Copy { text, things: 1 }]);
+    }
     let (text, things) = model.table().copied();
     if things == 0 { Vec::new() } else { vec![Effect::Copy { text, things }] }
 }

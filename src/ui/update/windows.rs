@@ -72,6 +72,7 @@ pub fn accept(model: &mut Model) -> Vec<Effect> {
         Some(Popup::Confirm(question)) => match question.consent {
             Consent::Yank { package, version, yank, name } => vec![Effect::Yank { package, version, yank, name }],
             Consent::CancelFetch { id, what } => vec![Effect::Direct { id, order: Order::Cancel, what }],
+            Consent::Peer { id, name, deed } => vec![Effect::Peer { id, name, deed }],
             Consent::Replace(with) => publish::fill_form(model, *with),
             Consent::Quit => {
                 model.quit = true;
