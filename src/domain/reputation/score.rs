@@ -157,6 +157,7 @@ impl Basis {
             "availability" => {
                 format!("connected {:.0} % of the time, {} answers verified", self.uptime * 100.0, self.served)
             }
+            "recency" if self.unseen.as_secs() == 0 => "here now".to_owned(),
             "recency" => format!("seen {} ago", Ago(self.unseen)),
             _ => match self.distance_km {
                 Some(km) => format!("{km:.0} km from here"),

@@ -45,9 +45,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         Popup::Help { scroll } => ("Keys".to_owned(), "Esc back", *scroll),
         Popup::About { scroll } => ("About".to_owned(), "Esc back", *scroll),
         Popup::Text { title, scroll, .. } => (title.clone(), "Esc back", *scroll),
-        Popup::Peer { scroll, .. } => {
-            ("Peer".to_owned(), "b ban · p protect · x disconnect · y copy · Esc back", *scroll)
-        }
+        Popup::Peer { scroll, .. } => ("Peer".to_owned(), "Esc back", *scroll),
         Popup::Package(view) => (view.title.clone(), "R again · Esc back", view.scroll),
         Popup::Transfer { scroll, .. } => ("Transfer".to_owned(), "Esc back", *scroll),
         Popup::Columns { at } => ("Columns".to_owned(), "Esc back", chosen(*at, columns::ABOVE)),
