@@ -1,8 +1,8 @@
 //! Misdeeds of peers, and what they lead to: being disconnected, being banned, and being forgiven.
 //!
 //! The score says whom to ask; this ledger says whom to have nothing to do with. Only what an honest node does not do is a
-//! fault, but for one: a node that answers pings and no questions. That happens to honest ones too, and weighs so little
-//! that it takes many in a row.
+//! fault, but for one: a node that answers pings and no questions. That happens to honest ones too, so it takes several in a
+//! row, and the first right answer makes up for them.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -55,13 +55,13 @@ impl Fault {
     pub const ALL: [Self; 5] =
         [Self::ForgedRecord, Self::WrongAnswer, Self::HashMismatch, Self::Flooding, Self::Stalling];
 
-    /// Two lies disconnect and four ban; it takes ten silences in a row for the same. Damaged content is a little more than
-    /// a lie: each of them cost a transfer.
+    /// Two lies disconnect and four ban. Damaged content is more than a lie: it cost a transfer. It takes five silences in
+    /// a row for a ban.
     pub fn points(self) -> f64 {
         match self {
             Self::ForgedRecord | Self::WrongAnswer | Self::Flooding => 25.0,
             Self::HashMismatch => 35.0,
-            Self::Stalling => 10.0,
+            Self::Stalling => 20.0,
         }
     }
 
@@ -133,8 +133,11 @@ impl Ban {
 pub struct Sheet {
     /// As of `at`.
     points: f64,
-    /// Of the last fault.
+    /// Since when they fade: the last fault, or the answer that made up for some.
     at: Timestamp,
+    /// Of the points, those for silence since the last right answer.
+    #[serde(default)]
+    silent: f64,
     /// How often each was seen, ever.
     pub counts: BTreeMap<Fault, u32>,
     /// The newest faults, newest last.
@@ -249,7 +252,9 @@ impl Ledger {
     pub fn note(&mut self, peer: PeerId, fault: Fault, prefix: Option<Prefix>, now: Timestamp) -> Sentence {
         let ban_time = self.ban_time;
         let sheet = self.entry(peer, now);
-        sheet.points = sheet.points(now) + fault.points();
+        let left = sheet.points(now);
+        sheet.silent = sheet.silent.min(left) + if fault == Fault::Stalling { fault.points() } else { 0.0 };
+        sheet.points = left + fault.points();
         // Not beyond what a ban takes: what was on its way when it came about makes forgiveness no longer.
         sheet.points = sheet.points.min(BAN + fault.points());
         sheet.at = sheet.at.max(now);
@@ -270,6 +275,14 @@ impl Ledger {
         sheet.bans = sheet.bans.saturating_add(1);
         (sheet.ban, sheet.prefix) = (Some(ban), prefix);
         Sentence::Ban(ban)
+    }
+
+    /// A peer answered rightly, which makes up for its silences. False when there were none.
+    pub fn amend(&mut self, peer: &PeerId, now: Timestamp) -> bool {
+        let Some(sheet) = self.sheets.get_mut(peer).filter(|sheet| sheet.silent > 0.0) else { return false };
+        let left = (sheet.points(now) - sheet.silent).max(0.0);
+        (sheet.points, sheet.silent, sheet.at) = (left, 0.0, sheet.at.max(now));
+        true
     }
 
     /// A person has said something about a peer; false when it changes nothing.
@@ -467,11 +480,13 @@ mod tests {
                 // A disk that hangs: a few questions in a row, asked while there was hope.
                 0..20 => {
                     for _ in 0..dice.random_range(1..=4) {
-                        now = now.after(seconds(dice.random_range(0..5)));
+                        now = now.after(seconds(dice.random_range(0..15)));
                         ledger.note(peer, Fault::Stalling, None, now);
                     }
                 }
                 20..80 => drop(ledger.note(peer, Fault::Stalling, None, now)),
+                // As a rule it answers.
+                200.. => drop(ledger.amend(&peer, now)),
                 // Memory that is not to be trusted, once in a while.
                 80 => drop(ledger.note(peer, Fault::HashMismatch, None, now)),
                 // Back after a cut, with all that was published meanwhile.

@@ -64,11 +64,20 @@ impl Task {
         match outcome {
             // Whether it stalls, or is cut off, shows when it answers a ping or does not.
             Outcome::AnswerLate | Outcome::ContentLate => self.peers.silent(&peer),
-            Outcome::AnswerRight | Outcome::ContentRight => self.peers.spoke(&peer),
+            Outcome::AnswerRight | Outcome::ContentRight => self.spoke(peer),
             _ => {}
         }
         if let Some(fault) = Fault::of(outcome) {
             self.fault(peer, fault);
+        }
+    }
+
+    /// A peer gave what it was asked for.
+    pub(super) fn spoke(&mut self, peer: PeerId) {
+        self.peers.spoke(&peer);
+        let now = clock::now();
+        if self.conduct.ledger.amend(&peer, now) {
+            self.sheet_changed(peer, now);
         }
     }
 

@@ -346,7 +346,10 @@ impl Task {
                     self.peers.answered(&peer, ask.asked.elapsed());
                     match (ask.reply, response) {
                         (Some(reply), response) => drop(reply.send(Ok(response))),
-                        (None, Response::Hello(hello)) => self.peers.hello(peer, &hello, clock::now()),
+                        (None, Response::Hello(hello)) => {
+                            self.peers.hello(peer, &hello, clock::now());
+                            self.peers.spoke(&peer);
+                        }
                         (None, _) => self.observe(peer, Outcome::AnswerWrong),
                     }
                 }

@@ -243,6 +243,11 @@ impl PeerTable {
         self.peers.iter().filter(|(_, peer)| peer.ours && !peer.open.is_empty()).map(|(id, _)| *id)
     }
 
+    /// Whether it has said hello in its turn.
+    pub fn has_answered(&self, id: &PeerId) -> bool {
+        self.peers.get(id).is_some_and(|peer| peer.packages.is_some())
+    }
+
     /// Connected peers of this network, and how many packages each says it has.
     pub fn catalogues(&self) -> Vec<(PeerId, u64)> {
         let here = self.peers.iter().filter(|(_, peer)| peer.ours && !peer.open.is_empty());

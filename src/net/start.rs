@@ -50,6 +50,8 @@ const INBOUND: usize = 512;
 const IDLE: Duration = Duration::from_secs(30);
 /// Longest wait for the operating system to give the addresses to listen on.
 const LISTEN_WAIT: Duration = Duration::from_secs(5);
+/// Hellos that tell something new, or that were not answered.
+const GREET_EVERY: Duration = Duration::from_secs(10);
 /// Remembered peers that are dialled at the start.
 const REDIALLED: usize = 16;
 
@@ -212,6 +214,7 @@ pub async fn start(
         (options.low_water, options.high_water),
         Conduct::new(ledger),
         Measures::new(bandwidth.clone(), families, metrics),
+        options.ping_every.min(GREET_EVERY),
     );
     tracing::info!(node = %me, %network, ?listening, "the node has started");
     tokio::spawn(task.run());

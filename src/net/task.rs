@@ -172,6 +172,7 @@ impl Task {
         water: (usize, usize),
         conduct: Conduct,
         measures: Measures,
+        greet_every: Duration,
     ) -> Self {
         let seconds = |n| Every::new(Duration::from_secs(n));
         Self {
@@ -203,7 +204,7 @@ impl Task {
                 trim: seconds(5),
                 remember: seconds(60),
                 hello: seconds(60),
-                news: seconds(10),
+                news: Every::new(greet_every),
                 presence: Every::new(Presence::INTERVAL),
                 health: Every::new(measure::EVERY),
                 measure: Every { period: Duration::from_secs(10), next: Instant::now() },
@@ -297,7 +298,7 @@ impl Task {
             Command::Observe { peer, outcome } => self.observe(peer, outcome),
             Command::Gave { peer, bytes, took } => {
                 self.peers.gave(peer, bytes, took, clock::now());
-                self.peers.spoke(&peer);
+                self.spoke(peer);
             }
             Command::Obey { peer, ruling, reply } => drop(reply.send(self.obey(peer, ruling))),
             Command::Standings { reply } => drop(reply.send(self.peers.standings(clock::now()))),
@@ -418,9 +419,13 @@ impl Task {
             self.trim();
         }
         let news = *self.wiring.greeting.borrow() != self.greeted;
-        if self.rounds.hello.is_due(now) || (news && self.rounds.news.is_due(now)) {
+        let (all, round) = (self.rounds.hello.is_due(now), self.rounds.news.is_due(now));
+        if all || round {
+            // In between only where there is something to tell, and to those that have not answered yet.
+            let wanted = |peer: &PeerId| all || news || !self.peers.has_answered(peer);
+            let outbound = self.peers.ours().filter(|peer| self.peers.is_outbound(peer));
+            let to_greet: Vec<PeerId> = outbound.filter(wanted).collect();
             self.greeted = self.wiring.greeting.borrow().clone();
-            let to_greet: Vec<PeerId> = self.peers.ours().filter(|peer| self.peers.is_outbound(peer)).collect();
             to_greet.into_iter().for_each(|peer| self.say_hello(peer));
         }
         if self.rounds.presence.is_due(now) || !self.presence_told {

@@ -6,10 +6,10 @@ use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use libp2p::{
-    Multiaddr, PeerId, StreamProtocol, SwarmBuilder, identify,
+    Multiaddr, PeerId, StreamProtocol, SwarmBuilder, gossipsub, identify,
     identity::Keypair,
     kad::{self, store::MemoryStore},
-    noise, request_response,
+    noise, ping, request_response,
     swarm::{NetworkBehaviour, SwarmEvent},
     tcp, yamux,
 };
@@ -143,6 +143,8 @@ struct Bare {
     identify: identify::Behaviour,
     query: request_response::cbor::Behaviour<Request, Response>,
     streams: libp2p_stream::Behaviour,
+    ping: ping::Behaviour,
+    gossip: gossipsub::Behaviour,
 }
 
 /// A bare peer: Kademlia with libp2p's own store, which checks nothing, and answers made up by the test.
@@ -158,6 +160,7 @@ pub struct BarePeer {
 type Reply = tokio::sync::oneshot::Sender<Vec<Vec<u8>>>;
 
 enum Do {
+    Shout(Vec<u8>),
     Hold(Vec<u8>, Vec<u8>),
     Put(Vec<u8>, Vec<u8>, PeerId, tokio::sync::oneshot::Sender<()>),
     Get(Vec<u8>, Reply),
@@ -181,6 +184,8 @@ impl BarePeer {
                 request_response::Config::default(),
             ),
             streams: libp2p_stream::Behaviour::new(),
+            ping: ping::Behaviour::default(),
+            gossip: gossip(&key),
         };
         let streams = behaviour.streams.new_control();
         let mut swarm = SwarmBuilder::with_existing_identity(key)
@@ -206,6 +211,11 @@ impl BarePeer {
                 tokio::select! {
                     command = receiver.recv() => match command {
                         None => return,
+                        Some(Do::Shout(data)) => {
+                            let topic = gossipsub::IdentTopic::new(format!("/swarmdex/{NETWORK}/announce/1"));
+                            // With nobody there to hear it, it is lost.
+                            let _ = swarm.behaviour_mut().gossip.publish(topic, data);
+                        }
                         Some(Do::Hold(key, value)) => {
                             use kad::store::RecordStore;
                             let record = kad::Record::new(kad::RecordKey::from(key), value);
@@ -272,6 +282,11 @@ impl BarePeer {
         StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/sync/1")).unwrap()
     }
 
+    /// Gossips something on the topic of announcements, as its own.
+    pub fn shout(&self, data: &[u8]) {
+        self.commands.send(Do::Shout(data.to_vec())).ok().unwrap();
+    }
+
     /// Holds a record in its own store, whatever it is.
     pub fn hold(&self, key: &[u8], value: &[u8]) {
         self.commands.send(Do::Hold(key.to_vec(), value.to_vec())).ok().unwrap();
@@ -290,6 +305,20 @@ impl BarePeer {
         self.commands.send(Do::Get(key.to_vec(), done)).ok().unwrap();
         tokio::time::timeout(PATIENCE, receiver).await.unwrap().unwrap()
     }
+}
+
+fn gossip(key: &Keypair) -> gossipsub::Behaviour {
+    let config = gossipsub::ConfigBuilder::default()
+        .validation_mode(gossipsub::ValidationMode::Strict)
+        .max_transmit_size(32 * 1_024)
+        .heartbeat_initial_delay(Duration::from_millis(100))
+        // Two messages that say the same are two.
+        .build()
+        .unwrap();
+    let author = gossipsub::MessageAuthenticity::Signed(key.clone());
+    let mut gossip = gossipsub::Behaviour::new(author, config).unwrap();
+    gossip.subscribe(&gossipsub::IdentTopic::new(format!("/swarmdex/{NETWORK}/announce/1"))).unwrap();
+    gossip
 }
 
 /// Refuses everything it is asked.

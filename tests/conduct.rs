@@ -1,0 +1,185 @@
+//! Peers that misbehave among ones that do not: they are caught, shut out and shown as such, and nobody else is.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod lab;
+
+use std::{sync::Arc, time::Duration};
+
+use lab::{BarePeer, DAY, Lab, PATIENCE, TCP, draft, head, manifest, options, put, wait_for};
+use libp2p::{PeerId, identity::Keypair};
+use swarmdex::{
+    bus::{Batch, PeerSnapshot},
+    clock,
+    domain::{
+        faults::{Fault, Judge, Ruling},
+        record::Announcement,
+    },
+    node::{Conduct, Node, NodeOptions},
+    registry::{Release, Wanted},
+};
+use tokio::sync::mpsc;
+
+/// A node of the scenario: pings often, so that silence is told from a cut soon.
+async fn start(bootstrap: &[String], place: &str, conduct: Conduct) -> Lab {
+    let dir = tempfile::tempdir().unwrap();
+    let options = NodeOptions {
+        ping_every: Duration::from_millis(500),
+        location: Some(place.parse().unwrap()),
+        conduct,
+        ..options(dir.path(), TCP, bootstrap)
+    };
+    let node = Node::start(options).await.unwrap();
+    if !bootstrap.is_empty() {
+        assert!(node.wait_joined(PATIENCE).await, "found nobody");
+    }
+    Lab { node, dir }
+}
+
+/// Waits until a node has banned a peer, for a fault.
+async fn banned(lab: &Lab, peer: PeerId, fault: Fault) -> PeerSnapshot {
+    let mut batches = lab.node.subscribe();
+    let mut last = None;
+    wait_for(&mut batches, &format!("a ban for {}", fault.label()), |batch| {
+        last = batch.peers.iter().find(|one| one.id == peer && one.ban(clock::now()).is_some()).cloned();
+        last.is_some()
+    })
+    .await;
+    let peer = last.unwrap();
+    let sheet = peer.sheet.as_ref().unwrap();
+    assert!(sheet.counts.contains_key(&fault), "{:?}", sheet.counts);
+    assert!(sheet.ban.unwrap().by == Judge::Points && sheet.ban.unwrap().until.is_some());
+    peer
+}
+
+/// An announcement that everybody takes.
+fn announcement(key: &Keypair, name: &str, seq: u64) -> Vec<u8> {
+    let now = clock::now();
+    let manifest = manifest(key, name, &format!("1.0.{seq}"), b"x");
+    let head = head(key, seq, &[&manifest], now, DAY);
+    Announcement { announced_at: now, head, manifest }.encode().unwrap().to_vec()
+}
+
+async fn publish(lab: &Lab, name: &str, bytes: &[u8]) -> Release {
+    let artifacts = put(lab.node.contents(), bytes).await;
+    let receipt = lab.node.registry().publish(draft(name, "1.0.0"), artifacts, None).await.unwrap();
+    let package = lab::reference(&receipt.package);
+    lab.node.registry().get_package_version(&package, &"*".parse().unwrap()).await.unwrap()
+}
+
+async fn heard(batches: &mut mpsc::Receiver<Batch>, name: &str) {
+    wait_for(batches, name, |batch| batch.announcements.iter().any(|one| one.package.name.as_str() == name)).await;
+}
+
+/// Seven honest nodes, and five that are not: a forger, a spammer, a staller, a corrupt server, and one that lies about its
+/// place. The first four are banned by whoever has to do with them, the fifth is shown as what it is, and what the honest ones
+/// publish reaches all of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn bad_peers_are_caught_and_honest_ones_are_served() {
+    let forger = BarePeer::start(lab::silent()).await;
+    let spammer = BarePeer::start(lab::silent()).await;
+    let staller = BarePeer::start(Arc::new(|_| None)).await;
+    let bad: Vec<String> = [&forger, &spammer, &staller].iter().map(|peer| peer.address.clone()).collect();
+    let first = start(&bad, "52.5,13.4,Berlin", Conduct::Honest).await;
+    let here = [first.address().await];
+    let mut honest = vec![first];
+    for _ in 0..6 {
+        honest.push(start(&here, "52.5,13.4,Berlin", Conduct::Honest).await);
+    }
+    let corrupt = start(&here, "52.5,13.4,Berlin", Conduct::Corrupt).await;
+    let liar = start(&here, "35.7,139.7,Tokyo", Conduct::Honest).await;
+    let first = &honest[0];
+
+    // Whoever is asked and never answers, pings or not.
+    let stalled = banned(first, staller.id, Fault::Stalling);
+    // Damaged content, of packages that nobody else has.
+    let damaged = async {
+        for n in 0..6 {
+            if first.node.peers().await.unwrap().iter().any(|one| one.id == corrupt.node.peer_id() && one.ban(clock::now()).is_some()) {
+                break;
+            }
+            let mut batches = first.node.subscribe();
+            let release = publish(&corrupt, &format!("damaged-{n}"), &vec![n; 200_000]).await;
+            heard(&mut batches, &format!("damaged-{n}")).await;
+            assert!(first.node.contents().fetch(Wanted::of(&release), None).await.is_err(), "it does not verify");
+        }
+        banned(first, corrupt.node.peer_id(), Fault::HashMismatch).await
+    };
+    // What every honest node refuses by its bytes.
+    let forged = async {
+        let key = Keypair::generate_ed25519();
+        for seq in 1..=20 {
+            let mut data = announcement(&key, "forged", seq);
+            let last = data.len() - 1;
+            data[last] ^= 1;
+            forger.shout(&data);
+        }
+        banned(first, forger.id, Fault::ForgedRecord).await
+    };
+    // A thousand a second, each of them right.
+    let flooded = async {
+        let key = Keypair::generate_ed25519();
+        let mut every = tokio::time::interval(Duration::from_millis(1));
+        let flood = async {
+            for seq in 1.. {
+                every.tick().await;
+                spammer.shout(&announcement(&key, "spam", seq));
+            }
+        };
+        tokio::select! {
+            peer = banned(first, spammer.id, Fault::Flooding) => peer,
+            () = flood => unreachable!("it does not end"),
+        }
+    };
+    let (stalled, damaged, forged, flooded) = tokio::join!(stalled, damaged, forged, flooded);
+    for peer in [stalled, damaged, forged, flooded] {
+        assert!(peer.connection.is_none() || peer.ban(clock::now()).is_some(), "{peer:?}");
+    }
+
+    // What light could not have done is no place, and earns nothing.
+    let claims = liar.node.peer_id();
+    let shown = first.node.peers().await.unwrap().into_iter().find(|one| one.id == claims).unwrap();
+    assert!(shown.implausible, "{shown:?}");
+    assert_eq!(shown.score.proximity, 0.0);
+    assert!(shown.ban(clock::now()).is_none(), "a wrong place is no fault");
+
+    // Everybody still hears everybody, and nobody else was shut out by anyone.
+    let mut readers: Vec<_> = honest.iter().map(|lab| lab.node.subscribe()).collect();
+    for (n, lab) in honest.iter().enumerate() {
+        publish(lab, &format!("honest-{n}"), b"honest").await;
+        for reader in &mut readers {
+            heard(reader, &format!("honest-{n}")).await;
+        }
+    }
+    let ids: Vec<PeerId> = honest.iter().chain([&liar]).map(|lab| lab.node.peer_id()).collect();
+    for lab in &honest {
+        for peer in lab.node.peers().await.unwrap() {
+            assert!(!ids.contains(&peer.id) || peer.ban(clock::now()).is_none(), "{peer:?}");
+        }
+    }
+}
+
+/// A person bans, the ban outlives the node, and a person takes it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn bans_are_kept_over_a_restart_and_taken_back_by_hand() {
+    let other = Lab::start(TCP, &[]).await;
+    let address = [other.address().await];
+    let node = Lab::start(TCP, &address).await;
+    let peer = other.node.peer_id();
+    let ruling = Ruling::Ban { seconds: None };
+    assert!(node.node.judge(peer, ruling).await.unwrap());
+    let mut joined = node.node.joined();
+    tokio::time::timeout(PATIENCE, joined.wait_for(|peers| *peers == 0)).await.unwrap().unwrap();
+
+    let dir = node.stop().await;
+    let node = Node::start(options(dir.path(), TCP, &address)).await.unwrap();
+    let known = node.peers().await.unwrap().into_iter().find(|one| one.id == peer).unwrap();
+    assert!(known.ban(clock::now()).is_some_and(|ban| ban.until.is_none() && ban.by == Judge::Person), "{known:?}");
+    let address: libp2p::Multiaddr = address[0].parse().unwrap();
+    assert!(node.dial(address.clone(), false, Duration::from_secs(1)).await.is_err(), "nothing to do with it");
+
+    assert!(node.judge(peer, Ruling::Unban).await.unwrap() && !node.judge(peer, Ruling::Unban).await.unwrap());
+    assert_eq!(node.dial(address, true, PATIENCE).await.unwrap(), peer);
+    assert!(node.judge(peer, Ruling::Protect).await.unwrap());
+    node.shutdown().await.unwrap();
+}
