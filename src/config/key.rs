@@ -125,6 +125,15 @@ pub static KEYS: [Key; 33] = [
         },
     },
     Key {
+        name: "geoip_db",
+        default: "",
+        meaning: "A database in MaxMind's format (.mmdb), in which the places of peers that declare none are looked up by their address, before the embedded table of countries. It is read into memory",
+        flag: Some("--geoip-db"),
+        // The path itself is taken in `Settings::set`, where the file it may be relative to is known.
+        set: |_, given| given.text().map(drop),
+        show: |settings| settings.geoip_db.as_ref().map(|path| quoted(&path.to_string_lossy())),
+    },
+    Key {
         name: "mdns",
         default: "true",
         meaning: "Find peers on the local network by multicast. On, because a site without internet has no other meeting point",

@@ -81,10 +81,12 @@ pub fn lines(model: &Model, id: &PeerId, width: usize, theme: Theme) -> Vec<Line
 }
 
 fn place(peer: &PeerSnapshot) -> String {
+    let from = peer.provenance();
+    let about = if from.approximate { "about " } else { "" };
     match (&peer.location, peer.distance_km) {
-        (Some(place), Some(km)) => format!("{place}, {km:.0} km from here (declared by the peer)"),
-        (Some(place), None) => format!("{place} (declared by the peer)"),
-        (None, _) => "not declared".to_owned(),
+        (Some(place), Some(km)) => format!("{}, {about}{km:.0} km from here ({})", from.mark(place), from.full()),
+        (Some(place), None) => format!("{} ({})", from.mark(place), from.full()),
+        (None, _) => format!("not declared ({})", from.full()),
     }
 }
 
