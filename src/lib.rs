@@ -29,6 +29,7 @@ pub mod disk;
 pub mod domain;
 mod ending;
 mod error;
+pub mod geoip;
 pub mod metrics;
 pub mod net;
 pub mod node;

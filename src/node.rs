@@ -25,6 +25,7 @@ use crate::{
         record::DhtKey,
         reputation::Weights,
     },
+    geoip::{Atlas, Database},
     metrics::{Figures, Metrics},
     net::{self, Net, NetOptions},
     registry::{Catalogue, Contents, P2pRegistry, Parts, Registry, RegistryOptions, SyncReport},
@@ -63,6 +64,10 @@ pub struct NodeOptions {
     pub handle: Option<Handle>,
     /// Declared to others only when set: setting it is the opt-in.
     pub location: Option<GeoLocation>,
+    /// A database in MaxMind's format, in which places of those are looked up that declare none.
+    pub geoip_db: Option<PathBuf>,
+    /// Declared places are judged by the round trip; not so in a demo, whose nodes play to be elsewhere.
+    pub judge_places: bool,
     pub mdns: bool,
     pub dht: DhtMode,
     /// With [`DhtMode::Auto`], peers are asked to dial back this often until it is clear what comes of it.
@@ -104,6 +109,8 @@ impl NodeOptions {
             bootstrap: Vec::new(),
             handle: None,
             location: None,
+            geoip_db: None,
+            judge_places: true,
             mdns: true,
             dht: DhtMode::Auto,
             dial_back_every: DIAL_BACK_EVERY,
@@ -157,7 +164,8 @@ impl Node {
     ///
     /// # Errors
     /// [`DataDirInUse`](crate::RegistryError::DataDirInUse) while another node has the data directory,
-    /// [`Listen`](crate::RegistryError::Listen) when an address that was asked for cannot be had.
+    /// [`Listen`](crate::RegistryError::Listen) when an address that was asked for cannot be had,
+    /// [`Usage`](crate::RegistryError::Usage) when the database of places cannot be used.
     pub async fn start(options: NodeOptions) -> Result<Self> {
         let metrics = Metrics::default();
         let store = Store::open(&options.data_dir, metrics.clone())?;
@@ -169,6 +177,8 @@ impl Node {
             listen: options.listen,
             bootstrap: options.bootstrap,
             location: options.location,
+            atlas: atlas(options.geoip_db).await?,
+            judge_places: options.judge_places,
             mdns: options.mdns,
             dht: options.dht,
             dial_back_every: options.dial_back_every,
@@ -240,6 +250,14 @@ impl Node {
         drop(handle);
         result
     }
+}
+
+/// Opens the person's own database, if there is one: some have a hundred megabytes.
+async fn atlas(database: Option<PathBuf>) -> Result<Atlas> {
+    let Some(path) = database else { return Ok(Atlas::default()) };
+    let opened = tokio::task::spawn_blocking(move || Database::open(&path)).await;
+    let opened = opened.map_err(|error| RegistryError::Internal { what: "reading places", why: error.to_string() })?;
+    Ok(Atlas::new(Some(opened?)))
 }
 
 impl NodeHandle {

@@ -95,7 +95,14 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
     // Damaged content, of packages that nobody else has.
     let damaged = async {
         for n in 0..6 {
-            if first.node.peers().await.unwrap().iter().any(|one| one.id == corrupt.node.peer_id() && one.ban(clock::now()).is_some()) {
+            if first
+                .node
+                .peers()
+                .await
+                .unwrap()
+                .iter()
+                .any(|one| one.id == corrupt.node.peer_id() && one.ban(clock::now()).is_some())
+            {
                 break;
             }
             let mut batches = first.node.subscribe();
@@ -139,7 +146,7 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
     // What light could not have done is no place, and earns nothing.
     let claims = liar.node.peer_id();
     let shown = first.node.peers().await.unwrap().into_iter().find(|one| one.id == claims).unwrap();
-    assert!(shown.implausible, "{shown:?}");
+    assert!(shown.provenance().is_implausible(), "{shown:?}");
     assert_eq!(shown.score.proximity, 0.0);
     assert!(shown.ban(clock::now()).is_none(), "a wrong place is no fault");
 
@@ -168,8 +175,12 @@ async fn bans_are_kept_over_a_restart_and_taken_back_by_hand() {
     let peer = other.node.peer_id();
     let ruling = Ruling::Ban { seconds: None };
     assert!(node.node.judge(peer, ruling).await.unwrap());
-    let mut joined = node.node.joined();
-    tokio::time::timeout(PATIENCE, joined.wait_for(|peers| *peers == 0)).await.unwrap().unwrap();
+    let mut batches = node.node.subscribe();
+    wait_for(&mut batches, "the end of the connection", |batch| {
+        batch.peers.iter().any(|one| one.id == peer && one.connection.is_none() && one.ban(clock::now()).is_some())
+    })
+    .await;
+    drop(batches);
 
     let dir = node.stop().await;
     let node = Node::start(options(dir.path(), TCP, &address)).await.unwrap();

@@ -175,7 +175,8 @@ async fn a_peer_that_answers_garbage_is_seen_through() {
     ));
     wait_for(&mut batches, "the liar's score", |batch| {
         batch.peers.iter().any(|peer| {
-            let wrong = peer.evidence.iter().filter(|evidence| evidence.outcome == Outcome::AnswerWrong).count();
+            let wrong = peer.evidence.iter().filter(|evidence| evidence.outcome == Outcome::AnswerWrong);
+            let wrong = wrong.map(|evidence| evidence.count).sum::<u32>();
             peer.id == liar.id && wrong >= 3 && peer.score.success < 0.1
         })
     })

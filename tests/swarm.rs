@@ -12,6 +12,7 @@ use libp2p::identity::Keypair;
 use swarmdex::{
     RegistryError,
     domain::{
+        geo::provenance::Source as PlaceSource,
         health::{Sample, State, verdict},
         name::{PackageRef, PublisherId},
         query::Query,
@@ -257,6 +258,66 @@ async fn places_are_told_by_those_who_opted_in_and_by_nobody_else() {
     .await;
     b.shutdown().await.unwrap();
     a.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_tell_any_more_where_it_is_is_nowhere_at_once() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut options = lab::options(dirs[0].path(), TCP, &[]);
+    options.location = Some("48.857,2.352,Paris".parse().unwrap());
+    let a = Node::start(options).await.unwrap();
+    let door = [a.status().await.unwrap().addresses[0].clone()];
+    let middle = Lab::start(TCP, &door).await;
+    let mut batches = a.subscribe();
+    let start = async |location: Option<&str>| {
+        let mut options = lab::options(dirs[1].path(), TCP, &door);
+        options.location = location.map(|place| place.parse().unwrap());
+        Node::start(options).await.unwrap()
+    };
+    let b = start(Some("52.52,13.405,Berlin")).await;
+    let (id, mut latest) = (b.peer_id(), None);
+    let mut peer = |batch: &swarmdex::bus::Batch| {
+        latest = batch.peers.iter().rfind(|peer| peer.id == id).cloned().or(latest.take());
+        latest.clone()
+    };
+    wait_for(&mut batches, "the place, and that it cannot be", |batch| {
+        let peer = peer(batch);
+        peer.is_some_and(|peer| {
+            let from = peer.provenance();
+            // Both are on this machine, and a round trip tells.
+            from.source == PlaceSource::Declared && from.is_implausible() && peer.score.proximity == 0.0
+        })
+    })
+    .await;
+    b.shutdown().await.unwrap();
+    let b = start(None).await;
+    wait_for(&mut batches, "the withdrawal", |batch| {
+        let peer = peer(batch);
+        peer.is_some_and(|peer| {
+            peer.connection.is_some() && peer.location.is_none() && peer.provenance().source == PlaceSource::Local
+        })
+    })
+    .await;
+    b.shutdown().await.unwrap();
+    middle.node.shutdown().await.unwrap();
+    a.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_needs_the_database_that_it_is_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = dir.path().join("home.mmdb");
+    std::fs::write(
+        &database,
+        lab::mmdb::database(1_792_000_000, &[("192.0.2.0/24", lab::mmdb::flat("JP", "Osaka", 34.7, 135.5))]),
+    )
+    .unwrap();
+    let mut options = lab::options(&dir.path().join("a"), TCP, &[]);
+    options.geoip_db = Some(database.clone());
+    Node::start(options.clone()).await.unwrap().shutdown().await.unwrap();
+    std::fs::write(&database, "no more").unwrap();
+    let error = Node::start(options).await.err().unwrap();
+    assert!(error.is_usage() && error.to_string().contains("home.mmdb"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

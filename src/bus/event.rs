@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{
         faults::{Ban, Sheet},
-        geo::GeoLocation,
+        geo::{
+            GeoLocation,
+            provenance::{Provenance, Source},
+        },
         health::Sample,
         record::Refusal,
         reputation::{Basis, Evidence, Score},
@@ -51,10 +54,13 @@ pub struct PeerSnapshot {
     /// The numbers behind the score.
     #[serde(default)]
     pub basis: Basis,
-    /// Declared by the peer, and still valid.
+    /// Where it is: declared by the peer and still valid, else by its address, whose country it may be only.
     pub location: Option<GeoLocation>,
     /// From our declared location to the peer's.
     pub distance_km: Option<f64>,
+    /// Who says where it is, and what speaks for it. `None` of nodes that tell declared places only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
     /// Packages in its catalogue, by its own word.
     pub packages: Option<u64>,
     pub first_seen: Timestamp,
@@ -75,6 +81,15 @@ impl PeerSnapshot {
     /// The ban that holds for it.
     pub fn ban(&self, now: Timestamp) -> Option<Ban> {
         self.sheet.as_ref()?.ban(now)
+    }
+
+    /// Who says where it is.
+    pub fn provenance(&self) -> Provenance {
+        let told = match self.location {
+            Some(_) => Source::Declared,
+            None => Source::Unknown,
+        };
+        self.provenance.clone().unwrap_or(Provenance { source: told, ..Provenance::default() })
     }
 }
 

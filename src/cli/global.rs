@@ -34,6 +34,9 @@ pub(super) struct Global {
     /// Where this node is: latitude,longitude[,place]. Told to the other peers
     #[arg(long, global = true, value_name = "PLACE", allow_hyphen_values = true)]
     location: Option<String>,
+    /// Database in MaxMind's format (.mmdb), in which places of peers are looked up by their address
+    #[arg(long, global = true, value_name = "FILE")]
+    geoip_db: Option<PathBuf>,
     /// Do not look for peers on the local network
     #[arg(long, global = true)]
     no_mdns: bool,
@@ -79,6 +82,7 @@ impl Global {
             ("listen", list(&self.listen)),
             ("bootstrap", list(&self.bootstrap)),
             ("location", self.location.clone()),
+            ("geoip_db", self.geoip_db.as_ref().map(|path| path.to_string_lossy().into_owned())),
             ("mdns", self.no_mdns.then(|| "false".to_owned())),
             ("query_timeout", self.timeout.clone()),
             ("handle", self.handle.clone()),
@@ -107,6 +111,7 @@ impl Global {
             ("--config", self.config.as_ref().map(OsString::from)),
             ("--network", text(&self.network)),
             ("--location", text(&self.location)),
+            ("--geoip-db", self.geoip_db.as_ref().map(OsString::from)),
             ("--timeout", text(&self.timeout)),
             ("--handle", text(&self.handle)),
             ("--dht", text(&self.dht)),
@@ -147,6 +152,7 @@ impl Global {
             ("--listen", !self.listen.is_empty()),
             ("--bootstrap", !self.bootstrap.is_empty()),
             ("--location", self.location.is_some()),
+            ("--geoip-db", self.geoip_db.is_some()),
             ("--handle", self.handle.is_some()),
             ("--dht", self.dht.is_some()),
         ];

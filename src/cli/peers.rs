@@ -80,6 +80,11 @@ struct Row {
     rtt_ms: Option<f64>,
     place: Option<String>,
     distance_km: Option<f64>,
+    /// Who says so, and of what date.
+    place_from: String,
+    /// The place for the table: `~` where it is approximate, and what is implausible says so.
+    #[serde(skip)]
+    marked: String,
     packages: Option<u64>,
     seen_s_ago: u64,
     agent: Option<String>,
@@ -96,6 +101,7 @@ impl Row {
             (true, false) => "connected",
             (false, _) => "known",
         };
+        let from = peer.provenance();
         Self {
             peer: peer.id,
             handle: peer.owner.map(|owner| owner.handle.to_string()),
@@ -106,6 +112,12 @@ impl Row {
             protected: peer.sheet.as_ref().is_some_and(|sheet| sheet.protected),
             rtt_ms: peer.rtts_ms.last().filter(|_| connected).map(|ms| (f64::from(*ms) * 10.0).round() / 10.0),
             place: peer.location.as_ref().map(ToString::to_string),
+            place_from: from.brief(),
+            marked: match &peer.location {
+                Some(place) if from.is_implausible() => format!("{} (implausible)", from.mark(place)),
+                Some(place) => from.mark(place),
+                None => String::new(),
+            },
             distance_km: peer.distance_km.map(f64::round),
             packages: peer.packages,
             seen_s_ago: if connected { 0 } else { now.since(peer.last_seen).as_secs() },
@@ -179,7 +191,7 @@ fn show(rows: &[Row], format: Format) -> Result<()> {
                     row.state.to_owned(),
                     format!("{:.2}", row.score),
                     or_none(row.rtt_ms.map(|ms| format!("{ms:.1} ms"))),
-                    or_none(row.place.clone()),
+                    row.marked.clone(),
                     or_none(row.distance_km.map(|km| format!("{km:.0} km"))),
                     or_none(row.packages.map(|count| count.to_string())),
                     or_none(row.address.clone()),
@@ -266,10 +278,12 @@ fn describe(peer: &PeerSnapshot, full: bool) -> Result<()> {
         0 => "not measured".to_owned(),
         count => format!("{:.1} ms over {count}", f64::from(peer.rtts_ms.iter().sum::<f32>()) / count as f64),
     };
+    let from = peer.provenance();
+    let about = if from.approximate { "about " } else { "" };
     let place = match (&peer.location, peer.distance_km) {
-        (Some(place), Some(km)) => format!("{place}, {km:.0} km away"),
-        (Some(place), None) => place.to_string(),
-        (None, _) => "not told".to_owned(),
+        (Some(place), Some(km)) => format!("{place}, {about}{km:.0} km away ({})", from.full()),
+        (Some(place), None) => format!("{place} ({})", from.full()),
+        (None, _) => format!("not told ({})", from.full()),
     };
     let score = peer.score;
     let mut fields = vec![

@@ -54,7 +54,7 @@ macro_rules! weight {
 }
 
 /// Every key, in the order a person would want to read them.
-pub static KEYS: [Key; 33] = [
+pub static KEYS: [Key; 34] = [
     Key {
         name: "data_dir",
         default: "",
@@ -123,6 +123,15 @@ pub static KEYS: [Key; 33] = [
                 quoted(&format!("{:.1},{:.1}{place}", at.latitude, at.longitude))
             })
         },
+    },
+    Key {
+        name: "geoip_db",
+        default: "",
+        meaning: "A database in MaxMind's format (.mmdb), in which the places of peers that declare none are looked up by their address, before the embedded table of countries. It is read into memory",
+        flag: Some("--geoip-db"),
+        // The path itself is taken in `Settings::set`, where the file it may be relative to is known.
+        set: |_, given| given.text().map(drop),
+        show: |settings| settings.geoip_db.as_ref().map(|path| quoted(&path.to_string_lossy())),
     },
     Key {
         name: "mdns",

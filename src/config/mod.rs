@@ -40,6 +40,7 @@ use crate::{
         reputation::Weights,
         text::{fit, printable},
     },
+    geoip,
     node::{BAN_TIME, CATALOGUE_MAX, CONTENT_QUOTA, DhtMode, MAX_CONTENT, NodeOptions, SYNC_EVERY},
     registry::Catalogue,
     telemetry::LogFormat,
@@ -82,6 +83,8 @@ pub struct Settings {
     pub bootstrap: Vec<Multiaddr>,
     pub handle: Option<Handle>,
     pub location: Option<GeoLocation>,
+    /// A database of places of the person's own.
+    pub geoip_db: Option<PathBuf>,
     pub mdns: bool,
     pub dht: DhtMode,
     pub query_timeout: Duration,
@@ -150,6 +153,7 @@ impl Settings {
             bootstrap: Vec::new(),
             handle: None,
             location: None,
+            geoip_db: None,
             mdns: true,
             dht: DhtMode::Auto,
             query_timeout: Duration::from_secs(5),
@@ -258,6 +262,15 @@ impl Settings {
             (other, _) => other.to_string(),
         };
         (key.set)(self, given).map_err(|wrong| complain(given, &place, wrong))?;
+        if key.name == "geoip_db" {
+            let text = given.text().unwrap_or_default();
+            let path = match &origin {
+                Origin::File(file) => paths::written_in(file, text),
+                _ => PathBuf::from(text),
+            };
+            geoip::probe(&path).map_err(|why| complain(given, &place, why.into()))?;
+            self.geoip_db = Some(path);
+        }
         if key.name == "data_dir" {
             let text = given.text().unwrap_or_default();
             if text.is_empty() {
@@ -311,6 +324,7 @@ impl Settings {
             bootstrap: self.bootstrap.clone(),
             handle: self.handle.clone(),
             location: self.location.clone(),
+            geoip_db: self.geoip_db.clone(),
             mdns: self.mdns,
             dht: self.dht,
             query_timeout: self.query_timeout,

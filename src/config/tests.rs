@@ -143,6 +143,31 @@ fn a_file_that_was_asked_for_must_exist() {
 }
 
 #[test]
+fn a_database_of_places_must_be_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = dir.path().join("home.mmdb");
+    std::fs::write(&database, b"whatever\xab\xcd\xefMaxMind.com whatever").unwrap();
+    let config = dir.path().join("config.toml");
+    let from = |text: &str| {
+        std::fs::write(&config, text).unwrap();
+        Settings::load(paths(), Layers { config: Some(config.clone()), ..Layers::default() })
+    };
+    // Where the settings file is, so is what it names.
+    let settings = from("geoip_db = \"home.mmdb\"").unwrap();
+    assert_eq!(settings.node_options().geoip_db.as_deref(), Some(database.as_path()));
+    let missing = complaint(from("mdns = true\ngeoip_db = \"away.mmdb\""));
+    let parts = ["geoip_db in ", "config.toml, line 2", "\"away.mmdb\"", "write the path of an .mmdb file"];
+    assert!(parts.iter().all(|part| missing.contains(part)), "{missing}");
+    let none = complaint(from("geoip_db = \"config.toml\""));
+    assert!(none.contains("no database in MaxMind's format"), "{none}");
+    let text = "network = \"lab\"\ngeoip_db = \"away.mmdb\"\n";
+    let wrong = problems(&config, text, nothing_more).unwrap();
+    assert_eq!((wrong.len(), wrong[0].line), (1, 2));
+    let flag = complaint(load(None, &[], &[("geoip_db", "/nowhere/at-all.mmdb")]));
+    assert!(flag.starts_with("--geoip-db says \"/nowhere/at-all.mmdb\""), "{flag}");
+}
+
+#[test]
 fn a_chosen_data_directory_holds_everything() {
     let settings = load(None, &[], &[("data_dir", "/srv/a")]).unwrap();
     assert_eq!(settings.chosen_data_dir().as_deref(), Some(Path::new("/srv/a")));

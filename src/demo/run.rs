@@ -233,6 +233,7 @@ impl Stage {
             bootstrap,
             handle: Some(peer.handle.clone()),
             location: Some(peer.location.clone()),
+            judge_places: false,
             mdns: false,
             dht: DhtMode::Server,
             query_timeout: self.query_timeout,

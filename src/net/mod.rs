@@ -18,6 +18,7 @@ mod listen;
 mod lookup;
 mod measure;
 mod peers;
+mod place;
 pub mod protocol;
 mod providers;
 mod reach;

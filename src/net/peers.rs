@@ -7,12 +7,15 @@ use std::{
 
 use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
 
-use super::{connections::Held, protocol::Hello};
+use super::{
+    connections::Held,
+    place::{Bearings, Whereabouts},
+    protocol::Hello,
+};
 use crate::{
     bus::{Connection, Direction, PeerSnapshot, RTT_HISTORY},
     domain::{
         faults::Sheet,
-        geo::GeoLocation,
         name::PublisherId,
         prefix::Prefix,
         record::{NodeClaim, Presence, Signed},
@@ -52,7 +55,7 @@ struct Peer {
     ours: bool,
     rtts_ms: VecDeque<f32>,
     owner: Option<NodeOwner>,
-    location: Option<(GeoLocation, Timestamp)>,
+    place: Whereabouts,
     packages: Option<u64>,
     clock_offset_ms: Option<i64>,
     in_mesh: bool,
@@ -75,7 +78,7 @@ impl Peer {
             ours: false,
             rtts_ms: VecDeque::new(),
             owner: None,
-            location: None,
+            place: Whereabouts::default(),
             packages: None,
             clock_offset_ms: None,
             in_mesh: false,
@@ -89,15 +92,11 @@ impl Peer {
     fn group(&self) -> Option<Prefix> {
         Prefix::of_address(&self.open.first()?.address.parse().ok()?)
     }
-
-    fn location(&self, now: Timestamp) -> Option<&GeoLocation> {
-        self.location.as_ref().filter(|(_, until)| *until > now).map(|(location, _)| location)
-    }
 }
 
 /// What the scores of all known peers are made of. Two thousand take 3.5 ms to compute, for which no message should wait.
 pub(super) struct Standings {
-    /// Each with its distance in km.
+    /// Each with the distance in km that earns a bonus.
     peers: Vec<(Standing, Option<f64>)>,
     population: Population,
     weights: Weights,
@@ -118,8 +117,9 @@ pub(super) struct PeerTable {
     peers: HashMap<PeerId, Peer>,
     weights: Weights,
     metrics: Metrics,
-    /// Where this node says it is.
-    pub here: Option<GeoLocation>,
+    pub bearings: Bearings,
+    /// Places could be looked up when the peers were settled last.
+    placed: bool,
     population: Population,
     choices: Choices,
     dirty: HashSet<PeerId>,
@@ -127,17 +127,12 @@ pub(super) struct PeerTable {
 }
 
 impl PeerTable {
-    pub fn new(
-        known: Vec<StoredPeer>,
-        weights: Weights,
-        metrics: Metrics,
-        here: Option<GeoLocation>,
-        now: Timestamp,
-    ) -> Self {
+    pub fn new(known: Vec<StoredPeer>, weights: Weights, metrics: Metrics, bearings: Bearings, now: Timestamp) -> Self {
         let peers = known
             .into_iter()
             .map(|known| {
-                let peer = Peer { standing: known.standing, addresses: known.addresses, ..Peer::new(now) };
+                let mut peer = Peer { standing: known.standing, addresses: known.addresses, ..Peer::new(now) };
+                peer.place.lists(&peer.addresses);
                 (known.id, peer)
             })
             .collect();
@@ -145,7 +140,8 @@ impl PeerTable {
             peers,
             weights,
             metrics,
-            here,
+            bearings,
+            placed: false,
             population: Population::default(),
             choices: Choices::default(),
             dirty: HashSet::new(),
@@ -185,6 +181,7 @@ impl PeerTable {
         if peer.open.is_empty() {
             peer.counted_until = now;
         }
+        peer.place.connected(address, peer.open.is_empty());
         let direction = if outbound { Direction::Outbound } else { Direction::Inbound };
         peer.open.push(Open { id: conn, address: address.to_string(), direction, since: now });
         peer.standing.last_seen = now;
@@ -220,6 +217,7 @@ impl PeerTable {
         let peer = self.entry(id, now);
         peer.agent = Some(fit(&printable(agent), MAX_AGENT));
         peer.addresses = addresses.into_iter().take(MAX_ADDRESSES).collect();
+        peer.place.lists(&peer.addresses);
         peer.protocols = protocols.iter().take(MAX_PROTOCOLS).map(|name| fit(&printable(name), 80)).collect();
         peer.ours = true;
     }
@@ -310,6 +308,7 @@ impl PeerTable {
         const MOST_SILENCES: u32 = 2;
         let peer = self.entry(id, now);
         peer.standing.observe_rtt(rtt, now);
+        peer.place.round_trip(rtt);
         if peer.rtts_ms.len() >= RTT_HISTORY {
             peer.rtts_ms.pop_front();
         }
@@ -326,15 +325,15 @@ impl PeerTable {
         peer.clock_offset_ms = Some(now.offset_ms(hello.at));
         peer.owner = owner.map(|claim| NodeOwner { publisher: claim.publisher(), handle: claim.handle.clone() });
         peer.standing.last_seen = now;
-        let location = hello.location.clone().filter(GeoLocation::is_valid);
-        peer.location = location.map(|location| (location, now.after(Presence::LIFE)));
+        peer.place.hello(hello.location.clone(), hello.at, now);
     }
 
     /// Takes a presence message that `id` itself has signed.
     pub fn presence(&mut self, id: PeerId, presence: Presence, now: Timestamp) {
-        // From the sender's time: a message that was kept back does not make an old place new.
-        let until = presence.at.after(Presence::LIFE);
-        self.entry(id, now).location = presence.location.map(|location| (location, until));
+        // Nobody is made known by having no place.
+        if presence.location.is_some() || self.peers.contains_key(&id) {
+            self.entry(id, now).place.presence(presence);
+        }
     }
 
     pub fn set_mesh(&mut self, mesh: &HashSet<PeerId>) {
@@ -364,10 +363,14 @@ impl PeerTable {
         self.population = Population::of(here.map(|peer| &peer.standing));
         // Scores move with time and with the median.
         self.dirty.extend(self.peers.iter().filter(|(_, peer)| !peer.open.is_empty()).map(|(id, _)| *id));
+        if !self.placed && self.bearings.atlas.is_ready() {
+            self.placed = true;
+            self.touch_all();
+        }
     }
 
     fn basis(&self, peer: &Peer, now: Timestamp) -> Basis {
-        Basis::of(&current(peer, now), &self.population, self.distance_km(peer, now), now)
+        Basis::of(&current(peer, now), &self.population, self.bonus_km(peer, now), now)
     }
 
     fn score(&self, peer: &Peer, now: Timestamp) -> f64 {
@@ -375,12 +378,12 @@ impl PeerTable {
     }
 
     pub fn standings(&self, now: Timestamp) -> Standings {
-        let peers = self.peers.values().map(|peer| (current(peer, now), self.distance_km(peer, now))).collect();
+        let peers = self.peers.values().map(|peer| (current(peer, now), self.bonus_km(peer, now))).collect();
         Standings { peers, population: self.population, weights: self.weights, at: now }
     }
 
-    fn distance_km(&self, peer: &Peer, now: Timestamp) -> Option<f64> {
-        Some(self.here.as_ref()?.distance_km(peer.location(now)?))
+    fn bonus_km(&self, peer: &Peer, now: Timestamp) -> Option<f64> {
+        peer.place.placed(&self.bearings, now).bonus_km()
     }
 
     /// Connected peers of this network that can be asked, with their scores.
@@ -461,6 +464,7 @@ impl PeerTable {
             since: open.since,
         });
         let basis = self.basis(peer, now);
+        let placed = peer.place.placed(&self.bearings, now);
         PeerSnapshot {
             id,
             owner: peer.owner.clone(),
@@ -471,8 +475,9 @@ impl PeerTable {
             rtts_ms: peer.rtts_ms.iter().copied().collect(),
             score: score(&basis, &self.weights),
             basis,
-            location: peer.location(now).cloned(),
-            distance_km: self.distance_km(peer, now),
+            location: placed.location.cloned(),
+            distance_km: placed.distance_km,
+            provenance: Some(placed.provenance),
             packages: peer.packages,
             first_seen: peer.standing.first_seen,
             last_seen: peer.standing.last_seen,

@@ -30,6 +30,7 @@ use super::{
     listen,
     measure::Measures,
     peers::{MAX_PEERS, PeerTable},
+    place::Bearings,
     sync::{self, HeadSet},
     task::{Task, Wiring},
 };
@@ -38,6 +39,7 @@ use crate::{
     bus::{Board, Bus, Event, Level, Notice, Tally},
     clock,
     domain::{faults::Ledger, geo::GeoLocation, name::NetworkName, reputation::Weights},
+    geoip::Atlas,
     metrics::Metrics,
     store::{Store, content::ContentStore},
 };
@@ -62,6 +64,10 @@ pub struct NetOptions {
     pub listen: Vec<Multiaddr>,
     pub bootstrap: Vec<Multiaddr>,
     pub location: Option<GeoLocation>,
+    /// Where places of those are looked up that declare none.
+    pub atlas: Atlas,
+    /// Declared places are judged by the round trip; not so in a demo, whose nodes play to be elsewhere.
+    pub judge_places: bool,
     pub mdns: bool,
     pub dht: DhtMode,
     pub dial_back_every: Duration,
@@ -192,6 +198,7 @@ pub async fn start(
         tasks: tasks.clone(),
     };
     tasks.spawn(server::serve(shared, incoming));
+    let bearings = Bearings { atlas: options.atlas, here: options.location, judged: options.judge_places };
     let task = Task::new(
         swarm,
         Wiring {
@@ -207,7 +214,7 @@ pub async fn start(
             metrics: metrics.clone(),
         },
         discovery,
-        PeerTable::new(known, options.weights, metrics.clone(), options.location, now),
+        PeerTable::new(known, options.weights, metrics.clone(), bearings, now),
         protocols,
         topics,
         options.network,

@@ -153,6 +153,8 @@ pub(super) struct Task {
     rounds: Rounds,
     told: (Counters, Option<NodeSnapshot>),
     presence_told: bool,
+    /// What was told is still to be withdrawn once nothing is to be told any more.
+    withdrawing: bool,
     /// What the last round of hellos told.
     greeted: Greeting,
     told_unreachable: HashSet<Multiaddr>,
@@ -175,6 +177,8 @@ impl Task {
         greet_every: Duration,
     ) -> Self {
         let seconds = |n| Every::new(Duration::from_secs(n));
+        // What cannot be read is no reason not to start; it would be withdrawn by the hour.
+        let withdrawing = wiring.store.is_presence_told().unwrap_or_default();
         Self {
             swarm,
             wiring,
@@ -211,6 +215,7 @@ impl Task {
             },
             told: (Counters::default(), None),
             presence_told: false,
+            withdrawing,
             greeted: Greeting::default(),
             told_unreachable: HashSet::new(),
             writes: VecDeque::new(),
@@ -528,7 +533,7 @@ impl Task {
             at: clock::now(),
             packages: greeting.packages,
             claim: greeting.claim.clone(),
-            location: self.peers.here.clone(),
+            location: self.peers.bearings.here.clone(),
         }
     }
 
@@ -540,15 +545,25 @@ impl Task {
             .insert(id, PendingAsk { peer, asked: Instant::now(), deadline: Instant::now() + PATIENCE, reply: None });
     }
 
-    /// Says where this node is, if its person opted in and there is somebody to hear it.
+    /// Says where this node is, if its person opted in and there is somebody to hear it; and once that it does not say any
+    /// more, if it said so before it was started without.
     fn tell_presence(&mut self) {
-        let Some(location) = self.peers.here.clone() else { return };
+        let location = self.peers.bearings.here.clone();
+        if location.is_none() && !self.withdrawing {
+            return;
+        }
         let topic = self.topics.presence.hash();
-        let presence = Presence { at: clock::now(), location: Some(location) };
+        let told = location.is_some();
+        let presence = Presence { at: clock::now(), location };
         if let Ok(data) = presence.encode()
             && self.subscribers(&topic) > 0
         {
             self.presence_told = self.swarm.behaviour_mut().gossip.publish(topic, data).is_ok();
+            if self.presence_told && self.withdrawing != told {
+                self.withdrawing = told;
+                let store = self.wiring.store.clone();
+                self.write(async move { store.set_presence_told(told).await });
+            }
         }
     }
 

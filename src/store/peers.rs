@@ -35,6 +35,23 @@ impl Store {
         })
     }
 
+    /// Whether others were told where this node is, so that it has to be withdrawn.
+    pub fn is_presence_told(&self) -> Result<bool> {
+        self.read(|db| db.prepare_cached("SELECT 1 FROM todo WHERE what = 'withdraw presence'")?.exists([]))
+    }
+
+    /// Remembers that others are told where this node is, or not any more.
+    pub async fn set_presence_told(&self, told: bool) -> Result<()> {
+        self.write(move |db| {
+            let sql = match told {
+                true => "INSERT OR IGNORE INTO todo VALUES ('withdraw presence')",
+                false => "DELETE FROM todo WHERE what = 'withdraw presence'",
+            };
+            db.prepare_cached(sql)?.execute([]).map(drop)
+        })
+        .await
+    }
+
     /// Remembers these peers and forgets all but the `keep` seen last.
     pub async fn remember_peers(&self, peers: Vec<StoredPeer>, keep: usize) -> Result<()> {
         self.write(move |db| {

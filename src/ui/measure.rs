@@ -166,6 +166,7 @@ fn snapshot(id: PeerId, n: usize) -> PeerSnapshot {
         score: Score { total: (n % 100) as f64 / 100.0, ..Score::default() },
         location: None,
         distance_km: Some(n as f64),
+        provenance: None,
         packages: Some(n as u64),
         first_seen: now,
         last_seen: now,

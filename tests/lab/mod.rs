@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod mmdb;
+
 use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use futures::StreamExt;

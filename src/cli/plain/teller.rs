@@ -374,6 +374,7 @@ mod tests {
             score: Score::default(),
             location: None,
             distance_km: None,
+            provenance: None,
             packages: None,
             first_seen: NOON,
             last_seen: NOON,

@@ -6,6 +6,7 @@ use crate::{
     bus::{Direction, PeerSnapshot},
     domain::{
         faults::Ruling,
+        geo::provenance::Source,
         name::short_id,
         time::{Ago, Timestamp},
     },
@@ -57,7 +58,7 @@ impl Entry for PeerSnapshot {
             "rtt" if self.connection.is_none() => Value::Nothing,
             "rtt" => Value::number(self.rtts_ms.last().map(|ms| f64::from(*ms))),
             "score" => Value::Number(self.score.total),
-            "place" => Value::text(self.location.as_ref().map(ToString::to_string).unwrap_or_default()),
+            "place" => Value::text(place(self)),
             "distance" => Value::number(self.distance_km),
             "packages" => Value::number(self.packages.map(|count| count as f64)),
             "seen" if self.connection.is_some() => Value::Number(0.0),
@@ -89,6 +90,18 @@ impl Entry for PeerSnapshot {
 
     fn age(&self, now: Timestamp) -> Option<String> {
         self.connection.is_none().then(|| seen(self, now))
+    }
+}
+
+/// Where it is, with a word for what the table has a sign for.
+fn place(peer: &PeerSnapshot) -> String {
+    let from = peer.provenance();
+    match (&peer.location, from.is_implausible(), from.approximate) {
+        (Some(place), true, _) => format!("{place} (implausible)"),
+        (Some(place), false, true) => format!("{place} (approximate)"),
+        (Some(place), false, false) => place.to_string(),
+        (None, ..) if from.source == Source::Local => "local address".to_owned(),
+        (None, ..) => String::new(),
     }
 }
 

@@ -166,10 +166,12 @@ fn addresses(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, 
 }
 
 fn place(peer: &PeerSnapshot) -> String {
+    let from = peer.provenance();
+    let about = if from.approximate { "about " } else { "" };
     match (&peer.location, peer.distance_km) {
-        (Some(place), Some(km)) => format!("{place}, {km:.0} km from here (declared by the peer)"),
-        (Some(place), None) => format!("{place} (declared by the peer)"),
-        (None, _) => "not declared".to_owned(),
+        (Some(place), Some(km)) => format!("{}, {about}{km:.0} km from here ({})", from.mark(place), from.full()),
+        (Some(place), None) => format!("{} ({})", from.mark(place), from.full()),
+        (None, _) => format!("not declared ({})", from.full()),
     }
 }
 

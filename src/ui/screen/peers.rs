@@ -8,7 +8,7 @@ use ratatui::{
 use super::{Areas, sentences, status, table_status};
 use crate::{
     bus::PeerSnapshot,
-    domain::name::short_id,
+    domain::{geo::provenance::Source, name::short_id},
     ui::{
         model::{
             Model,
@@ -55,8 +55,16 @@ fn cell(model: &Model, peer: &PeerSnapshot, column: &str, theme: Theme) -> Cell 
             let score = peer.score.total;
             (format!("{} {score:.2}", bar(score, 5)), if here { theme.share(score) } else { theme.dim() })
         }
-        "place" => (peer.location.as_ref().map(ToString::to_string).unwrap_or_default(), plain),
-        "distance" => (peer.distance_km.map_or(String::new(), |km| format!("{km:.0} km")), plain),
+        "place" => match (&peer.location, peer.provenance()) {
+            (Some(_), from) if from.is_implausible() => ("✗implausible".to_owned(), theme.bad()),
+            (Some(place), from) => (from.mark(place), plain),
+            (None, from) if from.source == Source::Local => ("local".to_owned(), theme.dim()),
+            (None, _) => (String::new(), plain),
+        },
+        "distance" => {
+            let about = if peer.provenance().approximate { "~" } else { "" };
+            (peer.distance_km.map_or(String::new(), |km| format!("{about}{km:.0} km")), plain)
+        }
         "packages" => (peer.packages.map_or(String::new(), |count| count.to_string()), plain),
         "seen" => (seen(peer, model.now), plain),
         "direction" => (direction(peer).to_owned(), plain),

@@ -36,6 +36,10 @@ use crate::{
     RegistryError,
     bus::{Batch, Bus, Connection, Counters, Direction, Event, Level, NodeSnapshot, Notice, PeerSnapshot, RING},
     domain::{
+        geo::{
+            plausible::Plausibility,
+            provenance::{Provenance, Source as PlaceSource},
+        },
         hash::{ContentRoot, Hash},
         health::Sample,
         manifest::Draft,
@@ -129,6 +133,7 @@ fn peer(n: u8) -> PeerSnapshot {
         },
         location: (!n.is_multiple_of(5)).then(|| cities[usize::from(n) % 3].parse().unwrap()),
         distance_km: (!n.is_multiple_of(5)).then_some(f64::from(n) * 731.0),
+        provenance: provenance(n),
         packages: Some(u64::from(n) * 11),
         first_seen: NOW.before(Duration::from_secs(7_200)),
         last_seen: NOW.before(Duration::from_secs(30 * u64::from(n))),
@@ -156,6 +161,22 @@ fn peer(n: u8) -> PeerSnapshot {
         gossip_score: Some(f64::from(n) - 2.0),
         sheet: None,
     }
+}
+
+/// Most declare where they are, two of them not truly; some are known by their address.
+fn provenance(n: u8) -> Option<Provenance> {
+    let told = Provenance::declared();
+    Some(match n {
+        2 => Provenance { plausibility: Plausibility::Implausible, round_trip_ms: Some(1.2), ..told },
+        3 => Provenance { source: PlaceSource::Country { date: "2026-06".to_owned() }, approximate: true, ..told },
+        4 => {
+            let source = PlaceSource::Database { file: "home.mmdb".to_owned(), date: "2026-10".to_owned() };
+            Provenance { source, ..told }
+        }
+        5 => Provenance { source: PlaceSource::Local, ..told },
+        6 => return None,
+        _ => Provenance { plausibility: Plausibility::Possible, round_trip_ms: Some(f64::from(n)), ..told },
+    })
 }
 
 fn announced(n: u8, seq: u64) -> Announced {

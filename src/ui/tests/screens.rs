@@ -102,7 +102,7 @@ fn logs(size: (u16, u16)) -> Model {
     model
 }
 
-const ALL: [(&str, Build); 45] = [
+const ALL: [(&str, Build); 46] = [
     ("starting", starting),
     ("alone", alone),
     ("peers", full),
@@ -113,6 +113,11 @@ const ALL: [(&str, Build); 45] = [
     ("peers_nonsense", |size| after(size, "/speed:>3")),
     ("peers_marked", |size| after(size, "  ")),
     ("peer", peer_window),
+    ("peer_implausible", |size| {
+        let mut model = after(size, "jjjj");
+        press_code(&mut model, KeyCode::Enter);
+        model
+    }),
     ("help", |size| after(size, "?")),
     ("about", |size| after(size, "A")),
     ("columns", |size| after(size, "cjj +")),

@@ -1,4 +1,8 @@
-//! Places and distances.
+//! Places and distances: what is declared or looked up, from where it is known, and whether it can be.
+
+pub mod address;
+pub mod plausible;
+pub mod provenance;
 
 use std::{fmt, str::FromStr};
 

@@ -1,0 +1,127 @@
+//! A person's own database in MaxMind's format (<https://maxmind.github.io/MaxMind-DB/>), of either usual schema.
+
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    net::IpAddr,
+    path::Path,
+};
+
+use maxminddb::{LookupResult, PathElement, Reader};
+
+use crate::{
+    RegistryError, Result,
+    domain::{
+        geo::{GeoLocation, MAX_PLACE, provenance::Source},
+        text::printable,
+    },
+};
+
+/// What the description of a database begins with, which is within the last 128 KiB of the file.
+const MARK: &[u8] = b"\xab\xcd\xefMaxMind.com";
+const TAIL: u64 = 128 << 10;
+/// Largest file that is read: those with a city for each address have about 130 MB.
+const MOST: u64 = 1 << 30;
+
+/// Checks, without reading all of it, that a file may be a database.
+///
+/// # Errors
+/// What is wrong with it, and what to do.
+pub fn probe(path: &Path) -> Result<(), String> {
+    let unreadable = |error: std::io::Error| format!("it cannot be read ({error}); write the path of an .mmdb file");
+    let mut file = File::open(path).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(TAIL))).map_err(unreadable)?;
+    let mut tail = Vec::new();
+    file.take(TAIL).read_to_end(&mut tail).map_err(unreadable)?;
+    if !tail.windows(MARK.len()).any(|window| window == MARK) {
+        return Err("it is no database in MaxMind's format; write the path of an .mmdb file".to_owned());
+    }
+    if size > MOST {
+        return Err("it is larger than 1 GiB; write the path of an .mmdb file with cities or countries".to_owned());
+    }
+    Ok(())
+}
+
+/// A database that is open, and in memory whole.
+#[derive(Debug)]
+pub struct Database {
+    reader: Reader<Vec<u8>>,
+    source: Source,
+}
+
+/// What a record says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Place {
+    /// With the name of the city, where it has one.
+    pub location: Option<GeoLocation>,
+    /// It names a city, so that the coordinates are that city's.
+    pub city: bool,
+    /// ISO 3166-1.
+    pub country: Option<[u8; 2]>,
+}
+
+impl Database {
+    /// Reads a file; it blocks.
+    ///
+    /// Nothing is verified: that reads every record, and many a database in use does not pass. What does not decode is
+    /// passed over when it is looked up.
+    ///
+    /// # Errors
+    /// [`RegistryError::Usage`] with the file's name when it cannot be read or is no database.
+    pub fn open(path: &Path) -> Result<Self> {
+        let wrong = |why: String| {
+            let path = printable(&path.to_string_lossy());
+            RegistryError::Usage(format!("the geoip database {path} cannot be used: {why}, or leave geoip_db out"))
+        };
+        probe(path).map_err(wrong)?;
+        let bytes = std::fs::read(path).map_err(|error| wrong(format!("{error}; give another .mmdb file")))?;
+        let reader =
+            Reader::from_source(bytes).map_err(|error| wrong(format!("it is damaged ({error}); download it again")))?;
+        let file = path.file_name().map_or_else(String::new, |name| printable(&name.to_string_lossy()));
+        let source = Source::Database { file, date: month(reader.metadata().build_epoch) };
+        Ok(Self { reader, source })
+    }
+
+    pub fn source(&self) -> Source {
+        self.source.clone()
+    }
+
+    /// What the record of an address says; `None` when there is none, or nothing of use in it.
+    pub(super) fn find(&self, address: IpAddr) -> Option<Place> {
+        let record = self.reader.lookup(address).ok().filter(LookupResult::has_data)?;
+        let text = |path: &[PathElement<'_>]| record.decode_path::<&str>(path).ok().flatten();
+        let number = |path: &[PathElement<'_>]| match record.decode_path::<f64>(path) {
+            Ok(number) => number,
+            // Some write their numbers as texts.
+            Err(_) => text(path)?.parse().ok(),
+        };
+        // MaxMind's nested schema, the flat one of ip-location-db, and another flat one that is about.
+        let country = text(&keys(["country", "iso_code"]))
+            .or_else(|| text(&keys(["country_code"])))
+            .or_else(|| text(&keys(["country"])));
+        let country = country.and_then(|code| code.to_ascii_uppercase().into_bytes().try_into().ok());
+        let city = text(&keys(["city", "names", "en"])).or_else(|| text(&keys(["city"])));
+        let city = city.map(|name| printable(name).trim().chars().take(MAX_PLACE).collect::<String>());
+        let city = city.filter(|name| !name.is_empty());
+        let degrees = |nested: &str, flat: &str, short: &str| {
+            number(&keys(["location", nested])).or_else(|| number(&keys([flat]))).or_else(|| number(&keys([short])))
+        };
+        let coordinates = degrees("latitude", "latitude", "lat").zip(degrees("longitude", "longitude", "lon"));
+        // Where nothing is known some write zeros, which is a place in the sea.
+        let coordinates = coordinates.filter(|(latitude, longitude)| *latitude != 0.0 || *longitude != 0.0);
+        let location = coordinates.and_then(|(north, east)| GeoLocation::new(north, east, city.as_deref()));
+        let place = Place { city: city.is_some() && location.is_some(), location, country };
+        (place.location.is_some() || place.country.is_some()).then_some(place)
+    }
+}
+
+fn keys<const N: usize>(names: [&str; N]) -> [PathElement<'_>; N] {
+    names.map(PathElement::Key)
+}
+
+/// The month of a time in seconds since the epoch, `YYYY-MM`.
+fn month(seconds: u64) -> String {
+    let at = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    at.map_or_else(|| "date unknown".to_owned(), |at| at.strftime("%Y-%m").to_string())
+}
