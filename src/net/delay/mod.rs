@@ -20,10 +20,12 @@ use crate::domain::geo::GeoLocation;
 /// Share of one way by which it is shorter or longer, where delays go by distance.
 const JITTER: f64 = 0.1;
 
+type OneWay = dyn Fn(&PeerId) -> Option<Duration> + Send + Sync;
+
 /// How long the bytes of each peer are on their way.
 #[derive(Clone)]
 pub struct Delays {
-    one_way: Arc<dyn Fn(&PeerId) -> Option<Duration> + Send + Sync>,
+    one_way: Arc<OneWay>,
     jitter: f64,
     seed: u64,
 }
