@@ -1,7 +1,7 @@
 //! What fetching content costs beside a bare copy over libp2p-stream, in one run: `cargo bench --bench content`.
 //!
 //! Each side is a process of its own, so that memory and time are each side's. Words after `--` choose parts: copy,
-//! profile, providers, small, resume, large.
+//! profile, providers, small, resume, large, far.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -27,7 +27,7 @@ use libp2p::{
 };
 use swarmdex::{
     domain::{hash::ContentRoot, manifest::Content, transfer::TransferId},
-    node::{Conduct, DhtMode, Node, NodeOptions},
+    node::{Conduct, Delays, DhtMode, Node, NodeOptions},
     registry::{Contents, Fetched, Wanted},
 };
 
@@ -96,12 +96,17 @@ impl Drop for Side {
 }
 
 async fn node(dir: &Path, door: &[String], conduct: Conduct) -> (Node, String) {
+    node_far(dir, door, conduct, None).await
+}
+
+async fn node_far(dir: &Path, door: &[String], conduct: Conduct, one_way: Option<Duration>) -> (Node, String) {
     let node = Node::start(NodeOptions {
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
         bootstrap: door.iter().map(|door| door.parse().unwrap()).collect(),
         mdns: false,
         dht: DhtMode::Server,
         conduct,
+        delays: one_way.map(|one_way| Delays::new(move |_| Some(one_way))),
         ..NodeOptions::of(dir.to_owned(), "bench".parse().unwrap())
     })
     .await
@@ -417,6 +422,44 @@ async fn large(dir: &Path) {
     getter.shutdown().await.unwrap();
 }
 
+/// Processor time of this process, in seconds: proc_pid_stat(5), in ticks of 10 ms.
+fn busy() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
+/// What a delayed link costs: nothing between two nodes, a delay of nothing, and 40 ms one way. Both in this process.
+async fn far(dir: &Path) {
+    let size = 256 * MIB;
+    let path = dir.join("far");
+    content(&path, size, 6);
+    let ways = [None, Some(Duration::ZERO), Some(Duration::from_millis(40))];
+    let mut took = [const { Vec::new() }; 3];
+    let mut spent = [const { Vec::new() }; 3];
+    for run in 0..RUNS {
+        for (n, one_way) in ways.into_iter().enumerate() {
+            let (a, b) = (dir.join(format!("far-a{run}{n}")), dir.join(format!("far-b{run}{n}")));
+            let (from, address) = node_far(&a, &[], Conduct::Honest, one_way).await;
+            let content = put(&from, &path).await;
+            let (to, _) = node_far(&b, &[address], Conduct::Honest, one_way).await;
+            let (begun, before) = (Instant::now(), busy());
+            fetch(&to.contents(), content).await;
+            took[n].push(begun.elapsed().as_secs_f64());
+            spent[n].push(busy() - before);
+            to.shutdown().await.unwrap();
+            from.shutdown().await.unwrap();
+            std::fs::remove_dir_all(a).unwrap();
+            std::fs::remove_dir_all(b).unwrap();
+        }
+    }
+    println!("256 MiB between two nodes in one process, by what is between them:");
+    for (n, what) in ["nothing", "a delay of 0 ms", "40 ms one way"].into_iter().enumerate() {
+        let rate = (size / MIB) as f64 / median(took[n].clone());
+        println!("  {what:<16} {rate:>5.0} MiB/s, {:.2} s of processor time", median(spent[n].clone()));
+    }
+}
+
 #[tokio::main]
 async fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -460,5 +503,8 @@ async fn main() {
     }
     if wants("large") {
         large(dir.path()).await;
+    }
+    if wants("far") {
+        far(dir.path()).await;
     }
 }

@@ -11,7 +11,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-pub use crate::net::{DhtMode, content::Conduct};
+pub use crate::net::{Delays, DhtMode, content::Conduct};
 use crate::{
     RegistryError, Result,
     bus::{Batch, Board, Bus, Event, Level, NodeSnapshot, Notice, PeerSnapshot, Tally},
@@ -94,6 +94,8 @@ pub struct NodeOptions {
     pub sync_every: Duration,
     /// How content is served; anything but honest is for demos and tests.
     pub conduct: Conduct,
+    /// How long what peers send is held back, so that nodes on one machine are as far apart as cities; likewise.
+    pub delays: Option<Delays>,
     /// Connections are trimmed down to `low_water` once there are more than `high_water`.
     pub low_water: usize,
     pub high_water: usize,
@@ -126,6 +128,7 @@ impl NodeOptions {
             catalogue_max: CATALOGUE_MAX,
             sync_every: SYNC_EVERY,
             conduct: Conduct::Honest,
+            delays: None,
             low_water: 48,
             high_water: 64,
         }
@@ -189,6 +192,7 @@ impl Node {
             low_water: options.low_water,
             high_water: options.high_water,
             conduct: options.conduct,
+            delays: options.delays,
             provide: options.provide,
             idle: options.content_idle,
         };

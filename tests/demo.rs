@@ -4,23 +4,23 @@
 
 use std::time::Duration;
 
-use swarmdex::demo::{Demo, DemoOptions, catalogue::Source};
+use swarmdex::demo::{Demo, DemoOptions, Latency, catalogue::Source};
 
-fn options(peers: usize, churn: f64) -> DemoOptions {
+fn options(peers: usize, churn: f64, latency: Latency) -> DemoOptions {
     DemoOptions {
         peers,
         seed: 7,
         catalogue: Source::Embedded,
         rate: 600.0,
         churn,
+        latency,
         data_dir: None,
         query_timeout: Duration::from_secs(5),
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn eight_nodes_publish_find_and_get() {
-    let demo = Demo::start(options(8, 0.0)).await.unwrap();
+async fn eight_nodes_publish_find_and_get(latency: Latency) {
+    let demo = Demo::start(options(8, 0.0, latency)).await.unwrap();
     let report = demo.report(Duration::from_secs(8)).await;
     demo.shutdown().await.unwrap();
     println!("{}", serde_json::to_string_pretty(&report).unwrap());
@@ -30,4 +30,16 @@ async fn eight_nodes_publish_find_and_get() {
     assert!(report.searches.len() >= 10 && report.searches.iter().all(|search| search.hits > 0), "{report:?}");
     assert!(report.gets.len() >= 10 && report.gets.iter().all(|get| get.found), "{report:?}");
     assert!(report.errors.is_empty() && report.drops == 0, "{report:?}");
+    assert_eq!(report.latency, latency);
+    assert_eq!(report.one_way_ms.is_some(), latency == Latency::Distance);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_are_as_far_apart_as_their_cities() {
+    eight_nodes_publish_find_and_get(Latency::Distance).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_on_one_machine() {
+    eight_nodes_publish_find_and_get(Latency::None).await;
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use clap::builder::RangedU64ValueParser;
+use clap::{ValueEnum, builder::RangedU64ValueParser};
 use indicatif::HumanBytes;
 
 use super::{DONE, FAILED, explorer, global::Global, plain, print, session, stop::Stop};
@@ -10,7 +10,7 @@ use crate::{
     RegistryError, Result,
     config::{Settings, parse_duration},
     control::{Control, Serving},
-    demo::{Demo, DemoOptions, Report, catalogue::Source},
+    demo::{self, Demo, DemoOptions, Percentiles, Report, catalogue::Source},
     domain::percentile::percentiles,
     telemetry::{self, Logs, Screen},
     ui,
@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Share of the nodes that leave and return, from 0 to 1
     #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
     churn: f64,
+    /// What links take: distance (between the nodes' cities, at the pace of light in fibre) or none
+    #[arg(long, default_value = "distance", value_name = "HOW", hide_possible_values = true)]
+    latency: Latency,
     /// Run without a terminal, and report
     #[arg(long)]
     headless: bool,
@@ -45,6 +48,21 @@ pub(super) struct Args {
     /// Print the report as one JSON object
     #[arg(long, requires = "headless")]
     json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Latency {
+    Distance,
+    None,
+}
+
+impl From<Latency> for demo::Latency {
+    fn from(latency: Latency) -> Self {
+        match latency {
+            Latency::Distance => Self::Distance,
+            Latency::None => Self::None,
+        }
+    }
 }
 
 fn length(text: &str) -> Result<Duration, String> {
@@ -73,6 +91,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         catalogue: args.catalogue.clone(),
         rate: args.rate,
         churn: args.churn,
+        latency: args.latency.into(),
         data_dir,
         query_timeout: settings.query_timeout,
     };
@@ -151,6 +170,10 @@ fn show(report: &Report) -> Result<()> {
     let hits = report.searches.iter().filter(|search| search.hits > 0).count();
     let found = report.gets.iter().filter(|get| get.found).count();
     let joined = report.joined_ms.map_or(String::new(), |ms| format!(" after {ms:.0} ms"));
+    let latency = match report.one_way_ms {
+        Some(Percentiles { p50, p95 }) => format!("links delayed by distance, one way {p50:.1} ms, p95 {p95:.1} ms"),
+        None => "links not delayed".to_owned(),
+    };
     let delivered = report.delivered.map_or("not measured".to_owned(), |share| format!("{:.1} %", share * 100.0));
     let delays = spread(report.delivery_ms.map(|ms| (ms.p50, ms.p95)));
     let searches = spread(percentiles(report.searches.iter().map(|search| search.ms).collect()));
@@ -165,6 +188,7 @@ fn show(report: &Report) -> Result<()> {
     );
     print::fields(&[
         ("peers", format!("{} of {} connected{joined}", report.connected, report.peers)),
+        ("latency", latency),
         ("announced", format!("{}, delivered {delivered}, in {delays}", report.announced)),
         ("stored", format!("in {}", spread(report.stored_ms.map(|ms| (ms.p50, ms.p95))))),
         ("searches", format!("{hits} of {} found something, in {searches}", report.searches.len())),

@@ -8,5 +8,5 @@ mod report;
 mod run;
 mod traffic;
 
-pub use report::Report;
-pub use run::{Demo, DemoOptions};
+pub use report::{Percentiles, Report};
+pub use run::{Demo, DemoOptions, Latency};

@@ -2,11 +2,11 @@
 //! it is a function of the seed; how long the network then takes is not.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::Duration,
 };
 
-use libp2p::identity::Keypair;
+use libp2p::{PeerId, identity::Keypair};
 use rand::{
     Rng, RngExt, SeedableRng,
     rngs::StdRng,
@@ -123,6 +123,17 @@ impl Plan {
     /// The publications again, without those that `published` holds already.
     pub fn left(&self, catalogue: &[Entry], published: impl Fn(&Entry) -> bool) -> Vec<Publication> {
         publications(self.wish, catalogue, |entry| !published(entry), &self.owners, &self.absences)
+    }
+
+    /// Who lives where.
+    pub fn places(&self) -> HashMap<PeerId, GeoLocation> {
+        self.peers.iter().map(|peer| (peer.node_key.public().to_peer_id(), peer.location.clone())).collect()
+    }
+
+    /// One way between every two nodes, each pair once.
+    pub fn one_ways(&self) -> Vec<Duration> {
+        let homes = self.peers.iter().map(|peer| &peer.location);
+        homes.clone().enumerate().flat_map(|(n, a)| homes.clone().take(n).map(|b| a.one_way(b))).collect()
     }
 
     /// The peer that publishes the package.
@@ -340,6 +351,18 @@ mod tests {
         assert!(lively.absences.iter().map(|absence| absence.peer).collect::<BTreeSet<_>>().len() == 11);
         let homes = |plan: &Plan| plan.peers.iter().map(|peer| peer.location.clone()).collect::<Vec<_>>();
         assert_eq!(homes(&calm), homes(&lively));
+    }
+
+    #[test]
+    fn neighbours_are_near_and_others_are_not() {
+        let plan = plan(wish(7, 12));
+        assert_eq!(plan.places().len(), 12);
+        let mut one_ways = plan.one_ways();
+        one_ways.sort_unstable();
+        assert_eq!(one_ways.len(), 66);
+        assert!(one_ways.first().unwrap() < &Duration::from_millis(1));
+        assert!(one_ways.last().unwrap() > &Duration::from_millis(30));
+        assert!(Plan::new(wish(7, 1), &[]).unwrap().one_ways().is_empty());
     }
 
     #[test]

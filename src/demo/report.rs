@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::Latency;
+
 /// One search, and how it went.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SearchProbe {
@@ -33,6 +35,10 @@ pub struct Report {
     pub peers: usize,
     /// Nodes connected to the swarm at the end.
     pub connected: usize,
+    /// Whether links are delayed, and how.
+    pub latency: Latency,
+    /// By how much, one way, over all pairs of nodes; `None` without delays.
+    pub one_way_ms: Option<Percentiles>,
     /// Until every node had joined, if they all did.
     pub joined_ms: Option<f64>,
     pub announced: usize,

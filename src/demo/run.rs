@@ -8,6 +8,7 @@ use std::{
 };
 
 use futures::future::join_all;
+use libp2p::PeerId;
 use rand::{RngExt, seq::IndexedRandom};
 use semver::Version;
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -25,14 +26,26 @@ use crate::{
     bus::Batch,
     domain::percentile::percentiles,
     domain::{
+        geo::GeoLocation,
         name::{NetworkName, PackageId, PackageName, PackageRef},
         query::Query,
     },
-    node::{DhtMode, Node, NodeHandle, NodeOptions},
+    node::{Delays, DhtMode, Node, NodeHandle, NodeOptions},
     process,
     registry::Registry,
     store::keys,
 };
+
+/// How far apart the nodes are, for the bytes between them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Latency {
+    /// As far as their cities ([`GeoLocation::one_way`]).
+    #[default]
+    Distance,
+    /// As they are: on one machine.
+    None,
+}
 
 /// What a demo is started with.
 #[derive(Clone, Debug)]
@@ -45,6 +58,7 @@ pub struct DemoOptions {
     pub rate: f64,
     /// Share of the nodes that leave and return, 0 to 1.
     pub churn: f64,
+    pub latency: Latency,
     /// Where to keep the nodes' data; a temporary directory when there is none.
     pub data_dir: Option<PathBuf>,
     pub query_timeout: Duration,
@@ -73,6 +87,9 @@ pub(super) struct Stage {
     network: NetworkName,
     root: PathBuf,
     query_timeout: Duration,
+    seed: u64,
+    /// Who lives where, if that makes a difference.
+    places: Option<Arc<HashMap<PeerId, GeoLocation>>>,
     cast: Mutex<Cast>,
     ledger: Mutex<Ledger>,
     pub(super) traffic: Traffic,
@@ -110,6 +127,12 @@ impl Demo {
         }
         let wish = Wish { seed: options.seed, peers, rate: options.rate, churn: options.churn };
         let plan = Plan::new(wish, &catalogue.entries)?;
+        let places = (options.latency == Latency::Distance).then(|| Arc::new(plan.places()));
+        if let Some((p50, p95)) = places.as_ref().and_then(|_| one_way_ms(&plan)) {
+            notes.push(format!(
+                "links are delayed by their cities' distance: one way takes {p50:.0} ms, p95 {p95:.0} ms"
+            ));
+        }
         let (root, temporary) = match options.data_dir {
             Some(dir) => (dir.join(format!("demo-{}", options.seed)), None),
             None => {
@@ -126,6 +149,8 @@ impl Demo {
             network,
             root,
             query_timeout: options.query_timeout,
+            seed: options.seed,
+            places,
             cast: Mutex::new(cast),
             ledger: Mutex::new(Ledger::new(peers)),
             traffic: Traffic::default(),
@@ -179,6 +204,8 @@ impl Demo {
         Report {
             peers: self.stage.plan.peers.len(),
             connected: ledger.connected(),
+            latency: if self.stage.places.is_some() { Latency::Distance } else { Latency::None },
+            one_way_ms: self.stage.places.as_ref().and_then(|_| one_way_ms(&self.stage.plan)).map(spread),
             joined_ms: joined.map(|joined| joined.as_secs_f64() * 1_000.0),
             announced: ledger.announcements(),
             delivered: ledger.delivered(Instant::now()),
@@ -238,6 +265,7 @@ impl Stage {
             dht: DhtMode::Server,
             query_timeout: self.query_timeout,
             conduct: peer.conduct,
+            delays: self.places.clone().map(|places| Delays::by_distance(peer.location.clone(), places, self.seed)),
             ..NodeOptions::of(data_dir, self.network.clone())
         })
         .await?;
@@ -408,7 +436,8 @@ impl Stage {
             }
             // From an earlier run on the same data.
             Err(RegistryError::VersionTaken { .. } | RegistryError::VersionNotNewer { .. }) => {}
-            Err(RegistryError::Closed) if self.stop.is_cancelled() => {}
+            // It left before the answers came, some of which have a long way.
+            Err(RegistryError::Closed) if self.stop.is_cancelled() || self.node(publication.peer).is_none() => {}
             Err(error) => self.note_error(format!("publishing {} failed: {error}", entry.draft.name)),
         }
     }
@@ -456,6 +485,11 @@ impl Stage {
             .collect();
         there.choose(&mut rand::rng()).cloned()
     }
+}
+
+/// What the bytes between any two nodes take one way: the 50th and 95th percentile; `None` for one node.
+fn one_way_ms(plan: &Plan) -> Option<(f64, f64)> {
+    percentiles(plan.one_ways().iter().map(|one_way| one_way.as_secs_f64() * 1_000.0).collect())
 }
 
 /// As many peers as there are file descriptors for: each holds both ends of a connection to every other, and its

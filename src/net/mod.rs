@@ -9,6 +9,7 @@ mod command;
 mod conduct;
 mod connections;
 pub mod content;
+mod delay;
 mod discovery;
 mod events;
 mod gate;
@@ -28,6 +29,7 @@ pub mod sync;
 mod task;
 
 pub use command::{AskError, Inbound, Verdict};
+pub use delay::Delays;
 pub use lookup::{Answer, Ended, Lookup, Want};
 pub use start::{NetOptions, start};
 

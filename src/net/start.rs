@@ -20,10 +20,11 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    DhtMode, Greeting, Inbound, MAX_LOOKUPS, Net, Serving,
+    Delays, DhtMode, Greeting, Inbound, MAX_LOOKUPS, Net, Serving,
     behaviour::{Behaviour, Parts, Protocols},
     conduct::Conduct,
     content::{self, BusyPeers, server},
+    delay,
     discovery::{Discovery, Origin},
     gossip::Topics,
     kad_store::KadStore,
@@ -77,6 +78,8 @@ pub struct NetOptions {
     pub high_water: usize,
     /// How content is served; anything but honest is for demos and tests.
     pub conduct: content::Conduct,
+    /// How long what peers send is held back, likewise. `None`: nothing is between the node and its connections.
+    pub delays: Option<Delays>,
     /// Serve what was fetched too, and not only what is own.
     pub provide: bool,
     /// Longest time in which a peer that content is asked of sends nothing.
@@ -151,7 +154,7 @@ pub async fn start(
         ping_every: options.ping_every,
     })?;
     let streams = behaviour.streams.new_control();
-    let (mut swarm, bandwidth) = build(options.key, behaviour)?;
+    let (mut swarm, bandwidth) = build(options.key, behaviour, options.delays)?;
     let mut protocols_told = Registry::default();
     let families = Families::new(&mut protocols_told);
     listen_on(&mut swarm, addresses, &families).await?;
@@ -245,21 +248,34 @@ pub async fn start(
 }
 
 /// The swarm, and the counters of its bytes.
-fn build(key: Keypair, behaviour: Behaviour) -> Result<(Swarm<Behaviour>, Registry)> {
+fn build(key: Keypair, behaviour: Behaviour, delays: Option<Delays>) -> Result<(Swarm<Behaviour>, Registry)> {
     let mut bandwidth = Registry::default();
     let internal = |why: String| RegistryError::Internal { what: "starting the network", why };
-    let swarm = SwarmBuilder::with_existing_identity(key)
-        .with_tokio()
-        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
-        .map_err(|error| internal(error.to_string()))?
-        .with_quic()
-        .with_dns()
-        .map_err(|error| internal(error.to_string()))?
-        .with_bandwidth_metrics(&mut bandwidth)
-        .with_behaviour(|_| behaviour)
-        .map_err(|error| internal(error.to_string()))?
-        .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE))
-        .build();
+    // The types of what the two builders have become differ, and have no names.
+    macro_rules! finish {
+        ($builder:expr) => {
+            $builder
+                .with_dns()
+                .map_err(|error| internal(error.to_string()))?
+                .with_bandwidth_metrics(&mut bandwidth)
+                .with_behaviour(|_| behaviour)
+                .map_err(|error| internal(error.to_string()))?
+                .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE))
+                .build()
+        };
+    }
+    let delayed =
+        delays.map(|delays| delay::transport(&key, delays)).transpose().map_err(|error| internal(error.to_string()))?;
+    let builder = SwarmBuilder::with_existing_identity(key).with_tokio();
+    let swarm = match delayed {
+        Some(delayed) => finish!(builder.with_other_transport(|_| delayed).unwrap_or_else(|never| match never {})),
+        None => finish!(
+            builder
+                .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+                .map_err(|error| internal(error.to_string()))?
+                .with_quic()
+        ),
+    };
     Ok((swarm, bandwidth))
 }
 

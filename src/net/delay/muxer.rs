@@ -1,0 +1,110 @@
+//! A connection whose streams, and whose end, come with a delay.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use libp2p::{
+    PeerId, Transport,
+    core::{
+        muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, SubstreamBox},
+        transport::Boxed,
+        upgrade::Version,
+    },
+    identity::Keypair,
+    noise, quic, tcp, yamux,
+};
+use tokio::time::{Sleep, sleep};
+
+use super::{Delays, Pace, stream::Delayed};
+
+/// TCP and QUIC as [`SwarmBuilder`](libp2p::SwarmBuilder) puts them together, which lets nobody in between.
+pub(in crate::net) fn transport(
+    key: &Keypair,
+    delays: Delays,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, noise::Error> {
+    let me = key.public().to_peer_id();
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default())
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise::Config::new(key)?)
+        .multiplex(yamux::Config::default())
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    let quic = quic::tokio::Transport::new(quic::Config::new(key))
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    let both = tcp.or_transport(quic).map(move |either, _| {
+        let (peer, connection) = either.into_inner();
+        (peer, delays.apply(&me, &peer, connection))
+    });
+    Ok(both.boxed())
+}
+
+pub(super) struct Muxer {
+    inner: StreamMuxerBox,
+    pace: Pace,
+    /// Why the connection has ended, and the rest of the time that this takes to get here: what was sent before it is
+    /// still on its way.
+    broken: Option<(io::Error, Pin<Box<Sleep>>)>,
+}
+
+impl Muxer {
+    pub(super) fn new(inner: StreamMuxerBox, pace: Pace) -> Self {
+        Self { inner, pace, broken: None }
+    }
+
+    /// Asks the connection, and holds its end back.
+    fn ask<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        ask: impl FnOnce(Pin<&mut StreamMuxerBox>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if self.broken.is_none() {
+            match ready!(ask(Pin::new(&mut self.inner), cx)) {
+                Err(error) => self.broken = Some((error, Box::pin(sleep(self.pace.most())))),
+                fine => return Poll::Ready(fine),
+            }
+        }
+        let Some((error, until)) = &mut self.broken else { return Poll::Pending };
+        if !until.is_elapsed() {
+            ready!(until.as_mut().poll(cx));
+        }
+        Poll::Ready(Err(io::Error::new(error.kind(), error.to_string())))
+    }
+
+    fn delay(&mut self, stream: SubstreamBox) -> SubstreamBox {
+        let (stream, pump) = Delayed::new(stream, self.pace.fork());
+        tokio::spawn(pump);
+        SubstreamBox::new(stream)
+    }
+}
+
+impl StreamMuxer for Muxer {
+    type Substream = SubstreamBox;
+    type Error = io::Error;
+
+    fn poll_inbound(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<SubstreamBox>> {
+        let this = self.get_mut();
+        let stream = ready!(this.ask(cx, StreamMuxer::poll_inbound))?;
+        Poll::Ready(Ok(this.delay(stream)))
+    }
+
+    fn poll_outbound(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<SubstreamBox>> {
+        let this = self.get_mut();
+        let stream = ready!(this.ask(cx, StreamMuxer::poll_outbound))?;
+        Poll::Ready(Ok(this.delay(stream)))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        match this.broken {
+            Some(_) => Poll::Ready(Ok(())),
+            None => Pin::new(&mut this.inner).poll_close(cx),
+        }
+    }
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<StreamMuxerEvent>> {
+        self.get_mut().ask(cx, StreamMuxer::poll)
+    }
+}
