@@ -143,6 +143,29 @@ INSERT INTO todo VALUES ('index');
 -- What is held against peers, or for them.
 CREATE TABLE ledger (peer BLOB PRIMARY KEY, sheet TEXT NOT NULL) WITHOUT ROWID;
 ",
+    r"
+-- What does not go together: both sides as they were signed, as far as they were held when it was seen, and of each what a
+-- list shows. A handle has a row from when several keys claim it; the heads that are held say which.
+ALTER TABLE conflicts RENAME TO old_conflicts;
+CREATE TABLE conflicts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, publisher BLOB NOT NULL, name TEXT NOT NULL,
+    version TEXT NOT NULL, handle TEXT, kept BLOB NOT NULL, offered BLOB NOT NULL, seen_at INTEGER NOT NULL,
+    kept_seq INTEGER, kept_at INTEGER, offered_seq INTEGER, offered_at INTEGER,
+    kept_by BLOB, offered_by BLOB, kept_manifest BLOB, offered_manifest BLOB,
+    UNIQUE (kind, publisher, name, version, kept, offered)
+);
+INSERT INTO conflicts (kind, publisher, name, version, kept, offered, seen_at, offered_by)
+    SELECT 'version', publisher, name, version, kept, offered, seen_at, evidence
+    FROM (SELECT * FROM old_conflicts ORDER BY seen_at DESC LIMIT 500) ORDER BY seen_at;
+DROP TABLE old_conflicts;
+-- How many had to make room.
+CREATE TABLE forgotten (what TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
+DROP INDEX heads_by_handle;
+CREATE INDEX heads_by_handle ON heads (handle, publisher);
+INSERT INTO conflicts (kind, publisher, name, version, kept, offered, seen_at)
+    SELECT 'handle', x'', handle, '', x'', x'', max(received_at) FROM heads WHERE handle IS NOT NULL
+    GROUP BY handle HAVING min(publisher) <> max(publisher) LIMIT 200;
+",
 ];
 
 pub(super) fn migrate(connection: &Connection, path: &Path) -> Result<()> {

@@ -39,6 +39,7 @@ const LISTS: &[Place] = &[
     Place::Window,
     Place::Package,
     Place::Transfer,
+    Place::Conflict,
     Place::Columns,
     Place::Palette,
     Place::Picker,

@@ -1,5 +1,6 @@
 //! What the explorer knows and shows. Built of batches and of what effects found; everything in it is bounded.
 
+pub mod conflicts;
 pub mod facets;
 pub mod feed;
 pub mod form;
@@ -23,6 +24,7 @@ use libp2p::PeerId;
 use tui_input::Input;
 
 use self::{
+    conflicts::Conflicts,
     health::{Health, HealthRow},
     logs::{LogLine, Logs},
     notices::Notices,
@@ -43,8 +45,9 @@ use crate::{
     bus::{Batch, Counters, Level, NodeSnapshot, Notice, PeerSnapshot},
     control::Link,
     domain::{
+        conflict::{Case, ConflictId},
         health::State,
-        name::PackageRef,
+        name::{Handle, PackageRef, PublisherId},
         time::Timestamp,
         transfer::{Transfer, TransferId, TransferState},
     },
@@ -57,13 +60,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub const CLOCK_LIMIT_MS: i64 = 120_000;
 
 /// The tables by what they are called in the settings.
-pub const TABLES: [(&str, &[Column]); 7] = [
+pub const TABLES: [(&str, &[Column]); 8] = [
     (PeerSnapshot::NAME, PeerSnapshot::COLUMNS),
     (Announced::NAME, Announced::COLUMNS),
     (Hit::NAME, Hit::COLUMNS),
     (OwnPackage::NAME, OwnPackage::COLUMNS),
     (Transfer::NAME, Transfer::COLUMNS),
     (HealthRow::NAME, HealthRow::COLUMNS),
+    (Case::NAME, Case::COLUMNS),
     (LogLine::NAME, LogLine::COLUMNS),
 ];
 
@@ -81,6 +85,16 @@ pub enum Consent {
     CancelFetch {
         id: TransferId,
         what: String,
+    },
+    /// Believing a key, under a handle where it has one; what is told then.
+    Trust {
+        publisher: PublisherId,
+        handle: Option<Handle>,
+        name: String,
+    },
+    Distrust {
+        publisher: PublisherId,
+        name: String,
     },
     Quit,
 }
@@ -105,6 +119,8 @@ pub struct Question {
 pub struct Export {
     pub input: Input,
     pub rows: usize,
+    /// The evidence of a conflict, and no rows.
+    pub evidence: Option<ConflictId>,
     /// Why it could not be written under this name.
     pub problem: Option<String>,
 }
@@ -133,6 +149,10 @@ pub enum Popup {
         id: TransferId,
         scroll: usize,
     },
+    Conflict {
+        id: ConflictId,
+        scroll: usize,
+    },
     Columns {
         at: usize,
     },
@@ -154,7 +174,8 @@ impl Popup {
             | Self::About { scroll }
             | Self::Text { scroll, .. }
             | Self::Peer { scroll, .. }
-            | Self::Transfer { scroll, .. } => Some(scroll),
+            | Self::Transfer { scroll, .. }
+            | Self::Conflict { scroll, .. } => Some(scroll),
             Self::Package(view) => Some(&mut view.scroll),
             Self::Review(review) => Some(&mut review.scroll),
             Self::Columns { .. }
@@ -172,6 +193,7 @@ impl Popup {
             Self::Help { .. } | Self::About { .. } | Self::Text { .. } | Self::Peer { .. } => Place::Window,
             Self::Package(_) => Place::Package,
             Self::Transfer { .. } => Place::Transfer,
+            Self::Conflict { .. } => Place::Conflict,
             Self::Columns { .. } => Place::Columns,
             Self::Palette(_) => Place::Palette,
             Self::Confirm(_) => Place::Confirm,
@@ -221,6 +243,7 @@ pub struct Model {
     pub publish: Publish,
     pub transfers: Transfers,
     pub health: Health,
+    pub conflicts: Conflicts,
     pub logs: Logs,
     /// Something that is shown has changed since the last frame.
     pub dirty: bool,
@@ -255,6 +278,7 @@ impl Model {
             publish: Publish::default(),
             transfers: Transfers::default(),
             health: Health::default(),
+            conflicts: Conflicts::default(),
             logs: Logs::default(),
             dirty: true,
             quit: false,
@@ -271,6 +295,7 @@ impl Model {
             Screen::Publish => &self.publish.mine,
             Screen::Transfers => &self.transfers.table,
             Screen::Health => &self.health.table,
+            Screen::Conflicts => &self.conflicts.table,
             Screen::Logs => &self.logs.table,
         }
     }
@@ -288,6 +313,7 @@ impl Model {
             Screen::Publish => &mut self.publish.mine,
             Screen::Transfers => &mut self.transfers.table,
             Screen::Health => &mut self.health.table,
+            Screen::Conflicts => &mut self.conflicts.table,
             Screen::Logs => &mut self.logs.table,
         }
     }
@@ -297,6 +323,14 @@ impl Model {
         match self.popups.last() {
             Some(Popup::Transfer { id, .. }) => self.transfers.table.get(id),
             _ => self.transfers.table.current(),
+        }
+    }
+
+    /// The conflict that is opened, else the one that is selected.
+    pub fn shown_conflict(&self) -> Option<&Case> {
+        match self.popups.last() {
+            Some(Popup::Conflict { id, .. }) => self.conflicts.table.get(id),
+            _ => self.conflicts.table.current(),
         }
     }
 
