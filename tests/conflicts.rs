@@ -17,7 +17,8 @@ use swarmdex::{
         conflict::{Case, Evidence, InForce, Kind},
         hash::Hash,
         manifest::Manifest,
-        name::{PackageId, PublisherId},
+        name::PublisherId,
+        query::Query,
         record::{DhtKey, Head, HeadState, Signed},
         release::ReleaseEntry,
         trust::Trust,
@@ -39,33 +40,31 @@ fn state(key: &Keypair, seq: u64, manifests: &[&Signed<Manifest>]) -> Signed<Hea
     state.sign(key, clock::now(), DAY).unwrap().0
 }
 
-/// Answers with these heads, each when its publisher's package is asked for.
+/// Answers with these heads, when its publisher's package is asked for or anything is searched.
 fn with(heads: Vec<(Signed<Head>, Signed<Manifest>)>) -> lab::Answers {
+    let item = |(head, manifest): &(Signed<Head>, Signed<Manifest>)| Item {
+        head: ByteBuf::from(head.envelope().to_vec()),
+        manifest: Some(ByteBuf::from(manifest.envelope().to_vec())),
+    };
     Arc::new(move |request| {
         Some(match request {
             Request::Head(id) => {
                 let of_it = |(head, _): &&(Signed<Head>, _)| head.publisher() == id.publisher && head.name == id.name;
-                let item = |(head, manifest): &(Signed<Head>, Signed<Manifest>)| Item {
-                    head: ByteBuf::from(head.envelope().to_vec()),
-                    manifest: Some(ByteBuf::from(manifest.envelope().to_vec())),
-                };
                 Response::Packages { items: heads.iter().filter(of_it).map(item).collect(), more: false }
             }
-            Request::Search(_) => Response::Packages { items: vec![], more: false },
+            Request::Search(_) => Response::Packages { items: heads.iter().map(item).collect(), more: false },
             Request::Objects(_) => Response::Objects(vec![]),
             _ => Response::Refused,
         })
     })
 }
 
-/// Has the node learn the head from a peer that holds it, and forget the peer.
-async fn learn(node: &Lab, head: &Signed<Head>, manifest: &Signed<Manifest>) {
+/// Has the node hear of a head when it searches.
+async fn hear(node: &Lab, head: &Signed<Head>, manifest: &Signed<Manifest>) -> BarePeer {
     let peer = BarePeer::start(with(vec![(head.clone(), manifest.clone())])).await;
-    let id = node.node.dial(peer.address.parse().unwrap(), false, lab::PATIENCE).await.unwrap();
-    let package = PackageId { publisher: head.publisher(), name: head.name.clone() };
-    // One that was asked for lately would come out of memory.
-    let _ = node.node.registry().get_package(&reference(&package)).await;
-    node.node.disconnect(id).await.unwrap();
+    node.node.dial(peer.address.parse().unwrap(), false, lab::PATIENCE).await.unwrap();
+    node.node.registry().search(&Query::text("web")).await.unwrap();
+    peer
 }
 
 async fn one_case(registry: &Arc<dyn Registry>, kind: Kind) -> Case {
@@ -109,7 +108,7 @@ async fn a_version_that_its_publisher_changes_is_told_and_proven_to_anybody() {
         publisher.put_to(node.node.peer_id(), &dht, then.envelope()).await;
     }
     wait_for(&mut batches, "the notice", |batch| {
-        told += batch.notices.iter().filter(|notice| notice.text.contains("alice/web 1.0.0")).count();
+        told += batch.conflicts.iter().filter(|case| case.about() == "alice/web 1.0.0").count();
         told > 0
     })
     .await;
@@ -121,7 +120,13 @@ async fn a_version_that_its_publisher_changes_is_told_and_proven_to_anybody() {
 
     // The publisher goes on as if nothing had been: the first head is not held any more, and the evidence is.
     let two = manifest(&key, "web", "1.1.0", b"two");
-    learn(&node, &state(&key, 3, &[&two]), &two).await;
+    let _later = hear(&node, &state(&key, 3, &[&two]), &two).await;
+    let newest = async {
+        while registry.get_package(&reference(&id)).await.unwrap().seq < 3 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(lab::PATIENCE, newest).await.expect("the later state");
     let evidence = registry.conflict_evidence(case.id).await.unwrap();
     let (code, said, json) = verified(node.dir.path(), &evidence);
     assert_eq!(code, Some(0), "{said}");
@@ -139,6 +144,7 @@ async fn a_version_that_its_publisher_changes_is_told_and_proven_to_anybody() {
 
     registry.distrust(id.publisher).await.unwrap();
     assert!(one_case(&registry, Kind::Version).await.is_settled());
+    drop(registry);
     let dir = node.stop().await;
     let node = Lab::start_in(dir, TCP, &[]).await;
     assert!(one_case(&node.node.registry(), Kind::Version).await.is_provable(), "it outlives the node");
@@ -152,17 +158,12 @@ async fn two_states_of_one_number_are_a_fork_with_both_as_evidence() {
     let left = state(&key, 1, &[&one]);
     let right = state(&key, 1, &[&one, &two]);
     let witness = BarePeer::start(with(vec![(left.clone(), one.clone())])).await;
-    let other = BarePeer::start(with(vec![(right.clone(), two.clone())])).await;
-    let node = Lab::start(TCP, &[witness.address.clone()]).await;
+    let node = Lab::start(TCP, std::slice::from_ref(&witness.address)).await;
     let registry = node.node.registry();
     registry.get_package(&reference(&id_of(&key, "web"))).await.unwrap();
-    node.node.dial(other.address.parse().unwrap(), false, lab::PATIENCE).await.unwrap();
-    drop(witness);
     let mut batches = node.node.subscribe();
-    clock::set_ahead(11 * 60 * 1_000);
-    let _ = registry.get_package(&reference(&id_of(&key, "web"))).await;
-    clock::set_ahead(0);
-    wait_for(&mut batches, "the notice", |batch| batch.notices.iter().any(|notice| notice.text.contains("alice/web"))).await;
+    let _other = hear(&node, &right, &two).await;
+    wait_for(&mut batches, "the notice", |batch| batch.conflicts.iter().any(|case| case.kind == Kind::Fork)).await;
     let case = one_case(&registry, Kind::Fork).await;
     assert_eq!(case.in_force, InForce::Preferred);
     assert_eq!(case.sides[0].hash, left.hash().min(right.hash()), "what every node prefers");
@@ -182,14 +183,14 @@ async fn a_handle_that_two_keys_claim_is_no_misdeed_and_a_person_chooses() {
         })
         .collect();
     let peer = BarePeer::start(with(held)).await;
-    let node = Lab::start(TCP, &[peer.address.clone()]).await;
+    let node = Lab::start(TCP, std::slice::from_ref(&peer.address)).await;
     let registry = node.node.registry();
     let mut batches = node.node.subscribe();
     for key in &keys {
         registry.get_package(&reference(&id_of(key, "web"))).await.unwrap();
     }
     let told = |batch: &swarmdex::bus::Batch| {
-        batch.notices.iter().any(|notice| notice.text.contains("several keys claim the handle alice: 9 shows it"))
+        batch.conflicts.iter().any(|case| case.kind == Kind::Handle && case.about() == "alice")
     };
     wait_for(&mut batches, "the notice", told).await;
     let case = one_case(&registry, Kind::Handle).await;

@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 use super::P2pRegistry;
 use crate::{
     RegistryError, Result,
+    bus::Event,
     domain::{
-        conflict::{Case, ConflictId, Conflicts, Evidence, Kind},
+        conflict::{Case, ConflictId, Conflicts, Evidence},
         manifest::Manifest,
         name::PublisherId,
         record::{Announcement, Head, Signed},
@@ -49,13 +50,13 @@ impl P2pRegistry {
                 let Some((number, _)) = cases.last() else { break };
                 last = *number;
                 for case in cases.into_iter().filter_map(|(_, case)| case) {
-                    self.tell_conflict(&case, &mut told);
+                    self.tell_conflict(case, &mut told);
                 }
             }
         }
     }
 
-    fn tell_conflict(&self, case: &Case, told: &mut HashMap<PublisherId, usize>) {
+    fn tell_conflict(&self, case: Case, told: &mut HashMap<PublisherId, usize>) {
         if told.len() >= MOST_TOLD {
             told.clear();
         }
@@ -63,11 +64,8 @@ impl P2pRegistry {
         let count = told.entry(newest.publisher).or_default();
         *count += 1;
         if *count <= TOLD_OF_ONE {
-            let text = format!("{}: 9 shows it", case.news());
-            match case.kind {
-                Kind::Version | Kind::Handle => self.warn(text),
-                Kind::Fork => self.note(text),
-            }
+            tracing::warn!(id = %case.id, "{}", case.news());
+            self.bus.emit(Event::Conflict(Box::new(case)));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    bus::{Level, Notice},
     domain::{
         conflict::{Case, ConflictId, Conflicts as Known, Kind, Side},
         record::Refusal,
@@ -124,6 +125,11 @@ impl Conflicts {
         due
     }
 
+    /// There is another one.
+    pub fn ask_again(&mut self) {
+        self.asked_at = None;
+    }
+
     /// The key of a case that is meant: the one that was chosen, else the first.
     pub fn key<'a>(&self, case: &'a Case) -> Option<&'a Side> {
         let at = self.chosen.filter(|(id, _)| *id == case.id).map_or(0, |(_, at)| at);
@@ -139,6 +145,15 @@ impl Conflicts {
         self.chosen = Some((id, (at + 1) % count.max(1)));
         count > 1
     }
+}
+
+/// What a person is told where one is seen first.
+pub fn notice(case: &Case, now: Timestamp) -> Notice {
+    let level = match case.kind {
+        Kind::Version | Kind::Handle => Level::Warning,
+        Kind::Fork => Level::Info,
+    };
+    Notice { at: now, level, text: format!("{}: 9 shows it", case.news()) }
 }
 
 /// Conflicts among the bytes that were refused.

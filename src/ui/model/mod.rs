@@ -386,6 +386,10 @@ impl Model {
         self.peers.put(batch.peers, now);
         self.feed.put(batch.announcements, now);
         self.take_transfers(batch.transfers, now);
+        for case in &batch.conflicts {
+            self.notices.tell(conflicts::notice(case, now), now);
+            self.conflicts.ask_again();
+        }
         if let Some(sample) = &batch.health {
             let first = self.health.history.verdict().is_none();
             if self.health.apply(sample, now) {
@@ -403,6 +407,7 @@ impl Model {
             && batch.gone.is_empty()
             && batch.announcements.is_empty()
             && batch.notices.is_empty()
+            && batch.conflicts.is_empty()
             && batch.counters.is_none()
             && batch.dropped == self.dropped;
         !of_one_screen

@@ -133,6 +133,10 @@ fn they_are_asked_for_when_shown_again_and_when_another_is_refused() {
     assert_eq!(update::on_tick(&mut model, NOW.after(seconds(2))), [Effect::Conflicts]);
     assert_eq!(update::on_tick(&mut model, NOW.after(seconds(3))), []);
     assert_eq!(update::on_tick(&mut model, NOW.after(seconds(8))), [Effect::Conflicts]);
+    let seen = Batch { conflicts: vec![changed()], events: 1, ..Batch::default() };
+    model.apply(seen, NOW.after(seconds(8)));
+    assert!(picture(&model).contains("changed by its publisher and refused: alice/parser 2.1.0: 9 shows it"));
+    assert_eq!(update::on_tick(&mut model, NOW.after(seconds(9))), [Effect::Conflicts], "one was told");
     press(&mut model, "1");
     assert_eq!(update::on_tick(&mut model, NOW.after(seconds(60))), [], "nobody looks");
 }
