@@ -29,11 +29,8 @@ use swarmdex::{
 
 /// A state of a package that calls its publisher alice.
 fn state(key: &Keypair, seq: u64, manifests: &[&Signed<Manifest>]) -> Signed<Head> {
-    let entry = |one: &&Signed<Manifest>| ReleaseEntry {
-        version: one.version.clone(),
-        manifest: one.hash(),
-        yanked: false,
-    };
+    let entry =
+        |one: &&Signed<Manifest>| ReleaseEntry { version: one.version.clone(), manifest: one.hash(), yanked: false };
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
     let (name, handle) = (manifests[0].name.clone(), Some("alice".parse().unwrap()));
     let state = HeadState { name, handle, seq, prev, releases: manifests.iter().map(entry).collect() };

@@ -101,7 +101,11 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         What::Show { id, json } => {
             session::with(global, async |node, _| {
                 let case = find(node, &id).await?;
-                if json { print::json(&case)? } else { show(&case)? }
+                if json {
+                    print::json(&case)?
+                } else {
+                    show(&case)?
+                }
                 Ok(DONE)
             })
             .await

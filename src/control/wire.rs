@@ -186,8 +186,12 @@ impl From<Fault> for RegistryError {
 /// The status that goes with an error.
 pub fn status_of(error: &RegistryError) -> StatusCode {
     match error.code() {
-        "not_found" | "no_content" | "no_conflict" | "no_match" | "no_version" | "unknown_handle" => StatusCode::NOT_FOUND,
-        "version_not_newer" | "version_taken" | "ambiguous_handle" | "unresolvable" | "one_sided" => StatusCode::CONFLICT,
+        "not_found" | "no_content" | "no_conflict" | "no_match" | "no_version" | "unknown_handle" => {
+            StatusCode::NOT_FOUND
+        }
+        "version_not_newer" | "version_taken" | "ambiguous_handle" | "unresolvable" | "one_sided" => {
+            StatusCode::CONFLICT
+        }
         "not_yours" => StatusCode::FORBIDDEN,
         "timeout" | "unreached" => StatusCode::GATEWAY_TIMEOUT,
         "too_large" => StatusCode::PAYLOAD_TOO_LARGE,

@@ -6,7 +6,7 @@ mod evidence;
 #[cfg(test)]
 mod tests;
 
-pub use evidence::{Envelope, Evidence, Flaw, MAX_EVIDENCE, Proof, Proven, ProvenManifest, Statement, Stated};
+pub use evidence::{Envelope, Evidence, Flaw, MAX_EVIDENCE, Proof, Proven, ProvenManifest, Stated, Statement};
 
 use std::{fmt, str::FromStr};
 

@@ -488,7 +488,11 @@ fn first_seen(db: &Connection, publisher: &PublisherId, name: &PackageName) -> r
         .collect()
 }
 
-pub(super) fn held_head(db: &Connection, publisher: &PublisherId, name: &PackageName) -> rusqlite::Result<Option<StoredHead>> {
+pub(super) fn held_head(
+    db: &Connection,
+    publisher: &PublisherId,
+    name: &PackageName,
+) -> rusqlite::Result<Option<StoredHead>> {
     db.prepare_cached("SELECT envelope, received_at, confirmed_at, own FROM heads WHERE publisher = ? AND name = ?")?
         .query_row(params![publisher.to_bytes(), name.as_str()], stored_head)
         .optional()

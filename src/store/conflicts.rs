@@ -12,7 +12,9 @@ use super::{
 use crate::{
     RegistryError, Result,
     domain::{
-        conflict::{Case, ConflictId, Conflicts, Envelope, Evidence, InForce, Kind, MAX_SIDES, Proven, Side, Statement},
+        conflict::{
+            Case, ConflictId, Conflicts, Envelope, Evidence, InForce, Kind, MAX_SIDES, Proven, Side, Statement,
+        },
         hash::Hash,
         manifest::Manifest,
         name::{Handle, PackageName, PublisherId},
@@ -442,7 +444,17 @@ fn handle_case(db: &Connection, handle: Handle, seen_at: Timestamp, said: &Said)
     let pinned = sides.first().is_some_and(|side| side.trust == Trust::Pinned);
     let in_force = if pinned { InForce::Pinned } else { InForce::Nobody };
     let id = ConflictId::of_handle(&handle);
-    Ok(Some(Case { id, kind: Kind::Handle, handle: Some(handle), package: None, version: None, sides, more, in_force, seen_at }))
+    Ok(Some(Case {
+        id,
+        kind: Kind::Handle,
+        handle: Some(handle),
+        package: None,
+        version: None,
+        sides,
+        more,
+        in_force,
+        seen_at,
+    }))
 }
 
 /// `None` where one side is not held.

@@ -91,7 +91,14 @@ impl Store {
         Self::index_anew(&mut connection)?;
         let writer = Writer::start(connection, metrics)?;
         Ok(Self {
-            inner: Arc::new(Inner { path, readers: Mutex::default(), writer, heads: AtomicU64::new(0), heads_changed: Notify::new(), _lock: lock }),
+            inner: Arc::new(Inner {
+                path,
+                readers: Mutex::default(),
+                writer,
+                heads: AtomicU64::new(0),
+                heads_changed: Notify::new(),
+                _lock: lock,
+            }),
         })
     }
 

@@ -223,4 +223,39 @@ INSERT INTO much WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FRO
         assert_eq!(pins, 1);
         assert!(connection.prepare("SELECT * FROM much").is_err(), "nothing of it is there");
     }
+
+    #[test]
+    fn conflicts_of_earlier_versions_are_kept_and_handles_that_several_keys_claim_are_found() {
+        const BEFORE: usize = 5;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        let connection = Connection::open(&path).unwrap();
+        migrate_by(&connection, &path, &MIGRATIONS[..BEFORE]).unwrap();
+        let head = |key: &str, name: &str, handle: &str| {
+            format!(
+                "INSERT INTO heads (publisher, name, seq, hash, handle, signed_at, received_at, envelope)
+                 VALUES (x'{key}', '{name}', 1, x'00', '{handle}', 1, 2, x'');"
+            )
+        };
+        let heads =
+            [head("01", "a", "alice"), head("01", "b", "alice"), head("02", "a", "alice"), head("02", "c", "bob")];
+        connection.execute_batch(&heads.concat()).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO conflicts VALUES (x'01', 'a', '1.0.0', x'01', x'02', 9, x'ee');
+                 INSERT INTO conflicts VALUES (x'01', 'a', '0.9.0', x'01', x'02', 5, x'ee');",
+            )
+            .unwrap();
+        migrate(&connection, &path).unwrap();
+        let mut statement = connection.prepare("SELECT kind, name, version FROM conflicts ORDER BY id").unwrap();
+        let rows: Vec<String> = statement
+            .query_map([], |row| {
+                let [kind, name, version]: [String; 3] = [row.get(0)?, row.get(1)?, row.get(2)?];
+                Ok(format!("{kind} {name} {version}"))
+            })
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!(rows, ["version a 0.9.0", "version a 1.0.0", "handle alice "]);
+    }
 }

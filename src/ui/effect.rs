@@ -382,7 +382,8 @@ impl Executor {
             Effect::ExportEvidence { path, id } => drop(tokio::spawn(async move {
                 let evidence = registry.conflict_evidence(id).await.map_err(|error| error.to_string());
                 let file = PathBuf::from(&path);
-                let write = move || evidence.and_then(|evidence| files::write_new(&file, evidence.to_text().as_bytes()));
+                let write =
+                    move || evidence.and_then(|evidence| files::write_new(&file, evidence.to_text().as_bytes()));
                 let result = tokio::task::spawn_blocking(write).await;
                 let result = result.unwrap_or_else(|error| Err(error.to_string()));
                 messages.send(Message::ExportedEvidence { path, result }).await

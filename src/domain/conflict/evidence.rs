@@ -90,7 +90,7 @@ pub enum Flaw {
     #[error("statement {number} does not verify: {refusal}")]
     Refused { number: usize, refusal: Refusal },
     #[error("statement {number} is signed by another key: {by}, and not {claimed}")]
-    OtherKey { number: usize, by: PublisherId, claimed: PublisherId },
+    OtherKey { number: usize, by: Box<PublisherId>, claimed: Box<PublisherId> },
     #[error("statement {number} is about another package: {found}, and not {claimed}")]
     OtherPackage { number: usize, found: PackageName, claimed: PackageName },
     #[error("statement {number} does not list version {version}")]
@@ -290,7 +290,7 @@ impl Seen {
     fn is_of(&self, publisher: PublisherId, package: &PackageName) -> Result<(), Flaw> {
         let (number, stated) = (self.number, &self.stated);
         if stated.publisher != publisher {
-            return Err(Flaw::OtherKey { number, by: stated.publisher, claimed: publisher });
+            return Err(Flaw::OtherKey { number, by: stated.publisher.into(), claimed: publisher.into() });
         }
         if stated.package != *package {
             return Err(Flaw::OtherPackage { number, found: stated.package.clone(), claimed: package.clone() });
@@ -374,7 +374,9 @@ impl Proof {
                     let (hash, root) = (manifest.hash.fingerprint(), manifest.content);
                     format!("Manifest {hash}… is here too: content {root}, {} bytes.", manifest.size)
                 }));
-                said.push("A release never changes, so that its owner made a mistake, or another has the key.".to_owned());
+                said.push(
+                    "A release never changes, so that its owner made a mistake, or another has the key.".to_owned(),
+                );
             }
             Proven::Fork { publisher, package, seq } => {
                 said.push(format!("It is proven that one key signed two different states {seq} of {package}."));

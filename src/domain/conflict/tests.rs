@@ -32,11 +32,8 @@ fn manifest(n: u8, version: &str, bytes: &[u8]) -> Signed<Manifest> {
 }
 
 fn entries(manifests: &[&Signed<Manifest>]) -> Vec<ReleaseEntry> {
-    let entry = |one: &&Signed<Manifest>| ReleaseEntry {
-        version: one.version.clone(),
-        manifest: one.hash(),
-        yanked: false,
-    };
+    let entry =
+        |one: &&Signed<Manifest>| ReleaseEntry { version: one.version.clone(), manifest: one.hash(), yanked: false };
     manifests.iter().map(entry).collect()
 }
 
@@ -57,11 +54,7 @@ fn said(head: &Signed<Head>) -> Statement {
 }
 
 fn version_claim(n: u8, version: &str) -> Proven {
-    Proven::Version {
-        publisher: publisher(n),
-        package: "web".parse().unwrap(),
-        version: version.parse().unwrap(),
-    }
+    Proven::Version { publisher: publisher(n), package: "web".parse().unwrap(), version: version.parse().unwrap() }
 }
 
 fn version_id(n: u8, version: &str, hashes: [Hash; 2]) -> ConflictId {
@@ -72,8 +65,7 @@ fn version_id(n: u8, version: &str, hashes: [Hash; 2]) -> ConflictId {
 fn changed() -> Evidence {
     let before = [manifest(1, "1.0.0", b"one"), manifest(1, "2.0.0", b"two")];
     let after = [manifest(1, "1.0.0", b"evil"), manifest(1, "2.0.0", b"worse")];
-    let statements =
-        vec![said(&head(1, 1, &[&before[0], &before[1]])), said(&head(1, 2, &[&after[0], &after[1]]))];
+    let statements = vec![said(&head(1, 1, &[&before[0], &before[1]])), said(&head(1, 2, &[&after[0], &after[1]]))];
     let id = version_id(1, "1.0.0", [before[0].hash(), after[0].hash()]);
     let manifests = [before[0].envelope().to_vec(), after[0].envelope().to_vec()];
     Evidence::of(id, version_claim(1, "1.0.0"), statements, manifests)
@@ -127,8 +119,7 @@ fn a_page_of_older_releases_is_a_statement_too() {
     let (one, evil) = (manifest(1, "1.0.0", b"one"), manifest(1, "1.0.0", b"evil"));
     let page = Page { name: "web".parse().unwrap(), releases: entries(&[&one]), older: None };
     let page = Signed::sign(&key(1), page).unwrap();
-    let statements =
-        vec![Statement::Page(evidence::Envelope(page.envelope().to_vec())), said(&head(1, 2, &[&evil]))];
+    let statements = vec![Statement::Page(evidence::Envelope(page.envelope().to_vec())), said(&head(1, 2, &[&evil]))];
     let id = version_id(1, "1.0.0", [one.hash(), evil.hash()]);
     let proof = verify(&Evidence::of(id, version_claim(1, "1.0.0"), statements, []).to_text()).unwrap();
     assert_eq!((proof.statements[0].seq, proof.statements[1].seq), (None, Some(2)));
@@ -149,7 +140,7 @@ fn what_does_not_hold_is_said_exactly() {
     let refused = Flaw::Refused { number: 2, refusal: Refusal::BadSignature };
     assert_eq!(flaw(claim(), vec![said(&first), forged], vec![]), refused);
     let stranger = head(2, 2, &[&manifest(2, "1.0.0", b"evil")]);
-    let other = Flaw::OtherKey { number: 2, by: publisher(2), claimed: publisher(1) };
+    let other = Flaw::OtherKey { number: 2, by: publisher(2).into(), claimed: publisher(1).into() };
     assert_eq!(flaw(claim(), vec![said(&first), said(&stranger)], vec![]), other);
     let same = Flaw::SameHash { version: "1.0.0".parse().unwrap(), hash: one.hash() };
     assert_eq!(flaw(claim(), vec![said(&first), said(&head(1, 3, &[&one]))], vec![]), same);

@@ -30,11 +30,8 @@ fn manifest(key: &Keypair, name: &str, version: &str, bytes: &[u8]) -> Signed<Ma
 }
 
 fn head(key: &Keypair, handle: &str, seq: u64, manifests: &[&Signed<Manifest>]) -> Signed<Head> {
-    let entry = |one: &&Signed<Manifest>| ReleaseEntry {
-        version: one.version.clone(),
-        manifest: one.hash(),
-        yanked: false,
-    };
+    let entry =
+        |one: &&Signed<Manifest>| ReleaseEntry { version: one.version.clone(), manifest: one.hash(), yanked: false };
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
     let (name, handle) = (manifests[0].name.clone(), Some(handle.parse().unwrap()));
     let state = HeadState { name, handle, seq, prev, releases: manifests.iter().map(entry).collect() };

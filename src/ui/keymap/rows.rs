@@ -144,7 +144,15 @@ pub static KEYS: &[Row] = &[
         "trust",
         "Trust the key: the handle means it from now on, and a distrust is taken back",
     ),
-    row("distrust", Browsing, CONFLICTS, &[c('x')], Distrust, "distrust", "Distrust the key: its packages are hidden here"),
+    row(
+        "distrust",
+        Browsing,
+        CONFLICTS,
+        &[c('x')],
+        Distrust,
+        "distrust",
+        "Distrust the key: its packages are hidden here",
+    ),
     row("next-key", Browsing, CONFLICTS, &[c('n')], NextKey, "next key", "Choose the next key that claims the handle"),
     row("evidence", Browsing, CONFLICTS, &[c('e')], Evidence, "evidence", "Write evidence that others can verify"),
     row(

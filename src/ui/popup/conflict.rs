@@ -53,11 +53,13 @@ pub fn lines(model: &Model, id: &ConflictId, width: usize, theme: Theme) -> Vec<
     field(&mut lines, "what to do", case.remedy(), theme.strong(), width, theme);
     field(&mut lines, "in force", &case.why_in_force(), theme.text(), width, theme);
     let (evidence, looks) = match (case.is_provable(), case.sides.iter().filter(|side| side.manifest).count()) {
-        (false, _) => (
-            "one-sided: what was signed first is not held here, so that nothing can be proven to others",
-            theme.fair(),
+        (false, _) => {
+            ("one-sided: what was signed first is not held here, so that nothing can be proven to others", theme.fair())
+        }
+        (true, 2) => (
+            "both sides as they were signed, with their manifests; e writes it, and anybody can verify it",
+            theme.text(),
         ),
-        (true, 2) => ("both sides as they were signed, with their manifests; e writes it, and anybody can verify it", theme.text()),
         (true, _) => ("both sides as they were signed; e writes it, and anybody can verify it", theme.text()),
     };
     field(&mut lines, "evidence", evidence, looks, width, theme);

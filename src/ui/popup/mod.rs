@@ -70,10 +70,8 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         }
     };
     let scroll = scroll.min(most);
-    let is_read = matches!(
-        window.place(),
-        Place::Window | Place::Package | Place::Transfer | Place::Conflict | Place::Review
-    );
+    let is_read =
+        matches!(window.place(), Place::Window | Place::Package | Place::Transfer | Place::Conflict | Place::Review);
     let place = match window {
         Popup::Columns { at } => Some((at + 1, model.table().columns().slots().len())),
         Popup::Palette(palette) => Some((palette.at + 1, palette.found().len())),

@@ -148,7 +148,9 @@ fn the_open_come_first_and_both_sides_are_shown() {
     assert_eq!(model.conflicts.table.rows(), order);
     assert!(picture(&model).contains("3 older ones had to make room"));
     let text = picture(&opened((80, 60), &changed()));
-    for part in ["Seen first: counts", "Offered then: refused", "What to do", "fingerprint", &"07".repeat(16), &"09".repeat(16)] {
+    for part in
+        ["Seen first: counts", "Offered then: refused", "What to do", "fingerprint", &"07".repeat(16), &"09".repeat(16)]
+    {
         assert!(text.to_lowercase().contains(&part.to_lowercase()), "{part} is missing: {text}");
     }
     let text = picture(&opened((80, 60), &one_sided()));
