@@ -38,6 +38,13 @@ pub fn stamp(at: Timestamp) -> String {
     at.to_zoned(TimeZone::system()).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
 }
 
+/// Day and time on this machine's clock, for eyes.
+pub fn day(at: Timestamp) -> String {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
 /// Hours, minutes and seconds on this machine's clock.
 pub fn here(at: Timestamp) -> String {
     time_of_day(at, TimeZone::system())

@@ -59,6 +59,15 @@ pub enum RegistryError {
     #[error("{package} {version} has been published already and a release never changes; choose a higher version")]
     VersionTaken { package: PackageName, version: Version },
 
+    #[error("no conflict {0} is known here; `conflicts` lists those that are")]
+    NoConflict(String),
+
+    #[error(
+        "what is held of the conflict of {what} is one-sided: the record in which the first was signed is not here any more, \
+         so that it would prove nothing to others, and is not exported"
+    )]
+    OneSided { what: String },
+
     #[error("{package} is not yours: it is published by {publisher}, and only that key can change it")]
     NotYours { package: String, publisher: PublisherId },
 
@@ -188,6 +197,8 @@ impl RegistryError {
             Self::VersionNotNewer { .. } => "version_not_newer",
             Self::VersionTaken { .. } => "version_taken",
             Self::NotYours { .. } => "not_yours",
+            Self::NoConflict(_) => "no_conflict",
+            Self::OneSided { .. } => "one_sided",
             Self::Refused { .. } => "refused",
             Self::Timeout { .. } => "timeout",
             Self::Unreached { .. } => "unreached",
@@ -242,6 +253,7 @@ impl RegistryError {
         matches!(
             self,
             Self::NoContent(_)
+                | Self::NoConflict(_)
                 | Self::NotFound { .. }
                 | Self::NoMatch { .. }
                 | Self::NoVersion { .. }

@@ -229,6 +229,7 @@ impl Node {
             tokio::spawn(registry.clone().run_contents(stop.clone())),
             tokio::spawn(registry.clone().run_sync(lacking, stop.clone())),
             tokio::spawn(registry.clone().run_spreading(stop.clone())),
+            tokio::spawn(registry.clone().run_conflicts(stop.clone())),
         ];
         Ok(Self { handle: NodeHandle { net, registry, bus, tally, metrics, data_dir }, stop, tasks })
     }

@@ -16,7 +16,11 @@ use lab::{Lab, PATIENCE, TCP, draft, put, reference};
 use swarmdex::{
     bus::Batch,
     control::{self, Control, Link, Local, PROTOCOL, Remote, Serving, Target, Wait},
-    domain::{health::verdict, query::Query},
+    domain::{
+        conflict::{ConflictId, Conflicts},
+        health::verdict,
+        query::Query,
+    },
     registry::{PublishStep, SearchUpdate},
 };
 use tokio::sync::mpsc;
@@ -115,6 +119,11 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
     assert!(registry.exists(&package).await.unwrap());
     let own = registry.own().await.unwrap();
     assert!(own.publisher.is_some() && own.packages.iter().any(|own| own.id == id));
+
+    // What does not go together: nothing does here, and what is not known is said to be so.
+    assert_eq!(registry.conflicts().await.unwrap(), Conflicts::default());
+    let error = registry.conflict_evidence(ConflictId([7; 16])).await.unwrap_err();
+    assert_eq!(error.code(), "no_conflict", "{error}");
 
     // Searching, at once and as a stream.
     let query = Query::text(name);

@@ -16,6 +16,7 @@ use super::event::{Batch, Event};
 use crate::{
     bus::{Counters, NodeSnapshot, Notice, PeerSnapshot},
     domain::{
+        conflict::Case,
         health::Sample,
         transfer::{Transfer, TransferId},
     },
@@ -42,6 +43,7 @@ struct Collector {
     counters: Option<Counters>,
     health: Option<Sample>,
     transfers: HashMap<TransferId, Transfer>,
+    conflicts: VecDeque<Case>,
     dropped: u64,
     events: u64,
 }
@@ -71,6 +73,7 @@ impl Collector {
             Event::Notice(notice) => self.dropped += push(&mut self.notices, notice),
             Event::Counters(counters) => self.counters = Some(counters),
             Event::Health(sample) => self.health = Some(*sample),
+            Event::Conflict(case) => self.dropped += push(&mut self.conflicts, *case),
             Event::Transfer(transfer) => {
                 if self.transfers.len() < RING || self.transfers.contains_key(&transfer.id) {
                     self.transfers.insert(transfer.id, *transfer);
@@ -93,6 +96,7 @@ impl Collector {
             counters: taken.counters,
             health: taken.health,
             transfers: taken.transfers.into_values().collect(),
+            conflicts: taken.conflicts.into(),
             dropped: taken.dropped,
             events: taken.events,
         }

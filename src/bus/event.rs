@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
+        conflict::Case,
         faults::{Ban, Sheet},
         geo::{
             GeoLocation,
@@ -160,6 +161,8 @@ pub enum Event {
     Counters(Counters),
     Health(Box<Sample>),
     Transfer(Box<Transfer>),
+    /// Something that does not go together was seen for the first time.
+    Conflict(Box<Case>),
 }
 
 /// What happened since the batch before, merged.
@@ -179,7 +182,10 @@ pub struct Batch {
     /// Transfers that changed: the latest value of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transfers: Vec<Transfer>,
-    /// Announcements and notices this reader lost since it subscribed, because it was slower than they came.
+    /// Conflicts that were seen for the first time, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<Case>,
+    /// Announcements, notices and conflicts this reader lost since it subscribed, because it was slower than they came.
     pub dropped: u64,
     /// Events merged into this batch.
     pub events: u64,

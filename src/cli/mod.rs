@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+mod conflicts;
 mod demo;
 mod events;
 mod explorer;
@@ -134,6 +135,10 @@ enum Verb {
     Trust(trust::Trust),
     /// Hide a publisher's packages on this node
     Distrust(trust::Distrust),
+    /// List what does not go together: handles that several keys claim, versions that were changed, states of one number
+    Conflicts(conflicts::List),
+    /// Show one of them, export its evidence, or verify what somebody else exported
+    Conflict(conflicts::Args),
     /// Show, export or import your publisher key
     Key(key::Args),
     /// Print what the node that runs writes down, or change what that is
@@ -223,6 +228,8 @@ async fn run(line: Line) -> Result<u8> {
         Some(Verb::Disconnect(args)) => links::disconnect(&global, args).await,
         Some(Verb::Trust(args)) => trust::trust(&global, args).await,
         Some(Verb::Distrust(args)) => trust::distrust(&global, args).await,
+        Some(Verb::Conflicts(args)) => conflicts::list(&global, args).await,
+        Some(Verb::Conflict(args)) => conflicts::run(&global, args).await,
         Some(Verb::Key(args)) => key::run(&global, &args),
         Some(Verb::Logs(args)) => logs::run(&global, args).await,
         Some(Verb::Events(args)) => events::run(&global, args).await,

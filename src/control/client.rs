@@ -36,6 +36,7 @@ use crate::{
     RegistryError, Result,
     bus::{Batch, PeerSnapshot},
     domain::{
+        conflict::{ConflictId, Conflicts, Evidence},
         faults::Ruling,
         health::Sample,
         manifest::{Draft, Manifest},
@@ -487,6 +488,14 @@ impl Registry for Remote {
     async fn taken_by(&self, handle: &Handle, name: &PackageName) -> Result<Option<PublisherId>> {
         let asked = wire::Named { handle: handle.clone(), name: name.clone() };
         self.post("/v1/taken", &asked).await.map(|Taken { by }| by)
+    }
+
+    async fn conflicts(&self) -> Result<Conflicts> {
+        self.get("/v1/conflicts").await
+    }
+
+    async fn conflict_evidence(&self, id: ConflictId) -> Result<Evidence> {
+        self.post("/v1/conflicts/evidence", &wire::OfConflict { id }).await
     }
 
     async fn exists(&self, package: &PackageRef) -> Result<bool> {

@@ -25,6 +25,7 @@ use crate::{
     bus::{Batch, Level, Notice, PeerSnapshot},
     clock,
     domain::{
+        conflict::{ConflictId, Conflicts, Evidence},
         faults::Ruling,
         hash::ContentRoot,
         health::Sample,
@@ -439,6 +440,14 @@ impl Registry for Replay {
 
     async fn taken_by(&self, _: &Handle, _: &PackageName) -> Result<Option<PublisherId>> {
         Ok(None)
+    }
+
+    async fn conflicts(&self) -> Result<Conflicts> {
+        Ok(Conflicts::default())
+    }
+
+    async fn conflict_evidence(&self, _: ConflictId) -> Result<Evidence> {
+        only_watched("exporting evidence")
     }
 
     async fn exists(&self, _: &PackageRef) -> Result<bool> {

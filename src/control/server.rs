@@ -225,6 +225,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/peers", get(async |State(it): Node| answer(it.node.peers().await)))
         .route("/health", get(async |State(it): Node| answer(it.node.health().await)))
         .route("/own", get(async |State(it): Node| answer(it.registry().own().await)))
+        .route("/conflicts", get(async |State(it): Node| answer(it.registry().conflicts().await)))
+        .route("/conflicts/evidence", post(evidence))
         .route("/metrics", get(async |State(it): Node| metrics(&it).await))
         .route("/log-filter", get(log_filter).put(set_log_filter))
         .route("/logs", get(logs))
@@ -466,6 +468,10 @@ async fn unyank(State(it): Node, given: Given<wire::OfVersion>) -> Response {
 
 async fn taken(State(it): Node, given: Given<wire::Named>) -> Response {
     with(given, async |asked| it.registry().taken_by(&asked.handle, &asked.name).await.map(|by| Taken { by })).await
+}
+
+async fn evidence(State(it): Node, given: Given<wire::OfConflict>) -> Response {
+    with(given, async |asked| it.registry().conflict_evidence(asked.id).await).await
 }
 
 async fn pin(State(it): Node, given: Given<wire::OfPublisher>) -> Response {

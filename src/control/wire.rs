@@ -9,6 +9,7 @@ use super::Wait;
 use crate::{
     RegistryError,
     domain::{
+        conflict::ConflictId,
         faults::Ruling,
         hash::ContentRoot,
         manifest::Draft,
@@ -139,6 +140,11 @@ pub struct Filter {
     pub filter: String,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OfConflict {
+    pub id: ConflictId,
+}
+
 /// An answer of one yes or no.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Done {
@@ -180,8 +186,12 @@ impl From<Fault> for RegistryError {
 /// The status that goes with an error.
 pub fn status_of(error: &RegistryError) -> StatusCode {
     match error.code() {
-        "not_found" | "no_content" | "no_match" | "no_version" | "unknown_handle" => StatusCode::NOT_FOUND,
-        "version_not_newer" | "version_taken" | "ambiguous_handle" | "unresolvable" => StatusCode::CONFLICT,
+        "not_found" | "no_content" | "no_conflict" | "no_match" | "no_version" | "unknown_handle" => {
+            StatusCode::NOT_FOUND
+        }
+        "version_not_newer" | "version_taken" | "ambiguous_handle" | "unresolvable" | "one_sided" => {
+            StatusCode::CONFLICT
+        }
         "not_yours" => StatusCode::FORBIDDEN,
         "timeout" | "unreached" => StatusCode::GATEWAY_TIMEOUT,
         "too_large" => StatusCode::PAYLOAD_TOO_LARGE,

@@ -1,7 +1,7 @@
 //! Misdeeds of peers, and what they lead to: being disconnected, being banned, and being forgiven.
 //!
 //! The score says whom to ask; this ledger says whom to have nothing to do with. Only what an honest node does not do is a
-//! fault, but for one: a node that answers pings and no questions. That happens to honest ones too, so it takes several in a
+//! fault, but for one: a node that answers pings and no questions. That happens to honest ones too, so it takes many in a
 //! row, and the first right answer makes up for them.
 
 use std::{
@@ -55,13 +55,13 @@ impl Fault {
     pub const ALL: [Self; 5] =
         [Self::ForgedRecord, Self::WrongAnswer, Self::HashMismatch, Self::Flooding, Self::Stalling];
 
-    /// Two lies disconnect and four ban. Damaged content is more than a lie: it cost a transfer. It takes five silences in
-    /// a row for a ban.
+    /// Two lies disconnect and four ban. Damaged content is more than a lie: it cost a transfer. It takes ten silences in a
+    /// row for a ban, of which one is counted for each ping.
     pub fn points(self) -> f64 {
         match self {
             Self::ForgedRecord | Self::WrongAnswer | Self::Flooding => 25.0,
             Self::HashMismatch => 35.0,
-            Self::Stalling => 20.0,
+            Self::Stalling => 10.0,
         }
     }
 
@@ -467,37 +467,33 @@ mod tests {
         assert!(ledger.closed(now).is_empty());
     }
 
-    /// What happens to an honest node in a bad day: an overloaded quarter of an hour in which it answers nothing in time,
-    /// a flipped bit in its memory, a burst after a cut. It plays a week, whoever looks at it.
-    fn honest_week(seed: u64) -> f64 {
+    /// A bad day of an honest node, as another sees it that pings it every 15 s and asks it things: it hangs every hour or two
+    /// for up to a minute and a half and answers nothing meanwhile, a question is lost now and then, its memory flips a bit
+    /// once or twice, and after a cut it passes on what it missed. Returns the most points it had.
+    fn honest_day(seed: u64) -> f64 {
         let (mut dice, peer) = (StdRng::seed_from_u64(seed), PeerId::random());
         let (mut ledger, mut allowance, mut worst) = (ledger(), Allowance::received(NOW), 0.0f64);
-        let mut now = NOW;
-        let end = NOW.after(seconds(7 * 86_400));
-        while now < end {
-            now = now.after(Duration::from_secs_f64(-600.0 * dice.random::<f64>().max(1e-9).ln()));
-            match dice.random_range(0..1_000) {
-                // A disk that hangs: a few questions in a row, asked while there was hope.
-                0..20 => {
-                    for _ in 0..dice.random_range(1..=4) {
-                        now = now.after(seconds(dice.random_range(0..15)));
-                        ledger.note(peer, Fault::Stalling, None, now);
+        let mut hangs_until = NOW;
+        for ping in 0..86_400 / 15 {
+            let now = NOW.after(seconds(ping * 15));
+            if dice.random_ratio(1, 400) && now.since(hangs_until) > seconds(120) {
+                hangs_until = now.after(seconds(dice.random_range(1..=90)));
+            }
+            let asked = dice.random_bool(0.5);
+            if now < hangs_until && dice.random_bool(0.9) || asked && dice.random_ratio(1, 200) {
+                ledger.note(peer, Fault::Stalling, None, now);
+            } else if asked && now >= hangs_until {
+                ledger.amend(&peer, now);
+            }
+            if dice.random_ratio(1, 4_000) {
+                ledger.note(peer, Fault::HashMismatch, None, now);
+            }
+            if dice.random_ratio(1, 1_000) {
+                for _ in 0..dice.random_range(50..1_000) {
+                    if !allowance.take(now) {
+                        ledger.note(peer, Fault::Flooding, None, now);
                     }
                 }
-                20..80 => drop(ledger.note(peer, Fault::Stalling, None, now)),
-                // As a rule it answers.
-                200.. => drop(ledger.amend(&peer, now)),
-                // Memory that is not to be trusted, once in a while.
-                80 => drop(ledger.note(peer, Fault::HashMismatch, None, now)),
-                // Back after a cut, with all that was published meanwhile.
-                81..100 => {
-                    for _ in 0..dice.random_range(50..400) {
-                        if !allowance.take(now) {
-                            ledger.note(peer, Fault::Flooding, None, now);
-                        }
-                    }
-                }
-                _ => {}
             }
             assert_eq!(ledger.ban(&peer, now), None, "seed {seed}");
             worst = worst.max(ledger.sheet(&peer).map_or(0.0, |sheet| sheet.points(now)));
@@ -507,8 +503,8 @@ mod tests {
 
     #[test]
     fn an_honest_node_is_never_banned() {
-        let worst = (0..1_000).map(honest_week).fold(0.0, f64::max);
-        assert!(worst < BAN, "{worst}");
+        let worst = (0..1_000).map(honest_day).fold(0.0, f64::max);
+        assert!((50.0..BAN).contains(&worst), "it is tried hard: {worst}");
     }
 
     #[test]

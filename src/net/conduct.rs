@@ -83,7 +83,7 @@ impl Task {
 
     /// A peer answered a ping.
     pub(super) fn ponged(&mut self, peer: PeerId, rtt: Duration) {
-        for _ in 0..self.peers.round_trip(peer, rtt, clock::now()) {
+        if self.peers.round_trip(peer, rtt, clock::now()) {
             self.fault(peer, Fault::Stalling);
         }
     }

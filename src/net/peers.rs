@@ -59,8 +59,8 @@ struct Peer {
     packages: Option<u64>,
     clock_offset_ms: Option<i64>,
     in_mesh: bool,
-    /// Questions that it left without an answer since it last answered anything.
-    silences: u32,
+    /// It left a question without an answer, and has answered neither another nor a ping since.
+    silent: bool,
     gossip_score: Option<f64>,
     /// What the ledger has about it.
     sheet: Option<Sheet>,
@@ -82,7 +82,7 @@ impl Peer {
             packages: None,
             clock_offset_ms: None,
             in_mesh: false,
-            silences: 0,
+            silent: false,
             gossip_score: None,
             sheet: None,
         }
@@ -200,7 +200,7 @@ impl PeerTable {
             if peer.ours {
                 peer.standing.observe(Outcome::ConnectionLost, now);
             }
-            (peer.in_mesh, peer.silences, peer.gossip_score) = (false, 0, None);
+            (peer.in_mesh, peer.silent, peer.gossip_score) = (false, false, None);
         }
         self.dirty.insert(*id);
         last
@@ -280,14 +280,14 @@ impl PeerTable {
     /// It left a question without an answer.
     pub fn silent(&mut self, id: &PeerId) {
         if let Some(peer) = self.peers.get_mut(id) {
-            peer.silences = peer.silences.saturating_add(1);
+            peer.silent = true;
         }
     }
 
     /// It answered something.
     pub fn spoke(&mut self, id: &PeerId) {
         if let Some(peer) = self.peers.get_mut(id) {
-            peer.silences = 0;
+            peer.silent = false;
         }
     }
 
@@ -301,11 +301,9 @@ impl PeerTable {
         self.peers.get(id)?.group()
     }
 
-    /// A peer answered a ping. Returns how often it has kept silent to questions meanwhile, of which a few are held against
-    /// it: all of them may be one interruption.
-    pub fn round_trip(&mut self, id: PeerId, rtt: Duration, now: Timestamp) -> u32 {
-        /// Of one ping's time.
-        const MOST_SILENCES: u32 = 2;
+    /// A peer answered a ping. True when it has left a question without an answer since the ping before, and answered none:
+    /// however many there were, all of them may be one interruption.
+    pub fn round_trip(&mut self, id: PeerId, rtt: Duration, now: Timestamp) -> bool {
         let peer = self.entry(id, now);
         peer.standing.observe_rtt(rtt, now);
         peer.place.round_trip(rtt);
@@ -313,7 +311,7 @@ impl PeerTable {
             peer.rtts_ms.pop_front();
         }
         peer.rtts_ms.push_back(rtt.as_secs_f32() * 1_000.0);
-        std::mem::take(&mut peer.silences).min(MOST_SILENCES)
+        std::mem::take(&mut peer.silent)
     }
 
     /// Takes what a peer says of itself in a hello.

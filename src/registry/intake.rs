@@ -51,6 +51,9 @@ impl P2pRegistry {
                 let judged = self.judge_announcement(&data, via, now);
                 // The verdict comes before the commit: peers wait for it to pass the message on.
                 let _ = verdict.send(judged.as_ref().map(drop).map_err(|refusal| *refusal));
+                if let Err(refusal) = judged {
+                    return (refusal == Refusal::Conflict).then(|| self.keep_announced(&data, now)).flatten();
+                }
                 let (announcement, admission) = judged.ok()?;
                 let registry = self.clone();
                 if let Some(author) = author {
@@ -59,8 +62,12 @@ impl P2pRegistry {
                 Some(Box::pin(async move { registry.commit(announcement, admission, via, now).await }))
             }
             Inbound::Put { key, value, from: _, verdict } => {
-                let _ = verdict.send(judge_put(&self.store, &key, &value, clock::now()));
-                None
+                let now = clock::now();
+                let judged = judge_put(&self.store, &key, &value, now);
+                let changed = judged.as_ref().err() == Some(&Refusal::Conflict);
+                let _ = verdict.send(judged);
+                let head = changed.then(|| Signed::<Head>::verify(&value).ok()).flatten()?;
+                Some(self.keep_evidence(head, None, now))
             }
             Inbound::Query { from: _, request, reply } => {
                 let store = self.store.clone();
@@ -98,12 +105,7 @@ impl P2pRegistry {
         match self.store.judge_head(head, now).map_err(stored)? {
             HeadVerdict::Admitted(Admission::Older) => Err(Refusal::Superseded),
             HeadVerdict::Admitted(admission) => Ok((announcement, admission)),
-            HeadVerdict::Conflict => {
-                // Kept as evidence, off this path.
-                let (registry, head) = (self.clone(), head.clone());
-                tokio::spawn(async move { registry.store.take_head(head, vec![], vec![], false, now).await });
-                Err(Refusal::Conflict)
-            }
+            HeadVerdict::Conflict => Err(Refusal::Conflict),
         }
     }
 

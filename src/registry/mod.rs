@@ -2,6 +2,7 @@
 
 mod announcers;
 mod cache;
+mod conflicts;
 mod contents;
 mod fetch;
 mod get;
@@ -32,6 +33,7 @@ use tokio::sync::mpsc;
 use crate::{
     Result,
     domain::{
+        conflict::{ConflictId, Conflicts, Evidence},
         manifest::{Draft, Manifest},
         name::{Handle, PackageName, PackageRef, PublisherId},
         query::Query,
@@ -84,6 +86,13 @@ pub trait Registry: Send + Sync {
 
     /// Another publisher, as far as this node knows, that has a package of that handle and name.
     async fn taken_by(&self, handle: &Handle, name: &PackageName) -> Result<Option<PublisherId>>;
+
+    /// What does not go together, as far as this node has seen it: handles that several keys claim, versions that were
+    /// changed, states of one number.
+    async fn conflicts(&self) -> Result<Conflicts>;
+
+    /// What others can be shown of a conflict, and verify by themselves.
+    async fn conflict_evidence(&self, id: ConflictId) -> Result<Evidence>;
 
     async fn exists(&self, package: &PackageRef) -> Result<bool>;
 

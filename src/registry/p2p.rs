@@ -22,6 +22,7 @@ use crate::{
     bus::{Board, Bus, Event, Level, Notice, Tally},
     clock,
     domain::{
+        conflict::{ConflictId, Conflicts, Evidence},
         manifest::{Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
@@ -318,6 +319,14 @@ impl Registry for P2pRegistry {
             }
         }
         Ok(None)
+    }
+
+    async fn conflicts(&self) -> Result<Conflicts> {
+        self.all_conflicts().await
+    }
+
+    async fn conflict_evidence(&self, id: ConflictId) -> Result<Evidence> {
+        self.evidence_of(id).await
     }
 
     async fn exists(&self, package: &PackageRef) -> Result<bool> {

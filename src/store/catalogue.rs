@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
-    Store, damaged,
+    Store, conflicts, damaged,
     listing::{self, Listing},
 };
 use crate::{
@@ -259,7 +259,8 @@ impl Store {
     pub fn conflicts(&self, package: &PackageId) -> Result<Vec<Conflict>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT version, kept, offered, seen_at FROM conflicts WHERE publisher = ? AND name = ? ORDER BY seen_at",
+                "SELECT version, kept, offered, seen_at FROM conflicts
+                 WHERE kind = 'version' AND publisher = ? AND name = ? ORDER BY seen_at",
             )?
             .query_map(params![package.publisher.to_bytes(), package.name.as_str()], |row| {
                 let version: String = row.get(0)?;
@@ -310,22 +311,7 @@ pub(super) fn take(
     match &verdict {
         HeadVerdict::Conflict => {
             let known = first_seen(db, &publisher, name)?;
-            let mut insert = db.prepare_cached(
-                "INSERT OR IGNORE INTO conflicts (publisher, name, version, kept, offered, seen_at, evidence) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            )?;
-            for conflict in release::conflicts(&known, &head.releases) {
-                let (kept, offered) = (conflict.kept.0, conflict.offered.0);
-                let evidence: &[u8] = head.envelope();
-                insert.execute(params![
-                    key,
-                    name.as_str(),
-                    conflict.version.to_string(),
-                    kept,
-                    offered,
-                    now.0,
-                    evidence
-                ])?;
-            }
+            conflicts::note_versions(db, head, &release::conflicts(&known, &head.releases), manifests, now)?;
             return Ok(verdict);
         }
         HeadVerdict::Admitted(Admission::Older) => return Ok(verdict),
@@ -338,6 +324,9 @@ pub(super) fn take(
         }
         HeadVerdict::Admitted(Admission::ForkLoses) => {
             put_fork(db, head, own)?;
+            if let Some(winner) = held_head(db, &publisher, name)? {
+                conflicts::note_fork(db, &winner.head, head, now)?;
+            }
             put_versions(db, head)?;
             for manifest in manifests {
                 put_manifest(db, manifest)?;
@@ -347,6 +336,7 @@ pub(super) fn take(
         HeadVerdict::Admitted(Admission::ForkWins) => {
             if let Some(loser) = held_head(db, &publisher, name)? {
                 put_fork(db, &loser.head, loser.own)?;
+                conflicts::note_fork(db, head, &loser.head, now)?;
             }
             replace_head(db, head, own, now)?;
         }
@@ -393,7 +383,7 @@ fn replace_head(db: &Connection, head: &Signed<Head>, own: bool, now: Timestamp)
     ])?;
     db.prepare_cached("INSERT OR REPLACE INTO marks (publisher, name, seq, hash, expires) VALUES (?, ?, ?, ?, ?)")?
         .execute(params![key, head.name.as_str(), head.seq, head.hash().0, head.expires.0])?;
-    Ok(())
+    conflicts::note_handle(db, head, now)
 }
 
 /// A mark may outlive its head; the very same head coming back is held again.
@@ -498,7 +488,11 @@ fn first_seen(db: &Connection, publisher: &PublisherId, name: &PackageName) -> r
         .collect()
 }
 
-fn held_head(db: &Connection, publisher: &PublisherId, name: &PackageName) -> rusqlite::Result<Option<StoredHead>> {
+pub(super) fn held_head(
+    db: &Connection,
+    publisher: &PublisherId,
+    name: &PackageName,
+) -> rusqlite::Result<Option<StoredHead>> {
     db.prepare_cached("SELECT envelope, received_at, confirmed_at, own FROM heads WHERE publisher = ? AND name = ?")?
         .query_row(params![publisher.to_bytes(), name.as_str()], stored_head)
         .optional()
@@ -517,13 +511,13 @@ fn has_manifest(db: &Connection, hash: &Hash) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM manifests WHERE hash = ?")?.exists([hash.0])
 }
 
-fn held_manifest(db: &Connection, hash: &Hash) -> rusqlite::Result<Option<Signed<Manifest>>> {
+pub(super) fn held_manifest(db: &Connection, hash: &Hash) -> rusqlite::Result<Option<Signed<Manifest>>> {
     db.prepare_cached("SELECT envelope FROM manifests WHERE hash = ?")?
         .query_row([hash.0], |row| signed(row, 0))
         .optional()
 }
 
-fn held_page(db: &Connection, hash: &Hash) -> rusqlite::Result<Option<Signed<Page>>> {
+pub(super) fn held_page(db: &Connection, hash: &Hash) -> rusqlite::Result<Option<Signed<Page>>> {
     db.prepare_cached("SELECT envelope FROM pages WHERE hash = ?")?.query_row([hash.0], |row| signed(row, 0)).optional()
 }
 
@@ -533,7 +527,7 @@ pub(super) fn signed<T: crate::domain::record::Payload>(row: &Row<'_>, column: u
     Signed::verify(bytes).map_err(|_| damaged(column, "envelope"))
 }
 
-fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<Hash> {
+pub(super) fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<Hash> {
     row.get::<_, [u8; 32]>(column).map(Hash)
 }
 

@@ -6,6 +6,7 @@
 
 mod batch;
 mod catalogue;
+mod conflicts;
 pub mod content;
 mod dht;
 mod fetches;
@@ -38,6 +39,8 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
+use tokio::sync::Notify;
+
 use crate::{RegistryError, Result, metrics::Metrics};
 use writer::Writer;
 
@@ -62,6 +65,8 @@ struct Inner {
     writer: Writer,
     /// Grows when the heads that are held change.
     heads: AtomicU64,
+    /// Told with it.
+    heads_changed: Notify,
     _lock: lock::DirLock,
 }
 
@@ -86,7 +91,14 @@ impl Store {
         Self::index_anew(&mut connection)?;
         let writer = Writer::start(connection, metrics)?;
         Ok(Self {
-            inner: Arc::new(Inner { path, readers: Mutex::default(), writer, heads: AtomicU64::new(0), _lock: lock }),
+            inner: Arc::new(Inner {
+                path,
+                readers: Mutex::default(),
+                writer,
+                heads: AtomicU64::new(0),
+                heads_changed: Notify::new(),
+                _lock: lock,
+            }),
         })
     }
 
@@ -103,8 +115,14 @@ impl Store {
         self.inner.heads.load(Ordering::Acquire)
     }
 
+    /// Resolves when the heads that are held may have changed since the last time; for one who waits.
+    pub async fn wait_for_heads(&self) {
+        self.inner.heads_changed.notified().await;
+    }
+
     fn heads_changed(&self) {
         self.inner.heads.fetch_add(1, Ordering::Release);
+        self.inner.heads_changed.notify_one();
     }
 
     /// From asking for a commit to having it: the 95th percentile of the last ones; `None` before the first.

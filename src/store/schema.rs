@@ -143,6 +143,29 @@ INSERT INTO todo VALUES ('index');
 -- What is held against peers, or for them.
 CREATE TABLE ledger (peer BLOB PRIMARY KEY, sheet TEXT NOT NULL) WITHOUT ROWID;
 ",
+    r"
+-- What does not go together: both sides as they were signed, as far as they were held when it was seen, and of each what a
+-- list shows. A handle has a row from when several keys claim it; the heads that are held say which.
+ALTER TABLE conflicts RENAME TO old_conflicts;
+CREATE TABLE conflicts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, publisher BLOB NOT NULL, name TEXT NOT NULL,
+    version TEXT NOT NULL, handle TEXT, kept BLOB NOT NULL, offered BLOB NOT NULL, seen_at INTEGER NOT NULL,
+    kept_seq INTEGER, kept_at INTEGER, offered_seq INTEGER, offered_at INTEGER,
+    kept_by BLOB, offered_by BLOB, kept_manifest BLOB, offered_manifest BLOB,
+    UNIQUE (kind, publisher, name, version, kept, offered)
+);
+INSERT INTO conflicts (kind, publisher, name, version, kept, offered, seen_at, offered_by)
+    SELECT 'version', publisher, name, version, kept, offered, seen_at, evidence
+    FROM (SELECT * FROM old_conflicts ORDER BY seen_at DESC LIMIT 500) ORDER BY seen_at;
+DROP TABLE old_conflicts;
+-- How many had to make room.
+CREATE TABLE forgotten (what TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
+DROP INDEX heads_by_handle;
+CREATE INDEX heads_by_handle ON heads (handle, publisher);
+INSERT INTO conflicts (kind, publisher, name, version, kept, offered, seen_at)
+    SELECT 'handle', x'', handle, '', x'', x'', max(received_at) FROM heads WHERE handle IS NOT NULL
+    GROUP BY handle HAVING min(publisher) <> max(publisher) LIMIT 200;
+",
 ];
 
 pub(super) fn migrate(connection: &Connection, path: &Path) -> Result<()> {
@@ -199,5 +222,40 @@ INSERT INTO much WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FRO
         let pins: i64 = connection.query_row("SELECT count(*) FROM pins", [], |row| row.get(0)).unwrap();
         assert_eq!(pins, 1);
         assert!(connection.prepare("SELECT * FROM much").is_err(), "nothing of it is there");
+    }
+
+    #[test]
+    fn conflicts_of_earlier_versions_are_kept_and_handles_that_several_keys_claim_are_found() {
+        const BEFORE: usize = 5;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        let connection = Connection::open(&path).unwrap();
+        migrate_by(&connection, &path, &MIGRATIONS[..BEFORE]).unwrap();
+        let head = |key: &str, name: &str, handle: &str| {
+            format!(
+                "INSERT INTO heads (publisher, name, seq, hash, handle, signed_at, received_at, envelope)
+                 VALUES (x'{key}', '{name}', 1, x'00', '{handle}', 1, 2, x'');"
+            )
+        };
+        let heads =
+            [head("01", "a", "alice"), head("01", "b", "alice"), head("02", "a", "alice"), head("02", "c", "bob")];
+        connection.execute_batch(&heads.concat()).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO conflicts VALUES (x'01', 'a', '1.0.0', x'01', x'02', 9, x'ee');
+                 INSERT INTO conflicts VALUES (x'01', 'a', '0.9.0', x'01', x'02', 5, x'ee');",
+            )
+            .unwrap();
+        migrate(&connection, &path).unwrap();
+        let mut statement = connection.prepare("SELECT kind, name, version FROM conflicts ORDER BY id").unwrap();
+        let rows: Vec<String> = statement
+            .query_map([], |row| {
+                let [kind, name, version]: [String; 3] = [row.get(0)?, row.get(1)?, row.get(2)?];
+                Ok(format!("{kind} {name} {version}"))
+            })
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!(rows, ["version a 0.9.0", "version a 1.0.0", "handle alice "]);
     }
 }

@@ -10,12 +10,21 @@ pub enum Screen {
     Publish,
     Transfers,
     Health,
+    Conflicts,
     Logs,
 }
 
 impl Screen {
-    pub const ALL: [Self; 7] =
-        [Self::Peers, Self::Feed, Self::Search, Self::Publish, Self::Transfers, Self::Health, Self::Logs];
+    pub const ALL: [Self; 8] = [
+        Self::Peers,
+        Self::Feed,
+        Self::Search,
+        Self::Publish,
+        Self::Transfers,
+        Self::Health,
+        Self::Conflicts,
+        Self::Logs,
+    ];
 
     pub fn digit(self) -> char {
         match self {
@@ -25,6 +34,7 @@ impl Screen {
             Self::Publish => '5',
             Self::Transfers => '6',
             Self::Health => '8',
+            Self::Conflicts => '9',
             Self::Logs => '0',
         }
     }
@@ -37,6 +47,7 @@ impl Screen {
             Self::Publish => "Publish",
             Self::Transfers => "Transfers",
             Self::Health => "Health",
+            Self::Conflicts => "Conflicts",
             Self::Logs => "Logs",
         }
     }
@@ -63,6 +74,8 @@ pub enum Place {
     Package,
     /// A transfer that is opened.
     Transfer,
+    /// A conflict that is opened.
+    Conflict,
     Columns,
     Palette,
     /// A question to be answered with yes or no.
@@ -87,6 +100,7 @@ impl Place {
             Self::Peer,
             Self::Package,
             Self::Transfer,
+            Self::Conflict,
             Self::Columns,
             Self::Palette,
             Self::Confirm,
@@ -107,6 +121,7 @@ impl Place {
             Self::Peer => "peer",
             Self::Package => "package",
             Self::Transfer => "transfer",
+            Self::Conflict => "conflict",
             Self::Columns => "columns",
             Self::Palette => "palette",
             Self::Confirm => "question",
@@ -179,6 +194,11 @@ pub enum Action {
     BanPeer,
     ProtectPeer,
     DisconnectPeer,
+    /// A conflict: whom to believe, and what to show others.
+    Trust,
+    Distrust,
+    NextKey,
+    Evidence,
     NextField,
     PreviousField,
     PickFile,

@@ -26,6 +26,7 @@ use crate::{
     bus::Level,
     control::{Control, Link, Logged},
     domain::{
+        conflict::{ConflictId, Conflicts},
         hash::ContentRoot,
         manifest::{Draft, limit},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
@@ -128,6 +129,23 @@ pub enum Effect {
         path: String,
         sheet: Sheet,
     },
+    /// Asks for what does not go together.
+    Conflicts,
+    /// Writes the evidence of a conflict.
+    ExportEvidence {
+        path: String,
+        id: ConflictId,
+    },
+    /// Believes a key, or not any more; what is told then.
+    Trust {
+        publisher: PublisherId,
+        handle: Option<Handle>,
+        what: String,
+    },
+    Distrust {
+        publisher: PublisherId,
+        what: String,
+    },
     /// Asks for the entries of the log from this number on.
     Logs {
         since: u64,
@@ -221,6 +239,16 @@ pub enum Message {
         result: Result<usize, String>,
     },
     Logs(Box<Result<Logged>>),
+    Conflicts(Box<Result<Conflicts>>),
+    ExportedEvidence {
+        path: String,
+        result: Result<(), String>,
+    },
+    /// A key is believed now, or not any more.
+    Said {
+        what: String,
+        result: Box<Result<()>>,
+    },
     /// The connection to the node was lost, or is there again.
     Link(Link),
     /// Something to tell the person.
@@ -365,6 +393,27 @@ impl Executor {
             Effect::Logs { since } => drop(tokio::spawn(async move {
                 let result = Box::new(control.logs(since).await);
                 messages.send(Message::Logs(result)).await
+            })),
+            Effect::Conflicts => drop(tokio::spawn(async move {
+                let result = Box::new(registry.conflicts().await);
+                messages.send(Message::Conflicts(result)).await
+            })),
+            Effect::ExportEvidence { path, id } => drop(tokio::spawn(async move {
+                let evidence = registry.conflict_evidence(id).await.map_err(|error| error.to_string());
+                let file = PathBuf::from(&path);
+                let write =
+                    move || evidence.and_then(|evidence| files::write_new(&file, evidence.to_text().as_bytes()));
+                let result = tokio::task::spawn_blocking(write).await;
+                let result = result.unwrap_or_else(|error| Err(error.to_string()));
+                messages.send(Message::ExportedEvidence { path, result }).await
+            })),
+            Effect::Trust { publisher, handle, what } => drop(tokio::spawn(async move {
+                let result = Box::new(registry.trust(publisher, handle.as_ref()).await);
+                messages.send(Message::Said { what, result }).await
+            })),
+            Effect::Distrust { publisher, what } => drop(tokio::spawn(async move {
+                let result = Box::new(registry.distrust(publisher).await);
+                messages.send(Message::Said { what, result }).await
             })),
             Effect::Taken { handle, name } => drop(tokio::spawn(async move {
                 let by = registry.taken_by(&handle, &name).await.ok().flatten();

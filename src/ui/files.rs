@@ -116,13 +116,21 @@ pub fn unchanged(path: &Path, hashed: Option<(PathBuf, Stamp)>) -> Result<()> {
 /// A sentence that names the file.
 pub fn export(path: &Path, sheet: &Sheet) -> Result<(), String> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let failed = |error: io::Error| match error.kind() {
+    let bytes = sheet.write(name).map_err(|error| not_written(path, &error))?;
+    write_new(path, &bytes)
+}
+
+/// Writes a file that is not there yet.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let file = File::options().write(true).create_new(true).open(path);
+    file.and_then(|mut file| file.write_all(bytes)).map_err(|error| not_written(path, &error))
+}
+
+fn not_written(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
         io::ErrorKind::AlreadyExists => format!("{} is there already; choose another name", path.display()),
         _ => format!("{} cannot be written: {error}", path.display()),
-    };
-    let bytes = sheet.write(name).map_err(failed)?;
-    let mut file = File::options().write(true).create_new(true).open(path).map_err(failed)?;
-    file.write_all(&bytes).map_err(failed)
+    }
 }
 
 type Texts = BTreeMap<String, String>;

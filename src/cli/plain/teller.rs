@@ -12,6 +12,7 @@ use crate::{
     bus::{Batch, Counters, Direction, Level, NodeSnapshot, Notice, PeerSnapshot, delay_ms},
     clock,
     domain::{
+        conflict::Case,
         hash::ContentRoot,
         health::{self, History, Sample, State},
         name::short_id,
@@ -113,6 +114,7 @@ impl Teller {
         said.extend(batch.announcements.iter().map(announced));
         batch.transfers.iter().for_each(|transfer| self.fetch(transfer, now, &mut said));
         said.extend(batch.notices.iter().map(notice));
+        said.extend(batch.conflicts.iter().map(conflict));
         if let Some(Counters { refused, overloaded, .. }) = batch.counters {
             self.counts.refused = refused.values().sum();
             self.counts.overloaded = overloaded;
@@ -300,6 +302,11 @@ fn announced(one: &Announced) -> String {
         said => format!(", {}", said.label()),
     };
     format!("{done} {} {}{summary}, {from}{trust}", title(&one.package, one.handle.as_ref()), one.version)
+}
+
+/// Where it is seen first.
+fn conflict(case: &Case) -> String {
+    format!("conflict: {}; `swarmdex conflict show {}` says more", case.news(), case.id.short())
 }
 
 fn notice(notice: &Notice) -> String {

@@ -40,6 +40,7 @@ const LISTS: &[Place] = &[
     Place::Peer,
     Place::Package,
     Place::Transfer,
+    Place::Conflict,
     Place::Columns,
     Place::Palette,
     Place::Picker,

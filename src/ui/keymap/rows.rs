@@ -44,6 +44,7 @@ const fn row(
 }
 
 const PUBLISH: On = In(&[Place::Screen(Screen::Publish)]);
+const CONFLICTS: On = In(&[Place::Screen(Screen::Conflicts), Place::Conflict]);
 const TRANSFERS: On = In(&[Place::Screen(Screen::Transfers), Place::Transfer]);
 /// Where a package is selected, or opened.
 const PACKAGES: On = In(&[Place::Screen(Screen::Feed), Place::Screen(Screen::Search), Place::Package]);
@@ -93,6 +94,15 @@ pub static KEYS: &[Row] = &[
         "Transfers: what is fetched and served, and from whom it came",
     ),
     row("health", Browsing, All, &[c('8')], Go(Screen::Health), "", "Health: whether the network works, and why not"),
+    row(
+        "conflicts",
+        Browsing,
+        All,
+        &[c('9')],
+        Go(Screen::Conflicts),
+        "",
+        "Conflicts: what does not go together, with evidence",
+    ),
     row("logs", Browsing, All, &[c('0')], Go(Screen::Logs), "", "Logs: what the node writes down"),
     row("peers-anywhere", Anywhere, All, &[alt('1')], Go(Screen::Peers), "", "Peers, from anywhere"),
     row("feed-anywhere", Anywhere, All, &[alt('3')], Go(Screen::Feed), "", "Feed, from anywhere"),
@@ -100,6 +110,7 @@ pub static KEYS: &[Row] = &[
     row("publish-anywhere", Anywhere, All, &[alt('5')], Go(Screen::Publish), "", "Publish, from anywhere"),
     row("transfers-anywhere", Anywhere, All, &[alt('6')], Go(Screen::Transfers), "", "Transfers, from anywhere"),
     row("health-anywhere", Anywhere, All, &[alt('8')], Go(Screen::Health), "", "Health, from anywhere"),
+    row("conflicts-anywhere", Anywhere, All, &[alt('9')], Go(Screen::Conflicts), "", "Conflicts, from anywhere"),
     row("logs-anywhere", Anywhere, All, &[alt('0')], Go(Screen::Logs), "", "Logs, from anywhere"),
     row("next-screen", Browsing, Screens, &[key(KeyCode::Tab), c(']')], Step(1), "", "Next screen"),
     row("previous-screen", Browsing, Screens, &[key(KeyCode::BackTab), c('[')], Step(-1), "", "Previous screen"),
@@ -126,6 +137,26 @@ pub static KEYS: &[Row] = &[
     row("download", Browsing, PACKAGES, &[c('d')], Download, "download", "Fetch the content of the package's release"),
     row("pause", Browsing, TRANSFERS, &[c('p')], Pause, "pause", "Pause the fetch, or let it go on"),
     row("cancel", Browsing, TRANSFERS, &[c('x')], Cancel, "cancel", "Cancel the fetch, and throw away what came of it"),
+    row(
+        "trust",
+        Browsing,
+        CONFLICTS,
+        &[c('t')],
+        Trust,
+        "trust",
+        "Trust the key: the handle means it from now on, and a distrust is taken back",
+    ),
+    row(
+        "distrust",
+        Browsing,
+        CONFLICTS,
+        &[c('x')],
+        Distrust,
+        "distrust",
+        "Distrust the key: its packages are hidden here",
+    ),
+    row("next-key", Browsing, CONFLICTS, &[c('n')], NextKey, "next key", "Choose the next key that claims the handle"),
+    row("evidence", Browsing, CONFLICTS, &[c('e')], Evidence, "evidence", "Write evidence that others can verify"),
     row(
         "changes",
         Browsing,
@@ -213,7 +244,7 @@ pub static KEYS: &[Row] = &[
     row(
         "refresh",
         Browsing,
-        ScreensAnd(&[Place::Window, Place::Peer, Place::Package]),
+        ScreensAnd(&[Place::Window, Place::Peer, Place::Package, Place::Conflict]),
         &[c('R')],
         Refresh,
         "",

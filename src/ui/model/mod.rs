@@ -1,5 +1,6 @@
 //! What the explorer knows and shows. Built of batches and of what effects found; everything in it is bounded.
 
+pub mod conflicts;
 pub mod facets;
 pub mod feed;
 pub mod form;
@@ -23,6 +24,7 @@ use libp2p::PeerId;
 use tui_input::Input;
 
 use self::{
+    conflicts::Conflicts,
     health::{Health, HealthRow},
     logs::{LogLine, Logs},
     notices::Notices,
@@ -44,8 +46,9 @@ use crate::{
     bus::{Batch, Counters, Level, NodeSnapshot, Notice, PeerSnapshot},
     control::Link,
     domain::{
+        conflict::{Case, ConflictId},
         health::State,
-        name::PackageRef,
+        name::{Handle, PackageRef, PublisherId},
         time::Timestamp,
         transfer::{Transfer, TransferId, TransferState},
     },
@@ -58,13 +61,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub const CLOCK_LIMIT_MS: i64 = 120_000;
 
 /// The tables by what they are called in the settings.
-pub const TABLES: [(&str, &[Column]); 7] = [
+pub const TABLES: [(&str, &[Column]); 8] = [
     (PeerSnapshot::NAME, PeerSnapshot::COLUMNS),
     (Announced::NAME, Announced::COLUMNS),
     (Hit::NAME, Hit::COLUMNS),
     (OwnPackage::NAME, OwnPackage::COLUMNS),
     (Transfer::NAME, Transfer::COLUMNS),
     (HealthRow::NAME, HealthRow::COLUMNS),
+    (Case::NAME, Case::COLUMNS),
     (LogLine::NAME, LogLine::COLUMNS),
 ];
 
@@ -87,6 +91,16 @@ pub enum Consent {
     CancelFetch {
         id: TransferId,
         what: String,
+    },
+    /// Believing a key, under a handle where it has one; what is told then.
+    Trust {
+        publisher: PublisherId,
+        handle: Option<Handle>,
+        name: String,
+    },
+    Distrust {
+        publisher: PublisherId,
+        name: String,
     },
     Quit,
 }
@@ -111,6 +125,8 @@ pub struct Question {
 pub struct Export {
     pub input: Input,
     pub rows: usize,
+    /// The evidence of a conflict, and no rows.
+    pub evidence: Option<ConflictId>,
     /// Why it could not be written under this name.
     pub problem: Option<String>,
 }
@@ -139,6 +155,10 @@ pub enum Popup {
         id: TransferId,
         scroll: usize,
     },
+    Conflict {
+        id: ConflictId,
+        scroll: usize,
+    },
     Columns {
         at: usize,
     },
@@ -160,7 +180,8 @@ impl Popup {
             | Self::About { scroll }
             | Self::Text { scroll, .. }
             | Self::Peer { scroll, .. }
-            | Self::Transfer { scroll, .. } => Some(scroll),
+            | Self::Transfer { scroll, .. }
+            | Self::Conflict { scroll, .. } => Some(scroll),
             Self::Package(view) => Some(&mut view.scroll),
             Self::Review(review) => Some(&mut review.scroll),
             Self::Columns { .. }
@@ -179,6 +200,7 @@ impl Popup {
             Self::Peer { .. } => Place::Peer,
             Self::Package(_) => Place::Package,
             Self::Transfer { .. } => Place::Transfer,
+            Self::Conflict { .. } => Place::Conflict,
             Self::Columns { .. } => Place::Columns,
             Self::Palette(_) => Place::Palette,
             Self::Confirm(_) => Place::Confirm,
@@ -228,6 +250,7 @@ pub struct Model {
     pub publish: Publish,
     pub transfers: Transfers,
     pub health: Health,
+    pub conflicts: Conflicts,
     pub logs: Logs,
     /// Something that is shown has changed since the last frame.
     pub dirty: bool,
@@ -262,6 +285,7 @@ impl Model {
             publish: Publish::default(),
             transfers: Transfers::default(),
             health: Health::default(),
+            conflicts: Conflicts::default(),
             logs: Logs::default(),
             dirty: true,
             quit: false,
@@ -278,6 +302,7 @@ impl Model {
             Screen::Publish => &self.publish.mine,
             Screen::Transfers => &self.transfers.table,
             Screen::Health => &self.health.table,
+            Screen::Conflicts => &self.conflicts.table,
             Screen::Logs => &self.logs.table,
         }
     }
@@ -295,6 +320,7 @@ impl Model {
             Screen::Publish => &mut self.publish.mine,
             Screen::Transfers => &mut self.transfers.table,
             Screen::Health => &mut self.health.table,
+            Screen::Conflicts => &mut self.conflicts.table,
             Screen::Logs => &mut self.logs.table,
         }
     }
@@ -304,6 +330,14 @@ impl Model {
         match self.popups.last() {
             Some(Popup::Transfer { id, .. }) => self.transfers.table.get(id),
             _ => self.transfers.table.current(),
+        }
+    }
+
+    /// The conflict that is opened, else the one that is selected.
+    pub fn shown_conflict(&self) -> Option<&Case> {
+        match self.popups.last() {
+            Some(Popup::Conflict { id, .. }) => self.conflicts.table.get(id),
+            _ => self.conflicts.table.current(),
         }
     }
 
@@ -359,6 +393,10 @@ impl Model {
         self.peers.put(batch.peers, now);
         self.feed.put(batch.announcements, now);
         self.take_transfers(batch.transfers, now);
+        for case in &batch.conflicts {
+            self.notices.tell(conflicts::notice(case, now), now);
+            self.conflicts.ask_again();
+        }
         if let Some(sample) = &batch.health {
             let first = self.health.history.verdict().is_none();
             if self.health.apply(sample, now) {
@@ -376,6 +414,7 @@ impl Model {
             && batch.gone.is_empty()
             && batch.announcements.is_empty()
             && batch.notices.is_empty()
+            && batch.conflicts.is_empty()
             && batch.counters.is_none()
             && batch.dropped == self.dropped;
         !of_one_screen

@@ -3,6 +3,7 @@
 pub mod about;
 pub mod columns;
 pub mod confirm;
+pub mod conflict;
 pub mod export;
 pub mod facets;
 pub mod help;
@@ -48,6 +49,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         Popup::Peer { scroll, .. } => ("Peer".to_owned(), "Esc back", *scroll),
         Popup::Package(view) => (view.title.clone(), "R again · Esc back", view.scroll),
         Popup::Transfer { scroll, .. } => ("Transfer".to_owned(), "Esc back", *scroll),
+        Popup::Conflict { scroll, .. } => ("Conflict".to_owned(), "Esc back", *scroll),
         Popup::Columns { at } => ("Columns".to_owned(), "Esc back", chosen(*at, columns::ABOVE)),
         Popup::Palette(palette) => {
             ("Do what?".to_owned(), "Enter does it · Esc back", chosen(palette.at, palette::ABOVE))
@@ -68,8 +70,10 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         }
     };
     let scroll = scroll.min(most);
-    let is_read =
-        matches!(window.place(), Place::Window | Place::Peer | Place::Package | Place::Transfer | Place::Review);
+    let is_read = matches!(
+        window.place(),
+        Place::Window | Place::Peer | Place::Package | Place::Transfer | Place::Conflict | Place::Review
+    );
     let place = match window {
         Popup::Columns { at } => Some((at + 1, model.table().columns().slots().len())),
         Popup::Palette(palette) => Some((palette.at + 1, palette.found().len())),

@@ -1,5 +1,6 @@
 //! The screens, and the frame they share: header, bar, field, body, status, footer.
 
+pub mod conflicts;
 pub mod feed;
 pub mod health;
 pub mod logs;
@@ -53,6 +54,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
         Screen::Publish => publish::draw(frame, model, theme, &areas),
         Screen::Transfers => transfers::draw(frame, model, theme, &areas),
         Screen::Health => health::draw(frame, model, theme, &areas),
+        Screen::Conflicts => conflicts::draw(frame, model, theme, &areas),
         Screen::Logs => logs::draw(frame, model, theme, &areas),
     }
     if matches!(model.link, Link::Lost { .. }) {
@@ -201,6 +203,8 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
             Action::Back => in_window || filtered,
             Action::GoOn => model.publish.form.is_some(),
             Action::NewRelease | Action::Yank => !model.publish.mine.is_empty(),
+            Action::Trust | Action::Distrust | Action::Evidence => model.shown_conflict().is_some(),
+            Action::NextKey => model.shown_conflict().is_some_and(|case| case.keys().len() > 1),
             Action::Pause | Action::Cancel => model.shown_transfer().is_some_and(can_be_told),
             _ => true,
         };

@@ -150,6 +150,7 @@ fn every_screen_s_table_freezes_with_a_banner() {
         ("4", Screen::Search),
         ("6", Screen::Transfers),
         ("8", Screen::Health),
+        ("9", Screen::Conflicts),
     ] {
         let mut model = full((100, 30));
         press(&mut model, key);

@@ -102,7 +102,7 @@ fn logs(size: (u16, u16)) -> Model {
     model
 }
 
-const ALL: [(&str, Build); 46] = [
+const ALL: [(&str, Build); 52] = [
     ("starting", starting),
     ("alone", alone),
     ("peers", full),
@@ -143,6 +143,12 @@ const ALL: [(&str, Build); 46] = [
         model
     }),
     ("logs", logs),
+    ("conflicts", conflicts::on_conflicts),
+    ("conflicts_none", conflicts::none),
+    ("conflict_changed", conflicts::opened_version),
+    ("conflict_handle", conflicts::opened_handle),
+    ("conflict_distrust", conflicts::asked_to_distrust),
+    ("conflict_export", conflicts::exporting),
     ("publish", publish::with_packages),
     ("form", publish::filled_form),
     ("form_problems", publish::wrong_form),
@@ -185,7 +191,7 @@ fn screens_look_as_they_should() {
             insta::with_settings!({
                 omit_expression => true,
                 prepend_module_to_snapshot => false,
-                filters => [(r"\d\d:\d\d:\d\d", "hh:mm:ss"), (r"-\d{6}\.csv", "-hhmmss.csv")],
+                filters => [(r"\d{4}-\d\d-\d\d", "yyyy-mm-dd"), (r"\d\d:\d\d:\d\d", "hh:mm:ss"), (r"-\d{6}\.csv", "-hhmmss.csv")],
             }, {
                 insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), text(&shown));
             });

@@ -1,5 +1,6 @@
 //! What a key, a click, a batch or an answer changes. Nothing here draws, waits or asks: it returns what is to be done.
 
+mod conflicts;
 mod mouse;
 pub mod peers;
 mod publish;
@@ -94,6 +95,7 @@ pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
         Screen::Publish if model.running => vec![Effect::Own],
         Screen::Logs if model.running => vec![Effect::Logs { since: model.logs.next }],
         Screen::Search => search::on_tick(model, now),
+        Screen::Conflicts => conflicts::on_tick(model),
         _ => Vec::new(),
     }
 }
@@ -151,6 +153,11 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
         Message::Held { .. } | Message::Readme { .. } | Message::Download(_) | Message::Directed { .. } => {
             transfers::on_message(model, message)
         }
+        Message::ExportedEvidence { path, result } => {
+            windows::exported_evidence(model, &path, result);
+            Vec::new()
+        }
+        Message::Conflicts(_) | Message::Said { .. } => conflicts::on_message(model, message),
         message => publish::on_message(model, message),
     };
     settle(model);
@@ -212,6 +219,10 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Download => return transfers::download(model),
         Action::Pause => return transfers::pause(model),
         Action::Cancel => transfers::ask_to_cancel(model),
+        Action::Trust => conflicts::ask_to_trust(model),
+        Action::Distrust => conflicts::ask_to_distrust(model),
+        Action::NextKey => conflicts::next_key(model),
+        Action::Evidence => conflicts::export(model),
         Action::NextField => return publish::step_field(model, true),
         Action::PreviousField => return publish::step_field(model, false),
         Action::PickFile => return publish::pick_file(model),
@@ -311,6 +322,7 @@ fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
             effects.extend(search::start(model));
         }
         Screen::Publish => effects.push(Effect::Own),
+        Screen::Conflicts => effects.push(Effect::Conflicts),
         Screen::Logs => effects.push(Effect::Logs { since: model.logs.next }),
         _ => {}
     }
@@ -399,6 +411,11 @@ fn open(model: &mut Model) -> Vec<Effect> {
                 model.popups.push(Popup::Transfer { id, scroll: 0 });
             }
         }
+        Screen::Conflicts => {
+            if let Some(id) = model.conflicts.table.current().map(|case| case.id) {
+                model.popups.push(Popup::Conflict { id, scroll: 0 });
+            }
+        }
         Screen::Health => {
             if let Some((title, text)) = model.health.explained() {
                 model.popups.push(Popup::Text { title, text, scroll: 0 });
@@ -480,6 +497,10 @@ fn refresh(model: &mut Model) -> Vec<Effect> {
     match model.screen {
         Screen::Search => search::start(model),
         Screen::Publish => vec![Effect::Own],
+        Screen::Conflicts => {
+            model.table_mut().sort_again(now);
+            vec![Effect::Conflicts]
+        }
         _ => {
             model.table_mut().sort_again(now);
             Vec::new()

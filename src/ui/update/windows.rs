@@ -33,7 +33,7 @@ pub fn export(model: &mut Model) {
     let time = crate::clock::here(model.now).replace(':', "");
     let rows = model.table().export(model.now).rows.len();
     let input = Input::new(format!("{}-{time}.csv", model.table().name()));
-    model.popups.push(Popup::Export(Export { input, rows, problem: None }));
+    model.popups.push(Popup::Export(Export { input, rows, evidence: None, problem: None }));
 }
 
 /// Changes the column that is selected in the window of columns, and keeps it.
@@ -63,6 +63,9 @@ pub fn accept(model: &mut Model) -> Vec<Effect> {
     }
     if let Some(Popup::Export(export)) = model.popups.last() {
         let path = export.input.value().trim().to_owned();
+        if let Some(id) = export.evidence.filter(|_| !path.is_empty()) {
+            return vec![Effect::ExportEvidence { path, id }];
+        }
         let sheet = model.table().export(model.now);
         return if path.is_empty() { Vec::new() } else { vec![Effect::Export { path, sheet }] };
     }
@@ -74,6 +77,8 @@ pub fn accept(model: &mut Model) -> Vec<Effect> {
             Consent::CancelFetch { id, what } => vec![Effect::Direct { id, order: Order::Cancel, what }],
             Consent::Peer { id, name, deed } => vec![Effect::Peer { id, name, deed }],
             Consent::Replace(with) => publish::fill_form(model, *with),
+            Consent::Trust { publisher, handle, name } => vec![Effect::Trust { publisher, handle, what: name }],
+            Consent::Distrust { publisher, name } => vec![Effect::Distrust { publisher, what: name }],
             Consent::Quit => {
                 model.quit = true;
                 Vec::new()
@@ -85,14 +90,27 @@ pub fn accept(model: &mut Model) -> Vec<Effect> {
 
 /// The window stays with the name that was typed until the file is there.
 pub fn exported(model: &mut Model, path: &str, result: Result<usize, String>) {
+    let told = |rows: usize| {
+        let rows = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+        format!("{rows} written to {}", printable(path))
+    };
+    written(model, result.map(told));
+}
+
+pub fn exported_evidence(model: &mut Model, path: &str, result: Result<(), String>) {
+    let path = printable(path);
+    written(model, result.map(|()| format!("written to {path}; swarmdex conflict verify {path} says what it proves")));
+}
+
+/// With what is told once the file is there.
+fn written(model: &mut Model, result: Result<String, String>) {
     let open = matches!(model.popups.last(), Some(Popup::Export(_)));
     match (result, model.popups.last_mut()) {
-        (Ok(rows), _) => {
+        (Ok(told), _) => {
             if open {
                 model.popups.pop();
             }
-            let rows = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
-            model.answer(Level::Info, format!("{rows} written to {}", printable(path)));
+            model.answer(Level::Info, told);
         }
         (Err(why), Some(Popup::Export(export))) => {
             export.problem = Some(why);

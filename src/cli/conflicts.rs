@@ -1,0 +1,232 @@
+//! `conflicts` and `conflict`: what does not go together, and evidence of it that others verify by themselves.
+
+use std::{fs::File, io::Read, path::PathBuf};
+
+use clap::Subcommand;
+
+use super::{DONE, FAILED, global::Global, print, session};
+use crate::{
+    RegistryError, Result, clock,
+    control::Control,
+    disk,
+    domain::{
+        conflict::{Case, Evidence, Flaw, MAX_EVIDENCE, Proof, Side},
+        time::Ago,
+    },
+};
+
+/// Shortest beginning of an id that is taken for it.
+const LEAST: usize = 4;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    /// Print them as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Show everything about one conflict
+    Show {
+        /// Its id as `conflicts` prints it, or the beginning of it
+        id: String,
+        /// Print it as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write its evidence, which anybody can verify without trusting this node
+    Export {
+        /// Its id as `conflicts` prints it, or the beginning of it
+        id: String,
+        /// Write it to this file; without it, to stdout
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Verify a file of evidence and say what it proves; needs no node and no network
+    Verify {
+        /// The file; `-` for stdin
+        file: PathBuf,
+        /// Print what it proves, or why it proves nothing, as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) async fn list(global: &Global, args: List) -> Result<u8> {
+    session::with(global, async |node, _| {
+        let conflicts = node.registry().conflicts().await?;
+        if args.json {
+            print::json(&conflicts)?;
+            return Ok(DONE);
+        }
+        let now = clock::now();
+        let row = |case: &Case| {
+            let keys: Vec<String> = case.keys().iter().map(|side| side.publisher.fingerprint()).collect();
+            vec![
+                case.id.short(),
+                case.kind.label().to_owned(),
+                case.about(),
+                keys.join(", "),
+                case.in_force_label().to_owned(),
+                case.standing().to_owned(),
+                if case.is_provable() { "both sides" } else { "one side" }.to_owned(),
+                format!("{} ago", Ago(now.since(case.seen_at))),
+            ]
+        };
+        if conflicts.cases.is_empty() {
+            print::note("no conflicts: no handle is claimed by several keys, and nobody changed what was published");
+        } else {
+            print::table(
+                &["ID", "KIND", "WHAT", "KEYS", "IN FORCE", "TRUST", "EVIDENCE", "SEEN"],
+                conflicts.cases.iter().map(row).collect(),
+            )?;
+        }
+        if conflicts.forgotten > 0 {
+            print::note(format!("{} older ones had to make room", conflicts.forgotten));
+        }
+        Ok(DONE)
+    })
+    .await
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
+    match args.what {
+        What::Show { id, json } => {
+            session::with(global, async |node, _| {
+                let case = find(node, &id).await?;
+                if json {
+                    print::json(&case)?
+                } else {
+                    show(&case)?
+                }
+                Ok(DONE)
+            })
+            .await
+        }
+        What::Export { id, output } => {
+            session::with(global, async |node, _| {
+                let case = find(node, &id).await?;
+                let text = node.registry().conflict_evidence(case.id).await?.to_text();
+                match &output {
+                    None => print::lines(&text)?,
+                    Some(path) => {
+                        disk::replace(path, text.as_bytes()).map_err(RegistryError::file(path, "written"))?;
+                        let path = path.display();
+                        print::note(format!("the evidence is in {path}; `conflict verify {path}` says what it proves"));
+                    }
+                }
+                Ok(DONE)
+            })
+            .await
+        }
+        What::Verify { file, json } => verify(&file, json),
+    }
+}
+
+/// The one case whose id begins so.
+async fn find(node: &dyn Control, id: &str) -> Result<Case> {
+    let wrong = |why: String| Err(RegistryError::Usage(why));
+    let id = id.to_lowercase();
+    if id.len() < LEAST || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return wrong(format!("the id of a conflict is hexadecimal, {LEAST} digits at least; `conflicts` lists them"));
+    }
+    let cases = node.registry().conflicts().await?.cases;
+    let mut meant = cases.into_iter().filter(|case| case.id.to_string().starts_with(&id));
+    match (meant.next(), meant.count()) {
+        (None, _) => Err(RegistryError::NoConflict(id)),
+        (Some(case), 0) => Ok(case),
+        (Some(_), more) => wrong(format!("{} conflicts have an id that begins so; write more of it", more + 1)),
+    }
+}
+
+fn show(case: &Case) -> Result<()> {
+    let evidence = if case.is_provable() {
+        format!("both sides are held as they were signed; `conflict export {}` writes them", case.id.short())
+    } else {
+        "one-sided: what was signed first is not held any more, so that nothing can be proven to others".to_owned()
+    };
+    let names = ["first", "then"];
+    let label = |number: usize| match case.package {
+        Some(_) => names.get(number).copied().unwrap_or_default().to_owned(),
+        None => format!("key {}", number + 1),
+    };
+    let sides = case.sides.iter().enumerate().map(|(number, side)| (label(number), told(side)));
+    let mut fields = vec![
+        ("id".to_owned(), case.id.to_string()),
+        ("kind".to_owned(), case.kind.label().to_owned()),
+        ("what".to_owned(), case.about()),
+        ("seen".to_owned(), clock::stamp(case.seen_at)),
+    ];
+    fields.extend(sides);
+    if case.more > 0 {
+        fields.push(("more".to_owned(), format!("{} further keys claim it", case.more)));
+    }
+    fields.extend([
+        ("in force".to_owned(), case.why_in_force()),
+        ("meaning".to_owned(), case.meaning()),
+        ("to do".to_owned(), case.remedy().to_owned()),
+        ("evidence".to_owned(), evidence),
+    ]);
+    let fields: Vec<(&str, String)> = fields.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
+    print::fields(&fields)
+}
+
+fn told(side: &Side) -> String {
+    let key = format!("key {} ({}), {}", side.publisher, side.publisher.fingerprint(), side.trust.label());
+    let seq = side.seq.map_or(String::new(), |seq| format!(", in state {seq}"));
+    let at = side.signed_at.map_or(String::new(), |at| format!(", signed at {}", clock::stamp(at)));
+    let held = if side.held { "" } else { ", not held" };
+    match &side.package {
+        Some(package) => format!("{key}, for {package}{seq}{at}"),
+        None => format!("{}{seq}{at}{held}; {key}", side.hash),
+    }
+}
+
+/// Everything is in the file: what it proves it proves to anybody.
+fn verify(path: &PathBuf, json: bool) -> Result<u8> {
+    #[derive(serde::Serialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Verdict<'a> {
+        Holds(&'a Proof),
+        Fails(String),
+    }
+    let bytes = read(path).map_err(RegistryError::file(path, "read"))?;
+    let verdict: Result<Proof, Flaw> = Evidence::read(&bytes).and_then(|evidence| evidence.verify());
+    if json {
+        print::json(&match &verdict {
+            Ok(proof) => Verdict::Holds(proof),
+            Err(flaw) => Verdict::Fails(flaw.to_string()),
+        })?;
+    }
+    match verdict {
+        Ok(proof) => {
+            if !json {
+                print::lines(&proof.sentences(clock::stamp).join("\n"))?;
+            }
+            Ok(DONE)
+        }
+        Err(flaw) => {
+            print::note(format!("error: {} proves nothing: {flaw}", path.display()));
+            Ok(FAILED)
+        }
+    }
+}
+
+/// A byte more than evidence may have tells that it has too many.
+fn read(path: &PathBuf) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = MAX_EVIDENCE as u64 + 1;
+    if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(most).read_to_end(&mut bytes)?;
+    } else {
+        File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,108 @@
+//! What does not go together: kept when it comes, told once, listed and exported.
+
+use std::collections::HashMap;
+
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use super::P2pRegistry;
+use crate::{
+    RegistryError, Result,
+    bus::Event,
+    domain::{
+        conflict::{Case, ConflictId, Conflicts, Evidence},
+        manifest::Manifest,
+        name::PublisherId,
+        record::{Announcement, Head, Signed},
+        time::Timestamp,
+    },
+    store::Store,
+};
+
+/// Cases that are read at once.
+const AT_ONCE: usize = 32;
+/// Cases of one publisher that are told while the node runs: more would say no more.
+const TOLD_OF_ONE: usize = 4;
+/// Publishers whose cases are counted for that.
+const MOST_TOLD: usize = 1_000;
+
+impl P2pRegistry {
+    /// Tells each new case once, until `stop` is called. Those of earlier runs were told then.
+    pub async fn run_conflicts(self, stop: CancellationToken) {
+        let mut last = match self.store.last_case() {
+            Ok(last) => last,
+            Err(error) => return tracing::error!(%error, "new conflicts will not be told"),
+        };
+        let mut told: HashMap<PublisherId, usize> = HashMap::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.store.wait_for_heads() => {}
+            }
+            loop {
+                let cases = match self.store.cases_since(last, AT_ONCE) {
+                    Ok(cases) => cases,
+                    Err(error) => {
+                        tracing::error!(%error, "new conflicts could not be read");
+                        break;
+                    }
+                };
+                let Some((number, _)) = cases.last() else { break };
+                last = *number;
+                for case in cases.into_iter().filter_map(|(_, case)| case) {
+                    self.tell_conflict(case, &mut told);
+                }
+            }
+        }
+    }
+
+    fn tell_conflict(&self, case: Case, told: &mut HashMap<PublisherId, usize>) {
+        if told.len() >= MOST_TOLD {
+            told.clear();
+        }
+        let Some(newest) = case.sides.last() else { return };
+        let count = told.entry(newest.publisher).or_default();
+        *count += 1;
+        if *count <= TOLD_OF_ONE {
+            tracing::warn!(id = %case.id, "{}", case.news());
+            self.bus.emit(Event::Conflict(Box::new(case)));
+        }
+    }
+
+    pub(super) async fn all_conflicts(&self) -> Result<Conflicts> {
+        self.look(|store| store.cases()).await
+    }
+
+    pub(super) async fn evidence_of(&self, id: ConflictId) -> Result<Evidence> {
+        self.look(move |store| store.evidence(&id)).await
+    }
+
+    /// Hundreds of rows take their time.
+    async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Store) -> Result<T> + Send + 'static) -> Result<T> {
+        let store = self.store.clone();
+        let looked = tokio::task::spawn_blocking(move || look(&store)).await;
+        looked.map_err(|error| RegistryError::Internal { what: "looking at conflicts", why: error.to_string() })?
+    }
+
+    /// Keeps a head that was refused because it changes a version, with the manifest that came along.
+    pub(super) fn keep_evidence(
+        &self,
+        head: Signed<Head>,
+        manifest: Option<Signed<Manifest>>,
+        now: Timestamp,
+    ) -> BoxFuture<'static, ()> {
+        let registry = self.clone();
+        Box::pin(async move {
+            let kept = registry.store.take_head(head, Vec::new(), manifest.into_iter().collect(), false, now).await;
+            if let Err(error) = kept {
+                tracing::error!(%error, "the evidence of a conflict could not be kept");
+            }
+        })
+    }
+
+    /// As [`Self::keep_evidence`], from an announcement.
+    pub(super) fn keep_announced(&self, data: &[u8], now: Timestamp) -> Option<BoxFuture<'static, ()>> {
+        let announcement = Announcement::verify(data, now).ok()?;
+        Some(self.keep_evidence(announcement.head, Some(announcement.manifest), now))
+    }
+}

@@ -1,0 +1,499 @@
+//! What does not go together, kept with what was signed: as it is noted, listed and exported. Bounded, the oldest goes first.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{
+    Store,
+    catalogue::{held_head, held_manifest, held_page, publisher, signed},
+    damaged,
+};
+use crate::{
+    RegistryError, Result,
+    domain::{
+        conflict::{
+            Case, ConflictId, Conflicts, Envelope, Evidence, InForce, Kind, MAX_SIDES, Proven, Side, Statement,
+        },
+        hash::Hash,
+        manifest::Manifest,
+        name::{Handle, PackageName, PublisherId},
+        record::{Head, Signed},
+        release::VersionConflict,
+        time::Timestamp,
+        trust::Trust,
+    },
+};
+
+/// Changed versions and forks that are kept of one publisher, and of all of them together. One takes 44 KiB at most.
+const MOST_OF_ONE: i64 = 32;
+const MOST: i64 = 500;
+/// Changed versions that are kept of one head: they prove no more than the first.
+const MOST_OF_HEAD: usize = 8;
+/// Handles that are remembered as claimed by several keys.
+const MOST_HANDLES: i64 = 200;
+/// Keys that are counted of one handle.
+const MOST_CLAIMS: usize = 50;
+/// Pages that are looked through for a version.
+const MOST_PAGES: usize = 32;
+
+/// What a publisher signed, and what a list shows of it.
+struct Signature {
+    envelope: Vec<u8>,
+    seq: Option<u64>,
+    at: Option<Timestamp>,
+}
+
+impl Signature {
+    fn of(head: &Signed<Head>) -> Self {
+        Self { envelope: head.envelope().to_vec(), seq: Some(head.seq), at: Some(head.signed_at) }
+    }
+}
+
+/// Keeps that a head lists other manifests for versions than those seen first.
+pub(super) fn note_versions(
+    db: &Connection,
+    head: &Signed<Head>,
+    changed: &[VersionConflict],
+    manifests: &[Signed<Manifest>],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let publisher = head.publisher();
+    for VersionConflict { version, kept, offered } in changed.iter().take(MOST_OF_HEAD) {
+        let version = version.to_string();
+        let first = statement_of(db, &publisher, &head.name, &version, kept)?;
+        let offered_manifest = manifests.iter().find(|manifest| manifest.hash() == *offered);
+        let manifests = [held_manifest(db, kept)?, offered_manifest.cloned()];
+        note(db, Kind::Version, head, &version, [kept, offered], first, manifests, now)?;
+    }
+    forget(db, changed.len().saturating_sub(MOST_OF_HEAD))?;
+    make_room(db, &publisher)
+}
+
+/// Keeps that two heads have one number. `winner` is the one that counts here.
+pub(super) fn note_fork(
+    db: &Connection,
+    winner: &Signed<Head>,
+    loser: &Signed<Head>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    if winner.seq != loser.seq || winner.hash() == loser.hash() {
+        return Ok(());
+    }
+    let publisher = winner.publisher();
+    // Which of them counts may change with time: it is the same case all the same.
+    let known = db
+        .prepare_cached(
+            "SELECT 1 FROM conflicts WHERE kind = 'fork' AND publisher = ? AND name = ? AND kept = ? AND offered = ?",
+        )?
+        .exists(params![publisher.to_bytes(), winner.name.as_str(), loser.hash().0, winner.hash().0])?;
+    if known {
+        return Ok(());
+    }
+    let hashes = [&winner.hash(), &loser.hash()];
+    note(db, Kind::Fork, loser, "", hashes, Some(Signature::of(winner)), [None, None], now)?;
+    make_room(db, &publisher)
+}
+
+/// Notes that a handle is claimed by several keys, when the head that was taken just now makes it so.
+pub(super) fn note_handle(db: &Connection, head: &Signed<Head>, now: Timestamp) -> rusqlite::Result<()> {
+    let Some(handle) = &head.handle else { return Ok(()) };
+    // Two looks beside its own rows in the index, of which there may be very many.
+    let others = db
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM heads WHERE handle = ?1 AND publisher < ?2)
+                 OR EXISTS (SELECT 1 FROM heads WHERE handle = ?1 AND publisher > ?2)",
+        )?
+        .query_row(params![handle.as_str(), head.publisher().to_bytes()], |row| row.get::<_, bool>(0))?;
+    if !others {
+        return Ok(());
+    }
+    let noted = db
+        .prepare_cached(
+            "INSERT OR IGNORE INTO conflicts (kind, publisher, name, version, kept, offered, seen_at)
+             VALUES ('handle', x'', ?, '', x'', x'', ?)",
+        )?
+        .execute(params![handle.as_str(), now.0])?;
+    if noted > 0 {
+        // Those that mean something to this node's person stay.
+        let gone = db
+            .prepare_cached(
+                "DELETE FROM conflicts WHERE id IN (
+                     SELECT id FROM conflicts WHERE kind = 'handle'
+                     ORDER BY name IN (SELECT handle FROM pins UNION SELECT handle FROM heads WHERE own = 1) DESC, id DESC
+                     LIMIT -1 OFFSET ?)",
+            )?
+            .execute([MOST_HANDLES])?;
+        forget(db, gone)?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "a row has many columns")]
+fn note(
+    db: &Connection,
+    kind: Kind,
+    head: &Signed<Head>,
+    version: &str,
+    [kept, offered]: [&Hash; 2],
+    first: Option<Signature>,
+    manifests: [Option<Signed<Manifest>>; 2],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let then = Signature::of(head);
+    let [kept_manifest, offered_manifest] = manifests.map(|manifest| manifest.map(|one| one.envelope().to_vec()));
+    // What was not held when it was seen first may be now.
+    db.prepare_cached(
+        "INSERT INTO conflicts (kind, publisher, name, version, handle, kept, offered, seen_at, kept_seq, kept_at,
+             offered_seq, offered_at, kept_by, offered_by, kept_manifest, offered_manifest)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET
+             kept_seq = iif(kept_by IS NULL, excluded.kept_seq, kept_seq),
+             kept_at = iif(kept_by IS NULL, excluded.kept_at, kept_at),
+             kept_by = coalesce(kept_by, excluded.kept_by),
+             kept_manifest = coalesce(kept_manifest, excluded.kept_manifest),
+             offered_manifest = coalesce(offered_manifest, excluded.offered_manifest)",
+    )?
+    .execute(params![
+        word(kind),
+        head.publisher().to_bytes(),
+        head.name.as_str(),
+        version,
+        head.handle.as_ref().map(Handle::as_str),
+        kept.0,
+        offered.0,
+        now.0,
+        first.as_ref().and_then(|first| first.seq),
+        first.as_ref().and_then(|first| first.at).map(|at| at.0),
+        then.seq,
+        then.at.map(|at| at.0),
+        first.map(|first| first.envelope),
+        then.envelope,
+        kept_manifest,
+        offered_manifest,
+    ])?;
+    Ok(())
+}
+
+/// The first to go of one publisher, and of all, are forks, which are mostly honest, and then the oldest; those of publishers
+/// that a person has pinned go last.
+fn make_room(db: &Connection, publisher: &PublisherId) -> rusqlite::Result<()> {
+    let of_one = db
+        .prepare_cached(
+            "DELETE FROM conflicts WHERE id IN (
+                 SELECT id FROM conflicts WHERE kind IN ('version', 'fork') AND publisher = ?
+                 ORDER BY kind = 'version' DESC, id DESC LIMIT -1 OFFSET ?)",
+        )?
+        .execute(params![publisher.to_bytes(), MOST_OF_ONE])?;
+    let of_all = db
+        .prepare_cached(
+            "DELETE FROM conflicts WHERE id IN (
+                 SELECT id FROM conflicts WHERE kind IN ('version', 'fork')
+                 ORDER BY publisher IN (SELECT publisher FROM pins) DESC, kind = 'version' DESC, id DESC
+                 LIMIT -1 OFFSET ?)",
+        )?
+        .execute([MOST])?;
+    forget(db, of_one + of_all)
+}
+
+fn forget(db: &Connection, count: usize) -> rusqlite::Result<()> {
+    if count > 0 {
+        db.prepare_cached(
+            "INSERT INTO forgotten (what, count) VALUES ('conflicts', ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+        )?
+        .execute([count as i64])?;
+    }
+    Ok(())
+}
+
+/// A head or page that is held and lists the version with this manifest.
+fn statement_of(
+    db: &Connection,
+    publisher: &PublisherId,
+    name: &PackageName,
+    version: &str,
+    manifest: &Hash,
+) -> rusqlite::Result<Option<Signature>> {
+    let Some(held) = held_head(db, publisher, name)? else { return Ok(None) };
+    let lists = |releases: &[crate::domain::release::ReleaseEntry]| {
+        releases.iter().any(|entry| entry.manifest == *manifest && entry.version.to_string() == version)
+    };
+    if lists(&held.head.releases) {
+        return Ok(Some(Signature::of(&held.head)));
+    }
+    let mut next = held.head.older;
+    for _ in 0..MOST_PAGES {
+        let Some(page) = next.map(|hash| held_page(db, &hash)).transpose()?.flatten() else { break };
+        // The link is only a hash, and says nothing of whose page it is.
+        if page.publisher() == *publisher && page.name == *name && lists(&page.releases) {
+            return Ok(Some(Signature { envelope: page.envelope().to_vec(), seq: None, at: None }));
+        }
+        next = page.older;
+    }
+    let mut losers = db.prepare_cached("SELECT envelope FROM forks WHERE publisher = ? AND name = ?")?;
+    let mut rows = losers.query(params![publisher.to_bytes(), name.as_str()])?;
+    while let Some(row) = rows.next()? {
+        let loser: Signed<Head> = signed(row, 0)?;
+        if lists(&loser.releases) {
+            return Ok(Some(Signature::of(&loser)));
+        }
+    }
+    Ok(None)
+}
+
+impl Store {
+    /// Every case, the one seen last first.
+    pub fn cases(&self) -> Result<Conflicts> {
+        self.read_together(|db| {
+            let said = Said::of(db)?;
+            let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM conflicts ORDER BY id DESC"))?;
+            let mut rows = statement.query([])?;
+            let mut cases = Vec::new();
+            while let Some(row) = rows.next()? {
+                cases.extend(case(db, row, &said)?.map(|(_, case)| case));
+            }
+            let forgotten = db
+                .prepare_cached("SELECT count FROM forgotten WHERE what = 'conflicts'")?
+                .query_row([], |row| row.get(0))
+                .optional()?;
+            Ok(Conflicts { cases, forgotten: forgotten.unwrap_or(0) })
+        })
+    }
+
+    /// Cases that were noted after the one of this number, `most` of them, each with its number.
+    pub fn cases_since(&self, number: i64, most: usize) -> Result<Vec<(i64, Option<Case>)>> {
+        self.read_together(|db| {
+            let said = Said::of(db)?;
+            let mut statement =
+                db.prepare_cached(&format!("SELECT {COLUMNS} FROM conflicts WHERE id > ? ORDER BY id LIMIT ?"))?;
+            let mut rows = statement.query(params![number, most as i64])?;
+            let mut cases = Vec::new();
+            while let Some(row) = rows.next()? {
+                cases.push((row.get(0)?, case(db, row, &said)?.map(|(_, case)| case)));
+            }
+            Ok(cases)
+        })
+    }
+
+    /// The number of the case noted last, also if it has gone.
+    pub fn last_case(&self) -> Result<i64> {
+        self.read(|db| {
+            let last = db
+                .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'conflicts'")?
+                .query_row([], |row| row.get(0))
+                .optional()?;
+            Ok(last.unwrap_or(0))
+        })
+    }
+
+    /// What others can be shown of a case.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoConflict`] when it is not known, [`RegistryError::OneSided`] when one side of it is not held as it
+    /// was signed, so that it would prove nothing.
+    pub fn evidence(&self, id: &ConflictId) -> Result<Evidence> {
+        let found = self.read_together(|db| {
+            let said = Said::of(db)?;
+            let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM conflicts"))?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                if let Some((number, case)) = case(db, row, &said)?.filter(|(_, case)| case.id == *id) {
+                    let about = case.about();
+                    return Ok(Some(evidence(db, number, case)?.ok_or(about)));
+                }
+            }
+            Ok(None)
+        });
+        match found? {
+            Some(Ok(evidence)) => Ok(evidence),
+            Some(Err(what)) => Err(RegistryError::OneSided { what }),
+            None => Err(RegistryError::NoConflict(id.to_string())),
+        }
+    }
+}
+
+/// What a row shows; what was signed is not read for that.
+const COLUMNS: &str = "id, kind, publisher, name, version, handle, kept, offered, seen_at, kept_seq, kept_at, offered_seq, \
+                       offered_at, kept_by IS NOT NULL, offered_by IS NOT NULL, kept_manifest IS NOT NULL, \
+                       offered_manifest IS NOT NULL";
+
+/// What this node's person has said.
+struct Said {
+    pins: HashMap<String, PublisherId>,
+    distrusted: HashSet<PublisherId>,
+}
+
+impl Said {
+    fn of(db: &Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            pins: db
+                .prepare_cached("SELECT handle, publisher FROM pins")?
+                .query_map([], |row| Ok((row.get(0)?, publisher(row, 1)?)))?
+                .collect::<rusqlite::Result<_>>()?,
+            distrusted: db
+                .prepare_cached("SELECT publisher FROM distrusted")?
+                .query_map([], |row| publisher(row, 0))?
+                .collect::<rusqlite::Result<_>>()?,
+        })
+    }
+
+    fn trust(&self, publisher: &PublisherId, handle: Option<&Handle>) -> Trust {
+        if self.distrusted.contains(publisher) {
+            return Trust::Distrusted;
+        }
+        match handle.and_then(|handle| self.pins.get(handle.as_str())) {
+            Some(pinned) if pinned == publisher => Trust::Pinned,
+            _ => Trust::Unknown,
+        }
+    }
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Version => "version",
+        Kind::Fork => "fork",
+        Kind::Handle => "handle",
+    }
+}
+
+fn parsed<T: std::str::FromStr>(row: &Row<'_>, column: usize, what: &'static str) -> rusqlite::Result<T> {
+    row.get_ref(column)?.as_str()?.parse().map_err(|_| damaged(column, what))
+}
+
+/// The case of a row, with the row's number; `None` for a handle that is not claimed by several any more.
+fn case(db: &Connection, row: &Row<'_>, said: &Said) -> rusqlite::Result<Option<(i64, Case)>> {
+    let (number, kind): (i64, String) = (row.get(0)?, row.get(1)?);
+    let seen_at = Timestamp(row.get(8)?);
+    if kind == word(Kind::Handle) {
+        return Ok(handle_case(db, parsed(row, 3, "handle")?, seen_at, said)?.map(|case| (number, case)));
+    }
+    let publisher = publisher(row, 2)?;
+    let package: PackageName = parsed(row, 3, "name")?;
+    let handle: Option<Handle> = match row.get_ref(5)? {
+        rusqlite::types::ValueRef::Null => None,
+        _ => Some(parsed(row, 5, "handle")?),
+    };
+    let (kept, offered) = (Hash(row.get(6)?), Hash(row.get(7)?));
+    let trust = said.trust(&publisher, handle.as_ref());
+    let side = |hash, seq: usize, held: usize, manifest: usize| -> rusqlite::Result<Side> {
+        Ok(Side {
+            publisher,
+            trust,
+            hash,
+            seq: row.get(seq)?,
+            signed_at: row.get::<_, Option<u64>>(seq + 1)?.map(Timestamp),
+            package: None,
+            held: row.get(held)?,
+            manifest: row.get(manifest)?,
+        })
+    };
+    let sides = vec![side(kept, 9, 13, 15)?, side(offered, 11, 14, 16)?];
+    let (kind, id, version, in_force) = if kind == word(Kind::Fork) {
+        let seq: u64 = row.get(9)?;
+        let newest: Option<u64> = db
+            .prepare_cached("SELECT seq FROM marks WHERE publisher = ? AND name = ?")?
+            .query_row(params![publisher.to_bytes(), package.as_str()], |row| row.get(0))
+            .optional()?;
+        let went_on = newest.is_some_and(|newest| newest > seq);
+        let in_force = if went_on { InForce::Superseded } else { InForce::Preferred };
+        (Kind::Fork, ConflictId::of_fork(&publisher, &package, seq, [kept, offered]), None, in_force)
+    } else {
+        let version: semver::Version = parsed(row, 4, "version")?;
+        let id = ConflictId::of_version(&publisher, &package, &version, [kept, offered]);
+        (Kind::Version, id, Some(version), InForce::FirstSeen)
+    };
+    Ok(Some((number, Case { id, kind, handle, package: Some(package), version, sides, more: 0, in_force, seen_at })))
+}
+
+fn handle_case(db: &Connection, handle: Handle, seen_at: Timestamp, said: &Said) -> rusqlite::Result<Option<Case>> {
+    // From key to key, not from head to head: one of them may have very many.
+    let mut next = db.prepare_cached(
+        "SELECT publisher, name, seq, hash, signed_at FROM heads WHERE handle = ? AND publisher > ?
+         ORDER BY publisher LIMIT 1",
+    )?;
+    let mut sides: Vec<Side> = Vec::new();
+    let mut after = Vec::new();
+    while sides.len() < MOST_CLAIMS {
+        let found = next.query_row(params![handle.as_str(), after], |row| {
+            let publisher = publisher(row, 0)?;
+            Ok(Side {
+                publisher,
+                trust: said.trust(&publisher, Some(&handle)),
+                hash: Hash(row.get(3)?),
+                seq: row.get(2)?,
+                signed_at: Some(Timestamp(row.get(4)?)).filter(|at| at.0 > 0),
+                package: Some(parsed(row, 1, "name")?),
+                held: true,
+                manifest: false,
+            })
+        });
+        let Some(side) = found.optional()? else { break };
+        after = side.publisher.to_bytes();
+        sides.push(side);
+    }
+    if sides.len() < 2 {
+        return Ok(None);
+    }
+    sides.sort_by_key(|side| match side.trust {
+        Trust::Pinned => 0,
+        Trust::Unknown => 1,
+        Trust::Distrusted => 2,
+    });
+    let more = sides.len().saturating_sub(MAX_SIDES);
+    sides.truncate(MAX_SIDES);
+    let pinned = sides.first().is_some_and(|side| side.trust == Trust::Pinned);
+    let in_force = if pinned { InForce::Pinned } else { InForce::Nobody };
+    let id = ConflictId::of_handle(&handle);
+    Ok(Some(Case {
+        id,
+        kind: Kind::Handle,
+        handle: Some(handle),
+        package: None,
+        version: None,
+        sides,
+        more,
+        in_force,
+        seen_at,
+    }))
+}
+
+/// `None` where one side is not held.
+fn evidence(db: &Connection, number: i64, case: Case) -> rusqlite::Result<Option<Evidence>> {
+    let statement = |envelope: Vec<u8>| {
+        // The two kinds have domains of their own, so a page is no head.
+        let is_page = Signed::<crate::domain::record::Page>::verify(&envelope).is_ok();
+        if is_page { Statement::Page(Envelope(envelope)) } else { Statement::Head(Envelope(envelope)) }
+    };
+    let Case { id, kind, handle, package, version, sides, .. } = case;
+    let claim = match (kind, handle, package, version, sides.first()) {
+        (Kind::Handle, Some(handle), ..) => {
+            let mut envelopes = Vec::new();
+            for side in &sides {
+                let Some(package) = &side.package else { continue };
+                let held = held_head(db, &side.publisher, package)?;
+                envelopes.extend(held.map(|held| statement(held.head.envelope().to_vec())));
+            }
+            let enough = envelopes.len() >= 2;
+            return Ok(enough.then(|| Evidence::of(id, Proven::Handle { handle }, envelopes, [])));
+        }
+        (Kind::Version, _, Some(package), Some(version), Some(side)) => {
+            Proven::Version { publisher: side.publisher, package, version }
+        }
+        (Kind::Fork, _, Some(package), _, Some(Side { publisher, seq: Some(seq), .. })) => {
+            Proven::Fork { publisher: *publisher, package, seq: *seq }
+        }
+        _ => return Ok(None),
+    };
+    let [mut kept, offered, kept_manifest, offered_manifest] = db
+        .prepare_cached("SELECT kept_by, offered_by, kept_manifest, offered_manifest FROM conflicts WHERE id = ?")?
+        .query_row([number], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?] as [Option<Vec<u8>>; 4]))?;
+    if let (None, Proven::Version { publisher, package, version }, Some(side)) = (&kept, &claim, sides.first()) {
+        kept = statement_of(db, publisher, package, &version.to_string(), &side.hash)?.map(|found| found.envelope);
+    }
+    let (Some(kept), Some(offered)) = (kept, offered) else { return Ok(None) };
+    let manifests = [kept_manifest, offered_manifest].into_iter().flatten();
+    Ok(Some(Evidence::of(id, claim, vec![statement(kept), statement(offered)], manifests)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! The Conflicts screen: what does not go together, and which key of it is meant.
+
+use std::time::Duration;
+
+use crate::{
+    bus::{Level, Notice},
+    domain::{
+        conflict::{Case, ConflictId, Conflicts as Known, Kind, Side},
+        record::Refusal,
+        time::{Ago, Timestamp},
+    },
+    ui::table::{Entry, Table, column::Column, filter::Value},
+};
+
+/// While they are shown they are asked for this often.
+const ASKED_EVERY: Duration = Duration::from_secs(5);
+
+impl Entry for Case {
+    type Id = ConflictId;
+    const NAME: &'static str = "conflicts";
+    const COLUMNS: &'static [Column] = &[
+        Column::new("sign", "", 1, 0).picture(),
+        Column::new("kind", "kind", 7, 1),
+        Column::new("about", "what", 18, 0).rather(26).up_to(60),
+        Column::new("key", "key", 15, 2).up_to(24),
+        Column::new("force", "in force", 11, 3),
+        Column::new("trust", "trust", 10, 4),
+        Column::new("evidence", "evidence", 10, 5),
+        Column::new("seen", "seen", 6, 2).right().unit("s_ago"),
+        Column::new("id", "id", 12, 6),
+        Column::new("kept", "first hash", 12, 7),
+        Column::new("offered", "then", 12, 7),
+    ];
+    /// More than a node keeps.
+    const MOST: usize = 1_000;
+    const SORT: Option<&'static str> = Some("seen");
+    const LEADING: &'static str = ", the open on top";
+
+    fn id(&self) -> ConflictId {
+        self.id
+    }
+
+    fn value(&self, column: &'static str, now: Timestamp) -> Value {
+        match column {
+            "kind" => Value::text(self.kind.label()),
+            "about" => Value::text(self.about()),
+            "key" => Value::text(keys(self, false)),
+            "force" => Value::text(self.in_force_label()),
+            "trust" => Value::text(self.standing()),
+            "evidence" => Value::text(evidence(self)),
+            "seen" => Value::Number(now.since(self.seen_at).as_secs_f64().round()),
+            "id" => Value::text(self.id.short()),
+            "kept" => Value::text(hash(self, 0)),
+            "offered" => Value::text(hash(self, 1)),
+            _ => Value::Nothing,
+        }
+    }
+
+    fn exported(&self, column: &'static str, now: Timestamp) -> Value {
+        match column {
+            "key" => Value::text(keys(self, true)),
+            "id" => Value::text(self.id.to_string()),
+            "kept" => Value::text(self.sides.first().map_or(String::new(), |side| side.hash.to_string())),
+            "offered" => Value::text(self.sides.get(1).map_or(String::new(), |side| side.hash.to_string())),
+            column => self.value(column, now),
+        }
+    }
+
+    fn copied(&self) -> String {
+        keys(self, true)
+    }
+
+    fn leads(&self) -> bool {
+        !self.is_settled()
+    }
+
+    fn age(&self, now: Timestamp) -> Option<String> {
+        Some(Ago(now.since(self.seen_at)).to_string())
+    }
+}
+
+/// Every key, in full or for eyes.
+fn keys(case: &Case, whole: bool) -> String {
+    let key = |side: &&Side| if whole { side.publisher.to_string() } else { side.publisher.fingerprint() };
+    case.keys().iter().map(key).collect::<Vec<_>>().join(" ")
+}
+
+pub fn evidence(case: &Case) -> &'static str {
+    if case.is_provable() { "both sides" } else { "one side" }
+}
+
+pub fn hash(case: &Case, side: usize) -> String {
+    // A handle has no hash that matters.
+    let side = case.sides.get(side).filter(|_| case.kind != Kind::Handle);
+    side.map_or(String::new(), |side| side.hash.fingerprint())
+}
+
+#[derive(Default)]
+pub struct Conflicts {
+    pub table: Table<Case>,
+    /// Cases that had to make room at the node.
+    pub forgotten: u64,
+    /// The node has said which there are.
+    pub is_known: bool,
+    asked_at: Option<Timestamp>,
+    refused: u64,
+    /// Which key of which case is meant, where there are several.
+    chosen: Option<(ConflictId, usize)>,
+}
+
+impl Conflicts {
+    pub fn take(&mut self, known: Known, now: Timestamp) {
+        self.forgotten = known.forgotten;
+        self.is_known = true;
+        // The one seen last comes first, and a table takes them as they came.
+        self.table.replace(known.cases.into_iter().rev().collect(), now);
+    }
+
+    /// Whether it is time to ask again; if so, it counts as asked.
+    pub fn is_due(&mut self, refused: u64, now: Timestamp) -> bool {
+        let due = self.asked_at.is_none_or(|at| now.since(at) >= ASKED_EVERY) || refused != self.refused;
+        if due {
+            (self.asked_at, self.refused) = (Some(now), refused);
+        }
+        due
+    }
+
+    /// There is another one.
+    pub fn ask_again(&mut self) {
+        self.asked_at = None;
+    }
+
+    /// The key of a case that is meant: the one that was chosen, else the first.
+    pub fn key<'a>(&self, case: &'a Case) -> Option<&'a Side> {
+        let at = self.chosen.filter(|(id, _)| *id == case.id).map_or(0, |(_, at)| at);
+        let keys = case.keys();
+        keys.get(at).or(keys.first()).copied()
+    }
+
+    /// Means the next key of a case; false where there is only one.
+    pub fn next_key(&mut self, id: ConflictId) -> bool {
+        let Some(case) = self.table.get(&id) else { return false };
+        let count = case.keys().len();
+        let at = self.chosen.filter(|(chosen, _)| *chosen == id).map_or(0, |(_, at)| at);
+        self.chosen = Some((id, (at + 1) % count.max(1)));
+        count > 1
+    }
+}
+
+/// What a person is told where one is seen first.
+pub fn notice(case: &Case, now: Timestamp) -> Notice {
+    let level = match case.kind {
+        Kind::Version | Kind::Handle => Level::Warning,
+        Kind::Fork => Level::Info,
+    };
+    Notice { at: now, level, text: format!("{}: 9 shows it", case.news()) }
+}
+
+/// Conflicts among the bytes that were refused.
+pub fn refused(counters: &crate::bus::Counters) -> u64 {
+    counters.refused.get(&Refusal::Conflict).copied().unwrap_or(0)
+}

@@ -1,0 +1,118 @@
+//! Conflicts: asking for them, and what a person says about a key.
+
+use tui_input::Input;
+
+use crate::{
+    bus::Level,
+    domain::{conflict::Case, trust::Trust},
+    ui::{
+        action::Screen,
+        effect::{Effect, Message},
+        model::{Consent, Export, Model, Popup, Question, conflicts::refused},
+    },
+};
+
+/// Asks again when it is time, or the node has refused another one.
+pub fn on_tick(model: &mut Model) -> Vec<Effect> {
+    let due = model.running && model.conflicts.is_due(refused(&model.counters), model.now);
+    if due { vec![Effect::Conflicts] } else { Vec::new() }
+}
+
+/// The one that is opened, else the one that is selected; says so where there is none.
+fn meant(model: &mut Model) -> Option<Case> {
+    let case = model.shown_conflict().cloned();
+    if case.is_none() {
+        model.answer(Level::Info, "no conflict is selected".to_owned());
+    }
+    case
+}
+
+pub fn next_key(model: &mut Model) {
+    let Some(case) = meant(model) else { return };
+    if !model.conflicts.next_key(case.id) {
+        return model.answer(Level::Info, "there is one key only".to_owned());
+    }
+    if let Some(side) = model.conflicts.key(&case) {
+        let key = side.publisher.fingerprint();
+        model.answer(Level::Info, format!("{key} is meant now: t trusts it, x distrusts it"));
+    }
+}
+
+pub fn ask_to_trust(model: &mut Model) {
+    let Some(case) = meant(model) else { return };
+    let Some(side) = model.conflicts.key(&case) else { return };
+    let (publisher, short) = (side.publisher, side.publisher.fingerprint());
+    let back = match side.trust {
+        Trust::Pinned => return model.answer(Level::Info, format!("{short} is pinned already")),
+        Trust::Distrusted => " Its packages are shown again.",
+        Trust::Unknown => "",
+    };
+    let (text, name) = match &case.handle {
+        Some(handle) => (
+            format!(
+                "Trust the key {publisher} (fingerprint {short}) as {handle}? {handle} means this key on this node from now on, \
+                 whatever it meant before.{back}"
+            ),
+            format!("{handle} means {short} from now on"),
+        ),
+        None if side.trust == Trust::Unknown => {
+            return model.answer(Level::Info, format!("{short} calls itself nothing that could be pinned"));
+        }
+        None => (
+            format!("Take the distrust of the key {publisher} (fingerprint {short}) back?{back}"),
+            format!("{short} is not distrusted any more"),
+        ),
+    };
+    let consent = Consent::Trust { publisher, handle: case.handle.clone(), name };
+    model.popups.push(Popup::Confirm(Box::new(Question { title: "Trust", text, consent })));
+}
+
+pub fn ask_to_distrust(model: &mut Model) {
+    let Some(case) = meant(model) else { return };
+    let Some(side) = model.conflicts.key(&case) else { return };
+    let (publisher, short) = (side.publisher, side.publisher.fingerprint());
+    if side.trust == Trust::Distrusted {
+        return model.answer(Level::Info, format!("{short} is distrusted already; t takes it back"));
+    }
+    let called = case.handle.as_ref().map_or(String::new(), |handle| format!(", which calls itself {handle}"));
+    let text = format!(
+        "Distrust the key {publisher} (fingerprint {short}){called}? Its packages are hidden on this node, all of them, and \
+         what it announces is refused."
+    );
+    let consent = Consent::Distrust { publisher, name: format!("{short} is distrusted") };
+    model.popups.push(Popup::Confirm(Box::new(Question { title: "Distrust", text, consent })));
+}
+
+/// Proposes a name for the file.
+pub fn export(model: &mut Model) {
+    let Some(case) = meant(model) else { return };
+    if !case.is_provable() {
+        let why = "one-sided: what was signed first is not held any more, so that a file would prove nothing";
+        return model.answer(Level::Warning, why.to_owned());
+    }
+    let input = Input::new(format!("conflict-{}.json", case.id.short()));
+    model.popups.push(Popup::Export(Export { input, rows: 0, evidence: Some(case.id), problem: None }));
+}
+
+pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
+    match message {
+        Message::Conflicts(result) => match *result {
+            Ok(known) => {
+                let now = model.now;
+                model.conflicts.take(known, now);
+                model.dirty |= model.screen == Screen::Conflicts;
+            }
+            // The link says it, if it is more than a moment.
+            Err(error) => tracing::debug!(%error, "the conflicts could not be read"),
+        },
+        Message::Said { what, result } => {
+            match *result {
+                Ok(()) => model.answer(Level::Info, what),
+                Err(error) => model.answer(Level::Error, error.to_string()),
+            }
+            return vec![Effect::Conflicts];
+        }
+        _ => {}
+    }
+    Vec::new()
+}
