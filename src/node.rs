@@ -66,7 +66,7 @@ pub struct NodeOptions {
     pub location: Option<GeoLocation>,
     /// A database in MaxMind's format, in which places of those are looked up that declare none.
     pub geoip_db: Option<PathBuf>,
-    /// Declared places are judged by the round trip; not so in a demo, whose nodes play to be elsewhere.
+    /// Declared places are judged by the round trip; not so where nodes play to be elsewhere.
     pub judge_places: bool,
     pub mdns: bool,
     pub dht: DhtMode,

@@ -260,7 +260,8 @@ impl Stage {
             bootstrap,
             handle: Some(peer.handle.clone()),
             location: Some(peer.location.clone()),
-            judge_places: false,
+            // With delays, round trips are those of the places that the nodes play to be in.
+            judge_places: self.places.is_some(),
             mdns: false,
             dht: DhtMode::Server,
             query_timeout: self.query_timeout,

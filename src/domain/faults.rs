@@ -469,7 +469,7 @@ mod tests {
 
     /// A bad day of an honest node, as another sees it that pings it every 15 s and asks it things: it hangs every hour or two
     /// for up to a minute and a half and answers nothing meanwhile, a question is lost now and then, its memory flips a bit
-    /// once or twice, and after a cut it passes on what it missed. Returns the most points it had.
+    /// once a week, and after a cut it passes on what it missed. Returns the most points it had.
     fn honest_day(seed: u64) -> f64 {
         let (mut dice, peer) = (StdRng::seed_from_u64(seed), PeerId::random());
         let (mut ledger, mut allowance, mut worst) = (ledger(), Allowance::received(NOW), 0.0f64);
@@ -485,7 +485,7 @@ mod tests {
             } else if asked && now >= hangs_until {
                 ledger.amend(&peer, now);
             }
-            if dice.random_ratio(1, 4_000) {
+            if dice.random_ratio(1, 40_000) {
                 ledger.note(peer, Fault::HashMismatch, None, now);
             }
             if dice.random_ratio(1, 1_000) {

@@ -67,7 +67,7 @@ pub struct NetOptions {
     pub location: Option<GeoLocation>,
     /// Where places of those are looked up that declare none.
     pub atlas: Atlas,
-    /// Declared places are judged by the round trip; not so in a demo, whose nodes play to be elsewhere.
+    /// Declared places are judged by the round trip; not so where nodes play to be elsewhere.
     pub judge_places: bool,
     pub mdns: bool,
     pub dht: DhtMode,

@@ -17,7 +17,7 @@ pub(super) use muxer::transport;
 
 use crate::domain::geo::GeoLocation;
 
-/// Share of one way by which it is shorter or longer, where delays go by distance.
+/// Share of one way by which it is longer at most, where delays go by distance. Nothing is faster than light.
 const JITTER: f64 = 0.1;
 
 type OneWay = dyn Fn(&PeerId) -> Option<Duration> + Send + Sync;
@@ -37,13 +37,13 @@ impl Delays {
         Self { one_way: Arc::new(one_way), jitter: 0.0, seed: 0 }
     }
 
-    /// Makes each delay shorter or longer by up to `share` of it, 0 to 1. Which, is a function of the seed and the two
+    /// Makes each delay longer by up to `share` of it, 0 to 1. By how much, is a function of the seed and the two
     /// nodes; bytes of one stream stay in order.
     pub fn with_jitter(self, share: f64, seed: u64) -> Self {
         Self { jitter: share.clamp(0.0, 1.0), seed, ..self }
     }
 
-    /// Those of a node at `here` from peers at `places` ([`GeoLocation::one_way`]), give or take a tenth. Whoever is
+    /// Those of a node at `here` from peers at `places` ([`GeoLocation::one_way`]), and up to a tenth more. Whoever is
     /// not in the table is not delayed.
     pub fn by_distance(here: GeoLocation, places: Arc<HashMap<PeerId, GeoLocation>>, seed: u64) -> Self {
         Self::new(move |peer| places.get(peer).map(|there| there.one_way(&here))).with_jitter(JITTER, seed)
@@ -83,7 +83,7 @@ impl Pace {
         if self.jitter > 0.0 {
             // 53 bits are what a float holds.
             let share = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
-            due = now + self.one_way.mul_f64(1.0 + self.jitter * (2.0 * share - 1.0));
+            due = now + self.one_way.mul_f64(1.0 + self.jitter * share);
         }
         let due = self.last.map_or(due, |last| due.max(last));
         self.last = Some(due);
@@ -128,7 +128,7 @@ mod tests {
                 now += Duration::from_millis(gap);
                 let due = pace.due(now);
                 prop_assert_eq!(due, again.due(now));
-                prop_assert!(due >= now + one_way.mul_f64(1.0 - jitter));
+                prop_assert!(due >= now + one_way);
                 prop_assert!(last.is_some_and(|last| due == last) || due <= now + pace.most());
                 prop_assert!(last.is_none_or(|last| due >= last));
                 last = Some(due);
