@@ -22,8 +22,8 @@ use super::{
 pub const HALF_LIFE: Duration = Duration::from_secs(600);
 /// They begin to do so this long after the last one: whoever goes on is not forgiven meanwhile.
 pub const DECAYS_AFTER: Duration = Duration::from_secs(60);
-/// Whoever has so many points is disconnected, and may come back.
-pub const DISCONNECT: f64 = 50.0;
+/// Whoever has so many points is disconnected at the next misdeed, and may come back.
+pub const DISCONNECT: f64 = 60.0;
 /// Whoever has so many is banned.
 pub const BAN: f64 = 100.0;
 /// A prefix is closed while so many of its identities are banned.
@@ -55,11 +55,13 @@ impl Fault {
     pub const ALL: [Self; 5] =
         [Self::ForgedRecord, Self::WrongAnswer, Self::HashMismatch, Self::Flooding, Self::Stalling];
 
-    /// Two lies disconnect and four ban. Damaged content is more than a lie: it cost a transfer. It takes ten silences in a
-    /// row for a ban, of which one is counted for each ping.
+    /// Two forged records ban: gossip itself leaves whoever sends that many alone, so that more are not seen. It takes four
+    /// wrong answers, or three damaged contents, each of which cost a transfer; and ten silences in a row, of which one is
+    /// counted for each ping.
     pub fn points(self) -> f64 {
         match self {
-            Self::ForgedRecord | Self::WrongAnswer | Self::Flooding => 25.0,
+            Self::ForgedRecord => 50.0,
+            Self::WrongAnswer | Self::Flooding => 25.0,
             Self::HashMismatch => 35.0,
             Self::Stalling => 10.0,
         }
@@ -268,7 +270,9 @@ impl Ledger {
             return Sentence::Noted;
         }
         if sheet.points < BAN {
-            return if sheet.points < DISCONNECT { Sentence::Noted } else { Sentence::Disconnect };
+            // One that is silent may be in trouble, and is not helped by having to connect again.
+            let stays = sheet.points < DISCONNECT || fault == Fault::Stalling;
+            return if stays { Sentence::Noted } else { Sentence::Disconnect };
         }
         let time = ban_time.saturating_mul(2u32.saturating_pow(sheet.bans.min(16)));
         let ban = Ban { by: Judge::Points, since: now, until: Some(now.after(time.min(LONGEST_BAN.max(ban_time)))) };
@@ -420,7 +424,7 @@ mod tests {
         let (mut ledger, liar) = (ledger(), PeerId::random());
         let sentences: Vec<Sentence> = (0..4).map(|_| ledger.note(liar, Fault::WrongAnswer, None, NOW)).collect();
         let ban = Ban { by: Judge::Points, since: NOW, until: Some(NOW.after(BAN_TIME)) };
-        let expected = [Sentence::Noted, Sentence::Disconnect, Sentence::Disconnect, Sentence::Ban(ban)];
+        let expected = [Sentence::Noted, Sentence::Noted, Sentence::Disconnect, Sentence::Ban(ban)];
         assert_eq!(sentences, expected);
         assert_eq!(ledger.note(liar, Fault::WrongAnswer, None, NOW), Sentence::Noted, "banned already");
         assert_eq!(ledger.ban(&liar, NOW.after(BAN_TIME - seconds(1))), Some(ban));
@@ -504,7 +508,7 @@ mod tests {
     #[test]
     fn an_honest_node_is_never_banned() {
         let worst = (0..1_000).map(honest_day).fold(0.0, f64::max);
-        assert!((50.0..BAN).contains(&worst), "it is tried hard: {worst}");
+        assert!((DISCONNECT..BAN).contains(&worst), "it is tried hard: {worst}");
     }
 
     #[test]
@@ -531,7 +535,7 @@ mod tests {
                 let before = ledger.sheet(&peer).map_or(0.0, |sheet| sheet.points(now));
                 let sentence = ledger.note(peer, Fault::ALL[kind], None, now);
                 let sheet = ledger.sheet(&peer).unwrap();
-                prop_assert!(sheet.points(now) <= BAN + 35.0 && sheet.log.len() <= KEPT);
+                prop_assert!(sheet.points(now) <= BAN + 50.0 && sheet.log.len() <= KEPT);
                 prop_assert!(sheet.points(now) > before || before > BAN);
                 if let Sentence::Ban(ban) = sentence {
                     prop_assert!(ban.until.unwrap().since(now) <= LONGEST_BAN);

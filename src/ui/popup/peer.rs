@@ -9,7 +9,11 @@ use ratatui::{
 use super::{field, heading};
 use crate::{
     bus::{Direction, PeerSnapshot},
-    domain::{reputation::Outcome, time::Ago},
+    domain::{
+        faults::{BAN, DISCONNECT},
+        reputation::Outcome,
+        time::Ago,
+    },
     ui::{
         model::Model,
         theme::Theme,
@@ -94,7 +98,8 @@ fn score(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, them
 /// What is held against it, and when that is over.
 fn faults(lines: &mut Vec<Line<'static>>, model: &Model, peer: &PeerSnapshot, width: usize, theme: Theme) {
     let Some(sheet) = &peer.sheet else { return };
-    heading(lines, "Faults: 50 points disconnect, 100 ban, and they fade by half in 10 minutes", theme);
+    let title = format!("Faults: {DISCONNECT} points disconnect, {BAN} ban, and they fade by half in 10 minutes");
+    heading(lines, &title, theme);
     let style = if peer.ban(model.now).is_some() { theme.bad() } else { theme.fair() };
     lines.extend(wrap(&sheet.told(model.now), width).into_iter().map(|line| Line::from(Span::styled(line, style))));
     for entry in sheet.log.iter().rev() {
