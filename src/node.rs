@@ -227,6 +227,7 @@ impl Node {
             tokio::spawn(registry.clone().run_intake(inbound, stop.clone())),
             tokio::spawn(registry.clone().run_upkeep(stop.clone())),
             tokio::spawn(registry.clone().run_contents(stop.clone())),
+            tokio::spawn(registry.clone().run_safety(stop.clone())),
             tokio::spawn(registry.clone().run_sync(lacking, stop.clone())),
             tokio::spawn(registry.clone().run_spreading(stop.clone())),
             tokio::spawn(registry.clone().run_conflicts(stop.clone())),

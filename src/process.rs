@@ -1,6 +1,6 @@
 //! What the system says of this process; nothing where it does not say.
 
-use std::fs;
+use std::{fs, path::Path};
 
 /// Bytes in memory: the second field of `/proc/self/statm` counts pages (proc_pid_statm(5)), which have 4 KiB on the
 /// machines we know.
@@ -17,6 +17,12 @@ pub fn descriptors() -> Option<(u64, u64)> {
     Some((open, most))
 }
 
+/// Bytes that are free for us on the disk that has `path`, and how many there are.
+pub fn disk(path: &Path) -> Option<(u64, u64)> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    Some((stat.f_bavail.checked_mul(stat.f_frsize)?, stat.f_blocks.checked_mul(stat.f_frsize)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -24,6 +30,7 @@ mod tests {
     #[test]
     fn the_system_says_what_this_process_has() {
         assert!(memory().is_none_or(|bytes| bytes > 1 << 20));
+        assert!(disk(Path::new("/")).is_none_or(|(free, all)| free <= all && all > 0));
         assert!(descriptors().is_none_or(|(open, most)| open > 0 && open <= most));
     }
 }

@@ -115,6 +115,10 @@ impl Contents for Remote {
         self.post("/v1/contents/check", &wire::OfContent { root }).await.map(|Done { done }| done)
     }
 
+    async fn offer_again(&self) -> Result<()> {
+        self.change("offering content", "/v1/contents/offer", &()).await.map(|Done { .. }| ())
+    }
+
     async fn transfers(&self) -> Result<Vec<Transfer>> {
         self.get("/v1/transfers").await
     }

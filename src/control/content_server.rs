@@ -36,6 +36,10 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/contents/keep", post(keep))
         .route("/contents/clean-up", post(clean_up))
         .route("/contents/check", post(check))
+        .route(
+            "/contents/offer",
+            post(async |State(it): Node| answer(it.contents().offer_again().await.map(|()| Done { done: true }))),
+        )
         .route("/fetch", post(fetch))
         .route("/fetch/start", post(start_fetch))
         .route("/transfers", get(async |State(it): Node| answer(it.contents().transfers().await)))

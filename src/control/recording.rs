@@ -379,6 +379,10 @@ impl Contents for Replay {
         only_watched("verifying content")
     }
 
+    async fn offer_again(&self) -> Result<()> {
+        only_watched("offering content")
+    }
+
     async fn transfers(&self) -> Result<Vec<Transfer>> {
         Ok(Vec::new())
     }

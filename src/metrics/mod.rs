@@ -315,6 +315,12 @@ impl Metrics {
         counter.inc();
     }
 
+    /// Gets so far that were answered from memory, the disk, the DHT and peers.
+    pub fn gets(&self) -> [u64; 4] {
+        let gets = &self.0.gets;
+        [gets.memory.get(), gets.disk.get(), gets.dht.get(), gets.peer.get()]
+    }
+
     /// A peer did what an honest one does not.
     pub fn faulted(&self, fault: Fault) {
         self.0.misdeeds.get_or_create_owned(&[("kind", fault.label())]).inc();

@@ -5,7 +5,9 @@ use std::{num::NonZeroUsize, time::Duration};
 use libp2p::{
     StreamProtocol, autonat, connection_limits, gossipsub, identify,
     identity::Keypair,
-    kad, mdns, memory_connection_limits, ping,
+    kad, mdns, memory_connection_limits,
+    metrics::Registry,
+    ping,
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 
@@ -70,6 +72,7 @@ pub(super) struct Parts<'a> {
     pub query_timeout: Duration,
     pub high_water: usize,
     pub ping_every: Duration,
+    pub gossip_counts: &'a mut Registry,
 }
 
 impl Behaviour {
@@ -85,6 +88,7 @@ impl Behaviour {
             query_timeout,
             high_water,
             ping_every,
+            gossip_counts,
         } = parts;
         let me = key.public().to_peer_id();
         let slack = query_timeout + Duration::from_secs(1);
@@ -122,7 +126,7 @@ impl Behaviour {
             memory: memory_connection_limits::Behaviour::with_max_percentage(MAX_MEMORY_SHARE),
             gate: Gate::default(),
             kad,
-            gossip: gossip::behaviour(key, topics)?,
+            gossip: gossip::behaviour(key, topics, gossip_counts)?,
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_every)),
             mdns: mdns.into(),

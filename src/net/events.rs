@@ -1,7 +1,7 @@
 //! What the swarm reports, protocol by protocol.
 
 use libp2p::{
-    Multiaddr, PeerId, autonat, gossipsub, identify,
+    Multiaddr, PeerId, TransportError, autonat, gossipsub, identify,
     kad::{self, store::RecordStore},
     mdns,
     metrics::Recorder,
@@ -11,7 +11,7 @@ use libp2p::{
         dial_opts::{DialOpts, PeerCondition},
     },
 };
-use std::time::Instant;
+use std::{io::ErrorKind, time::Instant};
 use tokio::sync::oneshot;
 
 use super::{
@@ -21,6 +21,7 @@ use super::{
     discovery::Origin,
     listen,
     lookup::{Answer, Done, Ended},
+    measure::Move,
     protocol::{MAX_OBJECTS, Request, Response},
     reach,
     task::{MAX_OUTSTANDING, MAX_QUESTIONS_PER_PEER, PendingPut, Settled, Task},
@@ -48,14 +49,15 @@ impl Task {
                 self.peers.connected(peer_id, connection_id, endpoint.get_remote_address(), endpoint.is_dialer(), now);
                 self.discovery.connected(&peer_id);
                 if endpoint.is_dialer() {
-                    self.measures.dialled(true);
+                    self.measures.dialled(None);
                 }
             }
-            SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
                 let was_ours = self.peers.is_ours(&peer_id);
                 self.peers.disconnected(&peer_id, connection_id, now);
                 if was_ours && !self.peers.is_connected(&peer_id) {
                     tracing::info!(peer = %peer_id, "a peer has left");
+                    self.measures.moved(Move::Went { peer: peer_id, lost: cause.is_some() });
                 }
             }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
@@ -64,7 +66,7 @@ impl Task {
                 if matches!(error, DialError::Transport(_) | DialError::WrongPeerId { .. })
                     && !self.peers.is_connected(&peer)
                 {
-                    self.measures.dialled(false);
+                    self.measures.dialled(Some(why(&error)));
                     self.observe(peer, Outcome::Unreachable);
                 }
             }
@@ -129,6 +131,7 @@ impl Task {
         self.peers.identified(peer, &info.agent_version, addresses, protocols, clock::now());
         if !known {
             tracing::info!(%peer, agent = %info.agent_version, "a peer has joined");
+            self.measures.moved(Move::Came);
         }
         if !known && self.peers.is_outbound(&peer) {
             self.say_hello(peer);
@@ -163,6 +166,7 @@ impl Task {
                     kad::QueryResult::GetRecord(result) => self.on_found(id, result, step.last),
                     kad::QueryResult::PutRecord(result) => self.on_put(id, result),
                     kad::QueryResult::GetProviders(result) => self.on_providers(id, &result, step.last),
+                    kad::QueryResult::Bootstrap(Ok(_)) if step.last => self.measures.refreshed(),
                     kad::QueryResult::StartProviding(_) => drop(self.providing.remove(&id)),
                     _ => {}
                 }
@@ -414,5 +418,24 @@ impl Task {
             tracing::info!(?mode, "dial-backs decided the DHT mode");
             self.swarm.behaviour_mut().kad.set_mode(Some(mode));
         }
+    }
+}
+
+/// Why a dial failed, in a word or two.
+fn why(error: &DialError) -> &'static str {
+    let DialError::Transport(tried) = error else { return "another identity" };
+    let kind = tried.iter().find_map(|(_, error)| match error {
+        TransportError::Other(error) => Some(error.kind()),
+        TransportError::MultiaddrNotSupported(_) => None,
+    });
+    match kind {
+        Some(ErrorKind::ConnectionRefused) => "refused",
+        Some(ErrorKind::TimedOut) => "timed out",
+        Some(ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) => "no route",
+        // libp2p wraps most of what the system says.
+        Some(_) if error.to_string().to_lowercase().contains("refused") => "refused",
+        Some(_) if error.to_string().to_lowercase().contains("timeout") => "timed out",
+        Some(_) => "failed",
+        None => "not supported",
     }
 }

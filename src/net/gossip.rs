@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use libp2p::{
     gossipsub::{
-        Behaviour, Config, ConfigBuilder, IdentTopic, Message, MessageAuthenticity, MessageId, PeerScoreParams,
-        PeerScoreThresholds, TopicScoreParams, ValidationMode, score_parameter_decay,
+        Behaviour, Config, ConfigBuilder, IdentTopic, Message, MessageAuthenticity, MessageId, MetricsConfig,
+        PeerScoreParams, PeerScoreThresholds, TopicScoreParams, ValidationMode, score_parameter_decay,
     },
     identity::Keypair,
+    metrics::Registry,
 };
 
 use crate::{
@@ -120,10 +121,12 @@ fn score_params(topics: &Topics) -> PeerScoreParams {
     }
 }
 
-pub(super) fn behaviour(key: &Keypair, topics: &Topics) -> Result<Behaviour> {
+/// Gossipsub itself counts what it receives in `counts`.
+pub(super) fn behaviour(key: &Keypair, topics: &Topics, counts: &mut Registry) -> Result<Behaviour> {
     let internal = |why: String| RegistryError::Internal { what: "starting gossip", why };
     let mut gossip =
         Behaviour::new(MessageAuthenticity::Signed(key.clone()), config()?).map_err(|why| internal(why.to_owned()))?;
+    gossip = gossip.with_metrics(counts, MetricsConfig::default());
     let thresholds = PeerScoreThresholds {
         gossip_threshold: scoring::GOSSIP_THRESHOLD,
         publish_threshold: scoring::PUBLISH_THRESHOLD,
@@ -145,7 +148,7 @@ mod tests {
     #[test]
     fn parameters_are_valid_and_ids_depend_on_topic_and_every_byte() {
         let topics = Topics::of(&"lab".parse().unwrap());
-        behaviour(&Keypair::generate_ed25519(), &topics).unwrap();
+        behaviour(&Keypair::generate_ed25519(), &topics, &mut Registry::default()).unwrap();
         let message = |topic: &IdentTopic, data: &[u8], sequence_number| Message {
             source: None,
             data: data.to_vec(),

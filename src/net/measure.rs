@@ -1,12 +1,17 @@
 //! What the Health screen shows: measured here as it happens, over a window of time and within a bound.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, HashSet, VecDeque},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use libp2p::metrics::{Metrics as Families, Registry};
+use libp2p::{
+    PeerId, kad,
+    metrics::{Metrics as Families, Registry},
+};
+use tokio::sync::watch;
 
 use super::{lookup::Done, task::Task};
 use crate::{
@@ -75,15 +80,38 @@ struct Totals {
 struct Process {
     memory: Option<u64>,
     descriptors: Option<(u64, u64)>,
+    disk: Option<(u64, u64)>,
+}
+
+/// A peer came, or went; `lost` when it was not us who ended the connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Move {
+    Came,
+    Went { peer: PeerId, lost: bool },
+}
+
+/// How the own packages are kept, as the registry found it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Safety {
+    /// Own packages.
+    pub own: u64,
+    /// Those that would be lost with this node, of which some are named.
+    pub endangered: Vec<String>,
 }
 
 pub(super) struct Measures {
     lookups: Recent<Done>,
-    dials: Recent<bool>,
+    /// Those that failed with why.
+    dials: Recent<Option<&'static str>>,
+    moves: Recent<Move>,
+    refreshed: Option<Instant>,
     messages: Recent<bool>,
     totals: Recent<Totals>,
     process: Arc<Mutex<Process>>,
     bandwidth: Arc<Registry>,
+    /// Gossipsub's own, of which one figure is read.
+    gossip: Registry,
+    safety: watch::Receiver<Option<Safety>>,
     /// libp2p's own, which want to see every event.
     pub families: Families,
     metrics: Metrics,
@@ -94,17 +122,27 @@ pub(super) struct Measures {
 }
 
 impl Measures {
-    pub fn new(bandwidth: Arc<Registry>, families: Families, metrics: Metrics) -> Self {
+    pub fn new(
+        bandwidth: Arc<Registry>,
+        gossip: Registry,
+        safety: watch::Receiver<Option<Safety>>,
+        families: Families,
+        metrics: Metrics,
+    ) -> Self {
         let mut totals = Recent::new(MINUTE);
         // All counts begin at nothing.
         totals.push(Totals::default(), Instant::now());
         Self {
             lookups: Recent::new(LONG),
             dials: Recent::new(LONG),
+            moves: Recent::new(LONG),
+            refreshed: None,
             messages: Recent::new(MINUTE),
             totals,
             process: Arc::default(),
             bandwidth,
+            gossip,
+            safety,
             families,
             metrics,
             samples: 0,
@@ -123,8 +161,44 @@ impl Measures {
         self.lookups.push(done, Instant::now());
     }
 
-    pub fn dialled(&mut self, reached: bool) {
-        self.dials.push(reached, Instant::now());
+    /// A dial ended; with why, when it failed.
+    pub fn dialled(&mut self, failed: Option<&'static str>) {
+        self.dials.push(failed, Instant::now());
+    }
+
+    pub fn moved(&mut self, moved: Move) {
+        self.moves.push(moved, Instant::now());
+    }
+
+    /// The routing table was refreshed.
+    pub fn refreshed(&mut self) {
+        self.refreshed = Some(Instant::now());
+    }
+
+    /// Peers that came and went, and those that were lost in the last two minutes and are not back.
+    fn churn(&self, now: Instant, is_back: impl Fn(&PeerId) -> bool) -> (usize, usize, usize) {
+        const AT_ONCE: Duration = Duration::from_secs(120);
+        let came = self.moves.values().filter(|moved| **moved == Move::Came).count();
+        let lost: HashSet<PeerId> = (self.moves.kept.iter())
+            .filter(|(at, _)| now.duration_since(*at) <= AT_ONCE)
+            .filter_map(|(_, moved)| match moved {
+                Move::Went { peer, lost: true } if !is_back(peer) => Some(*peer),
+                _ => None,
+            })
+            .collect();
+        (came, self.moves.kept.len() - came, lost.len())
+    }
+
+    /// Share of gossip's messages that had come before by another way.
+    fn duplicates(&self) -> Option<f64> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.gossip).ok()?;
+        let sum = |name: &str| -> f64 {
+            let lines = text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{')));
+            lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        };
+        let all = sum("topic_msg_recv_counts_unfiltered_total");
+        (all > 0.0).then(|| rounded((1.0 - sum("topic_msg_recv_counts_total") / all).clamp(0.0, 1.0)))
     }
 
     /// A message of gossip was judged; `refused` when it is one that no honest node sends.
@@ -138,10 +212,14 @@ impl Measures {
     }
 
     /// Reads `/proc` aside, for the next sample: a process with many descriptors takes a while to count them.
-    fn look_at_process(&self) {
+    fn look_at_process(&self, database: PathBuf) {
         let held = self.process.clone();
         tokio::task::spawn_blocking(move || {
-            let seen = Process { memory: process::memory(), descriptors: process::descriptors() };
+            let seen = Process {
+                memory: process::memory(),
+                descriptors: process::descriptors(),
+                disk: process::disk(&database),
+            };
             *held.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         });
     }
@@ -177,7 +255,7 @@ impl Task {
     pub(super) fn sample(&mut self) -> Sample {
         let now = Instant::now();
         if self.measures.samples.is_multiple_of(PROCESS_EVERY) {
-            self.measures.look_at_process();
+            self.measures.look_at_process(self.wiring.store.path().to_owned());
         }
         self.measures.samples = self.measures.samples.wrapping_add(1);
         let counters = self.wiring.tally.snapshot();
@@ -188,6 +266,7 @@ impl Task {
         measures.lookups.forget(now);
         measures.dials.forget(now);
         measures.messages.forget(now);
+        measures.moves.forget(now);
         let (since, before) = measures.totals.kept.front().copied().unwrap_or((now, totals));
         let seconds = now.duration_since(since).as_secs_f64();
         let a_second = |now: f64, before: f64| (seconds >= 1.0).then(|| rounded((now - before) / seconds));
@@ -199,6 +278,14 @@ impl Task {
         let count = |values: usize| values as u64;
         let behaviour = self.swarm.behaviour_mut();
         let announce = self.topics.announce.hash();
+        let at = clock::now();
+        let here = self.peers.here();
+        let rtts = percentiles(here.rtts_ms.clone());
+        let peers = &self.peers;
+        let (joined, left, lost) = measures.churn(now, |peer| peers.is_connected(peer));
+        let mut dial_errors: BTreeMap<String, u64> = BTreeMap::new();
+        measures.dials.values().flatten().for_each(|why| *dial_errors.entry((*why).to_owned()).or_default() += 1);
+        let safety = measures.safety.borrow().clone();
         let directions = |wanted| self.peers.directions().filter(|direction| *direction == wanted).count();
         Sample {
             running_for: Duration::from_secs(clock::now().since(self.started_at).as_secs().min(MINUTE.as_secs())),
@@ -223,7 +310,7 @@ impl Task {
             messages: count(measures.messages.kept.len()),
             messages_refused: count(measures.messages.values().filter(|refused| **refused).count()),
             dials: count(measures.dials.kept.len()),
-            dials_failed: count(measures.dials.values().filter(|reached| !**reached).count()),
+            dials_failed: count(measures.dials.values().filter(|failed| failed.is_some()).count()),
             bytes_in: a_second(bytes_in, before.bytes_in),
             bytes_out: a_second(bytes_out, before.bytes_out),
             store_p95_ms: self.wiring.store.commit_p95().map(millis).map(rounded),
@@ -231,6 +318,27 @@ impl Task {
             descriptors: process.descriptors,
             overloaded: totals.overloaded.saturating_sub(before.overloaded),
             clock_offset_ms: self.peers.clock_offset_ms().map(|offset| offset / 1_000 * 1_000),
+            tcp: here.tcp,
+            quic: here.quic,
+            dht_server: behaviour.kad.mode() == kad::Mode::Server,
+            rtt_p50_ms: rtts.map(|(p50, _)| rounded(p50)),
+            rtt_p95_ms: rtts.map(|(_, p95)| rounded(p95)),
+            negative: here.negative,
+            banned: self.conduct.ledger.all().filter(|(_, sheet)| sheet.ban(at).is_some()).count(),
+            // To ten seconds: a figure that moves with every sample would cost a frame each.
+            refreshed_ago: measures
+                .refreshed
+                .map(|refreshed| Duration::from_secs(refreshed.elapsed().as_secs() / 10 * 10)),
+            dial_errors,
+            gets: measures.metrics.gets(),
+            duplicates: measures.duplicates(),
+            joined,
+            left,
+            lost,
+            agents: here.agents,
+            own: safety.as_ref().map(|safety| safety.own),
+            endangered: safety.map(|safety| safety.endangered).unwrap_or_default(),
+            disk: process.disk.map(|(free, all)| (free >> 24 << 24, all)),
         }
     }
 }

@@ -31,6 +31,7 @@ mod task;
 pub use command::{AskError, Inbound, Verdict};
 pub use delay::Delays;
 pub use lookup::{Answer, Ended, Lookup, Want};
+pub use measure::Safety;
 pub use start::{NetOptions, start};
 
 use std::{sync::Arc, time::Duration};
@@ -96,6 +97,7 @@ pub struct Net {
     commands: mpsc::Sender<Command>,
     lookups: Arc<Semaphore>,
     greeting: Arc<watch::Sender<Greeting>>,
+    safety: Arc<watch::Sender<Option<Safety>>>,
     joined: watch::Receiver<usize>,
     me: PeerId,
     query_timeout: Duration,
@@ -285,6 +287,11 @@ impl Net {
     /// Changes what peers are told of this node, at the next hello.
     pub fn greet(&self, change: impl FnOnce(&mut Greeting)) {
         self.greeting.send_modify(change);
+    }
+
+    /// How the own packages are kept, for who looks at the node's health.
+    pub fn tell_safety(&self, safety: Safety) {
+        self.safety.send_replace(Some(safety));
     }
 
     pub async fn status(&self) -> Result<NodeSnapshot> {

@@ -1,7 +1,7 @@
 //! The table of peers: what is known of each, and the snapshot that readers get.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -111,6 +111,19 @@ impl Standings {
         };
         self.peers.iter().map(one).collect()
     }
+}
+
+/// The connected peers of this network, taken together.
+#[derive(Default)]
+pub(super) struct Here {
+    /// Connections by transport.
+    pub tcp: usize,
+    pub quic: usize,
+    /// Those that gossip scores below 0.
+    pub negative: usize,
+    /// The newest round trip of each that was measured.
+    pub rtts_ms: Vec<f64>,
+    pub agents: BTreeMap<String, usize>,
 }
 
 pub(super) struct PeerTable {
@@ -255,6 +268,27 @@ impl PeerTable {
     /// Who opened the connection, for each connected peer of this network.
     pub fn directions(&self) -> impl Iterator<Item = Direction> {
         self.peers.values().filter(|peer| peer.ours).filter_map(|peer| peer.open.first()).map(|open| open.direction)
+    }
+
+    /// The connected peers of this network, taken together.
+    pub fn here(&self) -> Here {
+        /// Programs that are told apart.
+        const AGENTS: usize = 6;
+        let mut here = Here::default();
+        for peer in self.peers.values().filter(|peer| peer.ours) {
+            let Some(open) = peer.open.first() else { continue };
+            if open.address.contains("/quic") {
+                here.quic += 1;
+            } else {
+                here.tcp += 1;
+            }
+            here.negative += usize::from(peer.gossip_score.is_some_and(|score| score < 0.0));
+            here.rtts_ms.extend(peer.rtts_ms.back().map(|ms| f64::from(*ms)));
+            let agent = peer.agent.as_deref().unwrap_or_default();
+            let known = here.agents.contains_key(agent) || here.agents.len() < AGENTS;
+            *here.agents.entry(if known { agent } else { "others" }.to_owned()).or_default() += 1;
+        }
+        here
     }
 
     pub fn connected_count(&self) -> usize {

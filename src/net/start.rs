@@ -141,6 +141,7 @@ pub async fn start(
 
     let protocols = Protocols::of(&options.network)?;
     let topics = Topics::of(&options.network);
+    let mut gossip_counts = Registry::default();
     let behaviour = Behaviour::new(Parts {
         key: &options.key,
         protocols: &protocols,
@@ -152,6 +153,7 @@ pub async fn start(
         query_timeout: options.query_timeout,
         high_water: options.high_water,
         ping_every: options.ping_every,
+        gossip_counts: &mut gossip_counts,
     })?;
     let streams = behaviour.streams.new_control();
     let (mut swarm, bandwidth) = build(options.key, behaviour, options.delays)?;
@@ -167,6 +169,7 @@ pub async fn start(
     let (inbound, inbound_receiver) = mpsc::channel(INBOUND);
     let (greeting, greeting_receiver) = watch::channel(Greeting::default());
     let (joined_sender, joined) = watch::channel(0);
+    let (safety, safety_receiver) = watch::channel(None);
     let content = protocols.content.clone();
     let (busy, serving) = (BusyPeers::default(), CancellationToken::new());
     let incoming = streams
@@ -223,7 +226,7 @@ pub async fn start(
         options.network,
         (options.low_water, options.high_water),
         Conduct::new(ledger),
-        Measures::new(bandwidth.clone(), families, metrics),
+        Measures::new(bandwidth.clone(), gossip_counts, safety_receiver, families, metrics),
         options.ping_every.min(GREET_EVERY),
     );
     tracing::info!(node = %me, %network, ?listening, "the node has started");
@@ -232,6 +235,7 @@ pub async fn start(
         commands,
         lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
         greeting: Arc::new(greeting),
+        safety: Arc::new(safety),
         joined,
         me,
         query_timeout: options.query_timeout,

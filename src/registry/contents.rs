@@ -135,6 +135,9 @@ pub trait Contents: Send + Sync {
     /// Reads and verifies one content; false when it was damaged. It is dropped then, and fetched again if it can be had.
     async fn check(&self, root: ContentRoot) -> Result<bool>;
 
+    /// Tells the DHT again of everything that is here, and has it looked at anew which of the own packages others have.
+    async fn offer_again(&self) -> Result<()>;
+
     /// Transfers that run, and those that did lately, the newest first.
     async fn transfers(&self) -> Result<Vec<Transfer>>;
 
@@ -229,6 +232,11 @@ impl Contents for P2pRegistry {
     async fn check(&self, root: ContentRoot) -> Result<bool> {
         let held = self.contents.get(&root)?.ok_or(RegistryError::NoContent(root))?;
         self.contents.verify(held.content).await
+    }
+
+    async fn offer_again(&self) -> Result<()> {
+        self.offer_everything();
+        Ok(())
     }
 
     async fn transfers(&self) -> Result<Vec<Transfer>> {

@@ -13,6 +13,7 @@ mod own;
 mod p2p;
 mod provide;
 mod publish;
+mod safety;
 mod search;
 mod sync;
 mod types;

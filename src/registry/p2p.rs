@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc};
 use super::{
     Announced, Artifacts, Bundle, Catalogue, Imported, Importing, Own, Package, PublishStep, Receipt, Registry,
     Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache, fetch::Fetches, newcomers::Newcomers,
-    provide::Providing, publish, search,
+    provide::Providing, publish, safety::Looking, search,
 };
 use crate::{
     RegistryError, Result,
@@ -84,6 +84,7 @@ pub(super) struct State {
     pub answers: search::Answers,
     pub fetches: Fetches,
     pub providing: Providing,
+    pub looking: Looking,
 }
 
 /// A [`Registry`] over a store and the network. Cheap to clone.
@@ -120,6 +121,7 @@ impl P2pRegistry {
             answers: search::Answers::default(),
             fetches: Fetches::default(),
             providing: Providing::default(),
+            looking: Looking::default(),
         };
         let registry = Self { net, store, contents, board, bus, tally, metrics, state: Arc::new(state) };
         let handle = registry.state.options.handle.clone().or(registry.published_handle()?);

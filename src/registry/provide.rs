@@ -130,7 +130,7 @@ impl P2pRegistry {
     }
 
     /// Everything that others may have of this node.
-    fn provide_everything(&self) {
+    pub(super) fn provide_everything(&self) {
         match self.contents.list() {
             Ok(held) => {
                 let offered = held.into_iter().filter(|held| held.own || self.state.options.provide);

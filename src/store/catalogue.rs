@@ -229,6 +229,26 @@ impl Store {
         })
     }
 
+    /// How many packages of its own this node has.
+    pub fn own_count(&self) -> Result<usize> {
+        self.read(|db| {
+            let count = db.prepare_cached("SELECT count(*) FROM heads WHERE own = 1")?.query_row([], |row| row.get(0));
+            count.map(|count: i64| usize::try_from(count).unwrap_or_default())
+        })
+    }
+
+    /// Own heads from number `from` on, the oldest first, `most` of them.
+    pub fn own_heads(&self, from: usize, most: usize) -> Result<Vec<StoredHead>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT envelope, received_at, confirmed_at, own FROM heads WHERE own = 1
+                 ORDER BY signed_at LIMIT ? OFFSET ?",
+            )?
+            .query_map(params![most as i64, from as i64], stored_head)?
+            .collect()
+        })
+    }
+
     /// The head this node signed last.
     pub fn newest_own_head(&self) -> Result<Option<StoredHead>> {
         self.read(|db| {

@@ -71,6 +71,11 @@ struct Inner {
 }
 
 impl Store {
+    /// The database's file.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
     /// Opens the state in `data_dir`, making or migrating it as needed; its commits are counted in `metrics`.
     ///
     /// # Errors

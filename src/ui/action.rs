@@ -225,6 +225,8 @@ pub enum Action {
     /// In the logs.
     LogLevel,
     OpenLog,
+    /// Own content is offered to others again.
+    Offer,
     /// The changes of the verdict.
     Changes,
     Edit(Edit),

@@ -125,6 +125,8 @@ pub enum Effect {
         name: String,
         deed: Deed,
     },
+    /// Offers own content to others again.
+    Offer,
     Export {
         path: String,
         sheet: Sheet,
@@ -385,6 +387,13 @@ impl Executor {
                     Deed::Disconnect => control.disconnect(id).await,
                 };
                 messages.send(Message::Peer { name, deed, result: Box::new(result) }).await
+            })),
+            Effect::Offer => drop(tokio::spawn(async move {
+                let (level, text) = match contents.offer_again().await {
+                    Ok(()) => (Level::Info, "offered again: what is here; who has it is looked at anew".to_owned()),
+                    Err(error) => (Level::Error, format!("not offered: {error}")),
+                };
+                messages.send(Message::Told(level, text)).await
             })),
             Effect::Own => drop(tokio::spawn(async move {
                 let result = Box::new(registry.own().await);

@@ -241,6 +241,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             Some(path) => return vec![Effect::Pager(path.clone())],
             None => model.answer(Level::Warning, "there is no log file yet".to_owned()),
         },
+        Action::Offer => return vec![Effect::Offer],
         Action::BanPeer => return peers::ban(model),
         Action::ProtectPeer => return peers::protect(model),
         Action::DisconnectPeer => peers::disconnect(model),

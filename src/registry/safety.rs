@@ -1,0 +1,131 @@
+//! Which of this node's own packages would be lost with it.
+
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::P2pRegistry;
+use crate::{
+    RegistryError, Result, clock,
+    domain::{
+        record::{DhtKey, Head, Signed},
+        release,
+        time::Timestamp,
+    },
+    net::Safety,
+};
+
+/// Own packages are looked through this often; each costs a question to the DHT.
+const ROUND: Duration = Duration::from_secs(300);
+/// Looked at in a round. The next goes on where it ended.
+const A_ROUND: usize = 50;
+/// Nodes that must have a content, this one counted.
+const ENOUGH: usize = 2;
+/// A head that expires so soon was not renewed in time: that is due at a third of its life.
+const SOON: Duration = Duration::from_secs(10 * 86_400);
+/// Nobody can be expected to have a release that is younger.
+const YOUNG: Duration = Duration::from_secs(86_400);
+/// Those that are named.
+const NAMED: usize = 20;
+/// Wait for the DHT, for each.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+#[derive(Default)]
+pub(super) struct Looking {
+    /// Somebody wants to know now.
+    again: Notify,
+    at: AtomicUsize,
+}
+
+impl P2pRegistry {
+    /// Tells the DHT again of everything that is here, and looks again at which of it is kept elsewhere.
+    pub(super) fn offer_everything(&self) {
+        self.provide_everything();
+        self.state.looking.again.notify_one();
+    }
+
+    /// Runs until `stop` is called.
+    pub async fn run_safety(self, stop: CancellationToken) {
+        let mut joined = self.net.joined();
+        let mut round = tokio::time::interval(ROUND);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = round.tick() => {}
+                // Who came may have what nobody else has.
+                changed = joined.changed() => if changed.is_err() { return },
+                () = self.state.looking.again.notified() => {}
+            }
+            if *self.net.joined().borrow() == 0 {
+                continue;
+            }
+            let looked = tokio::select! {
+                () = stop.cancelled() => return,
+                looked = self.look_for_danger() => looked,
+            };
+            match looked {
+                Ok(safety) => self.net.tell_safety(safety),
+                Err(error) => tracing::debug!(%error, "who else has what is ours could not be found out"),
+            }
+            // What comes and goes at once is looked at once.
+            const REST: Duration = Duration::from_secs(10);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.state.looking.again.notified() => self.state.looking.again.notify_one(),
+                () = tokio::time::sleep(REST) => {}
+            }
+        }
+    }
+
+    async fn look_for_danger(&self) -> Result<Safety> {
+        let now = clock::now();
+        let store = self.store.clone();
+        let from = self.state.looking.at.load(Ordering::Relaxed);
+        let read = tokio::task::spawn_blocking(move || {
+            let own = store.own_count()?;
+            let from = from.checked_rem(own).unwrap_or_default();
+            Ok::<_, RegistryError>((own, from, store.own_heads(from, A_ROUND)?))
+        });
+        let read = read.await.map_err(|error| RegistryError::Internal { what: "reading", why: error.to_string() })?;
+        let (own, from, heads) = read?;
+        let mut endangered = Vec::new();
+        for stored in &heads {
+            let head = &stored.head;
+            if endangered.len() < NAMED && (expires_soon(head, now) || self.is_alone(head, now).await?) {
+                let handle = head.handle.as_ref().map_or_else(|| head.publisher().fingerprint(), ToString::to_string);
+                endangered.push(format!("{handle}/{}", head.name));
+            }
+        }
+        self.state.looking.at.store(from + heads.len(), Ordering::Relaxed);
+        Ok(Safety { own: own as u64, endangered })
+    }
+
+    /// Whether too few nodes have the content of a package's newest release, although they had time to fetch it.
+    async fn is_alone(&self, head: &Signed<Head>, now: Timestamp) -> Result<bool> {
+        let Some(entry) = release::resolve(&head.releases, None) else { return Ok(false) };
+        let Some(manifest) = self.store.manifest(&entry.manifest)? else { return Ok(false) };
+        if manifest.created.after(YOUNG) > now {
+            return Ok(false);
+        }
+        let mut found = self.net.find_providers(DhtKey::of_content(&manifest.content), PATIENCE).await?;
+        let mut others = HashSet::new();
+        while let Some(peer) = found.recv().await {
+            if peer != self.net.peer_id() {
+                others.insert(peer);
+            }
+            if others.len() + 1 >= ENOUGH {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn expires_soon(head: &Head, now: Timestamp) -> bool {
+    head.expires < now.after(SOON)
+}
