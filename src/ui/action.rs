@@ -5,6 +5,7 @@
 pub enum Screen {
     #[default]
     Peers,
+    Map,
     Feed,
     Search,
     Publish,
@@ -14,12 +15,13 @@ pub enum Screen {
 }
 
 impl Screen {
-    pub const ALL: [Self; 7] =
-        [Self::Peers, Self::Feed, Self::Search, Self::Publish, Self::Transfers, Self::Health, Self::Logs];
+    pub const ALL: [Self; 8] =
+        [Self::Peers, Self::Map, Self::Feed, Self::Search, Self::Publish, Self::Transfers, Self::Health, Self::Logs];
 
     pub fn digit(self) -> char {
         match self {
             Self::Peers => '1',
+            Self::Map => '2',
             Self::Feed => '3',
             Self::Search => '4',
             Self::Publish => '5',
@@ -32,6 +34,7 @@ impl Screen {
     pub fn name(self) -> &'static str {
         match self {
             Self::Peers => "Peers",
+            Self::Map => "Map",
             Self::Feed => "Feed",
             Self::Search => "Search",
             Self::Publish => "Publish",
@@ -139,6 +142,16 @@ pub enum Move {
     PageDown,
     First,
     Last,
+    /// Where there is something beside one another.
+    Left,
+    Right,
+}
+
+/// A move of what is shown of the map: -1, 0 or 1 each way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pan {
+    pub right: i8,
+    pub down: i8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +207,15 @@ pub enum Action {
     ToggleFacet,
     /// The searches that were made before.
     Recent,
+    /// On the map.
+    Zoom {
+        closer: bool,
+    },
+    Pan(Pan),
+    /// All peers at once, or the whole world.
+    Fit,
+    /// The peer so many rows further on.
+    NextPeer(isize),
     /// In the logs.
     LogLevel,
     OpenLog,

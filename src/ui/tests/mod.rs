@@ -1,6 +1,7 @@
 //! The explorer without a terminal: keys in, frames out. Here is what the tests are made of.
 
 mod keys;
+mod map;
 mod publish;
 mod running;
 mod screens;
@@ -170,6 +171,7 @@ fn node(connected: usize) -> NodeSnapshot {
         mdns: true,
         mesh: connected.min(8),
         clock_offset_ms: Some(12),
+        location: Some("48.9,2.4,Paris".parse().unwrap()),
         started_at: NOW.before(Duration::from_secs(600)),
     }
 }
