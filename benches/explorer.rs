@@ -89,6 +89,15 @@ fn main() {
         );
     }
 
+    for peers in [100, 1_000] {
+        let frames = swarmdex::ui::time_map_frames(200, 60, peers, FRAMES).unwrap();
+        println!(
+            "map at 200x60 with {peers} peers and a line to each: median {:.2} ms, p99 {:.2} (goal 4)",
+            median(frames.clone()),
+            p99(frames)
+        );
+    }
+
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let keys = runtime.block_on(swarmdex::ui::time_keys(KEYS, FLOOD)).unwrap();
     println!(

@@ -115,6 +115,9 @@ pub struct NodeSnapshot {
     pub mesh: usize,
     /// Our clock minus the median of the peers' clocks, in milliseconds; `None` with fewer than two to compare with.
     pub clock_offset_ms: Option<i64>,
+    /// Where it says that it is.
+    #[serde(default)]
+    pub location: Option<GeoLocation>,
     pub started_at: Timestamp,
 }
 

@@ -494,6 +494,7 @@ mod tests {
             mdns: false,
             mesh: 0,
             clock_offset_ms: None,
+            location: None,
             started_at: Timestamp(1_000),
         };
         Status { node, version: "0.1.0".to_owned(), protocol: 1, pid: 1, data_dir: "/x".into(), socket: None }

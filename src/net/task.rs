@@ -612,6 +612,7 @@ impl Task {
             dht_server: self.swarm.behaviour().kad.mode() == kad::Mode::Server,
             mesh: self.swarm.behaviour().gossip.mesh_peers(&self.topics.announce.hash()).count(),
             clock_offset_ms: self.peers.clock_offset_ms(),
+            location: self.peers.bearings.here.clone(),
             started_at: self.started_at,
         }
     }

@@ -5,6 +5,7 @@
 pub enum Screen {
     #[default]
     Peers,
+    Map,
     Feed,
     Search,
     Publish,
@@ -15,8 +16,9 @@ pub enum Screen {
 }
 
 impl Screen {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Peers,
+        Self::Map,
         Self::Feed,
         Self::Search,
         Self::Publish,
@@ -29,6 +31,7 @@ impl Screen {
     pub fn digit(self) -> char {
         match self {
             Self::Peers => '1',
+            Self::Map => '2',
             Self::Feed => '3',
             Self::Search => '4',
             Self::Publish => '5',
@@ -42,6 +45,7 @@ impl Screen {
     pub fn name(self) -> &'static str {
         match self {
             Self::Peers => "Peers",
+            Self::Map => "Map",
             Self::Feed => "Feed",
             Self::Search => "Search",
             Self::Publish => "Publish",
@@ -158,6 +162,16 @@ pub enum Move {
     PageDown,
     First,
     Last,
+    /// Where there is something beside one another.
+    Left,
+    Right,
+}
+
+/// A move of what is shown of the map: -1, 0 or 1 each way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pan {
+    pub right: i8,
+    pub down: i8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,6 +236,15 @@ pub enum Action {
     ToggleFacet,
     /// The searches that were made before.
     Recent,
+    /// On the map.
+    Zoom {
+        closer: bool,
+    },
+    Pan(Pan),
+    /// All peers at once, or the whole world.
+    Fit,
+    /// The peer so many rows further on.
+    NextPeer(isize),
     /// In the logs.
     LogLevel,
     OpenLog,

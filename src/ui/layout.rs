@@ -11,6 +11,7 @@ use super::{
     model::{
         Model, Popup,
         form::{Checked, Field, Form, Part},
+        map,
     },
     popup, screen,
     widget::wrap::wrap,
@@ -30,6 +31,8 @@ const FACETS: u16 = 26;
 pub const SEARCH_LABEL: &str = "search: ";
 /// Rows from which on Health has a list of changes.
 const ROOMY: u16 = 30;
+/// Most rows of words below the map.
+const MAP_WORDS: u16 = 11;
 
 pub struct Areas {
     pub header: Rect,
@@ -42,7 +45,7 @@ pub struct Areas {
     pub side: Rect,
     /// Above the table: the verdict, or what one can search for.
     pub top: Rect,
-    /// Below it: the changes of the verdict.
+    /// Below it: the changes of the verdict, or what the map's signs mean.
     pub below: Rect,
     pub status: Rect,
     pub footer: Rect,
@@ -71,6 +74,13 @@ pub fn areas(model: &Model) -> Areas {
             top = Rect { height: verdict.min(rest), ..body };
             body = Rect { y: body.y + top.height, height: rest.saturating_sub(top.height + changes), ..body };
             below = Rect { y: body.bottom(), height: changes, ..body };
+        }
+        Screen::Map if map::is_drawn(model) => {
+            // Rows that a world of this width has; what is left over is for words.
+            let world = (f64::from(width) * 0.2).ceil() as u16;
+            let words = rest.saturating_sub(world).clamp(3, MAP_WORDS).min(rest);
+            body = Rect { height: rest - words, ..body };
+            below = Rect { y: body.bottom(), height: words, ..body };
         }
         Screen::Search => {
             if width >= WIDE {

@@ -13,6 +13,7 @@ use ratatui::{Frame, Terminal, backend::TestBackend};
 use tokio::sync::mpsc;
 
 use super::{
+    action::Screen,
     effect::Executor,
     model::Model,
     runtime::{self, Explorer, Look, Sources},
@@ -22,9 +23,9 @@ use super::{
 };
 use crate::{
     Result,
-    bus::{Batch, Bus, Event, PeerSnapshot},
+    bus::{Batch, Bus, Connection, Direction, Event, NodeSnapshot, PeerSnapshot},
     clock,
-    domain::reputation::Score,
+    domain::{geo::GeoLocation, reputation::Score},
 };
 
 /// Peers that change between two frames.
@@ -40,12 +41,59 @@ fn look() -> Result<Look> {
 /// # Errors
 /// None in practice: the themes are built in.
 pub fn time_frames(width: u16, height: u16, peers: usize, frames: usize) -> Result<Vec<f64>> {
+    time(Screen::Peers, (width, height), peers, frames, snapshot)
+}
+
+/// The same of a map, with a line to each peer: they are connected, all over the world.
+///
+/// # Errors
+/// None in practice: the themes are built in.
+pub fn time_map_frames(width: u16, height: u16, peers: usize, frames: usize) -> Result<Vec<f64>> {
+    time(Screen::Map, (width, height), peers, frames, |id, n| {
+        let connection = Connection {
+            address: format!("/ip4/127.0.0.1/tcp/{n}"),
+            direction: Direction::Inbound,
+            since: clock::now(),
+        };
+        // By the id, so that it stays where it is.
+        let place =
+            id.to_bytes().iter().rev().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
+        let location =
+            GeoLocation::new(f64::from(place % 120) - 50.0, f64::from(place / 120 % 360) - 180.0, Some("Somewhere"));
+        PeerSnapshot { connection: Some(connection), location, ..snapshot(id, n) }
+    })
+}
+
+fn time(
+    screen: Screen,
+    (width, height): (u16, u16),
+    peers: usize,
+    frames: usize,
+    snapshot: impl Fn(PeerId, usize) -> PeerSnapshot,
+) -> Result<Vec<f64>> {
     let ids: Vec<PeerId> = (0..peers).map(|_| PeerId::random()).collect();
     let mut model = Model::new("swarmdex".to_owned(), false, (width, height), clock::now());
     let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
     let look = look()?;
     let all = ids.iter().enumerate().map(|(n, id)| snapshot(*id, n)).collect();
-    model.apply(Batch { peers: all, events: 1, ..Batch::default() }, clock::now());
+    let node = NodeSnapshot {
+        peer_id: PeerId::random(),
+        network: "bench".to_owned(),
+        addresses: Vec::new(),
+        handle: None,
+        connected: peers,
+        known_peers: peers,
+        packages: 0,
+        dht_records: 0,
+        dht_server: true,
+        mdns: false,
+        mesh: 0,
+        clock_offset_ms: None,
+        location: GeoLocation::new(52.5, 13.4, Some("Berlin")),
+        started_at: clock::now(),
+    };
+    model.apply(Batch { node: Some(node), peers: all, events: 1, ..Batch::default() }, clock::now());
+    model.screen = screen;
     let frame = |number: usize| {
         let changed = ids.iter().enumerate().cycle().skip(number * CHANGED % peers.max(1)).take(CHANGED.min(peers));
         let peers = changed.map(|(n, id)| snapshot(*id, n + number)).collect();

@@ -37,7 +37,7 @@ use tokio::{
 };
 
 #[doc(hidden)]
-pub use measure::{time_frames, time_keys};
+pub use measure::{time_frames, time_keys, time_map_frames};
 pub use {files::Kept, model::Places, theme::Depth};
 
 use crate::{
@@ -128,6 +128,7 @@ pub async fn run(
     let mut model = Model::new(options.title, options.demo, size, clock::now());
     model.keymap = keymap::Keymap::new(&options.keys).unwrap_or_default();
     (model.mouse, model.places, model.ends_node) = (options.mouse, options.places, options.ends_node);
+    model.ascii = options.ascii;
     for screen in action::Screen::ALL {
         let table = model.table_of_mut(screen);
         if let Some(words) = options.columns.get(table.name()) {

@@ -363,6 +363,7 @@ mod tests {
             mdns: true,
             mesh: 0,
             clock_offset_ms: None,
+            location: None,
             started_at: NOON,
         }
     }

@@ -11,8 +11,8 @@ use super::{
 use crate::ui::action::{
     Action::{self, *},
     Edit::*,
-    Move::*,
-    Place, Screen,
+    Move::{self, Down, First, HalfDown, HalfUp, Last, PageDown, PageUp, Up},
+    Pan, Place, Screen,
 };
 
 const fn key(code: KeyCode) -> Chord {
@@ -25,6 +25,10 @@ pub(super) const fn c(c: char) -> Chord {
 
 const fn ctrl(c: char) -> Chord {
     Chord { code: KeyCode::Char(c), ctrl: true, alt: false }
+}
+
+const fn ctrl_key(code: KeyCode) -> Chord {
+    Chord { code, ctrl: true, alt: false }
 }
 
 const fn alt(c: char) -> Chord {
@@ -49,8 +53,9 @@ const TRANSFERS: On = In(&[Place::Screen(Screen::Transfers), Place::Transfer]);
 /// Where a package is selected, or opened.
 const PACKAGES: On = In(&[Place::Screen(Screen::Feed), Place::Screen(Screen::Search), Place::Package]);
 /// Where a peer is selected, or opened.
-const PEERS: On = In(&[Place::Screen(Screen::Peers), Place::Peer]);
+const PEERS: On = In(&[Place::Screen(Screen::Peers), Place::Screen(Screen::Map), Place::Peer]);
 const LOGS: On = In(&[Place::Screen(Screen::Logs)]);
+const MAP: On = In(&[Place::Screen(Screen::Map)]);
 const HEALTH: On = In(&[Place::Screen(Screen::Health)]);
 const FORM: On = In(&[Place::Form]);
 const COLUMNS: On = In(&[Place::Columns]);
@@ -67,12 +72,20 @@ const EXPORT: On = In(&[Place::Export]);
 const FACETS: On = In(&[Place::Facets]);
 const RECENT: On = In(&[Place::Recent]);
 
+const MOVE_LEFT: Action = Action::Move(Move::Left);
+const MOVE_RIGHT: Action = Action::Move(Move::Right);
+const PAN_LEFT: Action = Action::Pan(Pan { right: -1, down: 0 });
+const PAN_RIGHT: Action = Action::Pan(Pan { right: 1, down: 0 });
+const PAN_UP: Action = Action::Pan(Pan { right: 0, down: -1 });
+const PAN_DOWN: Action = Action::Pan(Pan { right: 0, down: 1 });
+
 pub static KEYS: &[Row] = &[
     row("help", Browsing, All, &[c('?')], Help, "help", "Show every key"),
     row("palette", Browsing, Screens, &[c(':')], Palette, "palette", "Find any action or screen by its name"),
     row("quit", Browsing, All, &[c('q')], Quit, "quit", "Quit; closes a window that is open first"),
     row("help-anywhere", Anywhere, All, &[key(KeyCode::F(1))], Help, "help", "Show every key, from anywhere"),
     row("peers", Browsing, All, &[c('1')], Go(Screen::Peers), "", "Peers: who is there, and how good they are to ask"),
+    row("map", Browsing, All, &[c('2')], Go(Screen::Map), "", "Map: where peers are, and who exchanges bytes"),
     row("feed", Browsing, All, &[c('3')], Go(Screen::Feed), "", "Feed: announcements as they arrive"),
     row("search", Browsing, All, &[c('4')], Go(Screen::Search), "", "Search: packages, here and at other peers"),
     row(
@@ -105,6 +118,7 @@ pub static KEYS: &[Row] = &[
     ),
     row("logs", Browsing, All, &[c('0')], Go(Screen::Logs), "", "Logs: what the node writes down"),
     row("peers-anywhere", Anywhere, All, &[alt('1')], Go(Screen::Peers), "", "Peers, from anywhere"),
+    row("map-anywhere", Anywhere, All, &[alt('2')], Go(Screen::Map), "", "Map, from anywhere"),
     row("feed-anywhere", Anywhere, All, &[alt('3')], Go(Screen::Feed), "", "Feed, from anywhere"),
     row("search-anywhere", Anywhere, All, &[alt('4')], Go(Screen::Search), "", "Search, from anywhere"),
     row("publish-anywhere", Anywhere, All, &[alt('5')], Go(Screen::Publish), "", "Publish, from anywhere"),
@@ -185,6 +199,33 @@ pub static KEYS: &[Row] = &[
     row("half-page-up", Browsing, Lists, &[ctrl('u')], Move(HalfUp), "", "Half a page up"),
     row("page-down", Browsing, Lists, &[key(KeyCode::PageDown)], Move(PageDown), "", "A page down"),
     row("page-up", Browsing, Lists, &[key(KeyCode::PageUp)], Move(PageUp), "", "A page up"),
+    row("map-left", Browsing, MAP, &[c('h'), key(KeyCode::Left)], MOVE_LEFT, "", "To the nearest peer on the left"),
+    row("map-right", Browsing, MAP, &[c('l'), key(KeyCode::Right)], MOVE_RIGHT, "", "To the nearest peer on the right"),
+    row(
+        "next-peer",
+        Browsing,
+        MAP,
+        &[c('n')],
+        NextPeer(1),
+        "next",
+        "To the next peer to the east, through all of them",
+    ),
+    row(
+        "previous-peer",
+        Browsing,
+        MAP,
+        &[c('p')],
+        NextPeer(-1),
+        "",
+        "To the next peer to the west, through all of them",
+    ),
+    row("closer", Browsing, MAP, &[c('+'), c('=')], Zoom { closer: true }, "closer", "Closer"),
+    row("farther", Browsing, MAP, &[c('-')], Zoom { closer: false }, "farther", "Farther off"),
+    row("fit", Browsing, MAP, &[c('z')], Fit, "fit", "As close as all peers are seen, or the whole world"),
+    row("pan-left", Browsing, MAP, &[c('H'), ctrl_key(KeyCode::Left)], PAN_LEFT, "pan", "The map to the west"),
+    row("pan-right", Browsing, MAP, &[c('L'), ctrl_key(KeyCode::Right)], PAN_RIGHT, "", "The map to the east"),
+    row("pan-up", Browsing, MAP, &[c('K'), ctrl_key(KeyCode::Up)], PAN_UP, "", "The map to the north"),
+    row("pan-down", Browsing, MAP, &[c('J'), ctrl_key(KeyCode::Down)], PAN_DOWN, "", "The map to the south"),
     row("open", Browsing, ScreensAnd(&[Place::Picker]), &[key(KeyCode::Enter)], Open, "open", "Open what is selected"),
     row("back", Browsing, All, &[key(KeyCode::Esc)], Back, "back", "Close a window, take the filter off, or the marks"),
     row(

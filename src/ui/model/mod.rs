@@ -6,6 +6,7 @@ pub mod feed;
 pub mod form;
 pub mod health;
 pub mod logs;
+pub mod map;
 pub mod notices;
 pub mod package;
 pub mod palette;
@@ -27,6 +28,7 @@ use self::{
     conflicts::Conflicts,
     health::{Health, HealthRow},
     logs::{LogLine, Logs},
+    map::MapView,
     notices::Notices,
     package::PackageView,
     palette::Palette,
@@ -234,6 +236,8 @@ pub struct Model {
     pub size: (u16, u16),
     pub keymap: Keymap,
     pub places: Places,
+    /// Every sign of ours is spelt in ASCII.
+    pub ascii: bool,
     /// Clicks and the wheel come to us, and not to the terminal.
     pub mouse: bool,
     pub node: Option<NodeSnapshot>,
@@ -245,6 +249,7 @@ pub struct Model {
     pub screen: Screen,
     pub popups: Vec<Popup>,
     pub peers: Table<PeerSnapshot>,
+    pub map: MapView,
     pub feed: Table<Announced>,
     pub search: SearchView,
     pub publish: Publish,
@@ -271,6 +276,7 @@ impl Model {
             size,
             keymap: Keymap::default(),
             places: Places::default(),
+            ascii: false,
             mouse: true,
             node: None,
             counters: Counters::default(),
@@ -280,6 +286,7 @@ impl Model {
             screen: Screen::Peers,
             popups: Vec::new(),
             peers: Table::default(),
+            map: MapView::default(),
             feed: Table::default(),
             search: SearchView::default(),
             publish: Publish::default(),
@@ -296,7 +303,7 @@ impl Model {
     /// The table of the screen that is shown.
     pub fn table(&self) -> &dyn AnyTable {
         match self.screen {
-            Screen::Peers => &self.peers,
+            Screen::Peers | Screen::Map => &self.peers,
             Screen::Feed => &self.feed,
             Screen::Search => &self.search.hits,
             Screen::Publish => &self.publish.mine,
@@ -314,7 +321,7 @@ impl Model {
 
     pub fn table_of_mut(&mut self, screen: Screen) -> &mut dyn AnyTable {
         match screen {
-            Screen::Peers => &mut self.peers,
+            Screen::Peers | Screen::Map => &mut self.peers,
             Screen::Feed => &mut self.feed,
             Screen::Search => &mut self.search.hits,
             Screen::Publish => &mut self.publish.mine,
@@ -377,7 +384,7 @@ impl Model {
 
     pub fn apply(&mut self, batch: Batch, now: Timestamp) {
         self.now = now;
-        self.dirty |= self.shows(&batch);
+        self.dirty |= self.shows(&batch, now);
         self.dropped = batch.dropped;
         if let Some(node) = batch.node {
             self.node = Some(node);
@@ -408,22 +415,24 @@ impl Model {
 
     /// Whether anything in a batch may change what is shown. Samples come every other second and transfers several times a
     /// second each, and most of them are to be seen on one screen only.
-    fn shows(&self, batch: &Batch) -> bool {
-        let of_one_screen = batch.node.is_none()
-            && batch.peers.is_empty()
-            && batch.gone.is_empty()
+    fn shows(&self, batch: &Batch, now: Timestamp) -> bool {
+        let of_few_screens = batch.node.is_none()
             && batch.announcements.is_empty()
             && batch.notices.is_empty()
             && batch.conflicts.is_empty()
             && batch.counters.is_none()
             && batch.dropped == self.dropped;
+        let of_one_screen = of_few_screens && batch.peers.is_empty() && batch.gone.is_empty();
+        if of_few_screens && self.map_stays(batch, now) {
+            return false;
+        }
         !of_one_screen
             || batch.health.is_some() && self.screen == Screen::Health
             || !batch.transfers.is_empty() && self.shows_transfers()
     }
 
     fn shows_transfers(&self) -> bool {
-        self.screen == Screen::Transfers
+        matches!(self.screen, Screen::Transfers | Screen::Map)
             || matches!(self.popups.last(), Some(Popup::Package(_) | Popup::Transfer { .. }))
     }
 
@@ -451,7 +460,11 @@ impl Model {
     pub fn tick(&mut self, now: Timestamp, page: usize) {
         let shown = |model: &Self| {
             let notice = model.notices.shown().map(|notice| notice.at);
-            (notice, model.announcements_a_minute(), model.table().ages(page, model.now))
+            let map = model.screen == Screen::Map;
+            // Ages are not on the map, and what was exchanged lately is nowhere else.
+            let ages = if map { Vec::new() } else { model.table().ages(page, model.now) };
+            let traffic = if map { model.traffic() } else { Default::default() };
+            (notice, model.announcements_a_minute(), ages, traffic)
         };
         let before = shown(self);
         self.now = now;

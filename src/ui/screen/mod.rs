@@ -4,6 +4,7 @@ pub mod conflicts;
 pub mod feed;
 pub mod health;
 pub mod logs;
+pub mod map;
 pub mod peers;
 pub mod publish;
 pub mod search;
@@ -23,7 +24,7 @@ use super::{
     action::{Action, Place, Screen},
     keymap::{self, When},
     layout::{self, Areas, LEAST, SEARCH_LABEL},
-    model::{CLOCK_LIMIT_MS, Model, transfers::can_be_told},
+    model::{CLOCK_LIMIT_MS, Model, map::is_drawn, transfers::can_be_told},
     popup,
     theme::Theme,
     widget::number::count,
@@ -49,6 +50,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
     filter(frame, model, theme, &areas);
     match model.screen {
         Screen::Peers => peers::draw(frame, model, theme, &areas),
+        Screen::Map => map::draw(frame, model, theme, &areas),
         Screen::Feed => feed::draw(frame, model, theme, &areas),
         Screen::Search => search::draw(frame, model, theme, &areas),
         Screen::Publish => publish::draw(frame, model, theme, &areas),
@@ -201,6 +203,7 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
         let useful = match row.action {
             Action::Back if matches!(place, Place::Confirm) => row.id == "no",
             Action::Back => in_window || filtered,
+            Action::Zoom { .. } | Action::Pan(_) | Action::Fit => is_drawn(model),
             Action::GoOn => model.publish.form.is_some(),
             Action::NewRelease | Action::Yank => !model.publish.mine.is_empty(),
             Action::Trust | Action::Distrust | Action::Evidence => model.shown_conflict().is_some(),

@@ -36,7 +36,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     table_status(frame, model, areas, ["peer", "peers"], theme);
 }
 
-fn cell(model: &Model, peer: &PeerSnapshot, column: &str, theme: Theme) -> Cell {
+pub(super) fn cell(model: &Model, peer: &PeerSnapshot, column: &str, theme: Theme) -> Cell {
     let here = peer.connection.is_some();
     let plain = if here { theme.text() } else { theme.dim() };
     match column {
@@ -74,7 +74,7 @@ fn cell(model: &Model, peer: &PeerSnapshot, column: &str, theme: Theme) -> Cell 
 }
 
 /// Nobody there: who we are all the same, and the three things one can do next.
-fn alone(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
+pub(super) fn alone(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     let strong = |text: String| Line::from(Span::styled(text, theme.strong()));
     let mut lines = Vec::new();
     match &model.node {

@@ -2,6 +2,7 @@
 
 mod conflicts;
 mod keys;
+mod map;
 mod publish;
 mod running;
 mod screens;
@@ -210,6 +211,7 @@ fn node(connected: usize) -> NodeSnapshot {
         mdns: true,
         mesh: connected.min(8),
         clock_offset_ms: Some(12),
+        location: Some("48.9,2.4,Paris".parse().unwrap()),
         started_at: NOW.before(Duration::from_secs(600)),
     }
 }

@@ -102,13 +102,28 @@ fn logs(size: (u16, u16)) -> Model {
     model
 }
 
-const ALL: [(&str, Build); 52] = [
+const ALL: [(&str, Build); 59] = [
     ("starting", starting),
     ("alone", alone),
     ("peers", full),
     ("recorded_peers", |size| recorded(size, "")),
     ("recorded_feed", |size| recorded(size, "3")),
     ("recorded_health", |size| recorded(size, "8")),
+    ("map", |size| map::on_map(size, "")),
+    ("map_filtered", |size| map::on_map(size, "/place:sydney")),
+    ("map_closer", |size| map::on_map(size, "z++")),
+    ("map_of_nobody", map::of_nobody),
+    ("map_alone", |size| {
+        let mut model = alone(size);
+        press(&mut model, "2");
+        model
+    }),
+    ("recorded_map", |size| recorded(size, "2")),
+    ("map_peer", |size| {
+        let mut model = map::on_map(size, "n");
+        press_code(&mut model, KeyCode::Enter);
+        model
+    }),
     ("peers_filtered", |size| after(size, "/tokyo score:>0.1")),
     ("peers_nonsense", |size| after(size, "/speed:>3")),
     ("peers_marked", |size| after(size, "  ")),
@@ -201,7 +216,9 @@ fn screens_look_as_they_should() {
             assert!(plain.content.iter().all(uncoloured), "{name} without colour has some");
             assert_eq!(text(&plain), text(&shown), "{name} says the same without colour");
 
-            let mut spelt = plain;
+            let mut model = build(size);
+            model.ascii = true;
+            let mut spelt = drawn(&model, |frame, model| screen::draw(frame, model, Theme::plain()));
             ascii::spell(&mut spelt);
             let strange: Vec<&str> = spelt.content.iter().map(|cell| cell.symbol()).filter(|c| !c.is_ascii()).collect();
             assert!(strange.is_empty(), "{name} in ASCII has {strange:?}");

@@ -1,6 +1,7 @@
 //! What a key, a click, a batch or an answer changes. Nothing here draws, waits or asks: it returns what is to be done.
 
 mod conflicts;
+mod map;
 mod mouse;
 pub mod peers;
 mod publish;
@@ -232,6 +233,10 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Facets => search::to_facets(model),
         Action::ToggleFacet => return search::toggle_selected(model),
         Action::Recent => return search::recent(model),
+        Action::Zoom { closer } => map::zoom(model, closer, None),
+        Action::Pan(pan) => drop(map::pan(model, pan, 8)),
+        Action::Fit => map::fit(model),
+        Action::NextPeer(steps) => map::next_peer(model, steps),
         Action::LogLevel => model.logs.next_level(now),
         Action::Changes => {
             let text = model.health.changes();
@@ -322,6 +327,8 @@ fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
             model.search.typing = true;
             effects.extend(search::start(model));
         }
+        // What was selected elsewhere is in view.
+        Screen::Map => map::show_selected(model),
         Screen::Publish => effects.push(Effect::Own),
         Screen::Conflicts => effects.push(Effect::Conflicts),
         Screen::Logs => effects.push(Effect::Logs { since: model.logs.next }),
@@ -332,6 +339,9 @@ fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
 
 fn step_list(model: &mut Model, step: Move) {
     let Some(popup) = model.popups.last() else {
+        if model.screen == Screen::Map && map::step(model, step) {
+            return;
+        }
         let page = layout::page(model);
         return model.table_mut().step(step, page);
     };
@@ -382,7 +392,7 @@ fn open(model: &mut Model) -> Vec<Effect> {
         model.table_mut().filter_mut().typing = false;
     }
     match model.screen {
-        Screen::Peers => {
+        Screen::Peers | Screen::Map => {
             if let Some(id) = model.peers.current().map(|peer| peer.id) {
                 model.popups.push(Popup::Peer { id, scroll: 0 });
             }

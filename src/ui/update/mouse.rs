@@ -3,7 +3,7 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
-use super::{act, open, publish, search, settle, step_list, windows};
+use super::{act, map, open, publish, search, settle, step_list, windows};
 use crate::{
     domain::time::Timestamp,
     ui::{
@@ -11,7 +11,11 @@ use crate::{
         effect::Effect,
         layout::{self, FormLine},
         lines::inside,
-        model::{Model, Popup, facets::FacetLine},
+        model::{
+            Model, Popup,
+            facets::FacetLine,
+            map::{LIST, is_drawn},
+        },
         popup,
         table::column::{GAP, columns_in},
     },
@@ -24,8 +28,13 @@ pub fn on_mouse(model: &mut Model, event: MouseEvent, now: Timestamp) -> Vec<Eff
     let at = Position { x: event.column, y: event.row };
     let effects = match event.kind {
         MouseEventKind::Down(MouseButton::Left) => click(model, at, now),
-        MouseEventKind::ScrollUp => wheel(model, Move::Up),
-        MouseEventKind::ScrollDown => wheel(model, Move::Down),
+        MouseEventKind::ScrollUp => wheel(model, Move::Up, at),
+        MouseEventKind::ScrollDown => wheel(model, Move::Down, at),
+        MouseEventKind::Drag(MouseButton::Left) if on_map(model, at) && map::drag(model, at) => Vec::new(),
+        MouseEventKind::Up(MouseButton::Left) => {
+            model.map.held = None;
+            return Vec::new();
+        }
         _ => return Vec::new(),
     };
     model.now = now;
@@ -35,7 +44,16 @@ pub fn on_mouse(model: &mut Model, event: MouseEvent, now: Timestamp) -> Vec<Eff
     effects
 }
 
-fn wheel(model: &mut Model, step: Move) -> Vec<Effect> {
+/// Whether a position is on the map, with nothing over it.
+fn on_map(model: &Model, at: Position) -> bool {
+    model.screen == Screen::Map && model.popups.is_empty() && layout::areas(model).body.contains(at) && is_drawn(model)
+}
+
+fn wheel(model: &mut Model, step: Move, at: Position) -> Vec<Effect> {
+    if on_map(model, at) {
+        map::zoom(model, step == Move::Up, Some(at));
+        return Vec::new();
+    }
     (0..NOTCH).for_each(|_| step_list(model, step));
     Vec::new()
 }
@@ -69,8 +87,15 @@ fn click(model: &mut Model, at: Position, now: Timestamp) -> Vec<Effect> {
     }
     model.publish.typing = false;
     model.table_mut().filter_mut().typing = false;
+    if let Some(effects) = Some(model.screen == Screen::Map).filter(|map| *map).and_then(|_| map::click(model, at)) {
+        return effects;
+    }
     if at.y == areas.body.y {
-        let columns = columns_in(&model.table().columns().wanted(), usize::from(areas.body.width));
+        let wanted = match model.screen {
+            Screen::Map => LIST.to_vec(),
+            _ => model.table().columns().wanted(),
+        };
+        let columns = columns_in(&wanted, usize::from(areas.body.width));
         let mut x = usize::from(areas.body.x);
         for (column, width) in columns {
             if (x..x + width + GAP).contains(&usize::from(at.x)) && !column.picture {

@@ -21,7 +21,7 @@ fn shown(model: &Model) -> Option<&PeerSnapshot> {
     match model.popups.last() {
         Some(Popup::Peer { id, .. }) => model.peers.get(id),
         Some(_) => None,
-        None => (model.screen == Screen::Peers).then(|| model.peers.current()).flatten(),
+        None => matches!(model.screen, Screen::Peers | Screen::Map).then(|| model.peers.current()).flatten(),
     }
 }
 

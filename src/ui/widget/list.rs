@@ -54,6 +54,7 @@ pub fn target(step: Move, here: usize, len: usize, page: usize) -> usize {
         Move::PageDown => (here + page.max(1)).min(last),
         Move::First => 0,
         Move::Last => last,
+        Move::Left | Move::Right => here,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     ui::{
         table::{
             Entry, Table,
-            column::{GAP, columns_in},
+            column::{Column, GAP, columns_in},
         },
         theme::Theme,
     },
@@ -72,10 +72,23 @@ pub fn draw_marked<E: Entry>(
     cell: impl Fn(&E, &'static str) -> Cell,
     marks: impl Fn(&'static str, &str) -> Vec<Range<usize>>,
 ) {
+    draw_columns(buffer, area, table, &table.columns.wanted(), theme, cell, marks);
+}
+
+/// The same with other columns than a person chose for it.
+pub fn draw_columns<E: Entry>(
+    buffer: &mut Buffer,
+    area: Rect,
+    table: &Table<E>,
+    wanted: &[Column],
+    theme: Theme,
+    cell: impl Fn(&E, &'static str) -> Cell,
+    marks: impl Fn(&'static str, &str) -> Vec<Range<usize>>,
+) {
     if area.height == 0 {
         return;
     }
-    let layout = columns_in(&table.columns.wanted(), usize::from(area.width));
+    let layout = columns_in(wanted, usize::from(area.width));
     let mut lines: Vec<Line<'_>> = Vec::new();
     let arrow = if table.is_descending() { "▼" } else { "▲" };
     lines.push(joined(layout.iter().map(|(column, width)| {

@@ -1,0 +1,174 @@
+//! The map: which part of the world it shows, and what a peer looks like on it. The peers, their filter, order and
+//! selection are those of the table of peers.
+
+pub mod chart;
+pub mod cluster;
+pub mod toward;
+pub mod traffic;
+pub mod view;
+
+use std::collections::BTreeMap;
+
+use libp2p::PeerId;
+
+use self::{
+    traffic::{Traffic, traffic},
+    view::View,
+};
+use super::{Model, peers::handle};
+use crate::{
+    bus::{Batch, PeerSnapshot},
+    domain::{name::short_id, time::Timestamp},
+    ui::{action::Screen, table::column::Column},
+};
+
+/// Terminal sizes from which on there is room for a map; below there is a list.
+const ROOM: (u16, u16) = (80, 18);
+
+/// The columns of the list that is there in place of the map.
+pub const LIST: [Column; 6] = [
+    Column::new("state", "", 1, 0),
+    Column::new("peer", "peer", 12, 0).up_to(24),
+    Column::new("place", "place", 10, 0).up_to(30),
+    Column::new("distance", "distance", 9, 2).right(),
+    Column::new("rtt", "round trip", 10, 3).right(),
+    Column::new("score", "score", 10, 1),
+];
+
+/// What of the world is shown.
+#[derive(Clone, Debug)]
+pub struct MapView {
+    pub view: View,
+    /// Where the mouse is held down.
+    pub held: Option<(u16, u16)>,
+}
+
+impl Default for MapView {
+    fn default() -> Self {
+        Self { view: View::WORLD, held: None }
+    }
+}
+
+/// Whether there is a map, or the same as a list.
+pub fn is_drawn(model: &Model) -> bool {
+    model.size.0 >= ROOM.0 && model.size.1 >= ROOM.1 && !model.ascii
+}
+
+/// How good a peer is to ask, in the steps that have a sign of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tone {
+    Away,
+    Poor,
+    Fair,
+    Good,
+}
+
+impl Tone {
+    pub const ALL: [Self; 4] = [Self::Good, Self::Fair, Self::Poor, Self::Away];
+
+    /// The limits are those of the colours of a score.
+    pub fn of(peer: &PeerSnapshot) -> Self {
+        match peer.score.total {
+            _ if peer.connection.is_none() => Self::Away,
+            score if score >= 0.5 => Self::Good,
+            score if score >= 0.15 => Self::Fair,
+            _ => Self::Poor,
+        }
+    }
+
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Good => "●",
+            Self::Fair => "◐",
+            Self::Poor => "▼",
+            Self::Away => "○",
+        }
+    }
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Good => "good to ask",
+            Self::Fair => "fair",
+            Self::Poor => "poor",
+            Self::Away => "not connected",
+        }
+    }
+}
+
+/// What a peer is called: its handle, or a short form of its id.
+pub fn name(peer: &PeerSnapshot) -> String {
+    match handle(peer) {
+        "" => short_id(&peer.id),
+        handle => handle.to_owned(),
+    }
+}
+
+/// A sign for a place that is not what the peer itself has told: `~` where it is approximate, `?` where it cannot be true.
+fn doubt(peer: &PeerSnapshot) -> &'static str {
+    let provenance = peer.provenance();
+    match (provenance.is_implausible(), provenance.approximate) {
+        (true, _) => "?",
+        (false, true) => "~",
+        (false, false) => "",
+    }
+}
+
+/// Where a peer is, as far as it is known.
+pub fn place(peer: &PeerSnapshot) -> Option<String> {
+    peer.location.as_ref().map(|location| format!("{}{location}", doubt(peer)))
+}
+
+/// The last round trip of a connection.
+pub fn round_trip(peer: &PeerSnapshot) -> Option<String> {
+    let ms = peer.rtts_ms.last().filter(|_| peer.connection.is_some())?;
+    Some(if *ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") })
+}
+
+pub fn distance(peer: &PeerSnapshot) -> Option<String> {
+    peer.distance_km.map(|km| format!("{km:.0} km"))
+}
+
+/// What is said beside a peer on the map.
+pub fn label(peer: &PeerSnapshot) -> String {
+    let score = Some(format!("score {:.2}", peer.score.total));
+    let parts = [Some(name(peer)), place(peer), score, round_trip(peer), distance(peer)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+}
+
+impl Model {
+    /// What is exchanged with each peer.
+    pub fn traffic(&self) -> BTreeMap<PeerId, Traffic> {
+        traffic(self.transfers.table.all(), self.now)
+    }
+
+    /// Whether the map looks the same after a batch that has nothing but peers and transfers.
+    pub(super) fn map_stays(&self, batch: &Batch, now: Timestamp) -> bool {
+        let plain = self.screen == Screen::Map
+            && is_drawn(self)
+            && self.popups.is_empty()
+            && !self.peers.is_frozen()
+            && !self.peers.filter.is_shown()
+            && batch.gone.is_empty();
+        plain && batch.peers.iter().all(|peer| self.looks_as_before(peer)) && {
+            let mut before = self.traffic();
+            let mut after = before.clone();
+            let told: Vec<_> = batch.transfers.iter().map(|transfer| transfer.id).collect();
+            if !told.is_empty() {
+                let kept = self.transfers.table.all().filter(|transfer| !told.contains(&transfer.id));
+                after = traffic(kept.chain(&batch.transfers), now);
+            }
+            before.retain(|peer, _| self.peers.get(peer).is_some());
+            after.retain(|peer, _| self.peers.get(peer).is_some());
+            before == after
+        }
+    }
+
+    fn looks_as_before(&self, peer: &PeerSnapshot) -> bool {
+        let Some(before) = self.peers.get(&peer.id) else { return false };
+        let face = |peer: &PeerSnapshot| (Tone::of(peer), place(peer), name(peer));
+        let point = |peer: &PeerSnapshot| peer.location.as_ref().map(|at| (at.latitude, at.longitude));
+        let selected = self.peers.current().is_some_and(|current| current.id == peer.id);
+        let told = |peer: &PeerSnapshot| (label(peer), peer.in_mesh, peer.packages);
+        face(before) == face(peer) && point(before) == point(peer) && (!selected || told(before) == told(peer))
+    }
+}
