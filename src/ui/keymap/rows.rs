@@ -214,7 +214,7 @@ pub static KEYS: &[Row] = &[
         "previous-peer",
         Browsing,
         MAP,
-        &[c('p')],
+        &[c('N')],
         NextPeer(-1),
         "",
         "To the next peer to the west, through all of them",
