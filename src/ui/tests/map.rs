@@ -99,7 +99,7 @@ fn next_and_previous_go_through_all_of_them() {
         press(&mut model, "n");
     }
     assert_eq!((seen.len(), selected(&model)), (14, start), "also those that are not on the map");
-    press(&mut model, "pn");
+    press(&mut model, "Nn");
     assert_eq!(selected(&model), start);
 }
 
