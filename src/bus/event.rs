@@ -38,6 +38,19 @@ pub struct Connection {
     pub since: Timestamp,
 }
 
+/// Bytes that went between a peer and this node since that started, by what they were: what was in the messages, without
+/// the protocols around it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Announcements that it passed on.
+    pub announcements_in: u64,
+    /// Signed things it answered with, and was answered with.
+    pub answers_in: u64,
+    pub answers_out: u64,
+    /// Content it gave that verified.
+    pub content_in: u64,
+}
+
 /// Everything shown about a peer. A later snapshot replaces an earlier one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeerSnapshot {
@@ -73,6 +86,8 @@ pub struct PeerSnapshot {
     /// Gossipsub's own score of it; below 0 for one that misbehaves there.
     #[serde(default)]
     pub gossip_score: Option<f64>,
+    #[serde(default)]
+    pub traffic: Traffic,
     /// What is held against it; `None` when nothing is.
     #[serde(default)]
     pub sheet: Option<Box<Sheet>>,

@@ -245,6 +245,7 @@ impl Task {
 
     fn on_gossip(&mut self, event: gossipsub::Event) {
         let gossipsub::Event::Message { propagation_source: via, message_id: id, message } = event else { return };
+        self.peers.traffic(&via, |traffic| traffic.announcements_in += message.data.len() as u64);
         if let Some(author) = message.source
             && !self.allowances.take(author, clock::now())
         {
@@ -330,6 +331,7 @@ impl Task {
                         self.questions.remove(&peer);
                     }
                 }
+                self.peers.traffic(&peer, |traffic| traffic.answers_out += response.payload() as u64);
                 // Fails when the asker is gone.
                 let _ = self.swarm.behaviour_mut().query.send_response(channel, response);
             }
@@ -348,6 +350,7 @@ impl Task {
                 response => {
                     let Some(ask) = self.asks.remove(&request_id) else { return };
                     self.peers.answered(&peer, ask.asked.elapsed());
+                    self.peers.traffic(&peer, |traffic| traffic.answers_in += response.payload() as u64);
                     match (ask.reply, response) {
                         (Some(reply), response) => drop(reply.send(Ok(response))),
                         (None, Response::Hello(hello)) => {

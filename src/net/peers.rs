@@ -13,7 +13,7 @@ use super::{
     protocol::Hello,
 };
 use crate::{
-    bus::{Connection, Direction, PeerSnapshot, RTT_HISTORY},
+    bus::{Connection, Direction, PeerSnapshot, RTT_HISTORY, Traffic},
     domain::{
         faults::Sheet,
         name::PublisherId,
@@ -62,6 +62,7 @@ struct Peer {
     /// It left a question without an answer, and has answered neither another nor a ping since.
     silent: bool,
     gossip_score: Option<f64>,
+    traffic: Traffic,
     /// What the ledger has about it.
     sheet: Option<Sheet>,
 }
@@ -84,6 +85,7 @@ impl Peer {
             in_mesh: false,
             silent: false,
             gossip_score: None,
+            traffic: Traffic::default(),
             sheet: None,
         }
     }
@@ -302,7 +304,16 @@ impl PeerTable {
 
     /// Verified bytes of content that it gave, and how long it took.
     pub fn gave(&mut self, id: PeerId, bytes: u64, took: Duration, now: Timestamp) {
-        self.entry(id, now).standing.observe_content(bytes, took, now);
+        let peer = self.entry(id, now);
+        peer.traffic.content_in = peer.traffic.content_in.saturating_add(bytes);
+        peer.standing.observe_content(bytes, took, now);
+    }
+
+    /// Counts bytes that went between a peer and this node.
+    pub fn traffic(&mut self, id: &PeerId, count: impl FnOnce(&mut Traffic)) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            count(&mut peer.traffic);
+        }
     }
 
     pub fn answered(&mut self, id: &PeerId, took: Duration) {
@@ -516,6 +527,7 @@ impl PeerTable {
             evidence: peer.standing.recent.iter().copied().collect(),
             in_mesh: peer.in_mesh,
             gossip_score: peer.gossip_score,
+            traffic: peer.traffic,
             sheet: peer.sheet.clone().map(Box::new),
         }
     }

@@ -52,6 +52,20 @@ pub enum Response {
     Refused,
 }
 
+impl Response {
+    /// Bytes of the signed things in it: about what it takes on the wire.
+    pub fn payload(&self) -> usize {
+        match self {
+            Self::Packages { items, .. } => {
+                let manifest = |item: &Item| item.manifest.as_ref().map_or(0, |manifest| manifest.len());
+                items.iter().map(|item| item.head.len() + manifest(item)).sum()
+            }
+            Self::Heads(parts) | Self::Objects(parts) => parts.iter().map(|part| part.len()).sum(),
+            Self::Hello(_) | Self::Busy | Self::Refused => 0,
+        }
+    }
+}
+
 /// A head and the manifest of its release that is newest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Item {

@@ -14,7 +14,7 @@ use super::{
     files::{self, Stamp},
     model::{
         form::FileState,
-        peers::Deed,
+        peers::{Deed, Served},
         picker::{self, FileEntry},
         publish::Hashed,
         readme::Readme,
@@ -125,6 +125,11 @@ pub enum Effect {
         name: String,
         deed: Deed,
     },
+    /// Looks for what a peer's publisher has, as far as it is known here.
+    PackagesOf {
+        peer: PeerId,
+        publisher: PublisherId,
+    },
     /// Offers own content to others again.
     Offer,
     Export {
@@ -198,6 +203,7 @@ pub enum Message {
         deed: Deed,
         result: Box<Result<bool>>,
     },
+    Served(Served),
     Own(Box<Result<Own>>),
     Stat {
         generation: u64,
@@ -387,6 +393,15 @@ impl Executor {
                     Deed::Disconnect => control.disconnect(id).await,
                 };
                 messages.send(Message::Peer { name, deed, result: Box::new(result) }).await
+            })),
+            Effect::PackagesOf { peer, publisher } => drop(tokio::spawn(async move {
+                /// Named in a window; the others are counted.
+                const NAMED: usize = 20;
+                let text = format!("publisher:{publisher}");
+                let query = Query { local: true, limit: NAMED, ..Query::text(text) };
+                let Ok(found) = registry.search(&query).await else { return };
+                let names = found.hits.iter().map(|hit| hit.package.name.to_string()).collect();
+                let _ = messages.send(Message::Served(Served { peer, names, total: found.total })).await;
             })),
             Effect::Offer => drop(tokio::spawn(async move {
                 let (level, text) = match contents.offer_again().await {

@@ -203,6 +203,7 @@ fn snapshot(id: PeerId, n: usize) -> PeerSnapshot {
     PeerSnapshot {
         basis: Default::default(),
         gossip_score: None,
+        traffic: Default::default(),
         sheet: None,
         id,
         owner: None,

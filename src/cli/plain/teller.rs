@@ -390,6 +390,7 @@ mod tests {
             in_mesh: false,
             basis: crate::domain::reputation::Basis::default(),
             gossip_score: None,
+            traffic: crate::bus::Traffic::default(),
             sheet: None,
         }
     }

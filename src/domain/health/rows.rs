@@ -189,8 +189,8 @@ pub(super) fn row(measure: Measure, sample: &Sample) -> Row {
                 return row;
             }
             // Remembered peers that are gone fail too: where others could be reached it says nothing of this node.
-            let row = row.good_when("20 % or 1 out");
-            if good < 0.2 && sample.peers_out == 0 {
+            let row = row.good_when("20 % or 3 peers");
+            if good < 0.2 && sample.peers_out == 0 && peers < 3 {
                 return row.is(
                     State::Degraded,
                     format!("{} of {} connections could not be opened", sample.dials_failed, sample.dials),

@@ -56,6 +56,7 @@ fn situations_and_their_verdicts() {
         ("some invalid gossip", Sample { messages_refused: 10, ..well(5) }, State::Degraded, "10 of 100"),
         ("late gossip", Sample { gossip_p95_ms: Some(9_000.0), ..well(5) }, State::Degraded, "9.0 s"),
         ("dials fail", Sample { dials_failed: 9, peers_out: 0, ..well(5) }, State::Degraded, "9 of 10"),
+        ("dials fail where others come", Sample { dials_failed: 9, peers_out: 0, ..well(9) }, State::Good, "4 peers"),
         ("dials to peers that are gone", Sample { dials_failed: 10, ..well(5) }, State::Good, "5 peers"),
         ("slow disk", Sample { store_p95_ms: Some(400.0), ..well(5) }, State::Degraded, "400 ms"),
         ("dead disk", Sample { store_p95_ms: Some(9_000.0), ..well(5) }, State::Bad, "9.0 s"),

@@ -16,6 +16,14 @@ use crate::{
 /// Terminal columns of the picture of the last round trips.
 pub const SPARK: usize = 10;
 
+/// The packages of a peer's publisher, as far as they are known here; the first of them by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    pub peer: PeerId,
+    pub names: Vec<String>,
+    pub total: u64,
+}
+
 /// What a person does about a peer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Deed {

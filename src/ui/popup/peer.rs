@@ -8,11 +8,14 @@ use ratatui::{
 
 use super::{field, heading};
 use crate::{
-    bus::{Direction, PeerSnapshot},
+    bus::{Direction, PeerSnapshot, Traffic},
     domain::{
         faults::{BAN, DISCONNECT},
         reputation::Outcome,
+        size::Size,
+        text::printable,
         time::Ago,
+        transfer::TransferId,
     },
     ui::{
         model::Model,
@@ -55,6 +58,8 @@ pub fn lines(model: &Model, id: &PeerId, width: usize, theme: Theme) -> Vec<Line
     say("packages", &peer.packages.map_or("not told".to_owned(), |count| format!("{count}, by its own word")));
     rtt(&mut lines, peer, width, theme);
     gossip(&mut lines, peer, width, theme);
+    traffic(&mut lines, model, peer, width, theme);
+    packages(&mut lines, model, peer, width, theme);
     evidence(&mut lines, model, peer, width, theme);
     addresses(&mut lines, peer, width, theme);
     lines
@@ -134,6 +139,39 @@ fn gossip(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, the
         counted(Outcome::RecordInvalid)
     );
     field(lines, "", &lately, theme.dim(), width, theme);
+}
+
+fn traffic(lines: &mut Vec<Line<'static>>, model: &Model, peer: &PeerSnapshot, width: usize, theme: Theme) {
+    let Traffic { announcements_in, answers_in, answers_out, content_in } = peer.traffic;
+    let served = model.transfers.table.all().filter(|one| matches!(one.id, TransferId::Serve { .. }));
+    let served = served.flat_map(|one| &one.peers).filter(|one| one.peer == peer.id).map(|one| one.bytes).sum();
+    let text = format!(
+        "content {} in, {} out; answers {} in, {} out; announcements {} in",
+        Size(content_in),
+        Size(served),
+        Size(answers_in),
+        Size(answers_out),
+        Size(announcements_in)
+    );
+    field(lines, "bytes", &text, theme.text(), width, theme);
+}
+
+/// What it has to give, as far as is known here.
+fn packages(lines: &mut Vec<Line<'static>>, model: &Model, peer: &PeerSnapshot, width: usize, theme: Theme) {
+    let Some(served) = model.served.as_ref().filter(|served| served.peer == peer.id) else { return };
+    let more = served.total.saturating_sub(served.names.len() as u64);
+    let text = match (served.names.is_empty(), more) {
+        (true, _) => "none of its publisher's own are known here".to_owned(),
+        (false, 0) => served.names.join(", "),
+        (false, more) => format!("{}, and {more} more", served.names.join(", ")),
+    };
+    field(lines, "publishes", &text, theme.text(), width, theme);
+    let gave = model.transfers.table.all().filter(|one| matches!(one.id, TransferId::Fetch { .. }));
+    let gave = gave.filter(|one| one.peers.iter().any(|part| part.peer == peer.id && part.bytes > 0));
+    let gave: Vec<String> = gave.take(8).map(|one| printable(&one.what)).collect();
+    if !gave.is_empty() {
+        field(lines, "gave you", &gave.join(", "), theme.text(), width, theme);
+    }
 }
 
 fn evidence(lines: &mut Vec<Line<'static>>, model: &Model, peer: &PeerSnapshot, width: usize, theme: Theme) {

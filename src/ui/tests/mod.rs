@@ -161,6 +161,12 @@ fn peer(n: u8) -> PeerSnapshot {
             distance_km: None,
         },
         gossip_score: Some(f64::from(n) - 2.0),
+        traffic: crate::bus::Traffic {
+            announcements_in: 30_000,
+            answers_in: 12_000,
+            answers_out: 400,
+            content_in: 5 << 20,
+        },
         sheet: None,
     }
 }

@@ -151,6 +151,11 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
             peers::done(model, &name, deed, *result);
             Vec::new()
         }
+        Message::Served(served) => {
+            model.served = Some(served);
+            model.dirty |= matches!(model.popups.last(), Some(Popup::Peer { .. }));
+            Vec::new()
+        }
         Message::Held { .. } | Message::Readme { .. } | Message::Download(_) | Message::Directed { .. } => {
             transfers::on_message(model, message)
         }
@@ -393,9 +398,10 @@ fn open(model: &mut Model) -> Vec<Effect> {
     }
     match model.screen {
         Screen::Peers | Screen::Map => {
-            if let Some(id) = model.peers.current().map(|peer| peer.id) {
-                model.popups.push(Popup::Peer { id, scroll: 0 });
-            }
+            let Some(peer) = model.peers.current() else { return Vec::new() };
+            let (id, owner) = (peer.id, peer.owner.as_ref().map(|owner| owner.publisher));
+            model.popups.push(Popup::Peer { id, scroll: 0 });
+            return owner.map_or_else(Vec::new, |publisher| vec![Effect::PackagesOf { peer: id, publisher }]);
         }
         Screen::Feed => {
             let opened =
