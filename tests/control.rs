@@ -18,6 +18,7 @@ use swarmdex::{
     control::{self, Control, Link, Local, PROTOCOL, Remote, Serving, Target, Wait},
     domain::{
         conflict::{ConflictId, Conflicts},
+        faults::Ruling,
         health::verdict,
         query::Query,
     },
@@ -162,6 +163,12 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
     assert!(registry.search(&Query::text(name)).await.unwrap().hits.is_empty(), "distrusted");
     registry.trust(id.publisher, None).await.unwrap();
     assert_eq!(registry.search(&Query::text(name)).await.unwrap().hits.len(), 1);
+
+    // Bans and protection.
+    assert!(node.judge(peer, Ruling::Protect).await.unwrap() && !node.judge(peer, Ruling::Protect).await.unwrap());
+    assert!(node.judge(peer, Ruling::Unprotect).await.unwrap());
+    assert!(!node.judge(peer, Ruling::Unban).await.unwrap(), "it is not banned");
+    node.contents().offer_again().await.unwrap();
 
     // The other side, or Kademlia, may open another connection at once.
     let since = async || {

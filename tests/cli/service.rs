@@ -189,6 +189,19 @@ fn nodes_are_joined_parted_and_told_whom_to_trust() {
     assert_eq!(node.verb(&["trust", publisher, "--as", "wren", "--json"]).json()["handle"], "wren");
     assert_eq!(found().json()["hits"].as_array().unwrap().len(), 1);
 
+    let peers = |args: &[&str]| node.verb(&[&["peers"], args].concat());
+    assert_eq!(peers(&["protect", &other.peer_id]).code, Some(0));
+    assert_eq!(peers(&["protect", &other.peer_id]).code, Some(1), "it is already");
+    assert_eq!(peers(&["--banned"]).code, Some(1));
+    assert!(peers(&["ban", &other.peer_id, "--for", "2h"]).stdout.contains("is banned for 2 h"));
+    let banned = peers(&["--banned", "--json"]).json();
+    assert_eq!((&banned[0]["peer"], &banned[0]["state"]), (&other.peer_id.clone().into(), &"banned".into()));
+    assert!(banned[0]["ban_s_left"].as_u64().unwrap() > 7_000 && banned[0]["protected"] == false);
+    assert!(node.verb(&["peer", &other.peer_id]).stdout.contains("banned by hand, for"));
+    peers(&["ban", "nobody"]).complains(1, &["nobody"]);
+    assert_eq!(node.verb(&["--readonly", "peers", "unban", &other.peer_id]).code, Some(2));
+    assert_eq!(peers(&["unban", &other.peer_id]).code, Some(0));
+    assert_eq!(node.verb(&["connect", &other.address]).code, Some(0));
     assert_eq!(node.verb(&["disconnect", &other.peer_id]).code, Some(0));
     assert_eq!(node.verb(&["--readonly", "disconnect", &other.peer_id]).code, Some(2));
     assert_eq!(node.verb(&["--readonly", "status"]).code, Some(0));
