@@ -334,7 +334,10 @@ impl P2pRegistry {
 impl P2pRegistry {
     /// How many peers have all of these records.
     async fn read_back(&self, keys: &[DhtKey], hashes: &[Hash], timeout: Duration) -> Result<usize> {
-        let read = keys.iter().map(|key| self.query_dht(*key, Want::Quorum(READ_BACK), timeout));
+        let read = keys.iter().map(|key| {
+            let what = Some("reading back what was published".to_owned());
+            self.query_dht(*key, Want::Quorum(READ_BACK), what, timeout)
+        });
         let mut replicas = usize::MAX;
         for (lookup, hash) in join_all(read).await.into_iter().zip(hashes) {
             let lookup = lookup?;

@@ -466,7 +466,9 @@ impl Crowd {
     async fn search(&mut self, registry: &P2pRegistry, wanted: &Wanted) -> Result<()> {
         self.searched = true;
         let root = wanted.beside.unwrap_or(wanted.content.root);
-        self.dht = Some(registry.net.find_providers(DhtKey::of_content(&root), registry.net.query_timeout()).await?);
+        let (key, timeout) = (DhtKey::of_content(&root), registry.net.query_timeout());
+        let what = format!("content of {}", wanted.what);
+        self.dht = Some(registry.net.find_providers(key, what, timeout).await?);
         Ok(())
     }
 
