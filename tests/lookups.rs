@@ -97,8 +97,7 @@ async fn lookups_among_nine_nodes_are_followed_hop_by_hop() {
     assert!(looked.found() && !looked.copies.is_empty(), "{looked:?}");
     assert!(looked.copies[0].says.contains("web, seq 1"), "{:?}", looked.copies[0].says);
     let trace = &looked.trace;
-    let gave: Vec<PeerId> =
-        trace.hops.iter().filter(|hop| hop.answer == Answer::Record).map(|hop| hop.peer).collect();
+    let gave: Vec<PeerId> = trace.hops.iter().filter(|hop| hop.answer == Answer::Record).map(|hop| hop.peer).collect();
     assert!(!gave.is_empty() && gave.len() == trace.found as usize, "{trace:?}");
     assert!(looked.copies.iter().filter_map(|copy| copy.peer).all(|peer| gave.contains(&peer)));
     assert!(trace.hops.iter().filter(|hop| hop.answer.came()).any(|hop| hop.closer > 0), "{trace:?}");

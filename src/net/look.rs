@@ -145,7 +145,7 @@ fn says(record: &Record) -> String {
 }
 
 /// What a record is, for a person.
-pub(super) fn what_of(record: &Record) -> String {
+pub(crate) fn what_of(record: &Record) -> String {
     let package = |publisher: crate::domain::name::PublisherId, handle: Option<String>, name: &str| {
         format!("{}/{name}", handle.unwrap_or_else(|| publisher.fingerprint()))
     };

@@ -32,6 +32,7 @@ mod traced;
 
 pub use command::{AskError, Inbound, Verdict};
 pub use delay::Delays;
+pub(crate) use look::what_of;
 pub use lookup::{Answer, Ended, Lookup, Want};
 pub use measure::Safety;
 pub use start::{NetOptions, start};

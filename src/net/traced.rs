@@ -99,7 +99,14 @@ fn why(error: &(dyn std::error::Error + 'static)) -> Failure {
 
 impl Traced {
     pub fn new(inner: Inner, id: PeerId) -> Self {
-        Self { inner, traces: Traces::default(), me: position(&id), id, refreshed: BTreeMap::new(), telling: Vec::new() }
+        Self {
+            inner,
+            traces: Traces::default(),
+            me: position(&id),
+            id,
+            refreshed: BTreeMap::new(),
+            telling: Vec::new(),
+        }
     }
 
     /// Writes a query down from its start, with what it is for. Returns the number of its trace.

@@ -10,10 +10,16 @@ mod routing;
 pub use record::{End, MAX_HOPS, MAX_PAST, Traces};
 pub use routing::{Bucket, RoutingTable};
 
+use std::time::Duration;
+
 use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
 
-use super::{hash::Hash, percentile::percentiles, time::Timestamp};
+use super::{
+    hash::Hash,
+    percentile::percentiles,
+    time::{Timestamp, Took},
+};
 
 /// What is meant by a distance, for whoever has not met it before.
 pub const DISTANCE: &str = "XOR distance: the positions of key and peer (hashes of 256 bits) laid over one another; its bits are 256 less \
@@ -227,7 +233,7 @@ pub struct Trace {
     /// What it is for, where that is known.
     pub what: Option<String>,
     pub state: State,
-    /// Copies of the record, providers, peers that keep it or were told; for the other kinds, peers that answered.
+    /// Copies of the record, providers, peers that keep it or were told; for the other kinds, answers.
     pub found: u32,
     /// This node has a copy itself.
     pub own: bool,
@@ -287,8 +293,8 @@ impl Trace {
             (State::Done | State::Running, Kind::Get) if self.found > 0 => of("copy", "copies"),
             (State::Done | State::Running, Kind::Providers) if self.found > 0 => of("provider", "providers"),
             (State::Done | State::Running, Kind::Put) if self.found > 0 => format!("kept by {}", of("peer", "peers")),
-            (State::Done | State::Running, Kind::Provide) if self.found > 0 => of("peer told", "peers told"),
-            (State::Done, _) => format!("{} answered", of("peer", "peers")),
+            (State::Done | State::Running, Kind::Provide) if self.found > 0 => of("peer", "peers"),
+            (State::Done, _) => of("answer", "answers"),
             (State::Running, _) => String::new(),
             (State::Missing, Kind::Put) => "nobody keeps it".to_owned(),
             (State::Missing, _) => format!("nobody of {} has it", of_hops(self.answered())),
@@ -301,6 +307,14 @@ impl Trace {
 
 fn of_hops(count: usize) -> String {
     if count == 1 { "1 asked".to_owned() } else { format!("{count} asked") }
+}
+
+/// A time as short as a lookup's: `0.4 ms`, `85 ms`, `4.2 s`.
+pub fn span(micros: u32) -> String {
+    match micros {
+        0..=9_949 => format!("{:.1} ms", f64::from(micros) / 1_000.0),
+        _ => Took(Duration::from_micros(u64::from(micros) + 500)).to_string(),
+    }
 }
 
 /// How the lookups of one kind went that have ended.
@@ -400,6 +414,11 @@ mod tests {
             prop_assert_eq!(log.map_or(0, |log| log + 1), u32::from(bits));
             prop_assert_eq!(bits, distance_bits(&Hash::of(&b), &Hash::of(&a)));
         }
+    }
+
+    #[test]
+    fn times_are_told_in_as_many_digits_as_matter() {
+        assert_eq!([0, 412, 9_900, 85_400, 4_210_000].map(span), ["0.0 ms", "0.4 ms", "9.9 ms", "85 ms", "4.2 s"]);
     }
 
     #[test]
