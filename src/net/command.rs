@@ -94,6 +94,8 @@ pub(super) enum Command {
     /// Tells the DHT that this node has a content. Replies once it has been told, or could not be.
     Provide {
         key: DhtKey,
+        /// What it is called.
+        what: String,
         reply: oneshot::Sender<()>,
     },
     /// Replies with the connected peers of this network, the best first, each with its score; those that are a

@@ -259,9 +259,9 @@ impl Net {
     }
 
     /// Tells the DHT that this node has what is behind a key; returns once it has been told.
-    pub async fn provide(&self, key: DhtKey) -> Result<()> {
+    pub async fn provide(&self, key: DhtKey, what: String) -> Result<()> {
         let (reply, told) = oneshot::channel();
-        let command = Command::Provide { key, reply };
+        let command = Command::Provide { key, what, reply };
         self.commands.send(command).await.map_err(|_| RegistryError::Closed)?;
         // Dropped when there is nobody to tell: whoever asks this node is told by itself.
         let _ = told.await;

@@ -293,11 +293,11 @@ impl Task {
                 kad.follow(id, Some(what));
                 self.findings.start(id, deadline, found);
             }
-            Command::Provide { key, reply } => {
+            Command::Provide { key, what, reply } => {
                 let kad = &mut self.swarm.behaviour_mut().kad;
                 match kad.start_providing(RecordKey::new(&key.0)) {
                     Ok(id) => {
-                        kad.follow(id, None);
+                        kad.follow(id, Some(what));
                         self.providing.insert(id, reply);
                     }
                     Err(error) => tracing::debug!(%error, "a content of ours was not noted as provided"),

@@ -320,7 +320,7 @@ impl P2pRegistry {
             Ok::<_, RegistryError>(replicas)
         };
         // Whoever hears of it looks for its bytes; to tell everybody may take as long as a peer that is gone takes to be given up.
-        self.provide_soon(manifest.content);
+        self.provide_soon(manifest.content, &format!("{} {}", manifest.name, manifest.version));
         self.provide_words_soon(&[manifest.name.as_str(), &manifest.tags.join(" ")].join(" "));
         let (announced, replicas) = tokio::join!(announce, spread);
         let delivered = Delivered { replicas: replicas?, announced: announced? };
