@@ -21,6 +21,7 @@ use crate::{
         geo::GeoLocation,
         hash::ContentRoot,
         health::Sample,
+        lookup::{Looked, RoutingTable, Sought, Trace},
         name::{Handle, NetworkName},
         record::DhtKey,
         reputation::Weights,
@@ -306,6 +307,21 @@ impl NodeHandle {
         self.net.health().await
     }
 
+    /// Every lookup in the DHT that runs, and the last that ended, the newest first.
+    pub async fn lookups(&self) -> Result<Vec<Trace>> {
+        self.net.lookups().await
+    }
+
+    /// Whom Kademlia knows, by distance.
+    pub async fn routing(&self) -> Result<RoutingTable> {
+        self.net.routing().await
+    }
+
+    /// Looks something up in the DHT, and tells what came of it hop by hop.
+    pub async fn look(&self, sought: Sought, what: Option<String>, timeout: Duration) -> Result<Looked> {
+        self.net.look(sought, what, timeout).await
+    }
+
     /// Connects to a peer and waits until it is known to be of this network; with `keep`, for good.
     pub async fn dial(&self, address: Multiaddr, keep: bool, most: Duration) -> Result<PeerId> {
         self.net.dial(address, keep, most).await
@@ -328,7 +344,8 @@ impl NodeHandle {
 
     /// Who has a content, as far as the DHT says.
     pub async fn providers(&self, root: &ContentRoot) -> Result<Vec<PeerId>> {
-        let mut found = self.net.find_providers(DhtKey::of_content(root), self.net.query_timeout()).await?;
+        let (key, timeout) = (DhtKey::of_content(root), self.net.query_timeout());
+        let mut found = self.net.find_providers(key, format!("content {root}"), timeout).await?;
         let mut providers = Vec::new();
         while let Some(peer) = found.recv().await {
             providers.push(peer);

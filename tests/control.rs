@@ -19,8 +19,11 @@ use swarmdex::{
     domain::{
         conflict::{ConflictId, Conflicts},
         faults::Ruling,
+        hash::Hash,
         health::verdict,
+        lookup::{Kind, Sought, Trace},
         query::Query,
+        record::DhtKey,
     },
     registry::{PublishStep, SearchUpdate},
 };
@@ -125,6 +128,24 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
     assert_eq!(registry.conflicts().await.unwrap(), Conflicts::default());
     let error = registry.conflict_evidence(ConflictId([7; 16])).await.unwrap_err();
     assert_eq!(error.code(), "no_conflict", "{error}");
+    // What the publish did in the DHT, and a lookup by hand.
+    let stored = until(&mut batches, "the put", |batch| {
+        let is_it = |trace: &&Trace| trace.kind == Kind::Put && !trace.is_open();
+        batch.lookups.iter().find(is_it).cloned()
+    })
+    .await;
+    assert!(node.lookups().await.unwrap().iter().any(|trace| trace.id == stored.id));
+    let head = Sought::Record(Hash(DhtKey::of_head(&id.publisher, &id.name).0));
+    let looked = node.look(head, Some("by hand".to_owned()), PATIENCE).await.unwrap();
+    assert!(looked.found() && looked.copies.iter().all(|copy| copy.says.contains(name)), "{looked:?}");
+    assert_eq!((looked.trace.kind, looked.trace.what.as_deref()), (Kind::Get, Some("by hand")));
+    assert!(!looked.trace.hops.is_empty());
+    let closest = node.look(Sought::Closest(peer), None, PATIENCE).await.unwrap();
+    assert!(closest.peers.contains(&peer), "{closest:?}");
+    let nothing = node.look(Sought::Providers(Hash::of(name.as_bytes())), None, PATIENCE).await.unwrap();
+    assert!(!nothing.found() && nothing.peers.is_empty());
+    let table = node.routing().await.unwrap();
+    assert!(table.me == status.node.peer_id && table.peers() > 0, "{table:?}");
 
     // Searching, at once and as a stream.
     let query = Query::text(name);

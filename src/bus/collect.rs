@@ -18,6 +18,7 @@ use crate::{
     domain::{
         conflict::Case,
         health::Sample,
+        lookup::Trace,
         transfer::{Transfer, TransferId},
     },
     registry::Announced,
@@ -44,6 +45,7 @@ struct Collector {
     health: Option<Sample>,
     transfers: HashMap<TransferId, Transfer>,
     conflicts: VecDeque<Case>,
+    lookups: HashMap<u64, Trace>,
     dropped: u64,
     events: u64,
 }
@@ -81,6 +83,13 @@ impl Collector {
                     self.dropped += 1;
                 }
             }
+            Event::Lookup(trace) => {
+                if self.lookups.len() < RING || self.lookups.contains_key(&trace.id) {
+                    self.lookups.insert(trace.id, *trace);
+                } else {
+                    self.dropped += 1;
+                }
+            }
         }
     }
 
@@ -97,6 +106,7 @@ impl Collector {
             health: taken.health,
             transfers: taken.transfers.into_values().collect(),
             conflicts: taken.conflicts.into(),
+            lookups: taken.lookups.into_values().collect(),
             dropped: taken.dropped,
             events: taken.events,
         }

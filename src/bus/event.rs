@@ -14,6 +14,7 @@ use crate::{
             provenance::{Provenance, Source},
         },
         health::Sample,
+        lookup::Trace,
         record::Refusal,
         reputation::{Basis, Evidence, Score},
         time::Timestamp,
@@ -181,6 +182,7 @@ pub enum Event {
     Transfer(Box<Transfer>),
     /// Something that does not go together was seen for the first time.
     Conflict(Box<Case>),
+    Lookup(Box<Trace>),
 }
 
 /// What happened since the batch before, merged.
@@ -203,6 +205,9 @@ pub struct Batch {
     /// Conflicts that were seen for the first time, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<Case>,
+    /// Lookups in the DHT that changed: the latest value of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lookups: Vec<Trace>,
     /// Announcements, notices and conflicts this reader lost since it subscribed, because it was slower than they came.
     pub dropped: u64,
     /// Events merged into this batch.

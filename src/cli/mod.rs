@@ -15,6 +15,7 @@ mod judge;
 mod key;
 mod links;
 mod logs;
+mod lookup;
 mod man;
 mod node;
 mod peers;
@@ -125,6 +126,9 @@ enum Verb {
     /// Show everything about one peer
     #[command(alias = "peer-info")]
     Peer(peers::One),
+    /// Look something up in the DHT: a package's head, who has a content, or the peers closest to one; exit code 1 when
+    /// nothing was found
+    Lookup(lookup::Args),
     /// Join the network through these addresses
     Bootstrap(links::Bootstrap),
     /// Connect the node that runs to a peer
@@ -210,6 +214,7 @@ async fn run(line: Line) -> Result<u8> {
         Some(Verb::Import(args)) => import::run(&global, args).await,
         Some(Verb::Get(args)) => get::run(&global, args).await,
         Some(Verb::Show(args)) => show::run(&global, args).await,
+        Some(Verb::Lookup(args)) => lookup::run(&global, args).await,
         Some(Verb::Transfers(args)) => transfers::run(&global, args).await,
         Some(Verb::Contents(args)) => store::list(&global, args).await,
         Some(Verb::Pin(args)) => store::keep(&global, args, true).await,

@@ -39,6 +39,7 @@ use crate::{
         conflict::{ConflictId, Conflicts, Evidence},
         faults::Ruling,
         health::Sample,
+        lookup::{Looked, RoutingTable, Sought, Trace},
         manifest::{Draft, Manifest},
         name::{Handle, PackageName, PackageRef, PublisherId},
         query::Query,
@@ -347,6 +348,19 @@ impl Control for Remote {
 
     async fn health(&self) -> Result<Sample> {
         self.get("/v1/health").await
+    }
+
+    async fn lookups(&self) -> Result<Vec<Trace>> {
+        self.get("/v1/lookups").await
+    }
+
+    async fn routing(&self) -> Result<RoutingTable> {
+        self.get("/v1/routing").await
+    }
+
+    async fn look(&self, sought: Sought, what: Option<String>, most: Duration) -> Result<Looked> {
+        let timeout_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+        self.post("/v1/lookup", &wire::Look { sought, what, timeout_ms }).await
     }
 
     async fn dial(&self, address: &Multiaddr, keep: bool, most: Duration) -> Result<PeerId> {

@@ -11,7 +11,11 @@ use super::{Control, Link, LogEntry, Logged, PROTOCOL, Status, Wait};
 use crate::{
     Result,
     bus::{Batch, PeerSnapshot},
-    domain::{faults::Ruling, health::Sample},
+    domain::{
+        faults::Ruling,
+        health::Sample,
+        lookup::{Looked, RoutingTable, Sought, Trace},
+    },
     node::NodeHandle,
     registry::{Contents, Registry},
     telemetry::{self, LogRing},
@@ -85,6 +89,18 @@ impl Control for Local {
 
     async fn health(&self) -> Result<Sample> {
         self.node.health().await
+    }
+
+    async fn lookups(&self) -> Result<Vec<Trace>> {
+        self.node.lookups().await
+    }
+
+    async fn routing(&self) -> Result<RoutingTable> {
+        self.node.routing().await
+    }
+
+    async fn look(&self, sought: Sought, what: Option<String>, most: Duration) -> Result<Looked> {
+        self.node.look(sought, what, most).await
     }
 
     async fn dial(&self, address: &Multiaddr, keep: bool, most: Duration) -> Result<PeerId> {

@@ -31,7 +31,12 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     Result,
     bus::{Batch, NodeSnapshot, PeerSnapshot},
-    domain::{faults::Ruling, health::Sample, time::Timestamp},
+    domain::{
+        faults::Ruling,
+        health::Sample,
+        lookup::{Looked, RoutingTable, Sought, Trace},
+        time::Timestamp,
+    },
     registry::{Contents, Registry},
 };
 
@@ -61,6 +66,15 @@ pub trait Control: Send + Sync {
 
     /// What is measured now.
     async fn health(&self) -> Result<Sample>;
+
+    /// Every lookup in the DHT that runs, and the last that ended, the newest first.
+    async fn lookups(&self) -> Result<Vec<Trace>>;
+
+    /// Whom Kademlia knows, by distance.
+    async fn routing(&self) -> Result<RoutingTable>;
+
+    /// Looks something up in the DHT, and tells what came of it hop by hop. `what` is what it is for, for people.
+    async fn look(&self, sought: Sought, what: Option<String>, most: Duration) -> Result<Looked>;
 
     /// Connects to a peer, and waits until it is known to be of this network. With `keep` it is dialled again whenever
     /// the connection is lost.

@@ -29,6 +29,7 @@ use crate::{
         faults::Ruling,
         hash::ContentRoot,
         health::Sample,
+        lookup::{Looked, RoutingTable, Sought, Trace},
         manifest::{Content, Draft, Manifest},
         name::{Handle, PackageName, PackageRef, PublisherId},
         query::Query,
@@ -231,6 +232,7 @@ fn moved(mut batch: Batch, by: Duration) -> Batch {
         later(&mut transfer.started_at);
         transfer.ended_at.iter_mut().for_each(later);
     }
+    batch.lookups.iter_mut().for_each(|trace| later(&mut trace.started_at));
     batch
 }
 
@@ -294,6 +296,18 @@ impl Control for Replay {
 
     async fn health(&self) -> Result<Sample> {
         only_watched("measuring")
+    }
+
+    async fn lookups(&self) -> Result<Vec<Trace>> {
+        Ok(Vec::new())
+    }
+
+    async fn routing(&self) -> Result<RoutingTable> {
+        only_watched("asking for the routing table")
+    }
+
+    async fn look(&self, _: Sought, _: Option<String>, _: Duration) -> Result<Looked> {
+        only_watched("looking up")
     }
 
     async fn dial(&self, _: &Multiaddr, _: bool, _: Duration) -> Result<PeerId> {

@@ -224,6 +224,9 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/status", get(async |State(it): Node| answer(it.node.status().await)))
         .route("/peers", get(async |State(it): Node| answer(it.node.peers().await)))
         .route("/health", get(async |State(it): Node| answer(it.node.health().await)))
+        .route("/lookups", get(async |State(it): Node| answer(it.node.lookups().await)))
+        .route("/routing", get(async |State(it): Node| answer(it.node.routing().await)))
+        .route("/lookup", post(look))
         .route("/own", get(async |State(it): Node| answer(it.registry().own().await)))
         .route("/conflicts", get(async |State(it): Node| answer(it.registry().conflicts().await)))
         .route("/conflicts/evidence", post(evidence))
@@ -496,6 +499,14 @@ async fn dial(State(it): Node, given: Given<wire::Dial>) -> Response {
         let address = asked.address.parse().map_err(|error: libp2p::multiaddr::Error| wrong(error.to_string()))?;
         let most = Duration::from_millis(asked.timeout_ms).min(LONGEST_WAIT);
         it.node.dial(&address, asked.keep, most).await.map(|peer| wire::OfPeer { peer })
+    })
+    .await
+}
+
+async fn look(State(it): Node, given: Given<wire::Look>) -> Response {
+    with(given, async |asked| {
+        let most = Duration::from_millis(asked.timeout_ms).min(LONGEST_WAIT);
+        it.node.look(asked.sought, asked.what, most).await
     })
     .await
 }

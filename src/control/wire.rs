@@ -12,6 +12,7 @@ use crate::{
         conflict::ConflictId,
         faults::Ruling,
         hash::ContentRoot,
+        lookup::Sought,
         manifest::Draft,
         name::{Handle, PackageName, PublisherId},
         transfer::{Transfer, TransferId},
@@ -83,6 +84,16 @@ pub struct Dial {
     pub address: String,
     #[serde(default)]
     pub keep: bool,
+    pub timeout_ms: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Look {
+    #[serde(flatten)]
+    pub sought: Sought,
+    /// What it is for, for people.
+    #[serde(default)]
+    pub what: Option<String>,
     pub timeout_ms: u64,
 }
 

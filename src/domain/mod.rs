@@ -10,6 +10,7 @@ pub mod faults;
 pub mod geo;
 pub mod hash;
 pub mod health;
+pub mod lookup;
 pub mod manifest;
 pub mod name;
 pub mod percentile;

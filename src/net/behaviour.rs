@@ -11,7 +11,7 @@ use libp2p::{
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 
-use super::{DhtMode, gate::Gate, gossip, kad_store::KadStore, protocol, reach};
+use super::{DhtMode, gate::Gate, gossip, kad_store::KadStore, protocol, reach, traced::Traced};
 use crate::{RegistryError, Result, domain::name::NetworkName};
 
 /// Kademlia looks for its own neighbourhood this often; every minute cost a core at 128 nodes.
@@ -27,7 +27,7 @@ pub(super) struct Behaviour {
     limits: connection_limits::Behaviour,
     memory: memory_connection_limits::Behaviour,
     pub gate: Gate,
-    pub kad: kad::Behaviour<KadStore>,
+    pub kad: Traced,
     pub gossip: gossipsub::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
@@ -125,7 +125,7 @@ impl Behaviour {
             limits: connection_limits::Behaviour::new(limits),
             memory: memory_connection_limits::Behaviour::with_max_percentage(MAX_MEMORY_SHARE),
             gate: Gate::default(),
-            kad,
+            kad: Traced::new(kad, me),
             gossip: gossip::behaviour(key, topics, gossip_counts)?,
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_every)),

@@ -16,6 +16,7 @@ use crate::{
     domain::{
         faults::Ruling,
         health::Sample,
+        lookup::{RoutingTable, Sought, Trace},
         name::PublisherId,
         record::{DhtKey, Record, Refusal},
         reputation::Outcome,
@@ -40,6 +41,8 @@ pub(super) enum Command {
     Find {
         key: DhtKey,
         want: Want,
+        /// What it is for.
+        what: Option<String>,
         deadline: Instant,
         permit: OwnedSemaphorePermit,
         reply: oneshot::Sender<Lookup>,
@@ -64,12 +67,35 @@ pub(super) enum Command {
     /// Peers go to `found` as the DHT names them; its end is the end of the search.
     FindProviders {
         key: DhtKey,
+        /// What it is for.
+        what: String,
         deadline: Instant,
         found: mpsc::Sender<PeerId>,
+    },
+    /// Looks for providers or for the closest peers, or a record; replies with the number of the trace and who they are.
+    Look {
+        sought: Sought,
+        what: Option<String>,
+        deadline: Instant,
+        reply: oneshot::Sender<(u64, Vec<PeerId>)>,
+    },
+    /// Replies with one lookup by its number, if it is still kept.
+    Trace {
+        number: u64,
+        reply: oneshot::Sender<Option<Trace>>,
+    },
+    /// Replies with every lookup that runs or is kept, the newest first.
+    Lookups {
+        reply: oneshot::Sender<Vec<Trace>>,
+    },
+    Routing {
+        reply: oneshot::Sender<RoutingTable>,
     },
     /// Tells the DHT that this node has a content. Replies once it has been told, or could not be.
     Provide {
         key: DhtKey,
+        /// What it is called.
+        what: String,
         reply: oneshot::Sender<()>,
     },
     /// Replies with the connected peers of this network, the best first, each with its score; those that are a

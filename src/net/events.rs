@@ -31,6 +31,7 @@ use crate::{
     clock,
     domain::{
         faults::Fault,
+        lookup::End,
         record::{Class, Presence, Record, Refusal},
         reputation::Outcome,
     },
@@ -162,6 +163,7 @@ impl Task {
             }
             kad::Event::OutboundQueryProgressed { id, result, stats, step } => {
                 self.lookups.asked(&id, stats.num_requests() as usize);
+                self.on_looked(id, &result, step.last);
                 match result {
                     kad::QueryResult::GetRecord(result) => self.on_found(id, result, step.last),
                     kad::QueryResult::PutRecord(result) => self.on_put(id, result),
@@ -201,11 +203,12 @@ impl Task {
                             }
                             if let Some(done) = self.lookups.answer(&id, Answer { peer, record }) {
                                 self.looked_up(done);
-                                self.finish(&id);
+                                self.stop(&id, End::Enough);
                             }
                         }
                         Err(refusal) => {
                             self.wiring.tally.refused(refusal);
+                            self.swarm.behaviour_mut().kad.traces.wrong(&id, peer.as_ref());
                             if let Some(peer) = peer.filter(|_| refusal.class() == Class::Reject) {
                                 self.observe(peer, Outcome::AnswerWrong);
                             }

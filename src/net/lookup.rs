@@ -45,6 +45,8 @@ pub struct Lookup {
     pub ended: Ended,
     /// Peers that were asked, as far as Kademlia told.
     pub asked: usize,
+    /// The number of its trace.
+    pub trace: u64,
 }
 
 /// How a lookup ended, for the statistics.
@@ -66,6 +68,7 @@ pub(super) struct Pending {
     pub _permit: Option<OwnedSemaphorePermit>,
     pub answers: Vec<Answer>,
     pub asked: usize,
+    pub trace: u64,
 }
 
 impl Pending {
@@ -86,7 +89,7 @@ impl Pending {
         let unanswered = !found && (ended == Ended::TimedOut || self.asked == 0);
         let done = Done { found, unanswered, took: self.started.elapsed() };
         // The asker may have gone; then nobody wants to know.
-        let _ = self.reply.send(Lookup { answers: self.answers, ended, asked: self.asked });
+        let _ = self.reply.send(Lookup { answers: self.answers, ended, asked: self.asked, trace: self.trace });
         done
     }
 }
@@ -164,7 +167,17 @@ mod tests {
         let (reply, receiver) = oneshot::channel();
         let key = DhtKey([7; 32]);
         (
-            Pending { key, want, started: Instant::now(), deadline, reply, _permit: None, answers: vec![], asked: 0 },
+            Pending {
+                key,
+                want,
+                started: Instant::now(),
+                deadline,
+                reply,
+                _permit: None,
+                answers: vec![],
+                asked: 0,
+                trace: 1,
+            },
             receiver,
         )
     }

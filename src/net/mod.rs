@@ -16,6 +16,7 @@ mod gate;
 mod gossip;
 mod kad_store;
 mod listen;
+mod look;
 mod lookup;
 mod measure;
 mod peers;
@@ -27,9 +28,11 @@ mod routing;
 mod start;
 pub mod sync;
 mod task;
+mod traced;
 
 pub use command::{AskError, Inbound, Verdict};
 pub use delay::Delays;
+pub(crate) use look::what_of;
 pub use lookup::{Answer, Ended, Lookup, Want};
 pub use measure::Safety;
 pub use start::{NetOptions, start};
@@ -133,11 +136,12 @@ impl Net {
         receiver.await.map_err(|_| RegistryError::Closed)
     }
 
-    /// Looks a record up in the DHT. Resolves at the latest after `timeout`, with what came by then.
+    /// Looks a record up in the DHT. Resolves at the latest after `timeout`, with what came by then. `what` is what it is
+    /// for, as a person is told.
     ///
     /// # Errors
     /// [`RegistryError::Busy`] beyond [`MAX_LOOKUPS`] at once, [`RegistryError::Closed`] while shutting down.
-    pub async fn find(&self, key: DhtKey, want: Want, timeout: Duration) -> Result<Lookup> {
+    pub async fn find(&self, key: DhtKey, want: Want, what: Option<String>, timeout: Duration) -> Result<Lookup> {
         let ending = Ending::of(tracing::info_span!(
             "lookup",
             key = %Hash(key.0),
@@ -147,7 +151,7 @@ impl Net {
             outcome = Empty,
             ms = Empty
         ));
-        let found = ending.within(self.start_lookup(key, want, timeout)).await;
+        let found = ending.within(self.start_lookup(key, want, what, timeout)).await;
         match &found {
             Ok(lookup) => {
                 ending.count("asked", lookup.asked);
@@ -163,14 +167,14 @@ impl Net {
         found
     }
 
-    async fn start_lookup(&self, key: DhtKey, want: Want, timeout: Duration) -> Result<Lookup> {
+    async fn start_lookup(&self, key: DhtKey, want: Want, what: Option<String>, timeout: Duration) -> Result<Lookup> {
         let permit = self
             .lookups
             .clone()
             .try_acquire_owned()
             .map_err(|_| RegistryError::Busy { what: "the lookup table", limit: MAX_LOOKUPS })?;
         let deadline = std::time::Instant::now() + timeout;
-        self.send(|reply| Command::Find { key, want, deadline, permit, reply }).await
+        self.send(|reply| Command::Find { key, want, what, deadline, permit, reply }).await
     }
 
     /// Puts a record into the DHT. Returns how many peers acknowledged it, which does not mean that they kept it:
@@ -243,21 +247,21 @@ impl Net {
     }
 
     /// Asks the DHT who says that it has what is behind a key; peers come as they are found, and the end is the end of
-    /// the search.
-    pub async fn find_providers(&self, key: DhtKey, timeout: Duration) -> Result<mpsc::Receiver<PeerId>> {
+    /// the search. `what` is what it is for, as a person is told.
+    pub async fn find_providers(&self, key: DhtKey, what: String, timeout: Duration) -> Result<mpsc::Receiver<PeerId>> {
         /// More than are ever asked.
         const PROVIDERS: usize = 64;
         let (found, receiver) = mpsc::channel(PROVIDERS);
         let deadline = std::time::Instant::now() + timeout;
-        let command = Command::FindProviders { key, deadline, found };
+        let command = Command::FindProviders { key, what, deadline, found };
         self.commands.send(command).await.map_err(|_| RegistryError::Closed)?;
         Ok(receiver)
     }
 
     /// Tells the DHT that this node has what is behind a key; returns once it has been told.
-    pub async fn provide(&self, key: DhtKey) -> Result<()> {
+    pub async fn provide(&self, key: DhtKey, what: String) -> Result<()> {
         let (reply, told) = oneshot::channel();
-        let command = Command::Provide { key, reply };
+        let command = Command::Provide { key, what, reply };
         self.commands.send(command).await.map_err(|_| RegistryError::Closed)?;
         // Dropped when there is nobody to tell: whoever asks this node is told by itself.
         let _ = told.await;

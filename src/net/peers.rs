@@ -251,6 +251,11 @@ impl PeerTable {
         oldest.is_some_and(|open| open.direction == Direction::Outbound)
     }
 
+    /// When a peer was last connected; now, for one that is.
+    pub fn last_seen(&self, id: &PeerId, now: Timestamp) -> Option<Timestamp> {
+        self.peers.get(id).map(|peer| if peer.open.is_empty() { peer.standing.last_seen } else { now })
+    }
+
     /// Connected peers of this network.
     pub fn ours(&self) -> impl Iterator<Item = PeerId> {
         self.peers.iter().filter(|(_, peer)| peer.ours && !peer.open.is_empty()).map(|(id, _)| *id)

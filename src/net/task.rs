@@ -27,6 +27,7 @@ use super::{
     gossip::Topics,
     kad_store::Dirty,
     listen,
+    look::{Looks, what_of},
     lookup::{Lookups, Pending},
     measure::{self, Measures},
     peers::{MAX_PEERS, PeerTable},
@@ -39,6 +40,7 @@ use crate::{
     clock,
     domain::{
         faults::Allowance,
+        lookup::End,
         name::NetworkName,
         record::{Presence, Record, Refusal},
         reputation::{Outcome, select_best_peers},
@@ -140,6 +142,7 @@ pub(super) struct Task {
     pub settled: FuturesUnordered<BoxFuture<'static, Settled>>,
     pub questions: HashMap<PeerId, usize>,
     pub findings: Findings,
+    pub looks: Looks,
     /// Who waits for the DHT to have been told of a content.
     pub providing: HashMap<QueryId, oneshot::Sender<()>>,
     pub reach: Reach,
@@ -194,6 +197,7 @@ impl Task {
             settled: FuturesUnordered::new(),
             questions: HashMap::new(),
             findings: Findings::default(),
+            looks: Looks::new(),
             providing: HashMap::new(),
             reach: Reach::default(),
             measures,
@@ -247,8 +251,10 @@ impl Task {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Find { key, want, deadline, permit, reply } => {
-                let id = self.swarm.behaviour_mut().kad.get_record(RecordKey::new(&key.0));
+            Command::Find { key, want, what, deadline, permit, reply } => {
+                let kad = &mut self.swarm.behaviour_mut().kad;
+                let id = kad.get_record(RecordKey::new(&key.0));
+                let trace = kad.follow(id, what).unwrap_or(0);
                 self.lookups.start(
                     id,
                     Pending {
@@ -260,10 +266,11 @@ impl Task {
                         _permit: Some(permit),
                         answers: Vec::new(),
                         asked: 0,
+                        trace,
                     },
                 );
             }
-            Command::Put { record, deadline, reply } => self.put(&record, deadline, Some(reply)),
+            Command::Put { record, deadline, reply } => self.put(&record, deadline, reply),
             Command::Announce { data, reply } => {
                 if !self.announcing.take(clock::now()) {
                     // The outbox tries again, and catalogues are compared.
@@ -280,16 +287,26 @@ impl Task {
                 let id = self.swarm.behaviour_mut().query.send_request(&peer, request);
                 self.asks.insert(id, PendingAsk { peer, asked: Instant::now(), deadline, reply: Some(reply) });
             }
-            Command::FindProviders { key, deadline, found } => {
-                let id = self.swarm.behaviour_mut().kad.get_providers(RecordKey::new(&key.0));
+            Command::FindProviders { key, what, deadline, found } => {
+                let kad = &mut self.swarm.behaviour_mut().kad;
+                let id = kad.get_providers(RecordKey::new(&key.0));
+                kad.follow(id, Some(what));
                 self.findings.start(id, deadline, found);
             }
-            Command::Provide { key, reply } => {
-                match self.swarm.behaviour_mut().kad.start_providing(RecordKey::new(&key.0)) {
-                    Ok(id) => drop(self.providing.insert(id, reply)),
+            Command::Provide { key, what, reply } => {
+                let kad = &mut self.swarm.behaviour_mut().kad;
+                match kad.start_providing(RecordKey::new(&key.0)) {
+                    Ok(id) => {
+                        kad.follow(id, Some(what));
+                        self.providing.insert(id, reply);
+                    }
                     Err(error) => tracing::debug!(%error, "a content of ours was not noted as provided"),
                 }
             }
+            Command::Look { sought, what, deadline, reply } => self.look(sought, what, deadline, reply),
+            Command::Trace { number, reply } => drop(reply.send(self.swarm.behaviour().kad.traces.get(number))),
+            Command::Lookups { reply } => drop(reply.send(self.swarm.behaviour().kad.traces.list())),
+            Command::Routing { reply } => drop(reply.send(self.routing())),
             Command::Sources { publisher, reply } => {
                 drop(reply.send(self.peers.sources(publisher.as_ref(), clock::now())));
             }
@@ -323,6 +340,7 @@ impl Task {
                 self.peers.touch_all();
                 self.told = (Counters::default(), None);
                 self.measures.tell_again();
+                self.swarm.behaviour_mut().kad.traces.touch_all();
                 self.wiring.board.tell_again();
                 self.wiring.bus.emit(Event::Counters(self.wiring.tally.snapshot()));
                 self.tell_readers();
@@ -331,15 +349,25 @@ impl Task {
         }
     }
 
-    pub fn put(&mut self, record: &Record, deadline: Instant, reply: Option<oneshot::Sender<usize>>) {
+    fn put(&mut self, record: &Record, deadline: Instant, reply: oneshot::Sender<usize>) {
         let value = kad::Record::new(RecordKey::new(&record.key().0), record.envelope().to_vec());
-        self.put_value(value, deadline, reply);
+        self.put_value(value, what_of(record), deadline, Some(reply));
     }
 
-    fn put_value(&mut self, value: kad::Record, deadline: Instant, reply: Option<oneshot::Sender<usize>>) {
+    fn put_value(
+        &mut self,
+        value: kad::Record,
+        what: String,
+        deadline: Instant,
+        reply: Option<oneshot::Sender<usize>>,
+    ) {
         let quorum = std::num::NonZeroUsize::new(PUT_QUORUM).map_or(kad::Quorum::One, kad::Quorum::N);
-        match self.swarm.behaviour_mut().kad.put_record(value, quorum) {
-            Ok(id) => drop(self.puts.insert(id, PendingPut { deadline, reply })),
+        let kad = &mut self.swarm.behaviour_mut().kad;
+        match kad.put_record(value, quorum) {
+            Ok(id) => {
+                kad.follow(id, Some(what));
+                self.puts.insert(id, PendingPut { deadline, reply });
+            }
             Err(error) => {
                 tracing::debug!(%error, "a record of our own was not kept");
                 reply.map(|reply| reply.send(0));
@@ -354,7 +382,8 @@ impl Task {
     fn next_deadline(&self) -> Option<Instant> {
         let puts = self.puts.values().map(|put| put.deadline).min();
         let asks = self.asks.values().map(|ask| ask.deadline).min();
-        [self.lookups.next_deadline(), self.findings.next_deadline(), puts, asks].into_iter().flatten().min()
+        let looks = self.looks.values().map(|look| look.deadline).min();
+        [self.lookups.next_deadline(), self.findings.next_deadline(), puts, asks, looks].into_iter().flatten().min()
     }
 
     /// Ends what is past its deadline, with what came by then.
@@ -362,11 +391,12 @@ impl Task {
         let now = Instant::now();
         for (id, done) in self.lookups.expire(now) {
             self.looked_up(done);
-            self.finish(&id);
+            self.stop(&id, End::Deadline);
         }
         for id in self.findings.expire(now) {
-            self.finish(&id);
+            self.stop(&id, End::Deadline);
         }
+        self.expire_looks(now);
         let late: Vec<QueryId> = self.puts.iter().filter(|(_, put)| put.deadline <= now).map(|(id, _)| *id).collect();
         for id in late {
             if let Some(PendingPut { reply: Some(reply), .. }) = self.puts.remove(&id) {
@@ -394,10 +424,8 @@ impl Task {
     }
 
     /// Lets Kademlia stop a query whose result nobody waits for any more.
-    pub fn finish(&mut self, id: &QueryId) {
-        if let Some(mut query) = self.swarm.behaviour_mut().kad.query_mut(id) {
-            query.finish();
-        }
+    pub fn stop(&mut self, id: &QueryId, end: End) {
+        self.swarm.behaviour_mut().kad.stop(id, end);
     }
 
     fn upkeep(&mut self) {
@@ -507,7 +535,12 @@ impl Task {
             return;
         }
         if let Some(value) = self.swarm.behaviour_mut().kad.store_mut().due_for_reput() {
-            self.put_value(value, Instant::now() + Duration::from_secs(10), None);
+            self.put_value(
+                value,
+                "putting again what is held for others".to_owned(),
+                Instant::now() + Duration::from_secs(10),
+                None,
+            );
         }
     }
 
@@ -580,6 +613,9 @@ impl Task {
         }
         for peer in gone {
             self.wiring.bus.emit(Event::PeerGone(peer));
+        }
+        for trace in self.swarm.behaviour_mut().kad.traces.take_changes() {
+            self.wiring.bus.emit(Event::Lookup(Box::new(trace)));
         }
         let counters = self.wiring.tally.snapshot();
         if self.told.0 != counters {

@@ -7,7 +7,7 @@ use libp2p::PeerId;
 use semver::VersionReq;
 use tracing::{Span, field::Empty};
 
-use super::{P2pRegistry, Package, Release, Source, cache::FRESH};
+use super::{P2pRegistry, Package, Release, Source, cache::FRESH, title};
 use crate::{
     RegistryError, Result, clock,
     domain::{
@@ -207,8 +207,14 @@ impl P2pRegistry {
     }
 
     /// One lookup in the DHT, registered in the table of active queries until its deadline.
-    pub(super) async fn query_dht(&self, key: DhtKey, want: Want, timeout: Duration) -> Result<Lookup> {
-        self.net.find(key, want, timeout).await
+    pub(super) async fn query_dht(
+        &self,
+        key: DhtKey,
+        want: Want,
+        what: Option<String>,
+        timeout: Duration,
+    ) -> Result<Lookup> {
+        self.net.find(key, want, what, timeout).await
     }
 
     /// Asks different peers at once, the DHT and the best we are connected to, until a quorum of distinct peers has
@@ -219,7 +225,8 @@ impl P2pRegistry {
         let mut found = FoundHeads { heads: HashMap::new(), manifests: Vec::new(), asked: 0 };
         let mut direct = self.ask_best(&Request::Head(id.clone())).await?;
         found.asked = direct.len();
-        let mut dht = self.query_dht(key, Want::Quorum(QUORUM), timeout).boxed().fuse();
+        let what = Some(format!("head of {}", title(id, None)));
+        let mut dht = self.query_dht(key, Want::Quorum(QUORUM), what, timeout).boxed().fuse();
         let mut dht_done = false;
         while found.heads.len() < QUORUM && !(dht_done && direct.is_empty()) {
             tokio::select! {
@@ -266,12 +273,13 @@ impl P2pRegistry {
     async fn query_dht_parallel_object<T: Payload + Clone + Send + 'static>(
         &self,
         key: DhtKey,
+        what: String,
         hash: &Hash,
         from_record: fn(Record) -> Option<Signed<T>>,
     ) -> Result<Option<Signed<T>>> {
         let timeout = self.net.query_timeout();
         let mut direct = self.ask_best(&Request::Objects(vec![*hash])).await?;
-        let mut dht = self.query_dht(key, Want::First, timeout).boxed().fuse();
+        let mut dht = self.query_dht(key, Want::First, Some(what), timeout).boxed().fuse();
         let mut dht_done = false;
         while !(dht_done && direct.is_empty()) {
             tokio::select! {
@@ -347,7 +355,8 @@ impl P2pRegistry {
             Record::Manifest(manifest) => Some(manifest),
             _ => None,
         };
-        let found = self.query_dht_parallel_object(DhtKey::of_manifest(hash), hash, of_record).await?;
+        let what = format!("manifest of {}", title(id, None));
+        let found = self.query_dht_parallel_object(DhtKey::of_manifest(hash), what, hash, of_record).await?;
         let manifest = found
             .filter(|manifest| manifest.publisher() == id.publisher && manifest.name == id.name)
             .ok_or_else(|| RegistryError::NotFound { package: format!("the manifest of {id}"), asked: FAN_OUT })?;
@@ -368,8 +377,8 @@ impl P2pRegistry {
                         Record::Page(page) => Some(page),
                         _ => None,
                     };
-                    let found =
-                        self.query_dht_parallel_object::<Page>(DhtKey::of_page(&hash), &hash, of_record).await?;
+                    let (key, what) = (DhtKey::of_page(&hash), format!("older releases of {}", title(id, None)));
+                    let found = self.query_dht_parallel_object::<Page>(key, what, &hash, of_record).await?;
                     let Some(page) = found.filter(|page| page.publisher() == id.publisher && page.name == id.name)
                     else {
                         break;

@@ -208,12 +208,13 @@ impl P2pRegistry {
         let newest = head.as_ref().and_then(|head| head.releases.last());
         let manifest = newest.map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten();
         let timeout = self.net.query_timeout();
-        let content = manifest.as_ref().map(|manifest| manifest.content);
+        let content =
+            manifest.as_ref().map(|manifest| (manifest.content, format!("{} {}", manifest.name, manifest.version)));
         for record in head.map(Record::Head).into_iter().chain(manifest.map(Record::Manifest)) {
             self.net.put(record, timeout).await?;
         }
-        if let Some(content) = content {
-            self.provide_soon(content);
+        if let Some((content, what)) = content {
+            self.provide_soon(content, &what);
         }
         self.store.spread(id.clone()).await
     }

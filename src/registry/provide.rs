@@ -36,39 +36,39 @@ const HEAL: Duration = Duration::from_secs(60);
 /// Contents that wait to be told of; more are told of in the next round.
 const MOST: usize = 100_000;
 
-/// Contents of which the DHT is to be told.
+/// Contents of which the DHT is to be told, each with what it is called.
 #[derive(Default)]
 pub(super) struct Providing {
-    waiting: Mutex<(VecDeque<DhtKey>, HashSet<DhtKey>)>,
+    waiting: Mutex<(VecDeque<(DhtKey, Box<str>)>, HashSet<DhtKey>)>,
     added: Notify,
 }
 
 impl Providing {
-    fn add(&self, key: DhtKey, soon: bool) {
+    fn add(&self, key: DhtKey, what: &str, soon: bool) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let (queue, known) = &mut *waiting;
         if known.len() < MOST && known.insert(key) {
             if soon {
-                queue.push_front(key)
+                queue.push_front((key, what.into()))
             } else {
-                queue.push_back(key)
+                queue.push_back((key, what.into()))
             }
             self.added.notify_one();
         }
     }
 
-    fn next(&self) -> Option<DhtKey> {
+    fn next(&self) -> Option<(DhtKey, Box<str>)> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = waiting.0.pop_front()?;
-        waiting.1.remove(&key);
-        Some(key)
+        let next = waiting.0.pop_front()?;
+        waiting.1.remove(&next.0);
+        Some(next)
     }
 }
 
 impl P2pRegistry {
-    /// The DHT is told that this node has a content, before those that are only told of again.
-    pub(super) fn provide_soon(&self, root: ContentRoot) {
-        self.state.providing.add(DhtKey::of_content(&root), true);
+    /// The DHT is told that this node has a content, by what it is called, before those that are only told of again.
+    pub(super) fn provide_soon(&self, root: ContentRoot, what: &str) {
+        self.state.providing.add(DhtKey::of_content(&root), &format!("content of {what}"), true);
     }
 
     /// Runs until `stop` is called.
@@ -115,9 +115,9 @@ impl P2pRegistry {
                 () = self.state.providing.added.notified(), if idle => idle = false,
                 Some(_) = telling.join_next(), if !telling.is_empty() => {}
                 _ = pace.tick(), if !idle && !alone && telling.len() < AT_ONCE => match self.state.providing.next() {
-                    Some(key) => {
+                    Some((key, what)) => {
                         let net = self.net.clone();
-                        telling.spawn(async move { net.provide(key).await });
+                        telling.spawn(async move { net.provide(key, what.into()).await });
                     }
                     None => idle = true,
                 },
@@ -134,7 +134,10 @@ impl P2pRegistry {
         match self.contents.list() {
             Ok(held) => {
                 let offered = held.into_iter().filter(|held| held.own || self.state.options.provide);
-                offered.for_each(|held| self.state.providing.add(DhtKey::of_content(&held.content.root), false));
+                offered.for_each(|held| {
+                    let what = held.what.map_or_else(|| "a content".to_owned(), |what| format!("content of {what}"));
+                    self.state.providing.add(DhtKey::of_content(&held.content.root), &what, false);
+                });
             }
             Err(error) => tracing::error!(%error, "what is here could not be listed"),
         }
@@ -151,19 +154,21 @@ impl P2pRegistry {
         });
         let Ok(Ok((own, rare))) = read.await else { return };
         let here = DhtKey::of_word(&self.net.peer_id().to_base58());
-        let mut rare: Vec<DhtKey> = rare.iter().map(|word| DhtKey::of_word(word)).collect();
-        rare.sort_unstable_by_key(|key| key.distance(&here));
-        let own = own.iter().take(OWN_WORDS).map(|word| DhtKey::of_word(word));
-        for key in own.chain(rare.into_iter().take(RARE_WORDS)) {
+        let mut rare: Vec<(DhtKey, &str)> = rare.iter().map(|word| (DhtKey::of_word(word), word.as_str())).collect();
+        rare.sort_unstable_by_key(|(key, _)| key.distance(&here));
+        let own = own.iter().take(OWN_WORDS).map(|word| (DhtKey::of_word(word), word.as_str()));
+        for (key, word) in own.chain(rare.into_iter().take(RARE_WORDS)) {
             if told.insert(key) {
-                self.state.providing.add(key, false);
+                self.state.providing.add(key, &format!("packages with “{word}”"), false);
             }
         }
     }
 
     /// Words of a package that was just published.
     pub(super) fn provide_words_soon(&self, text: &str) {
-        words(text).for_each(|word| self.state.providing.add(DhtKey::of_word(&word), true));
+        words(text).for_each(|word| {
+            self.state.providing.add(DhtKey::of_word(&word), &format!("packages with “{word}”"), true);
+        });
     }
 
     /// What came from others can come from them again; what was put here may be with them by now.

@@ -23,7 +23,7 @@ use crate::{
         release::{self, ReleaseEntry},
     },
     ending::Ending,
-    net::Want,
+    net::{Want, what_of},
     store::{HeadVerdict, Pending},
 };
 
@@ -302,7 +302,8 @@ impl P2pRegistry {
                 next = page.older;
                 records.push(Record::Page(page));
             }
-            let keys: Vec<DhtKey> = records.iter().map(Record::key).collect();
+            let keys: Vec<(DhtKey, String)> =
+                records.iter().map(|record| (record.key(), format!("reading back the {}", what_of(record)))).collect();
             let hashes: Vec<Hash> = records.iter().map(Record::hash).collect();
             join_all(records.into_iter().map(|record| self.net.put(record, timeout))).await;
             tell(progress, PublishStep::Put);
@@ -319,7 +320,7 @@ impl P2pRegistry {
             Ok::<_, RegistryError>(replicas)
         };
         // Whoever hears of it looks for its bytes; to tell everybody may take as long as a peer that is gone takes to be given up.
-        self.provide_soon(manifest.content);
+        self.provide_soon(manifest.content, &format!("{} {}", manifest.name, manifest.version));
         self.provide_words_soon(&[manifest.name.as_str(), &manifest.tags.join(" ")].join(" "));
         let (announced, replicas) = tokio::join!(announce, spread);
         let delivered = Delivered { replicas: replicas?, announced: announced? };
@@ -333,8 +334,9 @@ impl P2pRegistry {
 
 impl P2pRegistry {
     /// How many peers have all of these records.
-    async fn read_back(&self, keys: &[DhtKey], hashes: &[Hash], timeout: Duration) -> Result<usize> {
-        let read = keys.iter().map(|key| self.query_dht(*key, Want::Quorum(READ_BACK), timeout));
+    async fn read_back(&self, keys: &[(DhtKey, String)], hashes: &[Hash], timeout: Duration) -> Result<usize> {
+        let read =
+            keys.iter().map(|(key, what)| self.query_dht(*key, Want::Quorum(READ_BACK), Some(what.clone()), timeout));
         let mut replicas = usize::MAX;
         for (lookup, hash) in join_all(read).await.into_iter().zip(hashes) {
             let lookup = lookup?;

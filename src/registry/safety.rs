@@ -112,7 +112,9 @@ impl P2pRegistry {
         if manifest.created.after(YOUNG) > now {
             return Ok(false);
         }
-        let mut found = self.net.find_providers(DhtKey::of_content(&manifest.content), PATIENCE).await?;
+        let key = DhtKey::of_content(&manifest.content);
+        let what = format!("who else has {} {}", manifest.name, manifest.version);
+        let mut found = self.net.find_providers(key, what, PATIENCE).await?;
         let mut others = HashSet::new();
         while let Some(peer) = found.recv().await {
             if peer != self.net.peer_id() {

@@ -336,7 +336,8 @@ fn holders(registry: P2pRegistry, terms: &Terms, timeout: Duration) -> mpsc::Rec
     words.truncate(WORDS_LOOKED_UP);
     let name_them = async move {
         for word in words {
-            let Ok(mut found) = registry.net.find_providers(DhtKey::of_word(&word), timeout).await else { return };
+            let (key, what) = (DhtKey::of_word(&word), format!("who has packages with “{word}”"));
+            let Ok(mut found) = registry.net.find_providers(key, what, timeout).await else { return };
             while let Some(peer) = found.recv().await {
                 if sender.send(peer).await.is_err() {
                     return;

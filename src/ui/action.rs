@@ -10,19 +10,21 @@ pub enum Screen {
     Search,
     Publish,
     Transfers,
+    Lookups,
     Health,
     Conflicts,
     Logs,
 }
 
 impl Screen {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Peers,
         Self::Map,
         Self::Feed,
         Self::Search,
         Self::Publish,
         Self::Transfers,
+        Self::Lookups,
         Self::Health,
         Self::Conflicts,
         Self::Logs,
@@ -36,6 +38,7 @@ impl Screen {
             Self::Search => '4',
             Self::Publish => '5',
             Self::Transfers => '6',
+            Self::Lookups => '7',
             Self::Health => '8',
             Self::Conflicts => '9',
             Self::Logs => '0',
@@ -50,6 +53,7 @@ impl Screen {
             Self::Search => "Search",
             Self::Publish => "Publish",
             Self::Transfers => "Transfers",
+            Self::Lookups => "Lookups",
             Self::Health => "Health",
             Self::Conflicts => "Conflicts",
             Self::Logs => "Logs",
@@ -80,6 +84,8 @@ pub enum Place {
     Transfer,
     /// A conflict that is opened.
     Conflict,
+    /// A lookup that is opened.
+    Lookup,
     Columns,
     Palette,
     /// A question to be answered with yes or no.
@@ -105,6 +111,7 @@ impl Place {
             Self::Package,
             Self::Transfer,
             Self::Conflict,
+            Self::Lookup,
             Self::Columns,
             Self::Palette,
             Self::Confirm,
@@ -126,6 +133,7 @@ impl Place {
             Self::Package => "package",
             Self::Transfer => "transfer",
             Self::Conflict => "conflict",
+            Self::Lookup => "lookup",
             Self::Columns => "columns",
             Self::Palette => "palette",
             Self::Confirm => "question",
@@ -201,6 +209,8 @@ pub enum Action {
     Yank,
     /// Fetches the content of what is selected, or opened.
     Download,
+    /// The routing table.
+    Buckets,
     /// A fetch: halt it, or let it go on.
     Pause,
     Cancel,

@@ -28,6 +28,7 @@ use crate::{
     domain::{
         conflict::{ConflictId, Conflicts},
         hash::ContentRoot,
+        lookup::RoutingTable,
         manifest::{Draft, limit},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
@@ -153,6 +154,8 @@ pub enum Effect {
         publisher: PublisherId,
         what: String,
     },
+    /// Asks for the routing table.
+    Routing,
     /// Asks for the entries of the log from this number on.
     Logs {
         since: u64,
@@ -205,6 +208,7 @@ pub enum Message {
     },
     Served(Served),
     Own(Box<Result<Own>>),
+    Routing(Box<Result<RoutingTable>>),
     Stat {
         generation: u64,
         state: FileState,
@@ -413,6 +417,10 @@ impl Executor {
             Effect::Own => drop(tokio::spawn(async move {
                 let result = Box::new(registry.own().await);
                 messages.send(Message::Own(result)).await
+            })),
+            Effect::Routing => drop(tokio::spawn(async move {
+                let result = Box::new(control.routing().await);
+                messages.send(Message::Routing(result)).await
             })),
             Effect::Logs { since } => drop(tokio::spawn(async move {
                 let result = Box::new(control.logs(since).await);

@@ -92,6 +92,12 @@ pub fn areas(model: &Model) -> Areas {
                 body = Rect { y: top.bottom(), height: rest.saturating_sub(top.height), ..body };
             }
         }
+        Screen::Lookups => {
+            let said = model.lookups.said(usize::from(width)).len() as u16;
+            let said = if height >= TALL { said.min(rest / 4) } else { 0 };
+            top = Rect { height: said, ..body };
+            body = Rect { y: top.bottom(), height: rest.saturating_sub(said), ..body };
+        }
         Screen::Publish if width >= WIDE => {
             let list = width * 2 / 5;
             side = Rect { x: list + 2, width: width.saturating_sub(list + 2), ..body };

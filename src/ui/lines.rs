@@ -19,6 +19,8 @@ pub fn of<'a>(model: &'a Model, window: &'a Popup, width: usize, theme: Theme) -
         Popup::Package(view) => popup::package::lines(model, view, width, theme),
         Popup::Transfer { id, .. } => popup::transfer::lines(model, id, width, theme),
         Popup::Conflict { id, .. } => popup::conflict::lines(model, id, width, theme),
+        Popup::Lookup { id, .. } => popup::lookup::lines(model, *id, width, theme),
+        Popup::Buckets { .. } => popup::lookup::buckets(model, width, theme),
         Popup::Columns { at } => popup::columns::lines(model, *at, width, theme),
         Popup::Palette(palette) => popup::palette::lines(model, palette, width, theme),
         Popup::Confirm(question) => popup::confirm::lines(question, width, theme),

@@ -111,6 +111,23 @@ fn processes_that_join_find_what_others_published() {
     assert_eq!(got["manifest_hash"], web["manifest"]);
     assert_eq!(bob.alone(&[&join[..], &["status", "--json"]].concat()).json()["connected"], 1);
 
+    let looked = bob.alone(&[&join[..], &["lookup", "alice/web", "--trace", "--json"]].concat()).json();
+    assert_eq!((&looked["trace"]["kind"], &looked["trace"]["state"]), (&"get".into(), &"done".into()), "{looked}");
+    assert!(looked["trace"]["hops"].as_array().is_some_and(|hops| !hops.is_empty()), "{looked}");
+    let traced = bob.alone(&[&join[..], &["lookup", "alice/web", "--trace"]].concat());
+    assert!(traced.stdout.starts_with("AT ") && traced.stdout.contains("THE RECORD"), "{}", traced.stdout);
+    let found = bob.alone(&[&join[..], &["lookup", web["id"].as_str().unwrap()]].concat());
+    assert!(found.stdout.contains("head of alice/web, seq 1"), "{}", found.stdout);
+    let nowhere = "0".repeat(64);
+    let missing = bob.alone(&[&join[..], &["lookup", &nowhere]].concat());
+    assert_eq!((missing.code, missing.stdout.as_str()), (Some(1), ""));
+    assert!(
+        missing.stderr.contains("missing") && missing.stderr.contains("nobody of 1 asked has it"),
+        "{}",
+        missing.stderr
+    );
+    bob.alone(&["lookup", "no-key"]).complains(2, &["no-key is no key", "64 hexadecimal digits"]);
+
     let json = bob.publish(&[&join[..], &["--handle", "bob"]].concat(), "json", "0.1.0");
     let from_the_node = carol.alone(&[&join[..], &["show", "bob/json", "--json"]].concat()).json();
     assert_eq!(from_the_node["manifest_hash"], json["manifest"], "the publisher is gone, the release is not");

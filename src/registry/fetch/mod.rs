@@ -307,7 +307,7 @@ impl P2pRegistry {
             Err(partial) => self.contents.finish(partial, &wanted.what, origin).await?,
         }
         if wanted.beside.is_none() && self.state.options.provide {
-            self.provide_soon(wanted.content.root);
+            self.provide_soon(wanted.content.root, &wanted.what);
         }
         if let (Some(package), None) = (&wanted.package, wanted.beside) {
             for one in run.parts().iter().filter(|one| one.bytes > 0) {
@@ -389,7 +389,7 @@ impl P2pRegistry {
                     // Whoever else wants it can have of us what there is.
                     if !provided && !single && done > 0 && self.state.options.provide {
                         provided = true;
-                        self.provide_soon(run.wanted.content.root);
+                        self.provide_soon(run.wanted.content.root, &run.wanted.what);
                     }
                 }
             }
@@ -466,7 +466,9 @@ impl Crowd {
     async fn search(&mut self, registry: &P2pRegistry, wanted: &Wanted) -> Result<()> {
         self.searched = true;
         let root = wanted.beside.unwrap_or(wanted.content.root);
-        self.dht = Some(registry.net.find_providers(DhtKey::of_content(&root), registry.net.query_timeout()).await?);
+        let (key, timeout) = (DhtKey::of_content(&root), registry.net.query_timeout());
+        let what = format!("content of {}", wanted.what);
+        self.dht = Some(registry.net.find_providers(key, what, timeout).await?);
         Ok(())
     }
 

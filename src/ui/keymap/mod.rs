@@ -41,6 +41,7 @@ const LISTS: &[Place] = &[
     Place::Package,
     Place::Transfer,
     Place::Conflict,
+    Place::Lookup,
     Place::Columns,
     Place::Palette,
     Place::Picker,

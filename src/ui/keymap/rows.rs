@@ -50,6 +50,7 @@ const fn row(
 const PUBLISH: On = In(&[Place::Screen(Screen::Publish)]);
 const CONFLICTS: On = In(&[Place::Screen(Screen::Conflicts), Place::Conflict]);
 const TRANSFERS: On = In(&[Place::Screen(Screen::Transfers), Place::Transfer]);
+const LOOKUPS: On = In(&[Place::Screen(Screen::Lookups), Place::Lookup]);
 /// Where a package is selected, or opened.
 const PACKAGES: On = In(&[Place::Screen(Screen::Feed), Place::Screen(Screen::Search), Place::Package]);
 /// Where a peer is selected, or opened.
@@ -106,6 +107,15 @@ pub static KEYS: &[Row] = &[
         "",
         "Transfers: what is fetched and served, and from whom it came",
     ),
+    row(
+        "lookups",
+        Browsing,
+        All,
+        &[c('7')],
+        Go(Screen::Lookups),
+        "",
+        "Lookups: what is looked for in the DHT, hop by hop, and the routing table",
+    ),
     row("health", Browsing, All, &[c('8')], Go(Screen::Health), "", "Health: whether the network works, and why not"),
     row(
         "conflicts",
@@ -123,6 +133,7 @@ pub static KEYS: &[Row] = &[
     row("search-anywhere", Anywhere, All, &[alt('4')], Go(Screen::Search), "", "Search, from anywhere"),
     row("publish-anywhere", Anywhere, All, &[alt('5')], Go(Screen::Publish), "", "Publish, from anywhere"),
     row("transfers-anywhere", Anywhere, All, &[alt('6')], Go(Screen::Transfers), "", "Transfers, from anywhere"),
+    row("lookups-anywhere", Anywhere, All, &[alt('7')], Go(Screen::Lookups), "", "Lookups, from anywhere"),
     row("health-anywhere", Anywhere, All, &[alt('8')], Go(Screen::Health), "", "Health, from anywhere"),
     row("conflicts-anywhere", Anywhere, All, &[alt('9')], Go(Screen::Conflicts), "", "Conflicts, from anywhere"),
     row("logs-anywhere", Anywhere, All, &[alt('0')], Go(Screen::Logs), "", "Logs, from anywhere"),
@@ -171,6 +182,15 @@ pub static KEYS: &[Row] = &[
     ),
     row("next-key", Browsing, CONFLICTS, &[c('n')], NextKey, "next key", "Choose the next key that claims the handle"),
     row("evidence", Browsing, CONFLICTS, &[c('e')], Evidence, "evidence", "Write evidence that others can verify"),
+    row(
+        "buckets",
+        Browsing,
+        LOOKUPS,
+        &[c('b')],
+        Buckets,
+        "buckets",
+        "The routing table: whom Kademlia knows, by distance",
+    ),
     row(
         "changes",
         Browsing,

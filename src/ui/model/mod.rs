@@ -6,6 +6,7 @@ pub mod feed;
 pub mod form;
 pub mod health;
 pub mod logs;
+pub mod lookups;
 pub mod map;
 pub mod notices;
 pub mod package;
@@ -28,6 +29,7 @@ use self::{
     conflicts::Conflicts,
     health::{Health, HealthRow},
     logs::{LogLine, Logs},
+    lookups::Lookups,
     map::MapView,
     notices::Notices,
     package::PackageView,
@@ -50,6 +52,7 @@ use crate::{
     domain::{
         conflict::{Case, ConflictId},
         health::State,
+        lookup::Trace,
         name::{Handle, PackageRef, PublisherId},
         time::Timestamp,
         transfer::{Transfer, TransferId, TransferState},
@@ -63,12 +66,13 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub const CLOCK_LIMIT_MS: i64 = 120_000;
 
 /// The tables by what they are called in the settings.
-pub const TABLES: [(&str, &[Column]); 8] = [
+pub const TABLES: [(&str, &[Column]); 9] = [
     (PeerSnapshot::NAME, PeerSnapshot::COLUMNS),
     (Announced::NAME, Announced::COLUMNS),
     (Hit::NAME, Hit::COLUMNS),
     (OwnPackage::NAME, OwnPackage::COLUMNS),
     (Transfer::NAME, Transfer::COLUMNS),
+    (Trace::NAME, Trace::COLUMNS),
     (HealthRow::NAME, HealthRow::COLUMNS),
     (Case::NAME, Case::COLUMNS),
     (LogLine::NAME, LogLine::COLUMNS),
@@ -161,6 +165,14 @@ pub enum Popup {
         id: ConflictId,
         scroll: usize,
     },
+    Lookup {
+        id: u64,
+        scroll: usize,
+    },
+    /// The routing table.
+    Buckets {
+        scroll: usize,
+    },
     Columns {
         at: usize,
     },
@@ -183,7 +195,9 @@ impl Popup {
             | Self::Text { scroll, .. }
             | Self::Peer { scroll, .. }
             | Self::Transfer { scroll, .. }
-            | Self::Conflict { scroll, .. } => Some(scroll),
+            | Self::Conflict { scroll, .. }
+            | Self::Lookup { scroll, .. }
+            | Self::Buckets { scroll } => Some(scroll),
             Self::Package(view) => Some(&mut view.scroll),
             Self::Review(review) => Some(&mut review.scroll),
             Self::Columns { .. }
@@ -198,8 +212,9 @@ impl Popup {
 
     pub fn place(&self) -> Place {
         match self {
-            Self::Help { .. } | Self::About { .. } | Self::Text { .. } => Place::Window,
+            Self::Help { .. } | Self::About { .. } | Self::Text { .. } | Self::Buckets { .. } => Place::Window,
             Self::Peer { .. } => Place::Peer,
+            Self::Lookup { .. } => Place::Lookup,
             Self::Package(_) => Place::Package,
             Self::Transfer { .. } => Place::Transfer,
             Self::Conflict { .. } => Place::Conflict,
@@ -256,6 +271,7 @@ pub struct Model {
     pub search: SearchView,
     pub publish: Publish,
     pub transfers: Transfers,
+    pub lookups: Lookups,
     pub health: Health,
     pub conflicts: Conflicts,
     pub logs: Logs,
@@ -294,6 +310,7 @@ impl Model {
             search: SearchView::default(),
             publish: Publish::default(),
             transfers: Transfers::default(),
+            lookups: Lookups::default(),
             health: Health::default(),
             conflicts: Conflicts::default(),
             logs: Logs::default(),
@@ -311,6 +328,7 @@ impl Model {
             Screen::Search => &self.search.hits,
             Screen::Publish => &self.publish.mine,
             Screen::Transfers => &self.transfers.table,
+            Screen::Lookups => &self.lookups.table,
             Screen::Health => &self.health.table,
             Screen::Conflicts => &self.conflicts.table,
             Screen::Logs => &self.logs.table,
@@ -329,6 +347,7 @@ impl Model {
             Screen::Search => &mut self.search.hits,
             Screen::Publish => &mut self.publish.mine,
             Screen::Transfers => &mut self.transfers.table,
+            Screen::Lookups => &mut self.lookups.table,
             Screen::Health => &mut self.health.table,
             Screen::Conflicts => &mut self.conflicts.table,
             Screen::Logs => &mut self.logs.table,
@@ -407,6 +426,7 @@ impl Model {
             self.notices.tell(conflicts::notice(case, now), now);
             self.conflicts.ask_again();
         }
+        self.lookups.table.put(batch.lookups, now);
         if let Some(sample) = &batch.health {
             let first = self.health.history.verdict().is_none();
             if self.health.apply(sample, now) {
@@ -416,8 +436,8 @@ impl Model {
         }
     }
 
-    /// Whether anything in a batch may change what is shown. Samples come every other second and transfers several times a
-    /// second each, and most of them are to be seen on one screen only.
+    /// Whether anything in a batch may change what is shown. Samples come every other second, transfers and lookups several
+    /// times a second each, and most of them are to be seen on one screen only.
     fn shows(&self, batch: &Batch, now: Timestamp) -> bool {
         let of_few_screens = batch.node.is_none()
             && batch.announcements.is_empty()
@@ -432,6 +452,11 @@ impl Model {
         !of_one_screen
             || batch.health.is_some() && self.screen == Screen::Health
             || !batch.transfers.is_empty() && self.shows_transfers()
+            || !batch.lookups.is_empty() && self.shows_lookups()
+    }
+
+    fn shows_lookups(&self) -> bool {
+        self.screen == Screen::Lookups || matches!(self.popups.last(), Some(Popup::Lookup { .. }))
     }
 
     fn shows_transfers(&self) -> bool {

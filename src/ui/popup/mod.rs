@@ -7,6 +7,7 @@ pub mod conflict;
 pub mod export;
 pub mod facets;
 pub mod help;
+pub mod lookup;
 pub mod package;
 pub mod palette;
 pub mod peer;
@@ -50,6 +51,8 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         Popup::Package(view) => (view.title.clone(), "R again · Esc back", view.scroll),
         Popup::Transfer { scroll, .. } => ("Transfer".to_owned(), "Esc back", *scroll),
         Popup::Conflict { scroll, .. } => ("Conflict".to_owned(), "Esc back", *scroll),
+        Popup::Lookup { scroll, .. } => ("Lookup".to_owned(), "b buckets · Esc back", *scroll),
+        Popup::Buckets { scroll } => ("Routing table".to_owned(), "Esc back", *scroll),
         Popup::Columns { at } => ("Columns".to_owned(), "Esc back", chosen(*at, columns::ABOVE)),
         Popup::Palette(palette) => {
             ("Do what?".to_owned(), "Enter does it · Esc back", chosen(palette.at, palette::ABOVE))
@@ -72,7 +75,13 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
     let scroll = scroll.min(most);
     let is_read = matches!(
         window.place(),
-        Place::Window | Place::Peer | Place::Package | Place::Transfer | Place::Conflict | Place::Review
+        Place::Window
+            | Place::Peer
+            | Place::Package
+            | Place::Transfer
+            | Place::Lookup
+            | Place::Conflict
+            | Place::Review
     );
     let place = match window {
         Popup::Columns { at } => Some((at + 1, model.table().columns().slots().len())),

@@ -4,6 +4,7 @@ pub mod conflicts;
 pub mod feed;
 pub mod health;
 pub mod logs;
+pub mod lookups;
 pub mod map;
 pub mod peers;
 pub mod publish;
@@ -54,6 +55,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
         Screen::Feed => feed::draw(frame, model, theme, &areas),
         Screen::Search => search::draw(frame, model, theme, &areas),
         Screen::Publish => publish::draw(frame, model, theme, &areas),
+        Screen::Lookups => lookups::draw(frame, model, theme, &areas),
         Screen::Transfers => transfers::draw(frame, model, theme, &areas),
         Screen::Health => health::draw(frame, model, theme, &areas),
         Screen::Conflicts => conflicts::draw(frame, model, theme, &areas),

@@ -149,6 +149,7 @@ fn every_screen_s_table_freezes_with_a_banner() {
         ("3", Screen::Feed),
         ("4", Screen::Search),
         ("6", Screen::Transfers),
+        ("7", Screen::Lookups),
         ("8", Screen::Health),
         ("9", Screen::Conflicts),
     ] {

@@ -2,6 +2,7 @@
 
 mod conflicts;
 mod keys;
+mod lookups;
 mod map;
 mod publish;
 mod running;

@@ -102,7 +102,7 @@ fn logs(size: (u16, u16)) -> Model {
     model
 }
 
-const ALL: [(&str, Build); 59] = [
+const ALL: [(&str, Build); 65] = [
     ("starting", starting),
     ("alone", alone),
     ("peers", full),
@@ -176,6 +176,12 @@ const ALL: [(&str, Build); 59] = [
     ("transfer_running", |size| transfers::opened(size, 1)),
     ("transfer_done", |size| transfers::opened(size, 2)),
     ("transfer_cancel", transfers::asked_to_cancel),
+    ("lookups", lookups::on_lookups),
+    ("lookups_none", |size| after(size, "7")),
+    ("lookup", |size| lookups::opened(size, 1)),
+    ("lookup_running", |size| lookups::opened(size, 2)),
+    ("lookup_bootstrap", |size| lookups::opened(size, 7)),
+    ("buckets", lookups::buckets),
     ("package_here", transfers::with_content),
     ("package_readme", transfers::at_readme),
 ];

@@ -91,6 +91,9 @@ pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     let page = layout::page(model);
     model.tick(now, page);
     settle(model);
+    if let Some(Popup::Buckets { .. }) = model.popups.last() {
+        return vec![Effect::Routing];
+    }
     match model.screen {
         // What the network has taken of a publish changes behind our back.
         Screen::Publish if model.running => vec![Effect::Own],
@@ -132,6 +135,11 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
                 // The link says it, if it is more than a moment.
                 Err(error) => tracing::debug!(%error, "the log could not be read"),
             }
+            Vec::new()
+        }
+        Message::Routing(result) => {
+            model.lookups.routing = Some(result.map_err(|error| error.to_string()));
+            model.dirty |= matches!(model.popups.last(), Some(Popup::Buckets { .. }));
             Vec::new()
         }
         Message::Link(link) => {
@@ -223,6 +231,10 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::GoOn => return publish::go_on(model),
         Action::Yank => publish::ask_to_yank(model),
         Action::Download => return transfers::download(model),
+        Action::Buckets => {
+            model.popups.push(Popup::Buckets { scroll: 0 });
+            return vec![Effect::Routing];
+        }
         Action::Pause => return transfers::pause(model),
         Action::Cancel => transfers::ask_to_cancel(model),
         Action::Trust => conflicts::ask_to_trust(model),
@@ -433,6 +445,11 @@ fn open(model: &mut Model) -> Vec<Effect> {
                 model.popups.push(Popup::Conflict { id, scroll: 0 });
             }
         }
+        Screen::Lookups => {
+            if let Some(id) = model.lookups.table.current().map(|trace| trace.id) {
+                model.popups.push(Popup::Lookup { id, scroll: 0 });
+            }
+        }
         Screen::Health => {
             if let Some((title, text)) = model.health.explained() {
                 model.popups.push(Popup::Text { title, text, scroll: 0 });
@@ -509,6 +526,9 @@ fn refresh(model: &mut Model) -> Vec<Effect> {
     if let Some(Popup::Package(view)) = model.popups.last().cloned() {
         model.popups.pop();
         return open_package(model, view.id, view.title);
+    }
+    if let Some(Popup::Buckets { .. }) = model.popups.last() {
+        return vec![Effect::Routing];
     }
     let now = model.now;
     match model.screen {

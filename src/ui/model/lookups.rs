@@ -1,0 +1,111 @@
+//! The Lookups screen: what was looked for in the DHT, and how it went.
+
+use std::time::Duration;
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::{
+    domain::{
+        lookup::{Figures, MAX_PAST, RoutingTable, Trace, figures, span},
+        text::printable,
+        time::{Ago, Timestamp},
+    },
+    ui::table::{Entry, Table, column::Column, filter::Value},
+};
+
+/// Most lines of figures above the table.
+const MOST_FIGURES: usize = 3;
+
+impl Entry for Trace {
+    type Id = u64;
+    const NAME: &'static str = "lookups";
+    const COLUMNS: &'static [Column] = &[
+        Column::new("kind", "kind", 9, 0),
+        Column::new("what", "for", 16, 0).up_to(48).rather(24),
+        Column::new("state", "state", 10, 0),
+        Column::new("hops", "hops", 4, 2).right().highest_first(),
+        Column::new("answers", "answers", 7, 3).right().highest_first(),
+        Column::new("took", "took", 7, 1).right().highest_first().unit("ms"),
+        Column::new("age", "age", 6, 4).right().unit("s_ago"),
+        Column::new("note", "what came of it", 18, 5).up_to(30),
+        Column::new("key", "key", 12, 6).up_to(64),
+    ];
+    /// A node tells of fewer; those of before it started again are among these.
+    const MOST: usize = 2 * MAX_PAST;
+    const SORT: Option<&'static str> = Some("age");
+    const LEADING: &'static str = ", what runs on top";
+
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn value(&self, column: &'static str, now: Timestamp) -> Value {
+        match column {
+            "kind" => Value::text(self.kind.label()),
+            "what" => Value::text(printable(self.title())),
+            "state" => Value::text(self.word()),
+            "hops" => Value::Number(hops(self) as f64),
+            "answers" => Value::Number(self.answered() as f64),
+            "took" => Value::number(self.took_us.map(|took| f64::from(took) / 1_000.0)),
+            "age" => Value::Number(now.since(self.started_at).as_secs_f64().round()),
+            "note" => Value::text(self.came()),
+            "key" => Value::text(printable(&self.key)),
+            _ => Value::Nothing,
+        }
+    }
+
+    fn copied(&self) -> String {
+        printable(&self.key)
+    }
+
+    fn leads(&self) -> bool {
+        self.is_open()
+    }
+
+    fn age(&self, now: Timestamp) -> Option<String> {
+        Some(Ago(now.since(self.started_at)).to_string())
+    }
+}
+
+/// Requests it has sent.
+pub fn hops(trace: &Trace) -> usize {
+    trace.hops.len() + trace.more_hops as usize
+}
+
+#[derive(Default)]
+pub struct Lookups {
+    pub table: Table<Trace>,
+    /// What was last told of the routing table, or why it was not.
+    pub routing: Option<Result<RoutingTable, String>>,
+}
+
+impl Lookups {
+    /// How the lookups of each kind went, as lines of so many columns.
+    pub fn said(&self, width: usize) -> Vec<String> {
+        let say = |of: &Figures| {
+            let Figures { kind, ended, done, .. } = of;
+            let micros = |ms: f64| span((ms * 1_000.0) as u32);
+            let (half, most) = (micros(of.p50_ms), micros(of.p95_ms));
+            format!("{} {done}/{ended} done, p50 {half}, p95 {most}", kind.label())
+        };
+        let all: Vec<&Trace> = self.table.all().collect();
+        let mut lines: Vec<String> = Vec::new();
+        for part in figures(all.into_iter()).iter().map(say) {
+            match lines.last_mut().filter(|line| line.width() + part.width() + 3 <= width) {
+                Some(line) => line.push_str(&format!(" · {part}")),
+                None => lines.push(part),
+            }
+        }
+        lines.truncate(MOST_FIGURES);
+        lines
+    }
+}
+
+/// How long ago, in words that fit a cell.
+pub fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
+    match at.map(|at| now.since(at)) {
+        None => "never".to_owned(),
+        Some(since) if since < Duration::from_secs(1) => "now".to_owned(),
+        Some(since) => format!("{} ago", Ago(since)),
+    }
+}
