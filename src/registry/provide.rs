@@ -39,14 +39,20 @@ const MOST: usize = 100_000;
 /// Contents of which the DHT is to be told, each with what it is called.
 #[derive(Default)]
 pub(super) struct Providing {
-    waiting: Mutex<(VecDeque<(DhtKey, Box<str>)>, HashSet<DhtKey>)>,
+    waiting: Mutex<Waiting>,
     added: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    queue: VecDeque<(DhtKey, Box<str>)>,
+    known: HashSet<DhtKey>,
 }
 
 impl Providing {
     fn add(&self, key: DhtKey, what: &str, soon: bool) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let (queue, known) = &mut *waiting;
+        let Waiting { queue, known } = &mut *waiting;
         if known.len() < MOST && known.insert(key) {
             if soon {
                 queue.push_front((key, what.into()))
@@ -59,8 +65,8 @@ impl Providing {
 
     fn next(&self) -> Option<(DhtKey, Box<str>)> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = waiting.0.pop_front()?;
-        waiting.1.remove(&next.0);
+        let next = waiting.queue.pop_front()?;
+        waiting.known.remove(&next.0);
         Some(next)
     }
 }
