@@ -365,7 +365,7 @@ pub struct Allowance {
 impl Allowance {
     /// What a node itself sends, so that nobody can take it for a flood; the rest goes with the comparing of catalogues.
     pub fn sent(now: Timestamp) -> Self {
-        Self { left: 1_000.0, at: now, at_once: 1_000.0, a_second: 10.0 }
+        Self { left: 500.0, at: now, at_once: 500.0, a_second: 10.0 }
     }
 
     /// What is taken of a peer: twice as much, because messages bunch up on their way.
@@ -493,7 +493,7 @@ mod tests {
                 ledger.note(peer, Fault::HashMismatch, None, now);
             }
             if dice.random_ratio(1, 1_000) {
-                for _ in 0..dice.random_range(50..1_000) {
+                for _ in 0..dice.random_range(50..500) {
                     if !allowance.take(now) {
                         ledger.note(peer, Fault::Flooding, None, now);
                     }
