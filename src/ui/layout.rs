@@ -32,7 +32,7 @@ pub const SEARCH_LABEL: &str = "search: ";
 /// Rows from which on Health has a list of changes.
 const ROOMY: u16 = 30;
 /// Most rows of words below the map.
-const MAP_WORDS: u16 = 11;
+const MAP_WORDS: u16 = 13;
 
 pub struct Areas {
     pub header: Rect,

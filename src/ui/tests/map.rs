@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::{
     domain::{
-        geo::GeoLocation,
+        geo::{self, GeoLocation, plausible::Plausibility, provenance::Provenance},
         transfer::{Part, Transfer, TransferId, TransferPeer, TransferState},
     },
     ui::{layout, model::map::chart::Chart},
@@ -175,6 +175,28 @@ fn nobody_is_hidden_and_doubt_has_words() {
     spelt.ascii = true;
     assert!(picture(&spelt).contains("round trip"), "a list where dots cannot be spelt");
     assert!(picture(&of_nobody((100, 30))).contains("location = \"52.5,13.4,Berlin\""));
+}
+
+#[test]
+fn what_is_doubtful_has_a_sign_and_its_words() {
+    let mut model = on_map(MAP, "");
+    let false_claim =
+        Provenance { plausibility: Plausibility::Implausible, round_trip_ms: Some(0.5), ..Provenance::declared() };
+    let country = Provenance {
+        source: geo::provenance::Source::Country { date: "2026-06".to_owned() },
+        approximate: true,
+        ..Provenance::default()
+    };
+    let mut doubtful = [9, 14].map(|n| model.peers.get(&peer_id(n)).unwrap().clone());
+    doubtful[0].provenance = Some(false_claim);
+    doubtful[1].provenance = Some(country);
+    model.apply(Batch { peers: doubtful.to_vec(), events: 2, ..Batch::default() }, NOW);
+    select(&mut model, peer_id(9));
+    let text = picture(&model);
+    assert!(text.contains("((✗))") && text.contains("✗ New York") && text.contains("light is too slow"), "{text}");
+    select(&mut model, peer_id(14));
+    let text = picture(&model);
+    assert!(text.contains("~Cape Town") && text.contains("its country, no more"), "{text}");
 }
 
 #[test]

@@ -37,12 +37,8 @@ impl Chart {
         let home = home(model);
         let cells: Vec<_> = peers.iter().map(|(_, point)| grid.cell(*point)).collect();
         let clusters = clusters(&cells, home.and_then(|home| grid.cell(home)), grid.columns);
-        let inner = Rect {
-            x: area.x + (area.width - grid.columns) / 2,
-            y: area.y + (area.height - grid.rows) / 2,
-            width: grid.columns,
-            height: grid.rows,
-        };
+        let (left, above) = grid.margin(area.width, area.height);
+        let inner = Rect { x: area.x + left, y: area.y + above, width: grid.columns, height: grid.rows };
         Some(Self { area: inner, grid, peers, clusters, home })
     }
 

@@ -25,6 +25,9 @@ use crate::{
 /// Terminal sizes from which on there is room for a map; below there is a list.
 const ROOM: (u16, u16) = (80, 18);
 
+/// The sign of a place where a peer cannot be.
+pub const IMPLAUSIBLE: &str = "✗";
+
 /// The columns of the list that is there in place of the map.
 pub const LIST: [Column; 6] = [
     Column::new("state", "", 1, 0),
@@ -57,6 +60,7 @@ pub fn is_drawn(model: &Model) -> bool {
 /// How good a peer is to ask, in the steps that have a sign of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tone {
+    Banned,
     Away,
     Poor,
     Fair,
@@ -64,11 +68,12 @@ pub enum Tone {
 }
 
 impl Tone {
-    pub const ALL: [Self; 4] = [Self::Good, Self::Fair, Self::Poor, Self::Away];
+    pub const ALL: [Self; 5] = [Self::Good, Self::Fair, Self::Poor, Self::Away, Self::Banned];
 
     /// The limits are those of the colours of a score.
-    pub fn of(peer: &PeerSnapshot) -> Self {
+    pub fn of(peer: &PeerSnapshot, now: Timestamp) -> Self {
         match peer.score.total {
+            _ if peer.ban(now).is_some() => Self::Banned,
             _ if peer.connection.is_none() => Self::Away,
             score if score >= 0.5 => Self::Good,
             score if score >= 0.15 => Self::Fair,
@@ -82,6 +87,7 @@ impl Tone {
             Self::Fair => "◐",
             Self::Poor => "▼",
             Self::Away => "○",
+            Self::Banned => "⊘",
         }
     }
 
@@ -91,6 +97,7 @@ impl Tone {
             Self::Fair => "fair",
             Self::Poor => "poor",
             Self::Away => "not connected",
+            Self::Banned => "banned",
         }
     }
 }
@@ -103,19 +110,14 @@ pub fn name(peer: &PeerSnapshot) -> String {
     }
 }
 
-/// A sign for a place that is not what the peer itself has told: `~` where it is approximate, `?` where it cannot be true.
-fn doubt(peer: &PeerSnapshot) -> &'static str {
-    let provenance = peer.provenance();
-    match (provenance.is_implausible(), provenance.approximate) {
-        (true, _) => "?",
-        (false, true) => "~",
-        (false, false) => "",
-    }
+/// The sign of a peer that is drawn alone: how good it is to ask, or that it cannot be where it says.
+pub fn sign(peer: &PeerSnapshot, now: Timestamp) -> &'static str {
+    if peer.provenance().is_implausible() { IMPLAUSIBLE } else { Tone::of(peer, now).sign() }
 }
 
-/// Where a peer is, as far as it is known.
+/// Where a peer is, as far as it is known: with a sign before it where that is approximate, or cannot be.
 pub fn place(peer: &PeerSnapshot) -> Option<String> {
-    peer.location.as_ref().map(|location| format!("{}{location}", doubt(peer)))
+    peer.location.as_ref().map(|location| peer.provenance().mark(location))
 }
 
 /// The last round trip of a connection.
@@ -125,7 +127,8 @@ pub fn round_trip(peer: &PeerSnapshot) -> Option<String> {
 }
 
 pub fn distance(peer: &PeerSnapshot) -> Option<String> {
-    peer.distance_km.map(|km| format!("{km:.0} km"))
+    let about = if peer.provenance().approximate { "~" } else { "" };
+    peer.distance_km.map(|km| format!("{about}{km:.0} km"))
 }
 
 /// What is said beside a peer on the map.
@@ -149,7 +152,7 @@ impl Model {
             && !self.peers.is_frozen()
             && !self.peers.filter.is_shown()
             && batch.gone.is_empty();
-        plain && batch.peers.iter().all(|peer| self.looks_as_before(peer)) && {
+        plain && batch.peers.iter().all(|peer| self.looks_as_before(peer, now)) && {
             let mut before = self.traffic();
             let mut after = before.clone();
             let told: Vec<_> = batch.transfers.iter().map(|transfer| transfer.id).collect();
@@ -163,9 +166,9 @@ impl Model {
         }
     }
 
-    fn looks_as_before(&self, peer: &PeerSnapshot) -> bool {
+    fn looks_as_before(&self, peer: &PeerSnapshot, now: Timestamp) -> bool {
         let Some(before) = self.peers.get(&peer.id) else { return false };
-        let face = |peer: &PeerSnapshot| (Tone::of(peer), place(peer), name(peer));
+        let face = |peer: &PeerSnapshot| (sign(peer, now), Tone::of(peer, now), place(peer), name(peer));
         let point = |peer: &PeerSnapshot| peer.location.as_ref().map(|at| (at.latitude, at.longitude));
         let selected = self.peers.current().is_some_and(|current| current.id == peer.id);
         let told = |peer: &PeerSnapshot| (label(peer), peer.in_mesh, peer.packages);

@@ -98,8 +98,11 @@ impl View {
         };
         let changed = Self { zoom, ..view }.settled(columns, rows);
         let Some(at) = at else { return changed };
-        let (kept, comes) = (view.over(columns, rows).point(at), changed.over(columns, rows).point(at));
-        let (east, north) = comes.to(kept);
+        let (before, after) = (view.over(columns, rows), changed.over(columns, rows));
+        // The same place of the screen, where a world that fills it stands elsewhere than one that does not.
+        let (was, is) = (before.margin(columns, rows), after.margin(columns, rows));
+        let there = ((at.0 + was.0).saturating_sub(is.0), (at.1 + was.1).saturating_sub(is.1));
+        let (east, north) = after.point(there).to(before.point(at));
         let middle = Point { north: changed.middle.north + north, east: changed.middle.east + east };
         Self { middle, ..changed }.settled(columns, rows)
     }
@@ -185,6 +188,11 @@ impl Grid {
     /// It goes round the whole globe.
     pub fn is_round(&self) -> bool {
         self.scale * f64::from(self.columns) >= 360.0 - 1e-9
+    }
+
+    /// Cells that stay free on the left and above, where there are more than it has.
+    pub fn margin(&self, columns: u16, rows: u16) -> (u16, u16) {
+        (columns.saturating_sub(self.columns) / 2, rows.saturating_sub(self.rows) / 2)
     }
 
     pub fn width(&self) -> f64 {
