@@ -4,6 +4,7 @@
 
 mod score;
 mod select;
+mod selection;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use score::{Basis, Population, Score, Weights, median, score};
 pub use select::{Candidate, Choices, EXPLORATION, MAX_SHARE, select_best_peers};
+pub use selection::{Selection, unsmoothed};
 
 use super::{size::Size, time::Timestamp};
 
