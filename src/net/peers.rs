@@ -447,6 +447,7 @@ impl PeerTable {
                     score: selection.score(&basis, &self.weights),
                     successes: basis.successes,
                     failures: basis.failures,
+                    response: basis.response(),
                     share: self.choices.share(id),
                     group: peer.group(),
                 }

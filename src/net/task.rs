@@ -425,6 +425,10 @@ impl Task {
             AskError::Unreachable => Some(Outcome::Unreachable),
             AskError::Busy | AskError::Refused => None,
         };
+        if error == AskError::TimedOut {
+            // It would have taken longer still.
+            self.peers.answered(&ask.peer, ask.asked.elapsed());
+        }
         if let Some(outcome) = outcome {
             self.observe(ask.peer, outcome);
         }

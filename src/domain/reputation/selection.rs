@@ -85,7 +85,15 @@ mod tests {
     const ALL: [Selection; 3] = [Selection::Reputation, Selection::Random, Selection::Unsmoothed];
 
     fn candidate(score: f64) -> Candidate {
-        Candidate { peer: PeerId::random(), score, successes: 0.0, failures: 0.0, share: 0.0, group: None }
+        Candidate {
+            peer: PeerId::random(),
+            score,
+            successes: 0.0,
+            failures: 0.0,
+            response: 0.0,
+            share: 0.0,
+            group: None,
+        }
     }
 
     #[test]
