@@ -276,6 +276,14 @@ mod tests {
         assert_eq!(loud.recent[0].count, 1_000);
     }
 
+    #[test]
+    fn who_is_near_and_answers_late_is_slow() {
+        let of = |answer_ms| Standing { answer_ms, ..standing(3.0, 0.0, 5.0, 1, 3) };
+        let (unasked, late) = (of(None), of(Some(1_000.0)));
+        let response = |one: &Standing| Basis::of(one, &POPULATION, None, NOW).response();
+        assert!(response(&unasked) > 0.7 && response(&late) < 0.1);
+    }
+
     proptest! {
         #[test]
         fn scores_are_bounded_and_the_sum_of_their_parts(
