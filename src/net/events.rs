@@ -353,7 +353,9 @@ impl Task {
                 Response::Refused => self.ask_failed(&request_id, AskError::Refused),
                 response => {
                     let Some(ask) = self.asks.remove(&request_id) else { return };
-                    self.peers.answered(&peer, ask.asked.elapsed());
+                    if self.peers.answered(&peer, ask.asked.elapsed()) {
+                        self.observe(peer, Outcome::AnswerSlow);
+                    }
                     self.peers.traffic(&peer, |traffic| traffic.answers_in += response.payload() as u64);
                     match (ask.reply, response) {
                         (Some(reply), response) => drop(reply.send(Ok(response))),

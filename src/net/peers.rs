@@ -322,10 +322,12 @@ impl PeerTable {
         }
     }
 
-    pub fn answered(&mut self, id: &PeerId, took: Duration) {
+    /// It took so long to answer. True when that is slow beside the others.
+    pub fn answered(&mut self, id: &PeerId, took: Duration) -> bool {
         if let Some(peer) = self.peers.get_mut(id) {
             peer.standing.observe_answer(took);
         }
+        self.population.is_slow(took)
     }
 
     /// It left a question without an answer.

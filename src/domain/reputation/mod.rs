@@ -33,6 +33,8 @@ pub enum Outcome {
     AnswerWrong,
     /// It did not answer in time.
     AnswerLate,
+    /// It answered, much later than the others do ([`Population::is_slow`]).
+    AnswerSlow,
     /// It answered that it has nothing, where another had the record.
     AnswerMissing,
     /// It passed on a record that verifies. Shown, but earns nothing: announcing much is no merit.
@@ -57,13 +59,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// What the outcome adds to the successes and failures. A wrong answer costs as much as four silences: it is
-    /// either malice or corruption, and silence may be the network's fault.
+    /// either malice or corruption, and silence may be the network's fault. A right answer that is slow counts half: however
+    /// often it comes, it does not make a peer good to ask.
     pub fn weight(self) -> (f64, f64) {
         match self {
             Self::AnswerRight | Self::ContentRight => (1.0, 0.0),
             Self::RecordValid | Self::RecordIgnored | Self::ConnectionLost => (0.0, 0.0),
             Self::AnswerWrong | Self::RecordInvalid | Self::ContentWrong => (0.0, 4.0),
-            Self::AnswerLate | Self::ContentLate => (0.0, 1.0),
+            Self::AnswerLate | Self::AnswerSlow | Self::ContentLate => (0.0, 1.0),
             Self::ContentSlow => (0.0, 0.5),
             Self::AnswerMissing | Self::Unreachable => (0.0, 0.25),
         }
@@ -74,6 +77,7 @@ impl Outcome {
             Self::AnswerRight => "answered right",
             Self::AnswerWrong => "answered wrong",
             Self::AnswerLate => "answered late",
+            Self::AnswerSlow => "answered slowly",
             Self::AnswerMissing => "had nothing",
             Self::RecordValid => "passed on a valid record",
             Self::RecordIgnored => "passed on what was not needed",
@@ -274,6 +278,18 @@ mod tests {
         assert_eq!(total(&quiet, None, NOW), total(&loud, None, NOW));
         assert_eq!(loud.recent.len(), 1, "a run of them is one line of evidence");
         assert_eq!(loud.recent[0].count, 1_000);
+    }
+
+    #[test]
+    fn many_slow_answers_are_worth_less_than_a_few_quick_ones() {
+        let (mut slow, mut quick) = (Standing::new(NOW), Standing::new(NOW));
+        for _ in 0..100 {
+            slow.observe(Outcome::AnswerSlow, NOW);
+            slow.observe(Outcome::AnswerRight, NOW);
+        }
+        (0..4).for_each(|_| quick.observe(Outcome::AnswerRight, NOW));
+        (slow.answer_ms, quick.answer_ms) = (Some(1_000.0), Some(30.0));
+        assert!(total(&slow, None, NOW) < total(&quick, None, NOW));
     }
 
     #[test]

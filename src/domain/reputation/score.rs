@@ -60,6 +60,12 @@ impl Population {
             rate: median(standings.filter_map(|one| one.rate)),
         }
     }
+
+    /// Whether an answer took so long beside the others' that a person feels it: four times their median, and 300 ms.
+    pub fn is_slow(&self, took: Duration) -> bool {
+        let ms = took.as_secs_f64() * 1_000.0;
+        ms > 300.0 && self.answer_ms.is_some_and(|median| ms > 4.0 * median)
+    }
 }
 
 /// The median; of an even number, the upper of the two in the middle.
