@@ -24,7 +24,7 @@ use crate::{
         lookup::{Looked, RoutingTable, Sought, Trace},
         name::{Handle, NetworkName},
         record::DhtKey,
-        reputation::Weights,
+        reputation::{Selection, Weights},
     },
     geoip::{Atlas, Database},
     metrics::{Figures, Metrics},
@@ -76,6 +76,8 @@ pub struct NodeOptions {
     /// Deadline of each query to the network.
     pub query_timeout: Duration,
     pub weights: Weights,
+    /// Whom to ask; anything but reputation is for benches, which compare.
+    pub selection: Selection,
     /// Length of a peer's first ban; each one after it is twice as long.
     pub ban_time: Duration,
     /// Round trips are measured this often.
@@ -93,7 +95,7 @@ pub struct NodeOptions {
     pub catalogue_max: u64,
     /// The catalogue is compared with others this often, a little earlier or later.
     pub sync_every: Duration,
-    /// How content is served; anything but honest is for demos and tests.
+    /// How content is served and questions are answered; anything but honest is for demos and tests.
     pub conduct: Conduct,
     /// How long what peers send is held back, so that nodes on one machine are as far apart as cities; likewise.
     pub delays: Option<Delays>,
@@ -119,6 +121,7 @@ impl NodeOptions {
             dial_back_every: DIAL_BACK_EVERY,
             query_timeout: Duration::from_secs(5),
             weights: Weights::default(),
+            selection: Selection::default(),
             ban_time: BAN_TIME,
             ping_every: PING_EVERY,
             content_quota: CONTENT_QUOTA,
@@ -188,6 +191,7 @@ impl Node {
             dial_back_every: options.dial_back_every,
             query_timeout: options.query_timeout,
             weights: options.weights,
+            selection: options.selection,
             ban_time: options.ban_time,
             ping_every: options.ping_every,
             low_water: options.low_water,

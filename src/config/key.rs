@@ -291,7 +291,7 @@ pub static KEYS: [Key; 34] = [
         1.0,
         "Weight of verified answers in a peer's score. Half of it, because nothing else can be checked"
     ),
-    weight!(response, "0.25", 1.0, "Weight of its round trip against the others'"),
+    weight!(response, "0.25", 1.0, "Weight of its answers' time and its throughput against the others'"),
     weight!(availability, "0.15", 1.0, "Weight of the time it was there and of what it served"),
     weight!(recency, "0.1", 1.0, "Weight of having been seen lately"),
     weight!(proximity, "0.1", 1.0, "Most that being near adds; a bonus, because a far peer is no worse a peer"),

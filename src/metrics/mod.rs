@@ -305,7 +305,7 @@ impl Metrics {
             | Outcome::RecordIgnored
             | Outcome::ConnectionLost => return,
             Outcome::AnswerWrong => &faults.answer_wrong,
-            Outcome::AnswerLate => &faults.answer_late,
+            Outcome::AnswerLate | Outcome::AnswerSlow => &faults.answer_late,
             Outcome::AnswerMissing => &faults.answer_missing,
             Outcome::RecordInvalid => &faults.record_invalid,
             Outcome::Unreachable => &faults.unreachable,

@@ -18,6 +18,7 @@ use super::{
     Inbound, Verdict,
     behaviour::BehaviourEvent,
     command::AskError,
+    content::Conduct,
     discovery::Origin,
     listen,
     lookup::{Answer, Done, Ended},
@@ -352,7 +353,9 @@ impl Task {
                 Response::Refused => self.ask_failed(&request_id, AskError::Refused),
                 response => {
                     let Some(ask) = self.asks.remove(&request_id) else { return };
-                    self.peers.answered(&peer, ask.asked.elapsed());
+                    if self.peers.answered(&peer, ask.asked.elapsed()) {
+                        self.observe(peer, Outcome::AnswerSlow);
+                    }
                     self.peers.traffic(&peer, |traffic| traffic.answers_in += response.payload() as u64);
                     match (ask.reply, response) {
                         (Some(reply), response) => drop(reply.send(Ok(response))),
@@ -391,6 +394,8 @@ impl Task {
                 Some(Response::Hello(self.hello()))
             }
             Request::Objects(hashes) if hashes.len() > MAX_OBJECTS => Some(Response::Refused),
+            // Who never answers does not say that it is busy either.
+            _ if self.acting == Conduct::Silent => None,
             _ if self.questions.get(&peer).is_some_and(|running| *running >= MAX_QUESTIONS_PER_PEER) => {
                 if !self.allowances.take(peer, clock::now()) {
                     self.fault(peer, Fault::Flooding);
@@ -406,8 +411,10 @@ impl Task {
         let (reply, receiver) = oneshot::channel();
         if self.hand_over(Inbound::Query { from: peer, request, reply }) {
             *self.questions.entry(peer).or_default() += 1;
+            let acting = self.acting;
             self.settled.push(Box::pin(async move {
-                Settled::Answer { peer, channel, response: receiver.await.unwrap_or(Response::Busy) }
+                acting.think().await;
+                Settled::Answer { peer, channel, response: acting.twist(receiver.await.unwrap_or(Response::Busy)) }
             }));
         } else {
             let _ = self.swarm.behaviour_mut().query.send_response(channel, Response::Busy);

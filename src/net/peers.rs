@@ -6,6 +6,7 @@ use std::{
 };
 
 use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
+use rand::Rng;
 
 use super::{
     connections::Held,
@@ -19,7 +20,7 @@ use crate::{
         name::PublisherId,
         prefix::Prefix,
         record::{NodeClaim, Presence, Signed},
-        reputation::{Basis, Candidate, Choices, Outcome, Population, Standing, Weights, score},
+        reputation::{Basis, Candidate, Choices, Outcome, Population, Selection, Standing, Weights, score},
         text::{fit, printable},
         time::Timestamp,
     },
@@ -321,10 +322,12 @@ impl PeerTable {
         }
     }
 
-    pub fn answered(&mut self, id: &PeerId, took: Duration) {
+    /// It took so long to answer. True when that is slow beside the others.
+    pub fn answered(&mut self, id: &PeerId, took: Duration) -> bool {
         if let Some(peer) = self.peers.get_mut(id) {
             peer.standing.observe_answer(took);
         }
+        self.population.is_slow(took)
     }
 
     /// It left a question without an answer.
@@ -435,7 +438,7 @@ impl PeerTable {
     }
 
     /// Connected peers of this network that can be asked, with their scores.
-    pub fn candidates(&self, now: Timestamp) -> Vec<Candidate> {
+    pub fn candidates(&self, selection: Selection, now: Timestamp) -> Vec<Candidate> {
         self.peers
             .iter()
             .filter(|(_, peer)| peer.ours && !peer.open.is_empty())
@@ -443,9 +446,10 @@ impl PeerTable {
                 let basis = self.basis(peer, now);
                 Candidate {
                     peer: *id,
-                    score: score(&basis, &self.weights).total,
+                    score: selection.score(&basis, &self.weights),
                     successes: basis.successes,
                     failures: basis.failures,
+                    response: basis.response(),
                     share: self.choices.share(id),
                     group: peer.group(),
                 }
@@ -485,14 +489,21 @@ impl PeerTable {
         (changed, std::mem::take(&mut self.gone))
     }
 
-    /// Connected peers of this network with their scores, the best first; those of `publisher` before all others.
-    pub fn sources(&self, publisher: Option<&PublisherId>, now: Timestamp) -> Vec<(PeerId, f64)> {
-        let is_own =
-            |peer: &Peer| publisher.is_some() && peer.owner.as_ref().map(|owner| &owner.publisher) == publisher;
-        let here = self.peers.iter().filter(|(_, peer)| peer.ours && !peer.open.is_empty());
-        let mut sources: Vec<_> = here.map(|(id, peer)| (!is_own(peer), *id, self.score(peer, now))).collect();
-        sources.sort_by(|a, b| a.0.cmp(&b.0).then(b.2.total_cmp(&a.2)));
-        sources.into_iter().map(|(_, id, score)| (id, score)).collect()
+    /// Connected peers of this network with their scores, in the order in which to ask them; those of `publisher` before
+    /// all others.
+    pub fn sources(
+        &self,
+        selection: Selection,
+        publisher: Option<&PublisherId>,
+        now: Timestamp,
+        rng: &mut impl Rng,
+    ) -> Vec<(PeerId, f64)> {
+        let candidates = self.candidates(selection, now);
+        let scores: HashMap<PeerId, f64> = candidates.iter().map(|one| (one.peer, one.score)).collect();
+        let mut sources = selection.order(&candidates, rng);
+        let owner = |id: &PeerId| Some(&self.peers.get(id)?.owner.as_ref()?.publisher);
+        sources.sort_by_key(|id| publisher.is_none() || owner(id) != publisher);
+        sources.into_iter().filter_map(|id| Some((id, *scores.get(&id)?))).collect()
     }
 
     /// Everybody that is known.

@@ -39,7 +39,12 @@ use crate::{
     RegistryError, Result,
     bus::{Board, Bus, Event, Level, Notice, Tally},
     clock,
-    domain::{faults::Ledger, geo::GeoLocation, name::NetworkName, reputation::Weights},
+    domain::{
+        faults::Ledger,
+        geo::GeoLocation,
+        name::NetworkName,
+        reputation::{Selection, Weights},
+    },
     geoip::Atlas,
     metrics::Metrics,
     store::{Store, content::ContentStore},
@@ -74,6 +79,8 @@ pub struct NetOptions {
     pub dial_back_every: Duration,
     pub query_timeout: Duration,
     pub weights: Weights,
+    /// Whom to ask; anything but reputation is for benches.
+    pub selection: Selection,
     pub low_water: usize,
     pub high_water: usize,
     /// How content is served; anything but honest is for demos and tests.
@@ -226,6 +233,7 @@ pub async fn start(
         options.network,
         (options.low_water, options.high_water),
         Conduct::new(ledger),
+        (options.conduct, options.selection),
         Measures::new(bandwidth.clone(), gossip_counts, safety_receiver, families, metrics),
         options.ping_every.min(GREET_EVERY),
     );

@@ -22,7 +22,7 @@ use super::{
     command::{AskError, Command},
     conduct::{Allowances, Conduct},
     connections::to_trim,
-    content::BusyPeers,
+    content::{self, BusyPeers},
     discovery::{Discovery, Origin},
     gossip::Topics,
     kad_store::Dirty,
@@ -43,7 +43,7 @@ use crate::{
         lookup::End,
         name::NetworkName,
         record::{Presence, Record, Refusal},
-        reputation::{Outcome, select_best_peers},
+        reputation::{Outcome, Selection},
         time::Timestamp,
     },
     metrics::Metrics,
@@ -148,6 +148,10 @@ pub(super) struct Task {
     pub reach: Reach,
     pub measures: Measures,
     pub conduct: Conduct,
+    /// How this node itself answers.
+    pub acting: content::Conduct,
+    /// Whom it asks.
+    selection: Selection,
     pub allowances: Allowances,
     /// How much this node itself may announce.
     announcing: Allowance,
@@ -176,6 +180,7 @@ impl Task {
         network: NetworkName,
         water: (usize, usize),
         conduct: Conduct,
+        (acting, selection): (content::Conduct, Selection),
         measures: Measures,
         greet_every: Duration,
     ) -> Self {
@@ -202,6 +207,8 @@ impl Task {
             reach: Reach::default(),
             measures,
             conduct,
+            acting,
+            selection,
             allowances: Allowances::default(),
             announcing: Allowance::sent(clock::now()),
             rng: rand::make_rng(),
@@ -308,11 +315,12 @@ impl Task {
             Command::Lookups { reply } => drop(reply.send(self.swarm.behaviour().kad.traces.list())),
             Command::Routing { reply } => drop(reply.send(self.routing())),
             Command::Sources { publisher, reply } => {
-                drop(reply.send(self.peers.sources(publisher.as_ref(), clock::now())));
+                let sources = self.peers.sources(self.selection, publisher.as_ref(), clock::now(), &mut self.rng);
+                let _ = reply.send(sources);
             }
             Command::BestPeers { min_reputation, limit, reply } => {
-                let candidates = self.peers.candidates(clock::now());
-                let chosen = select_best_peers(&candidates, min_reputation, limit, &mut self.rng);
+                let candidates = self.peers.candidates(self.selection, clock::now());
+                let chosen = self.selection.choose(&candidates, min_reputation, limit, &mut self.rng);
                 self.peers.chosen(&chosen);
                 let _ = reply.send(chosen);
             }
@@ -417,6 +425,10 @@ impl Task {
             AskError::Unreachable => Some(Outcome::Unreachable),
             AskError::Busy | AskError::Refused => None,
         };
+        if error == AskError::TimedOut {
+            // It would have taken longer still.
+            self.peers.answered(&ask.peer, ask.asked.elapsed());
+        }
         if let Some(outcome) = outcome {
             self.observe(ask.peer, outcome);
         }

@@ -4,6 +4,7 @@
 
 mod score;
 mod select;
+mod selection;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use score::{Basis, Population, Score, Weights, median, score};
 pub use select::{Candidate, Choices, EXPLORATION, MAX_SHARE, select_best_peers};
+pub use selection::{Selection, unsmoothed};
 
 use super::{size::Size, time::Timestamp};
 
@@ -31,6 +33,8 @@ pub enum Outcome {
     AnswerWrong,
     /// It did not answer in time.
     AnswerLate,
+    /// It answered, much later than the others do ([`Population::is_slow`]).
+    AnswerSlow,
     /// It answered that it has nothing, where another had the record.
     AnswerMissing,
     /// It passed on a record that verifies. Shown, but earns nothing: announcing much is no merit.
@@ -55,13 +59,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// What the outcome adds to the successes and failures. A wrong answer costs as much as four silences: it is
-    /// either malice or corruption, and silence may be the network's fault.
+    /// either malice or corruption, and silence may be the network's fault. A right answer that is slow counts half: however
+    /// often it comes, it does not make a peer good to ask.
     pub fn weight(self) -> (f64, f64) {
         match self {
             Self::AnswerRight | Self::ContentRight => (1.0, 0.0),
             Self::RecordValid | Self::RecordIgnored | Self::ConnectionLost => (0.0, 0.0),
             Self::AnswerWrong | Self::RecordInvalid | Self::ContentWrong => (0.0, 4.0),
-            Self::AnswerLate | Self::ContentLate => (0.0, 1.0),
+            Self::AnswerLate | Self::AnswerSlow | Self::ContentLate => (0.0, 1.0),
             Self::ContentSlow => (0.0, 0.5),
             Self::AnswerMissing | Self::Unreachable => (0.0, 0.25),
         }
@@ -72,6 +77,7 @@ impl Outcome {
             Self::AnswerRight => "answered right",
             Self::AnswerWrong => "answered wrong",
             Self::AnswerLate => "answered late",
+            Self::AnswerSlow => "answered slowly",
             Self::AnswerMissing => "had nothing",
             Self::RecordValid => "passed on a valid record",
             Self::RecordIgnored => "passed on what was not needed",
@@ -272,6 +278,26 @@ mod tests {
         assert_eq!(total(&quiet, None, NOW), total(&loud, None, NOW));
         assert_eq!(loud.recent.len(), 1, "a run of them is one line of evidence");
         assert_eq!(loud.recent[0].count, 1_000);
+    }
+
+    #[test]
+    fn many_slow_answers_are_worth_less_than_a_few_quick_ones() {
+        let (mut slow, mut quick) = (Standing::new(NOW), Standing::new(NOW));
+        for _ in 0..100 {
+            slow.observe(Outcome::AnswerSlow, NOW);
+            slow.observe(Outcome::AnswerRight, NOW);
+        }
+        (0..4).for_each(|_| quick.observe(Outcome::AnswerRight, NOW));
+        (slow.answer_ms, quick.answer_ms) = (Some(1_000.0), Some(30.0));
+        assert!(total(&slow, None, NOW) < total(&quick, None, NOW));
+    }
+
+    #[test]
+    fn who_is_near_and_answers_late_is_slow() {
+        let of = |answer_ms| Standing { answer_ms, ..standing(3.0, 0.0, 5.0, 1, 3) };
+        let (unasked, late) = (of(None), of(Some(1_000.0)));
+        let response = |one: &Standing| Basis::of(one, &POPULATION, None, NOW).response();
+        assert!(response(&unasked) > 0.7 && response(&late) < 0.1);
     }
 
     proptest! {

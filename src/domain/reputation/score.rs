@@ -60,6 +60,12 @@ impl Population {
             rate: median(standings.filter_map(|one| one.rate)),
         }
     }
+
+    /// Whether an answer took so long beside the others' that a person feels it: four times their median, and 300 ms.
+    pub fn is_slow(&self, took: Duration) -> bool {
+        let ms = took.as_secs_f64() * 1_000.0;
+        ms > 300.0 && self.answer_ms.is_some_and(|median| ms > 4.0 * median)
+    }
 }
 
 /// The median; of an even number, the upper of the two in the middle.
@@ -119,7 +125,9 @@ impl Basis {
             own.map(|own| median.filter(|median| median + own > 0.0).map_or(0.5, |median| median / (median + own)))
         };
         let more = less(self.population.rate, self.rate).filter(|_| self.rate.is_some());
-        let parts = [less(self.rtt_ms, self.population.rtt_ms), less(self.answer_ms, self.population.answer_ms), more];
+        // An answer has travelled there and back too: a peer that is near and slow has nothing to show for being near.
+        let asked = less(self.answer_ms, self.population.answer_ms);
+        let parts = [asked.or(less(self.rtt_ms, self.population.rtt_ms)), more];
         let measured: Vec<f64> = parts.into_iter().flatten().collect();
         if measured.is_empty() { 0.0 } else { measured.iter().sum::<f64>() / measured.len() as f64 }
     }
@@ -205,8 +213,9 @@ impl Score {
 ///
 /// - success: the 5th percentile of Beta(1 + s, 1 + f), a cautious estimate of the share of right answers, so that
 ///   one lucky answer does not make a newcomer the best (as in E. Miller, "How Not To Sort By Average Rating", 2009);
-/// - response: of round trip, time to answer, and throughput, those that were measured, each against the population's median:
-///   `median / (median + own)`, and the other way round for throughput; the mean of them; unmeasured is 0;
+/// - response: of time to answer (the round trip, until it was asked something) and throughput, those that were measured,
+///   each against the population's median: `median / (median + own)`, and the other way round for throughput; the mean of
+///   them; unmeasured is 0;
 /// - availability: half observed uptime (with an hour's prior of absence), half `served / (served + 20)`;
 /// - recency: `1 / (1 + hours since last seen)`;
 /// - proximity: a bonus falling linearly from `near_km` to `far_km`.

@@ -23,6 +23,8 @@ pub struct Candidate {
     /// What is known of its answers; see [`super::Standing::decayed`].
     pub successes: f64,
     pub failures: f64,
+    /// How quick it is beside the others ([`super::Basis::response`]); 0 while nothing was measured.
+    pub response: f64,
     /// Share of the recent choices that were it, 0 to 1.
     pub share: f64,
     /// Of its address; peers without one are in no group.
@@ -34,8 +36,9 @@ pub struct Candidate {
 /// A place goes to the highest score left; about one in ten is given by Thompson sampling instead (W. R. Thompson,
 /// Biometrika 25, 1933): for each of those that the scores would leave out, a share of right answers is drawn from
 /// Beta(1 + successes, 1 + failures), and of the draws above a half that gets it which is farthest above what was known for
-/// sure. A newcomer, of whom nothing is known, is often it; one that is known to be good has nothing to prove, and one that
-/// is known to lie hardly ever draws so high.
+/// sure, as far as it is quick: right answers are worth less the later they come. A newcomer, of whom nothing is known, is
+/// often it; one that is known to be good, or slow, has nothing to prove, and one that is known to lie hardly ever draws so
+/// high.
 ///
 /// While there are others, nobody gets more than half of the recent choices, and one address prefix no more than half of
 /// the places, rounded up: what stands behind one prefix may be one hand.
@@ -80,11 +83,14 @@ pub fn select_best_peers(
     chosen
 }
 
-/// How much better than its cautious estimate a peer may be, at random; `None` when that is not good enough to try it.
+/// How much better than its cautious estimate a peer may be, at random, and how much that is worth; `None` when it is not
+/// good enough to try it.
 fn promise(peer: &Candidate, rng: &mut impl Rng) -> Option<f64> {
     let beta = record(peer.successes, peer.failures)?;
     let draw = beta.inverse_cdf(rng.random());
-    (draw > 0.5).then(|| draw - beta.inverse_cdf(CAUTION))
+    // Like the median, for all that is known.
+    let quick = if peer.response > 0.0 { peer.response } else { 0.5 };
+    (draw > 0.5).then(|| (draw - beta.inverse_cdf(CAUTION)) * quick)
 }
 
 /// How often each peer was chosen lately: half of a choice is forgotten with every hundred that follow.
@@ -126,7 +132,15 @@ mod tests {
     use super::*;
 
     fn candidate(score: f64) -> Candidate {
-        Candidate { peer: PeerId::random(), score, successes: 0.0, failures: 0.0, share: 0.0, group: None }
+        Candidate {
+            peer: PeerId::random(),
+            score,
+            successes: 0.0,
+            failures: 0.0,
+            response: 0.0,
+            share: 0.0,
+            group: None,
+        }
     }
 
     fn group(n: u8) -> Option<Prefix> {
@@ -164,6 +178,22 @@ mod tests {
         }
         assert!(new > rounds / 20, "{new} places of newcomers");
         assert!(lying * 50 < rounds * 2, "liars got {lying} places of {}", rounds * 2);
+    }
+
+    #[test]
+    fn whoever_is_known_to_be_slow_is_hardly_tried_again() {
+        let mut rng = StdRng::seed_from_u64(13);
+        let proven = (0..5).map(|_| Candidate { successes: 50.0, response: 0.8, ..candidate(0.8) });
+        let tried = (0..5).map(|_| Candidate { successes: 2.0, response: 0.5, ..candidate(0.4) });
+        let slow = (0..5).map(|_| Candidate { successes: 2.0, response: 0.15, ..candidate(0.3) });
+        let candidates: Vec<_> = proven.chain(tried).chain(slow).collect();
+        let (mut again, mut dawdling) = (0, 0);
+        for _ in 0..2_000 {
+            let chosen = select_best_peers(&candidates, 0.0, 3, &mut rng);
+            again += chosen.iter().filter(|peer| candidates[5..10].iter().any(|one| one.peer == **peer)).count();
+            dawdling += chosen.iter().filter(|peer| candidates[10..].iter().any(|one| one.peer == **peer)).count();
+        }
+        assert!(again > 300 && dawdling * 10 < again, "{again} and {dawdling} of 6000");
     }
 
     #[test]

@@ -160,6 +160,7 @@ async fn send(
     conduct: Conduct,
     due: &mut Instant,
 ) -> io::Result<()> {
+    conduct.think().await;
     stream.write_all(&answer.head.to_bytes()).await?;
     for piece in answer.body.chunks(conduct.piece()) {
         stream.write_all(piece).await?;

@@ -183,7 +183,11 @@ fn evidence(lines: &mut Vec<Line<'static>>, model: &Model, peer: &PeerSnapshot, 
         let style = match evidence.outcome {
             Outcome::AnswerRight | Outcome::ContentRight => theme.good(),
             Outcome::AnswerWrong | Outcome::RecordInvalid | Outcome::ContentWrong => theme.bad(),
-            Outcome::AnswerLate | Outcome::Unreachable | Outcome::ContentLate | Outcome::ContentSlow => theme.fair(),
+            Outcome::AnswerLate
+            | Outcome::AnswerSlow
+            | Outcome::Unreachable
+            | Outcome::ContentLate
+            | Outcome::ContentSlow => theme.fair(),
             Outcome::AnswerMissing | Outcome::RecordValid | Outcome::RecordIgnored | Outcome::ConnectionLost => {
                 theme.text()
             }

@@ -1,0 +1,361 @@
+//! What choosing peers by reputation and nearness is worth, beside choosing by lot and by a score that is not smoothed,
+//! in one run: `cargo bench --bench selection`.
+//!
+//! 32 nodes in one process, in the cities of the world and as far apart as these: what travels between them is held back
+//! for as long. All know all. A quarter is bad: three lie, three are slow, two are silent. The honest ones look up the
+//! packages that they have not, and fetch the contents that they have not, both at once and each one after the other.
+//!
+//! What is measured is the selection and nothing else: the DHT is off, so that all there is to ask are the connected
+//! peers; and everybody is protected from everybody's ledger, so that nobody is banned, whoever does the choosing. It is
+//! the same nodes, packages, contents and places each time, and each way begins knowing nothing of anybody.
+//!
+//! Words after `--` choose ways: reputation, random, unsmoothed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod packages;
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt;
+use libp2p::{PeerId, identity::Keypair};
+use packages::{Record, drafts, percentile, signed};
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use swarmdex::{
+    clock,
+    demo::city,
+    domain::{
+        faults::Ruling,
+        geo::GeoLocation,
+        manifest::Content,
+        name::{PackageId, PackageRef},
+        reputation::{Outcome, Selection},
+        transfer::Part,
+    },
+    metrics::Metrics,
+    node::{Conduct, Delays, DhtMode, Node, NodeHandle, NodeOptions},
+    registry::{Catalogue, Wanted},
+    store::{Store, keys},
+};
+use tokio::sync::mpsc;
+
+const NODES: usize = 32;
+const SEED: u64 = 7;
+/// A bad node sends so many bytes a second, or begins its answers so much later.
+const SLOW: Conduct = Conduct::Late { rate: 128 << 10, by: Duration::from_secs(1) };
+const BAD: [Conduct; 8] =
+    [Conduct::Lying, SLOW, Conduct::Silent, Conduct::Lying, SLOW, Conduct::Silent, Conduct::Lying, SLOW];
+/// Packages there are, of which an honest node lacks one in ten, and a bad one none.
+const PACKAGES: usize = 1_000;
+/// Contents there are, of which each node lacks one in two.
+const CONTENTS: usize = 120;
+/// What is asked of a peer is waited for so long: shorter than a node's own five and ten seconds, which spares those that
+/// choose badly.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Look-ups and fetches of a node after which it should know whom to ask.
+const LEARNING: [usize; 2] = [60, 40];
+
+struct Lab {
+    honest: Vec<Honest>,
+    nodes: Vec<Node>,
+    liars: HashSet<PeerId>,
+}
+
+/// A node that asks, and what it has not.
+struct Honest {
+    node: NodeHandle,
+    packages: Vec<PackageId>,
+    contents: Vec<Content>,
+}
+
+/// What one request came to.
+struct Request {
+    ms: f64,
+    failed: bool,
+    /// Whether the node had learned by then.
+    late: bool,
+    /// Peers that were asked, and liars among these.
+    asked: usize,
+    lied: usize,
+    size: u64,
+}
+
+#[derive(Default)]
+struct Figures {
+    lookups: Vec<Request>,
+    fetches: Vec<Request>,
+    wasted: f64,
+    seconds: f64,
+}
+
+/// Of 256 KiB, which one peer is asked for at a time, to 1 MiB, for which eight are.
+fn bytes_of(n: usize) -> Vec<u8> {
+    let size = [256, 256, 512, 1_024][n % 4] << 10;
+    let mut bytes = vec![0; size];
+    blake3::Hasher::new().update(&n.to_be_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+async fn sent(node: &NodeHandle) -> f64 {
+    let text = node.metrics().await.unwrap();
+    let lines = text.lines().filter(|line| line.starts_with("libp2p_bandwidth_bytes_total"));
+    lines.filter(|line| line.contains("Outbound")).map(|l| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+/// How often a peer was seen to do something.
+async fn seen(node: &NodeHandle, outcome: Outcome) -> usize {
+    let peers = node.peers().await.unwrap();
+    let of = peers.iter().flat_map(|peer| &peer.evidence).filter(|one| one.outcome == outcome);
+    of.map(|one| one.count as usize).sum()
+}
+
+/// Every fourth node is bad.
+fn conduct(n: usize) -> Conduct {
+    if n % 4 == 3 { BAD[n / 4] } else { Conduct::Honest }
+}
+
+impl Lab {
+    async fn start(dir: &Path, selection: Selection, records: &[Record]) -> Self {
+        let mut dice = StdRng::seed_from_u64(SEED);
+        let cities = city::cities().unwrap();
+        let homes: Vec<GeoLocation> = (0..NODES)
+            .map(|n| cities[n % cities.len()].near(dice.random_range(-0.2..0.2), dice.random_range(-0.2..0.2)).unwrap())
+            .collect();
+        let dirs: Vec<_> = (0..NODES).map(|n| dir.join(n.to_string())).collect();
+        let mut lacking: Vec<Vec<PackageId>> = Vec::new();
+        let mut ids = Vec::new();
+        for (n, dir) in dirs.iter().enumerate() {
+            std::fs::create_dir_all(dir).unwrap();
+            ids.push(keys::load_or_create(&keys::identity_path(dir)).unwrap().public().to_peer_id());
+            let lacks = |dice: &mut StdRng| conduct(n) == Conduct::Honest && dice.random_ratio(1, 10);
+            let (lacked, held): (Vec<Record>, Vec<Record>) = records.iter().cloned().partition(|_| lacks(&mut dice));
+            let store = Store::open(dir, Metrics::default()).unwrap();
+            store.take_heads(held, clock::now()).await.unwrap();
+            let id = |(head, _): &Record| PackageId { publisher: head.publisher(), name: head.name.clone() };
+            lacking.push(lacked.iter().map(id).collect());
+        }
+        let places: Arc<HashMap<PeerId, GeoLocation>> = Arc::new(ids.iter().copied().zip(homes.clone()).collect());
+        let mut nodes: Vec<Node> = Vec::new();
+        let mut doors = Vec::new();
+        for (n, dir) in dirs.into_iter().enumerate() {
+            let node = Node::start(NodeOptions {
+                listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
+                bootstrap: doors.clone(),
+                location: Some(homes[n].clone()),
+                mdns: false,
+                dht: DhtMode::Client,
+                query_timeout: PATIENCE,
+                content_idle: PATIENCE,
+                catalogue: Catalogue::Partial,
+                conduct: conduct(n),
+                delays: Some(Delays::by_distance(homes[n].clone(), places.clone(), SEED)),
+                selection,
+                ..NodeOptions::of(dir, "bench".parse().unwrap())
+            })
+            .await
+            .unwrap();
+            doors.push(node.status().await.unwrap().addresses[0].parse().unwrap());
+            for peer in ids.iter().filter(|id| **id != node.peer_id()) {
+                node.judge(*peer, Ruling::Protect).await.unwrap();
+            }
+            nodes.push(node);
+        }
+        let mut contents: Vec<Vec<Content>> = vec![Vec::new(); NODES];
+        for n in 0..CONTENTS {
+            let bytes = bytes_of(n);
+            let mut order: Vec<usize> = (0..NODES).collect();
+            order.shuffle(&mut dice);
+            let (holders, others) = order.split_at(NODES / 2);
+            let put = |at: &usize| {
+                let (contents, bytes) = (nodes[*at].contents(), Box::pin(std::io::Cursor::new(bytes.clone())));
+                async move { contents.put(bytes).await }
+            };
+            let put: Vec<_> = futures::stream::iter(holders).map(put).buffer_unordered(4).collect().await;
+            let content = *put[0].as_ref().unwrap();
+            others.iter().for_each(|at| contents[*at].push(content));
+        }
+        for node in &nodes {
+            loop {
+                let measured = |peers: Vec<swarmdex::bus::PeerSnapshot>| {
+                    peers.iter().filter(|peer| peer.connection.is_some() && !peer.rtts_ms.is_empty()).count()
+                };
+                if measured(node.peers().await.unwrap()) == NODES - 1 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        // Medians are taken every five seconds.
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        let honest = (0..NODES).filter(|n| conduct(*n) == Conduct::Honest).map(|n| {
+            let (packages, contents) = (lacking[n].clone(), contents[n].clone());
+            Honest { node: nodes[n].handle(), packages, contents }
+        });
+        let liars = ids.iter().enumerate().filter(|(n, _)| conduct(*n) == Conduct::Lying).map(|(_, id)| *id).collect();
+        Self { honest: honest.collect(), nodes, liars }
+    }
+
+    async fn run(&self) -> Figures {
+        let before = self.sent().await;
+        let began = Instant::now();
+        let mut figures = Figures::default();
+        for late in [false, true] {
+            let runs = self.honest.iter().map(|one| async {
+                let [packages, contents] = LEARNING;
+                let (packages, contents) = if late {
+                    (&one.packages[packages..], &one.contents[contents..])
+                } else {
+                    (&one.packages[..packages], &one.contents[..contents])
+                };
+                tokio::join!(self.look_up(&one.node, packages, late), self.fetch(&one.node, contents, late))
+            });
+            for (lookups, fetches) in futures::future::join_all(runs).await {
+                figures.lookups.extend(lookups);
+                figures.fetches.extend(fetches);
+            }
+        }
+        figures.seconds = began.elapsed().as_secs_f64();
+        let used: u64 = figures.fetches.iter().filter(|one| !one.failed).map(|one| one.size).sum();
+        figures.wasted = (self.sent().await - before) / used as f64 - 1.0;
+        figures
+    }
+
+    async fn sent(&self) -> f64 {
+        let mut all = 0.0;
+        for node in &self.nodes {
+            all += sent(node).await;
+        }
+        all
+    }
+
+    async fn look_up(&self, node: &NodeHandle, packages: &[PackageId], late: bool) -> Vec<Request> {
+        let mut done = Vec::new();
+        let mut wrong = seen(node, Outcome::AnswerWrong).await;
+        for package in packages {
+            let begun = Instant::now();
+            let got = node.registry().get_package(&PackageRef::of(package)).await;
+            let ms = begun.elapsed().as_secs_f64() * 1_000.0;
+            let now = seen(node, Outcome::AnswerWrong).await;
+            // Three are asked, and liars have all packages.
+            done.push(Request { ms, failed: got.is_err(), late, asked: 3, lied: now.saturating_sub(wrong), size: 0 });
+            wrong = now;
+        }
+        done
+    }
+
+    async fn fetch(&self, node: &NodeHandle, contents: &[Content], late: bool) -> Vec<Request> {
+        let mut done = Vec::new();
+        for content in contents {
+            let (sender, mut progress) = mpsc::channel(1_024);
+            let wanted = Wanted { content: *content, what: "bench".to_owned(), package: None, beside: None };
+            let begun = Instant::now();
+            let got = node.contents().fetch(wanted, Some(sender)).await;
+            let ms = begun.elapsed().as_secs_f64() * 1_000.0;
+            let mut peers = Vec::new();
+            while let Some(transfer) = progress.recv().await {
+                peers = transfer.peers;
+            }
+            let lied = peers.iter().filter(|peer| self.liars.contains(&peer.peer) || peer.part == Part::Lied).count();
+            done.push(Request { ms, failed: got.is_err(), late, asked: peers.len(), lied, size: content.size });
+        }
+        done
+    }
+
+    async fn stop(self) {
+        futures::future::join_all(self.nodes.into_iter().map(Node::shutdown)).await;
+    }
+}
+
+/// Of some requests: the median and the 95th percentile in milliseconds.
+fn times<'a>(requests: impl Iterator<Item = &'a Request>) -> (f64, f64) {
+    let mut ms: Vec<f64> = requests.map(|one| one.ms).collect();
+    (percentile(&mut ms, 0.5), percentile(&mut ms, 0.95))
+}
+
+/// Share of liars among those that were asked, in per cent.
+fn liars<'a>(requests: impl Iterator<Item = &'a Request>) -> f64 {
+    let (lied, asked) = requests.fold((0, 0), |(lied, asked), one| (lied + one.lied, asked + one.asked));
+    lied as f64 * 100.0 / asked.max(1) as f64
+}
+
+fn late(one: &&Request) -> bool {
+    one.late
+}
+
+fn tell(name: &str, figures: &Figures) {
+    let all = || figures.lookups.iter().chain(&figures.fetches);
+    println!(
+        "{name}: {} requests in {:.0} s, {} failed",
+        all().count(),
+        figures.seconds,
+        all().filter(|one| one.failed).count()
+    );
+    for (what, requests) in [("lookup", &figures.lookups), ("fetch", &figures.fetches)] {
+        let ((p50, p95), (after50, after95)) = (times(requests.iter()), times(requests.iter().filter(late)));
+        let asked = requests.iter().map(|one| one.asked).sum::<usize>() as f64 / requests.len() as f64;
+        println!(
+            "  {what:<6} p50 {p50:>5.0} ms, p95 {p95:>5.0}; after 100 requests p50 {after50:>5.0}, p95 {after95:>5.0}; \
+             {asked:.1} asked for each, {:.1} % of them liars, then {:.1} %",
+            liars(requests.iter()),
+            liars(requests.iter().filter(late)),
+        );
+    }
+    for (what, of) in [("256 KiB", 256 << 10), ("more", 0)] {
+        let (p50, p95) = times(figures.fetches.iter().filter(|one| (one.size == 256 << 10) == (of > 0)));
+        println!("    {what:<7} p50 {p50:>5.0} ms, p95 {p95:>5.0}");
+    }
+    println!("  {:.1} % more bytes sent than were of use", figures.wasted * 100.0);
+}
+
+fn goal(met: bool) -> &'static str {
+    if met { "met" } else { "missed" }
+}
+
+#[tokio::main]
+async fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    rlimit::increase_nofile_limit(8_192).unwrap();
+    let records = signed(&Keypair::generate_ed25519(), drafts(PACKAGES));
+    let mut results = HashMap::new();
+    let ways =
+        [("reputation", Selection::Reputation), ("random", Selection::Random), ("unsmoothed", Selection::Unsmoothed)];
+    for (name, selection) in ways.into_iter().filter(|(name, _)| words.is_empty() || words.iter().any(|w| w == name)) {
+        // On the disk that a node would use, and not in memory.
+        let dir = tempfile::tempdir_in(std::env::current_dir().unwrap().join("target")).unwrap();
+        let lab = Lab::start(dir.path(), selection, &records).await;
+        let figures = lab.run().await;
+        lab.stop().await;
+        tell(name, &figures);
+        results.insert(name, figures);
+    }
+    let Some(ours) = results.get("reputation") else { return };
+    for other in ["random", "unsmoothed"] {
+        let Some(figures) = results.get(other) else { continue };
+        println!("{other} beside reputation, times as long or as many:");
+        for (what, ours, theirs) in
+            [("lookup", &ours.lookups, &figures.lookups), ("fetch", &ours.fetches, &figures.fetches)]
+        {
+            let ((a50, a95), (b50, b95)) = (times(ours.iter()), times(theirs.iter()));
+            let ((c50, c95), (d50, d95)) = (times(ours.iter().filter(late)), times(theirs.iter().filter(late)));
+            let verdict = match other {
+                "random" => format!("; goal 2 at p95 {}, then {}", goal(b95 / a95 >= 2.0), goal(d95 / c95 >= 2.0)),
+                _ => String::new(),
+            };
+            println!(
+                "  {what:<6} p50 {:.2}, p95 {:.2}; after 100 requests p50 {:.2}, p95 {:.2}{verdict}",
+                b50 / a50,
+                b95 / a95,
+                d50 / c50,
+                d95 / c95
+            );
+        }
+        println!("  wasted bytes {:.2}", figures.wasted / ours.wasted);
+    }
+    let lied = liars(ours.lookups.iter().chain(&ours.fetches).filter(late));
+    println!("liars chosen after 100 requests of each node: {lied:.2} % (goal less than 2: {})", goal(lied < 2.0));
+}

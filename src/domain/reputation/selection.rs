@@ -1,0 +1,133 @@
+//! By what peers are chosen. All but the first are there to be compared with it.
+
+use libp2p::PeerId;
+use rand::{Rng, seq::SliceRandom};
+
+use super::{
+    score::{Basis, Weights, score},
+    select::{Candidate, select_best_peers},
+};
+
+/// How whom to ask is decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Selection {
+    /// By [`score()`], as [`select_best_peers`] does.
+    #[default]
+    Reputation,
+    /// By lot.
+    Random,
+    /// The highest [`unsmoothed`] first, and nobody to try out.
+    Unsmoothed,
+}
+
+/// Of those that may have a content, so many are chosen with room for those to be tried out; the rest go by score.
+const TRIED: usize = 8;
+
+impl Selection {
+    /// What a peer is ranked by, 0 to 1.
+    pub fn score(self, basis: &Basis, weights: &Weights) -> f64 {
+        match self {
+            Self::Reputation | Self::Random => score(basis, weights).total,
+            Self::Unsmoothed => unsmoothed(basis),
+        }
+    }
+
+    /// Chooses up to `limit` different peers of at least `min_reputation`, in the order in which to ask them.
+    pub fn choose(
+        self,
+        candidates: &[Candidate],
+        min_reputation: f64,
+        limit: usize,
+        rng: &mut impl Rng,
+    ) -> Vec<PeerId> {
+        if self == Self::Reputation {
+            return select_best_peers(candidates, min_reputation, limit, rng);
+        }
+        let mut left: Vec<&Candidate> = candidates.iter().filter(|peer| peer.score >= min_reputation).collect();
+        left.shuffle(rng);
+        if self == Self::Unsmoothed {
+            left.sort_by(|a, b| b.score.total_cmp(&a.score));
+        }
+        left.into_iter().take(limit).map(|one| one.peer).collect()
+    }
+
+    /// All of them, in the order in which to ask them until one has what is wanted.
+    pub fn order(self, candidates: &[Candidate], rng: &mut impl Rng) -> Vec<PeerId> {
+        if self != Self::Reputation {
+            return self.choose(candidates, 0.0, usize::MAX, rng);
+        }
+        let mut order = select_best_peers(candidates, 0.0, TRIED, rng);
+        let mut rest: Vec<&Candidate> = candidates.iter().filter(|one| !order.contains(&one.peer)).collect();
+        rest.sort_by(|a, b| b.score.total_cmp(&a.score));
+        order.extend(rest.into_iter().map(|one| one.peer));
+        order
+    }
+}
+
+/// A score as it is often made, to measure ours against: 0.4 of the plain share of right answers, which is 1 for a peer
+/// that was never asked; 0.3 for the response, 0.2 for the availability and 0.1 for the recency, as [`Basis`] has them.
+/// Nothing is cautious in it, and nearness shows only in the response.
+pub fn unsmoothed(basis: &Basis) -> f64 {
+    let all = basis.successes + basis.failures;
+    let success = if all > 0.0 { basis.successes / all } else { 1.0 };
+    (0.4 * success + 0.3 * basis.response() + 0.2 * basis.availability() + 0.1 * basis.recency()).clamp(0.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    const ALL: [Selection; 3] = [Selection::Reputation, Selection::Random, Selection::Unsmoothed];
+
+    fn candidate(score: f64) -> Candidate {
+        Candidate {
+            peer: PeerId::random(),
+            score,
+            successes: 0.0,
+            failures: 0.0,
+            response: 0.0,
+            share: 0.0,
+            group: None,
+        }
+    }
+
+    #[test]
+    fn a_stranger_is_perfect_only_without_smoothing() {
+        let (stranger, proven) = (Basis::default(), Basis { successes: 99.0, failures: 1.0, ..Basis::default() });
+        assert!(unsmoothed(&stranger) > unsmoothed(&proven));
+        let by_score = |basis| Selection::Reputation.score(basis, &Weights::default());
+        assert!(by_score(&stranger) < by_score(&proven));
+    }
+
+    proptest! {
+        #[test]
+        fn every_way_chooses_different_candidates_and_orders_all(
+            scores in proptest::collection::vec(0.0..1.0f64, 0..40), limit in 0usize..10, seed in any::<u64>(),
+        ) {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let candidates: Vec<_> = scores.iter().map(|score| candidate(*score)).collect();
+            let all: HashSet<_> = candidates.iter().map(|one| one.peer).collect();
+            for selection in ALL {
+                let chosen: HashSet<_> = selection.choose(&candidates, 0.0, limit, &mut rng).into_iter().collect();
+                prop_assert_eq!(chosen.len(), limit.min(all.len()));
+                prop_assert!(chosen.is_subset(&all));
+                let order = selection.order(&candidates, &mut rng);
+                prop_assert_eq!(order.len(), all.len());
+                prop_assert_eq!(order.into_iter().collect::<HashSet<_>>(), all.clone());
+            }
+        }
+
+        #[test]
+        fn the_unsmoothed_score_is_a_share(s in 0.0..1e6f64, f in 0.0..1e6f64, rtt in 0.0..1e5f64, served in any::<u32>()) {
+            let basis = Basis {
+                successes: s, failures: f, rtt_ms: Some(rtt), served: served.into(), uptime: 1.0, ..Basis::default()
+            };
+            prop_assert!((0.0..=1.0).contains(&unsmoothed(&basis)));
+        }
+    }
+}
