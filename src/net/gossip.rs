@@ -81,9 +81,6 @@ fn config() -> Result<Config> {
         .duplicate_cache_time(DUPLICATE_CACHE)
         .max_transmit_size(MAX_ANNOUNCEMENT + 2 * 1024)
         .heartbeat_initial_delay(Duration::from_millis(200))
-        // A program that comes and goes with each verb is back soon, and with the ten seconds that are usual it would be taken
-        // for one that forces itself into the mesh.
-        .unsubscribe_backoff(Duration::from_secs(1))
         .mesh_n(8)
         .mesh_n_low(6)
         .mesh_n_high(12)

@@ -665,20 +665,17 @@ impl Task {
         }
     }
 
-    /// Unsubscribes, so that meshes heal at once, closes every connection, and writes what is unwritten.
+    /// Closes every connection, and writes what is unwritten.
     async fn shut_down(mut self, reply: Option<oneshot::Sender<()>>) {
-        let behaviour = self.swarm.behaviour_mut();
-        for topic in [&self.topics.announce, &self.topics.presence] {
-            behaviour.gossip.unsubscribe(topic);
-        }
-        let now = clock::now();
-        self.peers.settle(now);
+        self.peers.settle(clock::now());
         self.remember();
         self.flush();
         self.settle_conduct();
         let swarm = &mut self.swarm;
         let goodbye = async {
-            // Long enough for the unsubscriptions to leave before the connections do.
+            // Long enough for what was said last to leave before the connections do. No unsubscriptions: they would forbid
+            // this node the mesh for a while, and whoever is back within that, as each verb is, pays for trying. That the
+            // connection ends takes it out of the meshes just as soon.
             let said = tokio::time::sleep(GOODBYE / 3);
             tokio::pin!(said);
             loop {
