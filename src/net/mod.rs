@@ -29,6 +29,7 @@ mod start;
 pub mod sync;
 mod task;
 mod traced;
+mod upkeep;
 
 pub use command::{AskError, Inbound, Verdict};
 pub use delay::Delays;

@@ -1,4 +1,4 @@
-//! The task that owns the swarm: its loop, its commands and its rounds of upkeep.
+//! The task that owns the swarm: its loop, its commands, and its end.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -11,7 +11,6 @@ use libp2p::{
     gossipsub::{self, MessageId},
     kad::{self, QueryId, RecordKey},
     request_response::{OutboundRequestId, ResponseChannel},
-    swarm::dial_opts::{DialOpts, PeerCondition},
 };
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,19 +20,18 @@ use super::{
     behaviour::{Behaviour, Protocols},
     command::{AskError, Command},
     conduct::{Allowances, Conduct},
-    connections::to_trim,
     content::{self, BusyPeers},
     discovery::{Discovery, Origin},
     gossip::Topics,
-    kad_store::Dirty,
     listen,
     look::{Looks, what_of},
     lookup::{Lookups, Pending},
-    measure::{self, Measures},
-    peers::{MAX_PEERS, PeerTable},
-    protocol::{Hello, Request, Response},
+    measure::Measures,
+    peers::PeerTable,
+    protocol::Response,
     providers::Findings,
     reach::Reach,
+    upkeep::Rounds,
 };
 use crate::{
     bus::{Board, Bus, Counters, Event, Level, NodeSnapshot, Notice, Tally},
@@ -42,7 +40,7 @@ use crate::{
         faults::Allowance,
         lookup::End,
         name::NetworkName,
-        record::{Presence, Record, Refusal},
+        record::{Record, Refusal},
         reputation::{Outcome, Selection},
         time::Timestamp,
     },
@@ -95,38 +93,6 @@ pub(super) struct PendingAsk {
     pub reply: Option<oneshot::Sender<Result<Response, AskError>>>,
 }
 
-/// Something done every so often.
-struct Every {
-    period: Duration,
-    next: Instant,
-}
-
-impl Every {
-    fn new(period: Duration) -> Self {
-        Self { period, next: Instant::now() + period }
-    }
-
-    fn is_due(&mut self, now: Instant) -> bool {
-        let due = now >= self.next;
-        if due {
-            self.next = now + self.period;
-        }
-        due
-    }
-}
-
-struct Rounds {
-    flush: Every,
-    settle: Every,
-    trim: Every,
-    remember: Every,
-    hello: Every,
-    news: Every,
-    presence: Every,
-    health: Every,
-    measure: Every,
-}
-
 pub(super) struct Task {
     pub swarm: Swarm<Behaviour>,
     pub wiring: Wiring,
@@ -135,7 +101,7 @@ pub(super) struct Task {
     pub protocols: Protocols,
     pub topics: Topics,
     network: NetworkName,
-    water: (usize, usize),
+    pub water: (usize, usize),
     pub lookups: Lookups<QueryId>,
     pub puts: HashMap<QueryId, PendingPut>,
     pub asks: HashMap<OutboundRequestId, PendingAsk>,
@@ -155,16 +121,16 @@ pub(super) struct Task {
     pub allowances: Allowances,
     /// How much this node itself may announce.
     announcing: Allowance,
-    rng: StdRng,
+    pub rng: StdRng,
     pub started_at: Timestamp,
-    rounds: Rounds,
+    pub rounds: Rounds,
     told: (Counters, Option<NodeSnapshot>),
-    presence_told: bool,
+    pub presence_told: bool,
     /// What was told is still to be withdrawn once nothing is to be told any more.
-    withdrawing: bool,
+    pub withdrawing: bool,
     /// What the last round of hellos told.
-    greeted: Greeting,
-    told_unreachable: HashSet<Multiaddr>,
+    pub greeted: Greeting,
+    pub told_unreachable: HashSet<Multiaddr>,
     writes: VecDeque<BoxFuture<'static, ()>>,
 }
 
@@ -184,7 +150,6 @@ impl Task {
         measures: Measures,
         greet_every: Duration,
     ) -> Self {
-        let seconds = |n| Every::new(Duration::from_secs(n));
         // What cannot be read is no reason not to start; it would be withdrawn by the hour.
         let withdrawing = wiring.store.is_presence_told().unwrap_or_default();
         Self {
@@ -213,17 +178,7 @@ impl Task {
             announcing: Allowance::sent(clock::now()),
             rng: rand::make_rng(),
             started_at: clock::now(),
-            rounds: Rounds {
-                flush: seconds(1),
-                settle: seconds(5),
-                trim: seconds(5),
-                remember: seconds(60),
-                hello: seconds(60),
-                news: Every::new(greet_every),
-                presence: Every::new(Presence::INTERVAL),
-                health: Every::new(measure::EVERY),
-                measure: Every { period: Duration::from_secs(10), next: Instant::now() },
-            },
+            rounds: Rounds::new(greet_every),
             told: (Counters::default(), None),
             presence_told: false,
             withdrawing,
@@ -362,7 +317,7 @@ impl Task {
         self.put_value(value, what_of(record), deadline, Some(reply));
     }
 
-    fn put_value(
+    pub fn put_value(
         &mut self,
         value: kad::Record,
         what: String,
@@ -383,7 +338,7 @@ impl Task {
         }
     }
 
-    fn subscribers(&self, topic: &gossipsub::TopicHash) -> usize {
+    pub fn subscribers(&self, topic: &gossipsub::TopicHash) -> usize {
         self.swarm.behaviour().gossip.all_peers().filter(|(_, topics)| topics.contains(&topic)).count()
     }
 
@@ -440,97 +395,8 @@ impl Task {
         self.swarm.behaviour_mut().kad.stop(id, end);
     }
 
-    fn upkeep(&mut self) {
-        let now = Instant::now();
-        self.dial_due();
-        let mesh: HashSet<PeerId> =
-            self.swarm.behaviour().gossip.mesh_peers(&self.topics.announce.hash()).copied().collect();
-        self.peers.set_mesh(&mesh);
-        if self.rounds.settle.is_due(now) {
-            let gossip = &self.swarm.behaviour().gossip;
-            self.peers.set_gossip_scores(|peer| gossip.peer_score(peer));
-            self.peers.settle(clock::now());
-        }
-        self.wiring.board.settle(clock::now());
-        if self.rounds.flush.is_due(now) {
-            self.reput_one();
-            self.flush();
-            self.settle_conduct();
-        }
-        if self.rounds.remember.is_due(now) {
-            self.remember();
-        }
-        if self.rounds.trim.is_due(now) {
-            self.trim();
-        }
-        let news = *self.wiring.greeting.borrow() != self.greeted;
-        let (all, round) = (self.rounds.hello.is_due(now), self.rounds.news.is_due(now));
-        if all || round {
-            // In between only where there is something to tell, and to those that have not answered yet.
-            let wanted = |peer: &PeerId| all || news || !self.peers.has_answered(peer);
-            let outbound = self.peers.ours().filter(|peer| self.peers.is_outbound(peer));
-            let to_greet: Vec<PeerId> = outbound.filter(wanted).collect();
-            self.greeted = self.wiring.greeting.borrow().clone();
-            to_greet.into_iter().for_each(|peer| self.say_hello(peer));
-        }
-        if self.rounds.presence.is_due(now) || !self.presence_told {
-            self.tell_presence();
-        }
-        if self.rounds.health.is_due(now) && self.wiring.bus.has_readers() {
-            self.tell_health();
-        } else if self.rounds.measure.is_due(now) {
-            // For whoever asks once, and wants to know what was lately.
-            self.sample();
-        }
-        self.tell_readers();
-    }
-
-    fn dial_due(&mut self) {
-        let now = Instant::now();
-        let (peers, ledger, at) = (&self.peers, &self.conduct.ledger, clock::now());
-        let connected = peers.connected_count();
-        let is_done = |peer: &PeerId| peers.is_connected(peer) || ledger.ban(peer, at).is_some();
-        let due = self.discovery.due(now, connected, self.water.0, is_done, &mut self.rng);
-        for (peer, addresses) in due {
-            let dial = DialOpts::peer_id(peer)
-                .condition(PeerCondition::DisconnectedAndNotDialing)
-                .addresses(addresses)
-                .build();
-            if let Err(error) = self.swarm.dial(dial) {
-                tracing::debug!(%peer, %error, "not dialled");
-            }
-        }
-        // Said once, when it is clear that it is not just slow.
-        const TELLING: u32 = 3;
-        for address in self.discovery.unreachable_bootstraps(TELLING) {
-            let text = format!(
-                "the bootstrap peer {address} cannot be reached; check that it runs, and the address; trying on"
-            );
-            if self.told_unreachable.insert(address) {
-                tracing::warn!("{text}");
-                self.notice(Level::Warning, text);
-            }
-        }
-    }
-
     pub fn notice(&self, level: Level, text: String) {
         self.wiring.bus.emit(Event::Notice(Notice { at: clock::now(), level, text }));
-    }
-
-    /// Writes changed DHT records behind, and never waits for the disk.
-    fn flush(&mut self) {
-        let kad_store = self.swarm.behaviour_mut().kad.store_mut();
-        kad_store.tick(clock::now());
-        let Dirty { put, removed } = kad_store.take_dirty();
-        if !put.is_empty() || !removed.is_empty() {
-            let store = self.wiring.store.clone();
-            self.write(async move { store.write_dht(put, removed).await });
-        }
-    }
-
-    fn remember(&mut self) {
-        let (peers, store) = (self.peers.to_store(), self.wiring.store.clone());
-        self.write(async move { store.remember_peers(peers, MAX_PEERS).await });
     }
 
     pub fn write(&mut self, job: impl Future<Output = crate::Result<()>> + Send + 'static) {
@@ -541,79 +407,8 @@ impl Task {
         }));
     }
 
-    /// One record a second at most: re-putting everything at once is what brings a small network down.
-    fn reput_one(&mut self) {
-        if *self.wiring.joined.borrow() == 0 {
-            return;
-        }
-        if let Some(value) = self.swarm.behaviour_mut().kad.store_mut().due_for_reput() {
-            self.put_value(
-                value,
-                "putting again what is held for others".to_owned(),
-                Instant::now() + Duration::from_secs(10),
-                None,
-            );
-        }
-    }
-
-    fn trim(&mut self) {
-        let me = kad::KBucketKey::from(*self.swarm.local_peer_id());
-        let behaviour = self.swarm.behaviour_mut();
-        let close = behaviour.kad.get_closest_local_peers(&me).take(kad::K_VALUE.get());
-        let mut protected: HashSet<PeerId> = close.map(|key| *key.preimage()).collect();
-        protected.extend(behaviour.gossip.all_mesh_peers().copied());
-        protected.extend(self.asks.values().map(|ask| ask.peer));
-        protected.extend(self.questions.keys().copied());
-        protected.extend(self.wiring.busy.list());
-        protected.extend(self.conduct.ledger.all().filter(|(_, sheet)| sheet.protected).map(|(peer, _)| *peer));
-        let held = self.peers.held(|peer| protected.contains(peer), clock::now());
-        for peer in to_trim(&held, self.water.0, self.water.1) {
-            let _ = self.swarm.disconnect_peer_id(peer);
-        }
-    }
-
-    pub fn hello(&self) -> Hello {
-        let greeting = self.wiring.greeting.borrow();
-        Hello {
-            at: clock::now(),
-            packages: greeting.packages,
-            claim: greeting.claim.clone(),
-            location: self.peers.bearings.here.clone(),
-        }
-    }
-
-    pub fn say_hello(&mut self, peer: PeerId) {
-        const PATIENCE: Duration = Duration::from_secs(5);
-        let hello = Request::Hello(self.hello());
-        let id = self.swarm.behaviour_mut().query.send_request(&peer, hello);
-        self.asks
-            .insert(id, PendingAsk { peer, asked: Instant::now(), deadline: Instant::now() + PATIENCE, reply: None });
-    }
-
-    /// Says where this node is, if its person opted in and there is somebody to hear it; and once that it does not say any
-    /// more, if it said so before it was started without.
-    fn tell_presence(&mut self) {
-        let location = self.peers.bearings.here.clone();
-        if location.is_none() && !self.withdrawing {
-            return;
-        }
-        let topic = self.topics.presence.hash();
-        let told = location.is_some();
-        let presence = Presence { at: clock::now(), location };
-        if let Ok(data) = presence.encode()
-            && self.subscribers(&topic) > 0
-        {
-            self.presence_told = self.swarm.behaviour_mut().gossip.publish(topic, data).is_ok();
-            if self.presence_told && self.withdrawing != told {
-                self.withdrawing = told;
-                let store = self.wiring.store.clone();
-                self.write(async move { store.set_presence_told(told).await });
-            }
-        }
-    }
-
     /// Tells the readers of the bus what changed; with none, nothing is built.
-    fn tell_readers(&mut self) {
+    pub fn tell_readers(&mut self) {
         let joined = self.peers.ours().count();
         self.wiring.joined.send_if_modified(|told| std::mem::replace(told, joined) != joined);
         if !self.wiring.bus.has_readers() {

@@ -350,3 +350,28 @@ impl NetworkBehaviour for Traced {
         polled
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_is_the_logarithm_that_kademlia_buckets_by(a: [u8; 32], b: [u8; 32]) {
+            let key = |bytes: [u8; 32]| kad::KBucketKey::new(bytes.to_vec());
+            let bits = distance_bits(&Hash::of(&a), &Hash::of(&b));
+            let log = key(a).distance(&key(b)).ilog2();
+            prop_assert_eq!(log.map_or(0, |log| log + 1), u32::from(bits));
+            prop_assert_eq!(bits, distance_bits(&Hash::of(&b), &Hash::of(&a)));
+        }
+    }
+
+    #[test]
+    fn a_peer_is_where_kademlia_says() {
+        let peer = PeerId::random();
+        let key = kad::KBucketKey::from(peer);
+        assert_eq!(position(&peer).0, key.hashed_bytes());
+    }
+}

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{
     action::Screen,
-    effect::Executor,
+    execute::Executor,
     model::Model,
     runtime::{self, Explorer, Look, Sources},
     terminal::Surface,

@@ -4,6 +4,7 @@
 mod action;
 mod ascii;
 mod effect;
+mod execute;
 mod files;
 mod input;
 mod keymap;
@@ -47,7 +48,8 @@ use crate::{
     config::{Lists, Settings},
     control::Control,
 };
-use effect::{Executor, Message};
+use effect::Message;
+use execute::Executor;
 use model::{Model, recent::Recent};
 use runtime::{Explorer, Look, Sources};
 use terminal::Tui;

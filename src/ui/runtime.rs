@@ -9,7 +9,8 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     ascii,
-    effect::{Effect, Executor, MESSAGES, Message},
+    effect::{Effect, MESSAGES, Message},
+    execute::Executor,
     keymap::Chord,
     model::Model,
     screen,

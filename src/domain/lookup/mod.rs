@@ -382,7 +382,6 @@ impl Looked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn the_bits_are_those_after_the_common_prefix() {
@@ -405,26 +404,8 @@ mod tests {
         }
     }
 
-    proptest! {
-        #[test]
-        fn it_is_the_logarithm_that_kademlia_buckets_by(a: [u8; 32], b: [u8; 32]) {
-            let key = |bytes: [u8; 32]| libp2p::kad::KBucketKey::new(bytes.to_vec());
-            let bits = distance_bits(&Hash::of(&a), &Hash::of(&b));
-            let log = key(a).distance(&key(b)).ilog2();
-            prop_assert_eq!(log.map_or(0, |log| log + 1), u32::from(bits));
-            prop_assert_eq!(bits, distance_bits(&Hash::of(&b), &Hash::of(&a)));
-        }
-    }
-
     #[test]
     fn times_are_told_in_as_many_digits_as_matter() {
         assert_eq!([0, 412, 9_900, 85_400, 4_210_000].map(span), ["0.0 ms", "0.4 ms", "9.9 ms", "85 ms", "4.2 s"]);
-    }
-
-    #[test]
-    fn a_peer_is_where_kademlia_says() {
-        let peer = PeerId::random();
-        let key = libp2p::kad::KBucketKey::from(peer);
-        assert_eq!(position(&peer).0, key.hashed_bytes());
     }
 }

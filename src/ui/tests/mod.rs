@@ -21,7 +21,8 @@ use tokio::{sync::mpsc, time::Instant};
 use self::search::on_search;
 use super::{
     action::Screen,
-    effect::{Effect, Executor, Message},
+    effect::{Effect, Message},
+    execute::Executor,
     keymap::Chord,
     model::{
         Model, Places, Popup,

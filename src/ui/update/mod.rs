@@ -7,21 +7,23 @@ pub mod peers;
 mod publish;
 pub mod search;
 mod transfers;
+mod typing;
 mod windows;
 
 use tui_input::{Input, InputRequest};
 
 pub use mouse::on_mouse;
 pub use publish::restore;
+pub use typing::on_paste;
+use typing::{edit, edit_kind, leave_field};
 
 use super::{
-    action::{Action, Edit, Move, Place, Screen},
+    action::{Action, Move, Screen},
     effect::{Effect, Message},
     keymap::Chord,
     layout, lines,
     model::{
         Consent, Model, Popup, Question,
-        form::MAX_FIELD,
         package::{Looked, PackageView, Presence, Shown},
     },
     popup,
@@ -31,12 +33,9 @@ use super::{
 use crate::{
     bus::{Level, Notice},
     control::Link,
-    domain::{name::PackageId, text::printable, time::Timestamp, trust::Trust},
+    domain::{name::PackageId, time::Timestamp, trust::Trust},
     registry::title,
 };
-
-/// Longest text in a filter or the search field, in characters.
-const MAX_INPUT: usize = 200;
 
 pub fn on_key(model: &mut Model, chord: Chord, now: Timestamp) -> Vec<Effect> {
     model.now = now;
@@ -51,31 +50,6 @@ pub fn on_key(model: &mut Model, chord: Chord, now: Timestamp) -> Vec<Effect> {
         },
     };
     model.dirty = true;
-    settle(model);
-    effects
-}
-
-/// Text from the terminal's clipboard: one line, and nothing that a terminal would obey.
-pub fn on_paste(model: &mut Model, text: &str, now: Timestamp) -> Vec<Effect> {
-    if !model.typing() {
-        return Vec::new();
-    }
-    model.now = now;
-    model.dirty = true;
-    // A megabyte is cut before it is looked at.
-    let most = most_of(model);
-    let start: String = text.chars().take(most * 2).collect();
-    let room = most.saturating_sub(field(model).map_or(most, |field| field.value().chars().count()));
-    let whole = printable(&start);
-    let pasted: String = whole.chars().take(room).collect();
-    let Some(field) = field(model) else { return Vec::new() };
-    for c in pasted.chars() {
-        field.handle(InputRequest::InsertChar(c));
-    }
-    let effects = if pasted.is_empty() { Vec::new() } else { edited(model) };
-    if pasted.len() < whole.len() {
-        model.answer(Level::Warning, format!("only the first {} characters of it fit in here", pasted.chars().count()));
-    }
     settle(model);
     effects
 }
@@ -300,39 +274,6 @@ fn quit(model: &mut Model) {
     model.popups.push(Popup::Confirm(Box::new(question)));
 }
 
-fn edit_kind(model: &mut Model, kind: Edit) -> Vec<Effect> {
-    match kind {
-        Edit::Clear => {
-            let Some(field) = field(model) else { return Vec::new() };
-            *field = Input::default();
-            edited(model)
-        }
-        Edit::Right => match publish::take_proposal(model) {
-            Some(effects) => effects,
-            None => edit(model, InputRequest::GoToNextChar),
-        },
-        Edit::DeleteBefore => edit(model, InputRequest::DeletePrevChar),
-        Edit::DeleteAfter => edit(model, InputRequest::DeleteNextChar),
-        Edit::DeleteWord => edit(model, InputRequest::DeletePrevWord),
-        Edit::Left => edit(model, InputRequest::GoToPrevChar),
-        Edit::Start => edit(model, InputRequest::GoToStart),
-        Edit::End => edit(model, InputRequest::GoToEnd),
-    }
-}
-
-fn leave_field(model: &mut Model) -> Vec<Effect> {
-    match model.place() {
-        Place::Palette | Place::Export | Place::Recent => drop(model.popups.pop()),
-        Place::Form => return publish::leave_form(model),
-        Place::Screen(Screen::Search) => {
-            model.search.typing = false;
-            return search::remember(model, true);
-        }
-        _ => model.table_mut().filter_mut().typing = false,
-    }
-    Vec::new()
-}
-
 fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
     let left = model.screen == Screen::Search && screen != Screen::Search;
     let mut effects = if left { search::remember(model, true) } else { Vec::new() };
@@ -543,60 +484,4 @@ fn refresh(model: &mut Model) -> Vec<Effect> {
             Vec::new()
         }
     }
-}
-
-/// The field that has the focus.
-fn field(model: &mut Model) -> Option<&mut Input> {
-    if !model.typing() {
-        return None;
-    }
-    match model.place() {
-        Place::Form => model.publish.form.as_mut().map(|form| form.focused_input()),
-        Place::Screen(Screen::Search) => Some(&mut model.search.input),
-        Place::Screen(_) => Some(&mut model.table_mut().filter_mut().input),
-        _ => match model.popups.last_mut() {
-            Some(Popup::Palette(palette)) => Some(&mut palette.input),
-            Some(Popup::Export(export)) => Some(&mut export.input),
-            Some(Popup::Recent(window)) => Some(&mut window.input),
-            _ => None,
-        },
-    }
-}
-
-/// Characters that the field with the focus takes.
-fn most_of(model: &Model) -> usize {
-    match model.place() {
-        Place::Form | Place::Export => MAX_FIELD,
-        _ => MAX_INPUT,
-    }
-}
-
-fn edit(model: &mut Model, request: InputRequest) -> Vec<Effect> {
-    let most = most_of(model);
-    let Some(field) = field(model) else { return Vec::new() };
-    if let InputRequest::InsertChar(c) = request
-        && (field.value().chars().count() >= most || crate::domain::text::is_unsafe_char(c))
-    {
-        return Vec::new();
-    }
-    let before = field.value().to_owned();
-    field.handle(request);
-    if field.value() == before { Vec::new() } else { edited(model) }
-}
-
-/// What follows from another text in the field that has the focus.
-fn edited(model: &mut Model) -> Vec<Effect> {
-    let now = model.now;
-    match model.place() {
-        Place::Form => return publish::edited(model),
-        Place::Screen(Screen::Search) => return search::edited(model),
-        Place::Screen(_) => model.table_mut().filtered(now),
-        _ => match model.popups.last_mut() {
-            Some(Popup::Palette(palette)) => palette.at = 0,
-            Some(Popup::Export(export)) => export.problem = None,
-            Some(Popup::Recent(window)) => window.at = 0,
-            _ => {}
-        },
-    }
-    Vec::new()
 }

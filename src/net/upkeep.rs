@@ -1,0 +1,232 @@
+//! What the task does every so often: dialling, greeting, writing behind, trimming, telling.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use libp2p::{
+    PeerId, kad,
+    swarm::dial_opts::{DialOpts, PeerCondition},
+};
+
+use super::{
+    connections::to_trim,
+    kad_store::Dirty,
+    measure,
+    peers::MAX_PEERS,
+    protocol::{Hello, Request},
+    task::{PendingAsk, Task},
+};
+use crate::{bus::Level, clock, domain::record::Presence};
+
+/// Something done every so often.
+struct Every {
+    period: Duration,
+    next: Instant,
+}
+
+impl Every {
+    fn new(period: Duration) -> Self {
+        Self { period, next: Instant::now() + period }
+    }
+
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = now >= self.next;
+        if due {
+            self.next = now + self.period;
+        }
+        due
+    }
+}
+
+pub(super) struct Rounds {
+    flush: Every,
+    settle: Every,
+    trim: Every,
+    remember: Every,
+    hello: Every,
+    news: Every,
+    presence: Every,
+    health: Every,
+    measure: Every,
+}
+
+impl Rounds {
+    pub fn new(greet_every: Duration) -> Self {
+        let seconds = |n| Every::new(Duration::from_secs(n));
+        Self {
+            flush: seconds(1),
+            settle: seconds(5),
+            trim: seconds(5),
+            remember: seconds(60),
+            hello: seconds(60),
+            news: Every::new(greet_every),
+            presence: Every::new(Presence::INTERVAL),
+            health: Every::new(measure::EVERY),
+            measure: Every { period: Duration::from_secs(10), next: Instant::now() },
+        }
+    }
+}
+
+impl Task {
+    pub(super) fn upkeep(&mut self) {
+        let now = Instant::now();
+        self.dial_due();
+        let mesh: HashSet<PeerId> =
+            self.swarm.behaviour().gossip.mesh_peers(&self.topics.announce.hash()).copied().collect();
+        self.peers.set_mesh(&mesh);
+        if self.rounds.settle.is_due(now) {
+            let gossip = &self.swarm.behaviour().gossip;
+            self.peers.set_gossip_scores(|peer| gossip.peer_score(peer));
+            self.peers.settle(clock::now());
+        }
+        self.wiring.board.settle(clock::now());
+        if self.rounds.flush.is_due(now) {
+            self.reput_one();
+            self.flush();
+            self.settle_conduct();
+        }
+        if self.rounds.remember.is_due(now) {
+            self.remember();
+        }
+        if self.rounds.trim.is_due(now) {
+            self.trim();
+        }
+        let news = *self.wiring.greeting.borrow() != self.greeted;
+        let (all, round) = (self.rounds.hello.is_due(now), self.rounds.news.is_due(now));
+        if all || round {
+            // In between only where there is something to tell, and to those that have not answered yet.
+            let wanted = |peer: &PeerId| all || news || !self.peers.has_answered(peer);
+            let outbound = self.peers.ours().filter(|peer| self.peers.is_outbound(peer));
+            let to_greet: Vec<PeerId> = outbound.filter(wanted).collect();
+            self.greeted = self.wiring.greeting.borrow().clone();
+            to_greet.into_iter().for_each(|peer| self.say_hello(peer));
+        }
+        if self.rounds.presence.is_due(now) || !self.presence_told {
+            self.tell_presence();
+        }
+        if self.rounds.health.is_due(now) && self.wiring.bus.has_readers() {
+            self.tell_health();
+        } else if self.rounds.measure.is_due(now) {
+            // For whoever asks once, and wants to know what was lately.
+            self.sample();
+        }
+        self.tell_readers();
+    }
+
+    pub(super) fn dial_due(&mut self) {
+        let now = Instant::now();
+        let (peers, ledger, at) = (&self.peers, &self.conduct.ledger, clock::now());
+        let connected = peers.connected_count();
+        let is_done = |peer: &PeerId| peers.is_connected(peer) || ledger.ban(peer, at).is_some();
+        let due = self.discovery.due(now, connected, self.water.0, is_done, &mut self.rng);
+        for (peer, addresses) in due {
+            let dial = DialOpts::peer_id(peer)
+                .condition(PeerCondition::DisconnectedAndNotDialing)
+                .addresses(addresses)
+                .build();
+            if let Err(error) = self.swarm.dial(dial) {
+                tracing::debug!(%peer, %error, "not dialled");
+            }
+        }
+        // Said once, when it is clear that it is not just slow.
+        const TELLING: u32 = 3;
+        for address in self.discovery.unreachable_bootstraps(TELLING) {
+            let text = format!(
+                "the bootstrap peer {address} cannot be reached; check that it runs, and the address; trying on"
+            );
+            if self.told_unreachable.insert(address) {
+                tracing::warn!("{text}");
+                self.notice(Level::Warning, text);
+            }
+        }
+    }
+
+    /// Writes changed DHT records behind, and never waits for the disk.
+    pub(super) fn flush(&mut self) {
+        let kad_store = self.swarm.behaviour_mut().kad.store_mut();
+        kad_store.tick(clock::now());
+        let Dirty { put, removed } = kad_store.take_dirty();
+        if !put.is_empty() || !removed.is_empty() {
+            let store = self.wiring.store.clone();
+            self.write(async move { store.write_dht(put, removed).await });
+        }
+    }
+
+    pub(super) fn remember(&mut self) {
+        let (peers, store) = (self.peers.to_store(), self.wiring.store.clone());
+        self.write(async move { store.remember_peers(peers, MAX_PEERS).await });
+    }
+
+    /// One record a second at most: re-putting everything at once is what brings a small network down.
+    fn reput_one(&mut self) {
+        if *self.wiring.joined.borrow() == 0 {
+            return;
+        }
+        if let Some(value) = self.swarm.behaviour_mut().kad.store_mut().due_for_reput() {
+            self.put_value(
+                value,
+                "putting again what is held for others".to_owned(),
+                Instant::now() + Duration::from_secs(10),
+                None,
+            );
+        }
+    }
+
+    fn trim(&mut self) {
+        let me = kad::KBucketKey::from(*self.swarm.local_peer_id());
+        let behaviour = self.swarm.behaviour_mut();
+        let close = behaviour.kad.get_closest_local_peers(&me).take(kad::K_VALUE.get());
+        let mut protected: HashSet<PeerId> = close.map(|key| *key.preimage()).collect();
+        protected.extend(behaviour.gossip.all_mesh_peers().copied());
+        protected.extend(self.asks.values().map(|ask| ask.peer));
+        protected.extend(self.questions.keys().copied());
+        protected.extend(self.wiring.busy.list());
+        protected.extend(self.conduct.ledger.all().filter(|(_, sheet)| sheet.protected).map(|(peer, _)| *peer));
+        let held = self.peers.held(|peer| protected.contains(peer), clock::now());
+        for peer in to_trim(&held, self.water.0, self.water.1) {
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+
+    pub fn hello(&self) -> Hello {
+        let greeting = self.wiring.greeting.borrow();
+        Hello {
+            at: clock::now(),
+            packages: greeting.packages,
+            claim: greeting.claim.clone(),
+            location: self.peers.bearings.here.clone(),
+        }
+    }
+
+    pub fn say_hello(&mut self, peer: PeerId) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let hello = Request::Hello(self.hello());
+        let id = self.swarm.behaviour_mut().query.send_request(&peer, hello);
+        self.asks
+            .insert(id, PendingAsk { peer, asked: Instant::now(), deadline: Instant::now() + PATIENCE, reply: None });
+    }
+
+    /// Says where this node is, if its person opted in and there is somebody to hear it; and once that it does not say any
+    /// more, if it said so before it was started without.
+    fn tell_presence(&mut self) {
+        let location = self.peers.bearings.here.clone();
+        if location.is_none() && !self.withdrawing {
+            return;
+        }
+        let topic = self.topics.presence.hash();
+        let told = location.is_some();
+        let presence = Presence { at: clock::now(), location };
+        if let Ok(data) = presence.encode()
+            && self.subscribers(&topic) > 0
+        {
+            self.presence_told = self.swarm.behaviour_mut().gossip.publish(topic, data).is_ok();
+            if self.presence_told && self.withdrawing != told {
+                self.withdrawing = told;
+                let store = self.wiring.store.clone();
+                self.write(async move { store.set_presence_told(told).await });
+            }
+        }
+    }
+}

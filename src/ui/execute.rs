@@ -1,0 +1,357 @@
+//! Runs effects on the registry and on files, and sends what comes of them.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+
+use super::{
+    effect::{Download, Effect, Message},
+    files::{self, Stamp},
+    model::{
+        peers::{Deed, Served},
+        picker::{self},
+        publish::Hashed,
+        readme::Readme,
+    },
+};
+use crate::{
+    Result,
+    bus::Level,
+    control::Control,
+    domain::{
+        hash::ContentRoot,
+        manifest::{Draft, limit},
+        name::{PackageId, PackageRef},
+        query::Query,
+        release::exactly,
+    },
+    node::MAX_CONTENT,
+    prepare::{self, Prepared},
+    registry::{Content, Receipt, Wanted, read_whole},
+};
+
+/// Runs effects on the registry.
+pub struct Executor {
+    control: Option<Arc<dyn Control>>,
+    messages: mpsc::Sender<Message>,
+    search: Option<JoinHandle<()>>,
+    /// What was read last, to be published.
+    ready: Arc<Mutex<Option<Ready>>>,
+    /// Drafts and columns on their way to the disk.
+    pub keeper: Option<files::Keeper>,
+}
+
+impl Executor {
+    pub fn new(messages: mpsc::Sender<Message>) -> Self {
+        Self { control: None, messages, search: None, ready: Arc::default(), keeper: None }
+    }
+
+    pub fn connect(&mut self, control: Arc<dyn Control>) {
+        let (mut link, messages) = (control.link(), self.messages.clone());
+        tokio::spawn(async move {
+            while link.changed().await.is_ok() {
+                let now = link.borrow_and_update().clone();
+                if messages.send(Message::Link(now)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        self.control = Some(control);
+    }
+
+    pub fn run(&mut self, effect: Effect) {
+        match effect {
+            Effect::SaveDraft(draft) => {
+                if let Some(keeper) = &self.keeper {
+                    keeper.keep_draft(draft);
+                }
+            }
+            Effect::SaveSearches(texts) => {
+                if let Some(keeper) = &self.keeper {
+                    keeper.keep_searches(texts);
+                }
+            }
+            Effect::SaveColumns { table, words } => {
+                if let Some(keeper) = &self.keeper {
+                    keeper.keep_columns(table, words);
+                }
+            }
+            Effect::Stat { generation, path } => self.blocking(move || {
+                let (state, proposals) = (files::state_of(Path::new(&path)), picker::complete(&path));
+                Message::Stat { generation, state, proposals }
+            }),
+            Effect::List { generation, dir } => {
+                self.blocking(move || Message::Listed { generation, entries: picker::list(&dir) });
+            }
+            Effect::Hash { generation, path, draft } => self.hash(generation, path, draft),
+            Effect::Export { path, sheet } => self.blocking(move || {
+                let result = files::export(Path::new(&path), &sheet).map(|()| sheet.rows.len());
+                Message::Exported { path, result }
+            }),
+            effect => self.ask(effect),
+        }
+    }
+
+    /// Effects that need the node.
+    fn ask(&mut self, effect: Effect) {
+        let Some(control) = self.control.clone() else { return };
+        let (registry, contents) = (control.registry(), control.contents());
+        let messages = self.messages.clone();
+        match effect {
+            Effect::Search { generation, text } => {
+                self.stop_search();
+                self.search = Some(tokio::spawn(async move {
+                    let started = Instant::now();
+                    let mut updates = registry.search_stream(Query::text(text));
+                    while let Some(update) = updates.recv().await {
+                        let message = Message::Search { generation, update, after: started.elapsed() };
+                        if messages.send(message).await.is_err() {
+                            return;
+                        }
+                    }
+                }));
+            }
+            Effect::Look { generation, package } => drop(tokio::spawn(async move {
+                let result = Box::new(registry.get_package(&PackageRef::of(&package)).await);
+                messages.send(Message::Looked { generation, result }).await
+            })),
+            Effect::Pin { handle, publisher } => drop(tokio::spawn(async move {
+                let result = Box::new(registry.pin(&handle, publisher).await);
+                messages.send(Message::Pinned { handle, result }).await
+            })),
+            Effect::Held { generation, root } => drop(tokio::spawn(async move {
+                let result = Box::new(contents.held(root).await);
+                messages.send(Message::Held { generation, result }).await
+            })),
+            Effect::Readme { generation, wanted } => drop(tokio::spawn(async move {
+                let root = wanted.content.root;
+                let read = async {
+                    contents.fetch(*wanted, None).await?;
+                    read_whole(&*contents, root, limit::BESIDE).await
+                };
+                let result = read.await.map(|bytes| Readme::of(&bytes)).map_err(|error| error.to_string());
+                messages.send(Message::Readme { generation, result }).await
+            })),
+            Effect::Download { package, version, title, pin } => drop(tokio::spawn(async move {
+                let mut root = None;
+                if let Err(error) = download(&*control, &messages, &package, &version, pin, &mut root).await {
+                    let (what, why) = (format!("{title} {version}"), error.to_string());
+                    let _ = messages.send(Message::Download(Download::Failed { root, what, why })).await;
+                }
+            })),
+            Effect::Direct { id, order, what } => drop(tokio::spawn(async move {
+                let result = Box::new(contents.direct(id, order).await);
+                messages.send(Message::Directed { what, order, result }).await
+            })),
+            Effect::Peer { id, name, deed } => drop(tokio::spawn(async move {
+                let result = match deed {
+                    Deed::Judge(ruling) => control.judge(id, ruling).await,
+                    Deed::Disconnect => control.disconnect(id).await,
+                };
+                messages.send(Message::Peer { name, deed, result: Box::new(result) }).await
+            })),
+            Effect::PackagesOf { peer, publisher } => drop(tokio::spawn(async move {
+                /// Named in a window; the others are counted.
+                const NAMED: usize = 20;
+                let text = format!("publisher:{publisher}");
+                let query = Query { local: true, limit: NAMED, ..Query::text(text) };
+                let Ok(found) = registry.search(&query).await else { return };
+                let names = found.hits.iter().map(|hit| hit.package.name.to_string()).collect();
+                let _ = messages.send(Message::Served(Served { peer, names, total: found.total })).await;
+            })),
+            Effect::Offer => drop(tokio::spawn(async move {
+                let (level, text) = match contents.offer_again().await {
+                    Ok(()) => (Level::Info, "offered again: what is here; who has it is looked at anew".to_owned()),
+                    Err(error) => (Level::Error, format!("not offered: {error}")),
+                };
+                messages.send(Message::Told(level, text)).await
+            })),
+            Effect::Own => drop(tokio::spawn(async move {
+                let result = Box::new(registry.own().await);
+                messages.send(Message::Own(result)).await
+            })),
+            Effect::Routing => drop(tokio::spawn(async move {
+                let result = Box::new(control.routing().await);
+                messages.send(Message::Routing(result)).await
+            })),
+            Effect::Logs { since } => drop(tokio::spawn(async move {
+                let result = Box::new(control.logs(since).await);
+                messages.send(Message::Logs(result)).await
+            })),
+            Effect::Conflicts => drop(tokio::spawn(async move {
+                let result = Box::new(registry.conflicts().await);
+                messages.send(Message::Conflicts(result)).await
+            })),
+            Effect::ExportEvidence { path, id } => drop(tokio::spawn(async move {
+                let evidence = registry.conflict_evidence(id).await.map_err(|error| error.to_string());
+                let file = PathBuf::from(&path);
+                let write =
+                    move || evidence.and_then(|evidence| files::write_new(&file, evidence.to_text().as_bytes()));
+                let result = tokio::task::spawn_blocking(write).await;
+                let result = result.unwrap_or_else(|error| Err(error.to_string()));
+                messages.send(Message::ExportedEvidence { path, result }).await
+            })),
+            Effect::Trust { publisher, handle, what } => drop(tokio::spawn(async move {
+                let result = Box::new(registry.trust(publisher, handle.as_ref()).await);
+                messages.send(Message::Said { what, result }).await
+            })),
+            Effect::Distrust { publisher, what } => drop(tokio::spawn(async move {
+                let result = Box::new(registry.distrust(publisher).await);
+                messages.send(Message::Said { what, result }).await
+            })),
+            Effect::Taken { handle, name } => drop(tokio::spawn(async move {
+                let by = registry.taken_by(&handle, &name).await.ok().flatten();
+                messages.send(Message::Taken { handle, name, by }).await
+            })),
+            Effect::Yank { package, version, yank, name } => drop(tokio::spawn(async move {
+                let done = if yank { "yanked" } else { "not yanked any more" };
+                let what = format!("{name} is {done}");
+                let result = if yank {
+                    registry.yank(&package, &version).await
+                } else {
+                    registry.unyank(&package, &version).await
+                };
+                messages.send(Message::Yanked { what, result: Box::new(result) }).await
+            })),
+            Effect::Publish { generation, draft, content, path } => {
+                let ready = self.ready.lock().ok().and_then(|mut ready| ready.take());
+                drop(tokio::spawn(async move {
+                    let started = Instant::now();
+                    let publishing =
+                        publish(control, messages.clone(), generation, *draft, content, path, ready, started);
+                    let result = Box::new(publishing.await);
+                    messages.send(Message::Published { generation, result }).await
+                }));
+            }
+            _ => {}
+        }
+    }
+
+    fn blocking(&self, work: impl FnOnce() -> Message + Send + 'static) {
+        let messages = self.messages.clone();
+        tokio::spawn(async move {
+            if let Ok(message) = tokio::task::spawn_blocking(work).await {
+                // The explorer may have ended in the meantime.
+                let _ = messages.send(message).await;
+            }
+        });
+    }
+
+    fn hash(&self, generation: u64, path: PathBuf, draft: Option<Box<Draft>>) {
+        let (messages, ready) = (self.messages.clone(), self.ready.clone());
+        tokio::task::spawn_blocking(move || {
+            let tell = |hashed| drop(messages.try_send(Message::Hashed { generation, hashed }));
+            let read = match draft.filter(|_| path.is_dir()) {
+                Some(draft) => pack(&path, *draft, tell),
+                None => {
+                    let hashed = files::hash(&path, |done, size| tell(Hashed::Reading { done, size }));
+                    let hashed = hashed.map_err(|why| format!("the file {why}"));
+                    hashed.map(|(content, stamp)| (content, Ready::File(path, stamp)))
+                }
+            };
+            let hashed = match read {
+                Ok((content, now)) => {
+                    if let Ok(mut ready) = ready.lock() {
+                        *ready = Some(now);
+                    }
+                    Hashed::Is(content)
+                }
+                Err(why) => Hashed::Wrong(why),
+            };
+            let _ = messages.blocking_send(Message::Hashed { generation, hashed });
+        });
+    }
+
+    fn stop_search(&mut self) {
+        if let Some(search) = self.search.take() {
+            search.abort();
+        }
+    }
+}
+
+/// Has the node fetch a release; `root` is its content once that is known.
+async fn download(
+    control: &dyn Control,
+    messages: &mpsc::Sender<Message>,
+    package: &PackageId,
+    version: &semver::Version,
+    pin: bool,
+    root: &mut Option<ContentRoot>,
+) -> Result<()> {
+    let contents = control.contents();
+    let release = control.registry().get_package_version(&PackageRef::of(package), &exactly(version)).await?;
+    let wanted = Wanted::of(&release);
+    *root = Some(wanted.content.root);
+    let is_here = contents.held(wanted.content.root).await?.is_some();
+    let beside = Wanted::beside(&release);
+    // Told before it begins, so that its end cannot come first.
+    let found = Download::Found { release: Box::new(release), is_here, pin };
+    let _ = messages.send(Message::Download(found)).await;
+    if !is_here {
+        contents.start_fetch(wanted).await?;
+    }
+    for one in beside {
+        contents.start_fetch(one).await?;
+    }
+    Ok(())
+}
+
+/// What was read, to be published.
+enum Ready {
+    /// A file, which must still be what it was.
+    File(PathBuf, Stamp),
+    /// A directory that was packed.
+    Packed(Box<Prepared>),
+}
+
+fn pack(path: &Path, draft: Draft, tell: impl Fn(Hashed)) -> Result<(Content, Ready), String> {
+    let told = |at: crate::archive::pack::Packing| tell(Hashed::Packing { done: at.bytes_done, size: at.bytes });
+    let mut prepared = prepare::directory_as(path, draft, MAX_CONTENT, told).map_err(|error| error.to_string())?;
+    let size = prepared.size;
+    let content = prepared.hash(|done| tell(Hashed::Reading { done, size })).map_err(|error| error.to_string())?;
+    Ok((content, Ready::Packed(Box::new(prepared))))
+}
+
+/// Publishes what was hashed, unless the file is another by now.
+#[expect(clippy::too_many_arguments, reason = "what a publish is made of")]
+async fn publish(
+    control: Arc<dyn Control>,
+    messages: mpsc::Sender<Message>,
+    generation: u64,
+    draft: Draft,
+    content: Content,
+    path: PathBuf,
+    ready: Option<Ready>,
+    started: Instant,
+) -> Result<Receipt> {
+    let mut prepared = match ready {
+        Some(Ready::Packed(prepared)) => *prepared,
+        Some(Ready::File(was, stamp)) => {
+            files::unchanged(&path, Some((was, stamp)))?;
+            prepare::file(&path, draft)?
+        }
+        None => return files::unchanged(&path, None).and(Err(crate::RegistryError::Closed)),
+    };
+    prepared.expect(content);
+    let (told, size) = (messages.clone(), content.size);
+    let mut done = 0;
+    let taken = move |bytes: usize| {
+        done += bytes as u64;
+        drop(told.try_send(Message::Putting { generation, taken: (done, size) }));
+    };
+    let (draft, artifacts) = prepared.put(&*control.contents(), taken).await?;
+    let (progress, mut steps) = mpsc::channel(16);
+    let relay = tokio::spawn(async move {
+        while let Some(step) = steps.recv().await {
+            if messages.send(Message::Step { generation, step, after: started.elapsed() }).await.is_err() {
+                return;
+            }
+        }
+    });
+    let result = control.registry().publish(draft, artifacts, Some(progress)).await;
+    let _ = relay.await;
+    result
+}

@@ -1,0 +1,131 @@
+//! Typing: the field that has the focus, and what another text in it changes.
+
+use tui_input::{Input, InputRequest};
+
+use super::{publish, search, settle};
+use crate::{
+    bus::Level,
+    domain::{text::printable, time::Timestamp},
+    ui::{
+        action::{Edit, Place, Screen},
+        effect::Effect,
+        model::{Model, Popup, form::MAX_FIELD},
+    },
+};
+
+/// Longest text in a filter or the search field, in characters.
+const MAX_INPUT: usize = 200;
+
+/// Text from the terminal's clipboard: one line, and nothing that a terminal would obey.
+pub fn on_paste(model: &mut Model, text: &str, now: Timestamp) -> Vec<Effect> {
+    if !model.typing() {
+        return Vec::new();
+    }
+    model.now = now;
+    model.dirty = true;
+    // A megabyte is cut before it is looked at.
+    let most = most_of(model);
+    let start: String = text.chars().take(most * 2).collect();
+    let room = most.saturating_sub(field(model).map_or(most, |field| field.value().chars().count()));
+    let whole = printable(&start);
+    let pasted: String = whole.chars().take(room).collect();
+    let Some(field) = field(model) else { return Vec::new() };
+    for c in pasted.chars() {
+        field.handle(InputRequest::InsertChar(c));
+    }
+    let effects = if pasted.is_empty() { Vec::new() } else { edited(model) };
+    if pasted.len() < whole.len() {
+        model.answer(Level::Warning, format!("only the first {} characters of it fit in here", pasted.chars().count()));
+    }
+    settle(model);
+    effects
+}
+
+pub(super) fn edit_kind(model: &mut Model, kind: Edit) -> Vec<Effect> {
+    match kind {
+        Edit::Clear => {
+            let Some(field) = field(model) else { return Vec::new() };
+            *field = Input::default();
+            edited(model)
+        }
+        Edit::Right => match publish::take_proposal(model) {
+            Some(effects) => effects,
+            None => edit(model, InputRequest::GoToNextChar),
+        },
+        Edit::DeleteBefore => edit(model, InputRequest::DeletePrevChar),
+        Edit::DeleteAfter => edit(model, InputRequest::DeleteNextChar),
+        Edit::DeleteWord => edit(model, InputRequest::DeletePrevWord),
+        Edit::Left => edit(model, InputRequest::GoToPrevChar),
+        Edit::Start => edit(model, InputRequest::GoToStart),
+        Edit::End => edit(model, InputRequest::GoToEnd),
+    }
+}
+
+pub(super) fn leave_field(model: &mut Model) -> Vec<Effect> {
+    match model.place() {
+        Place::Palette | Place::Export | Place::Recent => drop(model.popups.pop()),
+        Place::Form => return publish::leave_form(model),
+        Place::Screen(Screen::Search) => {
+            model.search.typing = false;
+            return search::remember(model, true);
+        }
+        _ => model.table_mut().filter_mut().typing = false,
+    }
+    Vec::new()
+}
+
+/// The field that has the focus.
+pub(super) fn field(model: &mut Model) -> Option<&mut Input> {
+    if !model.typing() {
+        return None;
+    }
+    match model.place() {
+        Place::Form => model.publish.form.as_mut().map(|form| form.focused_input()),
+        Place::Screen(Screen::Search) => Some(&mut model.search.input),
+        Place::Screen(_) => Some(&mut model.table_mut().filter_mut().input),
+        _ => match model.popups.last_mut() {
+            Some(Popup::Palette(palette)) => Some(&mut palette.input),
+            Some(Popup::Export(export)) => Some(&mut export.input),
+            Some(Popup::Recent(window)) => Some(&mut window.input),
+            _ => None,
+        },
+    }
+}
+
+/// Characters that the field with the focus takes.
+pub(super) fn most_of(model: &Model) -> usize {
+    match model.place() {
+        Place::Form | Place::Export => MAX_FIELD,
+        _ => MAX_INPUT,
+    }
+}
+
+pub(super) fn edit(model: &mut Model, request: InputRequest) -> Vec<Effect> {
+    let most = most_of(model);
+    let Some(field) = field(model) else { return Vec::new() };
+    if let InputRequest::InsertChar(c) = request
+        && (field.value().chars().count() >= most || crate::domain::text::is_unsafe_char(c))
+    {
+        return Vec::new();
+    }
+    let before = field.value().to_owned();
+    field.handle(request);
+    if field.value() == before { Vec::new() } else { edited(model) }
+}
+
+/// What follows from another text in the field that has the focus.
+pub(super) fn edited(model: &mut Model) -> Vec<Effect> {
+    let now = model.now;
+    match model.place() {
+        Place::Form => return publish::edited(model),
+        Place::Screen(Screen::Search) => return search::edited(model),
+        Place::Screen(_) => model.table_mut().filtered(now),
+        _ => match model.popups.last_mut() {
+            Some(Popup::Palette(palette)) => palette.at = 0,
+            Some(Popup::Export(export)) => export.problem = None,
+            Some(Popup::Recent(window)) => window.at = 0,
+            _ => {}
+        },
+    }
+    Vec::new()
+}
