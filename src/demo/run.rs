@@ -282,6 +282,19 @@ impl Stage {
         Ok(node)
     }
 
+    /// What a node that left has under way may hold its data for a moment longer.
+    async fn enter_again(self: &Arc<Self>, number: usize) -> Result<Node> {
+        const TRIES: usize = 20;
+        const BREATH: Duration = Duration::from_millis(250);
+        for _ in 1..TRIES {
+            match self.enter(number).await {
+                Err(RegistryError::DataDirInUse(_)) => tokio::time::sleep(BREATH).await,
+                entered => return entered,
+            }
+        }
+        self.enter(number).await
+    }
+
     /// Yours and one other: like a person who has been given two addresses.
     fn bootstrap_of(&self, number: usize) -> Vec<String> {
         let cast = lock(&self.cast);
@@ -371,7 +384,7 @@ impl Stage {
                         tokio::spawn(node.shutdown());
                     }
                 }
-                Cue::Return(number) => match self.enter(number).await {
+                Cue::Return(number) => match self.enter_again(number).await {
                     Ok(node) => drop(nodes.insert(number, node)),
                     Err(error) => self.note_error(format!("node {number} did not return: {error}")),
                 },

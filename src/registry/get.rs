@@ -2,12 +2,12 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::FutureExt;
 use libp2p::PeerId;
 use semver::VersionReq;
 use tracing::{Span, field::Empty};
 
-use super::{P2pRegistry, Package, Release, Source, cache::FRESH, title};
+use super::{P2pRegistry, Package, Release, Source, cache::FRESH, panel::Panel, title};
 use crate::{
     RegistryError, Result, clock,
     domain::{
@@ -31,8 +31,9 @@ use crate::{
 
 /// Peers that must agree on a head; fewer only when the query ended. Our own copy is not counted.
 const QUORUM: usize = 3;
-/// Peers asked directly beside the DHT.
+/// Peers asked directly beside the DHT, and others that may be asked in their place.
 const FAN_OUT: usize = 3;
+const SPARE: usize = 3;
 /// Pages fetched by one get: about 3,000 releases.
 const MAX_PAGES: usize = 64;
 
@@ -134,9 +135,9 @@ impl P2pRegistry {
     async fn ask_for_claimants(&self, handle: &Handle) -> Result<Vec<PublisherId>> {
         let now = clock::now();
         let mut claimants = Vec::new();
-        let mut answers = self.ask_best(&Request::Handle(handle.clone())).await?;
+        let mut answers = self.ask_best(Request::Handle(handle.clone())).await?;
         while let Some((peer, response)) = answers.next().await {
-            let Some(Response::Heads(heads)) = response else { continue };
+            let Ok(Response::Heads(heads)) = response else { continue };
             let heads = self.verified::<Head>(peer, heads.iter().map(|head| head.as_slice()), |head| {
                 head.handle.as_ref() == Some(handle)
             });
@@ -223,12 +224,11 @@ impl P2pRegistry {
         let timeout = self.net.query_timeout();
         let key = DhtKey::of_head(&id.publisher, &id.name);
         let mut found = FoundHeads { heads: HashMap::new(), manifests: Vec::new(), asked: 0 };
-        let mut direct = self.ask_best(&Request::Head(id.clone())).await?;
-        found.asked = direct.len();
+        let mut direct = self.ask_best(Request::Head(id.clone())).await?;
         let what = Some(format!("head of {}", title(id, None)));
         let mut dht = self.query_dht(key, Want::Quorum(QUORUM), what, timeout).boxed().fuse();
         let mut dht_done = false;
-        while found.heads.len() < QUORUM && !(dht_done && direct.is_empty()) {
+        while found.heads.len() < QUORUM && !(dht_done && direct.is_over()) {
             tokio::select! {
                 lookup = &mut dht, if !dht_done => {
                     dht_done = true;
@@ -240,8 +240,8 @@ impl P2pRegistry {
                         }
                     }
                 }
-                Some((peer, response)) = direct.next(), if !direct.is_empty() => {
-                    let Some(Response::Packages { items, .. }) = response else { continue };
+                Some((peer, response)) = direct.next(), if !direct.is_over() => {
+                    let Ok(Response::Packages { items, .. }) = response else { continue };
                     let Some(item) = items.first() else { continue };
                     let is_it = |head: &Signed<Head>| head.publisher() == id.publisher && head.name == id.name;
                     for head in self.verified::<Head>(peer, std::iter::once(item.head.as_slice()), is_it) {
@@ -251,6 +251,7 @@ impl P2pRegistry {
                 }
             }
         }
+        found.asked += direct.asked;
         Ok(found)
     }
 
@@ -278,10 +279,10 @@ impl P2pRegistry {
         from_record: fn(Record) -> Option<Signed<T>>,
     ) -> Result<Option<Signed<T>>> {
         let timeout = self.net.query_timeout();
-        let mut direct = self.ask_best(&Request::Objects(vec![*hash])).await?;
+        let mut direct = self.ask_best(Request::Objects(vec![*hash])).await?;
         let mut dht = self.query_dht(key, Want::First, Some(what), timeout).boxed().fuse();
         let mut dht_done = false;
-        while !(dht_done && direct.is_empty()) {
+        while !(dht_done && direct.is_over()) {
             tokio::select! {
                 lookup = &mut dht, if !dht_done => {
                     dht_done = true;
@@ -290,8 +291,8 @@ impl P2pRegistry {
                         return Ok(found);
                     }
                 }
-                Some((peer, response)) = direct.next(), if !direct.is_empty() => {
-                    let Some(Response::Objects(objects)) = response else { continue };
+                Some((peer, response)) = direct.next(), if !direct.is_over() => {
+                    let Ok(Response::Objects(objects)) = response else { continue };
                     let is_it = |object: &Signed<T>| object.hash() == *hash;
                     let objects = objects.iter().take(1).map(|object| object.as_slice());
                     if let Some(object) = self.verified::<T>(peer, objects, is_it).into_iter().next() {
@@ -303,18 +304,10 @@ impl P2pRegistry {
         Ok(None)
     }
 
-    /// Puts one question to the best peers; `None` for one that did not answer.
-    async fn ask_best(
-        &self,
-        request: &Request,
-    ) -> Result<FuturesUnordered<BoxFuture<'static, (PeerId, Option<Response>)>>> {
-        let timeout = self.net.query_timeout();
-        let peers = self.net.best_peers(0.0, FAN_OUT).await?;
-        let ask = |peer: PeerId| {
-            let (net, request) = (self.net.clone(), request.clone());
-            async move { (peer, net.ask(peer, request, timeout).await.ok().and_then(Result::ok)) }.boxed()
-        };
-        Ok(peers.into_iter().map(ask).collect())
+    /// Puts one question to the best peers.
+    async fn ask_best(&self, request: Request) -> Result<Panel> {
+        let (times, timeout) = (self.state.get_times.clone(), self.net.query_timeout());
+        Panel::of_best(&self.net, request, 0.0, (FAN_OUT, SPARE), times, timeout).await
     }
 
     /// The envelopes of an answer that verify and are what was asked for, and what that says of the peer.

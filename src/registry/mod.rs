@@ -11,6 +11,7 @@ mod intake;
 mod newcomers;
 mod own;
 mod p2p;
+mod panel;
 mod provide;
 mod publish;
 mod safety;

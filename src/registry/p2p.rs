@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc};
 use super::{
     Announced, Artifacts, Bundle, Catalogue, Imported, Importing, Own, Package, PublishStep, Receipt, Registry,
     Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache, fetch::Fetches, newcomers::Newcomers,
-    provide::Providing, publish, safety::Looking, search,
+    panel, provide::Providing, publish, safety::Looking, search,
 };
 use crate::{
     RegistryError, Result,
@@ -81,7 +81,9 @@ pub(super) struct State {
     pub imported: Notify,
     pub announcers: Announcers,
     pub newcomers: Newcomers,
-    pub answers: search::Answers,
+    /// How long peers took to answer searches and gets.
+    pub search_times: panel::Answers,
+    pub get_times: panel::Answers,
     pub fetches: Fetches,
     pub providing: Providing,
     pub looking: Looking,
@@ -118,7 +120,8 @@ impl P2pRegistry {
             imported: Notify::new(),
             announcers: Announcers::default(),
             newcomers: Newcomers::default(),
-            answers: search::Answers::default(),
+            search_times: panel::Answers::default(),
+            get_times: panel::Answers::default(),
             fetches: Fetches::default(),
             providing: Providing::default(),
             looking: Looking::default(),

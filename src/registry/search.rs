@@ -1,17 +1,15 @@
 //! Search: the local catalogue at once, then what peers answer, until they all have or the time is up.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    sync::{Mutex, PoisonError},
+    collections::HashMap,
     time::{Duration, Instant},
 };
 
-use futures::{StreamExt, stream::FuturesUnordered};
 use libp2p::PeerId;
 use tokio::sync::mpsc;
 use tracing::field::Empty;
 
-use super::{Catalogue, Coverage, Hit, P2pRegistry, SearchResults, SearchUpdate, Source, get::lists};
+use super::{Catalogue, Coverage, Hit, P2pRegistry, SearchResults, SearchUpdate, Source, get::lists, panel::Panel};
 use crate::{
     RegistryError, Result, clock,
     domain::{
@@ -24,10 +22,7 @@ use crate::{
         trust::Trust,
     },
     ending::Ending,
-    net::{
-        AskError,
-        protocol::{Item, Request, Response},
-    },
+    net::protocol::{Item, Request, Response},
     store::Store,
 };
 
@@ -38,9 +33,6 @@ const SPARE: usize = 3;
 /// And by a node that keeps no full catalogue, of those that the DHT names, for so many of the words.
 const HOLDERS: usize = 8;
 const WORDS_LOOKED_UP: usize = 3;
-/// Answers whose time is remembered, and what is late before there are enough of them.
-const REMEMBERED: usize = 64;
-const LATE: Duration = Duration::from_millis(300);
 /// Updates waiting for a reader; one that falls further behind gets a search that is cut short, and says so.
 const BUFFER: usize = 64;
 
@@ -74,28 +66,6 @@ pub(super) fn start(registry: P2pRegistry, query: Query) -> mpsc::Receiver<Searc
         ending.ended(found.outcome());
     });
     receiver
-}
-
-/// How long peers took to answer lately.
-#[derive(Default)]
-pub(super) struct Answers(Mutex<VecDeque<Duration>>);
-
-impl Answers {
-    fn note(&self, took: Duration) {
-        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if times.len() >= REMEMBERED {
-            times.pop_front();
-        }
-        times.push_back(took);
-    }
-
-    /// What nine of ten answers took no longer than.
-    fn late(&self) -> Duration {
-        let mut times: Vec<_> = self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
-        times.sort_unstable();
-        let at = times.len() * 9 / 10;
-        times.get(at).copied().filter(|_| times.len() >= 8).unwrap_or(LATE)
-    }
 }
 
 /// What a search came to.
@@ -228,12 +198,6 @@ impl<'a> Asking<'a> {
         let query = Query { min_reputation: 0.0, timeout: None, ..query.clone() }.bounded();
         Self { registry, terms, query, min_reputation, timeout }
     }
-
-    async fn ask(&self, peer: PeerId, left: Duration) -> (PeerId, Duration, Result<Result<Response, AskError>>) {
-        let begun = Instant::now();
-        let answer = self.registry.net.ask(peer, Request::Search(self.query.clone()), left).await;
-        (peer, begun.elapsed(), answer)
-    }
 }
 
 /// Asks a few peers at once, and others in the place of those that fail, or take longer than nearly all did lately.
@@ -242,86 +206,58 @@ async fn ask_peers(
     search: &mut Running<'_>,
     coverage: &mut Coverage,
 ) -> Vec<(Signed<Head>, Signed<Manifest>)> {
-    let Asking { registry, ref terms, ref query, min_reputation, timeout } = asking;
+    let Asking { registry, ref terms, query, min_reputation, timeout } = asking;
     let net = &registry.net;
-    let mut spare: VecDeque<PeerId> = net.best_peers(min_reputation, FAN_OUT + SPARE).await.unwrap_or_default().into();
+    let limit = query.limit;
+    let times = registry.state.search_times.clone();
+    let panel = Panel::of_best(net, Request::Search(query), min_reputation, (FAN_OUT, SPARE), times, timeout).await;
+    let Ok(mut panel) = panel else { return Vec::new() };
     let catalogues: HashMap<PeerId, u64> = net.catalogues().await.unwrap_or_default().into_iter().collect();
     let own = registry.store.package_count().unwrap_or_default();
     let there_are = estimate(own, &catalogues.values().copied().collect::<Vec<_>>());
     let mut searched = vec![own];
     coverage.share = share(there_are, searched.iter().copied());
 
-    let deadline = Instant::now() + timeout;
-    let left = || deadline.saturating_duration_since(Instant::now());
-    let mut answers = FuturesUnordered::new();
-    let mut asked = HashSet::from([net.peer_id()]);
-    for peer in spare.drain(..FAN_OUT.min(spare.len())) {
-        asked.insert(peer);
-        answers.push(asking.ask(peer, left()));
-    }
-    coverage.asked = answers.len();
     // Of whom nothing is known there is no score to be sure of.
     let mut holders = match registry.state.options.catalogue {
         Catalogue::Partial if min_reputation <= 0.0 => Some(holders(registry.clone(), terms, timeout)),
         _ => None,
     };
-    let mut hedge = std::pin::pin!(tokio::time::sleep(registry.state.answers.late().min(timeout)));
-    let mut hedged = false;
     let mut accepted = Vec::new();
     loop {
-        let (peer, took, answer) = tokio::select! {
+        coverage.asked = panel.asked;
+        let (peer, answer) = tokio::select! {
             biased;
-            Some(answer) = answers.next(), if !answers.is_empty() => answer,
+            Some(answer) = panel.next(), if !panel.is_over() => answer,
             found = next_of(&mut holders), if holders.is_some() => {
                 match found {
-                    Some(peer) if asked.len() <= FAN_OUT + SPARE + HOLDERS && asked.insert(peer) => {
-                        answers.push(asking.ask(peer, left()));
-                        coverage.asked += 1;
-                    }
+                    Some(peer) if panel.asked < FAN_OUT + SPARE + HOLDERS => drop(panel.ask(peer)),
                     Some(_) => {}
                     None => holders = None,
-                }
-                continue;
-            }
-            () = &mut hedge, if !hedged && !answers.is_empty() => {
-                hedged = true;
-                for peer in spare.drain(..answers.len().min(spare.len())) {
-                    tracing::debug!(%peer, "asked in the place of a slow peer");
-                    asked.insert(peer);
-                    answers.push(asking.ask(peer, left()));
-                    coverage.asked += 1;
                 }
                 continue;
             }
             else => break,
         };
         match answer {
-            Ok(Ok(Response::Packages { items, more })) => {
+            Ok(Response::Packages { items, more }) => {
                 coverage.answered += 1;
-                registry.state.answers.note(took);
-                search.truncated |= more && items.len() < query.limit;
-                let verified = registry.verify_items(peer, items, query.limit, terms);
+                search.truncated |= more && items.len() < limit;
+                let verified = registry.verify_items(peer, items, limit, terms);
                 searched.extend(catalogues.get(&peer));
                 coverage.share = share(there_are, searched.iter().copied());
                 let hits =
                     verified.iter().map(|(head, manifest)| (head.seq, registry.hit(peer, terms, head, manifest)));
+                coverage.asked = panel.asked;
                 search.show(hits.collect(), *coverage);
                 accepted.extend(verified);
             }
-            Ok(failed) => {
-                match failed {
-                    Ok(response) => {
-                        tracing::debug!(%peer, kind = response.kind(), "answered something else");
-                        net.observe(peer, Outcome::AnswerWrong);
-                    }
-                    Err(error) => tracing::debug!(%peer, %error, "no answer to a search"),
-                }
-                if let Some(peer) = spare.pop_front().filter(|peer| !left().is_zero() && asked.insert(*peer)) {
-                    answers.push(asking.ask(peer, left()));
-                    coverage.asked += 1;
-                }
+            Ok(response) => {
+                tracing::debug!(%peer, kind = response.kind(), "answered something else");
+                net.observe(peer, Outcome::AnswerWrong);
+                panel.replace();
             }
-            Err(_) => break,
+            Err(_) => {}
         }
     }
     accepted

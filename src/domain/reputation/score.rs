@@ -169,7 +169,7 @@ impl Basis {
             "recency" => format!("seen {} ago", Ago(self.unseen)),
             _ => match self.distance_km {
                 Some(km) => format!("{km:.0} km from here"),
-                None => "no place that is known and plausible".to_owned(),
+                None => "no place that its round trip supports".to_owned(),
             },
         }
     }

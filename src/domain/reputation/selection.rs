@@ -51,12 +51,15 @@ impl Selection {
         left.into_iter().take(limit).map(|one| one.peer).collect()
     }
 
-    /// All of them, in the order in which to ask them until one has what is wanted.
+    /// All of them, in the order in which to ask them until one has what is wanted. Those that are tried out come after those
+    /// that are known: beside them they cost nothing, and before them they would be waited for.
     pub fn order(self, candidates: &[Candidate], rng: &mut impl Rng) -> Vec<PeerId> {
         if self != Self::Reputation {
             return self.choose(candidates, 0.0, usize::MAX, rng);
         }
         let mut order = select_best_peers(candidates, 0.0, TRIED, rng);
+        let score = |peer: &PeerId| candidates.iter().find(|one| one.peer == *peer).map_or(0.0, |one| one.score);
+        order.sort_by(|a, b| score(b).total_cmp(&score(a)));
         let mut rest: Vec<&Candidate> = candidates.iter().filter(|one| !order.contains(&one.peer)).collect();
         rest.sort_by(|a, b| b.score.total_cmp(&a.score));
         order.extend(rest.into_iter().map(|one| one.peer));
@@ -118,6 +121,10 @@ mod tests {
                 prop_assert!(chosen.is_subset(&all));
                 let order = selection.order(&candidates, &mut rng);
                 prop_assert_eq!(order.len(), all.len());
+                if selection != Selection::Random && let Some(first) = order.first() {
+                    let of = |peer: &PeerId| candidates.iter().find(|one| one.peer == *peer).unwrap().score;
+                    prop_assert_eq!(of(first), scores.iter().copied().fold(0.0, f64::max), "the best is not waited for");
+                }
                 prop_assert_eq!(order.into_iter().collect::<HashSet<_>>(), all.clone());
             }
         }

@@ -43,7 +43,7 @@ use run::Run;
 const MOST: usize = 32;
 /// Peers that one content is fetched from at once.
 const WORKERS: usize = 8;
-/// A small content is asked of one more peer each time this has gone by without it.
+/// A small content is asked of one more peer each time this has gone by without it, or a peer had it not.
 const STAGGER: Duration = Duration::from_millis(100);
 /// Progress is looked at this often.
 const LOOK: Duration = Duration::from_millis(200);
@@ -335,7 +335,12 @@ impl P2pRegistry {
             if let Some(error) = run.failure() {
                 return Ok(Some(RegistryError::file("the content store", "written to")(error).to_string()));
             }
-            let most = if single { 1 + (run.millis() / STAGGER.as_millis() as u64).min(3) as usize } else { WORKERS };
+            let most = if single {
+                let late = (run.millis() / STAGGER.as_millis() as u64) as usize;
+                (1 + late + run.in_vain()).min(WORKERS)
+            } else {
+                WORKERS
+            };
             while workers.len() < most
                 && let Some((peer, score)) = crowd.next()
             {

@@ -7,10 +7,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use libp2p::PeerId;
 
-use crate::domain::{
-    content::{Groups, bytes_in, groups, ranges},
-    reputation::EXPLORATION,
-};
+use crate::domain::content::{GROUP, Groups, bytes_in, groups, ranges};
 
 /// Most groups in a piece: 1 MiB.
 const PIECE: u64 = 64;
@@ -18,6 +15,12 @@ const PIECE: u64 = 64;
 pub const ONE_PEER: u64 = 16;
 /// Pieces that are asked of one peer at once, at most.
 const MOST_ASKED: usize = 4;
+/// A peer of at least this score is asked for several pieces at once before it has given anything...
+const TRUSTED: f64 = 0.5;
+/// ...of so many bytes in all: where it is far, each round trip that is waited for is what takes long.
+const AT_FIRST: u64 = 256 << 10;
+/// One of less than this is never asked for many.
+const DOUBTFUL: f64 = 0.1;
 /// What is asked of a peer at once should keep it busy for so long.
 const BUSY_MS: f64 = 400.0;
 /// Peers that owe the same groups.
@@ -94,13 +97,16 @@ impl Plan {
         Groups::from(0..groups(self.size)) - self.have.clone()
     }
 
-    /// How many pieces a peer should owe at once: one until it has given something, then what keeps it busy, less for one
-    /// that is not trusted much.
+    /// How many pieces a peer should owe at once: one until it has given something, unless it is trusted; then what keeps
+    /// it busy, less for one that is not trusted much.
     pub fn depth(&self, peer: &PeerId) -> usize {
-        let Some(Peer { rate: Some(rate), score, .. }) = self.peers.get(peer) else { return 1 };
-        let bytes = (self.piece * crate::domain::content::GROUP) as f64;
-        let wanted = (rate * BUSY_MS / 1_000.0 / bytes).ceil().max(1.0);
-        let most = if *score < EXPLORATION { 2 } else { MOST_ASKED };
+        let Some(Peer { rate, score, .. }) = self.peers.get(peer) else { return 1 };
+        let piece = self.piece * GROUP;
+        let Some(rate) = rate else {
+            return if *score < TRUSTED { 1 } else { (AT_FIRST / piece).clamp(1, MOST_ASKED as u64) as usize };
+        };
+        let wanted = (rate * BUSY_MS / 1_000.0 / piece as f64).ceil().max(1.0);
+        let most = if *score < DOUBTFUL { 2 } else { MOST_ASKED };
         (wanted as usize).clamp(1, most).max(2)
     }
 
@@ -310,6 +316,17 @@ mod tests {
         let range = plan.next(&peer, 0).unwrap();
         plan.got(&peer, &range, 1);
         assert_eq!(plan.depth(&peer), 2, "its reputation is poor");
+    }
+
+    #[test]
+    fn a_trusted_peer_is_asked_for_all_of_a_small_content_at_once() {
+        let (far, stranger) = (PeerId::random(), PeerId::random());
+        for (size, pieces) in [(200 << 10, 4), (MIB, 4), (4 * MIB, 1), (100 * MIB, 1)] {
+            let mut plan = plan(size);
+            plan.holds(far, all(size), 0.8, 0);
+            plan.holds(stranger, all(size), 0.3, 0);
+            assert_eq!((plan.depth(&far), plan.depth(&stranger)), (pieces, 1), "of {size} bytes");
+        }
     }
 
     proptest! {

@@ -140,6 +140,12 @@ impl Run {
         lock(&self.parts).values().filter(over).map(|one| one.peer).collect()
     }
 
+    /// Peers that were asked and are not any more, and gave nothing.
+    pub fn in_vain(&self) -> usize {
+        let over = |one: &&TransferPeer| one.bytes == 0 && !matches!(one.part, Part::Asked | Part::Giving);
+        lock(&self.parts).values().filter(over).count()
+    }
+
     pub fn was_slow_or_lost(&self) -> bool {
         lock(&self.parts).values().any(|one| matches!(one.part, Part::Slow | Part::Lost))
     }

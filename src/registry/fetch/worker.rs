@@ -132,8 +132,9 @@ async fn give(run: &Run, link: ContentLink, score: f64) -> Result<(Option<Conten
     let (peer, content) = (link.peer, run.wanted.content);
     let single = groups(content.size) <= ONE_PEER;
     let mut link = link;
-    if single {
-        // Asking for it costs no more than asking whether it is there.
+    if single && run.in_vain() == 0 {
+        // Asking for it costs no more than asking whether it is there, until that has been in vain: then several are asked,
+        // and the first that has it gives it.
         run.plan().holds(peer, all(content.size), score, run.millis());
     } else {
         match ask_held(run, link, score).await? {

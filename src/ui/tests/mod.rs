@@ -58,7 +58,7 @@ use crate::{
 };
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
-const SIZES: [(u16, u16); 3] = [(40, 12), (80, 24), (160, 50)];
+const SIZES: [(u16, u16); 4] = [(40, 12), (80, 24), (120, 36), (160, 50)];
 
 /// A terminal in memory.
 struct Memory(Terminal<TestBackend>);
