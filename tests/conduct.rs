@@ -38,26 +38,32 @@ async fn start(bootstrap: &[String], place: &str, conduct: Conduct) -> Lab {
 
 /// Waits until a node has banned a peer, for a fault.
 async fn banned(lab: &Lab, peer: PeerId, fault: Fault) -> PeerSnapshot {
-    /// A flood is long before it is one, and the machine may have other things to do.
-    const MOST: Duration = Duration::from_secs(60);
-    let mut batches = lab.node.subscribe();
-    let is_banned = |one: &PeerSnapshot| one.id == peer && one.ban(clock::now()).is_some();
-    let waited = tokio::time::timeout(MOST, async {
-        loop {
-            let batch = batches.recv().await.expect("the node runs");
-            if let Some(one) = batch.peers.into_iter().find(is_banned) {
-                return one;
-            }
-        }
-    });
-    let Ok(peer) = waited.await else {
-        let known = lab.node.peers().await.unwrap().into_iter().find(|one| one.id == peer);
-        panic!("waited in vain for a ban for {}: {known:?}", fault.label());
-    };
+    let is_banned = |one: &PeerSnapshot| one.ban(clock::now()).is_some();
+    let peer = seen(lab, peer, &format!("a ban for {}", fault.label()), is_banned).await;
     let sheet = peer.sheet.as_ref().unwrap();
     assert!(sheet.counts.contains_key(&fault), "{:?}", sheet.counts);
     assert!(sheet.ban.unwrap().by == Judge::Points && sheet.ban.unwrap().until.is_some());
     peer
+}
+
+/// Waits until a peer is shown as it should be.
+async fn seen(lab: &Lab, peer: PeerId, what: &str, is: impl Fn(&PeerSnapshot) -> bool) -> PeerSnapshot {
+    /// A flood is long before it is one, and the machine may have other things to do.
+    const MOST: Duration = Duration::from_secs(60);
+    let mut batches = lab.node.subscribe();
+    let waited = tokio::time::timeout(MOST, async {
+        loop {
+            let batch = batches.recv().await.expect("the node runs");
+            if let Some(one) = batch.peers.into_iter().find(|one| one.id == peer && is(one)) {
+                return one;
+            }
+        }
+    });
+    if let Ok(peer) = waited.await {
+        return peer;
+    }
+    let known = lab.node.peers().await.unwrap().into_iter().find(|one| one.id == peer);
+    panic!("waited in vain for {what}: {known:?}");
 }
 
 /// An announcement that everybody takes.
@@ -148,7 +154,8 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
     };
     let (stalled, damaged, forged, flooded) = tokio::join!(stalled, damaged, forged, flooded);
     for peer in [stalled, damaged, forged, flooded] {
-        assert!(peer.connection.is_none() || peer.ban(clock::now()).is_some(), "{peer:?}");
+        let gone = seen(first, peer.id, "it to be gone", |one| one.connection.is_none()).await;
+        assert!(gone.ban(clock::now()).is_some(), "it stays out: {gone:?}");
     }
 
     // What light could not have done is no place, and earns nothing.

@@ -264,10 +264,11 @@ fn describe(peer: &PeerSnapshot, full: bool) -> Result<()> {
     let answers = |right: bool| {
         let counted = peer.evidence.iter().filter(|one| match one.outcome {
             Outcome::AnswerRight | Outcome::ContentRight => true,
-            Outcome::RecordValid => false,
-            _ => !right,
+            Outcome::AnswerWrong | Outcome::AnswerLate | Outcome::AnswerMissing => !right,
+            Outcome::ContentWrong | Outcome::ContentLate => !right,
+            _ => false,
         });
-        counted.count()
+        counted.map(|one| u64::from(one.count)).sum::<u64>()
     };
     let success = match answers(false) {
         0 => "not asked yet".to_owned(),

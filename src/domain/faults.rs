@@ -161,8 +161,19 @@ impl Sheet {
         if left < 0.5 { 0.0 } else { left }
     }
 
+    /// Brings the points to now: those for silence fade with the others.
+    fn fade(&mut self, now: Timestamp) {
+        let left = self.points(now);
+        self.silent = if self.points > 0.0 { self.silent * left / self.points } else { 0.0 };
+        (self.points, self.at) = (left, self.at.max(now));
+    }
+
     pub fn ban(&self, now: Timestamp) -> Option<Ban> {
         self.ban.filter(|ban| ban.holds(now))
+    }
+
+    fn is_by_hand(&self, now: Timestamp) -> bool {
+        self.protected || self.ban(now).is_some_and(|ban| ban.by == Judge::Person)
     }
 
     /// All of it in a sentence.
@@ -223,14 +234,19 @@ pub enum Sentence {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     sheets: HashMap<PeerId, Sheet>,
+    /// Those that made room for others since it was settled last.
+    dropped: Vec<PeerId>,
     /// Of the first ban.
     ban_time: Duration,
 }
 
 impl Ledger {
-    /// `ban_time` is the length of a peer's first ban.
-    pub fn new(sheets: impl IntoIterator<Item = (PeerId, Sheet)>, ban_time: Duration) -> Self {
-        Self { sheets: sheets.into_iter().take(MAX_PEERS).collect(), ban_time }
+    /// `ban_time` is the length of a peer's first ban. Where there are too many sheets, what a person said is kept.
+    pub fn new(sheets: impl IntoIterator<Item = (PeerId, Sheet)>, ban_time: Duration, now: Timestamp) -> Self {
+        let mut sheets: Vec<(PeerId, Sheet)> = sheets.into_iter().collect();
+        sheets.sort_by_key(|(_, sheet)| (!sheet.is_by_hand(now), sheet.ban(now).is_none()));
+        let dropped = sheets.iter().skip(MAX_PEERS).map(|(peer, _)| *peer).collect();
+        Self { sheets: sheets.into_iter().take(MAX_PEERS).collect(), dropped, ban_time }
     }
 
     pub fn sheet(&self, peer: &PeerId) -> Option<&Sheet> {
@@ -254,12 +270,10 @@ impl Ledger {
     pub fn note(&mut self, peer: PeerId, fault: Fault, prefix: Option<Prefix>, now: Timestamp) -> Sentence {
         let ban_time = self.ban_time;
         let sheet = self.entry(peer, now);
-        let left = sheet.points(now);
-        sheet.silent = sheet.silent.min(left) + if fault == Fault::Stalling { fault.points() } else { 0.0 };
-        sheet.points = left + fault.points();
+        sheet.fade(now);
+        sheet.silent += if fault == Fault::Stalling { fault.points() } else { 0.0 };
         // Not beyond what a ban takes: what was on its way when it came about makes forgiveness no longer.
-        sheet.points = sheet.points.min(BAN + fault.points());
-        sheet.at = sheet.at.max(now);
+        sheet.points = (sheet.points + fault.points()).min(BAN + fault.points());
         let count = sheet.counts.entry(fault).or_default();
         *count = count.saturating_add(1);
         if sheet.log.len() >= KEPT {
@@ -277,15 +291,15 @@ impl Ledger {
         let time = ban_time.saturating_mul(2u32.saturating_pow(sheet.bans.min(16)));
         let ban = Ban { by: Judge::Points, since: now, until: Some(now.after(time.min(LONGEST_BAN.max(ban_time)))) };
         sheet.bans = sheet.bans.saturating_add(1);
-        (sheet.ban, sheet.prefix) = (Some(ban), prefix);
+        (sheet.ban, sheet.prefix) = (Some(ban), prefix.or(sheet.prefix));
         Sentence::Ban(ban)
     }
 
     /// A peer answered rightly, which makes up for its silences. False when there were none.
     pub fn amend(&mut self, peer: &PeerId, now: Timestamp) -> bool {
         let Some(sheet) = self.sheets.get_mut(peer).filter(|sheet| sheet.silent > 0.0) else { return false };
-        let left = (sheet.points(now) - sheet.silent).max(0.0);
-        (sheet.points, sheet.silent, sheet.at) = (left, 0.0, sheet.at.max(now));
+        sheet.fade(now);
+        (sheet.points, sheet.silent) = ((sheet.points - sheet.silent).max(0.0), 0.0);
         true
     }
 
@@ -329,24 +343,24 @@ impl Ledger {
         closed.collect()
     }
 
-    /// Forgets those of whom nothing is to be said any more; returns whom.
+    /// Forgets those of whom nothing is to be said any more; returns whom, and who was forgotten for want of room.
     pub fn settle(&mut self, now: Timestamp) -> Vec<PeerId> {
         let blank: Vec<PeerId> =
             self.sheets.iter().filter(|(_, sheet)| sheet.is_blank(now)).map(|(peer, _)| *peer).collect();
         blank.iter().for_each(|peer| drop(self.sheets.remove(peer)));
-        blank
+        blank.into_iter().chain(std::mem::take(&mut self.dropped)).collect()
     }
 
     fn entry(&mut self, peer: PeerId, now: Timestamp) -> &mut Sheet {
         if self.sheets.len() >= MAX_PEERS && !self.sheets.contains_key(&peer) {
-            let by_hand = |sheet: &Sheet| sheet.protected || sheet.ban(now).is_some_and(|ban| ban.by == Judge::Person);
-            let least = self.sheets.iter().filter(|(_, sheet)| !by_hand(sheet)).min_by(|(_, a), (_, b)| {
+            let least = self.sheets.iter().filter(|(_, sheet)| !sheet.is_by_hand(now)).min_by(|(_, a), (_, b)| {
                 let weight = |sheet: &Sheet| (sheet.ban(now).is_some(), sheet.points(now));
                 let (a, b) = (weight(a), weight(b));
                 a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
             });
             if let Some(least) = least.map(|(peer, _)| *peer) {
                 self.sheets.remove(&least);
+                self.dropped.push(least);
             }
         }
         self.sheets.entry(peer).or_insert_with(|| Sheet { at: now, ..Sheet::default() })
@@ -372,6 +386,17 @@ impl Allowance {
     pub fn received(now: Timestamp) -> Self {
         let Self { at_once, a_second, .. } = Self::sent(now);
         Self { left: 2.0 * at_once, at: now, at_once: 2.0 * at_once, a_second: 2.0 * a_second }
+    }
+
+    /// What is taken of one peer that passes on what many sent.
+    pub fn of_many(now: Timestamp) -> Self {
+        let Self { at_once, a_second, .. } = Self::received(now);
+        Self { left: 10.0 * at_once, at: now, at_once: 10.0 * at_once, a_second: 10.0 * a_second }
+    }
+
+    /// How many there may be now, of as many as there may ever be: 0 to 1.
+    pub fn share(&self, now: Timestamp) -> f64 {
+        self.left(now) / self.at_once
     }
 
     /// How many there may be now.
@@ -407,7 +432,35 @@ mod tests {
     }
 
     fn ledger() -> Ledger {
-        Ledger::new([], BAN_TIME)
+        Ledger::new([], BAN_TIME, NOW)
+    }
+
+    #[test]
+    fn silences_fade_like_everything_else_and_a_right_answer_makes_up_for_no_more() {
+        let (mut ledger, peer) = (ledger(), PeerId::random());
+        ledger.note(peer, Fault::ForgedRecord, None, NOW);
+        for _ in 0..4 {
+            ledger.note(peer, Fault::Stalling, None, NOW);
+        }
+        let later = NOW.after(DECAYS_AFTER + HALF_LIFE);
+        assert!(ledger.amend(&peer, later));
+        assert_eq!(ledger.sheet(&peer).unwrap().points(later).round(), 25.0, "half of the forged record's 50");
+    }
+
+    #[test]
+    fn who_makes_room_is_told_of_and_what_a_person_said_stays() {
+        let kept = PeerId::random();
+        let mut ledger = ledger();
+        ledger.obey(kept, Ruling::Protect, NOW);
+        for _ in 0..MAX_PEERS {
+            ledger.note(PeerId::random(), Fault::Stalling, None, NOW);
+        }
+        assert_eq!(ledger.settle(NOW).len(), 1, "one was too many");
+        let all: Vec<(PeerId, Sheet)> = ledger.all().map(|(peer, sheet)| (*peer, sheet.clone())).collect();
+        let more = (0..9).map(|_| (PeerId::random(), Sheet { points: 90.0, at: NOW, ..Sheet::default() }));
+        let mut again = Ledger::new(more.chain(all), BAN_TIME, NOW);
+        assert!(again.is_protected(&kept));
+        assert_eq!((again.all().count(), again.settle(NOW).len()), (MAX_PEERS, 9));
     }
 
     fn until_banned(ledger: &mut Ledger, peer: PeerId, prefix: Option<Prefix>, now: Timestamp) -> Ban {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use libp2p::PeerId;
+use tokio::sync::oneshot;
 
 use super::task::Task;
 use crate::{
@@ -22,19 +23,41 @@ use crate::{
 /// Peers of whom it is remembered how much they sent; those that may send most are forgotten first.
 const MAX_ALLOWANCES: usize = 4_096;
 
-/// How much each may send, by who signed it or who passed it on.
+/// What is counted of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Lane {
+    /// Messages that it signed and sent itself: only these are certainly its own doing.
+    Own,
+    /// Messages that it signed and others passed on, which anybody can do again with old ones.
+    Signed,
+    /// Messages that it passed on, whoever signed them: names to sign with cost nothing.
+    PassedOn,
+    /// Records that it wants kept.
+    Stored,
+    /// Hellos.
+    Greeted,
+    /// Questions that came while it had too many open.
+    Asked,
+}
+
+/// How much each may send.
 #[derive(Default)]
-pub(super) struct Allowances(HashMap<PeerId, Allowance>);
+pub(super) struct Allowances(HashMap<(PeerId, Lane), Allowance>);
 
 impl Allowances {
     /// Takes one of a peer's; false when it has none left.
-    pub fn take(&mut self, peer: PeerId, now: Timestamp) -> bool {
-        if self.0.len() >= MAX_ALLOWANCES && !self.0.contains_key(&peer) {
+    pub fn take(&mut self, peer: PeerId, lane: Lane, now: Timestamp) -> bool {
+        let key = (peer, lane);
+        if self.0.len() >= MAX_ALLOWANCES && !self.0.contains_key(&key) {
             let idle =
-                self.0.iter().max_by(|(_, a), (_, b)| a.left(now).total_cmp(&b.left(now))).map(|(peer, _)| *peer);
+                self.0.iter().max_by(|(_, a), (_, b)| a.share(now).total_cmp(&b.share(now))).map(|(key, _)| *key);
             idle.map(|idle| self.0.remove(&idle));
         }
-        self.0.entry(peer).or_insert_with(|| Allowance::received(now)).take(now)
+        let new = || match lane {
+            Lane::PassedOn | Lane::Stored => Allowance::of_many(now),
+            _ => Allowance::received(now),
+        };
+        self.0.entry(key).or_insert_with(new).take(now)
     }
 }
 
@@ -106,7 +129,7 @@ impl Task {
                     counts.into_iter().map(|(fault, count)| format!("{count} × {}", fault.label())).collect();
                 let long = ban.until.map_or(Duration::ZERO, |until| until.since(now));
                 let text = format!(
-                    "{} is banned for {} min: {}; 1 shows it, and `swarmdex peers unban` takes it back",
+                    "{} is banned for {} min: {}; `swarmdex peers unban {peer}` takes it back",
                     short_id(&peer),
                     long.as_secs().div_ceil(60),
                     counts.join(", ")
@@ -119,15 +142,23 @@ impl Task {
         }
     }
 
-    /// A person has said something about a peer; false when it changes nothing.
-    pub(super) fn obey(&mut self, peer: PeerId, ruling: Ruling) -> bool {
+    /// A person has said something about a peer; false when it changes nothing. They are told when it is on the disk.
+    pub(super) fn obey(&mut self, peer: PeerId, ruling: Ruling, reply: oneshot::Sender<bool>) {
         let now = clock::now();
         let changed = self.conduct.ledger.obey(peer, ruling, now);
         self.sheet_changed(peer, now);
         if matches!(ruling, Ruling::Ban { .. }) {
             self.shut_out(&peer);
         }
-        changed
+        let (sheets, store) = (self.conduct.take_changed(), self.wiring.store.clone());
+        self.write(async move {
+            let written = store.write_ledger(sheets).await;
+            // Without an answer, whoever asked is told that the node could not.
+            if written.is_ok() {
+                let _ = reply.send(changed);
+            }
+            written
+        });
     }
 
     fn shut_out(&mut self, peer: &PeerId) {
@@ -170,9 +201,30 @@ impl Task {
     /// What the ledger had when the node started.
     pub(super) fn open_ledger(&mut self) {
         let now = clock::now();
-        let sheets: Vec<(PeerId, Sheet)> =
-            self.conduct.ledger.all().map(|(peer, sheet)| (*peer, sheet.clone())).collect();
+        // The others are shown when they connect: they shall not take the place of those that are remembered for better.
+        let is_told = |sheet: &Sheet| sheet.protected || sheet.ban(now).is_some();
+        let told = self.conduct.ledger.all().filter(|(_, sheet)| is_told(sheet));
+        let sheets: Vec<(PeerId, Sheet)> = told.map(|(peer, sheet)| (*peer, sheet.clone())).collect();
         sheets.into_iter().for_each(|(peer, sheet)| self.peers.set_sheet(peer, Some(sheet), now));
         self.set_gate(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_pass_on_of_a_peer_takes_nothing_from_what_it_may_send_itself() {
+        let (mut allowances, peer, now) = (Allowances::default(), PeerId::random(), Timestamp(1));
+        while allowances.take(peer, Lane::Signed, now) {}
+        assert!(allowances.take(peer, Lane::Own, now), "old messages that somebody sends again are not its doing");
+        let taken = (0..100_000).take_while(|_| allowances.take(peer, Lane::PassedOn, now)).count();
+        assert!(taken > 5_000, "of a neighbour, what many sent: {taken}");
+        for _ in 0..2 * MAX_ALLOWANCES {
+            allowances.take(PeerId::random(), Lane::Own, now);
+        }
+        assert_eq!(allowances.0.len(), MAX_ALLOWANCES);
+        assert!(!allowances.take(peer, Lane::Signed, now), "those that have nothing left are remembered");
     }
 }

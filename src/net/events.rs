@@ -18,6 +18,7 @@ use super::{
     Inbound, Verdict,
     behaviour::BehaviourEvent,
     command::AskError,
+    conduct::Lane,
     content::Conduct,
     discovery::Origin,
     listen,
@@ -50,6 +51,9 @@ impl Task {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.peers.connected(peer_id, connection_id, endpoint.get_remote_address(), endpoint.is_dialer(), now);
                 self.discovery.connected(&peer_id);
+                if let Some(sheet) = self.conduct.ledger.sheet(&peer_id) {
+                    self.peers.set_sheet(peer_id, Some(sheet.clone()), now);
+                }
                 if endpoint.is_dialer() {
                     self.measures.dialled(None);
                 }
@@ -69,7 +73,12 @@ impl Task {
                     && !self.peers.is_connected(&peer)
                 {
                     self.measures.dialled(Some(why(&error)));
-                    self.observe(peer, Outcome::Unreachable);
+                    // Where somebody else says that it is, it need not be.
+                    if let DialError::Transport(tried) = &error
+                        && tried.iter().any(|(address, _)| self.peers.lists(&peer, address))
+                    {
+                        self.observe(peer, Outcome::Unreachable);
+                    }
                 }
             }
             SwarmEvent::NewListenAddr { address, .. } => tracing::info!(%address, "listening"),
@@ -147,6 +156,9 @@ impl Task {
             kad::Event::InboundRequest {
                 request: kad::InboundRequest::PutRecord { source, record: Some(record), .. },
             } => {
+                if !self.allowances.take(source, Lane::Stored, clock::now()) {
+                    return self.wiring.tally.refused(Refusal::OverQuota);
+                }
                 let (verdict, receiver) = oneshot::channel();
                 let (key, value) = (record.key.to_vec(), record.value);
                 let asked = Inbound::Put { key, value, from: source, verdict };
@@ -249,37 +261,43 @@ impl Task {
 
     fn on_gossip(&mut self, event: gossipsub::Event) {
         let gossipsub::Event::Message { propagation_source: via, message_id: id, message } = event else { return };
+        let now = clock::now();
         self.peers.traffic(&via, |traffic| traffic.announcements_in += message.data.len() as u64);
-        if let Some(author) = message.source
-            && !self.allowances.take(author, clock::now())
-        {
-            // It ends here. Whoever passed it on may have room for more of that author's.
-            if author == via {
-                self.fault(via, Fault::Flooding);
-            }
-            return self.report(id, via, message.source, Err(Refusal::OverQuota));
+        // What is too much ends here. Whoever passed it on may have had room for it, so that only what somebody sends of its
+        // own is its fault.
+        let has_room = self.allowances.take(via, Lane::PassedOn, now)
+            && message.source.is_none_or(|author| {
+                let lane = if author == via { Lane::Own } else { Lane::Signed };
+                let taken = self.allowances.take(author, lane, now);
+                if !taken && author == via {
+                    self.fault(via, Fault::Flooding);
+                }
+                taken
+            });
+        if !has_room {
+            return self.report(id, via, Err(Refusal::OverQuota));
         }
         if message.topic == self.topics.presence.hash() {
-            let verdict = match (message.source, Presence::verify(&message.data, clock::now())) {
+            let verdict = match (message.source, Presence::verify(&message.data, now)) {
                 (Some(source), Ok(presence)) => {
                     if source != *self.swarm.local_peer_id() {
-                        self.peers.presence(source, presence, clock::now());
+                        self.peers.presence(source, presence, now);
                     }
                     Ok(())
                 }
                 (None, _) => Err(Refusal::BadSignature),
                 (_, Err(refusal)) => Err(refusal),
             };
-            return self.report(id, via, message.source, verdict);
+            return self.report(id, via, verdict);
         }
         let (verdict, receiver) = oneshot::channel();
         let author = message.source;
         if self.hand_over(Inbound::Announcement { data: message.data, via, author, verdict }) {
             self.settled.push(Box::pin(async move {
-                Settled::Message { id, via, author, verdict: receiver.await.unwrap_or(Err(Refusal::Busy)) }
+                Settled::Message { id, via, verdict: receiver.await.unwrap_or(Err(Refusal::Busy)) }
             }));
         } else {
-            self.report(id, via, author, Err(Refusal::Busy));
+            self.report(id, via, Err(Refusal::Busy));
         }
     }
 
@@ -292,7 +310,7 @@ impl Task {
         taken
     }
 
-    fn report(&mut self, id: gossipsub::MessageId, via: PeerId, author: Option<PeerId>, verdict: Verdict) {
+    fn report(&mut self, id: gossipsub::MessageId, via: PeerId, verdict: Verdict) {
         use gossipsub::MessageAcceptance::{Accept, Ignore, Reject};
         self.measures.judged(verdict.as_ref().is_err_and(|refusal| refusal.class() == Class::Reject));
         let acceptance = match verdict {
@@ -308,17 +326,12 @@ impl Task {
             Ignore => Outcome::RecordIgnored,
         };
         self.observe(via, outcome);
-        // What is out of date is not passed on by whoever knows better, which everybody does in no time. Whom one node distrusts,
-        // has no room for, or has another clock than, another may well pass on.
-        if verdict == Err(Refusal::Superseded) && author != Some(via) && !self.allowances.take(via, clock::now()) {
-            self.fault(via, Fault::Flooding);
-        }
         self.swarm.behaviour_mut().gossip.report_message_validation_result(&id, &via, acceptance);
     }
 
     pub(super) fn on_settled(&mut self, settled: Settled) {
         match settled {
-            Settled::Message { id, via, author, verdict } => self.report(id, via, author, verdict),
+            Settled::Message { id, via, verdict } => self.report(id, via, verdict),
             Settled::Put { from, outcome } => {
                 let kept = outcome.and_then(|record| self.swarm.behaviour_mut().kad.store_mut().accept(&record));
                 if let Err(refusal) = kept {
@@ -353,7 +366,9 @@ impl Task {
                 Response::Refused => self.ask_failed(&request_id, AskError::Refused),
                 response => {
                     let Some(ask) = self.asks.remove(&request_id) else { return };
-                    if self.peers.answered(&peer, ask.asked.elapsed()) {
+                    let is_slow = self.peers.answered(&peer, ask.asked.elapsed());
+                    // A hello that is answered is no right answer either, with which a slow one could be weighed.
+                    if is_slow && ask.reply.is_some() {
                         self.observe(peer, Outcome::AnswerSlow);
                     }
                     self.peers.traffic(&peer, |traffic| traffic.answers_in += response.payload() as u64);
@@ -389,6 +404,8 @@ impl Task {
 
     fn on_request(&mut self, peer: PeerId, request: Request, channel: request_response::ResponseChannel<Response>) {
         let response = match &request {
+            // Each has a claim to be verified.
+            Request::Hello(_) if !self.allowances.take(peer, Lane::Greeted, clock::now()) => Some(Response::Busy),
             Request::Hello(hello) => {
                 self.peers.hello(peer, hello, clock::now());
                 Some(Response::Hello(self.hello()))
@@ -397,7 +414,7 @@ impl Task {
             // Who never answers does not say that it is busy either.
             _ if self.acting == Conduct::Silent => None,
             _ if self.questions.get(&peer).is_some_and(|running| *running >= MAX_QUESTIONS_PER_PEER) => {
-                if !self.allowances.take(peer, clock::now()) {
+                if !self.allowances.take(peer, Lane::Asked, clock::now()) {
                     self.fault(peer, Fault::Flooding);
                 }
                 Some(Response::Busy)

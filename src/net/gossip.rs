@@ -15,6 +15,7 @@ use crate::{
     RegistryError, Result,
     domain::{
         hash::Hash,
+        health,
         name::NetworkName,
         record::{MAX_ANNOUNCEMENT, VALIDITY},
     },
@@ -34,7 +35,8 @@ impl Topics {
     }
 }
 
-/// Longer than twice the validity: a message is forgotten only when its replay is out of time anyway.
+/// Longer than twice the validity: an announcement is forgotten only when its replay is out of time anyway. That of a presence,
+/// which holds longer, changes nothing: the newest counts.
 const DUPLICATE_CACHE: Duration = Duration::from_secs(2 * VALIDITY.as_secs() + 300);
 
 /// Scoring for topics with a message now and then. The figures are Filecoin's where it has one
@@ -82,7 +84,7 @@ fn config() -> Result<Config> {
         .max_transmit_size(MAX_ANNOUNCEMENT + 2 * 1024)
         .heartbeat_initial_delay(Duration::from_millis(200))
         .mesh_n(8)
-        .mesh_n_low(6)
+        .mesh_n_low(health::MESH_LOW)
         .mesh_n_high(12)
         .mesh_outbound_min(2)
         .build()

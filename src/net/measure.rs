@@ -96,7 +96,8 @@ pub struct Safety {
     /// Own packages.
     pub own: u64,
     /// Those that would be lost with this node, of which some are named.
-    pub endangered: Vec<String>,
+    pub endangered: u64,
+    pub endangered_named: Vec<String>,
 }
 
 pub(super) struct Measures {
@@ -337,7 +338,8 @@ impl Task {
             lost,
             agents: here.agents,
             own: safety.as_ref().map(|safety| safety.own),
-            endangered: safety.map(|safety| safety.endangered).unwrap_or_default(),
+            endangered: safety.as_ref().map_or(0, |safety| safety.endangered),
+            endangered_named: safety.map(|safety| safety.endangered_named).unwrap_or_default(),
             disk: process.disk.map(|(free, all)| (free >> 24 << 24, all)),
         }
     }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
+use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, swarm::ConnectionId};
 use rand::Rng;
 
 use super::{
@@ -92,8 +92,9 @@ impl Peer {
     }
 
     /// Of the address it is connected by.
+    /// Of where it is connected from, or was last.
     fn group(&self) -> Option<Prefix> {
-        Prefix::of_address(&self.open.first()?.address.parse().ok()?)
+        self.place.remote().and_then(Prefix::of)
     }
 }
 
@@ -346,7 +347,10 @@ impl PeerTable {
 
     /// What the ledger has about a peer, for whoever looks at it.
     pub fn set_sheet(&mut self, id: PeerId, sheet: Option<Sheet>, now: Timestamp) {
-        self.entry(id, now).sheet = sheet;
+        // Nobody is made known by having nothing against it.
+        if sheet.is_some() || self.peers.contains_key(&id) {
+            self.entry(id, now).sheet = sheet;
+        }
     }
 
     /// The public prefix it is connected from.
@@ -385,6 +389,15 @@ impl PeerTable {
         if presence.location.is_some() || self.peers.contains_key(&id) {
             self.entry(id, now).place.presence(presence);
         }
+    }
+
+    /// Whether it says itself that it is at an address.
+    pub fn lists(&self, id: &PeerId, address: &Multiaddr) -> bool {
+        let bare = |address: &Multiaddr| {
+            address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect::<Multiaddr>()
+        };
+        let sought = bare(address);
+        self.peers.get(id).is_some_and(|peer| peer.addresses.iter().any(|one| bare(one) == sought))
     }
 
     pub fn set_mesh(&mut self, mesh: &HashSet<PeerId>) {

@@ -56,11 +56,16 @@ pub(super) struct Bearings {
     pub atlas: Atlas,
     /// Where this node says it is.
     pub here: Option<GeoLocation>,
-    /// Round trips say something of places: not in a demo, whose nodes are on one machine and play to be elsewhere.
+    /// Round trips say something of places: not where nodes on one machine play to be elsewhere, without the delays for it.
     pub judged: bool,
 }
 
 impl Whereabouts {
+    /// Of the connection, or of the last one there was.
+    pub fn remote(&self) -> Option<IpAddr> {
+        self.remote
+    }
+
     /// A connection was made; `first` when there was none before.
     pub fn connected(&mut self, address: &Multiaddr, first: bool) {
         if first {

@@ -9,6 +9,8 @@ use crate::domain::prefix::Prefix;
 /// Peers of one public prefix in a bucket, and in the whole table.
 const OF_A_BUCKET: usize = 2;
 const OF_THE_TABLE: usize = 3;
+/// Addresses of one peer beyond which those go that it does not say any more.
+const MAX_ADDRESSES: usize = 16;
 
 /// Whether a peer of a group may come in, with the groups of those in its bucket and of those in other buckets. Peers without
 /// a group, on private networks, always may.
@@ -35,13 +37,16 @@ impl Task {
         let distance = |other: PeerId| me.distance(&kad::KBucketKey::from(other)).ilog2();
         let (bucket, mut here, mut others) = (distance(peer), Vec::new(), Vec::new());
         let kad = &mut self.swarm.behaviour_mut().kad;
-        for entry in kad.kbuckets().flat_map(|bucket| {
-            bucket.iter().map(|entry| (*entry.node.key.preimage(), group(entry.node.value.iter()))).collect::<Vec<_>>()
-        }) {
-            match entry {
-                (known, _) if known == peer => {}
-                (known, group) if distance(known) == bucket => here.push(group),
-                (_, group) => others.push(group),
+        let mut had: Vec<Multiaddr> = Vec::new();
+        for routed in kad.kbuckets() {
+            for entry in routed.iter() {
+                let known = *entry.node.key.preimage();
+                if known == peer {
+                    had = entry.node.value.iter().cloned().collect();
+                    continue;
+                }
+                let group = self.peers.group(&known).or_else(|| group(entry.node.value.iter()));
+                if distance(known) == bucket { here.push(group) } else { others.push(group) }
             }
         }
         if !has_room(own, &here, &others) {
@@ -50,6 +55,10 @@ impl Task {
         }
         for address in addresses {
             kad.add_address(&peer, address.clone());
+        }
+        // Kademlia keeps whatever a peer ever said.
+        if had.len() > MAX_ADDRESSES {
+            had.iter().filter(|one| !addresses.contains(one)).for_each(|one| drop(kad.remove_address(&peer, one)));
         }
     }
 }

@@ -128,7 +128,7 @@ pub async fn start(
             discovery.add(peer.id, address.clone(), Origin::Remembered, Instant::now());
         }
     }
-    let ledger = Ledger::new(store.ledger()?, options.ban_time);
+    let ledger = Ledger::new(store.ledger()?, options.ban_time, clock::now());
     let kad_store = KadStore::new(me, store.dht_records()?, now);
 
     let (addresses, moved) = listen::choose(&options.listen)?;

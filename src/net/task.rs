@@ -52,6 +52,8 @@ use crate::{
 const TICK: Duration = Duration::from_millis(500);
 /// Time to say goodbye to the peers.
 const GOODBYE: Duration = Duration::from_millis(300);
+/// Time in which any honest peer has answered, from wherever it is.
+const FAIR: Duration = Duration::from_millis(1_500);
 /// Peers that must have acknowledged a put for it to be over; the others are still sent it.
 pub(super) const PUT_QUORUM: usize = 3;
 /// Questions of one peer being answered at once.
@@ -75,7 +77,7 @@ pub(super) struct Wiring {
 
 /// What the registry decided.
 pub(super) enum Settled {
-    Message { id: MessageId, via: PeerId, author: Option<PeerId>, verdict: Verdict },
+    Message { id: MessageId, via: PeerId, verdict: Verdict },
     Put { from: PeerId, outcome: Result<Box<Record>, Refusal> },
     Answer { peer: PeerId, channel: ResponseChannel<Response>, response: Response },
 }
@@ -285,7 +287,7 @@ impl Task {
                 self.peers.gave(peer, bytes, took, clock::now());
                 self.spoke(peer);
             }
-            Command::Obey { peer, ruling, reply } => drop(reply.send(self.obey(peer, ruling))),
+            Command::Obey { peer, ruling, reply } => self.obey(peer, ruling, reply),
             Command::Standings { reply } => drop(reply.send(self.peers.standings(clock::now()))),
             Command::Status { reply } => drop(reply.send(self.snapshot())),
             Command::Peers { reply } => drop(reply.send(self.peers.snapshots(clock::now()))),
@@ -375,15 +377,18 @@ impl Task {
 
     pub fn ask_failed(&mut self, id: &OutboundRequestId, error: AskError) {
         let Some(ask) = self.asks.remove(id) else { return };
+        let waited = ask.asked.elapsed();
         let outcome = match error {
-            AskError::TimedOut => Some(Outcome::AnswerLate),
+            // Whoever hardly waits learns nothing of the peer.
+            AskError::TimedOut if waited < FAIR => None,
+            AskError::TimedOut => {
+                // It would have taken longer still.
+                self.peers.answered(&ask.peer, waited);
+                Some(Outcome::AnswerLate)
+            }
             AskError::Unreachable => Some(Outcome::Unreachable),
             AskError::Busy | AskError::Refused => None,
         };
-        if error == AskError::TimedOut {
-            // It would have taken longer still.
-            self.peers.answered(&ask.peer, ask.asked.elapsed());
-        }
         if let Some(outcome) = outcome {
             self.observe(ask.peer, outcome);
         }

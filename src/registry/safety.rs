@@ -1,8 +1,11 @@
 //! Which of this node's own packages would be lost with it.
 
 use std::{
-    collections::HashSet,
-    sync::atomic::{AtomicUsize, Ordering},
+    collections::{BTreeMap, HashSet},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,6 +16,7 @@ use super::P2pRegistry;
 use crate::{
     RegistryError, Result, clock,
     domain::{
+        name::PackageId,
         record::{DhtKey, Head, Signed},
         release,
         time::Timestamp,
@@ -40,6 +44,8 @@ pub(super) struct Looking {
     /// Somebody wants to know now.
     again: Notify,
     at: AtomicUsize,
+    /// Those that were alone, or expire soon, when they were looked at last; with their names.
+    found: Mutex<BTreeMap<PackageId, String>>,
 }
 
 impl P2pRegistry {
@@ -93,16 +99,29 @@ impl P2pRegistry {
         });
         let read = read.await.map_err(|error| RegistryError::Internal { what: "reading", why: error.to_string() })?;
         let (own, from, heads) = read?;
-        let mut endangered = Vec::new();
+        let looking = &self.state.looking;
+        let found = || looking.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if heads.len() >= own {
+            // What is not own any more goes.
+            found().clear();
+        }
         for stored in &heads {
             let head = &stored.head;
-            if endangered.len() < NAMED && (expires_soon(head, now) || self.is_alone(head, now).await?) {
+            let id = PackageId { publisher: head.publisher(), name: head.name.clone() };
+            if expires_soon(head, now) || self.is_alone(head, now).await? {
                 let handle = head.handle.as_ref().map_or_else(|| head.publisher().fingerprint(), ToString::to_string);
-                endangered.push(format!("{handle}/{}", head.name));
+                found().insert(id, format!("{handle}/{}", head.name));
+            } else {
+                found().remove(&id);
             }
         }
-        self.state.looking.at.store(from + heads.len(), Ordering::Relaxed);
-        Ok(Safety { own: own as u64, endangered })
+        looking.at.store(from + heads.len(), Ordering::Relaxed);
+        let found = found();
+        Ok(Safety {
+            own: own as u64,
+            endangered: found.len() as u64,
+            endangered_named: found.values().take(NAMED).cloned().collect(),
+        })
     }
 
     /// Whether too few nodes have the content of a package's newest release, although they had time to fetch it.

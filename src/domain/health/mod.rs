@@ -14,6 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use measure::Measure;
+pub use rows::MESH_LOW;
 
 use super::time::Timestamp;
 
@@ -93,7 +94,8 @@ pub struct Sample {
     pub agents: BTreeMap<String, usize>,
     /// Own packages, and those of them that would be lost with this node, of which some are named.
     pub own: Option<u64>,
-    pub endangered: Vec<String>,
+    pub endangered: u64,
+    pub endangered_named: Vec<String>,
     /// Bytes that are free where the data is, and how many there are.
     pub disk: Option<(u64, u64)>,
 }

@@ -11,8 +11,8 @@ const STARTING: Duration = Duration::from_secs(10);
 const SETTLING: Duration = Duration::from_secs(20);
 /// Fewer of something than this say nothing about a share.
 const FEW: u64 = 5;
-/// Gossipsub wants at least this many peers in a mesh, where there are as many (`mesh_n_low`).
-const MESH_LOW: usize = 4;
+/// Gossipsub looks for more when there are fewer peers in a mesh (`mesh_n_low`).
+pub const MESH_LOW: usize = 6;
 /// A clock that is further off refuses and is refused.
 const CLOCK_LIMIT_MS: i64 = 120_000;
 
@@ -56,7 +56,8 @@ pub(super) fn row(measure: Measure, sample: &Sample) -> Row {
         Measure::PeersIn => count(sample.peers_in),
         Measure::PeersOut => count(sample.peers_out),
         Measure::Mesh => {
-            let wanted = MESH_LOW.min(sample.announce_subscribers);
+            // Half of what gossipsub looks for is on its way to it; less stays too little.
+            let wanted = MESH_LOW.min(sample.announce_subscribers).div_ceil(2);
             let row = count(sample.announce_mesh);
             if peers == 0 || sample.running_for < SETTLING {
                 return row;
@@ -68,7 +69,7 @@ pub(super) fn row(measure: Measure, sample: &Sample) -> Row {
                     format!("nobody passes announcements on to this node, although {} connected", are(peers)),
                     "wait a minute; if it stays, restart this node and look at the logs of both sides (0)",
                 ),
-                mesh if mesh * 2 < wanted => row.is(
+                mesh if mesh < wanted => row.is(
                     State::Degraded,
                     format!("only {mesh} of {} subscribers pass announcements on at once", sample.announce_subscribers),
                     "announcements arrive later than they could; it usually mends itself within a minute",
@@ -210,7 +211,7 @@ pub(super) fn row(measure: Measure, sample: &Sample) -> Row {
             match (sample.dht_server, sample.peers_in) {
                 (true, 0) => "serves the DHT".to_owned(),
                 (true, _) => "others connect to it".to_owned(),
-                (false, _) => "client: not reached".to_owned(),
+                (false, _) => "client: serves nobody".to_owned(),
             },
         ),
         Measure::RoundTrips => match (sample.rtt_p50_ms, sample.rtt_p95_ms) {
@@ -307,14 +308,14 @@ pub(super) fn row(measure: Measure, sample: &Sample) -> Row {
                     if sample.own.is_some() { "nothing of yours" } else { "not looked yet" }.to_owned(),
                 );
             };
-            let few = sample.endangered.len();
+            let few = sample.endangered;
             let row = plain(few as f64, format!("{few} of {own}"));
             if peers == 0 {
                 // That nobody is here is said already.
                 return row;
             }
             let row = row.good_when("none");
-            match sample.endangered.first() {
+            match sample.endangered_named.first() {
                 None => row.good(),
                 Some(first) => {
                     let others = match few {
@@ -324,7 +325,7 @@ pub(super) fn row(measure: Measure, sample: &Sample) -> Row {
                     row.is(
                         State::Degraded,
                         format!("{first}{others} would be lost with this node"),
-                        "P offers them again; a node that fetches or pins them keeps them too",
+                        "offer them again (P on the explorer's Health); a node that fetches or pins them keeps them too",
                     )
                 }
             }
@@ -343,7 +344,7 @@ pub(super) fn row(measure: Measure, sample: &Sample) -> Row {
                     free if free < LOW_DISK => row.is(
                         State::Degraded,
                         format!("the disk is nearly full: {} are free", size(free as f64)),
-                        "free some, or lower content_quota: `swarmdex gc` removes what was used longest ago",
+                        "free some, or lower content_mb: `swarmdex gc` removes what was used longest ago",
                     ),
                     _ => row.good(),
                 }

@@ -78,7 +78,12 @@ fn situations_and_their_verdicts() {
         ),
         (
             "endangered packages",
-            Sample { own: Some(7), endangered: vec!["alice/web".to_owned(), "alice/db".to_owned()], ..well(5) },
+            Sample {
+                own: Some(70),
+                endangered: 2,
+                endangered_named: vec!["alice/web".to_owned(), "alice/db".to_owned()],
+                ..well(5)
+            },
             State::Degraded,
             "alice/web and 1 more would be lost",
         ),
@@ -183,7 +188,8 @@ proptest! {
             lost: small(2) % 9,
             agents: [("swarmdex/1".to_owned(), small(4))].into(),
             own: Some(counts[5] % 3),
-            endangered: (0..counts[6] % 4).map(|n| format!("alice/{n}")).collect(),
+            endangered: counts[6] % 4,
+            endangered_named: (0..counts[6] % 4).map(|n| format!("alice/{n}")).collect(),
             disk: floats[6].map(|_| (counts[9], counts[10])),
         };
         let rows = rows(&sample);

@@ -221,7 +221,7 @@ fn in_columns(
         names.push(vec![(format!("{} {}", sign(peer, model.now), name(peer)), style)]);
     }
     if fits < unplaced.len() {
-        names.push(vec![(format!("and {} more: n and p step through all", unplaced.len() - fits), theme.dim())]);
+        names.push(vec![(format!("and {} more: n and N step through all", unplaced.len() - fits), theme.dim())]);
     }
     put(column(each + gap, each), names);
 
