@@ -577,31 +577,10 @@ impl PeerTable {
 
 /// What a peer's score is made of: it is seen for as long as it is connected. Without the evidence, which is for eyes.
 fn current(peer: &Peer, now: Timestamp) -> Standing {
-    let Standing {
-        successes,
-        failures,
-        decayed_at,
-        rtt_ms,
-        answer_ms,
-        rate,
-        first_seen,
-        last_seen,
-        connected,
-        served,
-        recent: _,
-    } = peer.standing;
     Standing {
-        successes,
-        failures,
-        decayed_at,
-        rtt_ms,
-        answer_ms,
-        rate,
-        first_seen,
-        last_seen: if peer.open.is_empty() { last_seen } else { now },
-        connected,
-        served,
+        last_seen: if peer.open.is_empty() { peer.standing.last_seen } else { now },
         recent: VecDeque::new(),
+        ..peer.standing
     }
 }
 

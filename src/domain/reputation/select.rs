@@ -31,6 +31,22 @@ pub struct Candidate {
     pub group: Option<Prefix>,
 }
 
+#[cfg(test)]
+impl Candidate {
+    /// One of which nothing but the score is known.
+    pub(super) fn scored(score: f64) -> Self {
+        Self {
+            peer: PeerId::random(),
+            score,
+            successes: 0.0,
+            failures: 0.0,
+            response: 0.0,
+            share: 0.0,
+            group: None,
+        }
+    }
+}
+
 /// Chooses up to `limit` different peers among those of at least `min_reputation`, in the order in which to ask them.
 ///
 /// A place goes to the highest score left; about one in ten is given by Thompson sampling instead (W. R. Thompson,
@@ -131,18 +147,6 @@ mod tests {
 
     use super::*;
 
-    fn candidate(score: f64) -> Candidate {
-        Candidate {
-            peer: PeerId::random(),
-            score,
-            successes: 0.0,
-            failures: 0.0,
-            response: 0.0,
-            share: 0.0,
-            group: None,
-        }
-    }
-
     fn group(n: u8) -> Option<Prefix> {
         Prefix::of(std::net::Ipv4Addr::new(81, 2, n, 1).into())
     }
@@ -150,7 +154,7 @@ mod tests {
     #[test]
     fn selection_prefers_the_best_and_explores_the_rest() {
         let mut rng = StdRng::seed_from_u64(7);
-        let candidates: Vec<_> = (0..20).map(|n| candidate(f64::from(n) / 20.0)).collect();
+        let candidates: Vec<_> = (0..20).map(|n| Candidate::scored(f64::from(n) / 20.0)).collect();
         let best: Vec<_> = candidates.iter().rev().take(3).map(|c| c.peer).collect();
         let mut chosen_best = 0;
         for _ in 0..1_000 {
@@ -166,9 +170,9 @@ mod tests {
     #[test]
     fn exploring_finds_newcomers_and_leaves_liars_alone() {
         let mut rng = StdRng::seed_from_u64(11);
-        let proven = (0..5).map(|_| Candidate { successes: 50.0, ..candidate(0.8) });
-        let newcomers = (0..3).map(|_| candidate(0.4));
-        let liars = (0..4).map(|_| Candidate { failures: 20.0, ..candidate(0.3) });
+        let proven = (0..5).map(|_| Candidate { successes: 50.0, ..Candidate::scored(0.8) });
+        let newcomers = (0..3).map(|_| Candidate::scored(0.4));
+        let liars = (0..4).map(|_| Candidate { failures: 20.0, ..Candidate::scored(0.3) });
         let candidates: Vec<_> = proven.chain(newcomers).chain(liars).collect();
         let (mut new, mut lying, rounds) = (0, 0, 2_000);
         for _ in 0..rounds {
@@ -183,9 +187,9 @@ mod tests {
     #[test]
     fn whoever_is_known_to_be_slow_is_hardly_tried_again() {
         let mut rng = StdRng::seed_from_u64(13);
-        let proven = (0..5).map(|_| Candidate { successes: 50.0, response: 0.8, ..candidate(0.8) });
-        let tried = (0..5).map(|_| Candidate { successes: 2.0, response: 0.5, ..candidate(0.4) });
-        let slow = (0..5).map(|_| Candidate { successes: 2.0, response: 0.15, ..candidate(0.3) });
+        let proven = (0..5).map(|_| Candidate { successes: 50.0, response: 0.8, ..Candidate::scored(0.8) });
+        let tried = (0..5).map(|_| Candidate { successes: 2.0, response: 0.5, ..Candidate::scored(0.4) });
+        let slow = (0..5).map(|_| Candidate { successes: 2.0, response: 0.15, ..Candidate::scored(0.3) });
         let candidates: Vec<_> = proven.chain(tried).chain(slow).collect();
         let (mut again, mut dawdling) = (0, 0);
         for _ in 0..2_000 {
@@ -200,7 +204,7 @@ mod tests {
     fn nobody_gets_everything() {
         let mut rng = StdRng::seed_from_u64(3);
         let mut choices = Choices::default();
-        let mut candidates = vec![candidate(0.9), candidate(0.8), candidate(0.7)];
+        let mut candidates = vec![Candidate::scored(0.9), Candidate::scored(0.8), Candidate::scored(0.7)];
         let mut got: HashMap<PeerId, usize> = HashMap::new();
         for _ in 0..2_000 {
             candidates.iter_mut().for_each(|one| one.share = choices.share(&one.peer));
@@ -219,7 +223,7 @@ mod tests {
             limit in 0usize..8, seed in any::<u64>(),
         ) {
             let candidates: Vec<_> = peers.iter().map(|(score, successes, failures, share, n)| Candidate {
-                successes: *successes, failures: *failures, share: *share, group: group(*n), ..candidate(*score)
+                successes: *successes, failures: *failures, share: *share, group: group(*n), ..Candidate::scored(*score)
             }).collect();
             let chosen = select_best_peers(&candidates, 0.1, limit, &mut StdRng::seed_from_u64(seed));
             let distinct: HashSet<_> = chosen.iter().collect();

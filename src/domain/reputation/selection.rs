@@ -87,18 +87,6 @@ mod tests {
 
     const ALL: [Selection; 3] = [Selection::Reputation, Selection::Random, Selection::Unsmoothed];
 
-    fn candidate(score: f64) -> Candidate {
-        Candidate {
-            peer: PeerId::random(),
-            score,
-            successes: 0.0,
-            failures: 0.0,
-            response: 0.0,
-            share: 0.0,
-            group: None,
-        }
-    }
-
     #[test]
     fn a_stranger_is_perfect_only_without_smoothing() {
         let (stranger, proven) = (Basis::default(), Basis { successes: 99.0, failures: 1.0, ..Basis::default() });
@@ -113,7 +101,7 @@ mod tests {
             scores in proptest::collection::vec(0.0..1.0f64, 0..40), limit in 0usize..10, seed in any::<u64>(),
         ) {
             let mut rng = StdRng::seed_from_u64(seed);
-            let candidates: Vec<_> = scores.iter().map(|score| candidate(*score)).collect();
+            let candidates: Vec<_> = scores.iter().map(|score| Candidate::scored(*score)).collect();
             let all: HashSet<_> = candidates.iter().map(|one| one.peer).collect();
             for selection in ALL {
                 let chosen: HashSet<_> = selection.choose(&candidates, 0.0, limit, &mut rng).into_iter().collect();
