@@ -11,7 +11,7 @@ use libp2p::{
         dial_opts::{DialOpts, PeerCondition},
     },
 };
-use std::{io::ErrorKind, time::Instant};
+use std::{collections::HashMap, io::ErrorKind, time::Instant};
 use tokio::sync::oneshot;
 
 use super::{
@@ -26,7 +26,7 @@ use super::{
     measure::Move,
     protocol::{MAX_OBJECTS, Request, Response},
     reach,
-    task::{MAX_OUTSTANDING, MAX_QUESTIONS_PER_PEER, PendingPut, Settled, Task},
+    task::{MAX_OUTSTANDING, MAX_QUESTIONS_PER_PEER, MAX_WAITING_OF_ONE, PendingPut, Settled, Task},
 };
 use crate::{
     bus::Level,
@@ -292,9 +292,14 @@ impl Task {
         }
         let (verdict, receiver) = oneshot::channel();
         let author = message.source;
-        if self.hand_over(Inbound::Announcement { data: message.data, via, author, verdict }) {
+        let by = [Some(via), author.filter(|author| *author != via)];
+        let waiting = |peer: &PeerId| self.waiting.get(peer).copied().unwrap_or(0);
+        // What one sends leaves room for what others do.
+        let has_room = by.iter().flatten().all(|peer| waiting(peer) < MAX_WAITING_OF_ONE);
+        if has_room && self.hand_over(Inbound::Announcement { data: message.data, via, author, verdict }) {
+            by.into_iter().flatten().for_each(|peer| *self.waiting.entry(peer).or_default() += 1);
             self.settled.push(Box::pin(async move {
-                Settled::Message { id, via, verdict: receiver.await.unwrap_or(Err(Refusal::Busy)) }
+                Settled::Message { id, via, author, verdict: receiver.await.unwrap_or(Err(Refusal::Busy)) }
             }));
         } else {
             self.report(id, via, Err(Refusal::Busy));
@@ -331,7 +336,14 @@ impl Task {
 
     pub(super) fn on_settled(&mut self, settled: Settled) {
         match settled {
-            Settled::Message { id, via, verdict } => self.report(id, via, verdict),
+            Settled::Message { id, via, author, verdict } => {
+                one_less(&mut self.waiting, via);
+                author
+                    .filter(|author| *author != via)
+                    .into_iter()
+                    .for_each(|author| one_less(&mut self.waiting, author));
+                self.report(id, via, verdict);
+            }
             Settled::Put { from, outcome } => {
                 let kept = outcome.and_then(|record| self.swarm.behaviour_mut().kad.store_mut().accept(&record));
                 if let Err(refusal) = kept {
@@ -342,12 +354,7 @@ impl Task {
                 }
             }
             Settled::Answer { peer, channel, response } => {
-                if let Some(running) = self.questions.get_mut(&peer) {
-                    *running -= 1;
-                    if *running == 0 {
-                        self.questions.remove(&peer);
-                    }
-                }
+                one_less(&mut self.questions, peer);
                 self.peers.traffic(&peer, |traffic| traffic.answers_out += response.payload() as u64);
                 // Fails when the asker is gone.
                 let _ = self.swarm.behaviour_mut().query.send_response(channel, response);
@@ -467,5 +474,15 @@ fn why(error: &DialError) -> &'static str {
         Some(_) if error.to_string().to_lowercase().contains("timeout") => "timed out",
         Some(_) => "failed",
         None => "not supported",
+    }
+}
+
+/// Counts one less of a peer, of which there may be nothing to count then.
+fn one_less(counts: &mut HashMap<PeerId, usize>, peer: PeerId) {
+    if let Some(count) = counts.get_mut(&peer) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&peer);
+        }
     }
 }

@@ -53,7 +53,7 @@ use crate::{
 /// Commands waiting for the task.
 const COMMANDS: usize = 256;
 /// Things peers sent, waiting for the registry.
-const INBOUND: usize = 512;
+pub(super) const INBOUND: usize = 512;
 /// Connections that neither gossip nor anything else uses are closed after this long.
 const IDLE: Duration = Duration::from_secs(30);
 /// Longest wait for the operating system to give the addresses to listen on.

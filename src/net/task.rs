@@ -58,6 +58,8 @@ const FAIR: Duration = Duration::from_millis(1_500);
 pub(super) const PUT_QUORUM: usize = 3;
 /// Questions of one peer being answered at once.
 pub(super) const MAX_QUESTIONS_PER_PEER: usize = 8;
+/// Announcements of one peer that wait for their verdicts: half of what fits into the queue.
+pub(super) const MAX_WAITING_OF_ONE: usize = super::start::INBOUND / 2;
 /// Verdicts and answers outstanding from the registry.
 pub(super) const MAX_OUTSTANDING: usize = 1_024;
 
@@ -77,7 +79,7 @@ pub(super) struct Wiring {
 
 /// What the registry decided.
 pub(super) enum Settled {
-    Message { id: MessageId, via: PeerId, verdict: Verdict },
+    Message { id: MessageId, via: PeerId, author: Option<PeerId>, verdict: Verdict },
     Put { from: PeerId, outcome: Result<Box<Record>, Refusal> },
     Answer { peer: PeerId, channel: ResponseChannel<Response>, response: Response },
 }
@@ -109,6 +111,8 @@ pub(super) struct Task {
     pub asks: HashMap<OutboundRequestId, PendingAsk>,
     pub settled: FuturesUnordered<BoxFuture<'static, Settled>>,
     pub questions: HashMap<PeerId, usize>,
+    /// Announcements without a verdict yet, by who signed them and by who passed them on.
+    pub waiting: HashMap<PeerId, usize>,
     pub findings: Findings,
     pub looks: Looks,
     /// Who waits for the DHT to have been told of a content.
@@ -168,6 +172,7 @@ impl Task {
             asks: HashMap::new(),
             settled: FuturesUnordered::new(),
             questions: HashMap::new(),
+            waiting: HashMap::new(),
             findings: Findings::default(),
             looks: Looks::new(),
             providing: HashMap::new(),

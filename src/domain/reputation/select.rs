@@ -35,15 +35,7 @@ pub struct Candidate {
 impl Candidate {
     /// One of which nothing but the score is known.
     pub(super) fn scored(score: f64) -> Self {
-        Self {
-            peer: PeerId::random(),
-            score,
-            successes: 0.0,
-            failures: 0.0,
-            response: 0.0,
-            share: 0.0,
-            group: None,
-        }
+        Self { peer: PeerId::random(), score, successes: 0.0, failures: 0.0, response: 0.0, share: 0.0, group: None }
     }
 }
 
