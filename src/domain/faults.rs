@@ -367,54 +367,6 @@ impl Ledger {
     }
 }
 
-/// How many messages there may be: so many at once, and so many a second after that.
-#[derive(Clone, Copy, Debug)]
-pub struct Allowance {
-    left: f64,
-    at: Timestamp,
-    at_once: f64,
-    a_second: f64,
-}
-
-impl Allowance {
-    /// What a node itself sends, so that nobody can take it for a flood; the rest goes with the comparing of catalogues.
-    pub fn sent(now: Timestamp) -> Self {
-        Self { left: 500.0, at: now, at_once: 500.0, a_second: 10.0 }
-    }
-
-    /// What is taken of a peer: twice as much, because messages bunch up on their way.
-    pub fn received(now: Timestamp) -> Self {
-        let Self { at_once, a_second, .. } = Self::sent(now);
-        Self { left: 2.0 * at_once, at: now, at_once: 2.0 * at_once, a_second: 2.0 * a_second }
-    }
-
-    /// What is taken of one peer that passes on what many sent.
-    pub fn of_many(now: Timestamp) -> Self {
-        let Self { at_once, a_second, .. } = Self::received(now);
-        Self { left: 10.0 * at_once, at: now, at_once: 10.0 * at_once, a_second: 10.0 * a_second }
-    }
-
-    /// How many there may be now, of as many as there may ever be: 0 to 1.
-    pub fn share(&self, now: Timestamp) -> f64 {
-        self.left(now) / self.at_once
-    }
-
-    /// How many there may be now.
-    pub fn left(&self, now: Timestamp) -> f64 {
-        (self.left + now.since(self.at).as_secs_f64() * self.a_second).min(self.at_once)
-    }
-
-    /// Takes one; false when there is none left.
-    pub fn take(&mut self, now: Timestamp) -> bool {
-        (self.left, self.at) = (self.left(now), now);
-        let taken = self.left >= 1.0;
-        if taken {
-            self.left -= 1.0;
-        }
-        taken
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -423,6 +375,7 @@ mod tests {
     use rand::{RngExt, SeedableRng, rngs::StdRng};
 
     use super::*;
+    use crate::domain::allowance::Allowance;
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
     const BAN_TIME: Duration = Duration::from_secs(1_800);
@@ -562,19 +515,6 @@ mod tests {
     fn an_honest_node_is_never_banned() {
         let worst = (0..1_000).map(honest_day).fold(0.0, f64::max);
         assert!((DISCONNECT..BAN).contains(&worst), "it is tried hard: {worst}");
-    }
-
-    #[test]
-    fn a_thousand_messages_a_second_are_flooding_and_ten_never_are() {
-        let (mut busy, mut flood) = (Allowance::received(NOW), Allowance::received(NOW));
-        let millis = |n| NOW.after(Duration::from_millis(n));
-        assert!((0..36_000).all(|n| busy.take(millis(n * 100))));
-        let beyond = (0..3_000).filter(|n| !flood.take(millis(*n))).count();
-        assert!(beyond > 500, "{beyond}");
-        let mut own = Allowance::sent(NOW);
-        let sent = (0..60_000).filter(|n| own.take(millis(*n))).map(millis).collect::<Vec<_>>();
-        let mut other = Allowance::received(NOW);
-        assert!(sent.into_iter().all(|at| other.take(at)), "whoever keeps to its own is within that of the others");
     }
 
     proptest! {

@@ -4,6 +4,7 @@
 //! every rule can be tested without waiting. The layers above ([`crate::store`], [`crate::net`],
 //! [`crate::registry`], [`crate::ui`]) decide *when* a rule is applied, never *what* it says.
 
+pub mod allowance;
 pub mod conflict;
 pub mod content;
 pub mod faults;

@@ -13,7 +13,8 @@ use crate::{
     bus::Level,
     clock,
     domain::{
-        faults::{Allowance, Fault, Ledger, Ruling, Sentence, Sheet},
+        allowance::Allowance,
+        faults::{Fault, Ledger, Ruling, Sentence, Sheet},
         name::short_id,
         reputation::Outcome,
         time::Timestamp,

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use libp2p::{Multiaddr, PeerId};
+use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 use rand::{Rng, RngExt};
 
 /// Wait after the first failure; it doubles with each.
@@ -44,6 +44,11 @@ struct Target {
 pub(super) struct Discovery {
     targets: HashMap<PeerId, Target>,
     strangers: HashSet<PeerId>,
+}
+
+/// An address without the peer that is to be found there.
+pub(super) fn bare(address: &Multiaddr) -> Multiaddr {
+    address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect()
 }
 
 impl Discovery {
@@ -109,6 +114,13 @@ impl Discovery {
         if let Some(target) = self.targets.get_mut(peer) {
             target.failures = 0;
         }
+    }
+
+    /// Whether it was us, and not somebody on the network, who say that a peer is at an address.
+    pub fn names(&self, peer: &PeerId, address: &Multiaddr) -> bool {
+        let sought = bare(address);
+        let ours = self.targets.get(peer).filter(|target| target.origin != Origin::Mdns);
+        ours.is_some_and(|target| target.addresses.iter().any(|one| bare(one) == sought))
     }
 
     /// It does not speak our protocols: no fault, and no reason to come back.

@@ -75,7 +75,7 @@ impl Task {
                     self.measures.dialled(Some(why(&error)));
                     // Where somebody else says that it is, it need not be.
                     if let DialError::Transport(tried) = &error
-                        && tried.iter().any(|(address, _)| self.peers.lists(&peer, address))
+                        && tried.iter().any(|(at, _)| self.peers.lists(&peer, at) || self.discovery.names(&peer, at))
                     {
                         self.observe(peer, Outcome::Unreachable);
                     }

@@ -5,11 +5,12 @@ use std::{
     time::Duration,
 };
 
-use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, swarm::ConnectionId};
+use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
 use rand::Rng;
 
 use super::{
     connections::Held,
+    discovery::bare,
     place::{Bearings, Whereabouts},
     protocol::Hello,
 };
@@ -393,9 +394,6 @@ impl PeerTable {
 
     /// Whether it says itself that it is at an address.
     pub fn lists(&self, id: &PeerId, address: &Multiaddr) -> bool {
-        let bare = |address: &Multiaddr| {
-            address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect::<Multiaddr>()
-        };
         let sought = bare(address);
         self.peers.get(id).is_some_and(|peer| peer.addresses.iter().any(|one| bare(one) == sought))
     }

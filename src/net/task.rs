@@ -37,7 +37,7 @@ use crate::{
     bus::{Board, Bus, Counters, Event, Level, NodeSnapshot, Notice, Tally},
     clock,
     domain::{
-        faults::Allowance,
+        allowance::Allowance,
         lookup::End,
         name::NetworkName,
         record::{Record, Refusal},

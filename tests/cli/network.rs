@@ -172,7 +172,7 @@ fn a_log_for_a_program_is_json_in_the_file_and_on_stderr() {
     let object = |line: &str| serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     let first = object(&stderr.next().unwrap());
-    assert_eq!((first["level"].as_str(), first["target"].as_str()), (Some("WARN"), Some("swarmdex::net::task")));
+    assert_eq!((first["level"].as_str(), first["target"].as_str()), (Some("WARN"), Some("swarmdex::net::upkeep")));
     assert!(first["fields"]["message"].as_str().unwrap().contains("cannot be reached"), "{first}");
     send("TERM", child.id());
     stderr.for_each(|line| drop(object(&line)));
