@@ -131,8 +131,8 @@ impl Panel {
                 biased;
                 answer = self.open.next() => {
                     let (peer, took, answer) = answer?;
-                    // Only a node that ends has no answer at all.
-                    let answer = answer.ok()?;
+                    // Only a node that ends has none at all; whoever waits for more goes on until it has heard of all.
+                    let answer = answer.unwrap_or(Err(AskError::Unreachable));
                     match &answer {
                         Ok(_) => self.times.note(took),
                         Err(error) => {
