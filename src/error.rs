@@ -116,6 +116,13 @@ pub enum RegistryError {
     #[error("the database {} was written by a newer Swarmdex (schema {found}, this one knows {known}); use that version", .path.display())]
     NewerSchema { path: PathBuf, found: i64, known: i64 },
 
+    #[error(
+        "the database {} is of an earlier Swarmdex (schema {found}, this one reads {known}), whose records no longer verify; \
+         use another data directory, and take your key over with `swarmdex key import {}`",
+        .path.display(), .path.with_file_name("publisher.key").display()
+    )]
+    OlderSchema { path: PathBuf, found: i64, known: i64 },
+
     #[error("the database failed: {0}; check the free space of the disk, then start again")]
     Database(#[from] rusqlite::Error),
 
@@ -211,6 +218,7 @@ impl RegistryError {
             Self::File { .. } => "file",
             Self::Key { .. } => "key",
             Self::NewerSchema { .. } => "newer_schema",
+            Self::OlderSchema { .. } => "older_schema",
             Self::Database(_) => "database",
             Self::Commit(_) => "commit",
             Self::Listen { .. } => "listen",

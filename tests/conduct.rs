@@ -71,7 +71,7 @@ fn announcement(key: &Keypair, name: &str, seq: u64) -> Vec<u8> {
     let now = clock::now();
     let manifest = manifest(key, name, &format!("1.0.{seq}"), b"x");
     let head = head(key, seq, &[&manifest], now, DAY);
-    Announcement { announced_at: now, head, manifest }.encode().unwrap().to_vec()
+    Announcement::sign(key, now, head, manifest).unwrap().encode().unwrap().to_vec()
 }
 
 async fn publish(lab: &Lab, name: &str, bytes: &[u8]) -> Release {

@@ -176,7 +176,7 @@ async fn mute() -> (PeerId, String) {
         .unwrap()
         .with_swarm_config(|config| config.with_idle_connection_timeout(PATIENCE))
         .build();
-    for kind in ["kad/1.0.0", "query/1"] {
+    for kind in ["kad/2", "query/2"] {
         let protocol = StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/{kind}")).unwrap();
         let mut incoming = control.accept(protocol).unwrap();
         tokio::spawn(async move {

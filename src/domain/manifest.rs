@@ -43,6 +43,7 @@ pub struct Dependency {
 
 /// Bytes by their BLAKE3 root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Content {
     pub root: ContentRoot,
     /// Size in bytes.
@@ -104,6 +105,7 @@ impl Default for Ecosystem {
 
 /// What a release is. Signed by its publisher; never changes once a head lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Manifest {
     pub name: PackageName,
     pub version: Version,

@@ -10,6 +10,7 @@ pub const MAX_VERSION: usize = 64;
 
 /// One line of a head or page: a version, the hash of its manifest's signed payload, and whether it is yanked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ReleaseEntry {
     #[serde(rename = "v")]
     pub version: Version,

@@ -202,7 +202,7 @@ impl P2pRegistry {
         via: Option<PeerId>,
         verified_at: crate::domain::time::Timestamp,
     ) {
-        let travelled = verified_at.since(announcement.announced_at);
+        let travelled = verified_at.since(announcement.announced_at());
         self.tally.announced(via.map(|_| travelled), verified_at);
         if via.is_some() {
             self.metrics.heard(travelled);

@@ -211,7 +211,7 @@ impl P2pRegistry {
         tell(progress, PublishStep::Stored);
         self.count();
         if let (head, Some(manifest)) = ours {
-            self.tell(&Announcement { announced_at: now, head, manifest }, None, now);
+            self.tell(&Announcement::sign(key, now, head, manifest).map_err(refused)?, None, now);
         }
         Ok(())
     }
@@ -283,14 +283,16 @@ impl P2pRegistry {
         let Some(manifest) = entry.map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten() else {
             return Ok(Delivered::default());
         };
-        let announcement = Announcement { announced_at: clock::now(), head: head.clone(), manifest: manifest.clone() };
+        let Some(key) = self.publisher_key().filter(|key| PublisherId::of(&key.public()) == id.publisher) else {
+            return Ok(Delivered::default());
+        };
         if *self.net.joined().borrow() == 0 {
             self.store.publish_progress(id.clone(), 0, 0, false, clock::now()).await?;
             return Ok(Delivered::default());
         }
         let announce = async {
-            let data = announcement
-                .encode()
+            let data = Announcement::sign(&key, clock::now(), head.clone(), manifest.clone())
+                .and_then(|announcement| announcement.encode())
                 .map_err(|refusal| RegistryError::Refused { what: id.name.to_string(), refusal })?;
             self.net.announce(data).await
         };

@@ -10,7 +10,7 @@ use crate::{
     domain::{
         manifest::Manifest,
         name::{Handle, Owner, PackageId, PackageName, PackageRef, PublisherId},
-        query::{Facet, fold, licenses},
+        query::{Facet, fold, licenses, words},
         record::{Head, Signed},
         time::Timestamp,
     },
@@ -21,8 +21,8 @@ pub(super) const YANKED: u8 = 1;
 /// Nobody has signed it: for this node's own eyes.
 pub(super) const PREVIEW: u8 = 2;
 
-/// Begins every word of the `facets` column. A private-use character, which the index takes for a letter and
-/// `domain::query::words` takes for none, so that no text asks for one.
+/// Begins every word of the `facets` column. A private-use character, which the index splits nothing at and
+/// `domain::query::words` takes for no letter, so that no text asks for one.
 const MARK: char = '\u{e000}';
 /// Providers of a package that count.
 const MAX_PROVIDERS: i64 = 255;
@@ -99,6 +99,11 @@ impl<'a> Listing<'a> {
         );
         words.join(" ")
     }
+}
+
+/// A text as the index is given it: words, with nothing but spaces between them.
+fn as_words(text: &str) -> String {
+    words(text).collect::<Vec<_>>().join(" ")
 }
 
 /// Labels in one column.
@@ -183,7 +188,14 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
     let labels = [manifest.categories.join(" "), manifest.tags.join(" ")].join(" ");
     let title = manifest.title.as_deref().unwrap_or_default();
     db.prepare_cached("INSERT INTO words (rowid, name, title, description, labels, facets) VALUES (?, ?, ?, ?, ?, ?)")?
-        .execute(params![row, name.as_str(), title, manifest.description, labels, listing.facets()])?;
+        .execute(params![
+            row,
+            as_words(name.as_str()),
+            as_words(title),
+            as_words(&manifest.description),
+            as_words(&labels),
+            listing.facets()
+        ])?;
     Ok(())
 }
 
@@ -248,29 +260,6 @@ impl Store {
             Ok(())
         })
         .await
-    }
-
-    /// Makes the index from the records, where a migration left that to be done.
-    pub(super) fn index_anew(db: &mut Connection) -> rusqlite::Result<()> {
-        if !db.prepare("SELECT 1 FROM todo WHERE what = 'index'")?.exists([])? {
-            return Ok(());
-        }
-        let all = db.transaction()?;
-        let heads = all
-            .prepare("SELECT envelope FROM heads")?
-            .query_map([], |row| catalogue::signed::<Head>(row, 0))?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        for head in &heads {
-            all.prepare_cached("UPDATE heads SET signed_at = ? WHERE publisher = ? AND name = ?")?.execute(params![
-                head.signed_at.0,
-                head.publisher().to_bytes(),
-                head.name.as_str()
-            ])?;
-            catalogue::list_package(&all, head, &[])?;
-        }
-        while recount(&all)? > 0 {}
-        all.execute("DELETE FROM todo WHERE what = 'index'", [])?;
-        all.commit()
     }
 }
 

@@ -76,24 +76,23 @@ impl Store {
         &self.inner.path
     }
 
-    /// Opens the state in `data_dir`, making or migrating it as needed; its commits are counted in `metrics`.
+    /// Opens the state in `data_dir`, making it as needed; its commits are counted in `metrics`.
     ///
     /// # Errors
-    /// [`RegistryError::DataDirInUse`] while another node has it, [`RegistryError::NewerSchema`] when a later version
-    /// wrote it, [`RegistryError::File`] when the directory cannot be used.
+    /// [`RegistryError::DataDirInUse`] while another node has it, [`RegistryError::NewerSchema`] and
+    /// [`RegistryError::OlderSchema`] when another version wrote it, [`RegistryError::File`] when the directory cannot be used.
     pub fn open(data_dir: &Path, metrics: Metrics) -> Result<Self> {
         make_private(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
         let lock = lock::DirLock::take(data_dir)?;
         let path = data_dir.join("swarmdex.db");
-        let mut connection = Connection::open(&path)?;
+        let connection = Connection::open(&path)?;
         tune(&connection, WRITER_CACHE)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
         // What a savepoint may have to put back.
         connection.pragma_update(None, "temp_store", "MEMORY")?;
-        schema::migrate(&connection, &path)?;
-        Self::index_anew(&mut connection)?;
+        schema::prepare(&connection, &path)?;
         let writer = Writer::start(connection, metrics)?;
         Ok(Self {
             inner: Arc::new(Inner {

@@ -177,6 +177,21 @@ async fn a_second_node_is_kept_out_and_a_newer_schema_is_left_alone() {
     assert!(matches!(error, RegistryError::NewerSchema { found: 99, .. }), "{error}");
 }
 
+#[test]
+fn an_older_database_is_left_as_it_is_and_told_what_to_do_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("swarmdex.db");
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch("CREATE TABLE heads (envelope BLOB); PRAGMA user_version=6").unwrap();
+    drop(db);
+    let error = Store::open(dir.path(), Metrics::default()).err().unwrap();
+    assert!(matches!(error, RegistryError::OlderSchema { found: 6, .. }), "{error}");
+    assert!(error.to_string().contains("swarmdex key import"), "{error}");
+    let db = rusqlite::Connection::open(&path).unwrap();
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0)).unwrap();
+    assert_eq!(tables, 1);
+}
+
 #[tokio::test]
 async fn one_failed_write_does_not_undo_its_neighbours() {
     let dir = tempfile::tempdir().unwrap();

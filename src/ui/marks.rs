@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::domain::query::Phrase;
+use crate::domain::query::{Phrase, is_between_words, letters};
 
 /// The parts of `text` that one of `phrases` asks for, in bytes: in order, apart from one another, and at the borders of
 /// characters. Words are told apart as the index tells them, so that what is marked is why it was found.
@@ -31,8 +31,8 @@ fn words(text: &str) -> Vec<Word<'_>> {
     let mut words = Vec::new();
     let mut from = 0;
     // With their separators, each piece's length leads to the next one's place.
-    for piece in text.split_inclusive(|c: char| !c.is_alphanumeric()) {
-        let word = piece.trim_end_matches(|c: char| !c.is_alphanumeric());
+    for piece in text.split_inclusive(is_between_words) {
+        let word = piece.trim_end_matches(is_between_words);
         if !word.is_empty() {
             words.push((from, word));
         }
@@ -58,16 +58,19 @@ fn begins(words: &[Word<'_>], phrase: &Phrase) -> Option<Range<usize>> {
     Some(*start..end)
 }
 
-/// Bytes of `word` that are `wanted`, which is in lower case; a character may have more or fewer bytes there.
+/// Bytes of `word` that are `wanted`, which is as the index has it; a character may have more or fewer bytes there.
 fn common(word: &str, wanted: &str) -> Option<usize> {
-    let mut left = wanted.chars();
-    for (at, c) in word.char_indices() {
-        for lower in c.to_lowercase() {
-            if left.next() != Some(lower) {
+    let mut left = letters(wanted).peekable();
+    let mut rest = word.char_indices().peekable();
+    while let Some((at, c)) = rest.next() {
+        for letter in letters(c.encode_utf8(&mut [0; 4])) {
+            if left.next() != Some(letter) {
                 return None;
             }
         }
-        if left.as_str().is_empty() {
+        // Marks belong to the letter before them.
+        let is_mark = |c: char| letters(c.encode_utf8(&mut [0; 4])).next().is_none();
+        if left.peek().is_none() && rest.peek().is_none_or(|(_, next)| !is_mark(*next)) {
             return Some(at + c.len_utf8());
         }
     }

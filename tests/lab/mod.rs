@@ -176,13 +176,13 @@ impl BarePeer {
         let key = Keypair::generate_ed25519();
         let id = key.public().to_peer_id();
         let protocol = |kind: &str| StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/{kind}")).unwrap();
-        let mut kad = kad::Behaviour::with_config(id, MemoryStore::new(id), kad::Config::new(protocol("kad/1.0.0")));
+        let mut kad = kad::Behaviour::with_config(id, MemoryStore::new(id), kad::Config::new(protocol("kad/2")));
         kad.set_mode(Some(kad::Mode::Server));
         let behaviour = Bare {
             kad,
             identify: identify::Behaviour::new(identify::Config::new("/bare/1".to_owned(), key.public())),
             query: request_response::cbor::Behaviour::new(
-                [(protocol("query/1"), request_response::ProtocolSupport::Full)],
+                [(protocol("query/2"), request_response::ProtocolSupport::Full)],
                 request_response::Config::default(),
             ),
             streams: libp2p_stream::Behaviour::new(),
@@ -214,7 +214,7 @@ impl BarePeer {
                     command = receiver.recv() => match command {
                         None => return,
                         Some(Do::Shout(data)) => {
-                            let topic = gossipsub::IdentTopic::new(format!("/swarmdex/{NETWORK}/announce/1"));
+                            let topic = gossipsub::IdentTopic::new(format!("/swarmdex/{NETWORK}/announce/2"));
                             // With nobody there to hear it, it is lost.
                             let _ = swarm.behaviour_mut().gossip.publish(topic, data);
                         }
@@ -276,12 +276,12 @@ impl BarePeer {
 
     /// The content protocol, to serve it or ask by it.
     pub fn content_protocol() -> StreamProtocol {
-        StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/content/1")).unwrap()
+        StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/content/2")).unwrap()
     }
 
     /// The sync protocol, likewise.
     pub fn sync_protocol() -> StreamProtocol {
-        StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/sync/1")).unwrap()
+        StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/sync/2")).unwrap()
     }
 
     /// Gossips something on the topic of announcements, as its own.
@@ -321,7 +321,7 @@ fn gossip(key: &Keypair) -> gossipsub::Behaviour {
         .unwrap();
     let author = gossipsub::MessageAuthenticity::Signed(key.clone());
     let mut gossip = gossipsub::Behaviour::new(author, config).unwrap();
-    gossip.subscribe(&gossipsub::IdentTopic::new(format!("/swarmdex/{NETWORK}/announce/1"))).unwrap();
+    gossip.subscribe(&gossipsub::IdentTopic::new(format!("/swarmdex/{NETWORK}/announce/2"))).unwrap();
     gossip
 }
 

@@ -1,6 +1,6 @@
 //! Whether a package that a peer gave as a hit has anything to do with what was asked for.
 
-use super::{Facet, Filter, Terms, fold, language::words, licenses};
+use super::{Facet, Filter, Terms, fold, licenses, words};
 use crate::domain::{
     manifest::Manifest,
     record::{Head, Signed},

@@ -4,6 +4,8 @@
 
 use std::{ops::Range, time::Duration};
 
+use super::words::words;
+
 /// Most words, unwanted words and filters of a search that count.
 const MOST: usize = 16;
 
@@ -89,11 +91,6 @@ pub struct Terms {
     pub before: Option<Duration>,
     pub asked: Asked,
     pub mistakes: Vec<Mistake>,
-}
-
-/// Runs of letters and digits, lower case, as the full-text index splits them.
-pub fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
 /// A label as it is compared.

@@ -5,12 +5,14 @@ mod edit;
 mod judge;
 mod language;
 mod rank;
+mod words;
 
 pub use coverage::{estimate, share};
 pub use edit::{with, without};
 pub use judge::{could_match, distance, may_differ};
-pub use language::{Asked, Facet, Filter, Mistake, Phrase, Terms, fold, licenses, parse, words};
+pub use language::{Asked, Facet, Filter, Mistake, Phrase, Terms, fold, licenses, parse};
 pub use rank::{Candidate, Ranking};
+pub use words::{is_between_words, letters, words};
 
 use std::time::Duration;
 

@@ -3,37 +3,73 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use libp2p::identity::Keypair;
 use serde::{Deserialize, Serialize};
 
-use super::super::{manifest::Manifest, time::Timestamp};
-use super::{Head, Refusal, Signed, decode, encode};
+use super::super::{hash::Hash, manifest::Manifest, time::Timestamp};
+use super::{Head, Payload, Refusal, Signed, check_time, consistent, decode, encode};
 
 /// Largest announcement, in bytes.
 pub const MAX_ANNOUNCEMENT: usize = 24 * 1024;
 /// How long after `announced_at` an announcement is taken, and how far ahead of our clock it may be.
 pub const VALIDITY: Duration = Duration::from_secs(600);
 
+/// A publisher's signed word that a head was its current one at a time. Without the signature anybody could give an old
+/// announcement a new time and send it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notice {
+    pub head: Hash,
+    pub at: Timestamp,
+}
+
+impl Payload for Notice {
+    const DOMAIN: &'static str = "swarmdex-notice";
+    const TYPE: &'static str = "/swarmdex/notice";
+    const MAX_ENVELOPE: usize = 512;
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_time(self.at)
+    }
+}
+
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Wire {
-    at: Timestamp,
+    #[serde(with = "serde_bytes")]
+    notice: Vec<u8>,
     #[serde(with = "serde_bytes")]
     head: Vec<u8>,
     #[serde(with = "serde_bytes")]
     manifest: Vec<u8>,
 }
 
-/// A head and the manifest of the release it is about, checked.
+/// A head and the manifest of the release it is about, checked, with the time its publisher says it for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
-    pub announced_at: Timestamp,
+    pub notice: Signed<Notice>,
     pub head: Signed<Head>,
     pub manifest: Signed<Manifest>,
 }
 
 impl Announcement {
+    /// Says of a head, with the publisher's own key, that it is the current one.
+    pub fn sign(key: &Keypair, at: Timestamp, head: Signed<Head>, manifest: Signed<Manifest>) -> Result<Self, Refusal> {
+        let notice = Signed::sign(key, Notice { head: head.hash(), at })?;
+        if notice.publisher() != head.publisher() {
+            return Err(Refusal::Mismatch);
+        }
+        Ok(Self { notice, head, manifest })
+    }
+
+    /// When its publisher announced it, by the publisher's clock.
+    pub fn announced_at(&self) -> Timestamp {
+        self.notice.at
+    }
+
     pub fn encode(&self) -> Result<Bytes, Refusal> {
         let bytes = encode(&Wire {
-            at: self.announced_at,
+            notice: self.notice.envelope().to_vec(),
             head: self.head.envelope().to_vec(),
             manifest: self.manifest.envelope().to_vec(),
         })?;
@@ -47,22 +83,19 @@ impl Announcement {
             return Err(Refusal::TooLarge);
         }
         let wire: Wire = decode(bytes)?;
+        let notice = Signed::<Notice>::verify(&wire.notice)?;
         let head = Signed::<Head>::verify(&wire.head)?;
         let manifest = Signed::<Manifest>::verify(&wire.manifest)?;
-        let listed = head
-            .releases
-            .iter()
-            .any(|release| release.manifest == manifest.hash() && release.version == manifest.version);
-        if head.publisher() != manifest.publisher() || head.name != manifest.name || !listed {
+        consistent(&head, &manifest)?;
+        if notice.publisher() != head.publisher() || notice.head != head.hash() {
             return Err(Refusal::Mismatch);
         }
-        let announced_at = wire.at;
-        if announced_at.after(VALIDITY) < now || now.after(VALIDITY) < announced_at {
+        if notice.at.after(VALIDITY) < now || now.after(VALIDITY) < notice.at {
             return Err(Refusal::OutOfTime);
         }
         if head.is_expired(now) {
             return Err(Refusal::Expired);
         }
-        Ok(Self { announced_at, head, manifest })
+        Ok(Self { notice, head, manifest })
     }
 }

@@ -6,10 +6,11 @@ use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
 
 use super::super::{geo::GeoLocation, name::Handle, time::Timestamp};
-use super::{Payload, Refusal, decode, encode};
+use super::{Payload, Refusal, check_time, decode, encode};
 
 /// Signed by a publisher's key: this node is mine. Only such a claim puts a handle beside a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NodeClaim {
     pub node: PeerId,
     pub handle: Handle,
@@ -28,6 +29,7 @@ impl Payload for NodeClaim {
     const MAX_ENVELOPE: usize = 1024;
 
     fn check(&self) -> Result<(), Refusal> {
+        check_time(self.expires)?;
         let lives = self.expires > self.signed_at && self.expires <= self.signed_at.after(Self::MAX_LIFE);
         if lives { Ok(()) } else { Err(Refusal::BadField) }
     }
@@ -35,6 +37,7 @@ impl Payload for NodeClaim {
 
 /// Where a node says it is; gossiped, and signed as a gossip message by the node itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Presence {
     pub at: Timestamp,
     /// `None` withdraws an earlier declaration.

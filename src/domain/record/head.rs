@@ -11,7 +11,7 @@ use super::super::{
     release::{MAX_VERSION, ReleaseEntry},
     time::Timestamp,
 };
-use super::{Payload, Refusal, Signed};
+use super::{MAX_NUMBER, Payload, Refusal, Signed, check_time};
 
 /// How long a head says it is current, unless renewed: publisher nodes re-sign at a third of it.
 pub const DEFAULT_LIFE: Duration = Duration::from_secs(90 * 24 * 3_600);
@@ -25,6 +25,7 @@ const PAGE: usize = 48;
 
 /// The current state of a package: newest releases, sequence number, what it follows, and a link to older ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Head {
     pub name: PackageName,
     /// What the publisher calls itself: a claim.
@@ -47,6 +48,7 @@ pub struct Head {
 
 /// Older releases of a package: immutable, linked from the head or a newer page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Page {
     pub name: PackageName,
     pub releases: Vec<ReleaseEntry>,
@@ -64,6 +66,10 @@ fn check_releases(releases: &[ReleaseEntry]) -> Result<(), Refusal> {
     let mut versions: Vec<_> = releases.iter().map(|release| &release.version).collect();
     versions.sort_unstable();
     let unique = versions.windows(2).all(|pair| pair.first() != pair.last());
+    // A manifest is of one version: listed under two, one of them is wrong for whoever holds it.
+    let mut manifests: Vec<_> = releases.iter().map(|release| release.manifest).collect();
+    manifests.sort_unstable();
+    let unique = unique && manifests.windows(2).all(|pair| pair.first() != pair.last());
     let short = releases.iter().all(|release| release.version.to_string().len() <= MAX_VERSION);
     if unique && short && releases.len() < 2 * PAGE { Ok(()) } else { Err(Refusal::BadField) }
 }
@@ -74,9 +80,17 @@ impl Payload for Head {
     const MAX_ENVELOPE: usize = 14 * 1024;
 
     fn check(&self) -> Result<(), Refusal> {
+        check_time(self.signed_at)?;
+        check_time(self.expires)?;
         let follows_something = self.seq == 1 || !self.prev.is_empty();
         let lives = self.expires > self.signed_at && self.expires <= self.signed_at.after(MAX_LIFE);
-        if self.seq == 0 || !follows_something || self.prev.len() > MAX_PREV || !lives || self.releases.is_empty() {
+        if self.seq == 0
+            || self.seq > MAX_NUMBER
+            || !follows_something
+            || self.prev.len() > MAX_PREV
+            || !lives
+            || self.releases.is_empty()
+        {
             return Err(Refusal::BadField);
         }
         check_releases(&self.releases)

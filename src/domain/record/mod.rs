@@ -5,13 +5,17 @@
 //! The kinds `successor` and `revoked` (of a publisher's key) are reserved.
 
 mod announcement;
+mod bounds;
 mod claim;
+mod consistent;
 mod head;
 mod key;
 mod select;
 
-pub use announcement::{Announcement, MAX_ANNOUNCEMENT, VALIDITY};
+pub use announcement::{Announcement, MAX_ANNOUNCEMENT, Notice, VALIDITY};
+pub use bounds::{Horizon, MAX_AHEAD, MAX_JUMP, MAX_NUMBER, check_time};
 pub use claim::{NodeClaim, Presence};
+pub use consistent::{consistent, is_of};
 pub use head::{DEFAULT_LIFE, Head, HeadState, MAX_PREV, Page};
 pub use key::DhtKey;
 pub use select::{Admission, HeadMark, admit, prefer, select};
@@ -58,6 +62,8 @@ pub enum Refusal {
     Expired,
     #[error("outside the time it is valid for")]
     OutOfTime,
+    #[error("dated more than a day ahead of this machine's clock, or numbered far beyond what was seen")]
+    Ahead,
     #[error("older than what is held")]
     Superseded,
     #[error("another manifest for a version already seen")]
@@ -92,6 +98,7 @@ impl Refusal {
             Self::UnknownFormat
             | Self::Expired
             | Self::OutOfTime
+            | Self::Ahead
             | Self::Superseded
             | Self::Conflict
             | Self::Distrusted
@@ -101,7 +108,7 @@ impl Refusal {
     }
 
     /// Every reason, for counters that are shown even at zero.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Irrelevant,
         Self::Endless,
         Self::Content,
@@ -115,6 +122,7 @@ impl Refusal {
         Self::UnknownFormat,
         Self::Expired,
         Self::OutOfTime,
+        Self::Ahead,
         Self::Superseded,
         Self::Conflict,
         Self::Distrusted,
@@ -130,7 +138,7 @@ pub trait Payload: Serialize + DeserializeOwned {
     /// Payload type without its format number.
     const TYPE: &'static str;
     /// Format number this version reads and writes.
-    const FORMAT: u32 = 1;
+    const FORMAT: u32 = 2;
     /// Largest envelope of the kind, in bytes.
     const MAX_ENVELOPE: usize;
 
@@ -159,7 +167,7 @@ impl<T: Payload> Signed<T> {
         value.check()?;
         let payload = encode(&value)?;
         let publisher = PublisherId::of(&key.public());
-        let hash = identity(&publisher, &payload);
+        let hash = identity::<T>(&publisher, &payload);
         let envelope = SignedEnvelope::new(key, T::DOMAIN.to_owned(), payload_type::<T>(), payload)
             .map_err(|_| Refusal::WrongKeyType)?
             .into_protobuf_encoding();
@@ -187,15 +195,16 @@ impl<T: Payload> Signed<T> {
         let value: T = decode(payload)?;
         value.check()?;
         let publisher = PublisherId::of(key);
-        let hash = identity(&publisher, payload);
+        let hash = identity::<T>(&publisher, payload);
         Ok(Self { value, publisher, hash, envelope: Bytes::copy_from_slice(bytes) })
     }
 }
 
-/// SHA-256 over the signer and the payload. With the payload alone, anybody could sign a copy of a manifest and occupy
-/// the DHT key that its publisher's is looked for under.
-fn identity(publisher: &PublisherId, payload: &[u8]) -> Hash {
-    Hash::of_parts(&[&publisher.to_bytes(), payload])
+/// SHA-256 over the kind, the signer and the payload. With the payload alone, anybody could sign a copy of a manifest and
+/// occupy the DHT key that its publisher's is looked for under. Without the kind, one payload that reads as a manifest and
+/// as a page would have one hash, and a peer that answers with either would seem to lie.
+fn identity<T: Payload>(publisher: &PublisherId, payload: &[u8]) -> Hash {
+    Hash::of_parts(&[T::DOMAIN.as_bytes(), &publisher.to_bytes(), payload])
 }
 
 /// A later format of the same kind is nobody's fault; another kind in this place is.
@@ -212,7 +221,7 @@ impl<T> Signed<T> {
         self.publisher
     }
 
-    /// SHA-256 over the signer and the signed payload: what others refer to it by.
+    /// SHA-256 over the kind, the signer and the signed payload: what others refer to it by.
     pub fn hash(&self) -> Hash {
         self.hash
     }
@@ -262,6 +271,7 @@ impl Payload for Manifest {
     const MAX_ENVELOPE: usize = MAX_MANIFEST;
 
     fn check(&self) -> Result<(), Refusal> {
+        check_time(self.created)?;
         if self.field_errors().is_empty() { Ok(()) } else { Err(Refusal::BadField) }
     }
 }

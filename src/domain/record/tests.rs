@@ -89,7 +89,7 @@ fn a_later_format_is_ignored_and_not_rejected() {
     let key = Keypair::generate_ed25519();
     let payload = b"whatever comes later".to_vec();
     let later =
-        SignedEnvelope::new(&key, Manifest::DOMAIN.to_owned(), b"/swarmdex/manifest/2".to_vec(), payload).unwrap();
+        SignedEnvelope::new(&key, Manifest::DOMAIN.to_owned(), b"/swarmdex/manifest/3".to_vec(), payload).unwrap();
     let refusal = Signed::<Manifest>::verify(&later.into_protobuf_encoding()).unwrap_err();
     assert_eq!((refusal, refusal.class()), (Refusal::UnknownFormat, Class::Ignore));
 }
@@ -134,7 +134,7 @@ fn announcements_are_taken_in_their_time_only() {
     let manifest = Signed::sign(&key, manifest("web", "1.0.0")).unwrap();
     let entry = ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false };
     let (head, _) = state(vec![entry], 1).sign(&key, NOW, DEFAULT_LIFE).unwrap();
-    let announcement = Announcement { announced_at: NOW, head, manifest: manifest.clone() };
+    let announcement = Announcement::sign(&key, NOW, head, manifest.clone()).unwrap();
     let bytes = announcement.encode().unwrap();
     assert_eq!(Announcement::verify(&bytes, NOW), Ok(announcement.clone()));
     let minute = Duration::from_secs(60);
@@ -155,7 +155,7 @@ fn an_expired_head_is_not_announced() {
     let entry = ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false };
     let (head, _) = state(vec![entry], 1).sign(&key, NOW, Duration::from_secs(1)).unwrap();
     let later = NOW.after(Duration::from_secs(2));
-    let bytes = Announcement { announced_at: later, head, manifest }.encode().unwrap();
+    let bytes = Announcement::sign(&key, later, head, manifest).unwrap().encode().unwrap();
     assert_eq!(Announcement::verify(&bytes, later), Err(Refusal::Expired));
 }
 
@@ -256,4 +256,46 @@ fn a_copy_signed_by_somebody_else_is_another_record() {
     let key = DhtKey::of_manifest(&own.hash());
     assert_ne!(key, DhtKey::of_manifest(&copy.hash()), "nobody can occupy the key of another's manifest");
     assert_eq!(Record::verify(&key, copy.envelope()), Err(Refusal::WrongKey));
+}
+
+#[test]
+fn one_payload_of_two_kinds_is_two_records() {
+    let (publisher, payload) = (PublisherId::of(&Keypair::generate_ed25519().public()), b"the same bytes");
+    let hashes = [
+        identity::<Head>(&publisher, payload),
+        identity::<Page>(&publisher, payload),
+        identity::<Manifest>(&publisher, payload),
+    ];
+    assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2] && hashes[0] != hashes[2]);
+}
+
+#[test]
+fn fields_that_are_not_known_are_refused() {
+    #[derive(Serialize, serde::Deserialize)]
+    struct Both {
+        name: String,
+        releases: Vec<ReleaseEntry>,
+        more: u8,
+    }
+    let page = Page { name: "web".parse().unwrap(), releases: entries(1), older: None };
+    assert_eq!(decode::<Page>(&encode(&page).unwrap()), Ok(page));
+    let both = Both { name: "web".to_owned(), releases: entries(1), more: 1 };
+    assert_eq!(decode::<Page>(&encode(&both).unwrap()), Err(Refusal::Malformed));
+}
+
+#[test]
+fn numbers_that_no_database_holds_break_a_rule() {
+    let key = Keypair::generate_ed25519();
+    assert!(state(entries(1), MAX_NUMBER).sign(&key, NOW, DEFAULT_LIFE).is_ok());
+    assert_eq!(state(entries(1), MAX_NUMBER + 1).sign(&key, NOW, DEFAULT_LIFE).err(), Some(Refusal::BadField));
+    let late = Timestamp(MAX_NUMBER);
+    assert_eq!(
+        state(entries(1), 1).sign(&key, late, DEFAULT_LIFE).err(),
+        Some(Refusal::BadField),
+        "it would expire later"
+    );
+    assert_eq!(
+        Signed::sign(&key, Manifest { created: Timestamp(u64::MAX), ..manifest("web", "1.0.0") }).err(),
+        Some(Refusal::BadField)
+    );
 }
