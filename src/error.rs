@@ -123,6 +123,11 @@ pub enum RegistryError {
     )]
     OlderSchema { path: PathBuf, found: i64, known: i64 },
 
+    #[error(
+        "nobody could confirm that what is known of {package} is its current state ({told}); try again with more peers, or without --fresh"
+    )]
+    NotFresh { package: String, told: String },
+
     #[error("the database failed: {0}; check the free space of the disk, then start again")]
     Database(#[from] rusqlite::Error),
 
@@ -219,6 +224,7 @@ impl RegistryError {
             Self::Key { .. } => "key",
             Self::NewerSchema { .. } => "newer_schema",
             Self::OlderSchema { .. } => "older_schema",
+            Self::NotFresh { .. } => "not_fresh",
             Self::Database(_) => "database",
             Self::Commit(_) => "commit",
             Self::Listen { .. } => "listen",

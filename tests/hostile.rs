@@ -147,7 +147,7 @@ async fn an_expired_head_is_readable_and_marked() {
     let node = Lab::start(TCP, std::slice::from_ref(&witness.address)).await;
     let package = node.node.registry().get_package(&reference(&id)).await.unwrap();
     assert_eq!(package.seq, 3);
-    assert!(package.is_expired(clock::now()), "shown as unconfirmed");
+    assert!(package.freshness.is_expired(clock::now()), "shown as unconfirmed");
     assert_eq!(node.node.status().await.unwrap().dht_records, 0, "and not in the DHT");
 }
 

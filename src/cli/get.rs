@@ -14,11 +14,11 @@ use super::{
     global::Global,
     id::{Wanted, exactly},
     print,
-    release::{find, pin},
+    release::{check_fresh, find, pin},
     session,
 };
 use crate::{
-    RegistryError, Result,
+    RegistryError, Result, clock,
     control::Control,
     domain::name::{PackageRef, short_id},
     registry::{Fetched, Release, title},
@@ -52,6 +52,9 @@ pub(super) struct Args {
     /// The lock file; by default swarmdex.lock in the output directory
     #[arg(long, value_name = "FILE")]
     lock: Option<PathBuf>,
+    /// Fail unless a quorum of peers confirmed, within ten minutes, that this is the package's current state
+    #[arg(long)]
+    fresh: bool,
     /// Write over a file that is there
     #[arg(long)]
     force: bool,
@@ -94,6 +97,7 @@ async fn one(node: &dyn Control, package: &PackageRef, args: &Args) -> Result<()
     let release = find(&*registry, package).await;
     spinner.finish_and_clear();
     let release = release?;
+    check_fresh(args.fresh, &release.package, &release.freshness)?;
     pin(&*registry, package, &release).await?;
     let manifest = &release.manifest;
     let path = match (&args.output, args.extract) {
@@ -134,6 +138,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
         let asked = one.package == *resolution.root.first().unwrap_or(&one.package);
         let reference = PackageRef::of(&one.package);
         let release = registry.get_package_version(&reference, &exactly(&one.version)).await?;
+        check_fresh(args.fresh, &release.package, &release.freshness)?;
         if asked {
             pin(&*registry, package, &release).await?;
         }
@@ -163,6 +168,7 @@ async fn locked(node: &dyn Control, args: &Args) -> Result<()> {
     let mut releases = Vec::new();
     for one in lock.dependencies_first() {
         let release = registry.get_package_version(&PackageRef::of(&one.id), &exactly(&one.version)).await?;
+        check_fresh(args.fresh, &release.package, &release.freshness)?;
         lock.check(&one.id, &release.manifest_hash, &release.manifest).map_err(|error| error.at(&path))?;
         releases.push(release);
     }
@@ -219,6 +225,7 @@ fn tell(release: &Release, path: &Path, fetched: &Fetched, json: bool) -> Result
         ("verified", fetched.content.root.to_string()),
         ("from", provenance(fetched)),
         ("yanked", yanked.to_owned()),
+        ("state", release.freshness.told(clock::now()).to_string()),
     ])
 }
 

@@ -1,16 +1,28 @@
 //! The release that a person names.
 
+use std::fmt::Display;
+
 use semver::VersionReq;
 
 use super::id::exactly;
 use crate::{
-    Result,
+    RegistryError, Result, clock,
     domain::{
+        freshness::Freshness,
         name::{Owner, PackageRef},
         release,
     },
     registry::{Registry, Release},
 };
+
+/// With `--fresh`: what no quorum has confirmed is an error.
+pub(super) fn check_fresh(fresh: bool, package: &dyn Display, freshness: &Freshness) -> Result<()> {
+    let now = clock::now();
+    if !fresh || freshness.is_fresh(now) {
+        return Ok(());
+    }
+    Err(RegistryError::NotFresh { package: package.to_string(), told: freshness.told(now).to_string() })
+}
 
 /// The release that is meant; without a requirement the newest that is not yanked, releases proper before others.
 pub(super) async fn find(registry: &dyn Registry, package: &PackageRef) -> Result<Release> {

@@ -5,15 +5,18 @@ use super::{
     global::Global,
     id::Wanted,
     print,
-    release::{find, pin},
+    release::{check_fresh, find, pin},
     session,
 };
-use crate::{Result, registry::Release};
+use crate::{Result, clock, registry::Release};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// handle/name or publisher-id/name, and @requirement: @1.2 is the newest 1.x from 1.2 on, @1.2.3 is that one
     package: Wanted,
+    /// Fail unless a quorum of peers confirmed, within ten minutes, that this is the package's current state
+    #[arg(long)]
+    fresh: bool,
     /// Print the release as one JSON object
     #[arg(long)]
     json: bool,
@@ -27,6 +30,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         let release = find(&*registry, package).await;
         spinner.finish_and_clear();
         let release = release?;
+        check_fresh(args.fresh, &release.package, &release.freshness)?;
         pin(&*registry, package, &release).await?;
         if args.json {
             print::json(&release)?;
@@ -61,5 +65,6 @@ fn show(release: &Release) -> Result<()> {
         ("content", format!("{} ({} bytes)", manifest.content, manifest.size)),
         ("manifest", release.manifest_hash.to_string()),
         ("from", release.source.label().to_owned()),
+        ("state", release.freshness.told(clock::now()).to_string()),
     ])
 }

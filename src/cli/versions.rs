@@ -2,13 +2,19 @@
 
 use serde::Serialize;
 
-use super::{DONE, FAILED, global::Global, id::Wanted, print, session};
-use crate::{Result, domain::hash::Hash};
+use super::{DONE, FAILED, global::Global, id::Wanted, print, release::check_fresh, session};
+use crate::{
+    Result, clock,
+    domain::{freshness::Freshness, hash::Hash},
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// handle/name or publisher-id/name, and @requirement to list only what matches
     package: Wanted,
+    /// Fail unless a quorum of peers confirmed, within ten minutes, that this is the package's current state
+    #[arg(long)]
+    fresh: bool,
     /// Print the list as one JSON array
     #[arg(long)]
     json: bool,
@@ -20,19 +26,25 @@ struct Listed {
     version: semver::Version,
     yanked: bool,
     manifest: Hash,
+    freshness: Freshness,
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     session::with(global, async |node, _| {
         let Wanted(package) = &args.package;
-        let mut releases = node.registry().list_versions(package).await?;
+        let found = node.registry().get_package(package).await?;
+        let (freshness, mut releases) = (found.freshness, found.releases);
+        check_fresh(args.fresh, package, &freshness)?;
         releases.retain(|entry| package.requirement.as_ref().is_none_or(|wanted| wanted.matches(&entry.version)));
         releases.sort_by(|a, b| b.version.cmp(&a.version));
         let listed: Vec<Listed> = releases
             .into_iter()
-            .map(|entry| Listed { version: entry.version, yanked: entry.yanked, manifest: entry.manifest })
+            .map(|entry| Listed { version: entry.version, yanked: entry.yanked, manifest: entry.manifest, freshness })
             .collect();
         show(&listed, args.json)?;
+        if !args.json && !listed.is_empty() {
+            print::note(freshness.told(clock::now()).to_string());
+        }
         Ok(if listed.is_empty() { FAILED } else { DONE })
     })
     .await

@@ -5,7 +5,7 @@
 //! row, and the first right answer makes up for them.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -32,6 +32,12 @@ pub const IDENTITIES: usize = 3;
 pub const LONGEST_BAN: Duration = Duration::from_secs(24 * 3_600);
 /// Faults kept per peer for the person to read.
 pub const KEPT: usize = 16;
+/// How long a ban by a rule counts against the share below, and a peer that only the share spared is doubted.
+pub const SHARE_WINDOW: Duration = Duration::from_secs(3_600);
+/// One in so many of one's peers may be banned within [`SHARE_WINDOW`] for the same fault by a rule. Where more of them seem to
+/// break it, the rule is wrong, or this node applies it wrongly: somebody who signs what honest nodes pass on cannot set
+/// them against one another.
+pub const SHARE: usize = 3;
 /// Peers in the ledger; those with least against them make room.
 pub const MAX_PEERS: usize = 4_096;
 
@@ -39,8 +45,10 @@ pub const MAX_PEERS: usize = 4_096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
-    /// It passed on, or wanted stored, a record that every honest node refuses by its bytes alone.
+    /// It passed on, or wanted stored, a record whose signature does not match its bytes: it made or altered them itself.
     ForgedRecord,
+    /// It passed on, or wanted stored, a record that is signed and breaks a rule: what somebody else made.
+    UnfitRecord,
     /// It answered a question with what does not verify, or was not asked for.
     WrongAnswer,
     /// It gave bytes that are not the content's.
@@ -52,15 +60,21 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 5] =
-        [Self::ForgedRecord, Self::WrongAnswer, Self::HashMismatch, Self::Flooding, Self::Stalling];
+    pub const ALL: [Self; 6] =
+        [Self::ForgedRecord, Self::UnfitRecord, Self::WrongAnswer, Self::HashMismatch, Self::Flooding, Self::Stalling];
+
+    /// Whether it rests on a rule about what third parties made, and not on bytes that the peer itself made or altered. Such
+    /// faults ban no more than a share of one's peers.
+    pub fn is_by_rule(self) -> bool {
+        matches!(self, Self::UnfitRecord | Self::WrongAnswer)
+    }
 
     /// Two forged records ban: gossip itself leaves whoever sends that many alone, so that more are not seen. It takes four
     /// wrong answers, or three damaged contents, each of which cost a transfer; and ten silences in a row, of which one is
     /// counted for each ping.
     pub fn points(self) -> f64 {
         match self {
-            Self::ForgedRecord => 50.0,
+            Self::ForgedRecord | Self::UnfitRecord => 50.0,
             Self::WrongAnswer | Self::Flooding => 25.0,
             Self::HashMismatch => 35.0,
             Self::Stalling => 10.0,
@@ -70,6 +84,7 @@ impl Fault {
     pub fn label(self) -> &'static str {
         match self {
             Self::ForgedRecord => "forged record",
+            Self::UnfitRecord => "unfit record",
             Self::WrongAnswer => "wrong answer",
             Self::HashMismatch => "wrong content",
             Self::Flooding => "flooding",
@@ -80,7 +95,10 @@ impl Fault {
     /// For the person to whom the word is new.
     pub fn hint(self) -> &'static str {
         match self {
-            Self::ForgedRecord => "it passed on a record whose signature or form no honest node would have let through",
+            Self::ForgedRecord => {
+                "it passed on a record whose signature does not match, which no honest node lets through"
+            }
+            Self::UnfitRecord => "it passed on a record that is signed, and breaks a rule of its kind",
             Self::WrongAnswer => "it answered with something that does not verify, or that nobody asked for",
             Self::HashMismatch => "it gave bytes that are not what the manifest's hash says",
             Self::Flooding => "it sent far more messages than anybody needs",
@@ -92,6 +110,7 @@ impl Fault {
     pub fn of(outcome: Outcome) -> Option<Self> {
         match outcome {
             Outcome::RecordInvalid => Some(Self::ForgedRecord),
+            Outcome::RecordUnfit => Some(Self::UnfitRecord),
             Outcome::AnswerWrong => Some(Self::WrongAnswer),
             Outcome::ContentWrong => Some(Self::HashMismatch),
             _ => None,
@@ -137,14 +156,22 @@ pub struct Sheet {
     points: f64,
     /// Since when they fade: the last fault, or the answer that made up for some.
     at: Timestamp,
-    /// Of the points, those for silence since the last right answer.
+    /// Of the points, those for silence since the last right answer, and those that rest on a rule.
     #[serde(default)]
     silent: f64,
+    #[serde(default)]
+    ruled: f64,
     /// How often each was seen, ever.
     pub counts: BTreeMap<Fault, u32>,
     /// The newest faults, newest last.
     pub log: VecDeque<Entry>,
     pub ban: Option<Ban>,
+    /// The fault that the ban rests on, where that is one by a rule.
+    #[serde(default)]
+    pub by_rule: Option<Fault>,
+    /// When it would have been banned, but for the share of peers that a rule may ban.
+    #[serde(default)]
+    pub spared: Option<Timestamp>,
     /// Bans that came about by points, ever: each is longer than the one before.
     pub bans: u32,
     /// A person wants it kept whatever it does.
@@ -164,12 +191,18 @@ impl Sheet {
     /// Brings the points to now: those for silence fade with the others.
     fn fade(&mut self, now: Timestamp) {
         let left = self.points(now);
-        self.silent = if self.points > 0.0 { self.silent * left / self.points } else { 0.0 };
+        let kept = if self.points > 0.0 { left / self.points } else { 0.0 };
+        (self.silent, self.ruled) = (self.silent * kept, self.ruled * kept);
         (self.points, self.at) = (left, self.at.max(now));
     }
 
     pub fn ban(&self, now: Timestamp) -> Option<Ban> {
         self.ban.filter(|ban| ban.holds(now))
+    }
+
+    /// Whether only the share of peers that a rule may ban spares it: it is asked last, and counts in no quorum.
+    pub fn is_doubted(&self, now: Timestamp) -> bool {
+        self.spared.is_some_and(|since| now.since(since) < SHARE_WINDOW)
     }
 
     fn is_by_hand(&self, now: Timestamp) -> bool {
@@ -194,6 +227,8 @@ impl Sheet {
             }
         });
         parts.push(if self.protected { "protected: kept whatever it does".to_owned() } else { String::new() });
+        let doubted = "not banned, because too many peers would be for the same: asked last, and counted in no quorum";
+        parts.push(if self.is_doubted(now) { doubted.to_owned() } else { String::new() });
         parts.push(counts.join(", "));
         parts.retain(|part| !part.is_empty());
         parts.join("; ")
@@ -203,7 +238,7 @@ impl Sheet {
     fn is_blank(&self, now: Timestamp) -> bool {
         // That it was banned is remembered as long as the next ban is longer for it.
         let remembered = self.bans > 0 && now.since(self.at) < 2 * LONGEST_BAN;
-        self.points(now) == 0.0 && self.ban(now).is_none() && !self.protected && !remembered
+        self.points(now) == 0.0 && self.ban(now).is_none() && !self.protected && !remembered && !self.is_doubted(now)
     }
 }
 
@@ -228,6 +263,21 @@ pub enum Sentence {
     Noted,
     Disconnect,
     Ban(Ban),
+    /// A ban, but for the share of peers that a rule may ban: it is disconnected, and doubted for an hour.
+    Spared,
+}
+
+/// One's peers as they are counted: what is behind one public prefix is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Counted {
+    Prefix(Prefix),
+    Peer(PeerId),
+}
+
+impl Counted {
+    fn of(peer: PeerId, prefix: Option<Prefix>) -> Self {
+        prefix.map_or(Self::Peer(peer), Self::Prefix)
+    }
 }
 
 /// What is held against peers.
@@ -266,14 +316,24 @@ impl Ledger {
         self.sheets.get(peer).is_some_and(|sheet| sheet.protected)
     }
 
-    /// Notes a fault of a peer, which was at an address of `prefix`, and says what follows from it.
-    pub fn note(&mut self, peer: PeerId, fault: Fault, prefix: Option<Prefix>, now: Timestamp) -> Sentence {
+    /// Notes a fault of a peer, which was at an address of `prefix`, and says what follows from it. `peers` are those that this
+    /// node is connected to, with theirs.
+    pub fn note(
+        &mut self,
+        peer: PeerId,
+        fault: Fault,
+        prefix: Option<Prefix>,
+        peers: &[(PeerId, Option<Prefix>)],
+        now: Timestamp,
+    ) -> Sentence {
         let ban_time = self.ban_time;
+        let has_share = !fault.is_by_rule() || self.has_share(peer, fault, prefix, peers, now);
         let sheet = self.entry(peer, now);
         sheet.fade(now);
         sheet.silent += if fault == Fault::Stalling { fault.points() } else { 0.0 };
         // Not beyond what a ban takes: what was on its way when it came about makes forgiveness no longer.
         sheet.points = (sheet.points + fault.points()).min(BAN + fault.points());
+        sheet.ruled = (sheet.ruled + if fault.is_by_rule() { fault.points() } else { 0.0 }).min(sheet.points);
         let count = sheet.counts.entry(fault).or_default();
         *count = count.saturating_add(1);
         if sheet.log.len() >= KEPT {
@@ -288,11 +348,54 @@ impl Ledger {
             let stays = sheet.points < DISCONNECT || fault == Fault::Stalling;
             return if stays { Sentence::Noted } else { Sentence::Disconnect };
         }
+        let by_rule = sheet.points - sheet.ruled < BAN;
+        match (by_rule, fault.is_by_rule()) {
+            (true, true) if !has_share => {
+                sheet.spared = Some(now);
+                return Sentence::Spared;
+            }
+            // Faults by a rule make up for none of the others.
+            (true, false) if fault == Fault::Stalling => return Sentence::Noted,
+            (true, false) => return Sentence::Disconnect,
+            _ => {}
+        }
         let time = ban_time.saturating_mul(2u32.saturating_pow(sheet.bans.min(16)));
         let ban = Ban { by: Judge::Points, since: now, until: Some(now.after(time.min(LONGEST_BAN.max(ban_time)))) };
         sheet.bans = sheet.bans.saturating_add(1);
         (sheet.ban, sheet.prefix) = (Some(ban), prefix.or(sheet.prefix));
+        sheet.by_rule = by_rule.then_some(fault);
         Sentence::Ban(ban)
+    }
+
+    /// Whether the peer may be banned for a fault by a rule: whether those who are, within [`SHARE_WINDOW`], are still no more
+    /// than one in [`SHARE`] with it. One always may.
+    fn has_share(
+        &self,
+        peer: PeerId,
+        fault: Fault,
+        prefix: Option<Prefix>,
+        peers: &[(PeerId, Option<Prefix>)],
+        now: Timestamp,
+    ) -> bool {
+        let is_banned = |sheet: &Sheet| {
+            let lately = sheet.ban.is_some_and(|ban| ban.by == Judge::Points && now.since(ban.since) < SHARE_WINDOW);
+            lately && sheet.by_rule == Some(fault)
+        };
+        let mut banned: HashSet<Counted> = self
+            .sheets
+            .iter()
+            .filter(|(_, sheet)| is_banned(sheet))
+            .map(|(peer, sheet)| Counted::of(*peer, sheet.prefix))
+            .collect();
+        banned.insert(Counted::of(peer, prefix));
+        let all: HashSet<Counted> =
+            peers.iter().map(|(peer, prefix)| Counted::of(*peer, *prefix)).chain(banned.iter().copied()).collect();
+        banned.len() <= (all.len() / SHARE).max(1)
+    }
+
+    /// Peers that only the share spares now.
+    pub fn doubted(&self, now: Timestamp) -> HashSet<PeerId> {
+        self.sheets.iter().filter(|(_, sheet)| sheet.is_doubted(now)).map(|(peer, _)| *peer).collect()
     }
 
     /// A peer answered rightly, which makes up for its silences. False when there were none.
@@ -306,7 +409,7 @@ impl Ledger {
     /// A person has said something about a peer; false when it changes nothing.
     pub fn obey(&mut self, peer: PeerId, ruling: Ruling, now: Timestamp) -> bool {
         let before = self.sheets.get(&peer).cloned().unwrap_or_default();
-        if ruling == Ruling::Unban && before.ban(now).is_none() {
+        if ruling == Ruling::Unban && before.ban(now).is_none() && !before.is_doubted(now) {
             return false;
         }
         let sheet = self.entry(peer, now);
@@ -315,8 +418,11 @@ impl Ledger {
                 let until = seconds.map(|seconds| now.after(Duration::from_secs(seconds)));
                 (sheet.ban, sheet.protected) = (Some(Ban { by: Judge::Person, since: now, until }), false);
             }
-            Ruling::Unban => (sheet.ban, sheet.points, sheet.prefix) = (None, 0.0, None),
-            Ruling::Protect => (sheet.ban, sheet.points, sheet.prefix, sheet.protected) = (None, 0.0, None, true),
+            Ruling::Unban | Ruling::Protect => {
+                (sheet.ban, sheet.prefix, sheet.spared, sheet.by_rule) = (None, None, None, None);
+                (sheet.points, sheet.ruled, sheet.silent) = (0.0, 0.0, 0.0);
+                sheet.protected |= ruling == Ruling::Protect;
+            }
             Ruling::Unprotect => sheet.protected = false,
         }
         match ruling {
@@ -391,9 +497,9 @@ mod tests {
     #[test]
     fn silences_fade_like_everything_else_and_a_right_answer_makes_up_for_no_more() {
         let (mut ledger, peer) = (ledger(), PeerId::random());
-        ledger.note(peer, Fault::ForgedRecord, None, NOW);
+        ledger.note(peer, Fault::ForgedRecord, None, &[], NOW);
         for _ in 0..4 {
-            ledger.note(peer, Fault::Stalling, None, NOW);
+            ledger.note(peer, Fault::Stalling, None, &[], NOW);
         }
         let later = NOW.after(DECAYS_AFTER + HALF_LIFE);
         assert!(ledger.amend(&peer, later));
@@ -406,7 +512,7 @@ mod tests {
         let mut ledger = ledger();
         ledger.obey(kept, Ruling::Protect, NOW);
         for _ in 0..MAX_PEERS {
-            ledger.note(PeerId::random(), Fault::Stalling, None, NOW);
+            ledger.note(PeerId::random(), Fault::Stalling, None, &[], NOW);
         }
         assert_eq!(ledger.settle(NOW).len(), 1, "one was too many");
         let all: Vec<(PeerId, Sheet)> = ledger.all().map(|(peer, sheet)| (*peer, sheet.clone())).collect();
@@ -418,7 +524,7 @@ mod tests {
 
     fn until_banned(ledger: &mut Ledger, peer: PeerId, prefix: Option<Prefix>, now: Timestamp) -> Ban {
         (0..20)
-            .find_map(|_| match ledger.note(peer, Fault::ForgedRecord, prefix, now) {
+            .find_map(|_| match ledger.note(peer, Fault::ForgedRecord, prefix, &[], now) {
                 Sentence::Ban(ban) => Some(ban),
                 _ => None,
             })
@@ -428,11 +534,11 @@ mod tests {
     #[test]
     fn faults_disconnect_then_ban_then_are_forgiven_and_the_next_ban_is_longer() {
         let (mut ledger, liar) = (ledger(), PeerId::random());
-        let sentences: Vec<Sentence> = (0..4).map(|_| ledger.note(liar, Fault::WrongAnswer, None, NOW)).collect();
+        let sentences: Vec<Sentence> = (0..4).map(|_| ledger.note(liar, Fault::WrongAnswer, None, &[], NOW)).collect();
         let ban = Ban { by: Judge::Points, since: NOW, until: Some(NOW.after(BAN_TIME)) };
         let expected = [Sentence::Noted, Sentence::Noted, Sentence::Disconnect, Sentence::Ban(ban)];
         assert_eq!(sentences, expected);
-        assert_eq!(ledger.note(liar, Fault::WrongAnswer, None, NOW), Sentence::Noted, "banned already");
+        assert_eq!(ledger.note(liar, Fault::WrongAnswer, None, &[], NOW), Sentence::Noted, "banned already");
         assert_eq!(ledger.ban(&liar, NOW.after(BAN_TIME - seconds(1))), Some(ban));
         let later = NOW.after(BAN_TIME);
         assert_eq!(ledger.ban(&liar, later), None);
@@ -450,7 +556,7 @@ mod tests {
         until_banned(&mut ledger, peer, None, NOW);
         assert!(ledger.obey(peer, Ruling::Protect, NOW) && !ledger.obey(peer, Ruling::Protect, NOW));
         assert_eq!(ledger.ban(&peer, NOW), None);
-        let noted = (0..50).all(|_| ledger.note(peer, Fault::HashMismatch, None, NOW) == Sentence::Noted);
+        let noted = (0..50).all(|_| ledger.note(peer, Fault::HashMismatch, None, &[], NOW) == Sentence::Noted);
         assert!(noted, "whatever it does");
         ledger.obey(peer, Ruling::Ban { seconds: Some(5) }, NOW);
         assert!(!ledger.is_protected(&peer), "the later word");
@@ -491,17 +597,17 @@ mod tests {
             }
             let asked = dice.random_bool(0.5);
             if now < hangs_until && dice.random_bool(0.9) || asked && dice.random_ratio(1, 200) {
-                ledger.note(peer, Fault::Stalling, None, now);
+                ledger.note(peer, Fault::Stalling, None, &[], now);
             } else if asked && now >= hangs_until {
                 ledger.amend(&peer, now);
             }
             if dice.random_ratio(1, 40_000) {
-                ledger.note(peer, Fault::HashMismatch, None, now);
+                ledger.note(peer, Fault::HashMismatch, None, &[], now);
             }
             if dice.random_ratio(1, 1_000) {
                 for _ in 0..dice.random_range(50..500) {
                     if !allowance.take(now) {
-                        ledger.note(peer, Fault::Flooding, None, now);
+                        ledger.note(peer, Fault::Flooding, None, &[], now);
                     }
                 }
             }
@@ -526,7 +632,7 @@ mod tests {
             for (kind, later) in faults {
                 now = now.after(seconds(later));
                 let before = ledger.sheet(&peer).map_or(0.0, |sheet| sheet.points(now));
-                let sentence = ledger.note(peer, Fault::ALL[kind], None, now);
+                let sentence = ledger.note(peer, Fault::ALL[kind], None, &[], now);
                 let sheet = ledger.sheet(&peer).unwrap();
                 prop_assert!(sheet.points(now) <= BAN + 50.0 && sheet.log.len() <= KEPT);
                 prop_assert!(sheet.points(now) > before || before > BAN);
@@ -545,7 +651,7 @@ mod tests {
         let (mut ledger, friend) = (ledger(), PeerId::random());
         ledger.obey(friend, Ruling::Protect, NOW);
         for _ in 0..MAX_PEERS + 10 {
-            ledger.note(PeerId::random(), Fault::Stalling, None, NOW);
+            ledger.note(PeerId::random(), Fault::Stalling, None, &[], NOW);
         }
         assert_eq!(ledger.all().count(), MAX_PEERS);
         assert!(ledger.is_protected(&friend));

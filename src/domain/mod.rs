@@ -8,6 +8,7 @@ pub mod allowance;
 pub mod conflict;
 pub mod content;
 pub mod faults;
+pub mod freshness;
 pub mod geo;
 pub mod hash;
 pub mod health;

@@ -115,13 +115,26 @@ impl Task {
     pub(super) fn fault(&mut self, peer: PeerId, fault: Fault) {
         let now = clock::now();
         self.wiring.metrics.faulted(fault);
-        let sentence = self.conduct.ledger.note(peer, fault, self.peers.group(&peer), now);
+        let peers: Vec<_> = self.peers.ours().map(|peer| (peer, self.peers.group(&peer))).collect();
+        let sentence = self.conduct.ledger.note(peer, fault, self.peers.group(&peer), &peers, now);
         tracing::debug!(%peer, fault = fault.label(), ?sentence, "a fault");
         self.sheet_changed(peer, now);
         match sentence {
             Sentence::Noted => {}
             Sentence::Disconnect => {
                 tracing::info!(%peer, fault = fault.label(), "disconnected for its faults");
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
+            Sentence::Spared => {
+                let doubted = self.conduct.ledger.doubted(now).len();
+                let text = format!(
+                    "{doubted} of {} peers seem to break a rule ({}): more of them than lie, so this node may apply it wrongly; \
+                     they are asked last, not banned; update this node, and report it with its log",
+                    peers.len().max(doubted),
+                    fault.label(),
+                );
+                tracing::error!(%peer, "{text}");
+                self.notice(Level::Error, text);
                 let _ = self.swarm.disconnect_peer_id(peer);
             }
             Sentence::Ban(ban) => {
@@ -183,6 +196,13 @@ impl Task {
         let closed = ledger.closed(now).into_keys().collect();
         let gate = &mut self.swarm.behaviour_mut().gate;
         (gate.banned, gate.protected, gate.closed) = (banned, protected, closed);
+        let doubted = ledger.doubted(now);
+        self.wiring.doubted.send_if_modified(|told| {
+            *told != doubted && {
+                *told = doubted;
+                true
+            }
+        });
     }
 
     /// Forgives what is to be forgiven, and writes what changed.

@@ -223,7 +223,8 @@ impl Task {
                             self.wiring.tally.refused(refusal);
                             self.swarm.behaviour_mut().kad.traces.wrong(&id, peer.as_ref());
                             if let Some(peer) = peer.filter(|_| refusal.class() == Class::Reject) {
-                                self.observe(peer, Outcome::AnswerWrong);
+                                let proven = refusal.is_proven();
+                                self.observe(peer, if proven { Outcome::RecordInvalid } else { Outcome::AnswerWrong });
                             }
                         }
                     }
@@ -318,17 +319,15 @@ impl Task {
     fn report(&mut self, id: gossipsub::MessageId, via: PeerId, verdict: Verdict) {
         use gossipsub::MessageAcceptance::{Accept, Ignore, Reject};
         self.measures.judged(verdict.as_ref().is_err_and(|refusal| refusal.class() == Class::Reject));
-        let acceptance = match verdict {
-            Ok(()) => Accept,
+        let (acceptance, outcome) = match verdict {
+            Ok(()) => (Accept, Outcome::RecordValid),
             Err(refusal) => {
                 self.wiring.tally.refused(refusal);
-                if refusal.class() == Class::Reject { Reject } else { Ignore }
+                match refusal.class() {
+                    Class::Reject => (Reject, Outcome::of_record(refusal)),
+                    Class::Ignore => (Ignore, Outcome::RecordIgnored),
+                }
             }
-        };
-        let outcome = match acceptance {
-            Accept => Outcome::RecordValid,
-            Reject => Outcome::RecordInvalid,
-            Ignore => Outcome::RecordIgnored,
         };
         self.observe(via, outcome);
         self.swarm.behaviour_mut().gossip.report_message_validation_result(&id, &via, acceptance);
@@ -349,7 +348,7 @@ impl Task {
                 if let Err(refusal) = kept {
                     self.wiring.tally.refused(refusal);
                     if refusal.class() == Class::Reject {
-                        self.observe(from, Outcome::RecordInvalid);
+                        self.observe(from, Outcome::of_record(refusal));
                     }
                 }
             }

@@ -318,7 +318,7 @@ impl Task {
             memory: process.memory.map(|bytes| bytes >> 20 << 20),
             descriptors: process.descriptors,
             overloaded: totals.overloaded.saturating_sub(before.overloaded),
-            clock_offset_ms: self.peers.clock_offset_ms().map(|offset| offset / 1_000 * 1_000),
+            clock_offset_ms: self.peers.clock_offset().map(|offset| offset.ms / 1_000 * 1_000),
             tcp: here.tcp,
             quic: here.quic,
             dht_server: behaviour.kad.mode() == kad::Mode::Server,

@@ -38,7 +38,7 @@ pub use lookup::{Answer, Ended, Lookup, Want};
 pub use measure::Safety;
 pub use start::{NetOptions, start};
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol, metrics::Registry};
@@ -95,6 +95,15 @@ pub struct Greeting {
     pub claim: Option<ByteBuf>,
 }
 
+/// This machine's clock beside those of the connected peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockOffset {
+    /// Ours minus the median of theirs, in milliseconds.
+    pub ms: i64,
+    /// Peers that were compared with.
+    pub peers: usize,
+}
+
 /// A handle on the swarm task. Cheap to clone; the task ends when it is told to shut down or the last handle is gone.
 #[derive(Clone)]
 pub struct Net {
@@ -103,6 +112,8 @@ pub struct Net {
     greeting: Arc<watch::Sender<Greeting>>,
     safety: Arc<watch::Sender<Option<Safety>>>,
     joined: watch::Receiver<usize>,
+    doubted: watch::Receiver<HashSet<PeerId>>,
+    clock: watch::Receiver<Option<ClockOffset>>,
     me: PeerId,
     query_timeout: Duration,
     streams: libp2p_stream::Control,
@@ -209,6 +220,16 @@ impl Net {
     /// Up to `limit` connected peers worth asking, by reputation.
     pub async fn best_peers(&self, min_reputation: f64, limit: usize) -> Result<Vec<PeerId>> {
         self.send(|reply| Command::BestPeers { min_reputation, limit, reply }).await
+    }
+
+    /// This machine's clock beside the peers'; `None` with fewer than two to compare with.
+    pub fn clock_offset(&self) -> Option<ClockOffset> {
+        *self.clock.borrow()
+    }
+
+    /// Whether a peer's word counts in a quorum: not while only the share of peers that a rule may ban spares it.
+    pub fn counts(&self, peer: &PeerId) -> bool {
+        !self.doubted.borrow().contains(peer)
     }
 
     /// The connected peers of this network, and how many packages each says it has.

@@ -9,6 +9,7 @@ use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
 use rand::Rng;
 
 use super::{
+    ClockOffset,
     connections::Held,
     discovery::bare,
     place::{Bearings, Whereabouts},
@@ -486,11 +487,12 @@ impl PeerTable {
     }
 
     /// Median of our clock minus the peers', with two of them at least: one may be the one that is wrong.
-    pub fn clock_offset_ms(&self) -> Option<i64> {
+    pub fn clock_offset(&self) -> Option<ClockOffset> {
         let mut offsets: Vec<i64> =
             self.peers.values().filter(|peer| !peer.open.is_empty()).filter_map(|peer| peer.clock_offset_ms).collect();
         offsets.sort_unstable();
-        if offsets.len() < 2 { None } else { offsets.get(offsets.len() / 2).copied() }
+        let ms = *offsets.get(offsets.len() / 2).filter(|_| offsets.len() >= 2)?;
+        Some(ClockOffset { ms, peers: offsets.len() })
     }
 
     /// Snapshots of what changed since the last call, and the peers forgotten.

@@ -176,6 +176,8 @@ pub async fn start(
     let (inbound, inbound_receiver) = mpsc::channel(INBOUND);
     let (greeting, greeting_receiver) = watch::channel(Greeting::default());
     let (joined_sender, joined) = watch::channel(0);
+    let (clock_sender, clock) = watch::channel(None);
+    let (doubted_sender, doubted) = watch::channel(HashSet::new());
     let (safety, safety_receiver) = watch::channel(None);
     let content = protocols.content.clone();
     let (busy, serving) = (BusyPeers::default(), CancellationToken::new());
@@ -219,6 +221,8 @@ pub async fn start(
             inbound,
             greeting: greeting_receiver,
             joined: joined_sender,
+            doubted: doubted_sender,
+            clock: clock_sender,
             store,
             bus,
             tally,
@@ -245,6 +249,8 @@ pub async fn start(
         greeting: Arc::new(greeting),
         safety: Arc::new(safety),
         joined,
+        doubted,
+        clock,
         me,
         query_timeout: options.query_timeout,
         streams,

@@ -16,7 +16,7 @@ use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Greeting, Inbound, Verdict,
+    ClockOffset, Greeting, Inbound, Verdict,
     behaviour::{Behaviour, Protocols},
     command::{AskError, Command},
     conduct::{Allowances, Conduct},
@@ -69,6 +69,9 @@ pub(super) struct Wiring {
     pub inbound: mpsc::Sender<Inbound>,
     pub greeting: watch::Receiver<Greeting>,
     pub joined: watch::Sender<usize>,
+    /// Peers that are asked last and counted in no quorum.
+    pub doubted: watch::Sender<HashSet<PeerId>>,
+    pub clock: watch::Sender<Option<ClockOffset>>,
     pub store: Store,
     pub bus: Bus,
     pub tally: Tally,
@@ -282,7 +285,10 @@ impl Task {
             }
             Command::BestPeers { min_reputation, limit, reply } => {
                 let candidates = self.peers.candidates(self.selection, clock::now());
-                let chosen = self.selection.choose(&candidates, min_reputation, limit, &mut self.rng);
+                let mut chosen = self.selection.choose(&candidates, min_reputation, candidates.len(), &mut self.rng);
+                // Stable: both keep their order.
+                chosen.sort_by_key(|peer| self.wiring.doubted.borrow().contains(peer));
+                chosen.truncate(limit);
                 self.peers.chosen(&chosen);
                 let _ = reply.send(chosen);
             }
@@ -464,7 +470,7 @@ impl Task {
             mdns: self.swarm.behaviour().mdns.is_enabled(),
             dht_server: self.swarm.behaviour().kad.mode() == kad::Mode::Server,
             mesh: self.swarm.behaviour().gossip.mesh_peers(&self.topics.announce.hash()).count(),
-            clock_offset_ms: self.peers.clock_offset_ms(),
+            clock_offset_ms: self.peers.clock_offset().map(|offset| offset.ms),
             location: self.peers.bearings.here.clone(),
             started_at: self.started_at,
         }

@@ -82,6 +82,8 @@ impl Task {
             self.peers.settle(clock::now());
         }
         self.wiring.board.settle(clock::now());
+        let clock = self.peers.clock_offset();
+        self.wiring.clock.send_if_modified(|told| std::mem::replace(told, clock) != clock);
         if self.rounds.flush.is_due(now) {
             self.reput_one();
             self.flush();

@@ -1,16 +1,12 @@
 //! Packages asked for lately: the first tier of a get.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use super::Package;
-use crate::domain::{name::PackageId, time::Timestamp};
+use crate::domain::{freshness::CONFIRMED_FOR, name::PackageId, time::Timestamp};
 
 /// Packages kept.
 const CAPACITY: usize = 512;
-
-/// How long a state counts as current after somebody last confirmed it. A newer head that gossip brings in the
-/// meantime replaces it at once; this bounds what a missed announcement costs.
-pub(super) const FRESH: Duration = Duration::from_secs(600);
 
 #[derive(Default)]
 pub(super) struct Cache {
@@ -19,7 +15,7 @@ pub(super) struct Cache {
 
 impl Cache {
     pub fn get(&self, id: &PackageId, now: Timestamp) -> Option<&Package> {
-        self.packages.get(id).filter(|(since, _)| now.since(*since) < FRESH).map(|(_, package)| package)
+        self.packages.get(id).filter(|(since, _)| now.since(*since) < CONFIRMED_FOR).map(|(_, package)| package)
     }
 
     pub fn keep(&mut self, package: Package, since: Timestamp) {

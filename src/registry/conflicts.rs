@@ -84,7 +84,7 @@ impl P2pRegistry {
         looked.map_err(|error| RegistryError::Internal { what: "looking at conflicts", why: error.to_string() })?
     }
 
-    /// Keeps a head that was refused because it changes a version, with the manifest that came along.
+    /// Takes a head that changes a version, with the manifest that came along: the evidence is kept with it.
     pub(super) fn keep_evidence(
         &self,
         head: Signed<Head>,
@@ -93,8 +93,7 @@ impl P2pRegistry {
     ) -> BoxFuture<'static, ()> {
         let registry = self.clone();
         Box::pin(async move {
-            let kept = registry.store.take_head(head, Vec::new(), manifest.into_iter().collect(), false, now).await;
-            if let Err(error) = kept {
+            if let Err(error) = registry.accept_head(head, manifest.into_iter().collect(), now).await {
                 tracing::error!(%error, "the evidence of a conflict could not be kept");
             }
         })

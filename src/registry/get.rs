@@ -7,17 +7,17 @@ use libp2p::PeerId;
 use semver::VersionReq;
 use tracing::{Span, field::Empty};
 
-use super::{P2pRegistry, Package, Release, Source, cache::FRESH, panel::Panel, title};
+use super::{P2pRegistry, Package, Release, Source, judged, panel::Panel, title};
 use crate::{
     RegistryError, Result, clock,
     domain::{
+        freshness::{QUORUM, confirms},
         hash::Hash,
         manifest::Manifest,
         name::{Handle, Owner, PackageId, PackageRef, PublisherId},
-        record::{Class, DhtKey, Head, Page, Payload, Record, Refusal, Signed, select},
+        record::{DhtKey, Head, Page, Payload, Record, Signed, consistent, select},
         release,
         reputation::Outcome,
-        time::Timestamp,
         trust::{self, Meaning},
     },
     ending::Ending,
@@ -29,8 +29,6 @@ use crate::{
     store::{HeadVerdict, StoredHead},
 };
 
-/// Peers that must agree on a head; fewer only when the query ended. Our own copy is not counted.
-const QUORUM: usize = 3;
 /// Peers asked directly beside the DHT, and others that may be asked in their place.
 const FAN_OUT: usize = 3;
 const SPARE: usize = 3;
@@ -114,6 +112,7 @@ impl P2pRegistry {
             handle: found.handle.clone(),
             manifest_hash: entry.manifest,
             yanked: entry.yanked,
+            freshness: found.freshness,
             manifest: manifest.into_value(),
             source: found.source,
         })
@@ -159,7 +158,7 @@ impl P2pRegistry {
             return Err(RegistryError::Preview(id.name.clone()));
         }
         let held = self.store.head(id)?;
-        if let Some(held) = held.as_ref().filter(|held| is_fresh(held, now)) {
+        if let Some(held) = held.as_ref().filter(|held| held.freshness().is_fresh(now)) {
             return self.assemble(held, Source::Local).await;
         }
         match (self.package_from_network(id).await, held) {
@@ -185,23 +184,33 @@ impl P2pRegistry {
         let FoundHeads { mut heads, manifests, asked } = self.query_dht_parallel_heads(id).await?;
         // Of the get or publish that wants to know.
         Span::current().record("asked", asked).record("answered", heads.len());
+        let connected = *self.net.joined().borrow();
         let floor = self.store.mark(id)?.map_or(0, |mark| mark.seq);
         // A head that conflicts with what was seen first is refused, and the next best one is tried.
         while let Some(best) = select(heads.values().map(|(head, _)| head), floor, now).map(Signed::hash) {
-            let (mut chosen, mut source) = (None, Source::Dht);
-            heads.retain(|_, (head, from)| {
+            let (mut chosen, mut source, mut holding) = (None, Source::Dht, 0);
+            heads.retain(|peer, (head, from)| {
                 let same = head.hash() == best;
                 if same {
                     (chosen, source) = (Some(head.clone()), *from);
+                    holding += usize::from(self.net.counts(peer));
                 }
                 !same
             });
             let Some(head) = chosen else { break };
-            let listed = manifests.iter().filter(|manifest| lists(&head, manifest)).cloned().collect();
+            let listed = manifests.iter().filter(|manifest| consistent(&head, manifest).is_ok()).cloned().collect();
             let verdict = self.accept_head(head, listed, now).await?;
             match verdict {
-                HeadVerdict::Conflict => self.tally.refused(Refusal::Conflict),
-                HeadVerdict::Admitted(_) => return Ok((Some(source), asked)),
+                HeadVerdict::Inconsistent | HeadVerdict::Ahead => {
+                    verdict.refusal().into_iter().for_each(|refusal| self.tally.refused(refusal));
+                }
+                HeadVerdict::Admitted(_) | HeadVerdict::Disputed(_) => {
+                    if confirms(holding, connected) {
+                        self.store.confirm(id.clone(), best, holding, now).await?;
+                        self.cache().forget(id);
+                    }
+                    return Ok((Some(source), asked));
+                }
             }
         }
         Ok((None, asked))
@@ -228,7 +237,8 @@ impl P2pRegistry {
         let what = Some(format!("head of {}", title(id, None)));
         let mut dht = self.query_dht(key, Want::Quorum(QUORUM), what, timeout).boxed().fuse();
         let mut dht_done = false;
-        while found.heads.len() < QUORUM && !(dht_done && direct.is_over()) {
+        let quorum = |found: &FoundHeads| found.heads.keys().filter(|peer| self.net.counts(peer)).count() >= QUORUM;
+        while !quorum(&found) && !(dht_done && direct.is_over()) {
             tokio::select! {
                 lookup = &mut dht, if !dht_done => {
                     dht_done = true;
@@ -255,15 +265,16 @@ impl P2pRegistry {
         Ok(found)
     }
 
-    /// The manifest that came with a head, if it is one of the head's.
+    /// The manifest that came with a head, if it is one of the head's. One that is not costs the peer nothing: the head, which
+    /// is half of its answer, is right.
     fn manifest_beside(&self, peer: PeerId, head: &Signed<Head>, bytes: Option<&Vec<u8>>) -> Option<Signed<Manifest>> {
         let manifest = Signed::<Manifest>::verify(bytes?);
-        match manifest.and_then(|manifest| if lists(head, &manifest) { Ok(manifest) } else { Err(Refusal::Mismatch) }) {
+        match manifest.and_then(|manifest| consistent(head, &manifest).map(|()| manifest)) {
             Ok(manifest) => Some(manifest),
             Err(refusal) => {
                 self.tally.refused(refusal);
-                if refusal.class() == Class::Reject {
-                    self.net.observe(peer, Outcome::AnswerWrong);
+                if refusal.is_proven() {
+                    self.net.observe(peer, Outcome::RecordInvalid);
                 }
                 None
             }
@@ -317,26 +328,10 @@ impl P2pRegistry {
         envelopes: impl Iterator<Item = &'a [u8]>,
         is_asked_for: impl Fn(&Signed<T>) -> bool,
     ) -> Vec<Signed<T>> {
-        let (mut right, mut wrong) = (Vec::new(), false);
-        for envelope in envelopes {
-            match Signed::<T>::verify(envelope) {
-                Ok(signed) if is_asked_for(&signed) => right.push(signed),
-                Ok(_) => {
-                    self.tally.refused(Refusal::Mismatch);
-                    wrong = true;
-                }
-                Err(refusal) => {
-                    self.tally.refused(refusal);
-                    wrong |= refusal.class() == Class::Reject;
-                }
-            }
-        }
-        if wrong {
-            self.net.observe(peer, Outcome::AnswerWrong);
-        } else if !right.is_empty() {
-            self.net.observe(peer, Outcome::AnswerRight);
-        }
-        right
+        let judged = judged::envelopes(envelopes, is_asked_for);
+        judged.refused.iter().for_each(|refusal| self.tally.refused(*refusal));
+        judged.outcome().into_iter().for_each(|outcome| self.net.observe(peer, outcome));
+        judged.right
     }
 
     /// A manifest, from the store or the network.
@@ -407,8 +402,7 @@ impl P2pRegistry {
             trust: self.store.trust(&id.publisher, head.handle.as_ref())?,
             seq: head.seq,
             signed_at: head.signed_at,
-            expires: head.expires,
-            confirmed_at: held.confirmed_at,
+            freshness: held.freshness(),
             conflicts: self.store.conflicts(&id)?,
             releases,
             complete,
@@ -417,25 +411,10 @@ impl P2pRegistry {
             id,
         };
         if package.latest.is_some() && package.complete {
-            let since = if held.own { clock::now() } else { last_seen(held) };
-            self.cache().keep(package.clone(), since);
+            let since = if held.own { Some(clock::now()) } else { held.confirmed_at };
+            // What nobody has confirmed is asked for again.
+            since.into_iter().for_each(|since| self.cache().keep(package.clone(), since));
         }
         Ok(package)
     }
-}
-
-/// Whether the manifest is of a release that the head lists.
-pub(super) fn lists(head: &Signed<Head>, manifest: &Signed<Manifest>) -> bool {
-    let listed =
-        head.releases.iter().any(|entry| entry.manifest == manifest.hash() && entry.version == manifest.version);
-    listed && head.publisher() == manifest.publisher() && head.name == manifest.name
-}
-
-fn last_seen(held: &StoredHead) -> Timestamp {
-    held.confirmed_at.unwrap_or_default().max(held.received_at)
-}
-
-/// Signed here, or shown by somebody lately.
-fn is_fresh(held: &StoredHead, now: Timestamp) -> bool {
-    held.own || (now.since(last_seen(held)) < FRESH && !held.head.is_expired(now))
 }

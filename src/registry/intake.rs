@@ -10,8 +10,10 @@ use super::P2pRegistry;
 use crate::{
     Result, clock,
     domain::{
+        manifest::Manifest,
         name::PackageId,
-        record::{Admission, Announcement, DhtKey, Head, Record, Refusal, Signed},
+        query::could_match,
+        record::{Admission, Announcement, DhtKey, Head, Horizon, Record, Refusal, Signed, consistent, is_of},
         release,
         time::Timestamp,
         trust::Trust,
@@ -20,7 +22,7 @@ use crate::{
         Inbound,
         protocol::{Item, MAX_HEADS, MAX_RESPONSE, Request, Response},
     },
-    store::{HeadVerdict, Store},
+    store::{HeadVerdict, Store, StoredHead},
 };
 
 /// Commits and answers on their way; beyond it the queue fills, and the network task drops and counts.
@@ -63,11 +65,13 @@ impl P2pRegistry {
             }
             Inbound::Put { key, value, from: _, verdict } => {
                 let now = clock::now();
-                let judged = judge_put(&self.store, &key, &value, now);
-                let changed = judged.as_ref().err() == Some(&Refusal::Conflict);
-                let _ = verdict.send(judged);
-                let head = changed.then(|| Signed::<Head>::verify(&value).ok()).flatten()?;
-                Some(self.keep_evidence(head, None, now))
+                let judged = judge_put(&self.store, &key, &value, self.horizon(now), now);
+                let disputed = match &judged {
+                    Ok((Record::Head(head), true)) => Some(head.clone()),
+                    _ => None,
+                };
+                let _ = verdict.send(judged.map(|(record, _)| record));
+                Some(self.keep_evidence(disputed?, None, now))
             }
             Inbound::Query { from: _, request, reply } => {
                 let store = self.store.clone();
@@ -102,11 +106,43 @@ impl P2pRegistry {
         if !self.is_welcome(&head.publisher(), via).map_err(stored)? {
             return Err(Refusal::OverQuota);
         }
-        match self.store.judge_head(head, now).map_err(stored)? {
-            HeadVerdict::Admitted(Admission::Older) => Err(Refusal::Superseded),
-            HeadVerdict::Admitted(admission) => Ok((announcement, admission)),
-            HeadVerdict::Conflict => Err(Refusal::Conflict),
+        self.horizon(now).check(head)?;
+        let verdict = self.store.judge_head(head, now).map_err(stored)?;
+        if let Some(refusal) = verdict.refusal() {
+            return Err(refusal);
         }
+        match verdict {
+            // What is announced is another release than the one that was seen first: nobody is told of it from here.
+            HeadVerdict::Disputed(_) if !self.is_first(&announcement.manifest).map_err(stored)? => {
+                Err(Refusal::Conflict)
+            }
+            HeadVerdict::Admitted(Admission::Same) | HeadVerdict::Disputed(Admission::Same)
+                if !self.state.notices.is_news(&announcement) =>
+            {
+                Err(Refusal::Superseded)
+            }
+            HeadVerdict::Admitted(admission) | HeadVerdict::Disputed(admission) => {
+                self.state.notices.note(&announcement);
+                Ok((announcement, admission))
+            }
+            HeadVerdict::Inconsistent | HeadVerdict::Ahead => Err(Refusal::Inconsistent),
+        }
+    }
+
+    /// Whether a manifest is the first that was seen of its version, or there was none.
+    fn is_first(&self, manifest: &Signed<Manifest>) -> Result<bool> {
+        let id = PackageId { publisher: manifest.publisher(), name: manifest.name.clone() };
+        let first = self.store.first_manifest(&id, &manifest.version)?;
+        Ok(first.is_none_or(|first| first == manifest.hash()))
+    }
+
+    /// The latest time that a record from the network may have.
+    pub(super) fn horizon(&self, now: Timestamp) -> Horizon {
+        let newest = self.store.newest_signed_at().unwrap_or_else(|error| {
+            tracing::error!(%error, "the newest record could not be read");
+            None
+        });
+        Horizon::of(now, self.net.clock_offset().map(|offset| offset.ms), newest)
     }
 
     async fn commit(&self, announcement: Announcement, admission: Admission, via: PeerId, verified_at: Timestamp) {
@@ -123,7 +159,7 @@ impl P2pRegistry {
     pub(super) async fn accept_head(
         &self,
         head: Signed<Head>,
-        manifests: Vec<Signed<crate::domain::manifest::Manifest>>,
+        manifests: Vec<Signed<Manifest>>,
         now: Timestamp,
     ) -> Result<HeadVerdict> {
         let id = PackageId { publisher: head.publisher(), name: head.name.clone() };
@@ -132,8 +168,10 @@ impl P2pRegistry {
             self.cache().forget(&id);
             self.state.counted.notify_one();
         }
-        let is_fork = matches!(verdict, HeadVerdict::Admitted(Admission::ForkWins | Admission::ForkLoses));
-        if is_fork && self.publisher_id() == Some(id.publisher) {
+        if matches!(verdict, HeadVerdict::Disputed(_)) {
+            self.tally.refused(Refusal::Conflict);
+        }
+        if verdict.is_fork() && self.publisher_id() == Some(id.publisher) {
             self.state.forked.notify_one();
         }
         Ok(verdict)
@@ -141,29 +179,55 @@ impl P2pRegistry {
 }
 
 /// What a peer wants stored in the DHT goes by the same rules as everything else, high-water marks included.
-fn judge_put(store: &Store, key: &[u8], value: &[u8], now: Timestamp) -> Result<Record, Refusal> {
+/// With the record comes whether it is a head with entries that are not taken.
+pub(super) fn judge_put(
+    store: &Store,
+    key: &[u8],
+    value: &[u8],
+    horizon: Horizon,
+    now: Timestamp,
+) -> Result<(Record, bool), Refusal> {
     let key = DhtKey::from_bytes(key).ok_or(Refusal::WrongKey)?;
     let record = Record::verify(&key, value)?;
-    if let Record::Head(head) = &record {
-        if head.is_expired(now) {
-            return Err(Refusal::Expired);
+    let stored = |error: crate::RegistryError| {
+        tracing::error!(%error, "the catalogue could not be read");
+        Refusal::Busy
+    };
+    let mut disputed = false;
+    match &record {
+        Record::Head(head) => {
+            if head.is_expired(now) {
+                return Err(Refusal::Expired);
+            }
+            horizon.check(head)?;
+            let verdict = store.judge_head(head, now).map_err(stored)?;
+            if let Some(refusal) = verdict.refusal() {
+                return Err(refusal);
+            }
+            disputed = matches!(verdict, HeadVerdict::Disputed(_));
         }
-        let verdict = store.judge_head(head, now).map_err(|error| {
-            tracing::error!(%error, "the catalogue could not be read");
-            Refusal::Busy
-        })?;
-        if let Some(refusal) = verdict.refusal() {
-            return Err(refusal);
+        Record::Manifest(manifest) => {
+            // Listed by the head that is held, but as another version.
+            let id = PackageId { publisher: manifest.publisher(), name: manifest.name.clone() };
+            let held = store.head(&id).map_err(stored)?;
+            let lists = |stored: StoredHead| {
+                stored.head.releases.iter().any(|entry| entry.manifest == manifest.hash() && !is_of(entry, manifest))
+            };
+            if held.is_some_and(lists) {
+                return Err(Refusal::Inconsistent);
+            }
         }
+        Record::Page(_) => {}
     }
-    Ok(record)
+    Ok((record, disputed))
 }
 
-fn answer(store: &Store, request: Request) -> Result<Response> {
+pub(super) fn answer(store: &Store, request: Request) -> Result<Response> {
     let bytes = |envelope: &bytes::Bytes| ByteBuf::from(envelope.to_vec());
     Ok(match request {
         Request::Search(query) => {
             let query = query.bounded();
+            let terms = query.terms();
             let (mut items, mut size, mut more) = (Vec::new(), 0, false);
             for hit in store.search_for_others(&query, clock::now())?.hits {
                 let Some(stored) = store.head(&hit.package)? else { continue };
@@ -171,6 +235,10 @@ fn answer(store: &Store, request: Request) -> Result<Response> {
                 let Some(manifest) = entry.map(|entry| store.manifest(&entry.manifest)).transpose()?.flatten() else {
                     continue;
                 };
+                // What an asker would not take is not sent, by the same rules.
+                if consistent(&stored.head, &manifest).is_err() || !could_match(&terms, &stored.head, &manifest) {
+                    continue;
+                }
                 size += stored.head.envelope().len() + manifest.envelope().len() + 32;
                 if size as u64 > MAX_RESPONSE - 1024 {
                     more = true;
@@ -190,7 +258,9 @@ fn answer(store: &Store, request: Request) -> Result<Response> {
             let mut items = Vec::new();
             if let Some(stored) = store.head(&package)? {
                 let newest = release::resolve(&stored.head.releases, None).map(|entry| store.manifest(&entry.manifest));
-                let manifest = newest.transpose()?.flatten().map(|manifest| bytes(manifest.envelope()));
+                let manifest = newest.transpose()?.flatten();
+                let manifest = manifest.filter(|manifest| consistent(&stored.head, manifest).is_ok());
+                let manifest = manifest.map(|manifest| bytes(manifest.envelope()));
                 items.push(Item { head: bytes(stored.head.envelope()), manifest });
             }
             Response::Packages { items, more: false }

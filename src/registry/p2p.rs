@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc};
 use super::{
     Announced, Artifacts, Bundle, Catalogue, Imported, Importing, Own, Package, PublishStep, Receipt, Registry,
     Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache, fetch::Fetches, newcomers::Newcomers,
-    panel, provide::Providing, publish, safety::Looking, search,
+    notices::Notices, panel, provide::Providing, publish, safety::Looking, search,
 };
 use crate::{
     RegistryError, Result,
@@ -81,6 +81,7 @@ pub(super) struct State {
     pub imported: Notify,
     pub announcers: Announcers,
     pub newcomers: Newcomers,
+    pub notices: Notices,
     /// How long peers took to answer searches and gets.
     pub search_times: panel::Answers,
     pub get_times: panel::Answers,
@@ -120,6 +121,7 @@ impl P2pRegistry {
             imported: Notify::new(),
             announcers: Announcers::default(),
             newcomers: Newcomers::default(),
+            notices: Notices::default(),
             search_times: panel::Answers::default(),
             get_times: panel::Answers::default(),
             fetches: Fetches::default(),

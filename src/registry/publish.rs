@@ -204,9 +204,10 @@ impl P2pRegistry {
         let verdict = self.store.take_own_head(head, pages, manifest, about.clone(), now).await?;
         self.cache().forget(id);
         match verdict {
-            HeadVerdict::Conflict => return Err(refused(Refusal::Conflict)),
-            HeadVerdict::Admitted(_) if verdict.refusal().is_some() => return Err(refused(Refusal::Superseded)),
-            HeadVerdict::Admitted(_) => {}
+            HeadVerdict::Disputed(_) => return Err(refused(Refusal::Conflict)),
+            HeadVerdict::Admitted(_) | HeadVerdict::Inconsistent | HeadVerdict::Ahead => {
+                verdict.refusal().map_or(Ok(()), |refusal| Err(refused(refusal)))?;
+            }
         }
         tell(progress, PublishStep::Stored);
         self.count();

@@ -9,14 +9,18 @@ use libp2p::PeerId;
 use tokio::sync::mpsc;
 use tracing::field::Empty;
 
-use super::{Catalogue, Coverage, Hit, P2pRegistry, SearchResults, SearchUpdate, Source, get::lists, panel::Panel};
+use super::{
+    Catalogue, Coverage, Hit, P2pRegistry, SearchResults, SearchUpdate, Source,
+    judged::{self, Judged},
+    panel::Panel,
+};
 use crate::{
     RegistryError, Result, clock,
     domain::{
         manifest::Manifest,
         name::PackageId,
-        query::{Candidate, Query, Ranking, Terms, could_match, estimate, share},
-        record::{Class, DhtKey, Head, Refusal, Signed},
+        query::{Candidate, Query, Ranking, Terms, estimate, share},
+        record::{DhtKey, Head, Signed},
         reputation::Outcome,
         time::Timestamp,
         trust::Trust,
@@ -341,31 +345,20 @@ impl P2pRegistry {
         terms: &Terms,
     ) -> Vec<(Signed<Head>, Signed<Manifest>)> {
         let now = clock::now();
-        let mut verified = Vec::new();
-        let mut wrong = false;
-        for item in items.into_iter().take(limit) {
-            match verify_item(&item) {
-                Ok((head, manifest)) if !could_match(terms, &head, &manifest) => {
-                    tracing::debug!(%peer, package = %manifest.name, "answered what was not asked for");
-                    self.tally.refused(Refusal::Irrelevant);
-                    wrong = true;
-                    drop(head);
-                }
-                Ok((head, manifest)) => {
-                    let trust = self.store.trust(&head.publisher(), head.handle.as_ref());
-                    let held = self.store.judge_head(&head, now).map(|verdict| verdict.refusal());
-                    if !matches!(trust, Ok(Trust::Distrusted)) && matches!(held, Ok(None)) {
-                        verified.push((head, manifest));
-                    }
-                }
-                Err(refusal) => {
-                    self.tally.refused(refusal);
-                    wrong |= refusal.class() == Class::Reject;
-                }
-            }
-        }
-        self.net.observe(peer, if wrong { Outcome::AnswerWrong } else { Outcome::AnswerRight });
-        verified
+        let mut judged = judged::hits(items, limit, terms, self.horizon(now));
+        self.weigh(peer, &judged);
+        judged.right.retain(|(head, _)| {
+            let trust = self.store.trust(&head.publisher(), head.handle.as_ref());
+            let held = self.store.judge_head(head, now).map(|verdict| verdict.refusal());
+            !matches!(trust, Ok(Trust::Distrusted)) && matches!(held, Ok(None))
+        });
+        judged.right
+    }
+
+    /// Notes what of an answer was refused, and what it says of the peer. An empty one is right too.
+    pub(super) fn weigh<T>(&self, peer: PeerId, judged: &Judged<T>) {
+        judged.refused.iter().for_each(|refusal| self.tally.refused(*refusal));
+        self.net.observe(peer, judged.outcome().unwrap_or(Outcome::AnswerRight));
     }
 
     fn hit(&self, peer: PeerId, terms: &Terms, head: &Signed<Head>, manifest: &Signed<Manifest>) -> Hit {
@@ -399,10 +392,4 @@ impl P2pRegistry {
             source: Source::Peer(peer),
         }
     }
-}
-
-fn verify_item(item: &Item) -> Result<(Signed<Head>, Signed<Manifest>), Refusal> {
-    let head = Signed::<Head>::verify(&item.head)?;
-    let manifest = Signed::<Manifest>::verify(item.manifest.as_ref().ok_or(Refusal::Malformed)?)?;
-    if lists(&head, &manifest) { Ok((head, manifest)) } else { Err(Refusal::Mismatch) }
 }

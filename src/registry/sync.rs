@@ -10,14 +10,17 @@ use rand::RngExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Catalogue, P2pRegistry, get::lists};
+use super::{
+    Catalogue, P2pRegistry,
+    judged::{self, is_mostly_wrong},
+};
 use crate::{
     RegistryError, Result, clock,
     domain::{
         hash::Hash,
         manifest::Manifest,
         name::{Handle, PackageId, PublisherId},
-        record::{Admission, Class, Head, Refusal, Signed},
+        record::{Admission, Head, Refusal, Signed},
         reputation::Outcome,
         trust::Trust,
     },
@@ -302,7 +305,7 @@ impl P2pRegistry {
                 }
             }
         };
-        let (judged, mut good) = mpsc::channel::<Judged>(WAITING);
+        let (judged, mut good) = mpsc::channel::<Wanted>(WAITING);
         let judging = async {
             // Ends with this, and so does what waits for it.
             let judged = judged;
@@ -315,6 +318,7 @@ impl P2pRegistry {
             }
             Ok::<_, Failed>(())
         };
+        let (mut sent, mut wrong) = (0, 0);
         let taking = async {
             while let Some(mut judged) = good.recv().await {
                 // What has come meanwhile is stored in the same transaction.
@@ -323,7 +327,9 @@ impl P2pRegistry {
                 {
                     judged.good.extend(more.good);
                     judged.unwanted.extend(more.unwanted);
+                    (judged.sent, judged.wrong) = (judged.sent + more.sent, judged.wrong + more.wrong);
                 }
+                (sent, wrong) = (sent + judged.sent, wrong + judged.wrong);
                 *taken += self.take_judged(judged).await?;
             }
             Ok::<_, Failed>(())
@@ -331,6 +337,10 @@ impl P2pRegistry {
         // Each works on another part at the same time; what ends one of them ends those that wait for it.
         let (asked, judged, took) = tokio::join!(asking, judging, taking);
         took.and(judged).and(asked)?;
+        // What others made costs the items; the peer only where it had little else.
+        if is_mostly_wrong(wrong, sent) {
+            return Err(Failed::Theirs(Stopped::Lied("most of the records that it sent break a rule")));
+        }
         let room = self.state.options.catalogue_max;
         let gone = self.store.make_room(room, clock::now()).await?;
         if gone > 0 {
@@ -341,7 +351,7 @@ impl P2pRegistry {
     }
 
     /// Takes what holds; returns how many packages that changed.
-    async fn take_judged(&self, Judged { good, mut unwanted }: Judged) -> Result<usize, Failed> {
+    async fn take_judged(&self, Wanted { good, mut unwanted, .. }: Wanted) -> Result<usize, Failed> {
         let now = clock::now();
         let ids: Vec<(PackageId, Hash)> = good
             .iter()
@@ -353,16 +363,21 @@ impl P2pRegistry {
             match verdict.refusal() {
                 Some(refusal) => {
                     self.tally.refused(refusal);
-                    unwanted.push(hash);
+                    // What is ahead of its time is asked for again.
+                    if refusal != Refusal::Ahead {
+                        unwanted.push(hash);
+                    }
                 }
                 None => {
                     taken += 1;
                     self.cache().forget(&id);
-                    let is_fork = matches!(verdict, HeadVerdict::Admitted(Admission::ForkWins | Admission::ForkLoses));
-                    if is_fork && self.publisher_id() == Some(id.publisher) {
+                    if matches!(verdict, HeadVerdict::Disputed(_)) {
+                        self.tally.refused(Refusal::Conflict);
+                    }
+                    if verdict.is_fork() && self.publisher_id() == Some(id.publisher) {
                         self.state.forked.notify_one();
                     }
-                    if verdict == HeadVerdict::Admitted(Admission::ForkLoses) {
+                    if verdict.admission() == Some(Admission::ForkLoses) {
                         unwanted.push(hash);
                     }
                 }
@@ -375,41 +390,40 @@ impl P2pRegistry {
     }
 
     /// As strict as with gossip; off the tasks that serve the network, because signatures take their time.
-    fn judge_items(&self, peer: PeerId, asked: &HashSet<Hash>, items: Vec<Item>) -> Result<Judged, Failed> {
-        let mut judged = Judged::default();
+    fn judge_items(&self, peer: PeerId, asked: &HashSet<Hash>, items: Vec<Item>) -> Result<Wanted, Failed> {
+        let judged = judged::records(items, asked, self.horizon(clock::now()));
+        judged.refused.iter().for_each(|refusal| self.tally.refused(*refusal));
+        if judged.refused.iter().any(|refusal| refusal.is_proven()) {
+            self.net.observe(peer, Outcome::RecordInvalid);
+            return Err(Failed::Theirs(Stopped::Lied("it sent a record that was altered")));
+        }
+        if judged.refused.contains(&Refusal::Irrelevant) {
+            return Err(Failed::Theirs(Stopped::Lied("it sent a record that was not asked for")));
+        }
+        let mut wanted = Wanted { wrong: judged.wrong(), sent: judged.sent(), ..Wanted::default() };
         let mut known: HashMap<(PublisherId, Option<Handle>), (Trust, bool)> = HashMap::new();
-        for item in items {
-            match verify(&item, asked) {
-                Ok((head, manifest)) => {
-                    let whose = (head.publisher(), head.handle.clone());
-                    let (trust, welcome) = match known.get(&whose) {
-                        Some(known) => *known,
-                        None => {
-                            let trust = self.store.trust(&whose.0, whose.1.as_ref())?;
-                            let judged = (trust, trust != Trust::Distrusted && self.is_welcome(&whose.0, peer)?);
-                            known.insert(whose, judged);
-                            judged
-                        }
-                    };
-                    if trust == Trust::Distrusted {
-                        self.tally.refused(Refusal::Distrusted);
-                        judged.unwanted.push(head.hash());
-                    } else if welcome {
-                        judged.good.push((head, manifest));
-                    } else {
-                        // Not for good: it is asked for again.
-                        self.tally.refused(Refusal::OverQuota);
-                    }
+        for (head, manifest) in judged.right {
+            let whose = (head.publisher(), head.handle.clone());
+            let (trust, welcome) = match known.get(&whose) {
+                Some(known) => *known,
+                None => {
+                    let trust = self.store.trust(&whose.0, whose.1.as_ref())?;
+                    let judged = (trust, trust != Trust::Distrusted && self.is_welcome(&whose.0, peer)?);
+                    known.insert(whose, judged);
+                    judged
                 }
-                Err(refusal) => {
-                    self.tally.refused(refusal);
-                    if refusal.class() == Class::Reject {
-                        return Err(Failed::Theirs(Stopped::Lied("it sent a record that does not hold")));
-                    }
-                }
+            };
+            if trust == Trust::Distrusted {
+                self.tally.refused(Refusal::Distrusted);
+                wanted.unwanted.push(head.hash());
+            } else if welcome {
+                wanted.good.push((head, manifest));
+            } else {
+                // Not for good: it is asked for again.
+                self.tally.refused(Refusal::OverQuota);
             }
         }
-        Ok(judged)
+        Ok(wanted)
     }
 
     /// Whether a publisher is known, or `peer` may bring one more that is not.
@@ -420,9 +434,12 @@ impl P2pRegistry {
 
 /// What of an answer can be taken, and what is not wanted.
 #[derive(Default)]
-struct Judged {
+struct Wanted {
     good: Vec<(Signed<Head>, Option<Signed<Manifest>>)>,
     unwanted: Vec<Hash>,
+    /// Records that came, and those of them that break a rule.
+    sent: usize,
+    wrong: usize,
 }
 
 /// On whose side something went wrong.
@@ -454,18 +471,6 @@ async fn sleep_until(at: Option<Instant>) {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(RegistryError::Internal { what: "comparing catalogues", why: error.to_string() }))
-}
-
-fn verify(item: &Item, asked: &HashSet<Hash>) -> Result<(Signed<Head>, Option<Signed<Manifest>>), Refusal> {
-    let head = Signed::<Head>::verify(&item.head)?;
-    if !asked.contains(&head.hash()) {
-        return Err(Refusal::Irrelevant);
-    }
-    let manifest = item.manifest.as_ref().map(|bytes| Signed::<Manifest>::verify(bytes)).transpose()?;
-    match &manifest {
-        Some(manifest) if !lists(&head, manifest) => Err(Refusal::Mismatch),
-        _ => Ok((head, manifest)),
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
+    freshness::Freshness,
     hash::{ContentRoot, Hash},
     manifest::Manifest,
     name::{Handle, PackageId, PublisherId},
@@ -186,9 +187,9 @@ pub struct Package {
     /// The publisher's count of the package's states.
     pub seq: u64,
     pub signed_at: Timestamp,
-    pub expires: Timestamp,
-    /// When somebody else last showed us this very state; `None` when only we have seen it.
-    pub confirmed_at: Option<Timestamp>,
+    /// How sure it is that this is its current state.
+    #[serde(flatten)]
+    pub freshness: Freshness,
     /// Every release, in the order they were published.
     pub releases: Vec<ReleaseEntry>,
     /// False when an older page could not be had, so `releases` lacks the oldest ones.
@@ -215,13 +216,9 @@ impl Package {
             manifest_hash: entry.manifest,
             manifest,
             yanked: entry.yanked,
+            freshness: self.freshness,
             source: self.source,
         })
-    }
-
-    /// "unconfirmed since …": the publisher has not renewed this state in time.
-    pub fn is_expired(&self, now: Timestamp) -> bool {
-        self.expires <= now
     }
 }
 
@@ -244,6 +241,9 @@ pub struct Release {
     pub manifest_hash: Hash,
     pub manifest: Manifest,
     pub yanked: bool,
+    /// How sure it is that the package's state, by which this release was chosen, is its current one.
+    #[serde(default)]
+    pub freshness: Freshness,
     pub source: Source,
 }
 

@@ -35,7 +35,8 @@ impl Store {
     pub async fn take_previews(&self, owner: PublisherId, previews: Vec<Manifest>, now: Timestamp) -> Result<()> {
         self.write(move |db| {
             for manifest in &previews {
-                let listing = Listing { publisher: owner, handle: None, manifest, signed_at: now, flags: PREVIEW };
+                let listing =
+                    Listing { publisher: owner, handle: None, manifest, hash: None, signed_at: now, flags: PREVIEW };
                 listing::list(db, &listing)?;
             }
             Ok(())

@@ -1,5 +1,7 @@
 //! Heads, pages, manifests, first-seen versions and conflicts.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
@@ -9,11 +11,12 @@ use super::{
 use crate::{
     Result,
     domain::{
+        freshness::Freshness,
         hash::Hash,
         manifest::Manifest,
         name::{Handle, PackageId, PackageName, PublisherId},
-        record::{Admission, Head, HeadMark, Page, Refusal, Signed, admit},
-        release::{self, ReleaseEntry},
+        record::{Admission, Head, HeadMark, MAX_JUMP, Page, Refusal, Signed, admit, consistent},
+        release::{self, ReleaseEntry, VersionConflict},
         time::Timestamp,
     },
     registry::Conflict,
@@ -26,17 +29,36 @@ const MAX_PAGES: usize = 1_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeadVerdict {
     Admitted(Admission),
-    /// It lists another manifest for versions already seen: refused, and kept as evidence.
-    Conflict,
+    /// Admitted, but for entries that list another manifest for a version already seen. These are not taken, and kept as
+    /// evidence: what was seen first counts. Of this node's own heads, none is signed that would be one.
+    Disputed(Admission),
+    /// It lists a manifest that is held, and is of another version or package.
+    Inconsistent,
+    /// Its number is far beyond the highest that was seen of the package.
+    Ahead,
 }
 
 impl HeadVerdict {
+    /// What the head is beside the one that is held, where it is one of the package.
+    pub fn admission(&self) -> Option<Admission> {
+        match self {
+            Self::Admitted(admission) | Self::Disputed(admission) => Some(*admission),
+            Self::Inconsistent | Self::Ahead => None,
+        }
+    }
+
+    /// Whether another head has its number.
+    pub fn is_fork(&self) -> bool {
+        matches!(self.admission(), Some(Admission::ForkWins | Admission::ForkLoses))
+    }
+
     /// Why the head is not taken, if it is not.
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
-            Self::Admitted(Admission::Older) => Some(Refusal::Superseded),
-            Self::Conflict => Some(Refusal::Conflict),
-            Self::Admitted(_) => None,
+            Self::Admitted(Admission::Older) | Self::Disputed(Admission::Older) => Some(Refusal::Superseded),
+            Self::Inconsistent => Some(Refusal::Inconsistent),
+            Self::Ahead => Some(Refusal::Ahead),
+            Self::Admitted(_) | Self::Disputed(_) => None,
         }
     }
 }
@@ -46,10 +68,24 @@ impl HeadVerdict {
 pub struct StoredHead {
     pub head: Signed<Head>,
     pub received_at: Timestamp,
-    /// When another peer last showed the very same state.
+    /// When a quorum of peers was last seen to hold the very same state, and how many these were.
     pub confirmed_at: Option<Timestamp>,
+    pub confirmed_by: usize,
     /// Signed by this node.
     pub own: bool,
+}
+
+impl StoredHead {
+    /// How sure it is that it is the package's current state.
+    pub fn freshness(&self) -> Freshness {
+        Freshness {
+            own: self.own,
+            received_at: self.received_at,
+            confirmed_at: self.confirmed_at,
+            confirmed_by: self.confirmed_by,
+            expires: self.head.expires,
+        }
+    }
 }
 
 /// A head, and a manifest that it lists, as they were signed.
@@ -62,7 +98,7 @@ impl Store {
     }
 
     /// Takes a verified head, the pages and manifests that came with it, in one transaction. `own` when this node has
-    /// signed it; otherwise somebody else showed it, which confirms it.
+    /// signed it; otherwise somebody else showed it.
     pub async fn take_head(
         &self,
         head: Signed<Head>,
@@ -102,13 +138,12 @@ impl Store {
     }
 
     /// Heads, each with the manifest by which its package is listed, as they were signed; those that are not held are left
-    /// out. Not verified: whoever is sent them does that.
+    /// out. Not verified again: the two go together since the package was listed, and were verified before.
     pub fn raw_heads(&self, hashes: &[Hash]) -> Result<Vec<RawHead>> {
         self.read_together(|db| {
             let mut statement = db.prepare_cached(
                 "SELECT h.envelope, (SELECT m.envelope FROM packages p
-                 JOIN releases r ON r.publisher = p.publisher AND r.name = p.name AND r.version = p.version
-                 JOIN manifests m ON m.hash = r.manifest WHERE p.publisher = h.publisher AND p.name = h.name)
+                 JOIN manifests m ON m.hash = p.manifest WHERE p.publisher = h.publisher AND p.name = h.name)
                  FROM heads h WHERE h.hash = ?",
             )?;
             let mut heads = Vec::with_capacity(hashes.len());
@@ -131,6 +166,9 @@ impl Store {
         let verdict = self.write(move |db| {
             let manifests: Vec<_> = manifest.into_iter().collect();
             let verdict = take(db, &head, &pages, &manifests, true, now)?;
+            if verdict.refusal().is_some() || matches!(verdict, HeadVerdict::Disputed(_)) {
+                return Ok(verdict);
+            }
             db.prepare_cached(
                 "INSERT OR REPLACE INTO outbox (publisher, name, version, replicas, announced, since) VALUES (?, ?, ?, 0, 0, ?)",
             )?
@@ -142,12 +180,24 @@ impl Store {
         Ok(verdict)
     }
 
+    /// So many peers were seen to hold the head with this hash.
+    pub async fn confirm(&self, package: PackageId, head: Hash, peers: usize, now: Timestamp) -> Result<()> {
+        self.write(move |db| {
+            db.prepare_cached(
+                "UPDATE heads SET confirmed_at = ?, confirmed_by = ? WHERE publisher = ? AND name = ? AND hash = ?",
+            )?
+            .execute(params![now.0, peers as i64, package.publisher.to_bytes(), package.name.as_str(), head.0])
+            .map(drop)
+        })
+        .await
+    }
+
     /// Keeps a verified manifest, and lists its package in the catalogue if its head is held.
     pub async fn take_manifest(&self, manifest: Signed<Manifest>) -> Result<()> {
         self.write(move |db| {
             put_manifest(db, &manifest)?;
             match held_head(db, &manifest.publisher(), &manifest.name)? {
-                Some(held) => list_package(db, &held.head, &[manifest]),
+                Some(held) => list_package(db, &held.head, &[&manifest]),
                 None => Ok(()),
             }
         })
@@ -221,7 +271,7 @@ impl Store {
     pub fn own_heads_before(&self, at: Timestamp, most: usize) -> Result<Vec<StoredHead>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT envelope, received_at, confirmed_at, own FROM heads WHERE own = 1 AND signed_at < ?
+                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE own = 1 AND signed_at < ?
                  ORDER BY signed_at LIMIT ?",
             )?
             .query_map(params![at.0, most as i64], stored_head)?
@@ -241,7 +291,7 @@ impl Store {
     pub fn own_heads(&self, from: usize, most: usize) -> Result<Vec<StoredHead>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT envelope, received_at, confirmed_at, own FROM heads WHERE own = 1
+                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE own = 1
                  ORDER BY signed_at LIMIT ? OFFSET ?",
             )?
             .query_map(params![most as i64, from as i64], stored_head)?
@@ -253,7 +303,7 @@ impl Store {
     pub fn newest_own_head(&self) -> Result<Option<StoredHead>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT envelope, received_at, confirmed_at, own FROM heads WHERE own = 1 ORDER BY signed_at DESC LIMIT 1",
+                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE own = 1 ORDER BY signed_at DESC LIMIT 1",
             )?
             .query_row([], stored_head)
             .optional()
@@ -264,10 +314,29 @@ impl Store {
     pub fn heads_of(&self, publisher: &PublisherId) -> Result<Vec<StoredHead>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT envelope, received_at, confirmed_at, own FROM heads WHERE publisher = ? ORDER BY name",
+                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE publisher = ? ORDER BY name",
             )?
             .query_map(params![publisher.to_bytes()], stored_head)?
             .collect()
+        })
+    }
+
+    /// The first manifest that was seen of a version.
+    pub fn first_manifest(&self, package: &PackageId, version: &semver::Version) -> Result<Option<Hash>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT manifest FROM releases WHERE publisher = ? AND name = ? AND version = ?")?
+                .query_row(params![package.publisher.to_bytes(), package.name.as_str(), version.to_string()], |row| {
+                    hash(row, 0)
+                })
+                .optional()
+        })
+    }
+
+    /// When the newest head that is held was signed.
+    pub fn newest_signed_at(&self) -> Result<Option<Timestamp>> {
+        self.read(|db| {
+            let newest = db.prepare_cached("SELECT max(signed_at) FROM heads")?.query_row([], |row| row.get(0));
+            newest.map(|newest: Option<u64>| newest.map(Timestamp))
         })
     }
 
@@ -296,8 +365,9 @@ impl Store {
         })
     }
 
-    /// Every release a head lists, oldest first, as far as its pages are held; and whether all of them were.
-    pub fn releases(&self, head: &Head) -> Result<(Vec<ReleaseEntry>, bool)> {
+    /// Every release a head lists, oldest first, as far as its pages are held; and whether all of them were. A version has the
+    /// manifest that was seen of it first, whatever the head says of it now.
+    pub fn releases(&self, head: &Signed<Head>) -> Result<(Vec<ReleaseEntry>, bool)> {
         self.read(|db| all_releases(db, head))
     }
 }
@@ -308,12 +378,36 @@ fn judge(db: &Connection, head: &Signed<Head>, now: Timestamp) -> rusqlite::Resu
     if matches!(admission, Admission::Older | Admission::Same) {
         return Ok(HeadVerdict::Admitted(admission));
     }
+    let highest = held.map_or(0, |mark| mark.seq);
+    if head.seq > highest.saturating_add(MAX_JUMP) {
+        return Ok(HeadVerdict::Ahead);
+    }
     let known = first_seen(db, &head.publisher(), &head.name)?;
-    if release::conflicts(&known, &head.releases).is_empty() {
+    if !goes_together(db, head, &known)? {
+        Ok(HeadVerdict::Inconsistent)
+    } else if release::conflicts(&known, &head.releases).is_empty() {
         Ok(HeadVerdict::Admitted(admission))
     } else {
-        Ok(HeadVerdict::Conflict)
+        Ok(HeadVerdict::Disputed(admission))
     }
+}
+
+/// Whether no entry of a head lists a manifest that is known as another version's, or is held and of another package.
+fn goes_together(db: &Connection, head: &Signed<Head>, known: &[ReleaseEntry]) -> rusqlite::Result<bool> {
+    let by_manifest: HashMap<&Hash, &ReleaseEntry> = known.iter().map(|entry| (&entry.manifest, entry)).collect();
+    for entry in &head.releases {
+        match by_manifest.get(&entry.manifest) {
+            Some(first) if first.version == entry.version => {}
+            Some(_) => return Ok(false),
+            None => {
+                let held = held_manifest(db, &entry.manifest)?;
+                if held.is_some_and(|manifest| consistent(head, &manifest).is_err()) {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+    Ok(true)
 }
 
 pub(super) fn take(
@@ -324,25 +418,31 @@ pub(super) fn take(
     own: bool,
     now: Timestamp,
 ) -> rusqlite::Result<HeadVerdict> {
+    // What came along and is of something else is left out.
+    let manifests: Vec<&Signed<Manifest>> =
+        manifests.iter().filter(|manifest| consistent(head, manifest).is_ok()).collect();
     let verdict = judge(db, head, now)?;
     let (publisher, name) = (head.publisher(), &head.name);
     let key = publisher.to_bytes();
-    let confirmed = (!own).then_some(now.0);
-    match &verdict {
-        HeadVerdict::Conflict => {
+    let admission = match verdict {
+        HeadVerdict::Inconsistent | HeadVerdict::Ahead => return Ok(verdict),
+        HeadVerdict::Admitted(admission) => admission,
+        HeadVerdict::Disputed(admission) => {
             let known = first_seen(db, &publisher, name)?;
-            conflicts::note_versions(db, head, &release::conflicts(&known, &head.releases), manifests, now)?;
+            conflicts::note_versions(db, head, &release::conflicts(&known, &head.releases), &manifests, now)?;
+            if own {
+                return Ok(verdict);
+            }
+            admission
+        }
+    };
+    match admission {
+        Admission::Older => {
+            conflicts::complete_versions(db, head)?;
             return Ok(verdict);
         }
-        HeadVerdict::Admitted(Admission::Older) => return Ok(verdict),
-        HeadVerdict::Admitted(Admission::Same) => {
-            db.prepare_cached(
-                "UPDATE heads SET confirmed_at = coalesce(?, confirmed_at) WHERE publisher = ? AND name = ?",
-            )?
-            .execute(params![confirmed, key, name.as_str()])?;
-            put_held_head_if_absent(db, head, own, now)?;
-        }
-        HeadVerdict::Admitted(Admission::ForkLoses) => {
+        Admission::Same => put_held_head_if_absent(db, head, own, now)?,
+        Admission::ForkLoses => {
             put_fork(db, head, own)?;
             if let Some(winner) = held_head(db, &publisher, name)? {
                 conflicts::note_fork(db, &winner.head, head, now)?;
@@ -353,14 +453,14 @@ pub(super) fn take(
             }
             return Ok(verdict);
         }
-        HeadVerdict::Admitted(Admission::ForkWins) => {
+        Admission::ForkWins => {
             if let Some(loser) = held_head(db, &publisher, name)? {
                 put_fork(db, &loser.head, loser.own)?;
                 conflicts::note_fork(db, head, &loser.head, now)?;
             }
             replace_head(db, head, own, now)?;
         }
-        HeadVerdict::Admitted(Admission::Newer) => {
+        Admission::Newer => {
             db.prepare_cached("DELETE FROM forks WHERE publisher = ? AND name = ? AND seq < ?")?.execute(params![
                 key,
                 name.as_str(),
@@ -372,22 +472,20 @@ pub(super) fn take(
     for page in pages {
         put_page(db, page)?;
     }
-    for manifest in manifests {
+    for manifest in &manifests {
         put_manifest(db, manifest)?;
     }
     put_versions(db, head)?;
-    list_package(db, head, manifests)?;
+    list_package(db, head, &manifests)?;
     Ok(verdict)
 }
 
 fn replace_head(db: &Connection, head: &Signed<Head>, own: bool, now: Timestamp) -> rusqlite::Result<()> {
     let key = head.publisher().to_bytes();
     let envelope: &[u8] = head.envelope();
-    let confirmed = (!own).then_some(now.0);
     db.prepare_cached(
-        "INSERT OR REPLACE INTO heads
-         (publisher, name, seq, hash, handle, envelope, received_at, confirmed_at, own, signed_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO heads (publisher, name, seq, hash, handle, envelope, received_at, own, signed_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         key,
@@ -397,7 +495,6 @@ fn replace_head(db: &Connection, head: &Signed<Head>, own: bool, now: Timestamp)
         head.handle.as_ref().map(Handle::as_str),
         envelope,
         now.0,
-        confirmed,
         own,
         head.signed_at.0
     ])?;
@@ -455,29 +552,37 @@ fn put_manifest(db: &Connection, manifest: &Signed<Manifest>) -> rusqlite::Resul
 }
 
 /// Lists the package by the highest release whose manifest is held, or was just `given`, and takes it off the list when
-/// there is none. What is given is not read, and verified, again.
-pub(super) fn list_package(db: &Connection, head: &Signed<Head>, given: &[Signed<Manifest>]) -> rusqlite::Result<()> {
-    let given = |hash: &Hash| given.iter().find(|manifest| manifest.hash() == *hash);
+/// there is none. What is given is not read, and verified, again. A version that is disputed is not listed by: whoever is sent
+/// the head with the manifest that was seen first here would find that they do not go together.
+pub(super) fn list_package(db: &Connection, head: &Signed<Head>, given: &[&Signed<Manifest>]) -> rusqlite::Result<()> {
+    let given =
+        |hash: &Hash| given.iter().find(|manifest| manifest.hash() == *hash && consistent(head, manifest).is_ok());
+    let known = first_seen(db, &head.publisher(), &head.name)?;
+    let disputed = release::conflicts(&known, &head.releases);
     let mut held = Vec::new();
     for entry in &head.releases {
-        if given(&entry.manifest).is_some() || has_manifest(db, &entry.manifest)? {
+        let is_disputed = disputed.iter().any(|one| one.version == entry.version);
+        if !is_disputed && (given(&entry.manifest).is_some() || has_manifest(db, &entry.manifest)?) {
             held.push(entry.clone());
         }
     }
-    let highest = || held.iter().max_by(|a, b| a.version.cmp(&b.version));
-    let Some(entry) = release::resolve(&held, None).or_else(highest) else {
-        return listing::unlist(db, &head.publisher(), &head.name);
-    };
-    match given(&entry.manifest) {
-        Some(manifest) => listing::list(db, &Listing::of(head, manifest, entry.yanked)),
-        None => match held_manifest(db, &entry.manifest)? {
-            Some(manifest) => listing::list(db, &Listing::of(head, &manifest, entry.yanked)),
-            None => listing::unlist(db, &head.publisher(), &head.name),
-        },
+    loop {
+        let highest = || held.iter().max_by(|a, b| a.version.cmp(&b.version));
+        let Some(entry) = release::resolve(&held, None).or_else(highest).cloned() else {
+            return listing::unlist(db, &head.publisher(), &head.name);
+        };
+        let read = match given(&entry.manifest) {
+            Some(manifest) => Some((*manifest).clone()),
+            None => held_manifest(db, &entry.manifest)?.filter(|manifest| consistent(head, manifest).is_ok()),
+        };
+        if let Some(manifest) = read {
+            return listing::list(db, &Listing::of(head, &manifest, entry.yanked));
+        }
+        held.retain(|one| one.version != entry.version);
     }
 }
 
-fn all_releases(db: &Connection, head: &Head) -> rusqlite::Result<(Vec<ReleaseEntry>, bool)> {
+fn all_releases(db: &Connection, head: &Signed<Head>) -> rusqlite::Result<(Vec<ReleaseEntry>, bool)> {
     let mut newest_first = vec![head.releases.clone()];
     let mut next = head.older;
     for _ in 0..MAX_PAGES {
@@ -486,7 +591,11 @@ fn all_releases(db: &Connection, head: &Head) -> rusqlite::Result<(Vec<ReleaseEn
         next = page.older;
         newest_first.push(page.into_value().releases);
     }
-    let releases = newest_first.into_iter().rev().flatten().collect();
+    let mut releases: Vec<ReleaseEntry> = newest_first.into_iter().rev().flatten().collect();
+    let known = first_seen(db, &head.publisher(), &head.name)?;
+    for VersionConflict { version, kept, .. } in release::conflicts(&known, &releases) {
+        releases.iter_mut().filter(|entry| entry.version == version).for_each(|entry| entry.manifest = kept);
+    }
     Ok((releases, next.is_none()))
 }
 
@@ -513,9 +622,11 @@ pub(super) fn held_head(
     publisher: &PublisherId,
     name: &PackageName,
 ) -> rusqlite::Result<Option<StoredHead>> {
-    db.prepare_cached("SELECT envelope, received_at, confirmed_at, own FROM heads WHERE publisher = ? AND name = ?")?
-        .query_row(params![publisher.to_bytes(), name.as_str()], stored_head)
-        .optional()
+    db.prepare_cached(
+        "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE publisher = ? AND name = ?",
+    )?
+    .query_row(params![publisher.to_bytes(), name.as_str()], stored_head)
+    .optional()
 }
 
 fn stored_head(row: &Row<'_>) -> rusqlite::Result<StoredHead> {
@@ -524,6 +635,7 @@ fn stored_head(row: &Row<'_>) -> rusqlite::Result<StoredHead> {
         received_at: Timestamp(row.get(1)?),
         confirmed_at: row.get::<_, Option<u64>>(2)?.map(Timestamp),
         own: row.get(3)?,
+        confirmed_by: row.get::<_, u32>(4)? as usize,
     })
 }
 

@@ -55,7 +55,7 @@ pub(super) fn note_versions(
     db: &Connection,
     head: &Signed<Head>,
     changed: &[VersionConflict],
-    manifests: &[Signed<Manifest>],
+    manifests: &[&Signed<Manifest>],
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let publisher = head.publisher();
@@ -63,11 +63,35 @@ pub(super) fn note_versions(
         let version = version.to_string();
         let first = statement_of(db, &publisher, &head.name, &version, kept)?;
         let offered_manifest = manifests.iter().find(|manifest| manifest.hash() == *offered);
-        let manifests = [held_manifest(db, kept)?, offered_manifest.cloned()];
+        let manifests = [held_manifest(db, kept)?, offered_manifest.map(|manifest| (*manifest).clone())];
         note(db, Kind::Version, head, &version, [kept, offered], first, manifests, now)?;
     }
     forget(db, changed.len().saturating_sub(MOST_OF_HEAD))?;
     make_room(db, &publisher)
+}
+
+/// Completes what was kept of changed versions without the head that listed the first manifest, where this is one that did.
+pub(super) fn complete_versions(db: &Connection, head: &Signed<Head>) -> rusqlite::Result<()> {
+    let key = head.publisher().to_bytes();
+    let one_sided = db
+        .prepare_cached(
+            "SELECT 1 FROM conflicts WHERE kind = 'version' AND publisher = ? AND name = ? AND kept_by IS NULL",
+        )?
+        .exists(params![key, head.name.as_str()])?;
+    if !one_sided {
+        return Ok(());
+    }
+    let mut complete = db.prepare_cached(
+        "UPDATE conflicts SET kept_by = ?, kept_seq = ?, kept_at = ?
+         WHERE kind = 'version' AND publisher = ? AND name = ? AND version = ? AND kept = ? AND kept_by IS NULL",
+    )?;
+    let Signature { envelope, seq, at } = Signature::of(head);
+    for entry in &head.releases {
+        let at = at.map(|at| at.0);
+        let version = entry.version.to_string();
+        complete.execute(params![envelope, seq, at, key, head.name.as_str(), version, entry.manifest.0])?;
+    }
+    Ok(())
 }
 
 /// Keeps that two heads have one number. `winner` is the one that counts here.

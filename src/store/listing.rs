@@ -8,6 +8,7 @@ use super::{Store, catalogue};
 use crate::{
     Result,
     domain::{
+        hash::Hash,
         manifest::Manifest,
         name::{Handle, Owner, PackageId, PackageName, PackageRef, PublisherId},
         query::{Facet, fold, licenses, words},
@@ -64,16 +65,19 @@ pub(super) struct Listing<'a> {
     pub publisher: PublisherId,
     pub handle: Option<&'a Handle>,
     pub manifest: &'a Manifest,
+    /// Its hash; none for one that nobody signed.
+    pub hash: Option<Hash>,
     pub signed_at: Timestamp,
     pub flags: u8,
 }
 
 impl<'a> Listing<'a> {
-    pub fn of(head: &'a Signed<Head>, manifest: &'a Manifest, yanked: bool) -> Self {
+    pub fn of(head: &'a Signed<Head>, manifest: &'a Signed<Manifest>, yanked: bool) -> Self {
         Self {
             publisher: head.publisher(),
             handle: head.handle.as_ref(),
             manifest,
+            hash: Some(manifest.hash()),
             signed_at: head.signed_at,
             flags: if yanked { YANKED } else { 0 },
         }
@@ -114,7 +118,7 @@ fn joined(labels: &[String]) -> String {
 }
 
 pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<()> {
-    let Listing { publisher, handle, manifest, signed_at, flags } = listing;
+    let Listing { publisher, handle, manifest, hash, signed_at, flags } = listing;
     let (key, name) = (publisher.to_bytes(), &manifest.name);
     let held: Option<(i64, Vec<u8>)> = db
         .prepare_cached("SELECT id, needs FROM packages WHERE publisher = ? AND name = ?")?
@@ -129,7 +133,7 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
             db.prepare_cached("DELETE FROM words WHERE rowid = ?")?.execute([row])?;
             db.prepare_cached(
                 "UPDATE packages SET signed_at = ?, flags = ?, ecosystem = ?, handle = ?, version = ?, title = ?,
-                 summary = ?, categories = ?, tags = ?, license = ?, needs = ? WHERE id = ?",
+                 summary = ?, categories = ?, tags = ?, license = ?, needs = ?, manifest = ? WHERE id = ?",
             )?
             .execute(params![
                 signed_at.0,
@@ -143,6 +147,7 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
                 joined(&manifest.tags),
                 manifest.license,
                 needs,
+                hash.map(|hash| hash.0),
                 row
             ])?;
             *row
@@ -154,7 +159,8 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
             }
             db.prepare_cached(
                 "INSERT INTO packages (publisher, name, popularity, signed_at, flags, ecosystem, handle, version, title,
-                 summary, categories, tags, license, needs) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 summary, categories, tags, license, needs, manifest)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .insert(params![
                 key,
@@ -170,7 +176,8 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
                 joined(&manifest.categories),
                 joined(&manifest.tags),
                 manifest.license,
-                needs
+                needs,
+                hash.map(|hash| hash.0)
             ])?
         }
     };

@@ -8,7 +8,7 @@ use crate::domain::{
     manifest::{Ecosystem, Manifest},
     name::{PackageId, PublisherId},
     query::Query,
-    record::{Admission, DEFAULT_LIFE, Head, HeadState, Signed},
+    record::{Admission, DEFAULT_LIFE, Head, HeadState, MAX_JUMP, Signed},
     release::ReleaseEntry,
     time::Timestamp,
 };
@@ -44,10 +44,12 @@ fn head(key: &Keypair, manifests: &[&Signed<Manifest>], seq: u64) -> Signed<Head
         .iter()
         .map(|m| ReleaseEntry { version: m.version.clone(), manifest: m.hash(), yanked: false })
         .collect();
+    state(manifests[0].name.as_str(), releases, seq).sign(key, NOW, DEFAULT_LIFE).unwrap().0
+}
+
+fn state(name: &str, releases: Vec<ReleaseEntry>, seq: u64) -> HeadState {
     let prev = if seq == 1 { vec![] } else { vec![Hash::of(b"before")] };
-    let name = manifests[0].name.clone();
-    let state = HeadState { name, handle: Some("alice".parse().unwrap()), seq, prev, releases };
-    state.sign(key, NOW, DEFAULT_LIFE).unwrap().0
+    HeadState { name: name.parse().unwrap(), handle: Some("alice".parse().unwrap()), seq, prev, releases }
 }
 
 async fn take(store: &Store, head: &Signed<Head>, manifests: &[&Signed<Manifest>]) -> HeadVerdict {
@@ -90,19 +92,65 @@ async fn heads_are_taken_by_the_rules_and_remembered() {
 }
 
 #[tokio::test]
-async fn a_changed_manifest_is_refused_and_kept_as_evidence() {
+async fn a_changed_manifest_costs_its_own_entry_and_is_kept_as_evidence() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let key = Keypair::generate_ed25519();
     let (one, changed) = (manifest(&key, "web", "1.0.0", "A server"), manifest(&key, "web", "1.0.0", "A trojan"));
     let first = head(&key, &[&one], 1);
     take(&store, &first, &[&one]).await;
-    let rewritten = head(&key, &[&changed], 2);
-    assert_eq!(take(&store, &rewritten, &[&changed]).await, HeadVerdict::Conflict);
+    let two = manifest(&key, "web", "2.0.0", "A better server");
+    let rewritten = head(&key, &[&changed, &two], 2);
+    let disputed = HeadVerdict::Disputed(Admission::Newer);
+    assert_eq!(take(&store, &rewritten, &[&changed, &two]).await, disputed);
     let package = PackageId { publisher: first.publisher(), name: first.name.clone() };
-    assert_eq!(store.head(&package).unwrap().unwrap().head, first);
+    // The state is taken, so that two halves that saw different manifests first hold the same one.
+    assert_eq!(store.head(&package).unwrap().unwrap().head, rewritten);
+    let (releases, _) = store.releases(&rewritten).unwrap();
+    assert_eq!(releases.iter().map(|entry| entry.manifest).collect::<Vec<_>>(), [one.hash(), two.hash()]);
+    let own = store.take_own_head(head(&key, &[&changed], 3), vec![], None, "1.0.0".parse().unwrap(), NOW).await;
+    assert!(matches!(own.unwrap(), HeadVerdict::Disputed(_)));
+    assert_eq!(store.mark(&package).unwrap().unwrap().seq, 2, "this node signs no such state");
     let conflicts = store.conflicts(&package).unwrap();
     assert_eq!((conflicts[0].kept, conflicts[0].offered), (one.hash(), changed.hash()));
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_listed_as_another_version_or_package_is_refused_once_both_are_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let key = Keypair::generate_ed25519();
+    let two = manifest(&key, "web", "2.0.0", "A server");
+    let lie = |name: &str, seq| {
+        let entry = ReleaseEntry { version: "3.0.0".parse().unwrap(), manifest: two.hash(), yanked: false };
+        state(name, vec![entry], seq).sign(&key, NOW, DEFAULT_LIFE).unwrap().0
+    };
+    take(&store, &head(&key, &[&two], 1), &[&two]).await;
+    assert_eq!(take(&store, &lie("web", 2), &[]).await, HeadVerdict::Inconsistent);
+    assert_eq!(take(&store, &lie("other", 1), &[]).await, HeadVerdict::Inconsistent);
+
+    // The other way round nothing is known when the head comes; what comes then is not listed by, nor sent with it.
+    let late = tempfile::tempdir().unwrap();
+    let store = open(late.path());
+    let lie = lie("web", 2);
+    assert_eq!(take(&store, &lie, &[&two]).await, HeadVerdict::Admitted(Admission::Newer));
+    store.take_manifest(two.clone()).await.unwrap();
+    assert!(store.search(&Query::text("web"), NOW).unwrap().hits.is_empty());
+    assert_eq!(store.raw_heads(&[lie.hash()]).unwrap(), [(lie.envelope().to_vec(), None)]);
+}
+
+#[tokio::test]
+async fn a_number_far_beyond_what_was_seen_is_not_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let key = Keypair::generate_ed25519();
+    let one = manifest(&key, "web", "1.0.0", "A server");
+    assert_eq!(take(&store, &head(&key, &[&one], MAX_JUMP + 1), &[&one]).await, HeadVerdict::Ahead);
+    assert_eq!(take(&store, &head(&key, &[&one], MAX_JUMP), &[&one]).await, HeadVerdict::Admitted(Admission::Newer));
+    assert_eq!(
+        take(&store, &head(&key, &[&one], 2 * MAX_JUMP), &[&one]).await,
+        HeadVerdict::Admitted(Admission::Newer)
+    );
 }
 
 #[tokio::test]

@@ -9,7 +9,12 @@ use libp2p::identity::Keypair;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{manifest::Dependency, name::Handle, record::Signed, time::Timestamp};
+use crate::domain::{
+    manifest::Dependency,
+    name::Handle,
+    record::{MAX_NUMBER, Signed},
+    time::Timestamp,
+};
 
 const MANIFEST: &str = r#"
 [package]
@@ -260,14 +265,14 @@ proptest! {
         let mut manifest = toml::Table::new();
         manifest.insert("package".into(), package.into());
         manifest.insert("dependencies".into(), toml::Value::try_from(needs).unwrap());
-        let content = Content { root: ContentRoot::of(b""), size: u64::MAX };
+        let content = Content { root: ContentRoot::of(b""), size: MAX_NUMBER };
         let (mut draft, needs) = manifest::release(&manifest, content).unwrap();
         let handle: Handle = "a-handle-of-24-characters".parse().unwrap();
         draft.dependencies = needs.into_iter().map(|need| Dependency {
             package: format!("{handle}/{}", need.name), requirement: need.requirement, optional: need.optional,
         }).collect();
         draft.handle = Some(handle);
-        let signable = draft.into_manifest(content, Timestamp(u64::MAX)).unwrap();
+        let signable = draft.into_manifest(content, Timestamp(MAX_NUMBER)).unwrap();
         prop_assert!(Signed::sign(&Keypair::generate_ed25519(), signable).is_ok());
     }
 

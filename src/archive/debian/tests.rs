@@ -12,7 +12,7 @@ use crate::domain::{
     hash::ContentRoot,
     manifest::{Content, Dependency, limit},
     name::Handle,
-    record::Signed,
+    record::{MAX_NUMBER, Signed},
     time::Timestamp,
 };
 
@@ -368,8 +368,8 @@ proptest! {
                 package: format!("{handle}/{}", need.name), requirement: need.requirement, optional: need.optional,
             }).collect();
             draft.handle = Some(handle);
-            let content = Content { root: ContentRoot::of(b""), size: u64::MAX };
-            let signable = draft.into_manifest(content, Timestamp(u64::MAX)).unwrap();
+            let content = Content { root: ContentRoot::of(b""), size: MAX_NUMBER };
+            let signable = draft.into_manifest(content, Timestamp(MAX_NUMBER)).unwrap();
             prop_assert!(Signed::sign(&Keypair::generate_ed25519(), signable).is_ok());
         }
     }

@@ -68,6 +68,8 @@ pub enum Refusal {
     Superseded,
     #[error("another manifest for a version already seen")]
     Conflict,
+    #[error("a release that lists a manifest of another version or package")]
+    Inconsistent,
     #[error("a hit that has nothing to do with what was asked for")]
     Irrelevant,
     #[error("a comparison of catalogues that leads nowhere")]
@@ -83,6 +85,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether it is proven by bytes that whoever sent them made or altered, and rests on no rule about what others signed.
+    pub fn is_proven(self) -> bool {
+        matches!(self, Self::BadSignature | Self::Content)
+    }
+
     pub fn class(self) -> Class {
         match self {
             Self::TooLarge
@@ -101,6 +108,7 @@ impl Refusal {
             | Self::Ahead
             | Self::Superseded
             | Self::Conflict
+            | Self::Inconsistent
             | Self::Distrusted
             | Self::OverQuota
             | Self::Busy => Class::Ignore,
@@ -108,7 +116,7 @@ impl Refusal {
     }
 
     /// Every reason, for counters that are shown even at zero.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Irrelevant,
         Self::Endless,
         Self::Content,
@@ -125,6 +133,7 @@ impl Refusal {
         Self::Ahead,
         Self::Superseded,
         Self::Conflict,
+        Self::Inconsistent,
         Self::Distrusted,
         Self::OverQuota,
         Self::Busy,
@@ -272,6 +281,9 @@ impl Payload for Manifest {
 
     fn check(&self) -> Result<(), Refusal> {
         check_time(self.created)?;
+        if self.size > MAX_NUMBER {
+            return Err(Refusal::BadField);
+        }
         if self.field_errors().is_empty() { Ok(()) } else { Err(Refusal::BadField) }
     }
 }

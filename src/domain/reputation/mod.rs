@@ -14,7 +14,7 @@ pub use score::{Basis, Population, Score, Weights, median, score};
 pub use select::{Candidate, Choices, EXPLORATION, MAX_SHARE, select_best_peers};
 pub use selection::{Selection, unsmoothed};
 
-use super::{size::Size, time::Timestamp};
+use super::{record::Refusal, size::Size, time::Timestamp};
 
 /// Successes and failures count half after this long.
 pub const HALF_LIFE: Duration = Duration::from_secs(24 * 3_600);
@@ -41,8 +41,10 @@ pub enum Outcome {
     RecordValid,
     /// It passed on a record that this node had no use for: older than what is here, beyond a quota, by another clock.
     RecordIgnored,
-    /// It passed on a record that every honest node refuses.
+    /// It passed on a record whose signature does not match.
     RecordInvalid,
+    /// It passed on a record that is signed, and that every honest node refuses for a rule.
+    RecordUnfit,
     /// It could not be reached at an address it gave.
     Unreachable,
     /// The last connection with it ended. Costs nothing by itself: its uptime goes down.
@@ -58,6 +60,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// What passing on a record is that every honest node refuses.
+    pub fn of_record(refusal: Refusal) -> Self {
+        if refusal.is_proven() { Self::RecordInvalid } else { Self::RecordUnfit }
+    }
+
     /// What the outcome adds to the successes and failures. A wrong answer costs as much as four silences: it is
     /// either malice or corruption, and silence may be the network's fault. A right answer that is slow counts half: however
     /// often it comes, it does not make a peer good to ask.
@@ -65,7 +72,7 @@ impl Outcome {
         match self {
             Self::AnswerRight | Self::ContentRight => (1.0, 0.0),
             Self::RecordValid | Self::RecordIgnored | Self::ConnectionLost => (0.0, 0.0),
-            Self::AnswerWrong | Self::RecordInvalid | Self::ContentWrong => (0.0, 4.0),
+            Self::AnswerWrong | Self::RecordInvalid | Self::RecordUnfit | Self::ContentWrong => (0.0, 4.0),
             Self::AnswerLate | Self::AnswerSlow | Self::ContentLate => (0.0, 1.0),
             Self::ContentSlow => (0.0, 0.5),
             Self::AnswerMissing | Self::Unreachable => (0.0, 0.25),
@@ -82,6 +89,7 @@ impl Outcome {
             Self::RecordValid => "passed on a valid record",
             Self::RecordIgnored => "passed on what was not needed",
             Self::RecordInvalid => "passed on a forged record",
+            Self::RecordUnfit => "passed on a record that breaks a rule",
             Self::Unreachable => "could not be reached",
             Self::ConnectionLost => "its connection ended",
             Self::ContentRight => "gave content that verifies",

@@ -85,8 +85,6 @@ async fn what_was_signed_first_and_is_gone_makes_it_one_sided_until_it_is_back()
     assert_eq!(store.evidence(&case.id).unwrap_err().code(), "one_sided");
     take(&store, &first, &[&one]).await;
     assert!(store.evidence(&case.id).unwrap().verify().is_ok());
-    // Noted again with both.
-    take(&store, &head(&key, "alice", 2, &[&evil]), &[]).await;
     let cases = store.cases().unwrap().cases;
     assert!(cases.len() == 1 && cases[0].is_provable(), "{cases:?}");
 }
@@ -152,7 +150,7 @@ async fn what_is_kept_is_bounded_and_what_went_is_counted() {
         take(&store, &head(key, handle, 1, &[&one]), &[]).await;
         for n in 0..count {
             let evil = manifest(key, "web", "1.0.0", &n.to_be_bytes());
-            take(&store, &head(key, handle, 2, &[&evil]), &[&evil]).await;
+            take(&store, &head(key, handle, 2 + n, &[&evil]), &[&evil]).await;
         }
     };
     changed(&pinned, "dave", 1).await;
@@ -167,5 +165,6 @@ async fn what_is_kept_is_bounded_and_what_went_is_counted() {
     let made = MOST_OF_ONE * (MOST / MOST_OF_ONE + 1) + 1;
     assert_eq!((rows, forgotten as i64), (MOST, 3 + made - MOST));
     assert!(cases.iter().any(|case| case.sides[0].publisher == id), "what a person has pinned stays");
-    assert_eq!(store.cases_since(store.last_case().unwrap() - 2, 10).unwrap().len(), 2);
+    // Every other number: with each head that is taken the handle is noted too, if it was not before.
+    assert_eq!(store.cases_since(store.last_case().unwrap() - 4, 10).unwrap().len(), 2);
 }

@@ -103,17 +103,8 @@ fn found(model: &Model, view: &PackageView, package: &Package, width: usize, the
     field(&mut lines, "found in", &source, theme.text(), width, theme);
     let signed = format!("{} ago, as state {} of the package", Ago(now.since(package.signed_at)), package.seq);
     field(&mut lines, "signed", &signed, theme.text(), width, theme);
-    if package.is_expired(now) {
-        let text =
-            format!("unconfirmed since {} ago: its publisher has not renewed it", Ago(now.since(package.expires)));
-        field(&mut lines, "state", &text, theme.fair(), width, theme);
-    } else {
-        let text = match package.confirmed_at {
-            Some(at) => format!("{} ago by another peer", Ago(now.since(at))),
-            None => "by nobody else yet".to_owned(),
-        };
-        field(&mut lines, "confirmed", &text, theme.text(), width, theme);
-    }
+    let style = if package.freshness.is_fresh(now) { theme.text() } else { theme.fair() };
+    field(&mut lines, "state", &package.freshness.told(now).to_string(), style, width, theme);
 
     heading(&mut lines, &format!("Releases ({})", package.releases.len()), theme);
     for entry in package.releases.iter().rev() {

@@ -136,7 +136,7 @@ fn gossip(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, the
         "lately {} taken, {} not needed, {} refused",
         counted(Outcome::RecordValid),
         counted(Outcome::RecordIgnored),
-        counted(Outcome::RecordInvalid)
+        counted(Outcome::RecordInvalid) + counted(Outcome::RecordUnfit)
     );
     field(lines, "", &lately, theme.dim(), width, theme);
 }
@@ -182,7 +182,7 @@ fn evidence(lines: &mut Vec<Line<'static>>, model: &Model, peer: &PeerSnapshot, 
     for evidence in peer.evidence.iter().rev() {
         let style = match evidence.outcome {
             Outcome::AnswerRight | Outcome::ContentRight => theme.good(),
-            Outcome::AnswerWrong | Outcome::RecordInvalid | Outcome::ContentWrong => theme.bad(),
+            Outcome::AnswerWrong | Outcome::RecordInvalid | Outcome::RecordUnfit | Outcome::ContentWrong => theme.bad(),
             Outcome::AnswerLate
             | Outcome::AnswerSlow
             | Outcome::Unreachable

@@ -40,6 +40,7 @@ use crate::{
     RegistryError,
     bus::{Batch, Bus, Connection, Counters, Direction, Event, Level, NodeSnapshot, Notice, PeerSnapshot, RING},
     domain::{
+        freshness::Freshness,
         geo::{
             plausible::Plausibility,
             provenance::{Provenance, Source as PlaceSource},
@@ -273,8 +274,13 @@ fn package() -> Package {
         trust: Trust::Unknown,
         seq: 3,
         signed_at: NOW.before(Duration::from_secs(4_000)),
-        expires: NOW.after(Duration::from_secs(80 * 86_400)),
-        confirmed_at: Some(NOW.before(Duration::from_secs(30))),
+        freshness: Freshness {
+            own: false,
+            received_at: NOW.before(Duration::from_secs(3_900)),
+            confirmed_at: Some(NOW.before(Duration::from_secs(30))),
+            confirmed_by: 3,
+            expires: NOW.after(Duration::from_secs(80 * 86_400)),
+        },
         releases: vec![release("1.0.0", false), release("2.0.0", true), release("2.1.0", false)],
         complete: true,
         latest: Some(draft.into_manifest(Content { root: ContentRoot::of(b"bytes"), size: 4_321 }, NOW).unwrap()),

@@ -1,0 +1,292 @@
+//! Whatever strangers sign, and an honest node takes: when it serves that, no honest node that asks finds fault with it.
+
+use std::collections::BTreeSet;
+
+use libp2p::{core::SignedEnvelope, identity::Keypair};
+use proptest::prelude::*;
+use serde::Serialize;
+
+use super::*;
+use crate::{
+    domain::{
+        hash::ContentRoot,
+        manifest::{Artifacts, Content, Draft},
+        name::{PackageId, PublisherId},
+        query::{Query, parse, words},
+        record::{Announcement, DEFAULT_LIFE, DhtKey, HeadState, MAX_ANNOUNCEMENT, Page},
+        release::ReleaseEntry,
+        time::Timestamp,
+    },
+    metrics::Metrics,
+    net::protocol::{Request, Response},
+    registry::intake::{answer, judge_put},
+    store::Store,
+};
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+const NAMES: [&str; 2] = ["web", "lib"];
+const VERSIONS: [&str; 3] = ["1.0.0", "2.0.0", "3.0.0"];
+/// Words that an index and a judge may take apart in two ways: marks inside words, letters of other widths, scripts and
+/// ages, ligatures, and what is no letter to one of them.
+const WORDS: [&str; 12] =
+    ["serialize", "seri\u{301}alize", "ｗｅｂ", "𝐰𝐞𝐛", "straße", "ŀ", "ﬁle", "Ὀδυσσεύς", "क्षि", "ᲐᲑᲒ", "a·b", "x²y"];
+
+/// What somebody signs, by number, so that a failure shrinks.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A manifest of a name and version, with words.
+    Manifest { name: usize, version: usize, words: Vec<usize> },
+    /// A head of a name with entries of a version and one of the manifests, whatever that is of; with or without one of them,
+    /// by gossip or put into the DHT.
+    Head { name: usize, seq: u64, entries: Vec<(usize, usize)>, with: Option<usize>, older: bool, by_dht: bool },
+    /// A page, likewise.
+    Page { name: usize, entries: Vec<(usize, usize)> },
+    /// Bytes that read as a manifest and as a page, signed as either.
+    Both { name: usize, version: usize },
+    /// The manifest with a number is fetched because a head lists it.
+    Fetch(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let entries = || prop::collection::vec((0..VERSIONS.len(), 0usize..8), 1..4);
+    let words = prop::collection::vec(0..WORDS.len(), 0..5);
+    prop_oneof![
+        3 => (0..NAMES.len(), 0..VERSIONS.len(), words).prop_map(|(name, version, words)| Step::Manifest { name, version, words }),
+        4 => (0..NAMES.len(), 1u64..5, entries(), prop::option::of(0usize..8), any::<bool>(), any::<bool>())
+            .prop_map(|(name, seq, entries, with, older, by_dht)| Step::Head { name, seq, entries, with, older, by_dht }),
+        1 => (0..NAMES.len(), entries()).prop_map(|(name, entries)| Step::Page { name, entries }),
+        1 => (0..NAMES.len(), 0..VERSIONS.len()).prop_map(|(name, version)| Step::Both { name, version }),
+        2 => (0usize..8).prop_map(Step::Fetch),
+    ]
+}
+
+/// A publisher that signs whatever it likes, and a node that takes it.
+struct Stranger {
+    key: Keypair,
+    store: Store,
+    manifests: Vec<Signed<Manifest>>,
+    pages: Vec<Signed<Page>>,
+    /// Hashes that heads and pages refer to.
+    hashes: BTreeSet<Hash>,
+}
+
+impl Stranger {
+    fn id(&self, name: &str) -> PackageId {
+        PackageId { publisher: PublisherId::of(&self.key.public()), name: name.parse().unwrap() }
+    }
+
+    fn entries(&self, of: &[(usize, usize)]) -> Vec<ReleaseEntry> {
+        let mut entries: Vec<ReleaseEntry> = Vec::new();
+        for (version, manifest) in of {
+            let Some(manifest) = self.manifests.get(*manifest) else { continue };
+            let version = VERSIONS[*version].parse().unwrap();
+            if entries.iter().all(|entry| entry.version != version && entry.manifest != manifest.hash()) {
+                entries.push(ReleaseEntry { version, manifest: manifest.hash(), yanked: false });
+            }
+        }
+        entries
+    }
+
+    async fn take(&mut self, step: &Step) {
+        match step {
+            Step::Manifest { name, version, words } => {
+                let text: Vec<&str> = words.iter().map(|word| WORDS[*word]).collect();
+                let draft: Draft = toml::from_str(&format!(
+                    "name = \"{}\"\nversion = \"{}\"\ndescription = \"{}\"",
+                    NAMES[*name],
+                    VERSIONS[*version],
+                    text.join(" ")
+                ))
+                .unwrap();
+                let content = Content { root: ContentRoot::of(text.join(" ").as_bytes()), size: 1 };
+                let manifest = draft.into_manifest(Artifacts::from(content), NOW).unwrap();
+                self.manifests.push(Signed::sign(&self.key, manifest).unwrap());
+            }
+            Step::Head { name, seq, entries, with, older, by_dht } => {
+                let releases = self.entries(entries);
+                if releases.is_empty() {
+                    return;
+                }
+                let prev = if *seq == 1 { vec![] } else { vec![Hash::of(b"before")] };
+                let state = HeadState { name: NAMES[*name].parse().unwrap(), handle: None, seq: *seq, prev, releases };
+                let (head, _) = state.sign(&self.key, NOW, DEFAULT_LIFE).unwrap();
+                let head = match self.pages.last().filter(|_| *older) {
+                    None => head,
+                    Some(page) => {
+                        Signed::sign(&self.key, Head { older: Some(page.hash()), ..head.into_value() }).unwrap()
+                    }
+                };
+                self.hashes.extend(head.releases.iter().map(|entry| entry.manifest).chain(head.older));
+                let with = with.and_then(|with| self.manifests.get(with).cloned());
+                self.give(head, with, *by_dht).await;
+            }
+            Step::Page { name, entries } => {
+                let releases = self.entries(entries);
+                let page = Page { name: NAMES[*name].parse().unwrap(), releases, older: None };
+                if let Ok(page) = Signed::sign(&self.key, page) {
+                    self.hashes.extend(page.releases.iter().map(|entry| entry.manifest));
+                    self.store.take_page(page.clone()).await.unwrap();
+                    self.pages.push(page);
+                }
+            }
+            Step::Both { name, version } => self.take_both(NAMES[*name], VERSIONS[*version]).await,
+            Step::Fetch(number) => {
+                if let Some(manifest) = self.manifests.get(*number) {
+                    self.store.take_manifest(manifest.clone()).await.unwrap();
+                }
+            }
+        }
+    }
+
+    async fn give(&self, head: Signed<Head>, with: Option<Signed<Manifest>>, by_dht: bool) {
+        let horizon = Horizon::of(NOW, None, None);
+        match with {
+            Some(manifest) if !by_dht => {
+                let said = Announcement::sign(&self.key, NOW, head, manifest).and_then(|said| said.encode());
+                let Ok(said) = said.map(|said| said.slice(..said.len().min(MAX_ANNOUNCEMENT))) else { return };
+                let Ok(Announcement { head, manifest, .. }) = Announcement::verify(&said, NOW) else { return };
+                self.store.take_head(head, vec![], vec![manifest], false, NOW).await.unwrap();
+            }
+            _ => {
+                let key = DhtKey::of_head(&head.publisher(), &head.name);
+                if judge_put(&self.store, &key.0, head.envelope(), horizon, NOW).is_ok() {
+                    self.store.take_head(head, vec![], vec![], false, NOW).await.unwrap();
+                }
+            }
+        }
+    }
+
+    /// What has the fields of both kinds, in one payload.
+    async fn take_both(&mut self, name: &str, version: &str) {
+        #[derive(Serialize)]
+        struct Both {
+            name: String,
+            version: String,
+            description: String,
+            content: ContentRoot,
+            size: u64,
+            created: Timestamp,
+            releases: Vec<ReleaseEntry>,
+        }
+        let entry = ReleaseEntry { version: version.parse().unwrap(), manifest: Hash::of(b"one"), yanked: false };
+        let payload = crate::domain::record::encode(&Both {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            description: String::new(),
+            content: ContentRoot::of(b"x"),
+            size: 1,
+            created: NOW,
+            releases: vec![entry],
+        })
+        .unwrap();
+        let sign = |domain: &str, kind: &str, format: u32| {
+            let kind = format!("{kind}/{format}").into_bytes();
+            let envelope = SignedEnvelope::new(&self.key, domain.to_owned(), kind, payload.clone()).unwrap();
+            envelope.into_protobuf_encoding()
+        };
+        let page = Signed::<Page>::verify(&sign(Page::DOMAIN, Page::TYPE, Page::FORMAT));
+        let manifest = Signed::<Manifest>::verify(&sign(Manifest::DOMAIN, Manifest::TYPE, Manifest::FORMAT));
+        if let Ok(page) = page {
+            self.store.take_page(page.clone()).await.unwrap();
+            self.pages.push(page);
+        }
+        if let Ok(manifest) = manifest {
+            self.store.take_manifest(manifest.clone()).await.unwrap();
+            self.manifests.push(manifest);
+        }
+    }
+
+    /// Every question that there is, as an honest node asks it; panics where the answer says anything bad of who served it.
+    fn ask_everything(&self) {
+        let horizon = Horizon::of(NOW, None, None);
+        let texts: BTreeSet<String> = WORDS
+            .iter()
+            .flat_map(|word| [(*word).to_owned(), word.chars().take(2).collect()].into_iter().chain(words(word)))
+            .chain(NAMES.map(str::to_owned))
+            .collect();
+        for text in texts {
+            let query = Query { limit: 50, ..Query::text(text.clone()) };
+            let Response::Packages { items, .. } = answer(&self.store, Request::Search(query)).unwrap() else {
+                panic!()
+            };
+            let judged = hits(items, 50, &parse(&text), horizon);
+            assert!(is_good(judged.outcome()) && judged.refused.is_empty(), "search {text:?}: {judged:?}");
+        }
+        let all: Vec<Hash> = self.store.head_hashes().unwrap().into_iter().map(|(hash, _)| hash).collect();
+        let raw = self.store.raw_heads(&all).unwrap().into_iter();
+        let items: Vec<Item> =
+            raw.map(|(head, manifest)| Item { head: head.into(), manifest: manifest.map(Into::into) }).collect();
+        let judged = records(items, &all.iter().copied().collect(), horizon);
+        assert!(is_good(judged.outcome()) && judged.refused.is_empty(), "sync: {judged:?}");
+        for name in NAMES {
+            let id = self.id(name);
+            let Response::Packages { items, .. } = answer(&self.store, Request::Head(id.clone())).unwrap() else {
+                panic!()
+            };
+            for item in items {
+                let judged = envelopes::<Head>(std::iter::once(item.head.as_slice()), |head| head.name == id.name);
+                assert!(is_good(judged.outcome()), "get: {judged:?}");
+                if let Some(manifest) = item.manifest {
+                    let manifest = Signed::<Manifest>::verify(&manifest).unwrap();
+                    assert_eq!(consistent(&judged.right[0], &manifest), Ok(()), "get");
+                }
+            }
+        }
+        // A page or a manifest is asked for by its hash, as what it is referred to.
+        let asked: Vec<(Hash, bool)> = self
+            .hashes
+            .iter()
+            .copied()
+            .chain(self.manifests.iter().map(Signed::hash))
+            .map(|hash| (hash, false))
+            .chain(self.pages.iter().map(|page| (page.hash(), true)))
+            .collect();
+        for (hash, is_page) in asked {
+            let Response::Objects(objects) = answer(&self.store, Request::Objects(vec![hash])).unwrap() else {
+                panic!()
+            };
+            let objects = objects.iter().map(|object| object.as_slice());
+            let outcome = match (is_page, self.pages.iter().any(|page| page.hash() == hash)) {
+                (true, _) | (_, true) => envelopes::<Page>(objects, |page| page.hash() == hash).outcome(),
+                _ => envelopes::<Manifest>(objects, |manifest| manifest.hash() == hash).outcome(),
+            };
+            assert!(is_good(outcome), "objects");
+        }
+    }
+}
+
+fn is_good(outcome: Option<Outcome>) -> bool {
+    matches!(outcome, None | Some(Outcome::AnswerRight))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn whoever_serves_what_it_was_right_to_take_is_never_at_fault(steps in prop::collection::vec(step(), 1..16)) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Metrics::default()).unwrap();
+        let mut stranger = Stranger {
+            key: Keypair::generate_ed25519(),
+            store,
+            manifests: vec![],
+            pages: vec![],
+            hashes: BTreeSet::new(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            for step in &steps {
+                stranger.take(step).await;
+            }
+        });
+        stranger.ask_everything();
+    }
+}
+
+#[test]
+fn one_item_in_three_costs_the_item_and_two_cost_the_peer() {
+    let judged = |wrong: &[Refusal], right: usize| Judged { right: vec![(); right], refused: wrong.to_vec() };
+    assert_eq!(judged(&[Refusal::Mismatch], 2).outcome(), Some(Outcome::AnswerRight));
+    assert_eq!(judged(&[Refusal::Mismatch, Refusal::Irrelevant], 1).outcome(), Some(Outcome::AnswerWrong));
+    assert_eq!(judged(&[Refusal::Ahead], 0).outcome(), None, "by another clock");
+    assert_eq!(judged(&[Refusal::BadSignature], 9).outcome(), Some(Outcome::RecordInvalid), "bytes that it altered");
+}
