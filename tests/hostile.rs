@@ -10,7 +10,9 @@ use lab::{BarePeer, DAY, Lab, TCP, head, id_of, manifest, reference, silent, wai
 use libp2p::identity::Keypair;
 use serde_bytes::ByteBuf;
 use swarmdex::{
-    RegistryError, clock,
+    RegistryError,
+    bus::Batch,
+    clock,
     domain::{
         faults::Ruling,
         name::PackageId,
@@ -86,12 +88,17 @@ async fn forged_records_are_not_stored() {
     node.node.judge(witness.id, Ruling::Protect).await.unwrap();
 
     let mut batches = node.node.subscribe();
+    // What changes a version costs its own entry, and is put last.
+    let (changed, bad): (Vec<_>, Vec<_>) = bad.into_iter().partition(|(reason, _)| *reason == Refusal::Conflict);
+    let counted = |reason: Refusal| {
+        move |batch: &Batch| {
+            let refused = batch.counters.as_ref().and_then(|counters| counters.refused.get(&reason));
+            refused.is_some_and(|count| *count > 0)
+        }
+    };
     for (reason, value) in &bad {
         witness.put_to(node.node.peer_id(), &key_of(&id), value).await;
-        wait_for(&mut batches, &format!("{reason} to be counted"), |batch| {
-            batch.counters.as_ref().is_some_and(|counters| counters.refused.get(reason).is_some_and(|count| *count > 0))
-        })
-        .await;
+        wait_for(&mut batches, &format!("{reason} to be counted"), counted(*reason)).await;
     }
     assert!(witness.get(&key_of(&id)).await.is_empty(), "nothing of it is served to others");
 
@@ -100,6 +107,13 @@ async fn forged_records_are_not_stored() {
     wait_for(&mut batches, "the honest head", |batch| batch.node.as_ref().is_some_and(|node| node.dht_records == 1))
         .await;
     assert_eq!(witness.get(&key_of(&id)).await, [honest.envelope().to_vec()]);
+    for (reason, value) in &changed {
+        witness.put_to(node.node.peer_id(), &key_of(&id), value).await;
+        wait_for(&mut batches, &format!("{reason} to be counted"), counted(*reason)).await;
+    }
+    let releases = node.node.registry().list_versions(&reference(&id)).await.unwrap();
+    let kept: Vec<_> = releases.iter().map(|entry| entry.manifest).collect();
+    assert_eq!(kept, [honest.releases[0].manifest], "what was seen first counts");
     wait_for(&mut batches, "the cost of forging", |batch| {
         batch.peers.iter().any(|peer| {
             peer.id == witness.id && peer.evidence.iter().any(|evidence| evidence.outcome == Outcome::RecordInvalid)

@@ -179,7 +179,7 @@ fn show(receipt: &Receipt) -> Result<()> {
         ("manifest", receipt.manifest.to_string()),
         ("content", format!("{} ({} bytes)", receipt.content, receipt.size)),
         ("replicas", receipt.steps.replicas.to_string()),
-        ("announced", format!("to {} peers", receipt.steps.announced)),
+        ("announced", announced(receipt)),
     ])
 }
 
@@ -194,4 +194,12 @@ fn read_draft(path: &Path) -> Result<Draft> {
     }
     let text = std::fs::read_to_string(path).map_err(RegistryError::file(path, "read"))?;
     toml::from_str(&text).map_err(|error| toml_error(path, &text, &error))
+}
+
+/// Who heard of it, or why nobody takes it.
+fn announced(receipt: &Receipt) -> String {
+    match &receipt.clock {
+        Some(told) => format!("no: {told}"),
+        None => format!("to {} peers", receipt.steps.announced),
+    }
 }

@@ -332,8 +332,14 @@ impl Ledger {
         sheet.fade(now);
         sheet.silent += if fault == Fault::Stalling { fault.points() } else { 0.0 };
         // Not beyond what a ban takes: what was on its way when it came about makes forgiveness no longer.
-        sheet.points = (sheet.points + fault.points()).min(BAN + fault.points());
-        sheet.ruled = (sheet.ruled + if fault.is_by_rule() { fault.points() } else { 0.0 }).min(sheet.points);
+        let most = BAN + fault.points();
+        let mut others = sheet.points - sheet.ruled;
+        if fault.is_by_rule() {
+            sheet.ruled = (sheet.ruled + fault.points()).min(most);
+        } else {
+            others = (others + fault.points()).min(most);
+        }
+        sheet.points = others + sheet.ruled;
         let count = sheet.counts.entry(fault).or_default();
         *count = count.saturating_add(1);
         if sheet.log.len() >= KEPT {
@@ -623,7 +629,93 @@ mod tests {
         assert!((DISCONNECT..BAN).contains(&worst), "it is tried hard: {worst}");
     }
 
+    /// `n` peers, each behind a public prefix of its own.
+    fn peers(n: u8) -> Vec<(PeerId, Option<Prefix>)> {
+        (0..n).map(|n| (PeerId::random(), Prefix::of(Ipv4Addr::new(81, 2, n, 1).into()))).collect()
+    }
+
+    #[test]
+    fn a_rule_bans_no_more_than_a_third_of_ones_peers_and_the_others_are_doubted() {
+        let (mut ledger, peers) = (ledger(), peers(9));
+        let mut sentences = Vec::new();
+        for (peer, prefix) in &peers {
+            let last = (0..4).map(|_| ledger.note(*peer, Fault::WrongAnswer, *prefix, &peers, NOW)).last().unwrap();
+            sentences.push(last);
+        }
+        let banned = sentences.iter().filter(|sentence| matches!(sentence, Sentence::Ban(_))).count();
+        let spared = sentences.iter().filter(|sentence| **sentence == Sentence::Spared).count();
+        assert_eq!((banned, spared), (3, 6));
+        assert_eq!(ledger.doubted(NOW).len(), 6);
+        let told = ledger.sheet(&peers[8].0).unwrap().told(NOW);
+        assert!(told.contains("counted in no quorum"), "{told}");
+        // What rests on bytes that a peer made or altered itself has no share.
+        for (peer, prefix) in &peers {
+            for _ in 0..2 {
+                ledger.note(*peer, Fault::ForgedRecord, *prefix, &peers, NOW);
+            }
+            assert!(ledger.ban(peer, NOW).is_some());
+        }
+        let later = NOW.after(SHARE_WINDOW);
+        assert!(ledger.doubted(later).is_empty(), "for an hour");
+    }
+
+    #[test]
+    fn one_may_always_be_banned_and_what_is_behind_one_prefix_is_one() {
+        let (mut ledger, prefix) = (ledger(), Prefix::of(Ipv4Addr::new(81, 2, 69, 1).into()));
+        let liars: Vec<PeerId> = (0..4).map(|_| PeerId::random()).collect();
+        for liar in &liars {
+            for _ in 0..4 {
+                ledger.note(*liar, Fault::WrongAnswer, prefix, &[], NOW);
+            }
+            assert!(ledger.ban(liar, NOW).is_some());
+        }
+        let honest = PeerId::random();
+        for _ in 0..4 {
+            ledger.note(honest, Fault::WrongAnswer, None, &[], NOW);
+        }
+        assert!(ledger.ban(&honest, NOW).is_none() && ledger.doubted(NOW).contains(&honest));
+        assert!(ledger.obey(honest, Ruling::Unban, NOW) && ledger.doubted(NOW).is_empty(), "a person knows better");
+    }
+
+    #[test]
+    fn faults_by_a_rule_make_up_for_no_other() {
+        let (mut ledger, framed) = (ledger(), PeerId::random());
+        let peers: Vec<_> = (0..9).map(|_| (PeerId::random(), None)).chain([(framed, None)]).collect();
+        for _ in 0..3 {
+            ledger.note(framed, Fault::WrongAnswer, None, &peers, NOW);
+        }
+        assert_eq!(
+            ledger.note(framed, Fault::Flooding, None, &peers, NOW),
+            Sentence::Disconnect,
+            "100 points, 25 its own"
+        );
+        assert!(ledger.ban(&framed, NOW).is_none());
+        let last = (0..3).map(|_| ledger.note(framed, Fault::Flooding, None, &peers, NOW)).last();
+        assert!(matches!(last, Some(Sentence::Ban(_))), "{last:?}");
+    }
+
     proptest! {
+        #[test]
+        fn whatever_is_signed_by_others_most_of_ones_peers_stay(
+            faults in prop::collection::vec((0usize..12, 0usize..2, 0u64..120), 0..200), alone in any::<bool>(),
+        ) {
+            let mut ledger = ledger();
+            let all = if alone { peers(12).into_iter().map(|(peer, _)| (peer, None)).collect() } else { peers(12) };
+            let mut now = NOW;
+            for (who, kind, pause) in faults {
+                now = now.after(seconds(pause));
+                let (peer, prefix) = all[who];
+                ledger.note(peer, [Fault::WrongAnswer, Fault::UnfitRecord][kind], prefix, &all, now);
+                for fault in [Fault::WrongAnswer, Fault::UnfitRecord] {
+                    let lately = |sheet: &&Sheet| {
+                        sheet.by_rule == Some(fault) && sheet.ban.is_some_and(|ban| now.since(ban.since) < SHARE_WINDOW)
+                    };
+                    let banned = all.iter().filter_map(|(peer, _)| ledger.sheet(peer)).filter(lately).count();
+                    prop_assert!(banned <= all.len() / SHARE, "{banned}");
+                }
+            }
+        }
+
         #[test]
         fn points_are_bounded_fade_and_a_ban_always_ends(
             faults in proptest::collection::vec((0usize..5, 0u64..2_000), 1..100),

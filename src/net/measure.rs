@@ -20,6 +20,7 @@ use crate::{
     domain::{
         health::{Sample, verdict},
         percentile::percentiles,
+        record::Horizon,
     },
     metrics::{LookedUp, Metrics},
     process,
@@ -325,6 +326,13 @@ impl Task {
             rtt_p50_ms: rtts.map(|(p50, _)| rounded(p50)),
             rtt_p95_ms: rtts.map(|(_, p95)| rounded(p95)),
             negative: here.negative,
+            doubted: self.wiring.doubted.borrow().len(),
+            clock_behind: Horizon::of(
+                at,
+                self.peers.clock_offset().map(|offset| offset.ms),
+                self.wiring.store.newest_signed_at().unwrap_or_default(),
+            )
+            .is_clock_behind(),
             banned: self.conduct.ledger.all().filter(|(_, sheet)| sheet.ban(at).is_some()).count(),
             // To ten seconds: a figure that moves with every sample would cost a frame each.
             refreshed_ago: measures

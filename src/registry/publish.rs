@@ -19,11 +19,12 @@ use crate::{
         hash::Hash,
         manifest::{Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
-        record::{Announcement, DEFAULT_LIFE, DhtKey, HeadState, MAX_PREV, Record, Refusal, Signed},
+        record::{Announcement, DEFAULT_LIFE, DhtKey, HeadState, MAX_PREV, Record, Refusal, Signed, VALIDITY},
         release::{self, ReleaseEntry},
+        time::Ago,
     },
     ending::Ending,
-    net::{Want, what_of},
+    net::{ClockOffset, Want, what_of},
     store::{HeadVerdict, Pending},
 };
 
@@ -259,8 +260,21 @@ impl P2pRegistry {
             size: manifest.size,
             steps,
             pending: !delivered.is_done(),
+            clock: self.wrong_clock(),
             new_key,
         })
+    }
+
+    /// What a person is to know of this machine's clock before others refuse what it signs.
+    fn wrong_clock(&self) -> Option<String> {
+        let ClockOffset { ms, peers } = self.net.clock_offset()?;
+        let off = Duration::from_millis(ms.unsigned_abs());
+        let way = if ms > 0 { "ahead of" } else { "behind" };
+        let told = format!(
+            "your clock is {} {way} {peers} peers': they refuse this announcement; set the clock, and it is sent then",
+            Ago(off)
+        );
+        (off > VALIDITY).then_some(told)
     }
 
     /// Tries what is still on its way out. Called when peers appear, and every so often.
@@ -291,7 +305,13 @@ impl P2pRegistry {
             self.store.publish_progress(id.clone(), 0, 0, false, clock::now()).await?;
             return Ok(Delivered::default());
         }
+        let wrong_clock = self.wrong_clock();
         let announce = async {
+            // Whoever hears it refuses it, and nobody is to be told that they heard.
+            if let Some(told) = &wrong_clock {
+                tracing::warn!(package = %id, "{told}");
+                return Ok(0);
+            }
             let data = Announcement::sign(&key, clock::now(), head.clone(), manifest.clone())
                 .and_then(|announcement| announcement.encode())
                 .map_err(|refusal| RegistryError::Refused { what: id.name.to_string(), refusal })?;

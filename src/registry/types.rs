@@ -292,6 +292,9 @@ pub struct Receipt {
     pub steps: Steps,
     /// The network did not take everything yet: the node goes on trying until it has.
     pub pending: bool,
+    /// What is wrong with this machine's clock, where others refuse the announcement for it.
+    #[serde(default)]
+    pub clock: Option<String>,
     /// Set when this publish made the publisher's key: where it is, so that it can be backed up.
     pub new_key: Option<std::path::PathBuf>,
 }

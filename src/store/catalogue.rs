@@ -120,7 +120,14 @@ impl Store {
         now: Timestamp,
     ) -> Result<Vec<HeadVerdict>> {
         let take_all = move |db: &Connection| {
-            let one = |(head, manifest): &(_, Option<_>)| take(db, head, &[], manifest.as_slice(), false, now);
+            let one = |(head, manifest): &(_, Option<_>)| match take(db, head, &[], manifest.as_slice(), false, now) {
+                // One that no row can hold is no reason to lose the others.
+                Err(rusqlite::Error::ToSqlConversionFailure(error)) => {
+                    tracing::error!(%error, package = %head.name, "a head that no row can hold was left out");
+                    Ok(HeadVerdict::Ahead)
+                }
+                verdict => verdict,
+            };
             heads.iter().map(one).collect::<rusqlite::Result<Vec<_>>>()
         };
         let verdicts = self.write(take_all).await?;

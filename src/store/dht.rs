@@ -42,7 +42,14 @@ impl Store {
                 "INSERT OR REPLACE INTO records (key, value, expires, refreshed_at) VALUES (?, ?, ?, ?)",
             )?;
             for record in &put {
-                insert.execute(params![record.key.0, record.value, record.expires.0, record.refreshed_at.0])?;
+                let row = params![record.key.0, record.value, record.expires.0, record.refreshed_at.0];
+                // One that cannot be a row is no reason to lose the others.
+                match insert.execute(row) {
+                    Err(rusqlite::Error::ToSqlConversionFailure(error)) => {
+                        tracing::error!(%error, key = ?record.key, "a record that no row can hold was left out");
+                    }
+                    written => drop(written?),
+                }
             }
             let mut delete = db.prepare_cached("DELETE FROM records WHERE key = ?")?;
             for key in &removed {

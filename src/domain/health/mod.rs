@@ -78,6 +78,12 @@ pub struct Sample {
     pub negative: usize,
     /// Peers that are banned now.
     pub banned: usize,
+    /// Peers that are not banned only because too many would be for the same.
+    #[serde(default)]
+    pub doubted: usize,
+    /// This machine's clock is more than a day behind its peers' or its own records.
+    #[serde(default)]
+    pub clock_behind: bool,
     /// Since the routing table was last refreshed.
     pub refreshed_ago: Option<Duration>,
     /// Why dials of the last 5 minutes failed, by kind.

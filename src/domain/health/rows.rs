@@ -243,6 +243,17 @@ pub(super) fn row(measure: Measure, sample: &Sample) -> Row {
             }
             row.good()
         }
+        Measure::Banned if sample.doubted > 0 => {
+            let text = format!("{}, {} doubted", sample.banned, sample.doubted);
+            plain(sample.banned as f64, text).good_when("none doubted").is(
+                State::Bad,
+                format!(
+                    "{} peers seem to break a rule: more than lie, so this node may apply it wrongly",
+                    sample.doubted
+                ),
+                "update this node, and report it with its log (0); those peers are asked last, not banned",
+            )
+        }
         Measure::Banned => count(sample.banned),
         Measure::Refresh => match sample.refreshed_ago {
             Some(ago) => {
@@ -405,6 +416,17 @@ pub(super) fn row(measure: Measure, sample: &Sample) -> Row {
                     "this machine is too busy, or somebody floods: look at the logs (0)",
                 ),
             }
+        }
+        Measure::Clock if sample.clock_behind => {
+            let text =
+                sample.clock_offset_ms.map_or("behind".to_owned(), |ms| format!("{:+.1} s", ms as f64 / 1_000.0));
+            let seconds = sample.clock_offset_ms.map_or(f64::NAN, |ms| ms as f64 / 1_000.0);
+            plain(seconds, text).good_when("within 2 minutes").is(
+                State::Bad,
+                "this machine's clock is behind: its peers, or records that it has, are more than a day ahead"
+                    .to_owned(),
+                "set the clock; until then nothing is refused for being dated too late",
+            )
         }
         Measure::Clock => match sample.clock_offset_ms {
             Some(offset) => {

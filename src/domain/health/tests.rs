@@ -179,6 +179,8 @@ proptest! {
             rtt_p95_ms: floats[3],
             negative: small(9),
             banned: small(10),
+            doubted: small(3),
+            clock_behind: small(10) == 0,
             refreshed_ago: floats[1].map(|_| Duration::from_secs(counts[8])),
             dial_errors: [("refused".to_owned(), counts[3])].into(),
             gets: [counts[0] >> 3, counts[1] >> 3, counts[2] >> 3, counts[3] >> 3],

@@ -108,6 +108,7 @@ fn receipt() -> Receipt {
         size: 4_321,
         steps: Steps::default(),
         pending: false,
+        clock: None,
         new_key: Some("/home/alice/.local/share/swarmdex/publisher.key".into()),
     }
 }
