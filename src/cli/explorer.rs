@@ -87,7 +87,12 @@ pub(super) fn ui_options(title: String, settings: &Settings) -> Options {
         mouse: settings.mouse,
         keys: settings.keys.clone(),
         columns: settings.columns.clone(),
-        places: Places { data: paths.data.clone(), config: paths.config.clone(), logs: paths.logs() },
+        places: Places {
+            data: paths.data.clone(),
+            config: paths.config.clone(),
+            logs: paths.logs(),
+            of_the_node: paths.of_the_node(),
+        },
         kept: Kept {
             draft: paths.state.join("draft.json"),
             searches: paths.state.join("searches.json"),
