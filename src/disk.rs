@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-/// What others than a file's owner may do with it.
+/// The permissions of others than a file's owner.
 const OTHERS: u32 = 0o077;
 /// A directory in which everybody has files, such as `/tmp`.
 const SHARED: u32 = 0o1002;
@@ -74,6 +74,21 @@ pub fn tighten(path: &Path) -> io::Result<()> {
     let (path, now) = (path.display(), format!("{private:04o}"));
     tracing::warn!(%path, mode = %now, "others could look into this; only its owner can from now on");
     Ok(())
+}
+
+/// As [`tighten`], but where somebody else owns it, as a volume's directory in a container may be, it is only warned of.
+///
+/// # Errors
+/// As [`tighten`], in all other cases.
+pub fn tighten_ours(path: &Path) -> io::Result<()> {
+    match tighten(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let path = path.display();
+            tracing::warn!(%path, "others can look into this, and only its owner can change that: chmod go= it");
+            Ok(())
+        }
+        tightened => tightened,
+    }
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub struct Prepared {
     pub native: Option<String>,
     /// What was packed, for a directory.
     pub packed: Option<Packed>,
-    /// What is in it, for a directory and a file.
+    /// The contents, for the person who publishes.
     pub listing: Listing,
     /// The content, from its start.
     bytes: File,
@@ -183,7 +183,7 @@ const MOST_WARNINGS: usize = 5;
 /// The keys that a file is, or holds if it is an archive.
 fn keys_in_file(path: &Path, file: &mut File, size: u64) -> io::Result<Vec<Refused>> {
     let shown = printable(&path.to_string_lossy());
-    // What has a header further in is more than a key.
+    // A file with a header further in is more than a key.
     if let Some(key) = pack::find_key(file.by_ref().take(MAX_KEY_FILE), size)? {
         return Ok(vec![Refused { path: shown, key }]);
     }

@@ -44,7 +44,7 @@ fn look(file: &mut (impl Read + Seek)) -> io::Result<(Vec<Refused>, Vec<String>)
     let Some(kind) = Kind::of(file)? else { return Ok((Vec::new(), Vec::new())) };
     file.seek(SeekFrom::Start(0))?;
     let mut found = (Vec::new(), Vec::new());
-    // What is damaged further on, or ends before it should, is for whoever unpacks it.
+    // An archive that is damaged further on, or ends too early, is the problem of whoever unpacks it.
     let _ = match kind {
         Kind::Tar => entries(file, &mut found),
         Kind::Gzip => entries(GzDecoder::new(file), &mut found),

@@ -145,7 +145,7 @@ pub fn plan(dir: &Path, rules: &Rules, limits: Limits) -> Result<Plan, PackError
     Ok(Plan { listing: Listing::of(&found, &refused), items: found.items })
 }
 
-/// What an archive will hold.
+/// An archive that was looked at and is still to be written.
 pub struct Plan {
     items: Vec<Item>,
     listing: Listing,

@@ -47,17 +47,17 @@ pub struct Project {
     pub pack: PackOptions,
 }
 
-/// How a directory is packed.
+/// The options of packing a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PackOptions {
-    /// What is not packed, as lines of a `.gitignore`.
+    /// Lines of a `.gitignore`, for things that are not packed.
     pub exclude: Vec<String>,
-    /// What is packed although its name or a `.gitignore` says otherwise.
+    /// Paths and patterns of things that are packed against their name or a `.gitignore`.
     pub include: Vec<String>,
     pub readme: Option<Readme>,
 }
 
-/// What is shown of a release before it is fetched.
+/// The text that is shown of a release before it is fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readme {
     /// Its path in the directory.
@@ -104,8 +104,8 @@ pub fn read(dir: &Path) -> Result<Project, ProjectError> {
     Ok(Project { draft, pack: PackOptions { exclude, include, readme: readme.read(dir)? } })
 }
 
-/// How a directory is packed when what it is has been said elsewhere: what its file excludes and includes, if it has one,
-/// and its readme.
+/// The options of packing a directory that is described elsewhere: its file's `exclude` and `include`, if it has one, and
+/// its readme.
 ///
 /// # Errors
 /// As [`read`], but for a file that is not there.

@@ -109,7 +109,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     .await
 }
 
-/// What should perhaps not have been in an archive that is taken as it is, because its digest is fixed.
+/// A warning of files that should perhaps not have been in an archive. It is taken as it is: its digest is fixed.
 async fn doubtful(path: PathBuf) -> Option<String> {
     /// Files that are named; more are counted.
     const NAMED: usize = 3;

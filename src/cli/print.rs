@@ -12,7 +12,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::{
     RegistryError, Result,
-    domain::text::{fit, printable},
+    domain::text::{fit, is_unsafe_char, printable},
 };
 
 /// Columns between two cells.
@@ -26,12 +26,10 @@ pub(super) fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{}", printable(&text.to_string()));
 }
 
-/// As [`note`], with the spaces before it.
-pub(super) fn note_indented(text: impl Display) {
-    let text = text.to_string();
-    let inner = text.trim_start_matches(' ');
-    let indent = text.len() - inner.len();
-    let _ = writeln!(io::stderr(), "{:indent$}{}", "", printable(inner));
+/// As [`note`], for a row whose columns are aligned by spaces.
+pub(super) fn note_row(row: &str) {
+    let row: String = row.chars().map(|c| if is_unsafe_char(c) { ' ' } else { c }).collect();
+    let _ = writeln!(io::stderr(), "{row}");
 }
 
 /// Whether somebody is there who can answer a question.

@@ -101,7 +101,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     .await
 }
 
-/// Whoever says who he is means it, also when the node that runs was started by somebody who did not.
+/// A handle that was given counts, also when the node that runs was started without one.
 fn with_handle(draft: Draft, settings: &Settings) -> Draft {
     Draft { handle: draft.handle.or_else(|| settings.handle.clone()), ..draft }
 }
@@ -111,7 +111,7 @@ async fn is_agreed(prepared: &Prepared) -> Result<bool> {
     let Draft { name, version, .. } = &prepared.draft;
     print::note(format!("{name} has not been published before. This goes in:"));
     for line in listing::folded(&prepared.listing) {
-        print::note_indented(line);
+        print::note_row(&line);
     }
     print::confirm(&format!("Publish {name} {version}? It can be yanked, and never be taken back.")).await
 }
@@ -121,7 +121,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
     done.map_err(|error| print::internal("reading what is to be published", error))?
 }
 
-/// What was named, looked through.
+/// The directory or file to be published, looked through.
 enum Looked {
     Directory { path: PathBuf, planned: Box<Planned> },
     File(Box<Prepared>),

@@ -175,7 +175,7 @@ impl Store {
 /// searches for and trusts.
 pub(crate) fn make_private(dir: &Path) -> std::io::Result<()> {
     disk::private_dir(dir)?;
-    disk::tighten(dir)
+    disk::tighten_ours(dir)
 }
 
 /// Makes the database's file before SQLite does, for its owner alone: the log and its index are made with the mode that
@@ -187,7 +187,7 @@ fn make_database_private(path: &Path) -> Result<()> {
     for end in ["", "-wal", "-shm"] {
         let mut file = path.as_os_str().to_owned();
         file.push(end);
-        disk::tighten(Path::new(&file)).map_err(RegistryError::file(Path::new(&file), "made private"))?;
+        disk::tighten_ours(Path::new(&file)).map_err(RegistryError::file(Path::new(&file), "made private"))?;
     }
     Ok(())
 }

@@ -83,7 +83,7 @@ pub fn start(settings: &Settings, screen: Screen) -> Result<Logs> {
     filters.put_in_force();
     // Once it can be told.
     let dir = settings.paths.logs();
-    disk::tighten(&dir).and_then(|()| rolling::tighten(&dir)).map_err(RegistryError::file(dir, "made private"))?;
+    disk::tighten_ours(&dir).and_then(|()| rolling::tighten(&dir)).map_err(RegistryError::file(dir, "made private"))?;
     Ok(logs)
 }
 

@@ -199,7 +199,7 @@ fn open(dir: &Path, name: Name) -> io::Result<Open> {
 
 /// Makes the log files that are there their owner's alone: they name peers, addresses and packages.
 pub(super) fn tighten(dir: &Path) -> io::Result<()> {
-    files(dir)?.into_iter().try_for_each(|(name, _)| crate::disk::tighten(&dir.join(name.file())))
+    files(dir)?.into_iter().try_for_each(|(name, _)| crate::disk::tighten_ours(&dir.join(name.file())))
 }
 
 /// Our files in `dir`, with their sizes.

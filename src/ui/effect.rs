@@ -217,7 +217,7 @@ pub enum Message {
         generation: u64,
         hashed: Hashed,
     },
-    /// What goes into a release and what stays out, before it is read.
+    /// The contents of a release, before it is packed.
     Listing {
         generation: u64,
         listing: Box<Listing>,

@@ -256,7 +256,7 @@ impl Executor {
             let read = match draft {
                 Some(draft) if path.is_dir() => pack(&path, *draft, &own, list, tell),
                 draft => {
-                    // What can be wrong with a file itself is said by its hash.
+                    // Hashing says whatever else is wrong with a file.
                     let looked =
                         draft.filter(|_| path.is_file()).map(|draft| prepare::file(&path, *draft, &own)).transpose();
                     let hashed = looked.map_err(|error| error.to_string()).and_then(|prepared| {

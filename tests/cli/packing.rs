@@ -1,4 +1,4 @@
-//! What a release gives away, and what it does not: dry runs, keys, passphrases, and who may look into what is kept.
+//! Releases give away what their authors mean to: dry runs, keys, passphrases, and permissions of files.
 
 use std::{
     fs,
@@ -59,7 +59,8 @@ fn a_dry_run_lists_what_a_publish_then_does() {
     let wanted = [".env.example", ".gitignore", "src", "src/main.sh", "swarmdex.toml"];
     assert_eq!(names(&report, "entries"), wanted);
     assert_eq!(names(&report, "left_out"), [".env", ".ssh/", "noise.log", "scratch/"]);
-    let whys: Vec<_> = report["left_out"].as_array().unwrap().iter().map(|left| left["why"].as_str().unwrap()).collect();
+    let whys: Vec<_> =
+        report["left_out"].as_array().unwrap().iter().map(|left| left["why"].as_str().unwrap()).collect();
     assert_eq!(whys, ["private", "private", "ignored", "excluded"]);
     let entry = &report["entries"][3];
     assert_eq!((&entry["kind"], &entry["size"]), (&"file".into(), &10.into()), "{entry}");
@@ -69,8 +70,15 @@ fn a_dry_run_lists_what_a_publish_then_does() {
 
     let text = home.alone(&["publish", &dir, "--dry-run"]);
     assert_eq!(text.code, Some(0), "{}", text.stderr);
-    for part in ["goes in:", "10 B  src/main.sh", "stays out:", ".env: .env* is often private", ".gitignore says *.log",
-        "exclude says /scratch", "web 1.0.0 would be published"] {
+    for part in [
+        "goes in:",
+        "10 B  src/main.sh",
+        "stays out:",
+        ".env: .env* is often private",
+        ".gitignore says *.log",
+        "exclude says /scratch",
+        "web 1.0.0 would be published",
+    ] {
         assert!(text.stdout.contains(part), "\"{part}\" is missing: {}", text.stdout);
     }
 
@@ -98,18 +106,24 @@ fn a_dry_run_fails_exactly_where_a_publish_does() {
     let dry = same(&[], &project(&home, "", &[("tls/test_key", PEM)]), "tls/test_key has a private key in it");
     let report = dry.value();
     assert_eq!((names(&report, "refused"), &report["would_succeed"]), (vec!["tls/test_key"], &false.into()));
-    assert!(report["error"].as_str().unwrap().contains("tls/test_key") && report["refused"][0]["label"] == "RSA PRIVATE KEY");
+    assert!(
+        report["error"].as_str().unwrap().contains("tls/test_key")
+            && report["refused"][0]["label"] == "RSA PRIVATE KEY"
+    );
     // Named, it is no accident.
     let dir = project(&home, "include = [\"tls/test_key\"]\n", &[]);
     assert_eq!(dry_run(&home, &[], &dir).json()["would_succeed"], true);
     home.alone(&["publish", &dir, "--json"]).json();
     assert!(published(&home, "alice/web").contains(&"tls/test_key".to_owned()));
     same(&[], &dir, "has been published already");
-    fs::write(home.path("web/swarmdex.toml"), "name = \"web\"\nversion = \"0.9.0\"\ninclude = [\"tls/test_key\"]").unwrap();
+    fs::write(home.path("web/swarmdex.toml"), "name = \"web\"\nversion = \"0.9.0\"\ninclude = [\"tls/test_key\"]")
+        .unwrap();
     same(&[], &dir, "not newer than 1.0.0");
-    fs::write(home.path("web/swarmdex.toml"), "name = \"web\"\nversion = \"2.0.0\"\ninclude = [\"tls/test_key\"]").unwrap();
+    fs::write(home.path("web/swarmdex.toml"), "name = \"web\"\nversion = \"2.0.0\"\ninclude = [\"tls/test_key\"]")
+        .unwrap();
     home.file("config.toml", "max_content_mb = 1\ncontent_mb = 100\n");
-    let noise: String = (0..1_200_000_u32).map(|n| char::from(b'a' + (n.wrapping_mul(2_654_435_761) >> 28) as u8)).collect();
+    let noise: String =
+        (0..1_200_000_u32).map(|n| char::from(b'a' + (n.wrapping_mul(2_654_435_761) >> 28) as u8)).collect();
     fs::write(home.path("web/big"), noise).unwrap();
     same(&["--config", "config.toml"], &dir, "1048576");
     fs::remove_file(home.path("web/big")).unwrap();
@@ -174,7 +188,9 @@ fn a_key_is_sealed_unless_it_is_to_be_plain() {
     let whose = alice.run(["key", "show", "--json"]).json()["publisher"].clone();
     let words = alice.file("words", "correct horse\nsecond line\n");
     let wrong = alice.file("wrong", "battery staple\n");
-    alice.run(["key", "export", "sealed.key"]).complains(2, &["no terminal", "--passphrase-file", "SWARMDEX_PASSPHRASE", "--plain"]);
+    alice
+        .run(["key", "export", "sealed.key"])
+        .complains(2, &["no terminal", "--passphrase-file", "SWARMDEX_PASSPHRASE", "--plain"]);
     alice.run(["key", "export", "sealed.key", "--passphrase-file", "nowhere"]).complains(1, &["nowhere"]);
     let empty = alice.file("empty", "");
     alice.run(["key", "export", "sealed.key", "--passphrase-file", &empty]).complains(2, &["empty passphrase"]);
@@ -191,7 +207,10 @@ fn a_key_is_sealed_unless_it_is_to_be_plain() {
     alice.run(["key", "export", "sealed.key", "--passphrase-file", &words]);
     alice.run(["key", "export", "plain.key", "--plain"]);
     let text = fs::read_to_string(alice.path("sealed.key")).unwrap();
-    assert!(text.contains("BEGIN AGE ENCRYPTED FILE") && text.starts_with("# Swarmdex publisher key, sealed"), "{text}");
+    assert!(
+        text.contains("BEGIN AGE ENCRYPTED FILE") && text.starts_with("# Swarmdex publisher key, sealed"),
+        "{text}"
+    );
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&alice.path("sealed.key")), mode(&alice.path("plain.key"))), (0o600, 0o600));
     alice.run(["key", "export", "sealed.key", "--passphrase-file", &words]).complains(1, &["sealed.key"]);
@@ -219,7 +238,8 @@ fn what_others_could_look_into_is_closed_with_a_warning() {
     fs::write(&token, "0123456789abcdef0123456789abcdef").unwrap();
     let log = fs::read_dir(data.join("state/logs")).unwrap().next().unwrap().unwrap().path();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    let private = [(data.join("swarmdex.db"), 0o600), (log, 0o600), (data.join("state/logs"), 0o700), (data.clone(), 0o700)];
+    let private =
+        [(data.join("swarmdex.db"), 0o600), (log, 0o600), (data.join("state/logs"), 0o700), (data.clone(), 0o700)];
     for (path, wanted) in &private {
         assert_eq!(mode(path), *wanted, "{} from the start", path.display());
     }

@@ -51,8 +51,7 @@ fn a_passphrase_is_asked_for_twice_and_not_shown() {
     let files = tempfile::tempdir().unwrap();
     let (dir, backup) = (files.path().join("web"), files.path().join("backup.key"));
     project(&dir, "1.0.0");
-    let mut terminal =
-        Terminal::start(&[&APART[..], &["publish", dir.to_str().unwrap(), "--yes"]].concat(), &[]);
+    let mut terminal = Terminal::start(&[&APART[..], &["publish", dir.to_str().unwrap(), "--yes"]].concat(), &[]);
     terminal.until_text("announced");
     let home = terminal.ended_at_home();
 

@@ -1,4 +1,4 @@
-//! What an archive will hold and what it will not, for the person who publishes it.
+//! The contents of an archive before it is written, for the person who publishes it.
 
 use std::collections::BTreeMap;
 
@@ -14,15 +14,15 @@ const MOST_TWINS: usize = 20;
 /// Everything about an archive that can be said before it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Listing {
-    /// What goes in, as it is in the archive.
+    /// Files, directories and links that go in, as they will be in the archive.
     pub entries: Vec<Entry>,
-    /// What stays out. Of a directory that stays out, what is in it is not named.
+    /// Files and directories that stay out. The contents of such a directory are not named.
     pub left_out: Vec<LeftOut>,
-    /// What stays out besides these.
+    /// The number of others that stay out.
     pub left_out_more: u64,
-    /// What must not go in, for which nothing is packed.
+    /// Files with keys in them. As long as there is one, nothing is packed.
     pub refused: Vec<Refused>,
-    /// What the publisher should know, as sentences.
+    /// Sentences for the publisher.
     pub warnings: Vec<String>,
 }
 
@@ -65,7 +65,7 @@ pub struct Refused {
     pub key: Key,
 }
 
-/// Whose key, as far as that can be told.
+/// The owner of a key, as far as that can be told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "key")]
 pub enum Key {
@@ -129,7 +129,7 @@ impl Listing {
         files.fold((0, 0), |(files, bytes), entry| (files + 1, bytes + entry.size))
     }
 
-    /// What goes in, in at most `most` rows: where there is more, a directory is one row with what is in it, and rows that
+    /// The files that go in, in at most `most` rows: where there is more, a directory is one row with what is in it, and rows that
     /// are still too many are counted in the last.
     pub fn folded(&self, most: usize) -> Vec<Row> {
         let files = || self.entries.iter().filter(|entry| entry.kind != EntryKind::Directory);

@@ -1,4 +1,4 @@
-//! What goes into an archive and what stays out, by name.
+//! Deciding by name whether something goes into an archive.
 //!
 //! Left out are git's own files, the node's own directories, what `exclude` and the `.gitignore` files of the tree say, and
 //! names that hold secrets by convention. `include` adds to what is left, against the last two only: what somebody wrote
@@ -26,18 +26,18 @@ const KEY_ENDS: [(&str, &str); 3] = [(".pem", "*.pem"), (".key", "*.key"), (".p1
 /// The kinds of keys that OpenSSH makes, which keep their names in copies such as `id_rsa.old`.
 const SSH_KEYS: [&str; 5] = ["id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "id_xmss"];
 
-/// How a directory is packed.
+/// The options of packing a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// What stays out, as lines of a `.gitignore` of the directory.
+    /// Lines of a `.gitignore` of the directory, for things that stay out.
     pub exclude: Vec<String>,
-    /// What goes in although its name or a `.gitignore` keeps it out: paths, and patterns as in a `.gitignore`.
+    /// Paths, and patterns as in a `.gitignore`, for things that go in against their name or a `.gitignore`.
     pub include: Vec<String>,
     /// The directories of the node on this machine. None of them need exist.
     pub own: Vec<PathBuf>,
 }
 
-/// Why something stays out.
+/// The reason for which something stays out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "why")]
 pub enum Why {
@@ -122,7 +122,7 @@ impl Compiled {
         Ok(Self { exclude, include: include.collect::<Result<_, _>>()?, own })
     }
 
-    /// Why something stays out that nothing can add.
+    /// The reason for which something stays out that `include` cannot add.
     pub fn never(&self, place: &Path, is_dir: bool, is_link: bool) -> Option<Why> {
         if place.file_name().is_some_and(|name| name == ".git") {
             return Some(Why::Git);
@@ -297,7 +297,7 @@ impl Chain {
         Ok(Some(std::rc::Rc::new(Self { matcher, file, above: above.cloned() })))
     }
 
-    /// Why the nearest file that says something of this path keeps it out.
+    /// The reason, if the nearest file that says something of this path keeps it out.
     pub fn ignores(&self, place: &Path, is_dir: bool) -> Option<Why> {
         let mut next = Some(self);
         while let Some(here) = next {

@@ -22,18 +22,18 @@ const MOST_SEEN: u64 = 1_000_000;
 /// Things that are named as left out; more are counted.
 const MOST_LEFT_OUT: usize = 10_000;
 
-/// What was found.
+/// The result of a walk.
 pub(super) struct Found {
-    /// What goes in, by the bytes of the paths.
+    /// Things that go in, by the bytes of the paths.
     pub items: Vec<Item>,
-    /// What stays out, in the order in which it was found. Of a directory that stays out, what is in it is not named.
+    /// Things that stay out, in the order in which they were found. The contents of such a directory are not named.
     pub left_out: Vec<LeftOut>,
     pub left_out_more: u64,
     /// Lines of `include` that added nothing and name nothing.
     pub unused: Vec<String>,
 }
 
-/// What holds for everything in a directory.
+/// The verdict on a directory, which holds for everything in it.
 #[derive(Clone, Copy)]
 struct Standing {
     out: Option<Out>,

@@ -92,7 +92,7 @@ async fn typed(prompt: &'static str) -> Result<String> {
     })
 }
 
-/// How the terminal was, to be put back.
+/// The settings of the terminal, to be put back.
 struct Shown(Option<Termios>);
 
 impl Shown {

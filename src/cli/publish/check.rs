@@ -16,7 +16,7 @@ use crate::{
     registry::check_version,
 };
 
-/// Where a draft stands beside what its publisher has published.
+/// A draft, compared with the releases of its publisher.
 pub(super) struct Standing {
     /// No release of this package is known.
     pub is_first: bool,
@@ -35,13 +35,13 @@ impl Standing {
                 check_version(&id.name, &draft.version, &releases)?;
                 Ok(Self { is_first: false })
             }
-            // Whatever the network does not say now, the publish asks again.
+            // A network that does not answer now is asked again by the publish.
             Err(_) => Ok(Self { is_first: !own.packages.iter().any(|package| package.id == id) }),
         }
     }
 }
 
-/// What `--dry-run --json` prints.
+/// The output of `--dry-run --json`.
 #[derive(Serialize)]
 struct Report<'a> {
     package: &'a PackageName,
@@ -73,7 +73,7 @@ pub(super) async fn dry_run(global: &Global, looked: Looked, json: bool) -> Resu
     };
     let (files, bytes) = listing.files();
     if json {
-        let standing = checked.as_ref().ok().and_then(Option::as_ref);
+        let standing = checked.as_ref().ok().and_then(|(standing, _)| standing.as_ref());
         print::json(&Report {
             package: &draft.name,
             version: draft.version.to_string(),
@@ -81,22 +81,22 @@ pub(super) async fn dry_run(global: &Global, looked: Looked, json: bool) -> Resu
             files,
             bytes,
             archive,
-            would_succeed: checked.is_ok(),
+            would_succeed: standing.is_some(),
             first_publish: standing.map(|standing| standing.is_first),
             error: checked.as_ref().err().map(ToString::to_string),
         })?;
     }
-    checked?;
-    if !json {
+    let (standing, code) = checked?;
+    if !json && standing.is_some() {
         let (name, version) = (&draft.name, &draft.version);
         let size = archive.unwrap_or_default();
         print::lines(&format!("{name} {version} would be published: {files} files of {bytes} bytes, as {size} bytes"))?;
     }
-    Ok(DONE)
+    Ok(code)
 }
 
-/// Asks the node that would publish; `None` when the person interrupts it.
-async fn on_a_node(global: &Global, prepared: &Prepared) -> Result<Option<Standing>> {
+/// Asks the node that would publish; without an answer when the person interrupts it, and with the exit code.
+async fn on_a_node(global: &Global, prepared: &Prepared) -> Result<(Option<Standing>, u8)> {
     if global.readonly {
         return Err(RegistryError::ReadOnly { what: "publish" });
     }
@@ -105,10 +105,10 @@ async fn on_a_node(global: &Global, prepared: &Prepared) -> Result<Option<Standi
         return Err(RegistryError::TooLarge { size: prepared.size, most });
     }
     let mut standing = None;
-    session::with(global, async |node, _| {
+    let code = session::with(global, async |node, _| {
         standing = Some(Standing::of(node, &prepared.draft).await?);
         Ok(DONE)
-    })
-    .await?;
-    Ok(standing)
+    });
+    let code = code.await?;
+    Ok((standing, code))
 }

@@ -1,4 +1,4 @@
-//! What goes into a release and what does not, as text.
+//! The contents of a release as text.
 
 use crate::{
     archive::pack::{EntryKind, LeftOut, Listing, Why},
@@ -35,7 +35,7 @@ pub(super) fn whole(listing: &Listing) -> String {
     lines.join("\n")
 }
 
-/// What goes in and what stays out, short enough for a question.
+/// The files that go in, in few enough rows for a question.
 pub(super) fn folded(listing: &Listing) -> Vec<String> {
     let file = |row_of: &crate::archive::pack::Row| {
         let path = printable(&row_of.path);
@@ -51,8 +51,8 @@ pub(super) fn folded(listing: &Listing) -> Vec<String> {
     lines
 }
 
-/// What a publish says without being asked: what was left out for what it is, and what to look out for. What the person
-/// wrote down to be left out is not repeated.
+/// Remarks that a publish makes without being asked: warnings, and things that were left out although nobody said so. Those
+/// in `exclude` and a `.gitignore` are not repeated.
 pub(super) fn remarks(listing: &Listing) -> Vec<String> {
     let unasked = |left: &&LeftOut| matches!(left.why, Why::Node | Why::Private { .. });
     let mut lines: Vec<String> = listing.left_out.iter().filter(unasked).take(REMARKS).map(said).collect();

@@ -24,7 +24,7 @@ pub fn seal(key: &Keypair, passphrase: &str, work: u8) -> Result<String> {
     Ok(format!("{SEALED}\n{}\n", armored.trim_end()))
 }
 
-/// Why a sealed key stays sealed.
+/// The reason for which a sealed key stays sealed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unopened {
     #[error("the passphrase is not the one it was sealed with")]

@@ -119,7 +119,7 @@ pub struct Review {
     pub checked: Checked,
     pub path: PathBuf,
     pub hashed: Hashed,
-    /// What goes in and what stays out, once it is known.
+    /// The contents of the release, once they are known.
     pub listing: Option<Box<Listing>>,
     pub scroll: usize,
 }

@@ -79,7 +79,7 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
     lines
 }
 
-/// What goes in and what stays out.
+/// Lists the files that go in and those that stay out.
 fn files(lines: &mut Vec<Line<'static>>, listing: &Listing, width: usize, theme: Theme) {
     for refused in &listing.refused {
         lines.extend(

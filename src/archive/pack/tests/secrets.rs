@@ -1,4 +1,4 @@
-//! What an archive must not give away, and what is said of it.
+//! Archives give no secrets away, and their listings say so.
 
 use std::collections::BTreeSet;
 
@@ -114,7 +114,7 @@ fn include_adds_against_names_and_ignore_files_and_never_takes_away() {
         ),
         (&[".ssh/config.example"], &[".ssh", ".ssh/config.example"]),
         (&["*.pem"], &["tls/a.pem"]),
-        // What is left out with its directory has to be named with it.
+        // A file in a directory that is left out has to be named with the directory.
         (&["notes.md", "er.js"], &[]),
         (&["*.md", "**/er.js"], &[]),
         // As cargo would mean it: it changes nothing here.
@@ -129,7 +129,7 @@ fn include_adds_against_names_and_ignore_files_and_never_takes_away() {
         let archive = packed_by(dir.path(), &rules(include, &[])).unwrap();
         assert_eq!(paths(&archive), wanted, "{include:?}");
     }
-    // Whatever exclude says stays out, and git's own files do.
+    // exclude is stronger than include, and git's own files stay out always.
     tree(dir.path(), &[(".git/config", b"")]);
     let both = listed(dir.path(), &rules(&["dist", ".git", ".env"], &["dist/deep", ".env"]));
     assert!(!names(&both).iter().any(|path| path.contains("deep") || path.contains(".git/") || path.contains(".env")));
@@ -286,7 +286,7 @@ fn patterns() -> impl Strategy<Value = Vec<String>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
-    /// Whatever a key is called, wherever it lies and whatever the lists say, no archive holds it; and an archive has
+    /// No archive holds a key, under any name, at any depth and with any lists; and an archive has
     /// exactly the names that its listing has.
     #[test]
     fn no_archive_holds_a_key_and_every_archive_is_what_was_listed(
