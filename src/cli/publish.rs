@@ -61,7 +61,12 @@ fn replicas(text: &str) -> Result<usize, &'static str> {
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     // Everything that can be wrong with what was asked is found before a node starts.
     let settings = global.settings()?;
-    let own = settings.paths.of_the_node();
+    let mut own = settings.paths.of_the_node();
+    if global.attach()?.is_some()
+        && let Some(node) = session::find(global, &settings).await?
+    {
+        own.push(node.status().await?.data_dir);
+    }
     let most = settings.max_content;
     let Args { path, manifest, json, wait, dry_run, yes } = args;
     let looked = blocking(move || look(&path, manifest.as_deref(), most, &own)).await?;
