@@ -149,7 +149,7 @@ async fn read(file: &Path, passphrase_file: Option<PathBuf>) -> Result<Keypair> 
     let wrong = |why: String| RegistryError::Key { path: file.to_owned(), why };
     let bytes = keys::read(file)?.ok_or_else(missing)?;
     let armored = match KeyFile::recognise(&bytes) {
-        Some(KeyFile::Plain(key)) => return Ok(key),
+        Some(KeyFile::Plain(key)) => return Ok(*key),
         Some(KeyFile::Sealed(armored)) => armored.to_owned(),
         None => return Err(wrong("it is not what `key export` writes".to_owned())),
     };

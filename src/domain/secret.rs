@@ -21,7 +21,7 @@ const LABEL: usize = 64;
 /// A file that holds a key of ours.
 pub enum KeyFile<'a> {
     /// As it lies in a data directory, and as `key export --plain` writes it.
-    Plain(Keypair),
+    Plain(Box<Keypair>),
     /// As `key export` writes it: what [age](https://age-encryption.org/v1) has encrypted, armored.
     Sealed(&'a str),
 }
@@ -33,7 +33,7 @@ impl<'a> KeyFile<'a> {
             return None;
         }
         if let Ok(key) = Keypair::from_protobuf_encoding(bytes) {
-            return Some(Self::Plain(key));
+            return Some(Self::Plain(Box::new(key)));
         }
         sealed(std::str::from_utf8(bytes).ok()?).map(Self::Sealed)
     }

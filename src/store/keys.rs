@@ -32,7 +32,7 @@ pub fn load(path: &Path) -> Result<Option<Keypair>> {
     let damaged = |why: &str| RegistryError::Key { path: path.to_owned(), why: why.to_owned() };
     disk::tighten(path).map_err(RegistryError::file(path, "made private"))?;
     match KeyFile::recognise(&bytes) {
-        Some(KeyFile::Plain(key)) => Ok(Some(key)),
+        Some(KeyFile::Plain(key)) => Ok(Some(*key)),
         Some(KeyFile::Sealed(_)) => {
             let path = path.display();
             let why = format!("{path} is sealed with a passphrase; move it elsewhere and `swarmdex key import` it");

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::{
     RegistryError, Result,
@@ -63,6 +63,8 @@ async fn asked(what_for: Use) -> Result<String> {
         );
         return Err(RegistryError::Usage(why));
     }
+    // From before the first question to after the last: nothing shows that is typed early.
+    let _hidden = Hidden::terminal();
     match what_for {
         Use::Open => typed("Passphrase: ").await,
         Use::Seal => {
@@ -76,36 +78,39 @@ async fn asked(what_for: Use) -> Result<String> {
     }
 }
 
-/// Asks without showing what is typed. The terminal shows again what is typed whatever comes, Ctrl-C included.
+/// Asks for a line, unless the person interrupts it.
 async fn typed(prompt: &'static str) -> Result<String> {
-    let shown = Shown::of_terminal();
     let mut stop = Stop::watch()?;
     let typing = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt));
     let typed = tokio::select! {
         typed = typing => typed.map_err(|error| print::internal("asking for a passphrase", error))?,
         () = stop.told() => Err(io::ErrorKind::Interrupted.into()),
     };
-    drop(shown);
     typed.map_err(|error| match error.kind() {
         io::ErrorKind::Interrupted => RegistryError::Interrupted,
         _ => RegistryError::file("the terminal", "read")(error),
     })
 }
 
-/// The settings of the terminal, to be put back.
-struct Shown(Option<Termios>);
+/// Keeps the terminal from showing what is typed, and puts it back as it was, after Ctrl-C too.
+struct Hidden(Option<Termios>);
 
-impl Shown {
-    fn of_terminal() -> Self {
+impl Hidden {
+    fn terminal() -> Self {
         let stdin = io::stdin();
-        Self(stdin.is_terminal().then(|| tcgetattr(&stdin).ok()).flatten())
+        let before = stdin.is_terminal().then(|| tcgetattr(&stdin).ok()).flatten();
+        if let Some(mut hidden) = before.clone() {
+            hidden.local_modes.remove(LocalModes::ECHO);
+            // A terminal that is gone shows nothing anyway.
+            let _ = tcsetattr(&stdin, OptionalActions::Now, &hidden);
+        }
+        Self(before)
     }
 }
 
-impl Drop for Shown {
+impl Drop for Hidden {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
-            // A terminal that is gone shows nothing anyway.
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
         }
     }
