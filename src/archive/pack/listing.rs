@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use icu_normalizer::ComposingNormalizerBorrowed;
 use serde::Serialize;
+use unicode_normalization::UnicodeNormalization;
 
 use super::{Found, Item, What, rules::Why};
 use crate::domain::text::printable;
@@ -181,21 +181,21 @@ impl Entry {
 /// Names in one directory that are one name on a system which does not tell their case or their normal form apart, as
 /// macOS and Windows do not.
 fn twins(items: &[Item]) -> Vec<String> {
-    let nfc = ComposingNormalizerBorrowed::new_nfc();
+    let nfc = |name: &str| name.nfc().collect::<String>();
     let mut seen: BTreeMap<(&str, String), &str> = BTreeMap::new();
     let mut warnings = Vec::new();
     let mut more = 0_u64;
     for item in items {
         let (dir, name) = item.path.rsplit_once('/').unwrap_or(("", &item.path));
-        let normal = nfc.normalize(name);
-        let folded = nfc.normalize(&normal.to_lowercase()).into_owned();
+        let normal = nfc(name);
+        let folded = nfc(&normal.to_lowercase());
         let Some(first) = seen.insert((dir, folded), &item.path) else { continue };
         if warnings.len() >= MOST_TWINS {
             more += 1;
             continue;
         }
         let first_name = first.rsplit('/').next().unwrap_or_default();
-        let how = if nfc.normalize(first_name) == normal { "their Unicode normal form" } else { "case" };
+        let how = if nfc(first_name) == normal { "their Unicode normal form" } else { "case" };
         let (first, second) = (printable(first), printable(&item.path));
         warnings.push(format!("{first} and {second} differ only in {how}, and are one file on some systems"));
     }
