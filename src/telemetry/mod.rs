@@ -89,8 +89,9 @@ pub fn start(settings: &Settings, screen: Screen) -> Result<Logs> {
 
 fn subscriber(settings: &Settings, screen: Screen) -> Result<(impl tracing::Subscriber + Send + Sync, Logs, Filters)> {
     let dir = settings.paths.logs();
-    for dir in [&settings.paths.data, &settings.paths.state, &dir] {
-        disk::private_dir(dir).map_err(RegistryError::file(dir, "created"))?;
+    // One directory may hold everything, and is private from the start then.
+    for above in [&settings.paths.data, &settings.paths.state, &dir].into_iter().filter(|above| dir.starts_with(above)) {
+        disk::private_dir(above).map_err(RegistryError::file(above, "created"))?;
     }
     let bounds = Bounds { days: settings.log_days, bytes: settings.log_mb as u64 * 1_048_576 };
     let file = RollingFile::open(&dir, bounds).map_err(RegistryError::file(&dir, "written to"))?;
