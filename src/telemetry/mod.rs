@@ -90,7 +90,8 @@ pub fn start(settings: &Settings, screen: Screen) -> Result<Logs> {
 fn subscriber(settings: &Settings, screen: Screen) -> Result<(impl tracing::Subscriber + Send + Sync, Logs, Filters)> {
     let dir = settings.paths.logs();
     // One directory may hold everything, and is private from the start then.
-    for above in [&settings.paths.data, &settings.paths.state, &dir].into_iter().filter(|above| dir.starts_with(above)) {
+    for above in [&settings.paths.data, &settings.paths.state, &dir].into_iter().filter(|above| dir.starts_with(above))
+    {
         disk::private_dir(above).map_err(RegistryError::file(above, "created"))?;
     }
     let bounds = Bounds { days: settings.log_days, bytes: settings.log_mb as u64 * 1_048_576 };
