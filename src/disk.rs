@@ -1,6 +1,16 @@
 //! Writing a file so that a power cut leaves the one of before or the new one, and never half of one.
 
-use std::{fs, io, io::Write, path::Path};
+use std::{
+    fs, io,
+    io::Write,
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    path::Path,
+};
+
+/// The permissions of others than a file's owner.
+const OTHERS: u32 = 0o077;
+/// A directory in which everybody has files, such as `/tmp`.
+const SHARED: u32 = 0o1002;
 
 /// Replaces a file, or makes it and its directory. A link stays a link, and what may be done with a file stays as it was;
 /// a new one is its owner's alone.
@@ -21,9 +31,69 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a directory for its owner alone, and those above it as the system makes directories. One that exists stays as it
+/// is.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn private_dir(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = dir.parent() {
+        fs::create_dir_all(above)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        // Another process was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        made => made,
+    }
+}
+
+/// Makes a file or directory its owner's alone if it is not, and warns of it in the log. What is not there, and a
+/// directory in which everybody has files, is left as it is.
+///
+/// # Errors
+/// When its mode cannot be read or changed.
+pub fn tighten(path: &Path) -> io::Result<()> {
+    let about = match fs::metadata(path) {
+        Ok(about) => about,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mode = about.mode() & 0o7777;
+    if mode & OTHERS == 0 {
+        return Ok(());
+    }
+    if about.is_dir() && mode & SHARED == SHARED {
+        tracing::warn!(path = %path.display(), "everybody has files in this directory; give Swarmdex one of its own");
+        return Ok(());
+    }
+    let private = mode & 0o700;
+    fs::set_permissions(path, fs::Permissions::from_mode(private))?;
+    let (path, now) = (path.display(), format!("{private:04o}"));
+    tracing::warn!(%path, mode = %now, "others could look into this; only its owner can from now on");
+    Ok(())
+}
+
+/// As [`tighten`], but where somebody else owns it, as a volume's directory in a container may be, it is only warned of.
+///
+/// # Errors
+/// As [`tighten`], in all other cases.
+pub fn tighten_ours(path: &Path) -> io::Result<()> {
+    match tighten(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let path = path.display();
+            tracing::warn!(%path, "others can look into this, and only its owner can change that: chmod go= it");
+            Ok(())
+        }
+        tightened => tightened,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -39,5 +109,25 @@ mod tests {
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
         assert!(replace(dir.path(), b"3").is_err(), "a directory is not replaced");
+    }
+
+    #[test]
+    fn what_others_could_look_into_is_its_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let file = dir.path().join("a");
+        fs::write(&file, "secret").unwrap();
+        for (before, after) in [(0o644, 0o600), (0o600, 0o600), (0o400, 0o400), (0o755, 0o700), (0o640, 0o600)] {
+            set(&file, before);
+            tighten(&file).unwrap();
+            assert_eq!(mode(&file), after, "{before:o}");
+        }
+        for (before, after) in [(0o755, 0o700), (0o2775, 0o700), (0o1777, 0o1777)] {
+            set(dir.path(), before);
+            tighten(dir.path()).unwrap();
+            assert_eq!(mode(dir.path()), after, "{before:o}");
+        }
+        tighten(&dir.path().join("absent")).unwrap();
     }
 }

@@ -113,6 +113,12 @@ pub enum RegistryError {
     #[error("the key file {} is damaged: {why}; restore it from a backup, or move it away to start with a new key", .path.display())]
     Key { path: PathBuf, why: String },
 
+    #[error("the key in {} stays sealed: {why}", .path.display())]
+    Sealed { path: PathBuf, why: String },
+
+    #[error("interrupted; nothing was changed")]
+    Interrupted,
+
     #[error("the database {} was written by a newer Swarmdex (schema {found}, this one knows {known}); use that version", .path.display())]
     NewerSchema { path: PathBuf, found: i64, known: i64 },
 
@@ -222,6 +228,8 @@ impl RegistryError {
             Self::DataDirInUse(_) => "data_dir_in_use",
             Self::File { .. } => "file",
             Self::Key { .. } => "key",
+            Self::Sealed { .. } => "sealed",
+            Self::Interrupted => "interrupted",
             Self::NewerSchema { .. } => "newer_schema",
             Self::OlderSchema { .. } => "older_schema",
             Self::NotFresh { .. } => "not_fresh",

@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     io::{self, Read, Seek},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use tokio_util::io::InspectReader;
@@ -12,12 +12,16 @@ use tokio_util::io::InspectReader;
 use crate::{
     RegistryError, Result,
     archive::{
-        Need, crates,
-        pack::{self, Limits, Packed, Packing},
-        project::{self, Project, ProjectError},
+        Need, crates, inspect,
+        pack::{self, Key, Limits, Listing, Packed, Packing, Plan, Refused, Rules},
+        project::{self, PackOptions, Project, ProjectError, Readme},
     },
     config::toml_error,
-    domain::manifest::{Artifacts, Content, Draft, limit},
+    domain::{
+        manifest::{Artifacts, Content, Draft, limit},
+        secret::MAX_KEY_FILE,
+        text::printable,
+    },
     registry::Contents,
 };
 
@@ -34,29 +38,38 @@ pub struct Prepared {
     pub native: Option<String>,
     /// What was packed, for a directory.
     pub packed: Option<Packed>,
+    /// The contents, for the person who publishes.
+    pub listing: Listing,
     /// The content, from its start.
     bytes: File,
     /// What it must be when it has been put: a file may change in between.
     must_be: Option<Content>,
 }
 
-/// Packs a directory by its `swarmdex.toml`. Blocks; `told` hears how far it is.
-///
-/// # Errors
-/// Sentences that name the file, the line or the path that stands in the way.
-pub fn directory(dir: &Path, most: u64, told: impl FnMut(Packing)) -> Result<Prepared> {
-    let Project { draft, exclude, readme } = project::read(dir).map_err(wrong)?;
-    pack(dir, draft, &exclude, readme, most, told)
+/// A directory that was looked through, and not packed yet.
+pub struct Planned {
+    draft: Draft,
+    readme: Option<String>,
+    plan: Plan,
 }
 
-/// Packs a directory that is described by `draft`; of its `swarmdex.toml`, if it has one, only `exclude` and `readme`
-/// count. Blocks.
+/// Looks through a directory that is described by its `swarmdex.toml`; `most` bytes may be in it, and what is in `own`
+/// stays out of it. Blocks.
 ///
 /// # Errors
-/// As [`directory`].
-pub fn directory_as(dir: &Path, draft: Draft, most: u64, told: impl FnMut(Packing)) -> Result<Prepared> {
-    let (exclude, readme) = project::packing(dir).map_err(wrong)?;
-    pack(dir, draft, &exclude, readme, most, told)
+/// Sentences that name the file, the line or the path that stands in the way. Keys that must not be published are none yet.
+pub fn plan(dir: &Path, most: u64, own: &[PathBuf]) -> Result<Planned> {
+    let Project { draft, pack } = project::read(dir).map_err(wrong)?;
+    planned(dir, draft, pack, most, own)
+}
+
+/// Looks through a directory that is described by `draft`; of its `swarmdex.toml`, if it has one, only `exclude`,
+/// `include` and `readme` count. Blocks.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_as(dir: &Path, draft: Draft, most: u64, own: &[PathBuf]) -> Result<Planned> {
+    planned(dir, draft, project::packing(dir).map_err(wrong)?, most, own)
 }
 
 fn wrong(error: ProjectError) -> RegistryError {
@@ -66,32 +79,72 @@ fn wrong(error: ProjectError) -> RegistryError {
     }
 }
 
-fn pack(
-    dir: &Path,
-    draft: Draft,
-    exclude: &[String],
-    readme: Option<String>,
-    most: u64,
-    told: impl FnMut(Packing),
-) -> Result<Prepared> {
+fn planned(dir: &Path, draft: Draft, options: PackOptions, most: u64, own: &[PathBuf]) -> Result<Planned> {
     check(&draft)?;
-    let failed = |error| RegistryError::file(std::env::temp_dir(), "used for the archive")(error);
-    let mut bytes = tempfile::tempfile().map_err(failed)?;
+    let PackOptions { exclude, include, readme } = options;
+    let rules = Rules { exclude, include, own: own.to_vec() };
     let limits = Limits { bytes: most, ..Limits::default() };
-    let packed = pack::pack(dir, exclude, limits, io::BufWriter::new(&mut bytes), told);
-    let packed = packed.map_err(|error| RegistryError::Usage(error.to_string()))?;
-    bytes.rewind().map_err(failed)?;
-    let file = format!("{}-{}.tar.zst", draft.name, draft.version);
-    let packed = Some(packed);
-    let size = packed.map_or(0, |packed| packed.written);
-    Ok(Prepared { draft, file, size, readme, native: None, packed, bytes, must_be: None })
+    let mut plan = pack::plan(dir, &rules, limits).map_err(usage)?;
+    if let Some(readme) = &readme {
+        check_readme(dir, readme, &rules, &mut plan)?;
+    }
+    Ok(Planned { draft, readme: readme.map(|readme| readme.text), plan })
 }
 
-/// Takes any file as it is.
+fn usage(error: impl ToString) -> RegistryError {
+    RegistryError::Usage(error.to_string())
+}
+
+/// A readme travels beside the archive, whether or not it is in it.
+fn check_readme(dir: &Path, readme: &Readme, rules: &Rules, plan: &mut Plan) -> Result<()> {
+    let path = printable(&readme.path);
+    if plan.listing().entries.iter().any(|entry| entry.path == readme.path) {
+        return Ok(());
+    }
+    if pack::is_own(&rules.own, &dir.join(&readme.path)) {
+        let why =
+            format!("the readme {path} is your node's own; name another with readme, or none with readme = false");
+        return Err(RegistryError::Usage(why));
+    }
+    let key = pack::find_key(readme.text.as_bytes(), readme.text.len() as u64).map_err(usage)?;
+    match key.filter(|key| *key == Key::Own || !pack::is_named(&rules.include, &readme.path)) {
+        Some(key) => plan.refuse(Refused { path, key }),
+        None => plan.warn(format!("{path} stays out of the archive, and is published beside it as its readme")),
+    }
+    Ok(())
+}
+
+impl Planned {
+    pub fn draft(&self) -> &Draft {
+        &self.draft
+    }
+
+    pub fn listing(&self) -> &Listing {
+        self.plan.listing()
+    }
+
+    /// Packs it. Blocks; `told` hears how far it is.
+    ///
+    /// # Errors
+    /// When a file has a key in it, has changed, or cannot be read any more.
+    pub fn pack(self, told: impl FnMut(Packing)) -> Result<Prepared> {
+        let Self { draft, readme, plan } = self;
+        let failed = |error| RegistryError::file(std::env::temp_dir(), "used for the archive")(error);
+        let mut bytes = tempfile::tempfile().map_err(failed)?;
+        let packed = plan.write(io::BufWriter::new(&mut bytes), told).map_err(usage)?;
+        bytes.rewind().map_err(failed)?;
+        let file = format!("{}-{}.tar.zst", draft.name, draft.version);
+        let (size, packed, listing) = (packed.written, Some(packed), plan.listing().clone());
+        Ok(Prepared { draft, file, size, readme, native: None, packed, listing, bytes, must_be: None })
+    }
+}
+
+/// Takes any file as it is. One that is an archive is looked through for keys: with one of ours it is refused, and others
+/// are warned of, because whoever names a file means it.
 ///
 /// # Errors
-/// When it cannot be read, is no file, or has a name that cannot be published.
-pub fn file(path: &Path, draft: Draft) -> Result<Prepared> {
+/// When it cannot be read, is no file, is in a directory of `own`, or is or holds a key of ours.
+pub fn file(path: &Path, draft: Draft, own: &[PathBuf]) -> Result<Prepared> {
     check(&draft)?;
     // Looked at before it is opened: a pipe would be waited for.
     let about = std::fs::metadata(path).map_err(RegistryError::file(path, "read"))?;
@@ -99,13 +152,43 @@ pub fn file(path: &Path, draft: Draft) -> Result<Prepared> {
         let why = format!("{} is neither a file nor a directory; publish one of these", path.display());
         return Err(RegistryError::Usage(why));
     }
+    if pack::is_own(own, path) {
+        let why = format!("{} is in the directory of your node, where its keys and data are", path.display());
+        return Err(RegistryError::Usage(why + "; publish something else"));
+    }
     let name = path.file_name().and_then(|name| name.to_str());
     // A name that is none elsewhere is not worth refusing the file for.
     let file = name.filter(|name| crate::domain::manifest::check_file(name).is_ok());
     let file = file.map_or_else(|| format!("{}-{}", draft.name, draft.version), str::to_owned);
-    let bytes = File::open(path).map_err(RegistryError::file(path, "read"))?;
+    let unread = |error| RegistryError::file(path, "read")(error);
+    let mut bytes = File::open(path).map_err(unread)?;
     let size = about.len();
-    Ok(Prepared { draft, file, size, readme: None, native: None, packed: None, bytes, must_be: None })
+    let mut listing = Listing::of_file(&file, size);
+    let keys = keys_in_file(path, &mut bytes, size).map_err(unread)?;
+    bytes.rewind().map_err(unread)?;
+    if let Some(own) = keys.iter().find(|refused| refused.key == Key::Own) {
+        return Err(usage(own));
+    }
+    let warned = |Refused { path, key }| match key {
+        Key::Header { label } => format!("{path} has a private key in it ({label}), which cannot be taken back"),
+        Key::Own => path,
+    };
+    listing.warnings.extend(keys.into_iter().take(MOST_WARNINGS).map(warned));
+    Ok(Prepared { draft, file, size, readme: None, native: None, packed: None, listing, bytes, must_be: None })
+}
+
+/// Keys in a file that are warned of one by one.
+const MOST_WARNINGS: usize = 5;
+
+/// The keys that a file is, or holds if it is an archive.
+fn keys_in_file(path: &Path, file: &mut File, size: u64) -> io::Result<Vec<Refused>> {
+    let shown = printable(&path.to_string_lossy());
+    // A file with a header further in is more than a key.
+    if let Some(key) = pack::find_key(file.by_ref().take(MAX_KEY_FILE), size)? {
+        return Ok(vec![Refused { path: shown, key }]);
+    }
+    let inside = inspect::keys(file)?.into_iter();
+    Ok(inside.map(|Refused { path, key }| Refused { path: format!("{shown}, {path}"), key }).collect())
 }
 
 /// Reads a crate; its dependencies are those of `owner`, as `owner/name`. Blocks.
@@ -129,6 +212,7 @@ pub fn crate_file(path: &Path, owner: &str) -> Result<Prepared, crates::Unusable
         readme: read.readme,
         native: Some(read.index),
         packed: None,
+        listing: Listing::of_file(&printable(&path.to_string_lossy()), read.content.size),
         bytes,
         must_be: Some(read.content),
     })

@@ -20,8 +20,8 @@ pub const FILE: &str = "swarmdex.toml";
 pub const MAX_FILE: u64 = 64 << 10;
 /// What is taken for the readme when none is named, the first that exists.
 const READMES: [&str; 3] = ["README.md", "README", "readme.md"];
-/// The keys of a file: those of a [`Draft`], and two that say how it is packed.
-const KEYS: [&str; 15] = [
+/// The keys of a file: those of a [`Draft`], and three that say how it is packed.
+const KEYS: [&str; 16] = [
     "handle",
     "name",
     "version",
@@ -36,6 +36,7 @@ const KEYS: [&str; 15] = [
     "dependencies",
     "ecosystem",
     "exclude",
+    "include",
     "readme",
 ];
 
@@ -43,10 +44,26 @@ const KEYS: [&str; 15] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
     pub draft: Draft,
-    /// What is not packed, as lines of a `.gitignore`.
+    pub pack: PackOptions,
+}
+
+/// The options of packing a directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PackOptions {
+    /// Lines of a `.gitignore`, for things that are not packed.
     pub exclude: Vec<String>,
-    /// The text of the readme, at most [`limit::BESIDE`] bytes.
-    pub readme: Option<String>,
+    /// Paths and patterns of things that are packed against their name or a `.gitignore`.
+    pub include: Vec<String>,
+    pub readme: Option<Readme>,
+}
+
+/// The text that is shown of a release before it is fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readme {
+    /// Its path in the directory.
+    pub path: String,
+    /// At most [`limit::BESIDE`] bytes.
+    pub text: String,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -83,19 +100,21 @@ pub fn read(dir: &Path) -> Result<Project, ProjectError> {
         Err(Unread::TooLarge) => return Err(ProjectError::TooLarge(path)),
         Err(Unread::NotText) => return Err(ProjectError::NotText(path)),
     };
-    let Parsed { draft, exclude, readme } = parse(&path, &text)?;
-    Ok(Project { draft, exclude, readme: readme.read(dir)? })
+    let Parsed { draft, exclude, include, readme } = parse(&path, &text)?;
+    Ok(Project { draft, pack: PackOptions { exclude, include, readme: readme.read(dir)? } })
 }
 
-/// How a directory is packed when what it is has been said elsewhere: what its file excludes, if it has one, and its
-/// readme.
+/// The options of packing a directory that is described elsewhere: its file's `exclude` and `include`, if it has one, and
+/// its readme.
 ///
 /// # Errors
 /// As [`read`], but for a file that is not there.
-pub fn packing(dir: &Path) -> Result<(Vec<String>, Option<String>), ProjectError> {
+pub fn packing(dir: &Path) -> Result<PackOptions, ProjectError> {
     match read(dir) {
-        Ok(project) => Ok((project.exclude, project.readme)),
-        Err(ProjectError::Missing(_)) => Ok((Vec::new(), Readme::Default.read(dir)?)),
+        Ok(project) => Ok(project.pack),
+        Err(ProjectError::Missing(_)) => {
+            Ok(PackOptions { readme: Wanted::Default.read(dir)?, ..PackOptions::default() })
+        }
         Err(error) => Err(error),
     }
 }
@@ -104,11 +123,13 @@ pub fn packing(dir: &Path) -> Result<(Vec<String>, Option<String>), ProjectError
 struct Parsed {
     draft: Draft,
     exclude: Vec<String>,
-    readme: Readme,
+    include: Vec<String>,
+    readme: Wanted,
 }
 
+/// The readme that a file asks for.
 #[derive(Debug)]
-enum Readme {
+enum Wanted {
     Default,
     No,
     At(String),
@@ -125,21 +146,22 @@ fn parse(path: &Path, text: &str) -> Result<Parsed, ProjectError> {
         let line = line(text, Some(key.span()));
         return Err(ProjectError::Key { path: path.to_owned(), line, key: printable(key.get_ref()) });
     }
-    let exclude = match table.get_mut().remove("exclude") {
-        Some(value) => Vec::deserialize(ValueDeserializer::from(value)).map_err(broken)?,
-        None => Vec::new(),
+    let mut list = |key: &str| match table.get_mut().remove(key) {
+        Some(value) => Vec::<String>::deserialize(ValueDeserializer::from(value)).map_err(broken),
+        None => Ok(Vec::new()),
     };
+    let (exclude, include) = (list("exclude")?, list("include")?);
     let readme = match table.get_mut().remove("readme") {
-        None => Readme::Default,
-        Some(value) if matches!(value.get_ref(), DeValue::Boolean(false)) => Readme::No,
-        Some(value) => Readme::At(String::deserialize(ValueDeserializer::from(value)).map_err(broken)?),
+        None => Wanted::Default,
+        Some(value) if matches!(value.get_ref(), DeValue::Boolean(false)) => Wanted::No,
+        Some(value) => Wanted::At(String::deserialize(ValueDeserializer::from(value)).map_err(broken)?),
     };
     let draft = Draft::deserialize(Deserializer::from(table)).map_err(broken)?;
-    Ok(Parsed { draft, exclude, readme })
+    Ok(Parsed { draft, exclude, include, readme })
 }
 
-impl Readme {
-    fn read(self, dir: &Path) -> Result<Option<String>, ProjectError> {
+impl Wanted {
+    fn read(self, dir: &Path) -> Result<Option<Readme>, ProjectError> {
         let name = match self {
             Self::No => return Ok(None),
             Self::At(name) => name,
@@ -163,7 +185,7 @@ impl Readme {
             return Err(refused("it is not a file"));
         }
         match read_text(&place, limit::BESIDE) {
-            Ok(text) => Ok(Some(text)),
+            Ok(text) => Ok(Some(Readme { path: name.strip_prefix("./").unwrap_or(&name).to_owned(), text })),
             Err(Unread::File(error)) => Err(unread(error)),
             Err(Unread::TooLarge) => Err(refused(&format!("it has more than {} bytes", limit::BESIDE))),
             Err(Unread::NotText) => Err(refused("it is not UTF-8")),

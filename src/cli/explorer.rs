@@ -23,7 +23,9 @@ pub(super) async fn run(global: &Global) -> Result<u8> {
     check(global, &settings)?;
     if let Some(remote) = session::find(global, &settings).await? {
         let title = if global.readonly { "swarmdex, attached, read only" } else { "swarmdex, attached" };
-        let shown = ui_options(title.to_owned(), &settings);
+        let mut shown = ui_options(title.to_owned(), &settings);
+        // A node that does not answer now is told of by the explorer.
+        shown.places.of_the_node.extend(remote.status().await.ok().map(|status| status.data_dir));
         let attached: Arc<dyn Control> = Arc::new(remote);
         return ui::run(async { Ok(attached) }, shown).await.map(|()| DONE);
     }
@@ -87,7 +89,12 @@ pub(super) fn ui_options(title: String, settings: &Settings) -> Options {
         mouse: settings.mouse,
         keys: settings.keys.clone(),
         columns: settings.columns.clone(),
-        places: Places { data: paths.data.clone(), config: paths.config.clone(), logs: paths.logs() },
+        places: Places {
+            data: paths.data.clone(),
+            config: paths.config.clone(),
+            logs: paths.logs(),
+            of_the_node: paths.of_the_node(),
+        },
         kept: Kept {
             draft: paths.state.join("draft.json"),
             searches: paths.state.join("searches.json"),

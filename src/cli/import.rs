@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{DONE, FAILED, global::Global, print, session};
 use crate::{
     RegistryError, Result,
-    archive::crates,
+    archive::{crates, inspect},
     config::Settings,
     control::Control,
     domain::{manifest::Draft, name::Handle},
@@ -80,7 +80,12 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             bar.set_message(file.file_name().unwrap_or_default().to_string_lossy().into_owned());
             let became = import(node, file, &owner, handle.as_ref()).await?;
             match &became {
-                Became::Published { .. } => summary.published += 1,
+                Became::Published { .. } => {
+                    summary.published += 1;
+                    if let Some(doubtful) = doubtful(file.clone()).await {
+                        bar.suspend(|| print::note(format!("warning: {}: {doubtful}", file.display())));
+                    }
+                }
                 Became::Known { .. } => summary.known += 1,
                 Became::Refused { why } => {
                     summary.refused += 1;
@@ -102,6 +107,22 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         Ok(if refused == 0 || published + known > 0 { DONE } else { FAILED })
     })
     .await
+}
+
+/// A warning of files that should perhaps not have been in an archive. It is taken as it is: its digest is fixed.
+async fn doubtful(path: PathBuf) -> Option<String> {
+    /// Files that are named; more are counted.
+    const NAMED: usize = 3;
+    let look = move || inspect::doubtful(&mut std::fs::File::open(path)?);
+    // One that cannot be read any more was read a moment ago.
+    let paths = tokio::task::spawn_blocking(look).await.ok()?.ok()?;
+    let named = paths.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = match paths.len().saturating_sub(NAMED) {
+        0 if paths.is_empty() => return None,
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!("what is called or looks like a private key is in it, and is published with it: {named}{more}"))
 }
 
 /// The crates that are named, those of directories by file name; so older versions come before newer ones as far as

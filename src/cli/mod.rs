@@ -187,6 +187,7 @@ pub fn main() -> ExitCode {
             print::note(format!("error: {error}"));
             ExitCode::from(match error.code() {
                 "no_node" | "control" => NO_NODE,
+                "interrupted" => INTERRUPTED,
                 _ if error.is_usage() => USAGE,
                 _ => FAILED,
             })
@@ -235,7 +236,7 @@ async fn run(line: Line) -> Result<u8> {
         Some(Verb::Distrust(args)) => trust::distrust(&global, args).await,
         Some(Verb::Conflicts(args)) => conflicts::list(&global, args).await,
         Some(Verb::Conflict(args)) => conflicts::run(&global, args).await,
-        Some(Verb::Key(args)) => key::run(&global, &args),
+        Some(Verb::Key(args)) => key::run(&global, args).await,
         Some(Verb::Logs(args)) => logs::run(&global, args).await,
         Some(Verb::Events(args)) => events::run(&global, args).await,
         Some(Verb::Replay(args)) => replay::run(&global, args).await,

@@ -23,7 +23,7 @@ use crate::{
     RegistryError, Result,
     config::Settings,
     control::{Control, Remote, Status},
-    store,
+    disk, store,
     telemetry::{self, LogFormat, Screen},
 };
 
@@ -150,7 +150,11 @@ pub(super) async fn start(global: &Global, One { json }: One) -> Result<u8> {
 
 fn spawn(global: &Global, settings: &Settings, said: &Path) -> Result<std::process::Child> {
     let state = &settings.paths.state;
-    fs::create_dir_all(state).map_err(RegistryError::file(state, "created"))?;
+    // One directory may hold everything, and is private from the start then.
+    if state.starts_with(&settings.paths.data) {
+        disk::private_dir(&settings.paths.data).map_err(RegistryError::file(&settings.paths.data, "created"))?;
+    }
+    disk::private_dir(state).map_err(RegistryError::file(state, "created"))?;
     let stderr = File::create(said).map_err(RegistryError::file(said, "written"))?;
     let program = std::env::current_exe().map_err(|error| print::internal("finding this program", error))?;
     let mut node = Command::new(program);

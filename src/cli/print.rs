@@ -12,7 +12,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::{
     RegistryError, Result,
-    domain::text::{fit, printable},
+    domain::text::{fit, is_unsafe_char, printable},
 };
 
 /// Columns between two cells.
@@ -24,6 +24,29 @@ const LEAST: usize = 8;
 /// to say it.
 pub(super) fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{}", printable(&text.to_string()));
+}
+
+/// As [`note`], for a row whose columns are aligned by spaces.
+pub(super) fn note_row(row: &str) {
+    let row: String = row.chars().map(|c| if is_unsafe_char(c) { ' ' } else { c }).collect();
+    let _ = writeln!(io::stderr(), "{row}");
+}
+
+/// Whether somebody is there who can answer a question.
+pub(super) fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks on stderr, and waits for a line on stdin. Everything but a yes is a no.
+pub(super) async fn confirm(question: &str) -> Result<bool> {
+    let _ = write!(io::stderr(), "{} [y/N] ", printable(question));
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        io::stdin().read_line(&mut line).map(|_| line)
+    });
+    let answer = answer.await.map_err(|error| internal("waiting for an answer", error))?;
+    let answer = answer.map_err(RegistryError::file("stdin", "read"))?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Writes lines to stdout. A reader that has seen enough and closed the pipe is no error.

@@ -11,12 +11,18 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{DONE, FAILED, global::Global, print, session};
 use crate::{
     RegistryError, Result,
-    config::toml_error,
+    archive::pack::Listing,
+    config::{Settings, toml_error},
     control::{Control, Wait},
     domain::manifest::Draft,
-    prepare::{self, Prepared},
+    prepare::{self, Planned, Prepared},
     registry::{Artifacts, Receipt},
 };
+
+mod check;
+mod listing;
+
+use check::Standing;
 
 /// A manifest is under 8 KiB; a draft with comments may be longer, and not by much.
 const MAX_DRAFT: u64 = 64 * 1_024;
@@ -31,7 +37,13 @@ pub(super) struct Args {
     /// Return only once it has been read back from so many peers, as replicas=2; exit code 1 when it has not after a minute
     #[arg(long, value_name = "replicas=N", value_parser = replicas)]
     wait: Option<usize>,
-    /// Print the receipt as one JSON object
+    /// Publish nothing: list what would go in and what stays out and why, with sizes, and say whether publish would succeed
+    #[arg(long, conflicts_with = "wait")]
+    dry_run: bool,
+    /// Do not ask before the first publish of a package, which is asked for on a terminal
+    #[arg(long)]
+    yes: bool,
+    /// Print the receipt as one JSON object; with --dry-run, the lists
     #[arg(long)]
     json: bool,
 }
@@ -48,22 +60,39 @@ fn replicas(text: &str) -> Result<usize, &'static str> {
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     // Everything that can be wrong with what was asked is found before a node starts.
-    let most = global.settings()?.max_content;
-    let Args { path, manifest, json, wait } = args;
-    let prepared = tokio::task::spawn_blocking(move || prepare(&path, manifest.as_deref(), most)).await;
-    let prepared = prepared.map_err(|error| print::internal("reading what is to be published", error))??;
+    let settings = global.settings()?;
+    let mut own = settings.paths.of_the_node();
+    if global.attach()?.is_some()
+        && let Some(node) = session::find(global, &settings).await?
+    {
+        own.push(node.status().await?.data_dir);
+    }
+    let most = settings.max_content;
+    let Args { path, manifest, json, wait, dry_run, yes } = args;
+    let looked = blocking(move || look(&path, manifest.as_deref(), most, &own)).await?;
+    if dry_run {
+        return check::dry_run(global, looked, json).await;
+    }
+    for line in listing::remarks(looked.listing()) {
+        print::note(line);
+    }
+    let prepared = blocking(move || looked.prepare()).await?;
     session::with(global, async |node, settings| {
+        let asks = !yes && print::can_ask();
+        if asks && Standing::of(node, &prepared.draft).await?.is_first && !is_agreed(&prepared).await? {
+            print::note("nothing was published");
+            return Ok(FAILED);
+        }
         let progress = print::progress(&format!("hashing {}", prepared.file), prepared.size);
         let bar = progress.clone();
         let put = prepared.put(&*node.contents(), move |bytes| bar.inc(bytes as u64)).await;
         progress.finish_and_clear();
         let (draft, artifacts) = put?;
-        // Whoever says who he is means it, also when the node that runs was started by somebody who did not.
-        let draft = Draft { handle: draft.handle.or_else(|| settings.handle.clone()), ..draft };
+        let draft = with_handle(draft, settings);
         let receipt = publish(node, draft, artifacts).await?;
         if let Some(path) = &receipt.new_key {
             let path = path.display();
-            print::note(format!("your publisher key is new, in {path}; back it up: without it you cannot publish in your name, and whoever has it can"));
+            print::note(format!("your publisher key is new, in {path}; back it up (`swarmdex key export`): without it you cannot publish in your name, and whoever has it can"));
         }
         conclude(node, &receipt, json, settings.query_timeout).await?;
         if node.status().await?.pid == std::process::id() {
@@ -77,7 +106,67 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     .await
 }
 
-fn prepare(path: &Path, manifest: Option<&Path>, most: u64) -> Result<Prepared> {
+/// A handle that was given counts, also when the node that runs was started without one.
+fn with_handle(draft: Draft, settings: &Settings) -> Draft {
+    Draft { handle: draft.handle.or_else(|| settings.handle.clone()), ..draft }
+}
+
+/// Shows what goes in, and asks whether that is what the person means.
+async fn is_agreed(prepared: &Prepared) -> Result<bool> {
+    let Draft { name, version, .. } = &prepared.draft;
+    print::note(format!("{name} has not been published before. This goes in:"));
+    for line in listing::folded(&prepared.listing) {
+        print::note_row(&line);
+    }
+    print::confirm(&format!("Publish {name} {version}? It can be yanked, and never be taken back.")).await
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| print::internal("reading what is to be published", error))?
+}
+
+/// The directory or file to be published, looked through.
+enum Looked {
+    Directory { path: PathBuf, planned: Box<Planned> },
+    File(Box<Prepared>),
+}
+
+impl Looked {
+    fn listing(&self) -> &Listing {
+        match self {
+            Self::Directory { planned, .. } => planned.listing(),
+            Self::File(prepared) => &prepared.listing,
+        }
+    }
+
+    fn draft(&self) -> &Draft {
+        match self {
+            Self::Directory { planned, .. } => planned.draft(),
+            Self::File(prepared) => &prepared.draft,
+        }
+    }
+
+    /// Packs a directory. Blocks.
+    fn prepare(self) -> Result<Prepared> {
+        let (path, planned) = match self {
+            Self::Directory { path, planned } => (path, planned),
+            Self::File(prepared) => return Ok(*prepared),
+        };
+        let bar = print::progress(&format!("packing {}", path.display()), 0);
+        let prepared = planned.pack(|at| {
+            bar.set_length(at.bytes);
+            bar.set_position(at.bytes_done);
+        });
+        bar.finish_and_clear();
+        if let Ok(Prepared { packed: Some(packed), .. }) = &prepared {
+            print::note(format!("packed: {} files, {} bytes into {}", packed.files, packed.bytes, packed.written));
+        }
+        prepared
+    }
+}
+
+fn look(path: &Path, manifest: Option<&Path>, most: u64, own: &[PathBuf]) -> Result<Looked> {
     match manifest {
         Some(manifest) if path.is_dir() => {
             let why = format!(
@@ -87,18 +176,10 @@ fn prepare(path: &Path, manifest: Option<&Path>, most: u64) -> Result<Prepared> 
             );
             Err(RegistryError::Usage(why))
         }
-        Some(manifest) => prepare::file(path, read_draft(manifest)?),
+        Some(manifest) => Ok(Looked::File(Box::new(prepare::file(path, read_draft(manifest)?, own)?))),
         None if path.is_dir() => {
-            let bar = print::progress(&format!("packing {}", path.display()), 0);
-            let prepared = prepare::directory(path, most, |at| {
-                bar.set_length(at.bytes);
-                bar.set_position(at.bytes_done);
-            });
-            bar.finish_and_clear();
-            if let Ok(Prepared { packed: Some(packed), .. }) = &prepared {
-                print::note(format!("packed: {} files, {} bytes into {}", packed.files, packed.bytes, packed.written));
-            }
-            prepared
+            let planned = Box::new(prepare::plan(path, most, own)?);
+            Ok(Looked::Directory { path: path.to_owned(), planned })
         }
         None => {
             std::fs::metadata(path).map_err(RegistryError::file(path, "read"))?;

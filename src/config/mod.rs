@@ -50,8 +50,10 @@ use value::{Given, Wrong};
 
 /// What every environment variable of ours starts with.
 pub const PREFIX: &str = "SWARMDEX_";
-/// The variable that names the settings file; the only one that is no key.
+/// The variable that names the settings file.
 const CONFIG_VARIABLE: &str = "SWARMDEX_CONFIG";
+/// The variable that has the passphrase of a key that is exported or imported. Neither is a setting.
+pub const PASSPHRASE_VARIABLE: &str = "SWARMDEX_PASSPHRASE";
 
 /// Which layer a value came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -189,7 +191,7 @@ impl Settings {
         let mut settings = Self::defaults(Paths { config: config.clone(), ..paths })?;
         settings.read_file(&config, must_exist)?;
         for (variable, text) in &environment {
-            if variable == CONFIG_VARIABLE {
+            if variable == CONFIG_VARIABLE || variable == PASSPHRASE_VARIABLE {
                 continue;
             }
             let key = KEYS.iter().find(|key| key.variable() == *variable).ok_or_else(|| {

@@ -45,6 +45,17 @@ impl Paths {
         Self { config: self.config, data: dir.to_owned(), state: dir.join("state"), runtime: dir.join("run") }
     }
 
+    /// The directories of this node, and of the one that a person has without saying where: what is in them is nobody
+    /// else's.
+    pub fn of_the_node(&self) -> Vec<PathBuf> {
+        let usual = Self::discover().ok();
+        let of = |paths: &Self| [paths.data.clone(), paths.state.clone(), paths.runtime.clone()];
+        let mut dirs: Vec<_> = std::iter::once(self).chain(&usual).flat_map(of).collect();
+        dirs.sort();
+        dirs.dedup();
+        dirs
+    }
+
     /// The directory of a person's own themes, beside the settings file.
     pub fn themes(&self) -> Option<PathBuf> {
         self.config.parent().map(|dir| dir.join("themes"))

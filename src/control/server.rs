@@ -132,6 +132,7 @@ pub async fn serve(node: Arc<dyn Control>, data_dir: &Path, tcp: Option<SocketAd
 /// The word that clients on TCP have to say, made once.
 fn token(data_dir: &Path) -> Result<String> {
     let path = socket::token_path(data_dir);
+    crate::disk::tighten(&path).map_err(RegistryError::file(&path, "made private"))?;
     match std::fs::read_to_string(&path) {
         Ok(token) if token.trim().len() >= 32 => return Ok(token.trim().to_owned()),
         Ok(_) => {}

@@ -248,7 +248,7 @@ impl Stage {
         let missing = || RegistryError::Internal { what: "the demo", why: format!("there is no peer {number}") };
         let peer = self.plan.peers.get(number).ok_or_else(missing)?;
         let data_dir = self.root.join(format!("node-{number:02}"));
-        std::fs::create_dir_all(&data_dir).map_err(RegistryError::file(&data_dir, "created"))?;
+        crate::disk::private_dir(&data_dir).map_err(RegistryError::file(&data_dir, "created"))?;
         keys::save(&keys::identity_path(&data_dir), &peer.node_key)?;
         keys::save(&keys::publisher_path(&data_dir), &peer.publisher_key)?;
         let bootstrap = self.bootstrap_of(number).iter().filter_map(|address| address.parse().ok()).collect();

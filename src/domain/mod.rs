@@ -21,6 +21,7 @@ pub mod query;
 pub mod record;
 pub mod release;
 pub mod reputation;
+pub mod secret;
 pub mod size;
 pub mod text;
 pub mod time;

@@ -378,7 +378,7 @@ impl Delivered {
 }
 
 /// A release is added at the end only: never twice, never below the last one.
-pub(super) fn check_version(name: &PackageName, version: &Version, releases: &[ReleaseEntry]) -> Result<()> {
+pub(crate) fn check_version(name: &PackageName, version: &Version, releases: &[ReleaseEntry]) -> Result<()> {
     if releases.iter().any(|entry| entry.version == *version) {
         return Err(RegistryError::VersionTaken { package: name.clone(), version: version.clone() });
     }

@@ -2,14 +2,19 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::Write,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    io::{Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use libp2p::identity::Keypair;
 
-use crate::{RegistryError, Result};
+use crate::{
+    RegistryError, Result, disk,
+    domain::secret::{KeyFile, MAX_KEY_FILE},
+};
+
+pub mod seal;
 
 /// Where the node's own key is: who it is on the network.
 pub fn identity_path(data_dir: &Path) -> PathBuf {
@@ -23,20 +28,43 @@ pub fn publisher_path(data_dir: &Path) -> PathBuf {
 
 /// Reads the key, or `None` when there is no such file.
 pub fn load(path: &Path) -> Result<Option<Keypair>> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
+    let Some(bytes) = read(path)? else { return Ok(None) };
+    let damaged = |why: &str| RegistryError::Key { path: path.to_owned(), why: why.to_owned() };
+    disk::tighten(path).map_err(RegistryError::file(path, "made private"))?;
+    match KeyFile::recognise(&bytes) {
+        Some(KeyFile::Plain(key)) => Ok(Some(*key)),
+        Some(KeyFile::Sealed(_)) => {
+            let path = path.display();
+            let why = format!("{path} is sealed with a passphrase; move it elsewhere and `swarmdex key import` it");
+            Err(RegistryError::Usage(why))
+        }
+        None => Err(damaged("it does not decode as a libp2p key")),
+    }
+}
+
+/// The bytes of a file that may hold a key, or `None` when there is no such file. Of one that is larger than a key file
+/// there is one byte more than that may have, so that it is recognised as none.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(RegistryError::file(path, "read")(error)),
     };
-    let damaged = |why: &str| RegistryError::Key { path: path.to_owned(), why: why.to_owned() };
-    let mode = fs::metadata(path).map_err(RegistryError::file(path, "read"))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), "others could read this key; its mode is 0600 from now on");
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-            .map_err(RegistryError::file(path, "made private"))?;
-    }
-    let key = Keypair::from_protobuf_encoding(&bytes).map_err(|_| damaged("it does not decode as a libp2p key"))?;
-    Ok(Some(key))
+    let mut bytes = Vec::new();
+    file.take(MAX_KEY_FILE + 1).read_to_end(&mut bytes).map_err(RegistryError::file(path, "read"))?;
+    Ok(Some(bytes))
+}
+
+/// The key as it is written to a file that is not sealed.
+///
+/// # Errors
+/// When it cannot be encoded, which is a defect.
+pub fn encoded(key: &Keypair) -> Result<Vec<u8>> {
+    key.to_protobuf_encoding()
+        .map_err(|error| RegistryError::Internal { what: "encoding a key", why: error.to_string() })
 }
 
 /// Reads the key, or makes one and keeps it.
@@ -53,9 +81,7 @@ pub fn load_or_create(path: &Path) -> Result<Keypair> {
 
 /// Writes the key beside its place and renames it, so that a power cut leaves a whole key or none.
 pub fn save(path: &Path, key: &Keypair) -> Result<()> {
-    let bytes = key
-        .to_protobuf_encoding()
-        .map_err(|error| RegistryError::Internal { what: "encoding a key", why: error.to_string() })?;
+    let bytes = encoded(key)?;
     let directory = path.parent().unwrap_or(Path::new("."));
     let temporary = path.with_extension("new");
     let write = || {
@@ -70,6 +96,8 @@ pub fn save(path: &Path, key: &Keypair) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

@@ -41,7 +41,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use tokio::sync::Notify;
 
-use crate::{RegistryError, Result, metrics::Metrics};
+use crate::{RegistryError, Result, disk, metrics::Metrics};
 use writer::Writer;
 
 /// Idle read connections kept open.
@@ -85,6 +85,7 @@ impl Store {
         make_private(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
         let lock = lock::DirLock::take(data_dir)?;
         let path = data_dir.join("swarmdex.db");
+        make_database_private(&path)?;
         let connection = Connection::open(&path)?;
         tune(&connection, WRITER_CACHE)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -170,17 +171,25 @@ impl Store {
     }
 }
 
-/// Makes the directory for its owner alone, and those above it as the system makes directories. One that exists stays
-/// as it is: whoever made it chose who may look.
-fn make_private(dir: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    if dir.is_dir() {
-        return Ok(());
+/// Makes the directory for its owner alone. One that exists becomes that too: there are keys in it, and what somebody
+/// searches for and trusts.
+pub(crate) fn make_private(dir: &Path) -> std::io::Result<()> {
+    disk::private_dir(dir)?;
+    disk::tighten_ours(dir)
+}
+
+/// Makes the database's file before SQLite does, for its owner alone: the log and its index are made with the mode that
+/// the database has. Those that are there are tightened.
+fn make_database_private(path: &Path) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    made.map_err(RegistryError::file(path, "opened"))?;
+    for end in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(end);
+        disk::tighten_ours(Path::new(&file)).map_err(RegistryError::file(Path::new(&file), "made private"))?;
     }
-    if let Some(above) = dir.parent() {
-        std::fs::create_dir_all(above)?;
-    }
-    std::fs::DirBuilder::new().mode(0o700).create(dir)
+    Ok(())
 }
 
 fn tune(connection: &Connection, cache_kib: i64) -> Result<()> {

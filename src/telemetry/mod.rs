@@ -5,7 +5,7 @@ mod filter;
 mod recent;
 mod rolling;
 
-use std::{fs, io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
@@ -21,7 +21,7 @@ use recent::Feed;
 pub use recent::{Entry, LogRing, MOST_CHARACTERS, RECENT};
 use rolling::{Bounds, RollingFile, Written};
 
-use crate::{RegistryError, Result, config::Settings};
+use crate::{RegistryError, Result, config::Settings, disk};
 
 /// Lines waiting for the disk. A disk that stalls costs log lines, which are counted, and not the swarm's time.
 const BACKLOG: usize = 16_384;
@@ -81,12 +81,19 @@ pub fn start(settings: &Settings, screen: Screen) -> Result<Logs> {
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|error| RegistryError::Internal { what: "starting the log", why: error.to_string() })?;
     filters.put_in_force();
+    // Once it can be told.
+    let dir = settings.paths.logs();
+    disk::tighten_ours(&dir).and_then(|()| rolling::tighten(&dir)).map_err(RegistryError::file(dir, "made private"))?;
     Ok(logs)
 }
 
 fn subscriber(settings: &Settings, screen: Screen) -> Result<(impl tracing::Subscriber + Send + Sync, Logs, Filters)> {
     let dir = settings.paths.logs();
-    fs::create_dir_all(&dir).map_err(RegistryError::file(&dir, "created"))?;
+    // One directory may hold everything, and is private from the start then.
+    for above in [&settings.paths.data, &settings.paths.state, &dir].into_iter().filter(|above| dir.starts_with(above))
+    {
+        disk::private_dir(above).map_err(RegistryError::file(above, "created"))?;
+    }
     let bounds = Bounds { days: settings.log_days, bytes: settings.log_mb as u64 * 1_048_576 };
     let file = RollingFile::open(&dir, bounds).map_err(RegistryError::file(&dir, "written to"))?;
     let written = file.written();
@@ -124,6 +131,8 @@ fn for_a_person<W: for<'a> MakeWriter<'a> + Send + Sync + 'static>(writer: W) ->
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::config::{Layers, Paths};
 

@@ -6,6 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -191,9 +192,14 @@ impl Write for RollingFile {
 }
 
 fn open(dir: &Path, name: Name) -> io::Result<Open> {
-    let file = OpenOptions::new().create(true).append(true).open(dir.join(name.file()))?;
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(dir.join(name.file()))?;
     let size = file.metadata()?.len();
     Ok(Open { file, name, size })
+}
+
+/// Makes the log files that are there their owner's alone: they name peers, addresses and packages.
+pub(super) fn tighten(dir: &Path) -> io::Result<()> {
+    files(dir)?.into_iter().try_for_each(|(name, _)| crate::disk::tighten_ours(&dir.join(name.file())))
 }
 
 /// Our files in `dir`, with their sizes.

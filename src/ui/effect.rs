@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     Result,
+    archive::pack::Listing,
     bus::Level,
     control::{Control, Link, Logged},
     domain::{
@@ -215,6 +216,11 @@ pub enum Message {
     Hashed {
         generation: u64,
         hashed: Hashed,
+    },
+    /// The contents of a release, before it is packed.
+    Listing {
+        generation: u64,
+        listing: Box<Listing>,
     },
     /// The node takes the bytes of what is to be published: so many of so many.
     Putting {

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     Result,
+    archive::pack::Listing,
     bus::Level,
     control::Control,
     domain::{
@@ -42,11 +43,13 @@ pub struct Executor {
     ready: Arc<Mutex<Option<Ready>>>,
     /// Drafts and columns on their way to the disk.
     pub keeper: Option<files::Keeper>,
+    /// The node's directories, which are never packed.
+    pub of_the_node: Vec<PathBuf>,
 }
 
 impl Executor {
     pub fn new(messages: mpsc::Sender<Message>) -> Self {
-        Self { control: None, messages, search: None, ready: Arc::default(), keeper: None }
+        Self { control: None, messages, search: None, ready: Arc::default(), keeper: None, of_the_node: Vec::new() }
     }
 
     pub fn connect(&mut self, control: Arc<dyn Control>) {
@@ -218,10 +221,11 @@ impl Executor {
             })),
             Effect::Publish { generation, draft, content, path } => {
                 let ready = self.ready.lock().ok().and_then(|mut ready| ready.take());
+                let own = self.of_the_node.clone();
                 drop(tokio::spawn(async move {
                     let started = Instant::now();
                     let publishing =
-                        publish(control, messages.clone(), generation, *draft, content, path, ready, started);
+                        publish(control, messages.clone(), generation, *draft, content, path, ready, own, started);
                     let result = Box::new(publishing.await);
                     messages.send(Message::Published { generation, result }).await
                 }));
@@ -241,14 +245,25 @@ impl Executor {
     }
 
     fn hash(&self, generation: u64, path: PathBuf, draft: Option<Box<Draft>>) {
-        let (messages, ready) = (self.messages.clone(), self.ready.clone());
+        let (messages, ready, own) = (self.messages.clone(), self.ready.clone(), self.of_the_node.clone());
         tokio::task::spawn_blocking(move || {
             let tell = |hashed| drop(messages.try_send(Message::Hashed { generation, hashed }));
-            let read = match draft.filter(|_| path.is_dir()) {
-                Some(draft) => pack(&path, *draft, tell),
-                None => {
-                    let hashed = files::hash(&path, |done, size| tell(Hashed::Reading { done, size }));
-                    let hashed = hashed.map_err(|why| format!("the file {why}"));
+            // Told once, and must arrive; the explorer may have ended.
+            let list = |listing: &Listing| {
+                let listing = Box::new(listing.clone());
+                drop(messages.blocking_send(Message::Listing { generation, listing }));
+            };
+            let read = match draft {
+                Some(draft) if path.is_dir() => pack(&path, *draft, &own, list, tell),
+                draft => {
+                    // Hashing says whatever else is wrong with a file.
+                    let looked =
+                        draft.filter(|_| path.is_file()).map(|draft| prepare::file(&path, *draft, &own)).transpose();
+                    let hashed = looked.map_err(|error| error.to_string()).and_then(|prepared| {
+                        prepared.iter().for_each(|prepared| list(&prepared.listing));
+                        let hashed = files::hash(&path, |done, size| tell(Hashed::Reading { done, size }));
+                        hashed.map_err(|why| format!("the file {why}"))
+                    });
                     hashed.map(|(content, stamp)| (content, Ready::File(path, stamp)))
                 }
             };
@@ -307,9 +322,17 @@ enum Ready {
     Packed(Box<Prepared>),
 }
 
-fn pack(path: &Path, draft: Draft, tell: impl Fn(Hashed)) -> Result<(Content, Ready), String> {
+fn pack(
+    path: &Path,
+    draft: Draft,
+    own: &[PathBuf],
+    list: impl Fn(&Listing),
+    tell: impl Fn(Hashed),
+) -> Result<(Content, Ready), String> {
     let told = |at: crate::archive::pack::Packing| tell(Hashed::Packing { done: at.bytes_done, size: at.bytes });
-    let mut prepared = prepare::directory_as(path, draft, MAX_CONTENT, told).map_err(|error| error.to_string())?;
+    let planned = prepare::plan_as(path, draft, MAX_CONTENT, own).map_err(|error| error.to_string())?;
+    list(planned.listing());
+    let mut prepared = planned.pack(told).map_err(|error| error.to_string())?;
     let size = prepared.size;
     let content = prepared.hash(|done| tell(Hashed::Reading { done, size })).map_err(|error| error.to_string())?;
     Ok((content, Ready::Packed(Box::new(prepared))))
@@ -325,13 +348,14 @@ async fn publish(
     content: Content,
     path: PathBuf,
     ready: Option<Ready>,
+    own: Vec<PathBuf>,
     started: Instant,
 ) -> Result<Receipt> {
     let mut prepared = match ready {
         Some(Ready::Packed(prepared)) => *prepared,
         Some(Ready::File(was, stamp)) => {
             files::unchanged(&path, Some((was, stamp)))?;
-            prepare::file(&path, draft)?
+            prepare::file(&path, draft, &own)?
         }
         None => return files::unchanged(&path, None).and(Err(crate::RegistryError::Closed)),
     };

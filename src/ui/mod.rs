@@ -142,6 +142,7 @@ pub async fn run(
     }
     model.search.recent = Recent::from_texts(files::read_searches(&options.kept.searches));
     let mut executor = Executor::new(sender.clone());
+    executor.of_the_node.clone_from(&model.places.of_the_node);
     let told = sender.clone();
     executor.keeper = Some(files::Keeper::start(options.kept, move |why| {
         tracing::error!("{why}");

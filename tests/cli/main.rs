@@ -6,6 +6,7 @@ mod conflicts;
 mod content;
 mod documents;
 mod network;
+mod packing;
 mod plain;
 mod program;
 mod service;

@@ -321,15 +321,15 @@ fn a_node_that_is_ended_in_the_middle_of_a_publish_has_it_or_has_not() {
 fn a_key_is_backed_up_and_taken_to_another_machine() {
     let (alice, other) = (Home::new(), Home::new());
     assert_eq!(alice.run(["key", "show"]).code, Some(1));
-    alice.run(["key", "export", "backup"]).complains(2, &["there is no key", "first publish"]);
+    alice.run(["key", "export", "backup", "--plain"]).complains(2, &["there is no key", "first publish"]);
     let published = alice.publish(&[], "web", "1.0.0");
     let shown = alice.run(["key", "show", "--json"]).json();
     assert_eq!(shown["publisher"], published["package"]["publisher"]);
     let backup = alice.path("backup");
-    assert_eq!(alice.run(["key", "export", backup.to_str().unwrap()]).code, Some(0));
+    assert_eq!(alice.run(["key", "export", backup.to_str().unwrap(), "--plain"]).code, Some(0));
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&backup).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
-    alice.run(["key", "export", backup.to_str().unwrap()]).complains(1, &["backup"]);
+    alice.run(["key", "export", backup.to_str().unwrap(), "--plain"]).complains(1, &["backup"]);
 
     assert_eq!(other.run(["key", "import", backup.to_str().unwrap()]).code, Some(0));
     assert_eq!(other.run(["key", "show", "--json"]).json()["publisher"], shown["publisher"]);

@@ -175,11 +175,13 @@ fn a_directory_is_packed_published_and_fetched_back() {
     std::fs::create_dir(&dir).unwrap();
     std::fs::write(dir.join("README.md"), "# A nest of words").unwrap();
     std::fs::write(dir.join("egg"), vec![7; 100_000]).unwrap();
+    std::fs::write(dir.join(".env"), "PASSWORD=hunter2").unwrap();
     let mut terminal = demo(tempfile::tempdir().unwrap());
     fill(&mut terminal, "nest", &dir);
     terminal.until_text("directory, packed");
     terminal.press("\x13");
     terminal.until_text("Enter signs and publishes this");
+    terminal.until_text("What goes in: 2 files");
     terminal.press("\r");
     terminal.until_text("Published.");
     terminal.press("\x1b");

@@ -143,6 +143,11 @@ impl Terminal {
         self.home
     }
 
+    /// Waits for the program to end; returns whether it did so in order, and its home.
+    pub fn ended_with_home(mut self) -> (bool, tempfile::TempDir) {
+        (self.child.ended_in_order(), self.home)
+    }
+
     /// Closes the terminal in the middle of things, as a lost connection does; returns the home of a program that ended.
     pub fn closed_at_home(mut self) -> tempfile::TempDir {
         drop((self.output, self.input));

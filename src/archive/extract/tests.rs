@@ -483,7 +483,7 @@ proptest! {
             };
         }
         let mut archive = Vec::new();
-        let packed = pack(&tree, &[], pack::Limits::default(), &mut archive, |_| {}).unwrap();
+        let packed = pack(&tree, &pack::Rules::default(), pack::Limits::default(), &mut archive, |_| {}).unwrap();
         let found = extracted(&archive, Kind::sniff(&archive).unwrap(), LIMITS).unwrap();
         prop_assert_eq!(&found, &listed(&tree));
         prop_assert_eq!(packed.entries, found.len() as u64);

@@ -1,5 +1,6 @@
 use std::{
     ffi::OsStr,
+    fs,
     os::unix::{
         ffi::OsStrExt,
         fs::{PermissionsExt, symlink},
@@ -8,12 +9,23 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::*;
+use zstd::stream::write::Encoder;
+
+use super::{write::LEVEL, *};
+
+mod secrets;
+
+fn excluding(exclude: &[&str]) -> Rules {
+    Rules { exclude: exclude.iter().map(|pattern| (*pattern).to_owned()).collect(), ..Rules::default() }
+}
 
 fn packed(dir: &Path, exclude: &[&str]) -> Result<Vec<u8>, PackError> {
-    let exclude: Vec<_> = exclude.iter().map(|pattern| (*pattern).to_owned()).collect();
+    packed_by(dir, &excluding(exclude))
+}
+
+fn packed_by(dir: &Path, rules: &Rules) -> Result<Vec<u8>, PackError> {
     let mut out = Vec::new();
-    pack(dir, &exclude, Limits::default(), &mut out, |_| {})?;
+    pack(dir, rules, Limits::default(), &mut out, |_| {})?;
     Ok(out)
 }
 
@@ -218,7 +230,8 @@ fn names_that_mean_something_else_elsewhere_are_refused() {
 fn limits_name_the_path_that_goes_over() {
     let dir = tempfile::tempdir().unwrap();
     tree(dir.path(), &[("a/x", &[1; 600]), ("b", &[2; 400]), ("c", b"")]);
-    let pack_within = |bytes, entries| pack(dir.path(), &[], Limits { bytes, entries }, io::sink(), |_| {});
+    let pack_within =
+        |bytes, entries| pack(dir.path(), &Rules::default(), Limits { bytes, entries }, io::sink(), |_| {});
     let packed = pack_within(1_000, 4).unwrap();
     assert_eq!((packed.entries, packed.files, packed.bytes), (4, 3, 1_000));
     let large = pack_within(999, 4).unwrap_err();
@@ -250,7 +263,7 @@ fn a_file_that_changes_meanwhile_is_refused() {
                     change();
                 }
             };
-            let result = pack(dir.path(), &[], Limits::default(), io::sink(), &mut change_once);
+            let result = pack(dir.path(), &Rules::default(), Limits::default(), io::sink(), &mut change_once);
             match result {
                 Err(PackError::Changed { path }) => assert_eq!(path, "b"),
                 Err(PackError::Read { path, .. }) => assert_eq!((path.as_str(), name), ("b", "remove")),
@@ -271,7 +284,8 @@ fn progress_is_told_now_and_then_and_at_the_end() {
     }
     let mut told = Vec::new();
     let mut out = Vec::new();
-    let packed = pack(dir.path(), &[], Limits::default(), &mut out, |packing| told.push(packing)).unwrap();
+    let packed =
+        pack(dir.path(), &Rules::default(), Limits::default(), &mut out, |packing| told.push(packing)).unwrap();
     let whole = Packing { files_done: 201, files: 201, bytes_done: (5 << 20) + 200, bytes: (5 << 20) + 200 };
     assert_eq!(told.first(), Some(&Packing { files_done: 0, bytes_done: 0, ..whole }));
     assert_eq!(told.last(), Some(&whole));
@@ -303,6 +317,6 @@ fn a_disk_that_is_full_is_told_from_a_file_that_is_bad() {
     }
     let dir = tempfile::tempdir().unwrap();
     tree(dir.path(), &[("a", &vec![0; 1 << 20])]);
-    let error = pack(dir.path(), &[], Limits::default(), Full, |_| {}).unwrap_err();
+    let error = pack(dir.path(), &Rules::default(), Limits::default(), Full, |_| {}).unwrap_err();
     assert!(matches!(error, PackError::Write(_)), "{error}");
 }

@@ -15,18 +15,19 @@ fn a_file_says_what_is_released_and_how() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("about.md"), "# Web").unwrap();
     let text = format!(
-        "{HEAD}exclude = [\"*.log\", \"/tmp\"]\nreadme = \"./about.md\"\ntags = [\"http\"]\n\
+        "{HEAD}exclude = [\"*.log\", \"/tmp\"]\ninclude = [\".env.example\"]\nreadme = \"./about.md\"\ntags = [\"http\"]\n\
          dependencies = [{{ package = \"alice/json\", requirement = \"^1\" }}]\n"
     );
     let project = project(dir.path(), &text).unwrap();
     assert_eq!((project.draft.name.as_str(), project.draft.tags.len()), ("web", 1));
     assert_eq!(project.draft.dependencies[0].package, "alice/json");
-    assert_eq!(project.exclude, ["*.log", "/tmp"]);
-    assert_eq!(project.readme.as_deref(), Some("# Web"));
+    assert_eq!(project.pack.exclude, ["*.log", "/tmp"]);
+    assert_eq!(project.pack.include, [".env.example"]);
+    assert_eq!(project.pack.readme, Some(Readme { path: "about.md".to_owned(), text: "# Web".to_owned() }));
 }
 
 #[test]
-fn the_keys_are_those_of_a_draft_and_two_more() {
+fn the_keys_are_those_of_a_draft_and_three_more() {
     let draft = Draft {
         handle: Some("ann".parse::<Handle>().unwrap()),
         title: Some(String::new()),
@@ -37,7 +38,7 @@ fn the_keys_are_those_of_a_draft_and_two_more() {
         ..toml::from_str(HEAD).unwrap()
     };
     let mut keys: Vec<_> = toml::Table::try_from(draft).unwrap().keys().cloned().collect();
-    keys.extend(["exclude".to_owned(), "readme".to_owned()]);
+    keys.extend(["exclude", "include", "readme"].map(str::to_owned));
     let mut known = KEYS.to_vec();
     known.sort_unstable();
     keys.sort_unstable();
@@ -52,6 +53,7 @@ fn what_is_wrong_is_named_with_its_line() {
         ("title = 5", "line 3: invalid type"),
         ("exclude = \"x\"", "line 3: "),
         ("exclude = [5]", "line 3: "),
+        ("include = true", "line 3: "),
         ("readme = true", "line 3: "),
         ("readme = [\n]", "line 3: "),
         ("\n\ntags = [\n\"a\",\n7]", "line 7: invalid type"),
@@ -85,7 +87,8 @@ fn what_is_no_such_file_is_said() {
 #[test]
 fn a_readme_is_found_named_or_none() {
     let dir = tempfile::tempdir().unwrap();
-    let readme = |key: &str| project(dir.path(), &format!("{HEAD}{key}")).unwrap().readme;
+    let readme =
+        |key: &str| project(dir.path(), &format!("{HEAD}{key}")).unwrap().pack.readme.map(|readme| readme.text);
     assert_eq!(readme(""), None);
     fs::write(dir.path().join("readme.md"), "small").unwrap();
     assert_eq!(readme("").as_deref(), Some("small"));
@@ -126,7 +129,7 @@ fn a_readme_that_leaves_the_directory_or_is_no_text_is_refused() {
         let error = project(&dir, &format!("{HEAD}readme = {name:?}")).unwrap_err();
         assert!(matches!(error, ProjectError::Readme { .. }) && error.to_string().contains(why), "{name}: {error}");
     }
-    assert_eq!(project(&dir, &format!("{HEAD}readme = \"full\"")).unwrap().readme.unwrap().len(), 1 << 20);
+    assert_eq!(project(&dir, &format!("{HEAD}readme = \"full\"")).unwrap().pack.readme.unwrap().text.len(), 1 << 20);
     symlink("../secret", dir.join("README.md")).unwrap();
     let error = project(&dir, HEAD).unwrap_err().to_string();
     assert!(error.contains("README.md") && error.contains("readme = false"), "{error}");

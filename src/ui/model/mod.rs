@@ -236,6 +236,8 @@ pub struct Places {
     pub data: PathBuf,
     pub config: PathBuf,
     pub logs: PathBuf,
+    /// The node's directories, which are never published.
+    pub of_the_node: Vec<PathBuf>,
 }
 
 pub struct Model {

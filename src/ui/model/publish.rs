@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::form::{Checked, Form, Previous};
 use crate::{
+    archive::pack::Listing,
     domain::{
         name::{PackageId, short_id},
         text::printable,
@@ -118,6 +119,8 @@ pub struct Review {
     pub checked: Checked,
     pub path: PathBuf,
     pub hashed: Hashed,
+    /// The contents of the release, once they are known.
+    pub listing: Option<Box<Listing>>,
     pub scroll: usize,
 }
 

@@ -4,7 +4,8 @@ use ratatui::text::{Line, Span};
 
 use super::{field, heading};
 use crate::{
-    domain::text::printable,
+    archive::pack::Listing,
+    domain::{size::Size, text::printable},
     ui::{
         model::{
             Model,
@@ -14,6 +15,9 @@ use crate::{
         widget::wrap::wrap,
     },
 };
+
+/// Rows of a list: more are folded, or counted.
+const MOST_ROWS: usize = 200;
 
 pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
@@ -69,5 +73,45 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
     if let Some(left) = review.checked.left {
         field(&mut lines, "size", &format!("{left} bytes of 8192 are left"), theme.dim(), width, theme);
     }
+    if let Some(listing) = &review.listing {
+        files(&mut lines, listing, width, theme);
+    }
     lines
+}
+
+/// Lists the files that go in and those that stay out.
+fn files(lines: &mut Vec<Line<'static>>, listing: &Listing, width: usize, theme: Theme) {
+    for refused in &listing.refused {
+        lines.extend(
+            wrap(&refused.to_string(), width).into_iter().map(|line| Line::from(Span::styled(line, theme.bad()))),
+        );
+    }
+    let (count, bytes) = listing.files();
+    let what = if count == 1 { "file" } else { "files" };
+    heading(lines, &format!("What goes in: {count} {what}, {}", Size(bytes)), theme);
+    for row in listing.folded(MOST_ROWS) {
+        let count = if row.files > 1 { format!(" ({} files)", row.files) } else { String::new() };
+        let path = format!("{}{count}", printable(&row.path));
+        field(lines, &Size(row.size).to_string(), &path, theme.text(), width, theme);
+    }
+    if listing.entries.is_empty() {
+        lines.push(Line::from(Span::styled("nothing", theme.fair())));
+    }
+    for warning in &listing.warnings {
+        let text = format!("! {warning}");
+        lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.fair()))));
+    }
+    if listing.left_out.is_empty() {
+        return;
+    }
+    heading(lines, "What stays out", theme);
+    for left in listing.left_out.iter().take(MOST_ROWS) {
+        let size = left.size.map(|bytes| Size(bytes).to_string()).unwrap_or_default();
+        field(lines, &size, &format!("{}: {}", left.path, left.why), theme.dim(), width, theme);
+    }
+    let more = listing.left_out.len().saturating_sub(MOST_ROWS) as u64 + listing.left_out_more;
+    if more > 0 {
+        let text = format!("and {more} more, which `swarmdex publish --dry-run` names");
+        lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.dim()))));
+    }
 }

@@ -247,6 +247,7 @@ fn model(size: (u16, u16)) -> Model {
         data: "/home/alice/.local/share/swarmdex".into(),
         config: "/home/alice/.config/swarmdex/config.toml".into(),
         logs: "/home/alice/.local/state/swarmdex/logs".into(),
+        of_the_node: Vec::new(),
     };
     model
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
+    archive::pack::{Entry, EntryKind, Key, LeftOut, Listing, Refused, Why},
     registry::{Content, Own, OwnPackage, PublishStep, Receipt, Steps},
     ui::model::{
         form::{Field, FileState, Part},
@@ -226,6 +227,43 @@ fn nothing_is_published_before_it_was_reviewed_and_read() {
     let effects = press_code(&mut model, KeyCode::Enter);
     assert!(matches!(effects.as_slice(), [Effect::Publish { draft, .. }] if draft.name.as_str() == "web"));
     assert!(press(&mut model, "n").is_empty() && model.publish.is_running(), "one at a time");
+}
+
+#[test]
+fn the_review_shows_what_goes_in_and_what_stays_out() {
+    let mut model = filled_form((120, 60));
+    let effects = press_ctrl(&mut model, 's');
+    let [Effect::Hash { generation, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    let generation = *generation;
+    let entry = |path: &str, kind, size| Entry { path: path.to_owned(), kind, size, included: None };
+    let left = |path: &str, size, why| LeftOut { path: path.to_owned(), size, why };
+    let ignored = Why::Ignored { pattern: "/target/".to_owned(), file: ".gitignore".to_owned() };
+    let listing = Listing {
+        entries: vec![entry("src", EntryKind::Directory, 0), entry("src/main.rs", EntryKind::File, 1_300)],
+        left_out: vec![
+            left(".env", Some(20), Why::Private { pattern: ".env*".to_owned() }),
+            left("target/", None, ignored),
+        ],
+        refused: vec![Refused { path: "notes.txt".to_owned(), key: Key::Own }],
+        warnings: vec!["README and readme differ only in case".to_owned()],
+        ..Listing::default()
+    };
+    for wrong in [generation + 1, generation] {
+        let listing = Box::new(listing.clone());
+        update::on_message(&mut model, Message::Listing { generation: wrong, listing }, NOW);
+        assert_eq!(picture(&model).contains("What goes in"), wrong == generation, "a late answer is nothing");
+    }
+    let text = picture(&model);
+    for part in [
+        "What goes in: 1 file, 1.3 KiB",
+        "1.3 KiB      src/main.rs",
+        "20 B         .env: .env* is often private",
+        "target/: .gitignore says /target/",
+        "notes.txt is a key of Swarmdex",
+        "! README and readme differ only in case",
+    ] {
+        assert!(text.contains(part), "\"{part}\" is missing: {text}");
+    }
 }
 
 #[test]

@@ -258,7 +258,7 @@ pub fn review(model: &mut Model) -> Vec<Effect> {
         FileState::Directory => Hashed::Packing { done: 0, size: 0 },
         _ => Hashed::Reading { done: 0, size: 0 },
     };
-    let review = Review { generation, checked, path: path.clone(), hashed, scroll: 0 };
+    let review = Review { generation, checked, path: path.clone(), hashed, listing: None, scroll: 0 };
     model.popups.push(Popup::Review(Box::new(review)));
     let draft = checked_draft.map(Box::new);
     vec![Effect::Hash { generation, path, draft }]
@@ -360,6 +360,14 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
             }
         }
         Message::Hashed { generation, hashed } => hashed_now(model, generation, hashed),
+        Message::Listing { generation, listing } => {
+            if let Some(Popup::Review(review)) = model.popups.last_mut()
+                && review.generation == generation
+            {
+                review.listing = Some(listing);
+                model.dirty = true;
+            }
+        }
         Message::Putting { generation, taken } => {
             if let Some(progress) = model.publish.progress.as_mut().filter(|one| one.generation == generation) {
                 progress.taken = taken;

@@ -1,0 +1,206 @@
+//! The contents of an archive before it is written, for the person who publishes it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use unicode_normalization::UnicodeNormalization;
+
+use super::{Found, Item, What, rules::Why};
+use crate::domain::text::printable;
+
+/// Pairs of names that are warned of; more are counted.
+const MOST_TWINS: usize = 20;
+
+/// Everything about an archive that can be said before it is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Listing {
+    /// Files, directories and links that go in, as they will be in the archive.
+    pub entries: Vec<Entry>,
+    /// Files and directories that stay out. The contents of such a directory are not named.
+    pub left_out: Vec<LeftOut>,
+    /// The number of others that stay out.
+    pub left_out_more: u64,
+    /// Files with keys in them. As long as there is one, nothing is packed.
+    pub refused: Vec<Refused>,
+    /// Sentences for the publisher.
+    pub warnings: Vec<String>,
+}
+
+/// Something that goes in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    pub path: String,
+    pub kind: EntryKind,
+    /// Bytes of a file; 0 for the others.
+    pub size: u64,
+    /// The line of `include` that matches it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub included: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryKind {
+    File,
+    Directory,
+    Link,
+}
+
+/// Something that stays out; a directory's path ends with a slash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    pub path: String,
+    /// Bytes, but for a directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    #[serde(flatten)]
+    pub why: Why,
+}
+
+/// A file that holds a private key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    pub path: String,
+    #[serde(flatten)]
+    pub key: Key,
+}
+
+/// The owner of a key, as far as that can be told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "key")]
+pub enum Key {
+    /// This program's: it never goes in.
+    Own,
+    /// Somebody's, by the header it begins with: it goes in when `include` names it.
+    Header { label: String },
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = &self.path;
+        match &self.key {
+            Key::Own => write!(
+                f,
+                "{path} is a key of Swarmdex, and whoever has it can act in your name: it is never published; move it \
+                 away, or leave it out with exclude"
+            ),
+            Key::Header { label } => write!(
+                f,
+                "{path} has a private key in it ({label}), which could not be taken back: move it away, leave it out \
+                 with exclude, or write this very path into include if everybody may have it"
+            ),
+        }
+    }
+}
+
+impl Listing {
+    pub(super) fn of(found: &Found, refused: &[Refused]) -> Self {
+        let mut warnings = twins(&found.items);
+        for line in &found.unused {
+            warnings.push(format!("include names {line}, and there is no such file, or exclude keeps it out"));
+        }
+        for item in &found.items {
+            let name = item.path.rsplit('/').next().unwrap_or_default();
+            if let (Some(line), Some(pattern)) =
+                (&item.included, super::rules::private(name, matches!(item.what, What::Directory)))
+            {
+                let path = printable(&item.path);
+                warnings.push(format!("{path} is often private ({pattern}), and goes in because include says {line}"));
+            }
+        }
+        Self {
+            entries: found.items.iter().map(Entry::of).collect(),
+            left_out: found.left_out.clone(),
+            left_out_more: found.left_out_more,
+            refused: refused.to_vec(),
+            warnings,
+        }
+    }
+
+    /// A file that is published as it is.
+    pub fn of_file(name: &str, size: u64) -> Self {
+        let entry = Entry { path: name.to_owned(), kind: EntryKind::File, size, included: None };
+        Self { entries: vec![entry], ..Self::default() }
+    }
+
+    /// Files, and their bytes together.
+    pub fn files(&self) -> (u64, u64) {
+        let files = self.entries.iter().filter(|entry| entry.kind == EntryKind::File);
+        files.fold((0, 0), |(files, bytes), entry| (files + 1, bytes + entry.size))
+    }
+
+    /// The files that go in, in at most `most` rows: where there is more, a directory is one row with what is in it, and rows that
+    /// are still too many are counted in the last.
+    pub fn folded(&self, most: usize) -> Vec<Row> {
+        let files = || self.entries.iter().filter(|entry| entry.kind != EntryKind::Directory);
+        let row = |entry: &Entry| Row { path: entry.path.clone(), files: 1, size: entry.size };
+        if files().count() <= most {
+            return files().map(row).collect();
+        }
+        let mut rows: Vec<Row> = Vec::new();
+        for entry in files() {
+            let top = entry.path.split_once('/').map(|(top, _)| format!("{top}/"));
+            match (top, rows.last_mut()) {
+                (Some(top), Some(last)) if last.path == top => {
+                    (last.files, last.size) = (last.files + 1, last.size + entry.size);
+                }
+                (Some(path), _) => rows.push(Row { path, files: 1, size: entry.size }),
+                (None, _) => rows.push(row(entry)),
+            }
+        }
+        if rows.len() > most {
+            let rest = rows.split_off(most.saturating_sub(1));
+            let (files, size) = rest.iter().fold((0, 0), |(files, size), row| (files + row.files, size + row.size));
+            rows.push(Row { path: "…".to_owned(), files, size });
+        }
+        rows
+    }
+}
+
+/// A row of a listing for eyes: a file, or several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// A file's path, or a directory's with a slash at its end; the last row may stand for the rest.
+    pub path: String,
+    pub files: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl Entry {
+    fn of(item: &Item) -> Self {
+        let (kind, size) = match &item.what {
+            What::Directory => (EntryKind::Directory, 0),
+            What::Link(_) => (EntryKind::Link, 0),
+            What::File { seen, .. } => (EntryKind::File, seen.size),
+        };
+        Self { path: item.path.clone(), kind, size, included: item.included.clone() }
+    }
+}
+
+/// Names in one directory that are one name on a system which does not tell their case or their normal form apart, as
+/// macOS and Windows do not.
+fn twins(items: &[Item]) -> Vec<String> {
+    let nfc = |name: &str| name.nfc().collect::<String>();
+    let mut seen: BTreeMap<(&str, String), &str> = BTreeMap::new();
+    let mut warnings = Vec::new();
+    let mut more = 0_u64;
+    for item in items {
+        let (dir, name) = item.path.rsplit_once('/').unwrap_or(("", &item.path));
+        let normal = nfc(name);
+        let folded = nfc(&normal.to_lowercase());
+        let Some(first) = seen.insert((dir, folded), &item.path) else { continue };
+        if warnings.len() >= MOST_TWINS {
+            more += 1;
+            continue;
+        }
+        let first_name = first.rsplit('/').next().unwrap_or_default();
+        let how = if nfc(first_name) == normal { "their Unicode normal form" } else { "case" };
+        let (first, second) = (printable(first), printable(&item.path));
+        warnings.push(format!("{first} and {second} differ only in {how}, and are one file on some systems"));
+    }
+    if more > 0 {
+        warnings.push(format!("{more} more names differ from others only in case or normal form"));
+    }
+    warnings
+}

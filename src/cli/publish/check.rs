@@ -1,0 +1,114 @@
+//! Whether a publish would succeed, found out without publishing.
+
+use serde::Serialize;
+
+use super::{Looked, blocking, listing};
+use crate::{
+    RegistryError, Result,
+    archive::pack::Listing,
+    cli::{DONE, global::Global, print, session},
+    control::Control,
+    domain::{
+        manifest::Draft,
+        name::{PackageId, PackageName, PackageRef},
+    },
+    prepare::Prepared,
+    registry::check_version,
+};
+
+/// A draft, compared with the releases of its publisher.
+pub(super) struct Standing {
+    /// No release of this package is known.
+    pub is_first: bool,
+}
+
+impl Standing {
+    /// # Errors
+    /// When the version cannot be published, as the publish itself would say.
+    pub async fn of(node: &dyn Control, draft: &Draft) -> Result<Self> {
+        let registry = node.registry();
+        let own = registry.own().await?;
+        let Some(publisher) = own.publisher else { return Ok(Self { is_first: true }) };
+        let id = PackageId { publisher, name: draft.name.clone() };
+        match registry.list_versions(&PackageRef::of(&id)).await {
+            Ok(releases) => {
+                check_version(&id.name, &draft.version, &releases)?;
+                Ok(Self { is_first: false })
+            }
+            // A network that does not answer now is asked again by the publish.
+            Err(_) => Ok(Self { is_first: !own.packages.iter().any(|package| package.id == id) }),
+        }
+    }
+}
+
+/// The output of `--dry-run --json`.
+#[derive(Serialize)]
+struct Report<'a> {
+    package: &'a PackageName,
+    version: String,
+    #[serde(flatten)]
+    listing: &'a Listing,
+    /// Files that go in, and their bytes.
+    files: u64,
+    bytes: u64,
+    /// Bytes of the archive; `None` when there would be none.
+    archive: Option<u64>,
+    would_succeed: bool,
+    first_publish: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Does everything that a publish does before it gives anything away.
+pub(super) async fn dry_run(global: &Global, looked: Looked, json: bool) -> Result<u8> {
+    let (listing, draft) = (looked.listing().clone(), looked.draft().clone());
+    if !json {
+        print::lines(&listing::whole(&listing))?;
+    }
+    let prepared = blocking(move || looked.prepare()).await;
+    let archive = prepared.as_ref().ok().map(|prepared| prepared.size);
+    let checked = match prepared {
+        Ok(prepared) => on_a_node(global, &prepared).await,
+        Err(error) => Err(error),
+    };
+    let (files, bytes) = listing.files();
+    if json {
+        let standing = checked.as_ref().ok().and_then(|(standing, _)| standing.as_ref());
+        print::json(&Report {
+            package: &draft.name,
+            version: draft.version.to_string(),
+            listing: &listing,
+            files,
+            bytes,
+            archive,
+            would_succeed: standing.is_some(),
+            first_publish: standing.map(|standing| standing.is_first),
+            error: checked.as_ref().err().map(ToString::to_string),
+        })?;
+    }
+    let (standing, code) = checked?;
+    if !json && standing.is_some() {
+        let (name, version) = (&draft.name, &draft.version);
+        let size = archive.unwrap_or_default();
+        print::lines(&format!("{name} {version} would be published: {files} files of {bytes} bytes, as {size} bytes"))?;
+    }
+    Ok(code)
+}
+
+/// Asks the node that would publish; without an answer when the person interrupts it, and with the exit code.
+async fn on_a_node(global: &Global, prepared: &Prepared) -> Result<(Option<Standing>, u8)> {
+    if global.readonly {
+        return Err(RegistryError::ReadOnly { what: "publish" });
+    }
+    let most = global.settings()?.max_content;
+    if prepared.size > most {
+        return Err(RegistryError::TooLarge { size: prepared.size, most });
+    }
+    let mut standing = None;
+    let code = session::with(global, async |node, _| {
+        standing = Some(Standing::of(node, &prepared.draft).await?);
+        Ok(DONE)
+    });
+    let code = code.await?;
+    Ok((standing, code))
+}

@@ -1,0 +1,81 @@
+//! Keys under a passphrase, as [age](https://age-encryption.org/v1) encrypts a file with one: scrypt, then
+//! ChaCha20-Poly1305. Whoever has lost this program opens them with any other that knows age.
+
+use age::{DecryptError, scrypt, secrecy::SecretString};
+use libp2p::identity::Keypair;
+
+use crate::{RegistryError, Result, domain::secret::SEALED};
+
+/// The work of scrypt, as a power of two: a second, and 256 MiB, on a computer of today; what age's own program takes.
+pub const WORK: u8 = 18;
+/// Most work that is done for somebody else's file: four seconds, and 1 GiB.
+const MOST_WORK: u8 = 20;
+
+/// The key as `key export` writes it.
+///
+/// # Errors
+/// When it cannot be encoded or encrypted, which is a defect.
+pub fn seal(key: &Keypair, passphrase: &str, work: u8) -> Result<String> {
+    let failed = |why: String| RegistryError::Internal { what: "sealing a key", why };
+    let bytes = super::encoded(key)?;
+    let mut recipient = scrypt::Recipient::new(SecretString::from(passphrase));
+    recipient.set_work_factor(work);
+    let armored = age::encrypt_and_armor(&recipient, &bytes).map_err(|error| failed(error.to_string()))?;
+    Ok(format!("{SEALED}\n{}\n", armored.trim_end()))
+}
+
+/// The reason for which a sealed key stays sealed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unopened {
+    #[error("the passphrase is not the one it was sealed with")]
+    Passphrase,
+    #[error("its passphrase costs more work than a key of ours, so that it is not tried; open it with age itself")]
+    TooMuchWork,
+    #[error("it is damaged; take another copy of it")]
+    Damaged,
+}
+
+/// The key in the armored part of a sealed file.
+///
+/// # Errors
+/// When the passphrase is wrong, or the file is not as it was written.
+pub fn open(armored: &str, passphrase: &str) -> Result<Keypair, Unopened> {
+    let mut identity = scrypt::Identity::new(SecretString::from(passphrase));
+    identity.set_max_work_factor(MOST_WORK);
+    let bytes = age::decrypt(&identity, armored.as_bytes()).map_err(|error| match error {
+        DecryptError::DecryptionFailed | DecryptError::NoMatchingKeys => Unopened::Passphrase,
+        DecryptError::ExcessiveWork { .. } => Unopened::TooMuchWork,
+        _ => Unopened::Damaged,
+    })?;
+    Keypair::from_protobuf_encoding(&bytes).map_err(|_| Unopened::Damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::secret::KeyFile;
+
+    /// As little work as scrypt can be asked to do.
+    const LITTLE: u8 = 1;
+
+    #[test]
+    fn a_sealed_key_opens_with_its_passphrase_only() {
+        let key = Keypair::generate_ed25519();
+        let sealed = seal(&key, "correct horse", LITTLE).unwrap();
+        assert!(sealed.starts_with(SEALED) && sealed.ends_with("-----\n"), "{sealed}");
+        let armored = |text: &str| match KeyFile::recognise(text.as_bytes()) {
+            Some(KeyFile::Sealed(armored)) => armored.to_owned(),
+            _ => panic!("{text}"),
+        };
+        let part = armored(&sealed);
+        assert_eq!(open(&part, "correct horse").unwrap().public(), key.public());
+        assert_eq!(open(&part, "correct horse ").unwrap_err(), Unopened::Passphrase);
+        // As a mail program may have left it.
+        let crlf = armored(&format!("> my key\n\n  {}", sealed.replace('\n', "\r\n")));
+        assert_eq!(open(&crlf, "correct horse").unwrap().public(), key.public());
+        let damaged = part.replacen('A', "B", 40);
+        assert!(matches!(open(&damaged, "correct horse"), Err(Unopened::Damaged | Unopened::Passphrase)));
+        let costly = seal(&key, "x", LITTLE).unwrap();
+        assert_ne!(costly, seal(&key, "x", LITTLE).unwrap(), "each has a salt of its own");
+    }
+}
