@@ -237,8 +237,8 @@ impl P2pRegistry {
         let what = Some(format!("head of {}", title(id, None)));
         let mut dht = self.query_dht(key, Want::Quorum(QUORUM), what, timeout).boxed().fuse();
         let mut dht_done = false;
-        let quorum = |found: &FoundHeads| found.heads.keys().filter(|peer| self.net.counts(peer)).count() >= QUORUM;
-        while !quorum(&found) && !(dht_done && direct.is_over()) {
+        let short = |found: &FoundHeads| found.heads.keys().filter(|peer| self.net.counts(peer)).count() < QUORUM;
+        while short(&found) && !(dht_done && direct.is_over()) {
             tokio::select! {
                 lookup = &mut dht, if !dht_done => {
                     dht_done = true;
