@@ -1,4 +1,5 @@
-//! What strangers can take up of a node, before and while they try: `cargo bench --bench attack_slots`.
+//! Strangers take up as much of a node as they can; this prints how much, before and meanwhile:
+//! `cargo bench --bench attack_slots`.
 //!
 //! The node takes loopback for a public network, so that the strict rules run; attackers come to it from 127.0.1.1 and, where
 //! there are four, from three other networks too. What is a rule of time alone runs in virtual time.

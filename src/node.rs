@@ -106,7 +106,7 @@ pub struct NodeOptions {
     pub high_water: usize,
     /// Connections that one private address may have to this node.
     pub local_connections: usize,
-    /// Which addresses are taken for public ones; tests on loopback take all of them for that.
+    /// The rule by which addresses are public; tests on loopback take all of them for that.
     pub classes: Classes,
 }
 

@@ -1,4 +1,4 @@
-//! What strangers can take up of a node: they have their share, and others theirs.
+//! Strangers have a share of a node, and others have theirs.
 //!
 //! The nodes take loopback for a public network here, so that the strict rules run.
 
@@ -35,7 +35,7 @@ async fn strict(bootstrap: &[String]) -> Lab {
     Lab { node, dir }
 }
 
-/// How often something was not given, by a label.
+/// The count of what was not given, by a label.
 async fn turned_away(lab: &Lab, what: &str) -> f64 {
     let text = lab.node.metrics().await.unwrap();
     let of = |line: &&str| line.starts_with("swarmdex_turned_away_total") && line.contains(&format!("what=\"{what}\""));

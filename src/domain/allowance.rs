@@ -63,7 +63,7 @@ impl Allowance {
         (self.left, self.at) = ((self.left(now) + 1.0).min(self.at_once), now);
     }
 
-    /// How long nothing was taken; for ever where nothing ever was.
+    /// The time since one was taken last; for ever where none ever was.
     pub fn rested(&self, now: Timestamp) -> Duration {
         self.taken.map_or(Duration::MAX, |taken| now.since(taken))
     }

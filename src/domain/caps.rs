@@ -1,4 +1,4 @@
-//! How many connections come in from one address and from one network, counted before the handshake.
+//! Connections that come in are counted by their address and network, before the handshake.
 //!
 //! An identity costs nothing and an address does, so that the address pays. The caps of one never depend on what others
 //! hold: whoever fills its own turns nobody else away.
@@ -39,14 +39,14 @@ impl Caps {
     }
 }
 
-/// Which cap was reached.
+/// The cap that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
     Address,
     Network,
 }
 
-/// What counts as one address: of public IPv6 the /64, all of which one machine has.
+/// The address that a connection is counted under: of public IPv6 the /64, all of which one machine has.
 pub fn host(ip: IpAddr, class: Class) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) if class == Class::Public => {

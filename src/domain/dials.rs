@@ -1,4 +1,4 @@
-//! How often this node dials where somebody else said that a peer is.
+//! Dials to where somebody else said that a peer is are bounded.
 //!
 //! Anybody may say that a peer is at any address. Without a bound, a stranger could have every node knock on somebody's
 //! door. A dial that reached the peer it was for is given back, so that only what was claimed wrongly counts.
@@ -20,7 +20,7 @@ const OF_A_LAN: (f64, f64) = (256.0, 2.0);
 /// Networks of which it is remembered how often they were dialled; those with most left are forgotten first.
 const MAX_TARGETS: usize = 1_024;
 
-/// Where a dial goes.
+/// The network or name that a dial goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Target {
     Network(IpAddr),
@@ -28,7 +28,7 @@ enum Target {
     Names,
 }
 
-/// How many dials are left to each target.
+/// The dials that are left to each target.
 #[derive(Debug, Default)]
 pub struct Dials {
     left: HashMap<Target, Allowance>,

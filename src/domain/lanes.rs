@@ -1,4 +1,4 @@
-//! How much each peer may send, counted apart for each kind of thing.
+//! Each peer may send so much, counted apart for each kind of thing.
 //!
 //! What a neighbour passes on is weighed by its authors: those of known publishers have a lane of their own, and among
 //! strangers those that said nothing lately come before those that did. An unknown neighbour may pass on of strangers no more
@@ -20,7 +20,7 @@ pub const ANSWERING: (f64, f64) = (6_000.0, 100.0);
 const SHORT: f64 = 0.5;
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
-/// What is counted of a sender.
+/// A kind of thing that is counted of a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// Messages that it signed and sent itself: only these are certainly its own doing.
@@ -55,7 +55,7 @@ impl Lane {
     }
 }
 
-/// Whose account it goes to.
+/// The account that a message is charged to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Payer {
     Peer(PeerId),
@@ -63,7 +63,7 @@ enum Payer {
     Prefix(Prefix),
 }
 
-/// Who sends, and whether its prefix is doubtful: then what is unknown there shares a tenth of what one peer may send.
+/// A peer that sends, and whether its prefix is doubtful: then unknown peers there share a tenth of what one may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
     pub caller: Caller,
@@ -79,7 +79,7 @@ impl Sender {
     }
 }
 
-/// How much each may send.
+/// The allowances of all senders.
 #[derive(Debug, Default)]
 pub struct Lanes(HashMap<(Payer, Lane), Allowance>);
 
@@ -102,7 +102,7 @@ impl Lanes {
         self.entry(sender, lane, now).take(now)
     }
 
-    /// How much a sender has left.
+    /// The rest of what a sender may send.
     pub fn left(&mut self, sender: &Sender, lane: Lane, now: Timestamp) -> f64 {
         self.entry(sender, lane, now).left(now)
     }

@@ -1,4 +1,4 @@
-//! Who holds the places of a pool: content streams, sync sessions, questions.
+//! Pools have a bounded number of places: content streams, sync sessions, questions.
 //!
 //! Identities are free, so that whoever is unknown gets half of the places at most, and one public prefix an eighth. The
 //! other half is for peers that have been good to ask. A place is held by moving bytes: where there is none left, whoever
@@ -20,7 +20,7 @@ pub const IDLE: Duration = Duration::from_secs(10);
 /// Unknown peers of one public prefix hold one of so many places at most.
 const SHARE_OF_A_PREFIX: usize = 8;
 
-/// How large a pool is.
+/// The size of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     pub places: usize,
@@ -42,13 +42,13 @@ impl Size {
     }
 }
 
-/// Who wants a place.
+/// A peer that asks for a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
     pub peer: PeerId,
     /// It has been good to ask, or a person protects it.
     pub good: bool,
-    /// Where it is; `None` on a private network, or where it is not known.
+    /// The prefix it is in; `None` on a private network, or where it is not known.
     pub prefix: Option<Prefix>,
 }
 

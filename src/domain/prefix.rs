@@ -12,7 +12,7 @@ use std::{
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use serde::{Deserialize, Serialize};
 
-/// How the nodes behind an address share it.
+/// The way in which nodes share an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// One hand can have many of them for little.
@@ -21,7 +21,7 @@ pub enum Class {
     Private,
 }
 
-/// Which addresses are taken for public ones.
+/// The rule by which addresses are taken for public ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Classes {
     /// Those of public ranges.

@@ -39,7 +39,7 @@ pub enum Provenance {
     Failed,
 }
 
-/// What a stranger wanted and was not given, because its share was used up.
+/// A thing that a stranger wanted and was not given, because its share was used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnedAway {
     /// A connection, by its address.

@@ -1,5 +1,5 @@
-//! Who is let in: nobody who is banned, no more from one address and network than its caps say, and of a doubtful prefix
-//! one unknown peer.
+//! The gate refuses peers that are banned, more connections from one address or network than its caps say, and all but one
+//! unknown peer of a doubtful prefix.
 
 use std::{
     collections::{HashMap, HashSet},

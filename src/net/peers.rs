@@ -143,7 +143,7 @@ pub(super) struct PeerTable {
     choices: Choices,
     dirty: HashSet<PeerId>,
     gone: Vec<PeerId>,
-    /// Which addresses are public.
+    /// The rule by which addresses are public.
     classes: Classes,
 }
 

@@ -91,7 +91,7 @@ impl Drop for Held {
     }
 }
 
-/// What is known of the peers that are connected, as far as it decides who gets a place. Cheap to clone.
+/// The connected peers, with what decides whether they get a place. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Callers(Arc<RwLock<HashMap<PeerId, Caller>>>);
 

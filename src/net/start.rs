@@ -100,7 +100,7 @@ pub struct NetOptions {
     pub ping_every: Duration,
     /// The first ban of a peer lasts so long.
     pub ban_time: Duration,
-    /// Connections from one private address, and which addresses are taken for public ones.
+    /// Connections from one private address, and the rule by which addresses are public.
     pub local_connections: usize,
     pub classes: Classes,
 }

@@ -192,7 +192,7 @@ impl Store {
     }
 }
 
-/// What a read ends with that was interrupted.
+/// The error of a read that was interrupted.
 fn interrupted() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT), None)
 }

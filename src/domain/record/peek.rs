@@ -1,4 +1,4 @@
-//! Who a message says has signed it, before the signatures are verified.
+//! A message names its signer before its signatures are verified.
 
 use libp2p::identity::PublicKey;
 
