@@ -2,7 +2,7 @@
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use jiff::tz::TimeZone;
@@ -16,6 +16,15 @@ pub fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
     Timestamp(now.saturating_add_signed(AHEAD_MS.load(Ordering::Relaxed)))
+}
+
+/// Longest time that anybody waits for anything, whatever number a client gives.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+/// The instant so long after `now`: a year at most, because a client may give any number, and adding it must not end a task.
+pub fn deadline(now: Instant, after: Duration) -> Instant {
+    // A year fits wherever there are instants; where it does not, there is no time left.
+    now.checked_add(after.min(LONGEST_WAIT)).unwrap_or(now)
 }
 
 /// Sets the clock of this process, as somebody may set the machine's at any moment: for tests of what a node makes of it.
@@ -48,4 +57,21 @@ pub fn day(at: Timestamp) -> String {
 /// Hours, minutes and seconds on this machine's clock.
 pub fn here(at: Timestamp) -> String {
     time_of_day(at, TimeZone::system())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_time_to_wait_is_an_instant(seconds in any::<u64>(), nanos in 0u32..1_000_000_000) {
+            let (now, after) = (Instant::now(), Duration::new(seconds, nanos));
+            let end = deadline(now, after);
+            prop_assert!(end >= now && end - now <= LONGEST_WAIT);
+            prop_assert!(after > LONGEST_WAIT || end - now == after);
+        }
+    }
 }

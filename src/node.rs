@@ -17,12 +17,14 @@ use crate::{
     bus::{Batch, Board, Bus, Event, Level, NodeSnapshot, Notice, PeerSnapshot, Tally},
     clock,
     domain::{
+        caps,
         faults::Ruling,
         geo::GeoLocation,
         hash::ContentRoot,
         health::Sample,
         lookup::{Looked, RoutingTable, Sought, Trace},
         name::{Handle, NetworkName},
+        prefix::Classes,
         record::DhtKey,
         reputation::{Selection, Weights},
     },
@@ -102,6 +104,10 @@ pub struct NodeOptions {
     /// Connections are trimmed down to `low_water` once there are more than `high_water`.
     pub low_water: usize,
     pub high_water: usize,
+    /// Connections that one private address may have to this node.
+    pub local_connections: usize,
+    /// The rule by which addresses are public; tests on loopback take all of them for that.
+    pub classes: Classes,
 }
 
 impl NodeOptions {
@@ -135,6 +141,8 @@ impl NodeOptions {
             delays: None,
             low_water: 48,
             high_water: 64,
+            local_connections: caps::OF_A_PRIVATE_ADDRESS,
+            classes: Classes::ByRange,
         }
     }
 }
@@ -196,6 +204,8 @@ impl Node {
             ping_every: options.ping_every,
             low_water: options.low_water,
             high_water: options.high_water,
+            local_connections: options.local_connections,
+            classes: options.classes,
             conduct: options.conduct,
             delays: options.delays,
             provide: options.provide,

@@ -69,7 +69,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         }
         None => None,
     };
-    let end = args.length.map(|length| Instant::now() + length);
+    let end = args.length.map(|length| Instant::from_std(clock::deadline(std::time::Instant::now(), length)));
     let over = async {
         match end {
             Some(end) => tokio::time::sleep_until(end).await,

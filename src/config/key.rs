@@ -54,7 +54,7 @@ macro_rules! weight {
 }
 
 /// Every key, in the order a person would want to read them.
-pub static KEYS: [Key; 34] = [
+pub static KEYS: [Key; 35] = [
     Key {
         name: "data_dir",
         default: "",
@@ -284,6 +284,17 @@ pub static KEYS: [Key; 34] = [
             Ok(())
         },
         show: |settings| Some(settings.high_water.to_string()),
+    },
+    Key {
+        name: "local_connections",
+        default: "64",
+        meaning: "Connections that one address of a private network, or of this machine, may have to this node. Containers and demos share one honestly; a public address has 8 and a public /24 or /48 16, so that no single site can fill a node",
+        flag: None,
+        set: |settings, given| {
+            settings.local_connections = given.count(10_000)?;
+            Ok(())
+        },
+        show: |settings| Some(settings.local_connections.to_string()),
     },
     weight!(
         success,

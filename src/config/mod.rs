@@ -35,6 +35,7 @@ use libp2p::Multiaddr;
 use crate::{
     RegistryError, Result,
     domain::{
+        caps,
         geo::GeoLocation,
         name::{Handle, NetworkName},
         reputation::Weights,
@@ -99,6 +100,7 @@ pub struct Settings {
     pub ban_time: Duration,
     pub low_water: usize,
     pub high_water: usize,
+    pub local_connections: usize,
     pub weights: Weights,
     /// Name of the explorer's theme.
     pub theme: String,
@@ -168,6 +170,7 @@ impl Settings {
             sync_every: SYNC_EVERY,
             ban_time: BAN_TIME,
             high_water: 64,
+            local_connections: caps::OF_A_PRIVATE_ADDRESS,
             weights: Weights::default(),
             theme: "dark".to_owned(),
             ascii: false,
@@ -340,6 +343,7 @@ impl Settings {
             ban_time: self.ban_time,
             low_water: self.low_water,
             high_water: self.high_water,
+            local_connections: self.local_connections,
             ..NodeOptions::of(self.paths.data.clone(), self.network.clone())
         }
     }

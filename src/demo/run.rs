@@ -24,6 +24,7 @@ use super::{
 use crate::{
     RegistryError, Result,
     bus::Batch,
+    clock,
     domain::percentile::percentiles,
     domain::{
         geo::GeoLocation,
@@ -176,7 +177,7 @@ impl Demo {
 
     /// Lets the swarm run for `length`, searching and getting meanwhile, and reports.
     pub async fn report(&self, length: Duration) -> Report {
-        let end = Instant::now() + length;
+        let end = clock::deadline(Instant::now(), length);
         let pace = (length / (PROBES as u32 + 6)).max(Duration::from_millis(50));
         let (mut searches, mut gets) = (Vec::new(), Vec::new());
         while Instant::now() < end {
@@ -266,6 +267,8 @@ impl Stage {
             dht: DhtMode::Server,
             query_timeout: self.query_timeout,
             conduct: peer.conduct,
+            // All of them are on one address.
+            local_connections: self.plan.peers.len() * 4,
             delays: self.places.clone().map(|places| Delays::by_distance(peer.location.clone(), places, self.seed)),
             ..NodeOptions::of(data_dir, self.network.clone())
         })

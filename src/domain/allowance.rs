@@ -1,5 +1,7 @@
 //! How much one peer may send.
 
+use std::time::Duration;
+
 use super::time::Timestamp;
 
 /// How many messages there may be: so many at once, and so many a second after that.
@@ -7,6 +9,8 @@ use super::time::Timestamp;
 pub struct Allowance {
     left: f64,
     at: Timestamp,
+    /// When one was taken last.
+    taken: Option<Timestamp>,
     at_once: f64,
     a_second: f64,
 }
@@ -14,19 +18,29 @@ pub struct Allowance {
 impl Allowance {
     /// What a node itself sends, so that nobody can take it for a flood; the rest goes with the comparing of catalogues.
     pub fn sent(now: Timestamp) -> Self {
-        Self { left: 500.0, at: now, at_once: 500.0, a_second: 10.0 }
+        Self::new(500.0, 10.0, now)
     }
 
     /// What is taken of a peer: twice as much, because messages bunch up on their way.
     pub fn received(now: Timestamp) -> Self {
         let Self { at_once, a_second, .. } = Self::sent(now);
-        Self { left: 2.0 * at_once, at: now, at_once: 2.0 * at_once, a_second: 2.0 * a_second }
+        Self::new(2.0 * at_once, 2.0 * a_second, now)
     }
 
     /// What is taken of one peer that passes on what many sent.
     pub fn of_many(now: Timestamp) -> Self {
         let Self { at_once, a_second, .. } = Self::received(now);
-        Self { left: 10.0 * at_once, at: now, at_once: 10.0 * at_once, a_second: 10.0 * a_second }
+        Self::new(10.0 * at_once, 10.0 * a_second, now)
+    }
+
+    /// A tenth of it, which unknown identities of a prefix share that has several banned ones.
+    pub fn tenth(self) -> Self {
+        Self { left: self.left / 10.0, at_once: self.at_once / 10.0, a_second: self.a_second / 10.0, ..self }
+    }
+
+    /// So many at once, and so many a second after that.
+    pub fn new(at_once: f64, a_second: f64, now: Timestamp) -> Self {
+        Self { left: at_once, at: now, taken: None, at_once, a_second }
     }
 
     /// How many there may be now, of as many as there may ever be: 0 to 1.
@@ -34,9 +48,24 @@ impl Allowance {
         self.left(now) / self.at_once
     }
 
-    /// How many there may be now.
+    /// How many there may be now; less than none where more was used than there was.
     pub fn left(&self, now: Timestamp) -> f64 {
         (self.left + now.since(self.at).as_secs_f64() * self.a_second).min(self.at_once)
+    }
+
+    /// Takes what was used, of which more may have been than there was: then the rest is owed.
+    pub fn spend(&mut self, amount: f64, now: Timestamp) {
+        (self.left, self.at) = ((self.left(now) - amount).max(-self.at_once), now);
+    }
+
+    /// Gives one back that turned out to be well spent.
+    pub fn give_back(&mut self, now: Timestamp) {
+        (self.left, self.at) = ((self.left(now) + 1.0).min(self.at_once), now);
+    }
+
+    /// The time since one was taken last; for ever where none ever was.
+    pub fn rested(&self, now: Timestamp) -> Duration {
+        self.taken.map_or(Duration::MAX, |taken| now.since(taken))
     }
 
     /// Takes one; false when there is none left.
@@ -45,6 +74,7 @@ impl Allowance {
         let taken = self.left >= 1.0;
         if taken {
             self.left -= 1.0;
+            self.taken = Some(now);
         }
         taken
     }
@@ -52,8 +82,6 @@ impl Allowance {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);

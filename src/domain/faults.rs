@@ -26,7 +26,7 @@ pub const DECAYS_AFTER: Duration = Duration::from_secs(60);
 pub const DISCONNECT: f64 = 60.0;
 /// Whoever has so many is banned.
 pub const BAN: f64 = 100.0;
-/// A prefix is closed while so many of its identities are banned.
+/// A prefix is doubtful while so many of its identities are banned.
 pub const IDENTITIES: usize = 3;
 /// The longest ban that comes about by itself: each is twice as long as the one before.
 pub const LONGEST_BAN: Duration = Duration::from_secs(24 * 3_600);
@@ -437,8 +437,9 @@ impl Ledger {
         }
     }
 
-    /// Prefixes of which so many identities are banned that no other is let in, each with when it opens again.
-    pub fn closed(&self, now: Timestamp) -> BTreeMap<Prefix, Timestamp> {
+    /// Prefixes of which so many identities are banned that unknown ones have little there, each with when that ends. Known
+    /// good ones are as they were: behind one address there is a whole site, and three bans cost nobody much.
+    pub fn doubtful(&self, now: Timestamp) -> BTreeMap<Prefix, Timestamp> {
         let mut ends: BTreeMap<Prefix, Vec<Timestamp>> = BTreeMap::new();
         for sheet in self.sheets.values() {
             // Those that a person banned say nothing about their neighbours.
@@ -447,12 +448,12 @@ impl Ledger {
                 ends.entry(prefix).or_default().push(until);
             }
         }
-        let closed = ends.into_iter().filter_map(|(prefix, mut ends)| {
+        let doubtful = ends.into_iter().filter_map(|(prefix, mut ends)| {
             ends.sort_unstable_by(|a, b| b.cmp(a));
-            // It opens when only two of the bans are left.
+            // It ends when only two of the bans are left.
             ends.get(IDENTITIES - 1).map(|opens| (prefix, *opens))
         });
-        closed.collect()
+        doubtful.collect()
     }
 
     /// Forgets those of whom nothing is to be said any more; returns whom, and who was forgotten for want of room.
@@ -569,24 +570,24 @@ mod tests {
     }
 
     #[test]
-    fn a_public_prefix_closes_after_three_identities_and_a_private_one_never() {
+    fn a_public_prefix_is_doubtful_after_three_identities_and_a_private_one_never() {
         let mut ledger = ledger();
         let public = Prefix::of(Ipv4Addr::new(81, 2, 69, 1).into());
         let (first, second, third) = (PeerId::random(), PeerId::random(), PeerId::random());
         until_banned(&mut ledger, first, public, NOW);
         until_banned(&mut ledger, second, public, NOW.after(seconds(10)));
-        assert!(ledger.closed(NOW.after(seconds(10))).is_empty());
+        assert!(ledger.doubtful(NOW.after(seconds(10))).is_empty());
         until_banned(&mut ledger, third, public, NOW.after(seconds(20)));
         let now = NOW.after(seconds(20));
         let opens = NOW.after(BAN_TIME);
-        assert_eq!(ledger.closed(now).into_iter().collect::<Vec<_>>(), [(public.unwrap(), opens)]);
-        assert!(ledger.closed(opens).is_empty(), "with the first of the three");
+        assert_eq!(ledger.doubtful(now).into_iter().collect::<Vec<_>>(), [(public.unwrap(), opens)]);
+        assert!(ledger.doubtful(opens).is_empty(), "with the first of the three");
         for _ in 0..10 {
             until_banned(&mut ledger, PeerId::random(), None, now);
         }
-        assert_eq!(ledger.closed(now).len(), 1);
+        assert_eq!(ledger.doubtful(now).len(), 1);
         ledger.obey(third, Ruling::Unban, now);
-        assert!(ledger.closed(now).is_empty());
+        assert!(ledger.doubtful(now).is_empty());
     }
 
     /// A bad day of an honest node, as another sees it that pings it every 15 s and asks it things: it hangs every hour or two

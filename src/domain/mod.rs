@@ -5,17 +5,21 @@
 //! [`crate::registry`], [`crate::ui`]) decide *when* a rule is applied, never *what* it says.
 
 pub mod allowance;
+pub mod caps;
 pub mod conflict;
 pub mod content;
+pub mod dials;
 pub mod faults;
 pub mod freshness;
 pub mod geo;
 pub mod hash;
 pub mod health;
+pub mod lanes;
 pub mod lookup;
 pub mod manifest;
 pub mod name;
 pub mod percentile;
+pub mod places;
 pub mod prefix;
 pub mod query;
 pub mod record;

@@ -12,6 +12,65 @@ use std::{
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use serde::{Deserialize, Serialize};
 
+/// The way in which nodes share an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// One hand can have many of them for little.
+    Public,
+    /// A LAN, a container network or this machine, whose nodes share addresses honestly.
+    Private,
+}
+
+/// The rule by which addresses are taken for public ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Classes {
+    /// Those of public ranges.
+    #[default]
+    ByRange,
+    /// All of them: tests on loopback then meet the rules that strangers on the internet do.
+    AllPublic,
+}
+
+impl Classes {
+    pub fn of(self, ip: IpAddr) -> Class {
+        let is_public = match ip.to_canonical() {
+            IpAddr::V4(ip) => is_public(ip),
+            IpAddr::V6(ip) => {
+                let [a, b, ..] = ip.segments();
+                // 2000::/3 is all of IPv6 that has been given out (RFC 4291, section 2.4).
+                a & 0xe000 == 0x2000 && !(a == 0x2001 && b == 0x0db8)
+            }
+        };
+        if self == Self::AllPublic || is_public { Class::Public } else { Class::Private }
+    }
+}
+
+/// The address that a multiaddress begins with; `None` for a name, a relay, or anything else.
+pub fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+    if address.iter().any(|part| part == Protocol::P2pCircuit) {
+        return None;
+    }
+    match address.iter().next()? {
+        Protocol::Ip4(ip) => Some(ip.into()),
+        Protocol::Ip6(ip) => Some(IpAddr::V6(ip).to_canonical()),
+        _ => None,
+    }
+}
+
+/// The network that an address is in: the /24 of IPv4, the /48 of IPv6.
+pub fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, c, _] = ip.octets();
+            Ipv4Addr::new(a, b, c, 0).into()
+        }
+        IpAddr::V6(ip) => {
+            let [a, b, c, ..] = ip.segments();
+            Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).into()
+        }
+    }
+}
+
 /// A public prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -20,33 +79,17 @@ pub struct Prefix(IpAddr);
 impl Prefix {
     /// The group of an address; `None` for one that is not public.
     pub fn of(ip: IpAddr) -> Option<Self> {
-        match ip {
-            IpAddr::V4(ip) => {
-                let [a, b, c, _] = ip.octets();
-                is_public(ip).then_some(Self(Ipv4Addr::new(a, b, c, 0).into()))
-            }
-            IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
-                Some(ip) => Self::of(ip.into()),
-                None => {
-                    let [a, b, c, ..] = ip.segments();
-                    // 2000::/3 is all of IPv6 that has been given out (RFC 4291, section 2.4).
-                    let is_public = a & 0xe000 == 0x2000 && !(a == 0x2001 && b == 0x0db8);
-                    is_public.then_some(Self(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).into()))
-                }
-            },
-        }
+        Self::classed(ip, Classes::ByRange)
+    }
+
+    /// As [`Self::of`], where `classes` says what is public.
+    pub fn classed(ip: IpAddr, classes: Classes) -> Option<Self> {
+        (classes.of(ip) == Class::Public).then(|| Self(network(ip)))
     }
 
     /// That of what a multiaddress begins with; `None` for a name, a relay, or what is not public.
     pub fn of_address(address: &Multiaddr) -> Option<Self> {
-        if address.iter().any(|part| part == Protocol::P2pCircuit) {
-            return None;
-        }
-        match address.iter().next()? {
-            Protocol::Ip4(ip) => Self::of(ip.into()),
-            Protocol::Ip6(ip) => Self::of(ip.into()),
-            _ => None,
-        }
+        ip_of(address).and_then(Self::of)
     }
 }
 
@@ -115,6 +158,9 @@ mod tests {
                 assert_eq!(prefix.to_string().parse(), Ok(prefix));
             }
         }
+        let loopback = ip_of(&"/ip4/127.0.0.1/tcp/1".parse().unwrap()).unwrap();
+        let strict = Prefix::classed(loopback, Classes::AllPublic);
+        assert_eq!(strict.map(|prefix| prefix.to_string()).as_deref(), Some("127.0.0.0/24"));
         assert!("10.0.0.0/24".parse::<Prefix>().is_err() && "81.2.69.7/24".parse::<Prefix>().is_err());
     }
 }

@@ -39,6 +39,42 @@ pub enum Provenance {
     Failed,
 }
 
+/// A thing that a stranger wanted and was not given, because its share was used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnedAway {
+    /// A connection, by its address.
+    Connection,
+    /// A stream of content.
+    Stream,
+    /// A comparison of catalogues.
+    Session,
+    /// An answer to a question, for want of a place.
+    Question,
+    /// The same, for want of time.
+    Time,
+    /// A place on which nothing moved.
+    Idle,
+    /// A dial to where somebody else said that a peer is.
+    Dial,
+}
+
+impl TurnedAway {
+    const ALL: [Self; 7] =
+        [Self::Connection, Self::Stream, Self::Session, Self::Question, Self::Time, Self::Idle, Self::Dial];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Stream => "stream",
+            Self::Session => "session",
+            Self::Question => "question",
+            Self::Time => "time",
+            Self::Idle => "idle",
+            Self::Dial => "dial",
+        }
+    }
+}
+
 /// How a lookup in the DHT ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LookedUp {
@@ -62,6 +98,7 @@ struct Inner {
     commits: Histogram,
     faults: Faults,
     misdeeds: Family<Label, Counter>,
+    turned_away: Family<Label, Counter>,
     bans: Counter,
     contents: Contents,
     synced_bytes: Counter,
@@ -185,6 +222,13 @@ impl Default for Metrics {
         families.register("misdeeds", "What peers did that no honest one does, by kind", misdeeds.clone());
         // There from the start, so that a rule that watches them has something to watch.
         Fault::ALL.iter().for_each(|fault| drop(misdeeds.get_or_create_owned(&[("kind", fault.label())])));
+        let turned_away = Family::<Label, Counter>::default();
+        families.register(
+            "turned_away",
+            "What strangers wanted and were not given, because their share was used up",
+            turned_away.clone(),
+        );
+        TurnedAway::ALL.iter().for_each(|what| drop(turned_away.get_or_create_owned(&[("what", what.label())])));
         let bans = Counter::default();
         families.register("bans", "Peers that were banned for what they did", bans.clone());
 
@@ -216,6 +260,7 @@ impl Default for Metrics {
             commits,
             faults,
             misdeeds,
+            turned_away,
             bans,
             synced_bytes,
             synced_heads,
@@ -327,6 +372,11 @@ impl Metrics {
     /// A peer did what an honest one does not.
     pub fn faulted(&self, fault: Fault) {
         self.0.misdeeds.get_or_create_owned(&[("kind", fault.label())]).inc();
+    }
+
+    /// A share was used up.
+    pub fn turned_away(&self, what: TurnedAway) {
+        self.0.turned_away.get_or_create_owned(&[("what", what.label())]).inc();
     }
 
     /// A peer was banned for it.

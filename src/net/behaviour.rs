@@ -19,14 +19,16 @@ const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(300);
 /// Connections to one peer: both sides may dial at once, over TCP and QUIC.
 const MAX_PER_PEER: u32 = 4;
 const MAX_PENDING: u32 = 128;
+/// One of so many connections is kept for peers that this node dials.
+const OUTBOUND_SHARE: u32 = 4;
 /// Share of the machine's memory beyond which no connection is taken.
 const MAX_MEMORY_SHARE: f64 = 0.9;
 
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
+    pub gate: Gate,
     limits: connection_limits::Behaviour,
     memory: memory_connection_limits::Behaviour,
-    pub gate: Gate,
     pub kad: Traced,
     pub gossip: gossipsub::Behaviour,
     identify: identify::Behaviour,
@@ -66,6 +68,7 @@ pub(super) struct Parts<'a> {
     pub dial_back_every: Duration,
     pub query_timeout: Duration,
     pub high_water: usize,
+    pub gate: Gate,
     pub ping_every: Duration,
     pub gossip_counts: &'a mut Registry,
 }
@@ -82,6 +85,7 @@ impl Behaviour {
             dial_back_every,
             query_timeout,
             high_water,
+            gate,
             ping_every,
             gossip_counts,
         } = parts;
@@ -106,9 +110,12 @@ impl Behaviour {
         kad.set_mode(Some(if dht == DhtMode::Client { kad::Mode::Client } else { kad::Mode::Server }));
 
         let most = u32::try_from(high_water.saturating_mul(4)).unwrap_or(u32::MAX).max(64);
+        // Whoever comes in leaves a quarter of the places to those whom this node chooses itself.
+        let from_outside = most - most / OUTBOUND_SHARE;
         let limits = connection_limits::ConnectionLimits::default()
             .with_max_pending_incoming(Some(MAX_PENDING))
             .with_max_pending_outgoing(Some(MAX_PENDING))
+            .with_max_established_incoming(Some(from_outside))
             .with_max_established(Some(most))
             .with_max_established_per_peer(Some(MAX_PER_PEER));
 
@@ -119,7 +126,7 @@ impl Behaviour {
         Ok(Self {
             limits: connection_limits::Behaviour::new(limits),
             memory: memory_connection_limits::Behaviour::with_max_percentage(MAX_MEMORY_SHARE),
-            gate: Gate::default(),
+            gate,
             kad: Traced::new(kad, me),
             gossip: gossip::behaviour(key, topics, gossip_counts)?,
             identify: identify::Behaviour::new(identify),

@@ -170,6 +170,12 @@ pub enum Inbound {
     Announcement { data: Vec<u8>, via: PeerId, author: Option<PeerId>, verdict: oneshot::Sender<Verdict> },
     /// A peer wants a record stored. The verified record comes back, to be kept.
     Put { key: Vec<u8>, value: Vec<u8>, from: PeerId, verdict: oneshot::Sender<Result<Record, Refusal>> },
-    /// A peer asks a question.
-    Query { from: PeerId, request: Request, reply: oneshot::Sender<Response> },
+    /// A peer asks a question, which may take so much time; `good` when the peer has been good to ask itself.
+    Query { from: PeerId, request: Request, time: Duration, good: bool, reply: oneshot::Sender<Answered> },
+}
+
+/// An answer to a peer's question, and the time that was spent on it.
+pub struct Answered {
+    pub response: Response,
+    pub took: Duration,
 }

@@ -1,9 +1,6 @@
 //! What peers do, written down: evidence for their score, faults for the ledger, and what follows from these.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
 use libp2p::PeerId;
 use tokio::sync::oneshot;
@@ -13,54 +10,13 @@ use crate::{
     bus::Level,
     clock,
     domain::{
-        allowance::Allowance,
         faults::{Fault, Ledger, Ruling, Sentence, Sheet},
+        lanes::{Lane, Sender},
         name::short_id,
         reputation::Outcome,
         time::Timestamp,
     },
 };
-
-/// Peers of whom it is remembered how much they sent; those that may send most are forgotten first.
-const MAX_ALLOWANCES: usize = 4_096;
-
-/// What is counted of a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Lane {
-    /// Messages that it signed and sent itself: only these are certainly its own doing.
-    Own,
-    /// Messages that it signed and others passed on, which anybody can do again with old ones.
-    Signed,
-    /// Messages that it passed on, whoever signed them: names to sign with cost nothing.
-    PassedOn,
-    /// Records that it wants kept.
-    Stored,
-    /// Hellos.
-    Greeted,
-    /// Questions that came while it had too many open.
-    Asked,
-}
-
-/// How much each may send.
-#[derive(Default)]
-pub(super) struct Allowances(HashMap<(PeerId, Lane), Allowance>);
-
-impl Allowances {
-    /// Takes one of a peer's; false when it has none left.
-    pub fn take(&mut self, peer: PeerId, lane: Lane, now: Timestamp) -> bool {
-        let key = (peer, lane);
-        if self.0.len() >= MAX_ALLOWANCES && !self.0.contains_key(&key) {
-            let idle =
-                self.0.iter().max_by(|(_, a), (_, b)| a.share(now).total_cmp(&b.share(now))).map(|(key, _)| *key);
-            idle.map(|idle| self.0.remove(&idle));
-        }
-        let new = || match lane {
-            Lane::PassedOn | Lane::Stored => Allowance::of_many(now),
-            _ => Allowance::received(now),
-        };
-        self.0.entry(key).or_insert_with(new).take(now)
-    }
-}
 
 /// The ledger, and what of it is not on the disk yet.
 pub(super) struct Conduct {
@@ -96,10 +52,26 @@ impl Task {
         }
     }
 
+    /// A peer as one that sends, with what is held against its neighbours.
+    pub(super) fn sender(&self, peer: PeerId) -> Sender {
+        let caller = self.wiring.callers.of(peer);
+        let doubtful = &self.swarm.behaviour().gate.doubtful;
+        Sender { caller, doubtful: caller.prefix.is_some_and(|prefix| doubtful.contains(&prefix)) }
+    }
+
+    /// Takes one of what a peer may send; false when it has none left.
+    pub(super) fn allowed(&mut self, peer: PeerId, lane: Lane) -> bool {
+        let sender = self.sender(peer);
+        self.lanes.take(&sender, lane, clock::now())
+    }
+
     /// A peer gave what it was asked for.
     pub(super) fn spoke(&mut self, peer: PeerId) {
         self.peers.spoke(&peer);
         let now = clock::now();
+        if self.peers.is_connected(&peer) && !self.wiring.callers.of(peer).good {
+            self.wiring.callers.set(self.peers.caller(peer, now));
+        }
         if self.conduct.ledger.amend(&peer, now) {
             self.sheet_changed(peer, now);
         }
@@ -187,22 +159,32 @@ impl Task {
         self.set_gate(now);
     }
 
-    /// Bans end and prefixes open as time goes by.
+    /// Bans and doubts end as time goes by.
     fn set_gate(&mut self, now: Timestamp) {
         let ledger = &self.conduct.ledger;
-        let of =
-            |is: &dyn Fn(&Sheet) -> bool| ledger.all().filter(|(_, sheet)| is(sheet)).map(|(peer, _)| *peer).collect();
-        let (banned, protected) = (of(&|sheet| sheet.ban(now).is_some()), of(&|sheet| sheet.protected));
-        let closed = ledger.closed(now).into_keys().collect();
+        let banned = ledger.all().filter(|(_, sheet)| sheet.ban(now).is_some()).map(|(peer, _)| *peer).collect();
+        let doubtful = ledger.doubtful(now).into_keys().collect();
+        // Who is good matters only where there is doubt.
+        let good = if ledger.doubtful(now).is_empty() { HashSet::new() } else { self.good(now) };
         let gate = &mut self.swarm.behaviour_mut().gate;
-        (gate.banned, gate.protected, gate.closed) = (banned, protected, closed);
-        let doubted = ledger.doubted(now);
+        (gate.banned, gate.doubtful, gate.good) = (banned, doubtful, good);
+        for peer in gate.beyond() {
+            tracing::info!(%peer, "disconnected: several of its prefix are banned, and another unknown peer has the place");
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        let doubted = self.conduct.ledger.doubted(now);
         self.wiring.doubted.send_if_modified(|told| {
             *told != doubted && {
                 *told = doubted;
                 true
             }
         });
+    }
+
+    /// Peers that are untouched by what their neighbours do.
+    fn good(&self, now: Timestamp) -> HashSet<PeerId> {
+        let protected = self.conduct.ledger.all().filter(|(_, sheet)| sheet.protected).map(|(peer, _)| *peer);
+        self.peers.good(now).chain(protected).collect()
     }
 
     /// Forgives what is to be forgiven, and writes what changed.
@@ -228,24 +210,5 @@ impl Task {
         let sheets: Vec<(PeerId, Sheet)> = told.map(|(peer, sheet)| (*peer, sheet.clone())).collect();
         sheets.into_iter().for_each(|(peer, sheet)| self.peers.set_sheet(peer, Some(sheet), now));
         self.set_gate(now);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_others_pass_on_of_a_peer_takes_nothing_from_what_it_may_send_itself() {
-        let (mut allowances, peer, now) = (Allowances::default(), PeerId::random(), Timestamp(1));
-        while allowances.take(peer, Lane::Signed, now) {}
-        assert!(allowances.take(peer, Lane::Own, now), "old messages that somebody sends again are not its doing");
-        let taken = (0..100_000).take_while(|_| allowances.take(peer, Lane::PassedOn, now)).count();
-        assert!(taken > 5_000, "of a neighbour, what many sent: {taken}");
-        for _ in 0..2 * MAX_ALLOWANCES {
-            allowances.take(PeerId::random(), Lane::Own, now);
-        }
-        assert_eq!(allowances.0.len(), MAX_ALLOWANCES);
-        assert!(!allowances.take(peer, Lane::Signed, now), "those that have nothing left are remembered");
     }
 }

@@ -8,6 +8,8 @@ use std::{
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 use rand::{Rng, RngExt};
 
+use super::connections::OUTBOUND;
+
 /// Wait after the first failure; it doubles with each.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -83,17 +85,17 @@ impl Discovery {
         self.targets.remove(peer);
     }
 
-    /// Peers to dial now. Bootstrap peers are kept up as long as there is room; others only below `wanted`
-    /// connections.
+    /// Peers to dial now, each with whether somebody else said where it is: below `wanted` connections, or with fewer than
+    /// [`OUTBOUND`] that this node opened itself. Whoever comes in from outside must not be all whom it knows.
     pub fn due(
         &mut self,
         now: Instant,
-        connected: usize,
+        (connected, outbound): (usize, usize),
         wanted: usize,
         is_connected: impl Fn(&PeerId) -> bool,
         rng: &mut impl Rng,
-    ) -> Vec<(PeerId, Vec<Multiaddr>)> {
-        if connected >= wanted {
+    ) -> Vec<(PeerId, Vec<Multiaddr>, bool)> {
+        if connected >= wanted && outbound >= OUTBOUND {
             return Vec::new();
         }
         let mut due = Vec::new();
@@ -104,7 +106,8 @@ impl Discovery {
             // Counted as failed until it connects, so that one that never answers is not dialled again at once.
             target.failures = target.failures.saturating_add(1);
             target.not_before = now + wait(target.failures, rng);
-            due.push((*peer, target.addresses.clone()));
+            let claimed = matches!(target.origin, Origin::Remembered | Origin::Mdns);
+            due.push((*peer, target.addresses.clone(), claimed));
         }
         self.targets.retain(|_, target| target.origin == Origin::Bootstrap || target.failures <= PATIENCE);
         due
@@ -164,7 +167,7 @@ mod tests {
         let mut dials: HashMap<PeerId, Vec<Duration>> = HashMap::new();
         let start = now;
         for _ in 0..4_000 {
-            for (peer, _) in discovery.due(now, 0, 8, |_| false, &mut rng) {
+            for (peer, ..) in discovery.due(now, (0, 0), 8, |_| false, &mut rng) {
                 dials.entry(peer).or_default().push(now - start);
             }
             now += Duration::from_secs(1);
@@ -180,12 +183,14 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(1);
         let mut discovery = Discovery::default();
         let peer = PeerId::random();
-        let now = Instant::now();
+        let mut now = Instant::now();
         discovery.add(peer, address(), Origin::Remembered, now);
-        assert!(discovery.due(now, 8, 8, |_| false, &mut rng).is_empty());
-        assert!(discovery.due(now, 1, 8, |other| *other == peer, &mut rng).is_empty());
+        assert_eq!(discovery.due(now, (100, OUTBOUND - 1), 8, |_| false, &mut rng).len(), 1, "of its own choice");
+        now += FIRST_WAIT * 2;
+        assert!(discovery.due(now, (8, OUTBOUND), 8, |_| false, &mut rng).is_empty());
+        assert!(discovery.due(now, (1, 1), 8, |other| *other == peer, &mut rng).is_empty());
         discovery.is_stranger(peer);
         discovery.add(peer, address(), Origin::Mdns, now);
-        assert!(discovery.due(now, 1, 8, |_| false, &mut rng).is_empty());
+        assert!(discovery.due(now, (1, 1), 8, |_| false, &mut rng).is_empty());
     }
 }

@@ -11,14 +11,17 @@ use libp2p::{
         dial_opts::{DialOpts, PeerCondition},
     },
 };
-use std::{collections::HashMap, io::ErrorKind, time::Instant};
+use std::{
+    collections::HashMap,
+    io::ErrorKind,
+    time::{Duration, Instant},
+};
 use tokio::sync::oneshot;
 
 use super::{
     Inbound, Verdict,
     behaviour::BehaviourEvent,
-    command::AskError,
-    conduct::Lane,
+    command::{Answered, AskError},
     content::Conduct,
     discovery::Origin,
     listen,
@@ -26,17 +29,20 @@ use super::{
     measure::Move,
     protocol::{MAX_OBJECTS, Request, Response},
     reach,
-    task::{MAX_OUTSTANDING, MAX_QUESTIONS_PER_PEER, MAX_WAITING_OF_ONE, PendingPut, Settled, Task},
+    task::{LEFT_TO_KNOWN, MAX_OUTSTANDING, MAX_WAITING_OF_ONE, MOST_ANSWERING, PendingPut, Settled, Task},
 };
 use crate::{
     bus::Level,
     clock,
     domain::{
         faults::Fault,
+        lanes::Lane,
         lookup::End,
-        record::{Class, Presence, Record, Refusal},
+        places::{Full, Place},
+        record::{Announcement, Class, Presence, Record, Refusal},
         reputation::Outcome,
     },
+    metrics::TurnedAway,
 };
 
 /// Addresses of a peer that the routing table is told.
@@ -51,6 +57,7 @@ impl Task {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.peers.connected(peer_id, connection_id, endpoint.get_remote_address(), endpoint.is_dialer(), now);
                 self.discovery.connected(&peer_id);
+                self.wiring.callers.set(self.peers.caller(peer_id, now));
                 if let Some(sheet) = self.conduct.ledger.sheet(&peer_id) {
                     self.peers.set_sheet(peer_id, Some(sheet.clone()), now);
                 }
@@ -156,7 +163,7 @@ impl Task {
             kad::Event::InboundRequest {
                 request: kad::InboundRequest::PutRecord { source, record: Some(record), .. },
             } => {
-                if !self.allowances.take(source, Lane::Stored, clock::now()) {
+                if !self.allowed(source, Lane::Stored) {
                     return self.wiring.tally.refused(Refusal::OverQuota);
                 }
                 let (verdict, receiver) = oneshot::channel();
@@ -266,15 +273,20 @@ impl Task {
         self.peers.traffic(&via, |traffic| traffic.announcements_in += message.data.len() as u64);
         // What is too much ends here. Whoever passed it on may have had room for it, so that only what somebody sends of its
         // own is its fault.
-        let has_room = self.allowances.take(via, Lane::PassedOn, now)
-            && message.source.is_none_or(|author| {
-                let lane = if author == via { Lane::Own } else { Lane::Signed };
-                let taken = self.allowances.take(author, lane, now);
-                if !taken && author == via {
+        let known = self.is_known(&message);
+        let has_room = match message.source {
+            Some(author) if author != via => {
+                let (via, author) = (self.sender(via), self.sender(author));
+                self.lanes.relay(&via, &author, known, now)
+            }
+            _ => {
+                let taken = self.allowed(via, Lane::Own);
+                if !taken {
                     self.fault(via, Fault::Flooding);
                 }
                 taken
-            });
+            }
+        };
         if !has_room {
             return self.report(id, via, Err(Refusal::OverQuota));
         }
@@ -295,8 +307,9 @@ impl Task {
         let author = message.source;
         let by = [Some(via), author.filter(|author| *author != via)];
         let waiting = |peer: &PeerId| self.waiting.get(peer).copied().unwrap_or(0);
-        // What one sends leaves room for what others do.
-        let has_room = by.iter().flatten().all(|peer| waiting(peer) < MAX_WAITING_OF_ONE);
+        // What one sends leaves room for what others do, and what strangers say for what known publishers do.
+        let (most, left) = if known { (MAX_WAITING_OF_ONE, 0) } else { (MAX_WAITING_OF_ONE / 2, LEFT_TO_KNOWN) };
+        let has_room = by.iter().flatten().all(|peer| waiting(peer) < most) && self.wiring.inbound.capacity() > left;
         if has_room && self.hand_over(Inbound::Announcement { data: message.data, via, author, verdict }) {
             by.into_iter().flatten().for_each(|peer| *self.waiting.entry(peer).or_default() += 1);
             self.settled.push(Box::pin(async move {
@@ -305,6 +318,16 @@ impl Task {
         } else {
             self.report(id, via, Err(Refusal::Busy));
         }
+    }
+
+    /// Whether a message says that it is of a publisher that is known here, or is a known peer's own. If it is not, it does not
+    /// verify, which costs whoever passed it on.
+    fn is_known(&self, message: &gossipsub::Message) -> bool {
+        if message.topic == self.topics.presence.hash() {
+            return message.source.is_some_and(|author| self.wiring.callers.of(author).good);
+        }
+        let publisher = Announcement::claimed_publisher(&message.data);
+        publisher.is_some_and(|publisher| self.wiring.known.borrow().contains(&publisher))
     }
 
     /// Gives something to the registry; false, and counted, when it has no room.
@@ -352,8 +375,10 @@ impl Task {
                     }
                 }
             }
-            Settled::Answer { peer, channel, response } => {
-                one_less(&mut self.questions, peer);
+            Settled::Answer { peer, channel, place, answered: Answered { response, took } } => {
+                self.questions.give_back(place);
+                let sender = self.sender(peer);
+                self.lanes.spend(&sender, Lane::Answering, took.as_secs_f64() * 1_000.0, clock::now());
                 self.peers.traffic(&peer, |traffic| traffic.answers_out += response.payload() as u64);
                 // Fails when the asker is gone.
                 let _ = self.swarm.behaviour_mut().query.send_response(channel, response);
@@ -411,7 +436,7 @@ impl Task {
     fn on_request(&mut self, peer: PeerId, request: Request, channel: request_response::ResponseChannel<Response>) {
         let response = match &request {
             // Each has a claim to be verified.
-            Request::Hello(_) if !self.allowances.take(peer, Lane::Greeted, clock::now()) => Some(Response::Busy),
+            Request::Hello(_) if !self.allowed(peer, Lane::Greeted) => Some(Response::Busy),
             Request::Hello(hello) => {
                 self.peers.hello(peer, hello, clock::now());
                 Some(Response::Hello(self.hello()))
@@ -419,28 +444,49 @@ impl Task {
             Request::Objects(hashes) if hashes.len() > MAX_OBJECTS => Some(Response::Refused),
             // Who never answers does not say that it is busy either.
             _ if self.acting == Conduct::Silent => None,
-            _ if self.questions.get(&peer).is_some_and(|running| *running >= MAX_QUESTIONS_PER_PEER) => {
-                if !self.allowances.take(peer, Lane::Asked, clock::now()) {
-                    self.fault(peer, Fault::Flooding);
-                }
-                Some(Response::Busy)
-            }
             _ => None,
         };
         if let Some(response) = response {
             let _ = self.swarm.behaviour_mut().query.send_response(channel, response);
             return;
         }
+        let Some((place, time)) = self.place_for_question(peer) else {
+            let _ = self.swarm.behaviour_mut().query.send_response(channel, Response::Busy);
+            return;
+        };
         let (reply, receiver) = oneshot::channel();
-        if self.hand_over(Inbound::Query { from: peer, request, reply }) {
-            *self.questions.entry(peer).or_default() += 1;
+        let good = self.wiring.callers.of(peer).good;
+        if self.hand_over(Inbound::Query { from: peer, request, time, good, reply }) {
             let acting = self.acting;
             self.settled.push(Box::pin(async move {
                 acting.think().await;
-                Settled::Answer { peer, channel, response: acting.twist(receiver.await.unwrap_or(Response::Busy)) }
+                let busy = || Answered { response: Response::Busy, took: Duration::ZERO };
+                let Answered { response, took } = receiver.await.unwrap_or_else(|_| busy());
+                Settled::Answer { peer, channel, place, answered: Answered { response: acting.twist(response), took } }
             }));
         } else {
+            self.questions.give_back(place);
             let _ = self.swarm.behaviour_mut().query.send_response(channel, Response::Busy);
+        }
+    }
+
+    /// A place for a question of a peer and the time that answering it may take, if there are both.
+    fn place_for_question(&mut self, peer: PeerId) -> Option<(Place, Duration)> {
+        let sender = self.sender(peer);
+        let left = self.lanes.left(&sender, Lane::Answering, clock::now());
+        if left < 1.0 {
+            self.wiring.metrics.turned_away(TurnedAway::Time);
+            return None;
+        }
+        match self.questions.take(sender.caller, Instant::now()) {
+            Ok((place, _)) => Some((place, Duration::from_secs_f64(left / 1_000.0).min(MOST_ANSWERING))),
+            Err(full) => {
+                self.wiring.metrics.turned_away(TurnedAway::Question);
+                if full == Full::Peer && !self.allowed(peer, Lane::Asked) {
+                    self.fault(peer, Fault::Flooding);
+                }
+                None
+            }
         }
     }
 

@@ -1,7 +1,8 @@
-//! Who is not let in: peers that are banned, and whoever comes from a prefix that is closed.
+//! The gate refuses peers that are banned, more connections from one address or network than its caps say, and all but one
+//! unknown peer of a doubtful prefix.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     convert::Infallible,
     fmt,
     task::{Context, Poll},
@@ -16,15 +17,28 @@ use libp2p::{
     },
 };
 
-use crate::domain::prefix::Prefix;
+use crate::{
+    domain::{
+        caps::{Full, Origins},
+        prefix::{Classes, Prefix, ip_of},
+    },
+    metrics::{Metrics, TurnedAway},
+};
 
 /// Refuses connections, and says so to nobody.
-#[derive(Default)]
 pub(super) struct Gate {
     pub banned: HashSet<PeerId>,
-    pub closed: HashSet<Prefix>,
-    /// Let in whatever their prefix.
-    pub protected: HashSet<PeerId>,
+    /// Prefixes of which so many identities are banned that unknown ones share one place.
+    pub doubtful: HashSet<Prefix>,
+    /// Let in from a doubtful prefix too: good to ask, or protected by a person.
+    pub good: HashSet<PeerId>,
+    origins: Origins<ConnectionId>,
+    /// Connections, in both directions, of peers with a prefix.
+    open: HashMap<ConnectionId, (PeerId, Prefix)>,
+    classes: Classes,
+    /// Connections that one private address may have.
+    private: usize,
+    metrics: Metrics,
 }
 
 #[derive(Debug)]
@@ -38,16 +52,83 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+fn refused(why: &'static str) -> ConnectionDenied {
+    ConnectionDenied::new(Refused(why))
+}
+
 impl Gate {
-    fn admit(&self, peer: &PeerId, address: &Multiaddr) -> Result<dummy::ConnectionHandler, ConnectionDenied> {
+    pub fn new(classes: Classes, private: usize, metrics: Metrics) -> Self {
+        Self {
+            banned: HashSet::new(),
+            doubtful: HashSet::new(),
+            good: HashSet::new(),
+            origins: Origins::default(),
+            open: HashMap::new(),
+            classes,
+            private,
+            metrics,
+        }
+    }
+
+    /// Before the handshake, when nothing but the address is known.
+    fn knock(&mut self, id: ConnectionId, address: &Multiaddr) -> Result<(), ConnectionDenied> {
+        // What has no address is counted with all connections.
+        let Some(ip) = ip_of(address) else { return Ok(()) };
+        let admitted = self.origins.admit(id, ip, self.classes.of(ip), self.private);
+        admitted.map_err(|full| {
+            self.metrics.turned_away(TurnedAway::Connection);
+            refused(match full {
+                Full::Address => "its address has as many connections as one may",
+                Full::Network => "its network has as many connections as one may",
+            })
+        })
+    }
+
+    /// Once it is known who it is.
+    fn admit(
+        &mut self,
+        id: ConnectionId,
+        peer: &PeerId,
+        address: &Multiaddr,
+    ) -> Result<dummy::ConnectionHandler, ConnectionDenied> {
         if self.banned.contains(peer) {
-            return Err(ConnectionDenied::new(Refused("the peer is banned")));
+            return Err(refused("the peer is banned"));
         }
-        let closed = Prefix::of_address(address).is_some_and(|prefix| self.closed.contains(&prefix));
-        if closed && !self.protected.contains(peer) {
-            return Err(ConnectionDenied::new(Refused("the peer's address prefix is closed")));
+        let Some(prefix) = ip_of(address).and_then(|ip| Prefix::classed(ip, self.classes)) else {
+            return Ok(dummy::ConnectionHandler);
+        };
+        if !self.good.contains(peer)
+            && self.doubtful.contains(&prefix)
+            && self.unknown(&prefix).any(|(other, _)| other != peer)
+        {
+            self.metrics.turned_away(TurnedAway::Connection);
+            return Err(refused("several of its prefix are banned, and another unknown peer of it has the place"));
         }
+        self.open.insert(id, (*peer, prefix));
         Ok(dummy::ConnectionHandler)
+    }
+
+    /// Connections of unknown peers of a prefix, the oldest first.
+    fn unknown(&self, prefix: &Prefix) -> impl Iterator<Item = (&PeerId, &ConnectionId)> {
+        let of_it = self.open.iter().filter(move |(_, (peer, of))| of == prefix && !self.good.contains(peer));
+        let mut of_it: Vec<_> = of_it.map(|(id, (peer, _))| (peer, id)).collect();
+        of_it.sort_by_key(|(_, id)| **id);
+        of_it.into_iter()
+    }
+
+    /// Unknown peers of doubtful prefixes that have a connection beyond the one that there may be.
+    pub fn beyond(&self) -> Vec<PeerId> {
+        let mut beyond = HashSet::new();
+        for prefix in &self.doubtful {
+            let first = self.unknown(prefix).next().map(|(peer, _)| *peer);
+            beyond.extend(self.unknown(prefix).map(|(peer, _)| *peer).filter(|peer| Some(*peer) != first));
+        }
+        beyond.into_iter().collect()
+    }
+
+    fn leave(&mut self, id: &ConnectionId) {
+        self.origins.leave(id);
+        self.open.remove(id);
     }
 }
 
@@ -55,14 +136,23 @@ impl NetworkBehaviour for Gate {
     type ConnectionHandler = dummy::ConnectionHandler;
     type ToSwarm = Infallible;
 
+    fn handle_pending_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        _: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        self.knock(id, remote)
+    }
+
     fn handle_established_inbound_connection(
         &mut self,
-        _: ConnectionId,
+        id: ConnectionId,
         peer: PeerId,
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.admit(&peer, remote)
+        self.admit(id, &peer, remote)
     }
 
     fn handle_pending_outbound_connection(
@@ -73,23 +163,31 @@ impl NetworkBehaviour for Gate {
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         match peer.filter(|peer| self.banned.contains(peer)) {
-            Some(_) => Err(ConnectionDenied::new(Refused("the peer is banned"))),
+            Some(_) => Err(refused("the peer is banned")),
             None => Ok(Vec::new()),
         }
     }
 
     fn handle_established_outbound_connection(
         &mut self,
-        _: ConnectionId,
+        id: ConnectionId,
         peer: PeerId,
         address: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.admit(&peer, address)
+        self.admit(id, &peer, address)
     }
 
-    fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            FromSwarm::ConnectionClosed(closed) => self.leave(&closed.connection_id),
+            // One that was let in here may have been refused by another behaviour, or not have come about.
+            FromSwarm::ListenFailure(failed) => self.leave(&failed.connection_id),
+            FromSwarm::DialFailure(failed) => self.leave(&failed.connection_id),
+            _ => {}
+        }
+    }
 
     fn on_connection_handler_event(&mut self, _: PeerId, _: ConnectionId, event: THandlerOutEvent<Self>) {
         match event {}
@@ -103,18 +201,56 @@ impl NetworkBehaviour for Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::caps::{OF_A_NETWORK, OF_AN_ADDRESS};
+
+    fn gate(classes: Classes) -> Gate {
+        Gate::new(classes, 64, Metrics::default())
+    }
+
+    fn at(text: &str) -> Multiaddr {
+        text.parse().unwrap()
+    }
+
+    fn id(n: usize) -> ConnectionId {
+        ConnectionId::new_unchecked(n)
+    }
 
     #[test]
-    fn banned_peers_and_closed_prefixes_are_not_let_in_and_protected_ones_are() {
-        let (peer, liar, friend) = (PeerId::random(), PeerId::random(), PeerId::random());
-        let there: Multiaddr = "/ip4/81.2.69.1/tcp/4001".parse().unwrap();
-        let elsewhere: Multiaddr = "/ip4/127.0.0.1/tcp/4001".parse().unwrap();
-        let gate = Gate {
-            banned: [liar].into(),
-            closed: Prefix::of_address(&there).into_iter().collect(),
-            protected: [friend].into(),
+    fn banned_peers_are_not_let_in_and_of_a_doubtful_prefix_one_unknown_peer_and_all_good_ones() {
+        let [liar, first, second, friend] = [(); 4].map(|()| PeerId::random());
+        let (there, elsewhere) = (at("/ip4/81.2.69.1/tcp/4001"), at("/ip4/127.0.0.1/tcp/4001"));
+        let mut gate = gate(Classes::ByRange);
+        gate.banned.insert(liar);
+        gate.good.insert(friend);
+        let mut number = 0;
+        let mut admitted = |gate: &mut Gate, peer: &PeerId, address: &Multiaddr| {
+            number += 1;
+            gate.admit(id(number), peer, address).is_ok()
         };
-        assert!(gate.admit(&liar, &elsewhere).is_err() && gate.admit(&peer, &there).is_err());
-        assert!(gate.admit(&peer, &elsewhere).is_ok() && gate.admit(&friend, &there).is_ok());
+        assert!(!admitted(&mut gate, &liar, &elsewhere));
+        assert!(admitted(&mut gate, &first, &there) && admitted(&mut gate, &second, &there));
+        gate.doubtful.extend(Prefix::of_address(&there));
+        assert_eq!(gate.beyond(), [second], "the later one");
+        assert!(!admitted(&mut gate, &PeerId::random(), &there) && admitted(&mut gate, &friend, &there));
+        assert!(admitted(&mut gate, &PeerId::random(), &elsewhere));
+        (0..=number).for_each(|n| gate.leave(&id(n)));
+        assert!(gate.admit(id(100), &second, &there).is_ok() && gate.admit(id(101), &second, &there).is_ok());
+        assert!(gate.admit(id(102), &first, &there).is_err() && gate.beyond().is_empty());
+    }
+
+    #[test]
+    fn an_address_pays_before_the_handshake_and_loopback_by_the_class_that_it_is_given() {
+        let loopback = |n: usize| at(&format!("/ip4/127.0.0.1/tcp/{}", 1_000 + n));
+        let mut lan = gate(Classes::ByRange);
+        assert_eq!((0..300).filter(|n| lan.knock(id(*n), &loopback(*n)).is_ok()).count(), 64);
+        let mut strict = gate(Classes::AllPublic);
+        assert_eq!((0..300).filter(|n| strict.knock(id(*n), &loopback(*n)).is_ok()).count(), OF_AN_ADDRESS);
+        let spread = (300..600).filter(|n| {
+            let address = at(&format!("/ip4/127.0.1.{}/tcp/1", 1 + n % 200));
+            strict.knock(id(*n), &address).is_ok()
+        });
+        assert_eq!(spread.count(), OF_A_NETWORK);
+        (0..300).for_each(|n| strict.leave(&id(n)));
+        assert!(strict.knock(id(1_000), &loopback(1)).is_ok());
     }
 }

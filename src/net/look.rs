@@ -121,7 +121,7 @@ impl Net {
                 (lookup.trace, lookup.answers.into_iter().take(MOST).map(copy).collect(), Vec::new())
             }
             Sought::Providers(_) | Sought::Closest(_) => {
-                let deadline = Instant::now() + timeout;
+                let deadline = clock::deadline(Instant::now(), timeout);
                 let (number, peers) = self.send(|reply| Command::Look { sought, what, deadline, reply }).await?;
                 (number, Vec::new(), peers)
             }

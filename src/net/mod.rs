@@ -15,12 +15,14 @@ mod events;
 mod gate;
 mod gossip;
 mod kad_store;
+mod limited;
 mod listen;
 mod look;
 mod lookup;
 mod measure;
 mod peers;
 mod place;
+pub(crate) mod pool;
 pub mod protocol;
 mod providers;
 mod reach;
@@ -31,7 +33,7 @@ mod task;
 mod traced;
 mod upkeep;
 
-pub use command::{AskError, Inbound, Verdict};
+pub use command::{Answered, AskError, Inbound, Verdict};
 pub use delay::Delays;
 pub(crate) use look::what_of;
 pub use lookup::{Answer, Ended, Lookup, Want};
@@ -53,6 +55,7 @@ use tracing::field::Empty;
 use crate::{
     RegistryError, Result,
     bus::{NodeSnapshot, PeerSnapshot},
+    clock,
     domain::{
         faults::Ruling,
         hash::Hash,
@@ -120,6 +123,7 @@ pub struct Net {
     content: StreamProtocol,
     sync: StreamProtocol,
     heads: HeadSet,
+    known: Arc<watch::Sender<HashSet<PublisherId>>>,
     busy: BusyPeers,
     idle: Duration,
     serving: Arc<Serving>,
@@ -185,14 +189,14 @@ impl Net {
             .clone()
             .try_acquire_owned()
             .map_err(|_| RegistryError::Busy { what: "the lookup table", limit: MAX_LOOKUPS })?;
-        let deadline = std::time::Instant::now() + timeout;
+        let deadline = clock::deadline(std::time::Instant::now(), timeout);
         self.send(|reply| Command::Find { key, want, what, deadline, permit, reply }).await
     }
 
     /// Puts a record into the DHT. Returns how many peers acknowledged it, which does not mean that they kept it:
     /// reading back does.
     pub async fn put(&self, record: Record, timeout: Duration) -> Result<usize> {
-        let deadline = std::time::Instant::now() + timeout;
+        let deadline = clock::deadline(std::time::Instant::now(), timeout);
         self.send(|reply| Command::Put { record: Box::new(record), deadline, reply }).await
     }
 
@@ -213,7 +217,7 @@ impl Net {
 
     /// Asks one peer, and waits no longer than `timeout`.
     pub async fn ask(&self, peer: PeerId, request: Request, timeout: Duration) -> Result<Result<Response, AskError>> {
-        let deadline = std::time::Instant::now() + timeout;
+        let deadline = clock::deadline(std::time::Instant::now(), timeout);
         self.send(|reply| Command::Ask { peer, request, deadline, reply }).await
     }
 
@@ -268,13 +272,18 @@ impl Net {
         &self.heads
     }
 
+    /// Takes these for the publishers that are known here: what they announce is heard before what strangers do.
+    pub(crate) fn know(&self, publishers: HashSet<PublisherId>) {
+        self.known.send_replace(publishers);
+    }
+
     /// Asks the DHT who says that it has what is behind a key; peers come as they are found, and the end is the end of
     /// the search. `what` is what it is for, as a person is told.
     pub async fn find_providers(&self, key: DhtKey, what: String, timeout: Duration) -> Result<mpsc::Receiver<PeerId>> {
         /// More than are ever asked.
         const PROVIDERS: usize = 64;
         let (found, receiver) = mpsc::channel(PROVIDERS);
-        let deadline = std::time::Instant::now() + timeout;
+        let deadline = clock::deadline(std::time::Instant::now(), timeout);
         let command = Command::FindProviders { key, what, deadline, found };
         self.commands.send(command).await.map_err(|_| RegistryError::Closed)?;
         Ok(receiver)
@@ -347,7 +356,7 @@ impl Net {
         })?;
         /// Whether the wanted one is among those that joined is looked at this often at least.
         const LOOK: Duration = Duration::from_millis(200);
-        let deadline = Instant::now() + most;
+        let deadline = Instant::from_std(clock::deadline(std::time::Instant::now(), most));
         let mut joined = self.joined.clone();
         let unreached = RegistryError::Unreached { address: address.to_string(), millis: most.as_millis() };
         self.commands.send(Command::Dial { peer, address, keep }).await.map_err(|_| RegistryError::Closed)?;
@@ -395,9 +404,7 @@ impl Net {
     /// Waits until a peer of this network is connected; false when there is none after `most`.
     pub async fn wait_joined(&self, most: Duration) -> bool {
         let mut joined = self.joined.clone();
-        tokio::time::timeout_at(Instant::now() + most, joined.wait_for(|peers| *peers > 0))
-            .await
-            .is_ok_and(|waited| waited.is_ok())
+        tokio::time::timeout(most, joined.wait_for(|peers| *peers > 0)).await.is_ok_and(|waited| waited.is_ok())
     }
 
     /// Tells the peers, closes the connections, writes what is unwritten. Returns within two seconds.

@@ -20,7 +20,8 @@ use crate::{
     domain::{
         faults::Sheet,
         name::PublisherId,
-        prefix::Prefix,
+        places::Caller,
+        prefix::{Classes, Prefix},
         record::{NodeClaim, Presence, Signed},
         reputation::{Basis, Candidate, Choices, Outcome, Population, Selection, Standing, Weights, score},
         text::{fit, printable},
@@ -93,10 +94,9 @@ impl Peer {
         }
     }
 
-    /// Of the address it is connected by.
     /// Of where it is connected from, or was last.
-    fn group(&self) -> Option<Prefix> {
-        self.place.remote().and_then(Prefix::of)
+    fn group(&self, classes: Classes) -> Option<Prefix> {
+        self.place.remote().and_then(|ip| Prefix::classed(ip, classes))
     }
 }
 
@@ -143,10 +143,19 @@ pub(super) struct PeerTable {
     choices: Choices,
     dirty: HashSet<PeerId>,
     gone: Vec<PeerId>,
+    /// The rule by which addresses are public.
+    classes: Classes,
 }
 
 impl PeerTable {
-    pub fn new(known: Vec<StoredPeer>, weights: Weights, metrics: Metrics, bearings: Bearings, now: Timestamp) -> Self {
+    pub fn new(
+        known: Vec<StoredPeer>,
+        weights: Weights,
+        metrics: Metrics,
+        bearings: Bearings,
+        classes: Classes,
+        now: Timestamp,
+    ) -> Self {
         let peers = known
             .into_iter()
             .map(|known| {
@@ -165,6 +174,7 @@ impl PeerTable {
             choices: Choices::default(),
             dirty: HashSet::new(),
             gone: Vec::new(),
+            classes,
         }
     }
 
@@ -302,6 +312,39 @@ impl PeerTable {
         here
     }
 
+    /// Connected peers that this node dialled.
+    pub fn outbound_count(&self) -> usize {
+        let is_outbound = |peer: &&Peer| peer.open.first().is_some_and(|open| open.direction == Direction::Outbound);
+        self.peers.values().filter(is_outbound).count()
+    }
+
+    /// Whether a peer has been good to ask, or a person protects it.
+    fn is_good(&self, peer: &Peer, now: Timestamp) -> bool {
+        let protected = peer.sheet.as_ref().is_some_and(|sheet| sheet.protected);
+        protected || self.basis(peer, now).is_good()
+    }
+
+    /// A peer as one that wants a place.
+    pub fn caller(&self, id: PeerId, now: Timestamp) -> Caller {
+        let peer = self.peers.get(&id);
+        Caller {
+            peer: id,
+            good: peer.is_some_and(|peer| self.is_good(peer, now)),
+            prefix: peer.and_then(|peer| peer.group(self.classes)),
+        }
+    }
+
+    /// All that are connected.
+    pub fn callers(&self, now: Timestamp) -> HashMap<PeerId, Caller> {
+        let here = self.peers.iter().filter(|(_, peer)| !peer.open.is_empty());
+        here.map(|(id, _)| (*id, self.caller(*id, now))).collect()
+    }
+
+    /// Those that have been good to ask, connected or not.
+    pub fn good(&self, now: Timestamp) -> impl Iterator<Item = PeerId> {
+        self.peers.iter().filter(move |(_, peer)| self.is_good(peer, now)).map(|(id, _)| *id)
+    }
+
     pub fn connected_count(&self) -> usize {
         self.peers.values().filter(|peer| !peer.open.is_empty()).count()
     }
@@ -357,7 +400,7 @@ impl PeerTable {
 
     /// The public prefix it is connected from.
     pub fn group(&self, id: &PeerId) -> Option<Prefix> {
-        self.peers.get(id)?.group()
+        self.peers.get(id)?.group(self.classes)
     }
 
     /// A peer answered a ping. True when it has left a question without an answer since the ping before, and answered none:
@@ -463,7 +506,7 @@ impl PeerTable {
                     failures: basis.failures,
                     response: basis.response(),
                     share: self.choices.share(id),
-                    group: peer.group(),
+                    group: peer.group(self.classes),
                 }
             })
             .collect()
@@ -479,9 +522,16 @@ impl PeerTable {
         self.peers
             .iter()
             .filter_map(|(id, peer)| {
-                let since = peer.open.first()?.since;
-                let score = self.score(peer, now);
-                Some(Held { peer: *id, age: now.since(since), score, protected: is_protected(id), group: peer.group() })
+                let oldest = peer.open.first()?;
+                Some(Held {
+                    peer: *id,
+                    age: now.since(oldest.since),
+                    score: self.score(peer, now),
+                    protected: is_protected(id),
+                    outbound: oldest.direction == Direction::Outbound,
+                    group: peer.group(self.classes),
+                    host: peer.place.remote(),
+                })
             })
             .collect()
     }

@@ -26,12 +26,15 @@ use super::{
     content::{self, BusyPeers, server},
     delay,
     discovery::{Discovery, Origin},
+    gate::Gate,
     gossip::Topics,
     kad_store::KadStore,
+    limited::Limited,
     listen,
     measure::Measures,
     peers::{MAX_PEERS, PeerTable},
     place::Bearings,
+    pool::{Callers, Pool},
     sync::{self, HeadSet},
     task::{Task, Wiring},
 };
@@ -40,9 +43,11 @@ use crate::{
     bus::{Board, Bus, Event, Level, Notice, Tally},
     clock,
     domain::{
+        dials::Dials,
         faults::Ledger,
         geo::GeoLocation,
         name::NetworkName,
+        prefix::Classes,
         reputation::{Selection, Weights},
     },
     geoip::Atlas,
@@ -95,6 +100,9 @@ pub struct NetOptions {
     pub ping_every: Duration,
     /// The first ban of a peer lasts so long.
     pub ban_time: Duration,
+    /// Connections from one private address, and the rule by which addresses are public.
+    pub local_connections: usize,
+    pub classes: Classes,
 }
 
 /// Starts the swarm task; returns once it listens, with what peers send, and those that have what this node lacks.
@@ -122,8 +130,8 @@ pub async fn start(
             discovery.add(peer, address.clone(), Origin::Bootstrap, Instant::now());
         }
     }
-    let known = store.known_peers(MAX_PEERS)?;
-    for peer in known.iter().take(REDIALLED) {
+    let remembered = store.known_peers(MAX_PEERS)?;
+    for peer in remembered.iter().take(REDIALLED) {
         for address in &peer.addresses {
             discovery.add(peer.id, address.clone(), Origin::Remembered, Instant::now());
         }
@@ -159,11 +167,14 @@ pub async fn start(
         dial_back_every: options.dial_back_every,
         query_timeout: options.query_timeout,
         high_water: options.high_water,
+        gate: Gate::new(options.classes, options.local_connections, metrics.clone()),
         ping_every: options.ping_every,
         gossip_counts: &mut gossip_counts,
     })?;
     let streams = behaviour.streams.new_control();
-    let (mut swarm, bandwidth) = build(options.key, behaviour, options.delays)?;
+    let dials = Dials::of(options.classes);
+    let limited = Limited::new(behaviour, dials, metrics.clone());
+    let (mut swarm, bandwidth) = build(options.key, limited, options.delays)?;
     let mut protocols_told = Registry::default();
     let families = Families::new(&mut protocols_told);
     listen_on(&mut swarm, addresses, &families).await?;
@@ -180,6 +191,8 @@ pub async fn start(
     let (doubted_sender, doubted) = watch::channel(HashSet::new());
     let (safety, safety_receiver) = watch::channel(None);
     let content = protocols.content.clone();
+    let (served, callers) = (Pool::new(server::STREAMS), Callers::default());
+    let (known, known_receiver) = watch::channel(HashSet::new());
     let (busy, serving) = (BusyPeers::default(), CancellationToken::new());
     let incoming = streams
         .clone()
@@ -199,6 +212,8 @@ pub async fn start(
         stop: serving.clone(),
         tasks: tasks.clone(),
         lacking,
+        callers: callers.clone(),
+        metrics: metrics.clone(),
     };
     tasks.spawn(sync::server::serve(comparing, compared));
     let (conduct, stop) = (options.conduct, serving.clone());
@@ -207,7 +222,8 @@ pub async fn start(
         own_only: !options.provide,
         board: board.clone(),
         metrics: metrics.clone(),
-        busy: busy.clone(),
+        pool: served.clone(),
+        callers: callers.clone(),
         conduct,
         stop,
         tasks: tasks.clone(),
@@ -228,10 +244,13 @@ pub async fn start(
             tally,
             board: board.clone(),
             busy: busy.clone(),
+            served,
+            callers,
+            known: known_receiver,
             metrics: metrics.clone(),
         },
         discovery,
-        PeerTable::new(known, options.weights, metrics.clone(), bearings, now),
+        PeerTable::new(remembered, options.weights, metrics.clone(), bearings, options.classes, now),
         protocols,
         topics,
         options.network,
@@ -257,6 +276,7 @@ pub async fn start(
         content,
         sync,
         heads,
+        known: Arc::new(known),
         busy,
         idle: options.idle,
         serving: Arc::new(Serving { stop: serving, tasks }),
@@ -266,7 +286,7 @@ pub async fn start(
 }
 
 /// The swarm, and the counters of its bytes.
-fn build(key: Keypair, behaviour: Behaviour, delays: Option<Delays>) -> Result<(Swarm<Behaviour>, Registry)> {
+fn build(key: Keypair, behaviour: Limited, delays: Option<Delays>) -> Result<(Swarm<Limited>, Registry)> {
     let mut bandwidth = Registry::default();
     let internal = |why: String| RegistryError::Internal { what: "starting the network", why };
     // The types of what the two builders have become differ, and have no names.
@@ -306,7 +326,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 /// Listens everywhere it was told to, and waits until each has an address.
-async fn listen_on(swarm: &mut Swarm<Behaviour>, addresses: Vec<Multiaddr>, families: &Families) -> Result<()> {
+async fn listen_on(swarm: &mut Swarm<Limited>, addresses: Vec<Multiaddr>, families: &Families) -> Result<()> {
     let mut waiting = HashSet::new();
     for address in addresses {
         let failed = |why: String| RegistryError::Listen { address: address.to_string(), why };

@@ -17,17 +17,19 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     ClockOffset, Greeting, Inbound, Verdict,
-    behaviour::{Behaviour, Protocols},
-    command::{AskError, Command},
-    conduct::{Allowances, Conduct},
+    behaviour::Protocols,
+    command::{Answered, AskError, Command},
+    conduct::Conduct,
     content::{self, BusyPeers},
     discovery::{Discovery, Origin},
     gossip::Topics,
+    limited::Limited,
     listen,
     look::{Looks, what_of},
     lookup::{Lookups, Pending},
     measure::Measures,
     peers::PeerTable,
+    pool::{Callers, Pool},
     protocol::Response,
     providers::Findings,
     reach::Reach,
@@ -38,8 +40,10 @@ use crate::{
     clock,
     domain::{
         allowance::Allowance,
+        lanes::Lanes,
         lookup::End,
-        name::NetworkName,
+        name::{NetworkName, PublisherId},
+        places::{Place, Places, Size},
         record::{Record, Refusal},
         reputation::{Outcome, Selection},
         time::Timestamp,
@@ -56,8 +60,13 @@ const GOODBYE: Duration = Duration::from_millis(300);
 const FAIR: Duration = Duration::from_millis(1_500);
 /// Peers that must have acknowledged a put for it to be over; the others are still sent it.
 pub(super) const PUT_QUORUM: usize = 3;
-/// Questions of one peer being answered at once.
-pub(super) const MAX_QUESTIONS_PER_PEER: usize = 8;
+/// Questions that are answered at once, and those of one peer. A place is held for as long as the answer takes, which has a
+/// bound of its own: nobody loses one for being idle.
+const QUESTIONS: Size = Size { places: 128, of_a_peer: 8, yields: false };
+/// Longest time that one question takes, of what its peer has left: a search of half a million packages takes a tenth.
+pub(super) const MOST_ANSWERING: Duration = Duration::from_secs(2);
+/// Room in the queue to the registry that announcements of strangers leave to those of known publishers.
+pub(super) const LEFT_TO_KNOWN: usize = super::start::INBOUND / 4;
 /// Announcements of one peer that wait for their verdicts: half of what fits into the queue.
 pub(super) const MAX_WAITING_OF_ONE: usize = super::start::INBOUND / 2;
 /// Verdicts and answers outstanding from the registry.
@@ -77,6 +86,10 @@ pub(super) struct Wiring {
     pub tally: Tally,
     pub board: Board,
     pub busy: BusyPeers,
+    /// Streams on which content is served.
+    pub served: Pool,
+    pub callers: Callers,
+    pub known: watch::Receiver<HashSet<PublisherId>>,
     pub metrics: Metrics,
 }
 
@@ -84,7 +97,7 @@ pub(super) struct Wiring {
 pub(super) enum Settled {
     Message { id: MessageId, via: PeerId, author: Option<PeerId>, verdict: Verdict },
     Put { from: PeerId, outcome: Result<Box<Record>, Refusal> },
-    Answer { peer: PeerId, channel: ResponseChannel<Response>, response: Response },
+    Answer { peer: PeerId, channel: ResponseChannel<Response>, place: Place, answered: Answered },
 }
 
 pub(super) struct PendingPut {
@@ -101,7 +114,7 @@ pub(super) struct PendingAsk {
 }
 
 pub(super) struct Task {
-    pub swarm: Swarm<Behaviour>,
+    pub swarm: Swarm<Limited>,
     pub wiring: Wiring,
     pub discovery: Discovery,
     pub peers: PeerTable,
@@ -113,7 +126,7 @@ pub(super) struct Task {
     pub puts: HashMap<QueryId, PendingPut>,
     pub asks: HashMap<OutboundRequestId, PendingAsk>,
     pub settled: FuturesUnordered<BoxFuture<'static, Settled>>,
-    pub questions: HashMap<PeerId, usize>,
+    pub questions: Places,
     /// Announcements without a verdict yet, by who signed them and by who passed them on.
     pub waiting: HashMap<PeerId, usize>,
     pub findings: Findings,
@@ -127,7 +140,7 @@ pub(super) struct Task {
     pub acting: content::Conduct,
     /// Whom it asks.
     selection: Selection,
-    pub allowances: Allowances,
+    pub lanes: Lanes,
     /// How much this node itself may announce.
     announcing: Allowance,
     pub rng: StdRng,
@@ -146,7 +159,7 @@ pub(super) struct Task {
 impl Task {
     #[allow(clippy::too_many_arguments)]
     pub fn new(
-        swarm: Swarm<Behaviour>,
+        swarm: Swarm<Limited>,
         wiring: Wiring,
         discovery: Discovery,
         peers: PeerTable,
@@ -174,7 +187,7 @@ impl Task {
             puts: HashMap::new(),
             asks: HashMap::new(),
             settled: FuturesUnordered::new(),
-            questions: HashMap::new(),
+            questions: Places::new(QUESTIONS),
             waiting: HashMap::new(),
             findings: Findings::default(),
             looks: Looks::new(),
@@ -184,7 +197,7 @@ impl Task {
             conduct,
             acting,
             selection,
-            allowances: Allowances::default(),
+            lanes: Lanes::default(),
             announcing: Allowance::sent(clock::now()),
             rng: rand::make_rng(),
             started_at: clock::now(),

@@ -20,6 +20,9 @@ use super::{
 };
 use crate::{bus::Level, clock, domain::record::Presence};
 
+/// Of the connections that are kept, one of so many may be of an unknown peer that is served content.
+const SERVED_SHARE: usize = 4;
+
 /// Something done every so often.
 struct Every {
     period: Duration,
@@ -80,6 +83,7 @@ impl Task {
             let gossip = &self.swarm.behaviour().gossip;
             self.peers.set_gossip_scores(|peer| gossip.peer_score(peer));
             self.peers.settle(clock::now());
+            self.wiring.callers.replace(self.peers.callers(clock::now()));
         }
         self.wiring.board.settle(clock::now());
         let clock = self.peers.clock_offset();
@@ -120,14 +124,23 @@ impl Task {
     pub(super) fn dial_due(&mut self) {
         let now = Instant::now();
         let (peers, ledger, at) = (&self.peers, &self.conduct.ledger, clock::now());
-        let connected = peers.connected_count();
+        let connected = (peers.connected_count(), peers.outbound_count());
         let is_done = |peer: &PeerId| peers.is_connected(peer) || ledger.ban(peer, at).is_some();
         let due = self.discovery.due(now, connected, self.water.0, is_done, &mut self.rng);
-        for (peer, addresses) in due {
+        for (peer, addresses, claimed) in due {
+            let behaviour = self.swarm.behaviour_mut();
+            let addresses = if claimed { behaviour.dialable(addresses) } else { addresses };
+            if addresses.is_empty() {
+                continue;
+            }
+            let noted = claimed.then(|| addresses.clone());
             let dial = DialOpts::peer_id(peer)
                 .condition(PeerCondition::DisconnectedAndNotDialing)
                 .addresses(addresses)
                 .build();
+            if let Some(addresses) = noted {
+                behaviour.dials(dial.connection_id(), &addresses);
+            }
             if let Err(error) = self.swarm.dial(dial) {
                 tracing::debug!(%peer, %error, "not dialled");
             }
@@ -183,8 +196,12 @@ impl Task {
         let mut protected: HashSet<PeerId> = close.map(|key| *key.preimage()).collect();
         protected.extend(behaviour.gossip.all_mesh_peers().copied());
         protected.extend(self.asks.values().map(|ask| ask.peer));
-        protected.extend(self.questions.keys().copied());
         protected.extend(self.wiring.busy.list());
+        // Of those that are served only some are sure of their place, and only while bytes move.
+        let moving = self.wiring.served.moving();
+        protected.extend(moving.iter().filter(|caller| caller.good).map(|caller| caller.peer));
+        let unknown = moving.iter().filter(|caller| !caller.good).map(|caller| caller.peer);
+        protected.extend(unknown.take(self.water.0 / SERVED_SHARE));
         protected.extend(self.conduct.ledger.all().filter(|(_, sheet)| sheet.protected).map(|(peer, _)| *peer));
         let held = self.peers.held(|peer| protected.contains(peer), clock::now());
         for peer in to_trim(&held, self.water.0, self.water.1) {

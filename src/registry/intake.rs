@@ -1,9 +1,17 @@
 //! What peers send: announcements, records to store, questions. Everything is verified here before anything else.
 
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::PeerId;
 use serde_bytes::ByteBuf;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::P2pRegistry;
@@ -19,11 +27,40 @@ use crate::{
         trust::Trust,
     },
     net::{
-        Inbound,
+        Answered, Inbound,
         protocol::{Item, MAX_HEADS, MAX_RESPONSE, Request, Response},
     },
-    store::{HeadVerdict, Store, StoredHead},
+    store::{HeadVerdict, Store, StoredHead, is_interrupted},
 };
+
+/// Questions that wait longer for their turn are not answered: whoever asked does not wait either.
+const TURN: Duration = Duration::from_secs(5);
+
+/// Questions are answered on so many threads at once: a processor each, and two at least. Peers that are unknown have half
+/// of them, so that good ones always find one.
+#[derive(Clone)]
+pub(super) struct Threads {
+    all: Arc<Semaphore>,
+    of_unknown: Arc<Semaphore>,
+}
+
+impl Default for Threads {
+    fn default() -> Self {
+        let count = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+        Self { all: Arc::new(Semaphore::new(count)), of_unknown: Arc::new(Semaphore::new(count / 2)) }
+    }
+}
+
+impl Threads {
+    async fn turn(&self, good: bool) -> Option<[Option<OwnedSemaphorePermit>; 2]> {
+        let one = async |threads: &Arc<Semaphore>| threads.clone().acquire_owned().await.ok();
+        let waited = async {
+            let unknown = if good { None } else { one(&self.of_unknown).await };
+            [unknown, one(&self.all).await]
+        };
+        timeout(TURN, waited).await.ok()
+    }
+}
 
 /// Commits and answers on their way; beyond it the queue fills, and the network task drops and counts.
 const MAX_RUNNING: usize = 256;
@@ -73,14 +110,27 @@ impl P2pRegistry {
                 let _ = verdict.send(judged.map(|(record, _)| record));
                 Some(self.keep_evidence(disputed?, None, now))
             }
-            Inbound::Query { from: _, request, reply } => {
-                let store = self.store.clone();
-                let answer = tokio::task::spawn_blocking(move || answer(&store, request));
+            Inbound::Query { from, request, time, good, reply } => {
+                let (store, threads) = (self.store.clone(), self.state.threads.clone());
                 Some(Box::pin(async move {
                     // Without a reply the peer is told that we are busy.
-                    match answer.await {
-                        Ok(Ok(response)) => drop(reply.send(response)),
-                        Ok(Err(error)) => tracing::warn!(%error, "a peer's question could not be answered"),
+                    let Some(turn) = threads.turn(good).await else { return };
+                    let answering = tokio::task::spawn_blocking(move || {
+                        let begun = Instant::now();
+                        let answer = answer(&store.until(clock::deadline(begun, time)), request);
+                        drop(turn);
+                        (answer, begun.elapsed())
+                    });
+                    match answering.await {
+                        Ok((Ok(response), took)) => drop(reply.send(Answered { response, took })),
+                        Ok((Err(error), took)) => {
+                            if is_interrupted(&error) {
+                                tracing::debug!(peer = %from, ?took, "a question took more time than its peer has left");
+                            } else {
+                                tracing::warn!(%error, "a peer's question could not be answered");
+                            }
+                            drop(reply.send(Answered { response: Response::Busy, took }));
+                        }
                         Err(error) => tracing::error!(%error, "answering a peer failed"),
                     }
                 }))
@@ -226,7 +276,7 @@ pub(super) fn answer(store: &Store, request: Request) -> Result<Response> {
     let bytes = |envelope: &bytes::Bytes| ByteBuf::from(envelope.to_vec());
     Ok(match request {
         Request::Search(query) => {
-            let query = query.bounded();
+            let query = query.public();
             let terms = query.terms();
             let (mut items, mut size, mut more) = (Vec::new(), 0, false);
             for hit in store.search_for_others(&query, clock::now())?.hits {

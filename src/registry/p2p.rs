@@ -14,8 +14,8 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{
     Announced, Artifacts, Bundle, Catalogue, Imported, Importing, Own, Package, PublishStep, Receipt, Registry,
-    Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache, fetch::Fetches, newcomers::Newcomers,
-    notices::Notices, panel, provide::Providing, publish, safety::Looking, search,
+    Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache, fetch::Fetches, intake::Threads,
+    newcomers::Newcomers, notices::Notices, panel, provide::Providing, publish, safety::Looking, search,
 };
 use crate::{
     RegistryError, Result,
@@ -80,6 +80,7 @@ pub(super) struct State {
     /// And others are to hear of it.
     pub imported: Notify,
     pub announcers: Announcers,
+    pub threads: Threads,
     pub newcomers: Newcomers,
     pub notices: Notices,
     /// How long peers took to answer searches and gets.
@@ -120,6 +121,7 @@ impl P2pRegistry {
             spreading: Notify::new(),
             imported: Notify::new(),
             announcers: Announcers::default(),
+            threads: Threads::default(),
             newcomers: Newcomers::default(),
             notices: Notices::default(),
             search_times: panel::Answers::default(),
@@ -357,19 +359,19 @@ impl Registry for P2pRegistry {
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {
         self.store.pin(handle, publisher, clock::now()).await?;
         self.cache().clear();
-        Ok(())
+        self.know().await
     }
 
     async fn trust(&self, publisher: PublisherId, handle: Option<&Handle>) -> Result<()> {
         self.store.trust_again(publisher, handle, clock::now()).await?;
         self.cache().clear();
-        Ok(())
+        self.know().await
     }
 
     async fn distrust(&self, publisher: PublisherId) -> Result<()> {
         self.store.distrust(publisher, clock::now()).await?;
         self.cache().clear();
-        Ok(())
+        self.know().await
     }
 }
 

@@ -12,7 +12,7 @@ use libp2p::PeerId;
 use tokio::time::Sleep;
 
 use crate::{
-    Result,
+    Result, clock,
     net::{
         AskError, Net,
         protocol::{Request, Response},
@@ -79,7 +79,7 @@ impl Panel {
         let mut panel = Self {
             net: net.clone(),
             request,
-            deadline: Instant::now() + timeout,
+            deadline: clock::deadline(Instant::now(), timeout),
             spare: best.into(),
             met: HashSet::from([net.peer_id()]),
             open: FuturesUnordered::new(),

@@ -24,6 +24,12 @@ const RENEWAL_ROUND: Duration = Duration::from_secs(3_600);
 /// Earlier by so much of their life at most, and no more of them in a round.
 const RENEWAL_JITTER: f64 = 0.1;
 const MAX_RENEWED: usize = 1_000;
+/// Publishers that are known are looked through this often.
+const KNOWN_EVERY: Duration = Duration::from_secs(600);
+/// A publisher is known that was seen first so long ago: making a key costs nothing, and waiting does.
+const KNOWN_AFTER: Duration = Duration::from_secs(24 * 3_600);
+/// Publishers that are known at most, those seen first before others: each is a hundred bytes of memory.
+const MAX_KNOWN: usize = 100_000;
 /// Counting waits this long for more to come.
 const COUNT_DELAY: Duration = Duration::from_millis(200);
 
@@ -31,6 +37,7 @@ impl P2pRegistry {
     /// Runs until `stop` is called.
     pub async fn run_upkeep(self, stop: CancellationToken) {
         let mut joined = self.net.joined();
+        let mut knowing = tokio::time::interval(KNOWN_EVERY);
         let mut renewal = tokio::time::interval(RENEWAL_ROUND);
         let mut wait = FIRST_RETRY;
         let mut retry_at = Instant::now() + wait;
@@ -58,6 +65,7 @@ impl P2pRegistry {
                     self.deliver_outbox().await
                 }
                 _ = renewal.tick() => self.renew().await,
+                _ = knowing.tick() => self.know().await,
                 // Something is on its way out, or arrived: whether to try again is decided anew.
                 () = changed => Ok(()),
                 () = self.state.forked.notified() => self.join_forks().await,
@@ -94,6 +102,16 @@ impl P2pRegistry {
             }
         }
         self.deliver_outbox().await
+    }
+
+    /// Looks through whom this node knows of the publishers.
+    pub(super) async fn know(&self) -> Result<()> {
+        let (store, before) = (self.store.clone(), clock::now().before(KNOWN_AFTER));
+        let known = tokio::task::spawn_blocking(move || store.known_publishers(before, MAX_KNOWN)).await;
+        let known = known
+            .map_err(|error| RegistryError::Internal { what: "reading the publishers", why: error.to_string() })??;
+        self.net.know(known);
+        Ok(())
     }
 
     /// Signs own heads anew once a third of their life is over, a little earlier or later by package.

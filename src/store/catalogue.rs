@@ -507,6 +507,8 @@ fn replace_head(db: &Connection, head: &Signed<Head>, own: bool, now: Timestamp)
     ])?;
     db.prepare_cached("INSERT OR REPLACE INTO marks (publisher, name, seq, hash, expires) VALUES (?, ?, ?, ?, ?)")?
         .execute(params![key, head.name.as_str(), head.seq, head.hash().0, head.expires.0])?;
+    db.prepare_cached("INSERT OR IGNORE INTO publishers (publisher, first_seen) VALUES (?, ?)")?
+        .execute(params![key, now.0])?;
     conflicts::note_handle(db, head, now)
 }
 

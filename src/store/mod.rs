@@ -35,6 +35,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use rusqlite::{Connection, OpenFlags};
@@ -44,6 +45,8 @@ use tokio::sync::Notify;
 use crate::{RegistryError, Result, disk, metrics::Metrics};
 use writer::Writer;
 
+/// Instructions of SQLite's machine between two looks at the time, where there is a bound: some tens of microseconds.
+const CHECKED_EVERY: i32 = 2_000;
 /// Idle read connections kept open.
 const IDLE_READERS: usize = 2;
 /// Most KiB of pages that a connection keeps: a batch of a thousand packages changes some 20 MiB of a full catalogue, and
@@ -57,6 +60,8 @@ const CHECKPOINT: i64 = 16_000;
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// Reads are interrupted at it.
+    until: Option<Instant>,
 }
 
 struct Inner {
@@ -104,7 +109,14 @@ impl Store {
                 heads_changed: Notify::new(),
                 _lock: lock,
             }),
+            until: None,
         })
+    }
+
+    /// The same store, whose reads are interrupted at `until`: what others ask has a bound in time. They end with the error
+    /// that [`is_interrupted`] tells.
+    pub fn until(&self, until: Instant) -> Self {
+        Self { inner: self.inner.clone(), until: Some(until) }
     }
 
     /// Runs `job` in the writer's next transaction and returns once it is on the disk.
@@ -137,8 +149,11 @@ impl Store {
 
     /// Runs `query` on a read connection, in the calling thread: point reads take tens of microseconds.
     pub(crate) fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            return Err(interrupted().into());
+        }
         let idle = self.readers().pop();
-        let connection = match idle {
+        let mut connection = match idle {
             Some(connection) => connection,
             None => {
                 let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -147,7 +162,13 @@ impl Store {
                 connection
             }
         };
+        if let Some(until) = self.until {
+            connection.progress_handler(CHECKED_EVERY, Some(move || Instant::now() >= until))?;
+        }
         let answer = query(&connection)?;
+        if self.until.is_some() {
+            connection.progress_handler(0, None::<fn() -> bool>)?;
+        }
         let mut readers = self.readers();
         if readers.len() < IDLE_READERS {
             readers.push(connection);
@@ -169,6 +190,20 @@ impl Store {
     fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.inner.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The error of a read that was interrupted.
+fn interrupted() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT), None)
+}
+
+/// Whether a read ended because its time was up.
+pub fn is_interrupted(error: &RegistryError) -> bool {
+    let code = match error {
+        RegistryError::Database(error) => error.sqlite_error_code(),
+        _ => None,
+    };
+    code == Some(rusqlite::ErrorCode::OperationInterrupted)
 }
 
 /// Makes the directory for its owner alone. One that exists becomes that too: there are keys in it, and what somebody

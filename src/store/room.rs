@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, params};
 
-use super::{Store, catalogue, listing};
+use super::{Store, catalogue, catalogue::publisher, listing};
 use crate::{
     Result,
     domain::{
@@ -24,6 +24,22 @@ impl Store {
     pub fn knows(&self, publisher: &PublisherId) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached("SELECT 1 FROM marks WHERE publisher = ? LIMIT 1")?.exists([publisher.to_bytes()])
+        })
+    }
+
+    /// Publishers that are known: this node's own, those that a person pinned, and those that were seen first before then.
+    /// `most` of them, without the distrusted.
+    pub fn known_publishers(&self, before: Timestamp, most: usize) -> Result<HashSet<PublisherId>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT publisher FROM (
+                     SELECT publisher, 0 AS since FROM pins
+                     UNION ALL SELECT publisher, 0 FROM heads WHERE own = 1
+                     UNION ALL SELECT publisher, first_seen FROM publishers WHERE first_seen < ?1
+                 ) WHERE publisher NOT IN (SELECT publisher FROM distrusted) ORDER BY since LIMIT ?2",
+            )?
+            .query_map(params![before.0, most as i64], |row| publisher(row, 0))?
+            .collect()
         })
     }
 
@@ -126,6 +142,11 @@ fn put_out(db: &Connection, most: u64, now: Timestamp) -> rusqlite::Result<usize
         db.prepare_cached("DELETE FROM heads WHERE publisher = ? AND name = ?")?
             .execute(params![key, id.name.as_str()])?;
         listing::unlist(db, &id.publisher, &id.name)?;
+        // Who has nothing here any more is nobody who is known: the table is no longer than there are heads.
+        db.prepare_cached(
+            "DELETE FROM publishers WHERE publisher = ?1 AND NOT EXISTS (SELECT 1 FROM heads WHERE publisher = ?1)",
+        )?
+        .execute(params![key])?;
     }
     let hashes: Vec<Hash> = gone.iter().map(|(_, hash)| *hash).collect();
     refuse(db, &hashes, now)?;

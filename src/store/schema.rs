@@ -32,6 +32,8 @@ CREATE TABLE marks (
     publisher BLOB NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL, expires INTEGER NOT NULL,
     PRIMARY KEY (publisher, name)
 ) WITHOUT ROWID;
+-- When a publisher was seen first.
+CREATE TABLE publishers (publisher BLOB PRIMARY KEY, first_seen INTEGER NOT NULL) WITHOUT ROWID;
 -- Heads of the current seq that lost to the selected one: the publisher joins them in its next head.
 CREATE TABLE forks (
     publisher BLOB NOT NULL, name TEXT NOT NULL, hash BLOB NOT NULL, seq INTEGER NOT NULL, envelope BLOB NOT NULL,

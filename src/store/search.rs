@@ -44,6 +44,10 @@ const PARTLY: f64 = 0.5;
 const BETWEEN_WORDS: [&str; 4] = ["-", "", ".", "_"];
 /// Words that one word is taken for.
 const ALIKE: usize = 8;
+/// Words that are looked at for others that are spelt alike, and words of the index that each search walks through for
+/// them: those with two first letters of a catalogue of half a million packages.
+const MOST_MISSPELT: usize = 4;
+const MOST_WALKED: usize = 50_000;
 /// Distrusted publishers that are left out by the index; more of them are left out one by one.
 const DISTRUSTED: usize = 50;
 /// Matches whose labels are counted one by one; of more, an even sample is.
@@ -402,10 +406,15 @@ impl<'a> Search<'a> {
 
     /// Looks for the words of the index that are spelt like those that were asked for.
     fn misspelt(&mut self) -> rusqlite::Result<()> {
+        let (mut looked_at, mut walked) = (0, 0);
         for (at, phrase) in self.terms.wanted.iter().enumerate() {
             let [word] = phrase.words.as_slice() else { continue };
             let most = may_differ(word);
             let Some(first) = word.chars().next().filter(|_| most > 0) else { continue };
+            looked_at += 1;
+            if looked_at > MOST_MISSPELT || walked >= MOST_WALKED {
+                break;
+            }
             // Words that begin alike: who types a first letter wrongly sees it. The second one may have come first.
             let firsts: HashSet<char> = [Some(first), word.chars().nth(1)].into_iter().flatten().collect();
             let mut alike = Vec::new();
@@ -414,7 +423,10 @@ impl<'a> Search<'a> {
                 let mut statement =
                     self.db.prepare_cached("SELECT term, doc FROM vocabulary WHERE term >= ? AND term < ?")?;
                 let mut terms = statement.query([from, to])?;
-                while let Some(row) = terms.next()? {
+                while walked < MOST_WALKED
+                    && let Some(row) = terms.next()?
+                {
+                    walked += 1;
                     let term = row.get_ref(0)?.as_str()?;
                     if term.len().abs_diff(word.len()) > most + 8 || term == word {
                         continue;

@@ -320,3 +320,23 @@ proptest::proptest! {
         proptest::prop_assert_eq!(held(others, 1), once);
     }
 }
+
+#[test]
+fn a_read_ends_when_its_time_is_up_and_the_next_one_reads_again() {
+    use std::time::Instant;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Metrics::default()).unwrap();
+    let endless = |store: &Store| {
+        store.read(|db| {
+            let sql =
+                "WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count) SELECT max(n) FROM count";
+            db.query_row(sql, [], |row| row.get::<_, i64>(0))
+        })
+    };
+    let begun = Instant::now();
+    let bounded = store.until(begun + Duration::from_millis(50));
+    assert!(is_interrupted(&endless(&bounded).unwrap_err()));
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(is_interrupted(&bounded.package_count().unwrap_err()), "there is no time left");
+    assert_eq!(store.package_count().unwrap(), 0, "others are not affected");
+}

@@ -11,6 +11,7 @@ use libp2p::{
     Multiaddr, PeerId, StreamProtocol, SwarmBuilder, gossipsub, identify,
     identity::Keypair,
     kad::{self, store::MemoryStore},
+    multiaddr::Protocol,
     noise, ping, request_response,
     swarm::{NetworkBehaviour, SwarmEvent},
     tcp, yamux,
@@ -162,6 +163,8 @@ pub struct BarePeer {
 type Reply = tokio::sync::oneshot::Sender<Vec<Vec<u8>>>;
 
 enum Do {
+    Dial(Multiaddr),
+    Ask(PeerId, Request, tokio::sync::oneshot::Sender<Option<Response>>),
     Shout(Vec<u8>),
     Hold(Vec<u8>, Vec<u8>),
     Put(Vec<u8>, Vec<u8>, PeerId, tokio::sync::oneshot::Sender<()>),
@@ -208,11 +211,18 @@ impl BarePeer {
         tokio::spawn(async move {
             let mut unanswered = Vec::new();
             let mut puts = HashMap::new();
+            let mut asks: HashMap<request_response::OutboundRequestId, tokio::sync::oneshot::Sender<Option<Response>>> =
+                HashMap::new();
             let mut gets: HashMap<kad::QueryId, (Vec<Vec<u8>>, Reply)> = HashMap::new();
             loop {
                 tokio::select! {
                     command = receiver.recv() => match command {
                         None => return,
+                        // One that fails is seen by what does not follow.
+                        Some(Do::Dial(address)) => drop(swarm.dial(address)),
+                        Some(Do::Ask(peer, request, reply)) => {
+                            asks.insert(swarm.behaviour_mut().query.send_request(&peer, request), reply);
+                        }
                         Some(Do::Shout(data)) => {
                             let topic = gossipsub::IdentTopic::new(format!("/swarmdex/{NETWORK}/announce/2"));
                             // With nobody there to hear it, it is lost.
@@ -247,6 +257,12 @@ impl BarePeer {
                                 None => unanswered.push(channel),
                             }
                         }
+                        SwarmEvent::Behaviour(BareEvent::Query(request_response::Event::Message {
+                            message: request_response::Message::Response { request_id, response }, ..
+                        })) => drop(asks.remove(&request_id).map(|reply| reply.send(Some(response)))),
+                        SwarmEvent::Behaviour(BareEvent::Query(request_response::Event::OutboundFailure {
+                            request_id, ..
+                        })) => drop(asks.remove(&request_id).map(|reply| reply.send(None))),
                         SwarmEvent::Behaviour(BareEvent::Kad(kad::Event::OutboundQueryProgressed {
                             id, result, step, ..
                         })) => match result {
@@ -284,6 +300,18 @@ impl BarePeer {
         StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/sync/2")).unwrap()
     }
 
+    /// Dials an address.
+    pub fn dial(&self, address: &str) {
+        self.commands.send(Do::Dial(address.parse().unwrap())).ok().unwrap();
+    }
+
+    /// Asks a peer that it is connected with; `None` when no answer came.
+    pub async fn ask(&self, peer: PeerId, request: Request) -> Option<Response> {
+        let (reply, receiver) = tokio::sync::oneshot::channel();
+        self.commands.send(Do::Ask(peer, request, reply)).ok().unwrap();
+        tokio::time::timeout(PATIENCE, receiver).await.unwrap().unwrap_or_default()
+    }
+
     /// Gossips something on the topic of announcements, as its own.
     pub fn shout(&self, data: &[u8]) {
         self.commands.send(Do::Shout(data.to_vec())).ok().unwrap();
@@ -307,6 +335,32 @@ impl BarePeer {
         self.commands.send(Do::Get(key.to_vec(), done)).ok().unwrap();
         tokio::time::timeout(PATIENCE, receiver).await.unwrap().unwrap()
     }
+}
+
+/// An address that leads to a node's, and from which whoever dials it comes to the node as from `source`: any address of
+/// 127.0.0.0/8 is this machine's.
+pub async fn by_way_of(source: [u8; 4], node: &str) -> String {
+    let address: Multiaddr = node.parse().unwrap();
+    let mut parts = address.iter();
+    let (Some(Protocol::Ip4(ip)), Some(Protocol::Tcp(port)), Some(Protocol::P2p(peer))) =
+        (parts.next(), parts.next(), parts.next())
+    else {
+        panic!("{node}");
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let way = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind((source, 0).into()).unwrap();
+            tokio::spawn(async move {
+                if let Ok(mut far) = socket.connect((ip, port).into()).await {
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                }
+            });
+        }
+    });
+    format!("/ip4/127.0.0.1/tcp/{}/p2p/{peer}", way.port())
 }
 
 fn gossip(key: &Keypair) -> gossipsub::Behaviour {

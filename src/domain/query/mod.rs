@@ -27,6 +27,9 @@ pub const MAX_LABELS: usize = 8;
 /// Most hits that may be passed over: who wants more of them wants other words.
 pub const MAX_OFFSET: usize = 10_000;
 
+/// Most hits that are passed over for somebody else: a node asks its peers for the first ones only.
+pub const MAX_PUBLIC_OFFSET: usize = 500;
+
 /// A search over packages. Empty text matches every package.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Query {
@@ -88,6 +91,12 @@ impl Query {
         self
     }
 
+    /// The same query within the limits of what a node answers to others.
+    pub fn public(self) -> Self {
+        let bounded = self.bounded();
+        Self { offset: bounded.offset.min(MAX_PUBLIC_OFFSET), ..bounded }
+    }
+
     /// What the text and the labels ask for, together.
     pub fn terms(&self) -> Terms {
         let mut terms = parse(&self.text);
@@ -118,6 +127,7 @@ mod tests {
             prop_assert!((1..=MAX_HITS).contains(&query.limit));
             prop_assert!(query.offset <= MAX_OFFSET);
             prop_assert!((0.0..=1.0).contains(&query.min_reputation));
+            prop_assert!(query.public().offset <= MAX_PUBLIC_OFFSET);
         }
     }
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use libp2p::identity::Keypair;
 use serde::{Deserialize, Serialize};
 
-use super::super::{hash::Hash, manifest::Manifest, time::Timestamp};
-use super::{Head, Payload, Refusal, Signed, check_time, consistent, decode, encode};
+use super::super::{hash::Hash, manifest::Manifest, name::PublisherId, time::Timestamp};
+use super::{Head, Payload, Refusal, Signed, check_time, consistent, decode, encode, peek::signer};
 
 /// Largest announcement, in bytes.
 pub const MAX_ANNOUNCEMENT: usize = 24 * 1024;
@@ -74,6 +74,14 @@ impl Announcement {
             manifest: self.manifest.envelope().to_vec(),
         })?;
         if bytes.len() > MAX_ANNOUNCEMENT { Err(Refusal::TooLarge) } else { Ok(bytes.into()) }
+    }
+
+    /// The publisher that gossip data names, which nothing has been verified of yet: enough to decide who is heard first.
+    pub fn claimed_publisher(bytes: &[u8]) -> Option<PublisherId> {
+        if bytes.len() > MAX_ANNOUNCEMENT {
+            return None;
+        }
+        signer(&decode::<Wire>(bytes).ok()?.head)
     }
 
     /// Checks gossip data. Clock and expiry come after everything that makes the sender pay, so that a forged

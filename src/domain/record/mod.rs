@@ -10,6 +10,7 @@ mod claim;
 mod consistent;
 mod head;
 mod key;
+mod peek;
 mod select;
 
 pub use announcement::{Announcement, MAX_ANNOUNCEMENT, Notice, VALIDITY};

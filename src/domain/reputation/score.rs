@@ -119,6 +119,12 @@ impl Basis {
         record(self.successes, self.failures).map_or(0.0, |beta| beta.inverse_cdf(CAUTION))
     }
 
+    /// Whether it has been good to ask: a few right answers, and of late hardly a wrong one. The other parts of the score
+    /// are had for being there; this one is not, and half of each pool is for those that have it.
+    pub fn is_good(&self) -> bool {
+        self.served >= PROVEN && self.success() >= GOOD
+    }
+
     /// How quick it is beside the others, 0 to 1; half for one that is like the median.
     pub fn response(&self) -> f64 {
         let less = |own: Option<f64>, median: Option<f64>| {
@@ -179,6 +185,11 @@ impl Basis {
         1.0 / (1.0 + self.unseen.as_secs_f64() / HOUR)
     }
 }
+
+/// Right answers, ever, from which on a peer can count as good.
+const PROVEN: u64 = 3;
+/// And what it is cautiously estimated to answer right: two right answers of late with none wrong are more.
+const GOOD: f64 = 0.3;
 
 /// The percentile of what a share may be that is counted on.
 pub(super) const CAUTION: f64 = 0.05;

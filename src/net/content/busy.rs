@@ -26,18 +26,6 @@ impl BusyPeers {
         Busy { peers: self.clone(), peer }
     }
 
-    /// As [`hold`](Self::hold); `None` when the peer is held `most` times already.
-    pub fn hold_up_to(&self, peer: PeerId, most: usize) -> Option<Busy> {
-        let mut peers = self.lock();
-        let held = peers.entry(peer).or_default();
-        if *held >= most {
-            return None;
-        }
-        *held += 1;
-        drop(peers);
-        Some(Busy { peers: self.clone(), peer })
-    }
-
     pub fn list(&self) -> Vec<PeerId> {
         self.lock().keys().copied().collect()
     }

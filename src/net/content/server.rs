@@ -5,14 +5,13 @@ use std::{io, sync::Arc, time::Duration};
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::{PeerId, Stream};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::mpsc,
     task::JoinHandle,
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    busy::{Busy, BusyPeers},
     conduct::Conduct,
     wire::{self, Head, Question, Status},
 };
@@ -22,22 +21,28 @@ use crate::{
     domain::{
         content::{self, bytes_in},
         hash::ContentRoot,
+        places::Size,
         transfer::{Part, TransferId},
     },
-    metrics::Metrics,
+    metrics::{Metrics, TurnedAway},
+    net::pool::{Callers, Held, Pool},
     store::content::ContentStore,
 };
 
-/// Streams of one peer.
-const MAX_PER_PEER: usize = 4;
-/// Streams of all peers.
-const MAX_STREAMS: usize = 128;
-/// Answers that are being made or sent, of 1 MiB each at most: what peers can make this node hold in memory.
-const MAX_ANSWERS: usize = 40;
+/// Streams of all peers, and of one.
+pub(crate) const STREAMS: Size = Size { places: 128, of_a_peer: 4, yields: true };
+/// Bytes that are written before it is noted that they moved.
+const NOTED: usize = 64 * 1_024;
+/// Answers that are being made or sent, of 1 MiB each at most: what peers can make this node hold in memory. A peer has as
+/// many as its streams can have on their way.
+const ANSWERS: Size = Size { places: 40, of_a_peer: STREAMS.of_a_peer * (AHEAD + 1), yields: false };
 /// Answers of one stream that are made ahead of the one that is sent.
 const AHEAD: usize = 2;
 /// A stream on which nothing is asked for this long is closed.
 const SILENCE: Duration = Duration::from_secs(60);
+/// Time for a peer to take [`NOTED`] bytes: whoever reads nothing does not keep an answer in memory for as long as one may
+/// take.
+const STALLED: Duration = Duration::from_secs(20);
 /// Time for a peer to take an answer. At 1 MiB that is a slow modem; who is slower holds up others.
 const SENDING: Duration = Duration::from_secs(60);
 
@@ -48,7 +53,8 @@ pub(crate) struct Shared {
     pub own_only: bool,
     pub board: Board,
     pub metrics: Metrics,
-    pub busy: BusyPeers,
+    pub pool: Pool,
+    pub callers: Callers,
     pub conduct: Conduct,
     pub stop: CancellationToken,
     pub tasks: TaskTracker,
@@ -61,33 +67,36 @@ struct Answer {
     body: Vec<u8>,
     /// Bytes of the content in it.
     bytes: u64,
-    _place: OwnedSemaphorePermit,
+    _place: Held,
 }
 
 /// Takes streams until told to stop.
 pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingStreams) {
     let shared = Arc::new(shared);
-    let streams = Arc::new(Semaphore::new(MAX_STREAMS));
-    let answers = Arc::new(Semaphore::new(MAX_ANSWERS));
-    // Apart from who we fetch from: those streams are ours to open.
-    let served = BusyPeers::default();
+    let answers = Pool::new(ANSWERS);
     // Drained at once: a stream for which the channel has no room is dropped by libp2p-stream.
     while let Some(Some((peer, stream))) = shared.stop.run_until_cancelled(incoming.next()).await {
-        let (Ok(place), Some(one)) = (streams.clone().try_acquire_owned(), served.hold_up_to(peer, MAX_PER_PEER))
-        else {
-            tracing::debug!(%peer, "a stream was refused: there are enough");
-            shared.tasks.spawn(refuse(stream));
-            continue;
+        let place = match shared.pool.take(shared.callers.of(peer)) {
+            Ok(place) => place,
+            Err(full) => {
+                tracing::debug!(%peer, ?full, "a stream was refused: there are enough");
+                shared.metrics.turned_away(TurnedAway::Stream);
+                shared.tasks.spawn(refuse(stream));
+                continue;
+            }
         };
         let (shared, answers) = (shared.clone(), answers.clone());
-        let busy = shared.busy.hold(peer);
         shared.clone().tasks.spawn(async move {
             let stop = shared.stop.clone();
-            let serving = one_stream(shared, peer, stream, answers, [one, busy]);
-            if let Some(Err(error)) = stop.run_until_cancelled(serving).await {
-                tracing::debug!(%peer, %error, "serving ended");
+            let serving = one_stream(&shared, peer, stream, answers, &place);
+            match stop.run_until_cancelled(place.end().run_until_cancelled(serving)).await {
+                Some(Some(Err(error))) => tracing::debug!(%peer, %error, "serving ended"),
+                Some(None) => {
+                    tracing::debug!(%peer, "a stream on which nothing moved made room for another");
+                    shared.metrics.turned_away(TurnedAway::Idle);
+                }
+                Some(Some(Ok(()))) | None => {}
             }
-            drop(place);
         });
     }
 }
@@ -103,15 +112,9 @@ async fn refuse(mut stream: Stream) {
     let _ = timeout(Duration::from_secs(5), told).await;
 }
 
-async fn one_stream(
-    shared: Arc<Shared>,
-    peer: PeerId,
-    stream: Stream,
-    answers: Arc<Semaphore>,
-    _held: [Busy; 2],
-) -> io::Result<()> {
+async fn one_stream(shared: &Shared, peer: PeerId, stream: Stream, answers: Pool, place: &Held) -> io::Result<()> {
     let (mut questions, mut stream) = stream.split();
-    let (contents, own_only) = (shared.contents.clone(), shared.own_only);
+    let (contents, own_only, callers) = (shared.contents.clone(), shared.own_only, shared.callers.clone());
     let (sender, mut made) = mpsc::channel::<JoinHandle<Answer>>(AHEAD);
     // Without questions there is nothing to answer once what is made is sent: the channel ends with this.
     let reading = async move {
@@ -124,7 +127,7 @@ async fn one_stream(
                 Err(_) => return Err(io::ErrorKind::TimedOut.into()),
             }
             let Some(question) = Question::from_bytes(&bytes) else { return Err(io::ErrorKind::InvalidData.into()) };
-            let Ok(place) = answers.clone().acquire_owned().await else { return Ok(()) };
+            let place = answers.wait(callers.of(peer)).await;
             let contents = contents.clone();
             // Reading and hashing are not for the tasks that serve the network.
             let answer = tokio::task::spawn_blocking(move || answer(&contents, own_only, question, place));
@@ -139,13 +142,13 @@ async fn one_stream(
             let mut answer = answer.await.map_err(io::Error::other)?;
             shared.conduct.spoil(&mut answer.body);
             let begun = Instant::now();
-            let sent = timeout(SENDING, send(&mut stream, &answer, shared.conduct, &mut due)).await;
+            let sent = timeout(SENDING, send(&mut stream, &answer, shared.conduct, &mut due, place)).await;
             sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
             if made.is_empty() {
                 stream.flush().await?;
             }
             if answer.bytes > 0 {
-                tell(&shared, peer, &answer, begun.elapsed());
+                tell(shared, peer, &answer, begun.elapsed());
             }
         }
         stream.close().await
@@ -159,11 +162,15 @@ async fn send(
     answer: &Answer,
     conduct: Conduct,
     due: &mut Instant,
+    place: &Held,
 ) -> io::Result<()> {
     conduct.think().await;
     stream.write_all(&answer.head.to_bytes()).await?;
-    for piece in answer.body.chunks(conduct.piece()) {
-        stream.write_all(piece).await?;
+    let most = if conduct == Conduct::Honest { NOTED } else { conduct.piece() };
+    for piece in answer.body.chunks(most) {
+        let stalled = |_| io::Error::from(io::ErrorKind::TimedOut);
+        timeout(STALLED, stream.write_all(piece)).await.map_err(stalled)??;
+        place.moved(piece.len() as u64);
         if conduct != Conduct::Honest {
             stream.flush().await?;
             conduct.wait(due, piece.len()).await;
@@ -172,7 +179,7 @@ async fn send(
     Ok(())
 }
 
-fn answer(contents: &ContentStore, own_only: bool, question: Question, place: OwnedSemaphorePermit) -> Answer {
+fn answer(contents: &ContentStore, own_only: bool, question: Question, place: Held) -> Answer {
     let (head, body, bytes) = match respond(contents, own_only, question) {
         Ok(answer) => answer,
         Err(error) => {

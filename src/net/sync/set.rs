@@ -1,6 +1,7 @@
 //! The heads of the catalogue as a set that can be compared.
 
 use std::{
+    cell::Cell,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -56,6 +57,65 @@ impl Heads {
         }
         set.seal()?;
         Ok(Self(Arc::new(set)))
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.0.size().map_or(0, |size| size as u64)
+    }
+
+    /// The same set, for a comparison that went through so many items before and may do so for `most`.
+    pub(super) fn counted(&self, worked: u64, most: u64) -> Counted<'_> {
+        Counted { set: self, worked: Cell::new(worked), most }
+    }
+}
+
+/// A set that counts the items which a comparison goes through, and has enough of it.
+pub(super) struct Counted<'a> {
+    set: &'a Heads,
+    worked: Cell<u64>,
+    most: u64,
+}
+
+impl Counted<'_> {
+    pub fn worked(&self) -> u64 {
+        self.worked.get()
+    }
+
+    fn work(&self) -> Result<(), Error> {
+        self.worked.set(self.worked.get().saturating_add(1));
+        // Which error it is does not matter: `is_spent` is what tells.
+        if self.is_spent() { Err(Error::BadRange) } else { Ok(()) }
+    }
+
+    pub fn is_spent(&self) -> bool {
+        self.worked.get() > self.most
+    }
+}
+
+impl NegentropyStorageBase for Counted<'_> {
+    fn size(&self) -> Result<usize, Error> {
+        self.set.size()
+    }
+
+    fn get_item(&self, at: usize) -> Result<Option<Item>, Error> {
+        self.work()?;
+        self.set.get_item(at)
+    }
+
+    fn iterate(
+        &self,
+        begin: usize,
+        end: usize,
+        each: &mut dyn FnMut(Item, usize) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        self.set.iterate(begin, end, &mut |item, at| {
+            self.work()?;
+            each(item, at)
+        })
+    }
+
+    fn find_lower_bound(&self, first: usize, last: usize, value: &Bound) -> usize {
+        self.set.find_lower_bound(first, last, value)
     }
 }
 

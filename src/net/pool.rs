@@ -1,0 +1,150 @@
+//! Pools of places that tasks hold, and who calls.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::Instant,
+};
+
+use libp2p::PeerId;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::places::{Caller, Full, Place, Places, Size};
+
+/// A pool. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Pool(Arc<Mutex<Inner>>, Arc<Notify>);
+
+struct Inner {
+    places: Places,
+    ends: HashMap<Place, CancellationToken>,
+}
+
+/// A place is taken as long as this is there.
+pub(crate) struct Held {
+    pool: Pool,
+    place: Place,
+    end: CancellationToken,
+}
+
+impl Pool {
+    pub fn new(size: Size) -> Self {
+        Self(Arc::new(Mutex::new(Inner { places: Places::new(size), ends: HashMap::new() })), Arc::default())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place; one that was idle may end for it.
+    pub fn take(&self, caller: Caller) -> Result<Held, Full> {
+        let mut inner = self.lock();
+        let (place, instead) = inner.places.take(caller, Instant::now())?;
+        let ended = instead.and_then(|place| inner.ends.remove(&place));
+        let end = CancellationToken::new();
+        inner.ends.insert(place, end.clone());
+        drop(inner);
+        ended.inspect(CancellationToken::cancel);
+        Ok(Held { pool: self.clone(), place, end })
+    }
+
+    /// Takes a place as soon as there is one.
+    pub async fn wait(&self, caller: Caller) -> Held {
+        loop {
+            let freed = self.1.notified();
+            tokio::pin!(freed);
+            // Listened to before it is looked, so that none is missed.
+            freed.as_mut().enable();
+            if let Ok(held) = self.take(caller) {
+                return held;
+            }
+            freed.await;
+        }
+    }
+
+    /// Peers on whose places bytes are moving now, those that moved most first.
+    pub fn moving(&self) -> Vec<Caller> {
+        self.lock().places.moving(Instant::now())
+    }
+}
+
+impl Held {
+    /// Bytes were moved, which is what the place is for.
+    pub fn moved(&self, bytes: u64) {
+        self.pool.lock().places.moved(self.place, bytes, Instant::now());
+    }
+
+    /// Cancelled when the place is given to somebody else.
+    pub fn end(&self) -> &CancellationToken {
+        &self.end
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut inner = self.pool.lock();
+        inner.places.give_back(self.place);
+        inner.ends.remove(&self.place);
+        drop(inner);
+        self.pool.1.notify_waiters();
+    }
+}
+
+/// The connected peers, with what decides whether they get a place. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Callers(Arc<RwLock<HashMap<PeerId, Caller>>>);
+
+impl Callers {
+    pub fn of(&self, peer: PeerId) -> Caller {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&peer).copied();
+        known.unwrap_or(Caller { peer, good: false, prefix: None })
+    }
+
+    pub fn set(&self, caller: Caller) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(caller.peer, caller);
+    }
+
+    /// Takes these for all that are connected.
+    pub fn replace(&self, callers: HashMap<PeerId, Caller>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = callers;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_has_the_place_that_is_given_back() {
+        let pool = Pool::new(Size { places: 2, of_a_peer: 1, yields: false });
+        let callers = Callers::default();
+        let held = pool.take(callers.of(PeerId::random())).unwrap();
+        let waiting = tokio::spawn({
+            let (pool, caller) = (pool.clone(), callers.of(PeerId::random()));
+            async move { pool.wait(caller).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(held);
+        drop(waiting.await.unwrap());
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_it_is_dropped() {
+        let pool = Pool::new(Size { places: 2, of_a_peer: 1, yields: true });
+        let callers = Callers::default();
+        let held = pool.take(callers.of(PeerId::random())).unwrap();
+        let other = callers.of(PeerId::random());
+        assert_eq!(pool.take(other).err(), Some(Full::Pool));
+        assert!(!held.end().is_cancelled());
+        held.moved(1_000_000);
+        assert_eq!(pool.moving().len(), 1);
+        drop(held);
+        assert!(pool.moving().is_empty() && pool.take(other).is_ok());
+        callers.set(Caller { good: true, ..other });
+        assert!(callers.of(other.peer).good);
+        callers.replace(HashMap::new());
+        assert!(!callers.of(other.peer).good);
+    }
+}
