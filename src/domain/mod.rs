@@ -7,6 +7,7 @@
 pub mod allowance;
 pub mod conflict;
 pub mod content;
+pub mod dependency;
 pub mod faults;
 pub mod freshness;
 pub mod geo;
@@ -23,6 +24,7 @@ pub mod release;
 pub mod reputation;
 pub mod secret;
 pub mod size;
+pub mod skeleton;
 pub mod text;
 pub mod time;
 pub mod transfer;
