@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 use semver::{Version, VersionReq};
 
-use crate::domain::{
-    hash::ContentRoot,
-    manifest::FieldError,
-    name::{Handle, NameError, PackageName, PublisherId},
-    record::Refusal,
+use crate::{
+    clock,
+    domain::{
+        hash::ContentRoot,
+        manifest::FieldError,
+        name::{Handle, NameError, PackageName, PublisherId},
+        record::Refusal,
+        trust::{Claimant, MAX_HANDLES},
+    },
 };
 
 pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
@@ -50,8 +54,26 @@ pub enum RegistryError {
     #[error("nobody known calls itself \"{0}\"; check the spelling, or write publisher-id/name")]
     UnknownHandle(Handle),
 
-    #[error("several publishers call themselves \"{handle}\": {}; write publisher-id/name for the one you mean", ids(.publishers))]
-    AmbiguousHandle { handle: Handle, publishers: Vec<PublisherId> },
+    #[error(
+        "several publishers call themselves \"{handle}\": {}; write publisher-id/name for the one you mean, or pin it with \
+         `trust ID --as {handle}`",
+        several(.claimants)
+    )]
+    AmbiguousHandle { handle: Handle, claimants: Vec<Claimant> },
+
+    #[error(
+        "\"{handle}\" is pinned to no key here; the only one known to claim it is {publisher} (fingerprint {}): pin it with \
+         `trust {handle}`, or write {publisher}/name",
+        .publisher.fingerprint()
+    )]
+    UnpinnedHandle { handle: Handle, publisher: PublisherId },
+
+    #[error(
+        "your key calls itself {} already, and others take {MAX_HANDLES} handles of one key at most, so {handle} would be one \
+         too many; publish under one of these",
+        list(.handles)
+    )]
+    TooManyHandles { handle: Handle, handles: Vec<Handle> },
 
     #[error("version {given} is not newer than {latest}, the latest release of {package}; choose a higher one")]
     VersionNotNewer { package: PackageName, given: Version, latest: Version },
@@ -192,7 +214,7 @@ impl RegistryError {
             | Self::Usage(_)
             | Self::ReadOnly { .. }
             | Self::NotPut(_) => true,
-            Self::AmbiguousHandle { .. } => true,
+            Self::AmbiguousHandle { .. } | Self::UnpinnedHandle { .. } | Self::TooManyHandles { .. } => true,
             Self::Remote { usage, .. } => *usage,
             _ => false,
         }
@@ -212,6 +234,8 @@ impl RegistryError {
             Self::NoPeer(_) => "no_peer",
             Self::UnknownHandle(_) => "unknown_handle",
             Self::AmbiguousHandle { .. } => "ambiguous_handle",
+            Self::UnpinnedHandle { .. } => "unpinned_handle",
+            Self::TooManyHandles { .. } => "too_many_handles",
             Self::VersionNotNewer { .. } => "version_not_newer",
             Self::VersionTaken { .. } => "version_taken",
             Self::NotYours { .. } => "not_yours",
@@ -258,6 +282,8 @@ impl RegistryError {
             Self::Name(_)
             | Self::Draft { .. }
             | Self::AmbiguousHandle { .. }
+            | Self::UnpinnedHandle { .. }
+            | Self::TooManyHandles { .. }
             | Self::VersionNotNewer { .. }
             | Self::VersionTaken { .. }
             | Self::NotYours { .. }
@@ -296,10 +322,20 @@ fn kept(done: u64, size: u64) -> String {
     }
 }
 
-fn list(errors: &[FieldError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+fn list<T: ToString>(all: &[T]) -> String {
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-fn ids(publishers: &[PublisherId]) -> String {
-    publishers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+/// The first seen first, with since when; a flood of others is only counted.
+fn several(claimants: &[Claimant]) -> String {
+    /// Claimants that are named.
+    const NAMED: usize = 5;
+    let one = |Claimant { publisher, since }: &Claimant| {
+        format!("{publisher} (fingerprint {}, first seen {})", publisher.fingerprint(), clock::day(*since))
+    };
+    let named: Vec<String> = claimants.iter().take(NAMED).map(one).collect();
+    match claimants.len().saturating_sub(NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
 }

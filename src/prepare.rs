@@ -199,6 +199,8 @@ pub fn crate_file(path: &Path, owner: &str) -> Result<Prepared, crates::Unusable
     let read = crates::read(path)?;
     let dependency = |need: &Need| crate::domain::manifest::Dependency {
         package: format!("{owner}/{}", need.name),
+        // One's own packages need no label, and an index has very many of them.
+        handle: None,
         requirement: need.requirement.clone(),
         optional: need.optional,
     };

@@ -101,16 +101,17 @@ async fn a_version_that_its_publisher_changes_is_told_and_proven_to_anybody() {
     let mut batches = node.node.subscribe();
     let dht = DhtKey::of_head(&id.publisher, &id.name).0.to_vec();
     let mut told = 0;
+    let about = format!("alice/web ({}) 1.0.0", id.publisher.fingerprint());
     for _ in 0..2 {
         publisher.put_to(node.node.peer_id(), &dht, then.envelope()).await;
     }
     wait_for(&mut batches, "the notice", |batch| {
-        told += batch.conflicts.iter().filter(|case| case.about() == "alice/web 1.0.0").count();
+        told += batch.conflicts.iter().filter(|case| case.about() == about).count();
         told > 0
     })
     .await;
     let case = one_case(&registry, Kind::Version).await;
-    assert_eq!((case.about().as_str(), case.in_force), ("alice/web 1.0.0", InForce::FirstSeen));
+    assert_eq!((case.about(), case.in_force), (about, InForce::FirstSeen));
     assert_eq!([case.sides[0].hash, case.sides[1].hash], [one.hash(), evil.hash()]);
     assert!(case.is_provable());
     assert_eq!(registry.get_package(&reference(&id)).await.unwrap().releases[0].manifest, one.hash());

@@ -99,6 +99,7 @@ fn previews() -> (PublisherId, Vec<Manifest>) {
         let stanza = stanza.unwrap().unwrap();
         let needs = stanza.needs.iter().map(|need| Dependency {
             package: format!("{owner}/{}", need.name),
+            handle: None,
             requirement: need.requirement.clone(),
             optional: false,
         });

@@ -28,6 +28,7 @@ async fn what_one_node_publishes_another_resolves_and_locks() {
             .iter()
             .map(|(package, requirement)| Dependency {
                 package: package.clone(),
+                handle: None,
                 requirement: requirement.parse().unwrap(),
                 optional: false,
             })

@@ -423,9 +423,8 @@ async fn a_publisher_sees_its_packages_and_how_far_each_got() {
     assert!(mine[0].replicas > Some(0) && mine[0].announced > Some(0), "{mine:?}");
     assert!(mine[0].manifest.is_some());
 
-    // The other has a package of that name by somebody else, if it asks.
-    let (handle, name) = ("team".parse().unwrap(), "web".parse().unwrap());
-    assert_eq!(b.node.registry().taken_by(&handle, &name).await.unwrap(), None, "the publisher calls itself nothing");
+    let claims = b.node.registry().claims(&"team".parse().unwrap(), true).await.unwrap();
+    assert_eq!((claims.claimants, claims.answered), (vec![], 1), "the publisher calls itself nothing");
     drop(registry);
     a.stop().await;
     b.stop().await;

@@ -42,6 +42,7 @@ pub fn drafts(most: usize) -> Vec<(Draft, String)> {
             if drafts.len() < most && seen.insert(stanza.draft.name.clone()) {
                 let needs = stanza.needs.iter().map(|need| Dependency {
                     package: format!("debian/{}", need.name),
+                    handle: None,
                     requirement: need.requirement.clone(),
                     optional: false,
                 });
@@ -73,6 +74,8 @@ pub fn signed(key: &Keypair, drafts: Vec<(Draft, String)>) -> Vec<Record> {
         let signed_at = Timestamp(now.0 - at as u64);
         let (name, handle) = (draft.name.clone(), draft.handle.clone());
         let content = Content { root: ContentRoot::of(text.as_bytes()), size: text.len() as u64 };
+        let by_key = |dependency: Dependency| dependency.by_key(|_| Ok::<_, ()>(publisher(key))).unwrap();
+        let draft = Draft { dependencies: draft.dependencies.into_iter().map(by_key).collect(), ..draft };
         let manifest = Signed::sign(key, draft.into_manifest(content, signed_at).unwrap()).unwrap();
         let entry = ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false };
         let state = HeadState { name, handle, seq: 1, prev: vec![], releases: vec![entry] };

@@ -9,10 +9,12 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// Dependencies kept, and the bytes their names and requirements may take: with a publisher's handle before each, a
-/// manifest then still fits into the envelope that the network carries.
+/// Dependencies kept, and the bytes their keys, names and requirements may take: a manifest then still fits into the envelope
+/// that the network carries.
 const MAX_NEEDS: usize = 32;
-const MAX_NEEDS_BYTES: usize = 1_200;
+const MAX_NEEDS_BYTES: usize = 1_968;
+/// The text of a publisher's key, before each of them.
+const KEY: usize = 52;
 
 /// A package that another one needs, before it is known who publishes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +37,7 @@ pub(crate) fn bounded(needs: impl Iterator<Item = Need>) -> Vec<Need> {
     let mut room = MAX_NEEDS_BYTES;
     let mut kept: Vec<Need> = Vec::new();
     for need in needs.take(limit::DEPENDENCIES) {
-        let bytes = need.name.as_str().len() + need.requirement.to_string().len();
+        let bytes = KEY + need.name.as_str().len() + need.requirement.to_string().len();
         let known = kept.iter().any(|known| known.name == need.name);
         if kept.len() < MAX_NEEDS && bytes <= room && !known {
             room -= bytes;

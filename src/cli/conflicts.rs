@@ -184,7 +184,10 @@ fn told(side: &Side) -> String {
     let at = side.signed_at.map_or(String::new(), |at| format!(", signed at {}", clock::stamp(at)));
     let held = if side.held { "" } else { ", not held" };
     match &side.package {
-        Some(package) => format!("{key}, for {package}{seq}{at}"),
+        Some(package) => {
+            let since = side.since.map_or(String::new(), |since| format!(", first seen {}", clock::stamp(since)));
+            format!("{key}{since}, for {package}{seq}{at}")
+        }
         None => format!("{}{seq}{at}{held}; {key}", side.hash),
     }
 }

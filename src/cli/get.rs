@@ -13,16 +13,20 @@ use super::{
     DONE,
     global::Global,
     id::{Wanted, exactly},
-    print,
-    release::{check_fresh, find, pin},
+    names, print,
+    release::{check_fresh, find},
     session,
 };
 use crate::{
     RegistryError, Result, clock,
     control::Control,
-    domain::name::{PackageRef, short_id},
-    registry::{Fetched, Release, title},
+    domain::{
+        name::{PackageRef, short_id},
+        trust::Trust,
+    },
+    registry::{Fetched, Release},
     resolve::{
+        Resolving,
         lock::{self, Lock},
         resolve_on,
     },
@@ -58,6 +62,10 @@ pub(super) struct Args {
     /// Write over a file that is there
     #[arg(long)]
     force: bool,
+    /// Pin a handle that is new here to the one key that claims it, as at a terminal; without it a script gets the release
+    /// by that key, and a warning
+    #[arg(long)]
+    trust_new: bool,
     /// Print progress and result as JSON, one object a line
     #[arg(long)]
     json: bool,
@@ -75,6 +83,8 @@ enum Line<'a> {
 #[derive(Serialize)]
 struct Got<'a> {
     release: &'a Release,
+    /// Of the publisher's key.
+    fingerprint: String,
     path: &'a Path,
     fetched: &'a Fetched,
 }
@@ -94,11 +104,18 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
 async fn one(node: &dyn Control, package: &PackageRef, args: &Args) -> Result<()> {
     let registry = node.registry();
     let spinner = print::spinner("asking peers");
-    let release = find(&*registry, package).await;
+    let found = async {
+        let named = names::typed(&*registry, package).await?;
+        let release = find(&*registry, &named.package).await?;
+        Ok::<_, RegistryError>((named, release))
+    };
+    let found = found.await;
     spinner.finish_and_clear();
-    let release = release?;
+    let (named, release) = found?;
     check_fresh(args.fresh, &release.package, &release.freshness)?;
-    pin(&*registry, package, &release).await?;
+    let trust = if named.settle(&*registry, args.trust_new).await? { Trust::Pinned } else { release.trust };
+    let release = Release { trust, ..release };
+    names::warn_of_look_alike(&*registry, &release).await?;
     let manifest = &release.manifest;
     let path = match (&args.output, args.extract) {
         (Some(path), true) => path.clone(),
@@ -129,19 +146,27 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
         PackageRef { requirement: None, ..package.clone() },
         package.requirement.clone().unwrap_or(VersionReq::STAR),
     )];
-    let resolution = resolve_on(registry.clone(), wanted.clone(), move |step| told.set_message(step.to_string())).await;
+    let resolved = async {
+        // Resolved by key; the lock keeps what was typed beside it.
+        let named = names::typed(&*registry, package).await?;
+        let by_key = wanted
+            .iter()
+            .map(|(_, requirement)| (PackageRef { requirement: None, ..named.package.clone() }, requirement.clone()));
+        let told = move |step: Resolving| told.set_message(step.to_string());
+        let resolution = resolve_on(registry.clone(), by_key.collect(), told).await?;
+        Ok::<_, RegistryError>((named, resolution))
+    };
+    let resolved = resolved.await;
     spinner.finish_and_clear();
-    let resolution = resolution?;
+    let (named, resolution) = resolved?;
+    named.settle(&*registry, args.trust_new).await?;
     let lock = Lock::of(&resolution, &wanted);
     let mut releases = Vec::new();
     for one in resolution.releases {
-        let asked = one.package == *resolution.root.first().unwrap_or(&one.package);
         let reference = PackageRef::of(&one.package);
         let release = registry.get_package_version(&reference, &exactly(&one.version)).await?;
         check_fresh(args.fresh, &release.package, &release.freshness)?;
-        if asked {
-            pin(&*registry, package, &release).await?;
-        }
+        names::warn_of_look_alike(&*registry, &release).await?;
         releases.push(release);
     }
     let path = lock_path(args);
@@ -181,10 +206,12 @@ async fn all(node: &dyn Control, releases: Vec<Release>, args: &Args) -> Result<
     let bytes = releases.iter().map(|release| release.manifest.size).sum();
     let progress = Progress::new(&format!("{} packages", releases.len()), bytes, args.json);
     let target = |release: &Release| {
-        // A handle that two of them claim says nothing.
+        // A handle that is not bound to the key says nothing by itself.
+        let key = release.package.publisher.fingerprint();
         let owner = match &release.handle {
-            Some(handle) if !is_ambiguous(&releases, release) => handle.to_string(),
-            _ => release.package.publisher.fingerprint(),
+            Some(handle) if release.trust.is_bound() => handle.to_string(),
+            Some(handle) => format!("{handle}-{key}"),
+            None => key,
         };
         let dir = out.join(owner).join(format!("{}-{}", release.manifest.name, release.manifest.version));
         let path = if args.extract { dir } else { dir.join(release.manifest.file_name()) };
@@ -204,18 +231,18 @@ async fn all(node: &dyn Control, releases: Vec<Release>, args: &Args) -> Result<
     Ok(())
 }
 
-/// Whether another publisher's release among these goes by the same handle.
-fn is_ambiguous(releases: &[Release], one: &Release) -> bool {
-    releases.iter().any(|other| other.handle == one.handle && other.package.publisher != one.package.publisher)
-}
-
 fn what(release: &Release) -> String {
-    format!("{} {}", title(&release.package, release.handle.as_ref()), release.manifest.version)
+    format!("{} {}", release.title(), release.manifest.version)
 }
 
 fn tell(release: &Release, path: &Path, fetched: &Fetched, json: bool) -> Result<()> {
     if json {
-        return print::json(&Line::Got(Got { release, path, fetched }));
+        return print::json(&Line::Got(Got {
+            release,
+            fingerprint: release.package.publisher.fingerprint(),
+            path,
+            fetched,
+        }));
     }
     let yanked = if release.yanked { "yes: its publisher asks not to choose it" } else { "" };
     print::fields(&[

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::{DONE, FAILED, global::Global, print, session};
+use super::{DONE, FAILED, global::Global, names, print, publish, session};
 use crate::{
     RegistryError, Result,
     archive::{crates, inspect},
@@ -13,6 +13,7 @@ use crate::{
     control::Control,
     domain::{manifest::Draft, name::Handle},
     prepare::{self, Prepared},
+    registry::Publisher,
 };
 
 mod debian;
@@ -25,6 +26,9 @@ pub(super) struct Args {
     /// .crate files, and directories that are searched for them
     #[arg(required = true)]
     paths: Vec<PathBuf>,
+    /// Answer yes to what is asked at a terminal
+    #[arg(long, short)]
+    yes: bool,
     /// Print what became of each as JSON, one object a line, and a summary
     #[arg(long)]
     json: bool,
@@ -73,7 +77,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     }
     let files = files(&args.paths)?;
     session::with(global, async |node, settings| {
-        let (owner, handle) = owner(node, settings).await?;
+        let Some((owner, handle)) = owner(node, settings, args.yes).await? else { return Ok(FAILED) };
         let bar = bar(files.len() as u64);
         let mut summary = Summary::default();
         for file in &files {
@@ -156,18 +160,24 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Whose packages the dependencies of a crate are: all of what is imported is one publisher's.
-async fn owner(node: &dyn Control, settings: &Settings) -> Result<(String, Option<Handle>)> {
-    let own = node.registry().own().await?;
-    let handle = settings.handle.clone().or_else(|| own.packages.iter().find_map(|package| package.handle.clone()));
-    match (&handle, own.publisher) {
-        (_, Some(publisher)) => Ok((publisher.to_string(), handle)),
-        (Some(handle), None) => Ok((handle.to_string(), Some(handle.clone()))),
-        (None, None) => Err(RegistryError::Usage(
-            "what you call yourself is written into the dependencies of what you import; say it with --handle"
-                .to_owned(),
-        )),
+/// Returns the key that all packages of an import, and so their dependencies, belong to, and its handle. Makes the key where
+/// there is none; `None` means that a person would rather not publish under the handle.
+async fn owner(node: &dyn Control, settings: &Settings, yes: bool) -> Result<Option<(String, Option<Handle>)>> {
+    let registry = node.registry();
+    let handle = match settings.handle.clone() {
+        Some(handle) => Some(handle),
+        None => node.status().await?.node.handle.and_then(|handle| handle.parse().ok()),
+    };
+    if let Some(handle) = &handle
+        && !names::may_publish_under(&*registry, handle, yes).await?
+    {
+        return Ok(None);
     }
+    let Publisher { id, new_key } = registry.publisher().await?;
+    if let Some(path) = &new_key {
+        print::note(publish::new_key(path));
+    }
+    Ok(Some((id.to_string(), handle)))
 }
 
 async fn import(node: &dyn Control, path: &Path, owner: &str, handle: Option<&Handle>) -> Result<Became> {

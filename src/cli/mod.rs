@@ -1,5 +1,6 @@
 //! The command line: one file per verb. Data goes to stdout, everything else to stderr.
 
+mod ask;
 mod completions;
 mod config;
 mod conflicts;
@@ -17,6 +18,7 @@ mod links;
 mod logs;
 mod lookup;
 mod man;
+mod names;
 mod node;
 mod peers;
 mod plain;
@@ -135,7 +137,7 @@ enum Verb {
     Connect(links::Connect),
     /// End the connection of the node that runs with a peer
     Disconnect(links::Disconnect),
-    /// Take a distrust back, or say which key a handle means
+    /// Say which key a handle means, or take a distrust back
     Trust(trust::Trust),
     /// Hide a publisher's packages on this node
     Distrust(trust::Distrust),

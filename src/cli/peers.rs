@@ -69,6 +69,8 @@ enum Format {
 struct Row {
     peer: PeerId,
     handle: Option<String>,
+    /// Of the key that claims the handle.
+    fingerprint: Option<String>,
     /// `mesh`, `connected`, `known` or `banned`.
     state: &'static str,
     score: f64,
@@ -104,7 +106,8 @@ impl Row {
         let from = peer.provenance();
         Self {
             peer: peer.id,
-            handle: peer.owner.map(|owner| owner.handle.to_string()),
+            handle: peer.owner.as_ref().map(|owner| owner.handle.to_string()),
+            fingerprint: peer.owner.as_ref().map(|owner| owner.publisher.fingerprint()),
             state,
             score: (peer.score.total * 1_000.0).round() / 1_000.0,
             fault_points: peer.sheet.as_ref().map_or(0.0, |sheet| sheet.points(now).round()),
@@ -187,7 +190,9 @@ fn show(rows: &[Row], format: Format) -> Result<()> {
             let row = |row: &Row| {
                 vec![
                     short_id(&row.peer),
-                    or_none(row.handle.clone()),
+                    or_none(
+                        row.handle.as_ref().zip(row.fingerprint.as_ref()).map(|(who, key)| format!("{who} ({key})")),
+                    ),
                     row.state.to_owned(),
                     format!("{:.2}", row.score),
                     or_none(row.rtt_ms.map(|ms| format!("{ms:.1} ms"))),
@@ -289,7 +294,7 @@ fn describe(peer: &PeerSnapshot, full: bool) -> Result<()> {
     let score = peer.score;
     let mut fields = vec![
         ("peer", peer.id.to_string()),
-        ("handle", peer.owner.as_ref().map_or("none".to_owned(), |owner| owner.handle.to_string())),
+        ("handle", peer.owner.as_ref().map_or("none".to_owned(), ToString::to_string)),
         ("agent", peer.agent.clone().unwrap_or_else(|| "not told".to_owned())),
         ("connection", connection),
         ("gossip mesh", if peer.in_mesh { "yes" } else { "no" }.to_owned()),

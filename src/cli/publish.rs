@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{DONE, FAILED, global::Global, print, session};
+use super::{DONE, FAILED, global::Global, names, print, session};
 use crate::{
     RegistryError, Result,
     archive::pack::Listing,
@@ -40,9 +40,12 @@ pub(super) struct Args {
     /// Publish nothing: list what would go in and what stays out and why, with sizes, and say whether publish would succeed
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
-    /// Do not ask before the first publish of a package, which is asked for on a terminal
+    /// Answer yes to what is asked on a terminal: before the first publish of a package, or under a handle that others claim
     #[arg(long)]
     yes: bool,
+    /// Take a handle among the dependencies that is new here for the one key that claims it, without asking
+    #[arg(long)]
+    trust_new: bool,
     /// Print the receipt as one JSON object; with --dry-run, the lists
     #[arg(long)]
     json: bool,
@@ -68,7 +71,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         own.push(node.status().await?.data_dir);
     }
     let most = settings.max_content;
-    let Args { path, manifest, json, wait, dry_run, yes } = args;
+    let Args { path, manifest, json, wait, dry_run, yes, trust_new } = args;
     let looked = blocking(move || look(&path, manifest.as_deref(), most, &own)).await?;
     if dry_run {
         return check::dry_run(global, looked, json).await;
@@ -83,20 +86,24 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             print::note("nothing was published");
             return Ok(FAILED);
         }
+        let mut prepared = prepared;
+        prepared.draft = with_handle(prepared.draft, settings);
+        let Some(draft) = settle_names(node, prepared.draft.clone(), yes, trust_new).await? else { return Ok(FAILED) };
+        prepared.draft = draft;
         let progress = print::progress(&format!("hashing {}", prepared.file), prepared.size);
         let bar = progress.clone();
         let put = prepared.put(&*node.contents(), move |bytes| bar.inc(bytes as u64)).await;
         progress.finish_and_clear();
         let (draft, artifacts) = put?;
-        let draft = with_handle(draft, settings);
         let receipt = publish(node, draft, artifacts).await?;
         if let Some(path) = &receipt.new_key {
-            let path = path.display();
-            print::note(format!("your publisher key is new, in {path}; back it up (`swarmdex key export`): without it you cannot publish in your name, and whoever has it can"));
+            print::note(new_key(path));
         }
         conclude(node, &receipt, json, settings.query_timeout).await?;
         if node.status().await?.pid == std::process::id() {
-            print::note("its bytes are on this machine: others can fetch them while a node runs here (`swarmdex node start`)");
+            print::note(
+                "its bytes are on this machine: others can fetch them while a node runs here (`swarmdex node start`)",
+            );
         }
         match wait {
             Some(wanted) => wait_for_replicas(node, &receipt, wanted).await,
@@ -163,6 +170,32 @@ impl Looked {
             print::note(format!("packed: {} files, {} bytes into {}", packed.files, packed.bytes, packed.written));
         }
         prepared
+    }
+}
+
+/// The sentence about a publisher's key that was just made.
+pub(super) fn new_key(path: &Path) -> String {
+    format!(
+        "your publisher key is new, in {}; back it up (`swarmdex key export`): without it you cannot publish in your name, and whoever has it can",
+        path.display()
+    )
+}
+
+/// Says and asks what there is to be said of names before anything is signed; `None` means that a person would rather not
+/// publish.
+async fn settle_names(node: &dyn Control, draft: Draft, yes: bool, trust_new: bool) -> Result<Option<Draft>> {
+    let registry = node.registry();
+    let handle = match draft.handle.clone() {
+        Some(handle) => Some(handle),
+        None => node.status().await?.node.handle.and_then(|handle| handle.parse().ok()),
+    };
+    let draft = names::agree_on_dependencies(&*registry, draft, handle.as_ref(), trust_new).await?;
+    if let Some(other) = registry.look_alike(&draft.name, None).await? {
+        print::note(format!("warning: {} looks like {other}; people may take one for the other", draft.name));
+    }
+    match &handle {
+        Some(handle) if !names::may_publish_under(&*registry, handle, yes).await? => Ok(None),
+        _ => Ok(Some(draft)),
     }
 }
 

@@ -7,11 +7,7 @@ use semver::VersionReq;
 use super::id::exactly;
 use crate::{
     RegistryError, Result, clock,
-    domain::{
-        freshness::Freshness,
-        name::{Owner, PackageRef},
-        release,
-    },
+    domain::{freshness::Freshness, name::PackageRef, release},
     registry::{Registry, Release},
 };
 
@@ -34,17 +30,4 @@ pub(super) async fn find(registry: &dyn Registry, package: &PackageRef) -> Resul
         }
     };
     registry.get_package_version(package, &requirement).await
-}
-
-/// Asking for a package by name is a person's act: from now on the handle means this key on this node, unless it
-/// means another one already.
-pub(super) async fn pin(registry: &dyn Registry, package: &PackageRef, release: &Release) -> Result<()> {
-    let handle = match &package.owner {
-        Owner::Handle(handle) => Some(handle),
-        Owner::Publisher(_) => release.handle.as_ref(),
-    };
-    match handle {
-        Some(handle) => registry.pin(handle, release.package.publisher).await,
-        None => Ok(()),
-    }
 }

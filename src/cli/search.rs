@@ -10,7 +10,7 @@ use crate::{
         query::{MAX_HITS, MAX_LABELS, MAX_OFFSET, MAX_TEXT, Query, parse},
         time::{Ago, Timestamp},
     },
-    registry::{Coverage, Facets, Hit, SearchResults},
+    registry::{Coverage, Facets, Hit, LookAlike, SearchResults, claimed},
 };
 
 /// Share of what there is from which on an answer counts as complete: catalogues change while they are compared.
@@ -70,6 +70,8 @@ struct Line<'a> {
     description: &'a str,
     publisher: String,
     handle: Option<&'a str>,
+    /// Of the publisher's key: what tells an unpinned handle from the one that is meant.
+    fingerprint: String,
     trust: &'static str,
     /// Where it came from: `local`, `peer` or `DHT`.
     source: &'static str,
@@ -83,6 +85,9 @@ struct Line<'a> {
     signed_at: Timestamp,
     yanked: bool,
     preview: bool,
+    /// The package that this node's person knows, and that this one may be taken for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    looks_like: Option<&'a LookAlike>,
 }
 
 impl<'a> Line<'a> {
@@ -94,6 +99,7 @@ impl<'a> Line<'a> {
             description: &hit.summary,
             publisher: hit.package.publisher.to_string(),
             handle: hit.handle.as_ref().map(|handle| handle.as_str()),
+            fingerprint: hit.package.publisher.fingerprint(),
             trust: hit.trust.label(),
             source: hit.source.label(),
             score: (hit.score * 1_000.0).round() / 1_000.0,
@@ -106,6 +112,7 @@ impl<'a> Line<'a> {
             signed_at: hit.signed_at,
             yanked: hit.yanked,
             preview: hit.preview,
+            looks_like: hit.looks_like.as_ref(),
         }
     }
 }
@@ -178,8 +185,9 @@ fn show(query: &Query, results: &SearchResults) -> Result<()> {
             hit => hit.trust.label(),
         };
         vec![
-            hit.title(),
+            claimed(&hit.package, hit.handle.as_ref()),
             hit.version.to_string(),
+            hit.package.publisher.fingerprint(),
             hit.source.label().to_owned(),
             mark.to_owned(),
             Ago(now.since(hit.signed_at)).to_string(),
@@ -195,7 +203,12 @@ fn show(query: &Query, results: &SearchResults) -> Result<()> {
         print::note("nothing was found; try fewer or shorter words");
     } else {
         let rows = results.hits.iter().map(row).collect();
-        print::table(&["PACKAGE", "VERSION", "FROM", "TRUST", "SIGNED", "WHAT IT IS"], rows)?;
+        print::table(&["PACKAGE", "VERSION", "KEY", "FROM", "TRUST", "SIGNED", "WHAT IT IS"], rows)?;
+    }
+    for hit in &results.hits {
+        if let Some(other) = &hit.looks_like {
+            print::note(format!("warning: {} looks like {other}", hit.title()));
+        }
     }
     let shown = (query.offset + results.hits.len()) as u64;
     let more =

@@ -1,14 +1,19 @@
 //! `show ID[@REQ]`: what a release says of itself, without its bytes.
 
+use serde::Serialize;
+
 use super::{
     DONE,
     global::Global,
     id::Wanted,
     print,
-    release::{check_fresh, find, pin},
+    release::{check_fresh, find},
     session,
 };
-use crate::{Result, clock, registry::Release};
+use crate::{
+    Result, clock,
+    registry::{LookAlike, Release},
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -22,6 +27,16 @@ pub(super) struct Args {
     json: bool,
 }
 
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    release: &'a Release,
+    /// Of the publisher's key.
+    fingerprint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    looks_like: Option<LookAlike>,
+}
+
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     session::with(global, async |node, _| {
         let Wanted(package) = &args.package;
@@ -31,25 +46,32 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         spinner.finish_and_clear();
         let release = release?;
         check_fresh(args.fresh, &release.package, &release.freshness)?;
-        pin(&*registry, package, &release).await?;
+        let looks_like = match release.trust.is_bound() {
+            true => None,
+            false => registry.look_alike(&release.package.name, Some(release.package.publisher)).await?,
+        };
         if args.json {
-            print::json(&release)?;
+            let fingerprint = release.package.publisher.fingerprint();
+            print::json(&Shown { release: &release, fingerprint, looks_like })?;
         } else {
-            show(&release)?;
+            show(&release, looks_like.as_ref())?;
         }
         Ok(DONE)
     })
     .await
 }
 
-fn show(release: &Release) -> Result<()> {
+fn show(release: &Release, looks_like: Option<&LookAlike>) -> Result<()> {
     let manifest = &release.manifest;
     let needs: Vec<_> =
-        manifest.dependencies.iter().map(|need| format!("{}@{}", need.package, need.requirement)).collect();
+        manifest.dependencies.iter().map(|need| format!("{}@{}", need.called(), need.requirement)).collect();
     let yanked = if release.yanked { "yes: its publisher asks not to choose it" } else { "" };
     print::fields(&[
         ("id", format!("{}@{}", release.package, manifest.version)),
         ("handle", release.handle.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("fingerprint", release.package.publisher.fingerprint()),
+        ("trust", release.trust.label().to_owned()),
+        ("looks like", looks_like.map(ToString::to_string).unwrap_or_default()),
         ("yanked", yanked.to_owned()),
         ("title", manifest.title.clone().unwrap_or_default()),
         ("description", manifest.description.clone()),

@@ -33,8 +33,11 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     session::with(global, async |node, _| {
         let Wanted(package) = &args.package;
         let found = node.registry().get_package(package).await?;
+        check_fresh(args.fresh, package, &found.freshness)?;
+        if !args.json {
+            print::note(format!("{}, {}", found.title(), found.trust.label()));
+        }
         let (freshness, mut releases) = (found.freshness, found.releases);
-        check_fresh(args.fresh, package, &freshness)?;
         releases.retain(|entry| package.requirement.as_ref().is_none_or(|wanted| wanted.matches(&entry.version)));
         releases.sort_by(|a, b| b.version.cmp(&a.version));
         let listed: Vec<Listed> = releases

@@ -30,7 +30,7 @@ use tokio::{
 use super::{
     Control, Link, Logged, PROTOCOL, Status, Wait, socket,
     stream::Lines,
-    wire::{self, Done, Failure, Publishing, Taken, VERSION_HEADER},
+    wire::{self, Done, Failure, Publishing, VERSION_HEADER},
 };
 use crate::{
     RegistryError, Result,
@@ -44,10 +44,11 @@ use crate::{
         name::{Handle, PackageName, PackageRef, PublisherId},
         query::Query,
         release::ReleaseEntry,
+        trust::Claims,
     },
     registry::{
-        Artifacts, Bundle, Contents, Imported, Importing, Own, Package, PublishStep, Receipt, Registry, Release,
-        SearchResults, SearchUpdate,
+        Artifacts, Bundle, Contents, Imported, Importing, LookAlike, Own, Package, PublishStep, Publisher, Receipt,
+        Registry, Release, SearchResults, SearchUpdate,
     },
 };
 
@@ -499,9 +500,16 @@ impl Registry for Remote {
         self.get("/v1/own").await
     }
 
-    async fn taken_by(&self, handle: &Handle, name: &PackageName) -> Result<Option<PublisherId>> {
-        let asked = wire::Named { handle: handle.clone(), name: name.clone() };
-        self.post("/v1/taken", &asked).await.map(|Taken { by }| by)
+    async fn publisher(&self) -> Result<Publisher> {
+        self.change("making a publisher's key", "/v1/publisher", &()).await
+    }
+
+    async fn claims(&self, handle: &Handle, ask: bool) -> Result<Claims> {
+        self.post("/v1/claims", &wire::OfHandle { handle: handle.clone(), ask }).await
+    }
+
+    async fn look_alike(&self, name: &PackageName, publisher: Option<PublisherId>) -> Result<Option<LookAlike>> {
+        self.post("/v1/look-alike", &wire::Called { name: name.clone(), publisher }).await
     }
 
     async fn conflicts(&self) -> Result<Conflicts> {

@@ -36,10 +36,11 @@ use crate::{
         release::ReleaseEntry,
         time::Timestamp,
         transfer::{Transfer, TransferId},
+        trust::Claims,
     },
     registry::{
-        Artifacts, Bundle, Contents, Coverage, Fetched, Imported, Importing, Incoming, Order, Own, Package,
-        PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate, Wanted,
+        Artifacts, Bundle, Contents, Coverage, Fetched, Imported, Importing, Incoming, LookAlike, Order, Own, Package,
+        PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, Wanted,
     },
     store::content::{Freed, Held, Lost, Usage},
 };
@@ -456,7 +457,15 @@ impl Registry for Replay {
         Ok(Own { publisher: None, key: PathBuf::new(), packages: Vec::new() })
     }
 
-    async fn taken_by(&self, _: &Handle, _: &PackageName) -> Result<Option<PublisherId>> {
+    async fn publisher(&self) -> Result<Publisher> {
+        only_watched("making a publisher's key")
+    }
+
+    async fn claims(&self, _: &Handle, _: bool) -> Result<Claims> {
+        only_watched("asking who claims a handle")
+    }
+
+    async fn look_alike(&self, _: &PackageName, _: Option<PublisherId>) -> Result<Option<LookAlike>> {
         Ok(None)
     }
 

@@ -40,7 +40,7 @@ use super::{
     Control, PROTOCOL,
     answer::{Given, Node, Shared, answer, json_lines, read, refuse, with},
     content_server, socket,
-    wire::{self, Done, Failure, Fault, Publishing, Taken, VERSION_HEADER},
+    wire::{self, Done, Failure, Fault, Publishing, VERSION_HEADER},
 };
 use crate::{
     RegistryError, Result,
@@ -245,7 +245,9 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/previews/forget", post(forget_previews))
         .route("/yank", post(yank))
         .route("/unyank", post(unyank))
-        .route("/taken", post(taken))
+        .route("/publisher", post(async |State(it): Node| answer(it.registry().publisher().await)))
+        .route("/claims", post(claims))
+        .route("/look-alike", post(look_alike))
         .route("/pin", post(pin))
         .route("/trust", post(trust))
         .route("/distrust", post(distrust))
@@ -470,8 +472,12 @@ async fn unyank(State(it): Node, given: Given<wire::OfVersion>) -> Response {
     with(given, async |asked| it.registry().unyank(&reference(&asked.package)?, &asked.version).await).await
 }
 
-async fn taken(State(it): Node, given: Given<wire::Named>) -> Response {
-    with(given, async |asked| it.registry().taken_by(&asked.handle, &asked.name).await.map(|by| Taken { by })).await
+async fn claims(State(it): Node, given: Given<wire::OfHandle>) -> Response {
+    with(given, async |asked| it.registry().claims(&asked.handle, asked.ask).await).await
+}
+
+async fn look_alike(State(it): Node, given: Given<wire::Called>) -> Response {
+    with(given, async |asked| it.registry().look_alike(&asked.name, asked.publisher).await).await
 }
 
 async fn evidence(State(it): Node, given: Given<wire::OfConflict>) -> Response {

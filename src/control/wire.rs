@@ -66,9 +66,19 @@ pub enum Publishing {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Named {
+pub struct OfHandle {
     pub handle: Handle,
+    /// Peers are asked who claims it.
+    #[serde(default)]
+    pub ask: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Called {
     pub name: PackageName,
+    /// The owner of the package; none means that the node is to publish it.
+    #[serde(default)]
+    pub publisher: Option<PublisherId>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -162,12 +172,6 @@ pub struct Done {
     pub done: bool,
 }
 
-/// Who has a name already.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Taken {
-    pub by: Option<PublisherId>,
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Failure {
     pub error: Fault,
@@ -200,9 +204,8 @@ pub fn status_of(error: &RegistryError) -> StatusCode {
         "not_found" | "no_content" | "no_conflict" | "no_match" | "no_version" | "unknown_handle" => {
             StatusCode::NOT_FOUND
         }
-        "version_not_newer" | "version_taken" | "ambiguous_handle" | "unresolvable" | "one_sided" => {
-            StatusCode::CONFLICT
-        }
+        "version_not_newer" | "version_taken" | "ambiguous_handle" | "unpinned_handle" | "unresolvable"
+        | "one_sided" => StatusCode::CONFLICT,
         "not_yours" => StatusCode::FORBIDDEN,
         "timeout" | "unreached" => StatusCode::GATEWAY_TIMEOUT,
         "too_large" => StatusCode::PAYLOAD_TOO_LARGE,

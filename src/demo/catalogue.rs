@@ -20,7 +20,7 @@ use crate::{
     archive::crates::{self, CrateFile},
     domain::{
         manifest::{Dependency, Draft},
-        name::{Handle, PackageName},
+        name::{Handle, PackageName, PublisherId},
     },
     prepare,
     registry::{Artifacts, Content, Contents},
@@ -96,10 +96,12 @@ impl Entry {
 
     /// The draft as `handle` publishes it. Dependencies on packages that nobody publishes (`owner` knows none) are
     /// left out: a reference that leads nowhere helps nobody.
-    pub fn draft_by(&self, handle: Handle, owner: impl Fn(&PackageName) -> Option<Handle>) -> Draft {
+    pub fn draft_by(&self, handle: Handle, owner: impl Fn(&PackageName) -> Option<(PublisherId, Handle)>) -> Draft {
         let dependency = |need: &Need| {
+            let (publisher, handle) = owner(&need.name)?;
             Some(Dependency {
-                package: format!("{}/{}", owner(&need.name)?, need.name),
+                package: format!("{publisher}/{}", need.name),
+                handle: Some(handle),
                 requirement: need.requirement.clone(),
                 optional: need.optional,
             })

@@ -28,7 +28,7 @@ use crate::{
     domain::percentile::percentiles,
     domain::{
         geo::GeoLocation,
-        name::{NetworkName, PackageId, PackageName, PackageRef},
+        name::{NetworkName, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
     },
     node::{Delays, DhtMode, Node, NodeHandle, NodeOptions},
@@ -437,7 +437,10 @@ impl Stage {
         else {
             return;
         };
-        let owner = |package: &_| self.plan.owner(package).map(|peer| peer.handle.clone());
+        let owner = |package: &_| {
+            let peer = self.plan.owner(package)?;
+            Some((PublisherId::of(&peer.publisher_key.public()), peer.handle.clone()))
+        };
         let draft = entry.draft_by(peer.handle.clone(), owner);
         let asked = Instant::now();
         let put = entry.put(&*node.contents()).await;

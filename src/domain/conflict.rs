@@ -130,6 +130,9 @@ pub struct Side {
     pub seq: Option<u64>,
     /// When that was signed, by the signer's own word.
     pub signed_at: Option<Timestamp>,
+    /// When this node first saw the key claim the handle that others claim too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// A package of the key's under a handle that others claim too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<PackageName>,
@@ -145,6 +148,8 @@ pub struct Side {
 pub enum InForce {
     /// A person's act bound the handle to the key.
     Pinned,
+    /// The handle is this node's own publisher's.
+    Own,
     /// The first manifest seen of a version counts for good.
     FirstSeen,
     /// Of two heads with one number every node prefers the same: the one that has not expired, then the lower hash.
@@ -184,13 +189,20 @@ pub struct Conflicts {
 }
 
 impl Case {
-    /// Whom or what it is about: `alice/web 1.2.0`, `alice/web` or `alice`.
+    /// Names what it is about: `alice/web 1.2.0`, `alice/web` or `alice`. A handle of a package that is not bound to its
+    /// key here has the key's fingerprint with it.
     pub fn about(&self) -> String {
-        let key = || self.sides.first().map_or(String::new(), |side| side.publisher.fingerprint());
-        let owner = self.handle.as_ref().map_or_else(key, ToString::to_string);
+        let first = self.sides.first();
+        let key = || first.map_or(String::new(), |side| side.publisher.fingerprint());
+        let bound = first.is_none_or(|side| side.trust.is_bound());
+        let (owner, key) = match &self.handle {
+            Some(handle) if bound => (handle.to_string(), String::new()),
+            Some(handle) => (handle.to_string(), format!(" ({})", key())),
+            None => (key(), String::new()),
+        };
         match (&self.package, &self.version) {
-            (Some(package), Some(version)) => format!("{owner}/{package} {version}"),
-            (Some(package), None) => format!("{owner}/{package}"),
+            (Some(package), Some(version)) => format!("{owner}/{package}{key} {version}"),
+            (Some(package), None) => format!("{owner}/{package}{key}"),
             (None, _) => owner,
         }
     }
@@ -218,7 +230,7 @@ impl Case {
             Kind::Fork => self.in_force == InForce::Superseded,
             Kind::Handle => {
                 let open = self.sides.iter().filter(|side| side.trust != Trust::Distrusted).count();
-                self.in_force == InForce::Pinned || open < 2
+                matches!(self.in_force, InForce::Own | InForce::Pinned) || open < 2
             }
         }
     }
@@ -226,7 +238,7 @@ impl Case {
     /// In a word what a person has said of the keys.
     pub fn standing(&self) -> &'static str {
         let any = |trust| self.sides.iter().any(|side| side.trust == trust);
-        match (any(Trust::Distrusted), any(Trust::Pinned)) {
+        match (any(Trust::Distrusted), any(Trust::Pinned) || any(Trust::Own)) {
             (true, true) => "both",
             (true, false) => "distrusted",
             (false, true) => "pinned",
@@ -238,6 +250,7 @@ impl Case {
     pub fn in_force_label(&self) -> &'static str {
         match self.in_force {
             InForce::Pinned => "pinned key",
+            InForce::Own => "your own key",
             InForce::FirstSeen => "first seen",
             InForce::Preferred => "lower hash",
             InForce::Superseded => "later state",
@@ -250,6 +263,7 @@ impl Case {
         let first = self.sides.first().map_or(String::new(), |side| side.publisher.fingerprint());
         match self.in_force {
             InForce::Pinned => format!("the handle means the key {first} on this node, because it is pinned to it"),
+            InForce::Own => format!("the handle means the key {first} on this node, because it is your own"),
             InForce::FirstSeen => "the manifest that was seen first counts, for good".to_owned(),
             InForce::Preferred => {
                 "the first of the two counts on every node: it has not expired, or has the lower hash".to_owned()
@@ -271,7 +285,8 @@ impl Case {
                 .to_owned(),
             Kind::Handle => format!(
                 "{} keys call themselves {}. Anybody may claim a handle, so that is no misdeed by itself; only one of them may \
-                 be whom you mean, and the fingerprints are what tells them apart.",
+                 be whom you mean, and the fingerprints are what tells them apart. \
+                 The one that was seen here first comes first, which proves nothing by itself.",
                 self.sides.len() + self.more,
                 self.handle.as_ref().map_or("so", Handle::as_str),
             ),

@@ -1,8 +1,9 @@
 //! The signed description of a release, and the draft it comes from.
 
-use semver::{Version, VersionReq};
+use semver::Version;
 use serde::{Deserialize, Serialize};
 
+pub use super::dependency::Dependency;
 use super::{
     hash::ContentRoot,
     name::{Handle, PackageName, PackageRef},
@@ -28,17 +29,6 @@ pub mod limit {
     pub const FILE: usize = 160;
     /// Bytes of a readme, and of an ecosystem's own data: what a screen shows and a client reads is text.
     pub const BESIDE: u64 = 1 << 20;
-}
-
-/// Another package that a release needs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Dependency {
-    /// `handle/name` or `publisher-id/name`.
-    pub package: String,
-    pub requirement: VersionReq,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub optional: bool,
 }
 
 /// Bytes by their BLAKE3 root.
@@ -217,7 +207,14 @@ impl Draft {
 }
 
 impl Manifest {
-    /// Every rule this manifest breaks; empty for a valid one.
+    /// Returns whether every dependency is named by key, as it must be in a signed manifest: a handle would mean something
+    /// else on every node.
+    pub fn is_by_key(&self) -> bool {
+        self.dependencies.iter().all(|dependency| dependency.id().is_some())
+    }
+
+    /// Every rule this manifest breaks; empty for a valid one. A draft may still name dependencies by handle: see
+    /// [`Self::is_by_key`].
     pub fn field_errors(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
         let mut refuse = |field, problem: String| errors.push(FieldError { field, problem });
@@ -369,8 +366,7 @@ mod tests {
         draft.description = "bell\u{7}".to_owned();
         draft.homepage = Some("ftp://old".to_owned());
         draft.tags = vec![String::new()];
-        draft.dependencies =
-            vec![Dependency { package: "json".into(), requirement: VersionReq::STAR, optional: false }];
+        draft.dependencies = vec![toml::from_str("package = \"json\"\nrequirement = \"*\"").unwrap()];
         let errors = draft.into_manifest(content(b""), Timestamp(0)).unwrap_err();
         let fields: Vec<_> = errors.iter().map(|error| error.field).collect();
         assert_eq!(fields, ["title", "description", "tags", "homepage", "dependencies"]);

@@ -173,6 +173,21 @@ impl fmt::Display for PackageId {
     }
 }
 
+impl FromStr for PackageId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        match text.parse()? {
+            PackageRef { owner: Owner::Publisher(publisher), name, requirement: None } => Ok(Self { publisher, name }),
+            _ => Err(NameError {
+                what: "package's id",
+                given: super::text::fit(&super::text::printable(text), 60),
+                why: "write it as publisher-id/name",
+            }),
+        }
+    }
+}
+
 /// The left part of `owner/name` as a person writes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {

@@ -1,8 +1,21 @@
 //! Whom this node believes: pins, which only a person's act sets, and what a handle may mean without one.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use super::name::{Handle, PublisherId};
+use super::{
+    name::{Handle, PublisherId},
+    time::Timestamp,
+};
+
+/// Different peers that must have said who claims a handle before it is pinned; all of them where fewer are connected.
+pub const CLAIMS_QUORUM: usize = 3;
+/// Handles that one key may claim. People have one, and some a second for an organisation; without a bound one key could
+/// take every handle there is out of use.
+pub const MAX_HANDLES: usize = 8;
+/// Keys that are named of those that claim one handle, first seen first.
+pub const MAX_CLAIMANTS: usize = 50;
 
 /// What this node's person has said about a publisher.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +26,8 @@ pub enum Trust {
     Unknown,
     /// A handle is bound to this key on this node.
     Pinned,
+    /// The key is this node's own.
+    Own,
     /// A person asked not to see this publisher's releases.
     Distrusted,
 }
@@ -23,35 +38,119 @@ impl Trust {
         match self {
             Self::Unknown => "unpinned",
             Self::Pinned => "pinned",
+            Self::Own => "own",
             Self::Distrusted => "distrusted",
         }
     }
+
+    /// Returns whether the publisher's handle names it on this node; any other is shown with the key's fingerprint.
+    pub fn is_bound(self) -> bool {
+        matches!(self, Self::Pinned | Self::Own)
+    }
+}
+
+/// The reason why a handle means a key on this node, whatever others claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bound {
+    /// It is what this node's own publisher calls itself.
+    Own,
+    /// A person pinned it.
+    Pinned,
+}
+
+/// A key that calls itself by a handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claimant {
+    pub publisher: PublisherId,
+    /// When this node first saw it do so.
+    pub since: Timestamp,
+}
+
+/// All that is known of a handle on this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    pub handle: Handle,
+    /// The key that it means, and why; everybody else's claims count for nothing then.
+    pub bound: Option<(PublisherId, Bound)>,
+    /// This node's own key, if it has one, and whether that has published under the handle.
+    pub own: Option<PublisherId>,
+    pub published: bool,
+    /// Keys that claim it, first seen first, [`MAX_CLAIMANTS`] at most; distrusted ones are left out.
+    pub claimants: Vec<Claimant>,
+    /// Different peers that said who claims it.
+    pub answered: usize,
+    /// As many had to; 0 when nobody is connected, or nobody was asked.
+    pub needed: usize,
 }
 
 /// What a handle means on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// Bound by a pin, or claimed by one key only.
+    /// It is bound to this key.
+    Bound(PublisherId),
+    /// Only this key claims it, as far as is known.
     One(PublisherId),
-    /// No pin, and several keys claim it: a person has to choose.
-    Several(Vec<PublisherId>),
+    /// Several keys claim it: a person has to choose.
+    Several(Vec<Claimant>),
     /// Nobody known claims it.
     Nobody,
 }
 
-/// Resolves `handle`: a pin wins over any number of claims; without one, a single claimant is taken.
-pub fn resolve(pin: Option<PublisherId>, claimants: &[PublisherId]) -> Meaning {
-    if let Some(publisher) = pin {
-        return Meaning::One(publisher);
+/// The reason why a handle that one key claims is not pinned to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsure {
+    /// No peer said who else claims it.
+    Unanswered,
+    TooFew {
+        answered: usize,
+        needed: usize,
+    },
+}
+
+impl fmt::Display for Unsure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unanswered => f.write_str("no peer answered who else claims it"),
+            Self::TooFew { answered, needed } => {
+                write!(f, "{answered} of {needed} peers answered who else claims it")
+            }
+        }
     }
-    let mut keys = claimants.to_vec();
-    keys.sort_unstable();
-    keys.dedup();
-    match keys.as_slice() {
-        [] => Meaning::Nobody,
-        [one] => Meaning::One(*one),
-        _ => Meaning::Several(keys),
+}
+
+impl Claims {
+    pub fn meaning(&self) -> Meaning {
+        match (self.bound, self.claimants.as_slice()) {
+            (Some((publisher, _)), _) => Meaning::Bound(publisher),
+            (None, []) => Meaning::Nobody,
+            (None, [one]) => Meaning::One(one.publisher),
+            (None, several) => Meaning::Several(several.to_vec()),
+        }
     }
+
+    /// Checks that enough peers have answered for the handle to be pinned to the one key that claims it.
+    ///
+    /// # Errors
+    /// None has answered, or too few have.
+    pub fn is_sure(&self) -> Result<(), Unsure> {
+        let Self { answered, needed, .. } = *self;
+        match answered {
+            0 => Err(Unsure::Unanswered),
+            answered if answered < needed => Err(Unsure::TooFew { answered, needed }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The claimants other than this node's own key.
+    pub fn others(&self) -> impl Iterator<Item = &Claimant> {
+        self.claimants.iter().filter(|claimant| Some(claimant.publisher) != self.own)
+    }
+}
+
+/// Returns how many different peers must say who claims a handle, with so many connected.
+pub fn needed(connected: usize) -> usize {
+    connected.min(CLAIMS_QUORUM)
 }
 
 /// A handle bound to a key by a person's act.
@@ -65,14 +164,41 @@ pub struct Pin {
 mod tests {
     use super::*;
     use libp2p::identity::Keypair;
+    use proptest::prelude::*;
+
+    fn claims(bound: Option<PublisherId>, claimants: &[PublisherId], answered: usize, needed: usize) -> Claims {
+        let claimant =
+            |(at, publisher): (usize, &PublisherId)| Claimant { publisher: *publisher, since: Timestamp(at as u64) };
+        Claims {
+            handle: "alice".parse().unwrap(),
+            bound: bound.map(|publisher| (publisher, Bound::Pinned)),
+            own: None,
+            published: false,
+            claimants: claimants.iter().enumerate().map(claimant).collect(),
+            answered,
+            needed,
+        }
+    }
 
     #[test]
     fn a_pin_beats_claims_and_several_claims_are_left_to_a_person() {
         let key = || PublisherId::of(&Keypair::generate_ed25519().public());
         let (a, b) = (key(), key());
-        assert_eq!(resolve(None, &[]), Meaning::Nobody);
-        assert_eq!(resolve(None, &[a, a]), Meaning::One(a));
-        assert!(matches!(resolve(None, &[a, b]), Meaning::Several(keys) if keys.len() == 2));
-        assert_eq!(resolve(Some(a), &[b]), Meaning::One(a));
+        let meaning = |bound, keys: &[PublisherId]| claims(bound, keys, 0, 0).meaning();
+        assert_eq!(meaning(None, &[]), Meaning::Nobody);
+        assert_eq!(meaning(None, &[a]), Meaning::One(a));
+        let Meaning::Several(several) = meaning(None, &[b, a]) else { panic!() };
+        assert_eq!(several.iter().map(|one| one.publisher).collect::<Vec<_>>(), [b, a], "first seen first");
+        assert_eq!(meaning(Some(a), &[b]), Meaning::Bound(a));
+        assert_eq!(meaning(Some(a), &[]), Meaning::Bound(a));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_sure_before_three_different_peers_answered_or_all_there_are(connected in 0..100usize, answered in 0..100usize) {
+            let answered = answered.min(connected);
+            let sure = claims(None, &[], answered, needed(connected)).is_sure().is_ok();
+            prop_assert_eq!(sure, answered > 0 && (answered >= CLAIMS_QUORUM || answered == connected));
+        }
     }
 }

@@ -146,8 +146,10 @@ fn says(record: &Record) -> String {
 
 /// What a record is, for a person.
 pub(crate) fn what_of(record: &Record) -> String {
-    let package = |publisher: crate::domain::name::PublisherId, handle: Option<String>, name: &str| {
-        format!("{}/{name}", handle.unwrap_or_else(|| publisher.fingerprint()))
+    // The network does not know what a handle means here, so the fingerprint is always shown.
+    let package = |publisher: crate::domain::name::PublisherId, handle: Option<String>, name: &str| match handle {
+        Some(handle) => format!("{handle}/{name} ({})", publisher.fingerprint()),
+        None => format!("{}/{name}", publisher.fingerprint()),
     };
     match record {
         Record::Head(head) => {

@@ -41,7 +41,7 @@ pub struct Wanted {
 impl Wanted {
     /// The content of a release.
     pub fn of(release: &Release) -> Self {
-        let name = super::title(&release.package, release.handle.as_ref());
+        let name = release.title();
         Self {
             content: release.manifest.content(),
             what: format!("{name} {}", release.manifest.version),

@@ -7,18 +7,17 @@ use libp2p::PeerId;
 use semver::VersionReq;
 use tracing::{Span, field::Empty};
 
-use super::{P2pRegistry, Package, Release, Source, judged, panel::Panel, title};
+use super::{P2pRegistry, Package, Release, Source, claimed, judged, panel::Panel};
 use crate::{
     RegistryError, Result, clock,
     domain::{
         freshness::{QUORUM, confirms},
         hash::Hash,
         manifest::Manifest,
-        name::{Handle, Owner, PackageId, PackageRef, PublisherId},
+        name::{Owner, PackageId, PackageRef},
         record::{DhtKey, Head, Page, Payload, Record, Signed, consistent, select},
         release,
         reputation::Outcome,
-        trust::{self, Meaning},
     },
     ending::Ending,
     metrics::Provenance,
@@ -110,42 +109,13 @@ impl P2pRegistry {
         Ok(Release {
             package: id,
             handle: found.handle.clone(),
+            trust: found.trust,
             manifest_hash: entry.manifest,
             yanked: entry.yanked,
             freshness: found.freshness,
             manifest: manifest.into_value(),
             source: found.source,
         })
-    }
-
-    async fn publisher_called(&self, handle: &Handle) -> Result<PublisherId> {
-        let pin = self.store.pin_of(handle)?;
-        let mut claimants = self.store.claimants(handle)?;
-        if pin.is_none() && claimants.is_empty() {
-            claimants = self.ask_for_claimants(handle).await?;
-        }
-        match trust::resolve(pin, &claimants) {
-            Meaning::One(publisher) => Ok(publisher),
-            Meaning::Several(publishers) => Err(RegistryError::AmbiguousHandle { handle: handle.clone(), publishers }),
-            Meaning::Nobody => Err(RegistryError::UnknownHandle(handle.clone())),
-        }
-    }
-
-    async fn ask_for_claimants(&self, handle: &Handle) -> Result<Vec<PublisherId>> {
-        let now = clock::now();
-        let mut claimants = Vec::new();
-        let mut answers = self.ask_best(Request::Handle(handle.clone())).await?;
-        while let Some((peer, response)) = answers.next().await {
-            let Ok(Response::Heads(heads)) = response else { continue };
-            let heads = self.verified::<Head>(peer, heads.iter().map(|head| head.as_slice()), |head| {
-                head.handle.as_ref() == Some(handle)
-            });
-            for head in heads {
-                claimants.push(head.publisher());
-                self.accept_head(head, Vec::new(), now).await?;
-            }
-        }
-        Ok(claimants)
     }
 
     /// The package's state: memory, then the store while it is fresh, then the network, then the store however old.
@@ -201,7 +171,7 @@ impl P2pRegistry {
             let listed = manifests.iter().filter(|manifest| consistent(&head, manifest).is_ok()).cloned().collect();
             let verdict = self.accept_head(head, listed, now).await?;
             match verdict {
-                HeadVerdict::Inconsistent | HeadVerdict::Ahead => {
+                HeadVerdict::Inconsistent | HeadVerdict::Ahead | HeadVerdict::TooManyHandles => {
                     verdict.refusal().into_iter().for_each(|refusal| self.tally.refused(refusal));
                 }
                 HeadVerdict::Admitted(_) | HeadVerdict::Disputed(_) => {
@@ -234,7 +204,7 @@ impl P2pRegistry {
         let key = DhtKey::of_head(&id.publisher, &id.name);
         let mut found = FoundHeads { heads: HashMap::new(), manifests: Vec::new(), asked: 0 };
         let mut direct = self.ask_best(Request::Head(id.clone())).await?;
-        let what = Some(format!("head of {}", title(id, None)));
+        let what = Some(format!("head of {}", claimed(id, None)));
         let mut dht = self.query_dht(key, Want::Quorum(QUORUM), what, timeout).boxed().fuse();
         let mut dht_done = false;
         let short = |found: &FoundHeads| found.heads.keys().filter(|peer| self.net.counts(peer)).count() < QUORUM;
@@ -316,13 +286,13 @@ impl P2pRegistry {
     }
 
     /// Puts one question to the best peers.
-    async fn ask_best(&self, request: Request) -> Result<Panel> {
+    pub(super) async fn ask_best(&self, request: Request) -> Result<Panel> {
         let (times, timeout) = (self.state.get_times.clone(), self.net.query_timeout());
         Panel::of_best(&self.net, request, 0.0, (FAN_OUT, SPARE), times, timeout).await
     }
 
     /// The envelopes of an answer that verify and are what was asked for, and what that says of the peer.
-    fn verified<'a, T: Payload>(
+    pub(super) fn verified<'a, T: Payload>(
         &self,
         peer: PeerId,
         envelopes: impl Iterator<Item = &'a [u8]>,
@@ -343,7 +313,7 @@ impl P2pRegistry {
             Record::Manifest(manifest) => Some(manifest),
             _ => None,
         };
-        let what = format!("manifest of {}", title(id, None));
+        let what = format!("manifest of {}", claimed(id, None));
         let found = self.query_dht_parallel_object(DhtKey::of_manifest(hash), what, hash, of_record).await?;
         let manifest = found
             .filter(|manifest| manifest.publisher() == id.publisher && manifest.name == id.name)
@@ -365,7 +335,7 @@ impl P2pRegistry {
                         Record::Page(page) => Some(page),
                         _ => None,
                     };
-                    let (key, what) = (DhtKey::of_page(&hash), format!("older releases of {}", title(id, None)));
+                    let (key, what) = (DhtKey::of_page(&hash), format!("older releases of {}", claimed(id, None)));
                     let found = self.query_dht_parallel_object::<Page>(key, what, &hash, of_record).await?;
                     let Some(page) = found.filter(|page| page.publisher() == id.publisher && page.name == id.name)
                     else {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::{P2pRegistry, publish::check_version, title};
+use super::{P2pRegistry, claimed, publish::check_version};
 use crate::{
     RegistryError, Result, clock,
     domain::{
@@ -138,11 +138,15 @@ impl P2pRegistry {
             return Ok(Err(Imported::Refused { why: format!("it has {} bytes, and may have {SMALL}", text.len()) }));
         }
         let handle = bundle.draft.handle.clone().or_else(|| self.state.options.handle.clone());
-        let manifest = match bundle.draft.into_manifest(artifacts, now) {
+        let id = PackageId { publisher: PublisherId::of(&key.public()), name: bundle.draft.name.clone() };
+        let draft = match own_by_key(bundle.draft, &id.publisher, handle.as_ref()) {
+            Ok(draft) => draft,
+            Err(why) => return Ok(Err(Imported::Refused { why })),
+        };
+        let manifest = match draft.into_manifest(artifacts, now) {
             Ok(manifest) => manifest,
             Err(errors) => return Ok(Err(refused(&errors))),
         };
-        let id = PackageId { publisher: PublisherId::of(&key.public()), name: manifest.name.clone() };
         let mut base = self.base(&id)?;
         match check_version(&id.name, &manifest.version, &base.releases) {
             Ok(()) => {}
@@ -157,7 +161,10 @@ impl P2pRegistry {
             Err(refusal) => return Ok(Err(what(refusal))),
         };
         let handle = handle.or_else(|| base.handle.clone());
-        let called = format!("{} {}", title(&id, handle.as_ref()), manifest.version);
+        if let Err(error) = self.check_handles(&id.publisher, handle.as_ref()) {
+            return Ok(Err(Imported::Refused { why: error.to_string() }));
+        }
+        let called = format!("{} {}", claimed(&id, handle.as_ref()), manifest.version);
         let entry = ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false };
         base.releases.push(entry);
         let state = HeadState { name: id.name, handle, seq: base.seq + 1, prev: base.prev, releases: base.releases };
@@ -218,6 +225,17 @@ impl P2pRegistry {
         }
         self.store.spread(id.clone()).await
     }
+}
+
+/// The draft with its dependencies by key. A batch is one publisher's, so no handle but its own is looked up.
+fn own_by_key(draft: Draft, own: &PublisherId, called: Option<&Handle>) -> Result<Draft, String> {
+    let meaning = |handle: &Handle| match called {
+        Some(called) if called == handle => Ok(*own),
+        _ => Err(format!("it needs packages of {handle}; name them by key, as publisher-id/name")),
+    };
+    let by_key = draft.dependencies.iter().cloned().map(|dependency| dependency.by_key(meaning));
+    let dependencies = by_key.collect::<Result<_, _>>()?;
+    Ok(Draft { dependencies, ..draft })
 }
 
 fn content_of(bundle: &Bundle) -> Artifacts {

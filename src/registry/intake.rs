@@ -175,7 +175,7 @@ impl P2pRegistry {
                 self.state.notices.note(&announcement);
                 Ok((announcement, admission))
             }
-            HeadVerdict::Inconsistent | HeadVerdict::Ahead => Err(Refusal::Inconsistent),
+            HeadVerdict::Inconsistent | HeadVerdict::Ahead | HeadVerdict::TooManyHandles => Err(Refusal::Inconsistent),
         }
     }
 

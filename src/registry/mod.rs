@@ -6,6 +6,7 @@ mod conflicts;
 mod contents;
 mod fetch;
 mod get;
+mod handles;
 mod import;
 mod intake;
 mod judged;
@@ -42,6 +43,7 @@ use crate::{
         manifest::{Draft, Manifest},
         name::{Handle, PackageName, PackageRef, PublisherId},
         query::Query,
+        trust::Claims,
     },
 };
 
@@ -65,7 +67,8 @@ pub trait Registry: Send + Sync {
     /// Every release there is, in the order they were published.
     async fn list_versions(&self, package: &PackageRef) -> Result<Vec<crate::domain::release::ReleaseEntry>>;
 
-    /// Signs, stores, puts into the DHT and announces. Once it returns, nothing is lost: what the network did not take
+    /// Signs, stores, puts into the DHT and announces. Dependencies are signed by key: one that is named by a handle which is
+    /// neither bound here, nor what the package's last release called a key, is refused. Once it returns, nothing is lost: what the network did not take
     /// yet is retried until it has. Progress goes to `progress`, as far as it has room.
     async fn publish(
         &self,
@@ -89,8 +92,16 @@ pub trait Registry: Send + Sync {
     /// This node's publisher and its packages.
     async fn own(&self) -> Result<Own>;
 
-    /// Another publisher, as far as this node knows, that has a package of that handle and name.
-    async fn taken_by(&self, handle: &Handle, name: &PackageName) -> Result<Option<PublisherId>>;
+    /// This node's publisher; makes its key where there is none.
+    async fn publisher(&self) -> Result<Publisher>;
+
+    /// Tells what a handle means here, and who claims it. With `ask`, peers are asked first. Pins nothing.
+    async fn claims(&self, handle: &Handle, ask: bool) -> Result<Claims>;
+
+    /// The package that this node's person knows (an own one, one of a pinned publisher, or one that these need) and that
+    /// a package called `name` may be taken for. `publisher` is whose package that is; none is one that this node is to
+    /// publish. No package that is known itself, or was published here before, is taken for another.
+    async fn look_alike(&self, name: &PackageName, publisher: Option<PublisherId>) -> Result<Option<LookAlike>>;
 
     /// What does not go together, as far as this node has seen it: handles that several keys claim, versions that were
     /// changed, states of one number.

@@ -13,9 +13,10 @@ use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
-    Announced, Artifacts, Bundle, Catalogue, Imported, Importing, Own, Package, PublishStep, Receipt, Registry,
-    Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache, fetch::Fetches, intake::Threads,
-    newcomers::Newcomers, notices::Notices, panel, provide::Providing, publish, safety::Looking, search,
+    Announced, Artifacts, Bundle, Catalogue, Imported, Importing, LookAlike, Own, Package, PublishStep, Publisher,
+    Receipt, Registry, Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache, fetch::Fetches,
+    intake::Threads, newcomers::Newcomers, notices::Notices, panel, provide::Providing, publish, safety::Looking,
+    search,
 };
 use crate::{
     RegistryError, Result,
@@ -28,6 +29,7 @@ use crate::{
         query::Query,
         record::{Announcement, NodeClaim, Signed},
         release::ReleaseEntry,
+        trust::Claims,
     },
     metrics::Metrics,
     net::Net,
@@ -110,6 +112,9 @@ impl P2pRegistry {
     pub fn new(parts: Parts, options: RegistryOptions) -> Result<Self> {
         let Parts { net, store, contents, board, bus, tally, metrics } = parts;
         let publisher = keys::load(&keys::publisher_path(&options.data_dir))?;
+        if let Some(key) = &publisher {
+            store.set_own_publisher(PublisherId::of(&key.public()));
+        }
         let state = State {
             options,
             cache: Mutex::default(),
@@ -173,6 +178,7 @@ impl P2pRegistry {
         }
         let path = keys::publisher_path(&self.state.options.data_dir);
         let key = keys::load_or_create(&path)?;
+        self.store.set_own_publisher(PublisherId::of(&key.public()));
         *publisher = Some(key.clone());
         Ok((key, Some(path)))
     }
@@ -319,15 +325,23 @@ impl Registry for P2pRegistry {
         Ok(Own { publisher, key: keys::publisher_path(&self.state.options.data_dir), packages })
     }
 
-    async fn taken_by(&self, handle: &Handle, name: &PackageName) -> Result<Option<PublisherId>> {
-        let me = self.publisher_id();
-        for publisher in self.store.claimants(handle)? {
-            let id = PackageId { publisher, name: name.clone() };
-            if Some(publisher) != me && self.store.head(&id)?.is_some() {
-                return Ok(Some(publisher));
-            }
+    async fn publisher(&self) -> Result<Publisher> {
+        self.own_publisher()
+    }
+
+    async fn claims(&self, handle: &Handle, ask: bool) -> Result<Claims> {
+        self.claims_of(handle, ask).await
+    }
+
+    async fn look_alike(&self, name: &PackageName, publisher: Option<PublisherId>) -> Result<Option<LookAlike>> {
+        match publisher.filter(|publisher| self.publisher_id() != Some(*publisher)) {
+            Some(publisher) => self.store.look_alike(&PackageId { publisher, name: name.clone() }),
+            // A package that was published before keeps its name.
+            None => match self.publisher_id().map(|publisher| PackageId { publisher, name: name.clone() }) {
+                Some(own) if self.store.mark(&own)?.is_some() => Ok(None),
+                _ => self.store.look_alike_of_own(name),
+            },
         }
-        Ok(None)
     }
 
     async fn conflicts(&self) -> Result<Conflicts> {
@@ -357,12 +371,14 @@ impl Registry for P2pRegistry {
     }
 
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {
+        self.not_own(handle, publisher)?;
         self.store.pin(handle, publisher, clock::now()).await?;
         self.cache().clear();
         self.know().await
     }
 
     async fn trust(&self, publisher: PublisherId, handle: Option<&Handle>) -> Result<()> {
+        handle.map(|handle| self.not_own(handle, publisher)).transpose()?;
         self.store.trust_again(publisher, handle, clock::now()).await?;
         self.cache().clear();
         self.know().await

@@ -12,7 +12,7 @@ use semver::Version;
 use tokio::sync::mpsc;
 use tracing::field::Empty;
 
-use super::{Artifacts, Content, P2pRegistry, PublishStep, Receipt, Steps, title};
+use super::{Artifacts, Content, P2pRegistry, PublishStep, Receipt, Steps, claimed};
 use crate::{
     RegistryError, Result, clock,
     domain::{
@@ -102,13 +102,18 @@ impl P2pRegistry {
         let handle = draft.handle.clone().or_else(|| self.state.options.handle.clone());
         let name = draft.name.clone();
         let manifest = draft
-            .into_manifest(artifacts, clock::now())
+            .clone()
+            .into_manifest(artifacts.clone(), clock::now())
             .map_err(|errors| RegistryError::Draft { package: name.clone(), errors })?;
         let beside = [manifest.readme, manifest.native].into_iter().flatten();
         let bytes: Vec<Content> = std::iter::once(manifest.content()).chain(beside).collect();
         for content in &bytes {
             let held = self.contents.get(&content.root)?.filter(|held| held.content == *content);
             held.ok_or(RegistryError::NotPut(content.root))?;
+        }
+        if self.publisher_id().is_none() {
+            // A publish that is refused makes no key.
+            self.by_key(draft.clone(), (&self.preview_owner(), handle.as_ref()), None).await?;
         }
         let (key, new_key) = self.publisher_or_new()?;
         let id = PackageId { publisher: PublisherId::of(&key.public()), name };
@@ -118,7 +123,16 @@ impl P2pRegistry {
         let lookup = looked.elapsed();
         check_version(&id.name, &manifest.version, &base.releases)?;
         let handle = handle.or_else(|| base.handle.clone());
+        self.check_handles(&id.publisher, handle.as_ref())?;
         base.handle.clone_from(&handle);
+        // A signed manifest names its dependencies by key.
+        let last = release::resolve(&base.releases, None).or(base.releases.last());
+        let last = last.map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten();
+        let own = (&id.publisher, handle.as_ref());
+        let draft = self.by_key(draft, own, last.as_deref()).await?;
+        let manifest = draft
+            .into_manifest(artifacts, manifest.created)
+            .map_err(|errors| RegistryError::Draft { package: id.name.clone(), errors })?;
 
         let signing = Instant::now();
         let refused = |refusal| RegistryError::Refused { what: id.name.to_string(), refusal };
@@ -127,7 +141,7 @@ impl P2pRegistry {
         base.releases.push(ReleaseEntry { version: version.clone(), manifest: manifest.hash(), yanked: false });
         // From here on no quota takes them.
         for content in &bytes {
-            self.contents.set_own(content.root, format!("{} {version}", title(&id, handle.as_ref()))).await?;
+            self.contents.set_own(content.root, format!("{} {version}", claimed(&id, handle.as_ref()))).await?;
         }
         self.claim_node(handle.as_ref());
         self.take_next(&key, &id, base, Some(manifest), &version, progress).await?;
@@ -206,7 +220,7 @@ impl P2pRegistry {
         self.cache().forget(id);
         match verdict {
             HeadVerdict::Disputed(_) => return Err(refused(Refusal::Conflict)),
-            HeadVerdict::Admitted(_) | HeadVerdict::Inconsistent | HeadVerdict::Ahead => {
+            HeadVerdict::Admitted(_) | HeadVerdict::Inconsistent | HeadVerdict::Ahead | HeadVerdict::TooManyHandles => {
                 verdict.refusal().map_or(Ok(()), |refusal| Err(refused(refusal)))?;
             }
         }

@@ -123,6 +123,8 @@ pub(super) async fn collect(query: &Query, mut updates: mpsc::Receiver<SearchUpd
 
 async fn run(registry: P2pRegistry, query: Query, updates: mpsc::Sender<SearchUpdate>) -> Found {
     let started = Instant::now();
+    // A handle that is bound here names one key, here and at others, whoever else claims it.
+    let query = Query { text: registry.name_publishers(&query.text), ..query };
     let terms = query.terms();
     // Whoever wants the second page is shown the first one too, and passes it over: what others have is between the two.
     let query = Query { limit: query.offset + query.limit, offset: 0, ..query };
@@ -373,9 +375,10 @@ impl P2pRegistry {
             providers: 0,
         };
         let entry = head.releases.iter().find(|entry| entry.version == manifest.version);
+        let id = PackageId { publisher: head.publisher(), name: head.name.clone() };
         Hit {
             score: Ranking::of(terms).score(&candidate),
-            package: PackageId { publisher: head.publisher(), name: head.name.clone() },
+            package: id.clone(),
             handle: head.handle.clone(),
             trust: self.store.trust(&head.publisher(), head.handle.as_ref()).unwrap_or_default(),
             version: manifest.version.clone(),
@@ -388,6 +391,7 @@ impl P2pRegistry {
             providers: 0,
             yanked: entry.is_some_and(|entry| entry.yanked),
             preview: false,
+            looks_like: self.store.look_alike(&id).unwrap_or_default(),
             signed_at: head.signed_at,
             source: Source::Peer(peer),
         }

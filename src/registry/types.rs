@@ -81,6 +81,9 @@ pub struct Hit {
     /// Nobody has signed it: a stanza that was imported for this node alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub preview: bool,
+    /// The package that this node's person knows, and that this one may be taken for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looks_like: Option<LookAlike>,
     /// When the publisher signed the package's current state.
     pub signed_at: Timestamp,
     pub source: Source,
@@ -110,17 +113,60 @@ pub struct Facets {
 }
 
 impl Hit {
-    /// `handle/name`, or the publisher's fingerprint where there is no handle: for eyes.
+    /// For eyes: see [`title`].
     pub fn title(&self) -> String {
-        title(&self.package, self.handle.as_ref())
+        title(&self.package, self.handle.as_ref(), self.trust)
     }
 }
 
-/// `handle/name` for eyes, with the publisher's fingerprint where it calls itself nothing.
-pub fn title(package: &PackageId, handle: Option<&Handle>) -> String {
+/// A package for eyes: `handle/name` where the handle is bound to the key on this node, else with the key's fingerprint,
+/// because anybody may claim a handle.
+pub fn title(package: &PackageId, handle: Option<&Handle>, trust: Trust) -> String {
+    match handle {
+        Some(_) if !trust.is_bound() => {
+            format!("{} ({})", claimed(package, handle), package.publisher.fingerprint())
+        }
+        handle => claimed(package, handle),
+    }
+}
+
+/// A package as its publisher calls it, for eyes that see the fingerprint elsewhere; with the fingerprint where the
+/// publisher calls itself nothing.
+pub fn claimed(package: &PackageId, handle: Option<&Handle>) -> String {
     match handle {
         Some(handle) => format!("{handle}/{}", package.name),
         None => format!("{}/{}", package.publisher.fingerprint(), package.name),
+    }
+}
+
+/// The reason why this node's person knows a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Known {
+    /// It is one of this node's own.
+    Own,
+    /// Its publisher is pinned.
+    Pinned,
+    /// An own package, or one of a pinned publisher, needs it.
+    Needed,
+}
+
+/// A package that this node's person knows, and that another one may be taken for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookAlike {
+    pub package: PackageId,
+    pub handle: Option<Handle>,
+    pub why: Known,
+}
+
+impl fmt::Display for LookAlike {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (called, key) = (claimed(&self.package, self.handle.as_ref()), self.package.publisher.fingerprint());
+        match self.why {
+            Known::Own => write!(f, "{called}, which is your own"),
+            Known::Pinned => write!(f, "{called} ({key}), whose publisher you pinned"),
+            Known::Needed => write!(f, "{called} ({key}), which packages that you know need"),
+        }
     }
 }
 
@@ -202,8 +248,9 @@ pub struct Package {
 }
 
 impl Package {
+    /// For eyes: see [`title`].
     pub fn title(&self) -> String {
-        title(&self.id, self.handle.as_ref())
+        title(&self.id, self.handle.as_ref(), self.trust)
     }
 
     /// The latest release, as far as its manifest is known.
@@ -213,6 +260,7 @@ impl Package {
         Some(Release {
             package: self.id.clone(),
             handle: self.handle.clone(),
+            trust: self.trust,
             manifest_hash: entry.manifest,
             manifest,
             yanked: entry.yanked,
@@ -238,6 +286,8 @@ pub struct Conflict {
 pub struct Release {
     pub package: PackageId,
     pub handle: Option<Handle>,
+    #[serde(default)]
+    pub trust: Trust,
     pub manifest_hash: Hash,
     pub manifest: Manifest,
     pub yanked: bool,
@@ -245,6 +295,13 @@ pub struct Release {
     #[serde(default)]
     pub freshness: Freshness,
     pub source: Source,
+}
+
+impl Release {
+    /// For eyes: see [`title`].
+    pub fn title(&self) -> String {
+        title(&self.package, self.handle.as_ref(), self.trust)
+    }
 }
 
 /// What this node publishes with, and what it has published.
@@ -275,6 +332,14 @@ pub struct OwnPackage {
     pub announced: Option<usize>,
     /// The network has not taken all of it yet.
     pub pending: bool,
+}
+
+/// This node's publisher, whose key is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publisher {
+    pub id: PublisherId,
+    /// Set when this made the key: where it is, so that it can be backed up.
+    pub new_key: Option<PathBuf>,
 }
 
 /// What `publish`, `yank` and `unyank` reached.
@@ -361,6 +426,13 @@ pub struct Announced {
 pub struct NodeOwner {
     pub publisher: PublisherId,
     pub handle: Handle,
+}
+
+impl fmt::Display for NodeOwner {
+    /// Writes the handle with its key's fingerprint: anybody may claim a handle.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.handle, self.publisher.fingerprint())
+    }
 }
 
 /// Dropped things by reason.

@@ -286,14 +286,15 @@ impl Lock {
             return differs("the file", &text::printable(&manifest.file_name()), &locked.file);
         }
         for dependency in manifest.dependencies.iter().filter(|dependency| !dependency.optional) {
-            let Ok(needed) = dependency.package.parse::<PackageRef>() else { continue };
-            // What a handle means is the resolution's to say, and was said; its name and version can still be told.
-            let meant = |id: &PackageId| {
-                id.name == needed.name
-                    && !matches!(needed.owner, Owner::Publisher(publisher) if publisher != id.publisher)
+            let Some(needed) = dependency.id() else {
+                let given = text::fit(&text::printable(&dependency.package), 60);
+                return Err(unfit(format!(
+                    "has {package} {}, which needs \"{given}\", no package by key",
+                    locked.version
+                )));
             };
             let met = |(id, version): (&PackageId, &Version)| {
-                meant(id) && range::of(&dependency.requirement).contains(version)
+                *id == needed && range::of(&dependency.requirement).contains(version)
             };
             let mut had =
                 locked.dependencies.iter().map(|(id, version)| (id, version)).chain([(package, &locked.version)]);

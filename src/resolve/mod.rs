@@ -35,6 +35,7 @@ use crate::{
         manifest::Manifest,
         name::{Handle, PackageId, PackageRef},
         release::ReleaseEntry,
+        trust::Trust,
     },
 };
 use universe::{Node, Universe};
@@ -51,6 +52,8 @@ pub const MAX_STEPS: usize = 10_000;
 pub struct Releases {
     pub id: PackageId,
     pub handle: Option<Handle>,
+    /// Tells whether the handle is bound to the key here: else the package is shown with the key's fingerprint.
+    pub trust: Trust,
     /// In any order.
     pub releases: Vec<ReleaseEntry>,
     /// False when the oldest releases could not be had.

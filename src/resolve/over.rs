@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 use semver::{Version, VersionReq};
-use tokio::runtime::Handle;
+use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::{Releases, Resolution, Resolving, Source, resolve};
@@ -12,7 +12,8 @@ use crate::{
     RegistryError, Result,
     domain::{
         manifest::Manifest,
-        name::{PackageId, PackageRef},
+        name::{Handle, Owner, PackageId, PackageRef},
+        trust::Meaning,
     },
     registry::Registry,
 };
@@ -23,7 +24,7 @@ const AT_ONCE: usize = 4;
 /// A registry as a [`Source`]. Its methods block: call them where that is allowed.
 pub struct OverRegistry {
     pub registry: Arc<dyn Registry>,
-    pub runtime: Handle,
+    pub runtime: runtime::Handle,
     /// Every question ends with [`RegistryError::Closed`] once this is cancelled.
     pub stop: CancellationToken,
 }
@@ -40,13 +41,31 @@ impl OverRegistry {
 }
 
 async fn ask(registry: &dyn Registry, package: &PackageRef) -> Result<Releases> {
+    if let Owner::Handle(handle) = &package.owner {
+        is_bound(registry, handle).await?;
+    }
     let package = registry.get_package(package).await?;
     Ok(Releases {
         id: package.id,
         handle: package.handle,
+        trust: package.trust,
         releases: package.releases,
         complete: package.complete,
         latest: package.latest,
+    })
+}
+
+/// Refuses a handle that is not bound to a key here: which packages are fetched in the end is nothing for whoever claims it
+/// first to say. Whoever asks a person, or was told to trust, asks by key.
+async fn is_bound(registry: &dyn Registry, handle: &Handle) -> Result<()> {
+    if registry.claims(handle, false).await?.bound.is_some() {
+        return Ok(());
+    }
+    Err(match registry.claims(handle, true).await?.meaning() {
+        Meaning::Bound(_) => return Ok(()),
+        Meaning::One(publisher) => RegistryError::UnpinnedHandle { handle: handle.clone(), publisher },
+        Meaning::Several(claimants) => RegistryError::AmbiguousHandle { handle: handle.clone(), claimants },
+        Meaning::Nobody => RegistryError::UnknownHandle(handle.clone()),
     })
 }
 
@@ -79,7 +98,7 @@ pub async fn resolve_on(
 ) -> Result<Resolution> {
     let stop = CancellationToken::new();
     let _until_dropped = stop.clone().drop_guard();
-    let source = OverRegistry { registry, runtime: Handle::current(), stop };
+    let source = OverRegistry { registry, runtime: runtime::Handle::current(), stop };
     let resolution = tokio::task::spawn_blocking(move || resolve(&source, &wanted, &told)).await;
     match resolution {
         Ok(resolution) => Ok(resolution?),

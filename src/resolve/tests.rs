@@ -15,6 +15,7 @@ use crate::domain::{
     manifest::{Content, Dependency, Draft, Manifest},
     name::{Owner, PublisherId},
     time::Timestamp,
+    trust::Trust,
 };
 
 /// A publisher for each handle, always the same.
@@ -52,7 +53,14 @@ impl World {
         let dependencies = needs.iter().map(|need| {
             let (package, requirement) = need.trim_start_matches('?').split_once(' ').unwrap();
             let optional = need.starts_with('?');
-            Dependency { package: package.to_owned(), requirement: requirement.parse().unwrap(), optional }
+            let dependency = Dependency {
+                package: package.to_owned(),
+                handle: None,
+                requirement: requirement.parse().unwrap(),
+                optional,
+            };
+            // It is signed by key.
+            dependency.by_key(|handle| Ok::<_, ()>(publisher(handle.as_str()))).unwrap()
         });
         let draft = Draft { dependencies: dependencies.collect(), ..draft(&id, &version) };
         let bytes = format!("{package} {version}");
@@ -124,7 +132,14 @@ impl Source for World {
         }
         let (handle, releases) =
             self.releases.get(&id).ok_or_else(|| RegistryError::NotFound { package: package.to_string(), asked: 3 })?;
-        Ok(Releases { id, handle: Some(handle.clone()), releases: releases.clone(), complete: true, latest: None })
+        Ok(Releases {
+            id,
+            handle: Some(handle.clone()),
+            trust: Trust::Pinned,
+            releases: releases.clone(),
+            complete: true,
+            latest: None,
+        })
     }
 
     fn manifest(&self, package: &PackageId, version: &Version) -> crate::Result<Manifest> {
@@ -218,7 +233,8 @@ fn a_missing_package_rules_out_what_needs_it_and_nothing_else() {
     let resolution = resolve(&world, &wanted(&[("a/app", "*")]), &|step| told.borrow_mut().push(step.to_string()));
     assert_eq!(names(&resolution.unwrap()), ["a/app 1.0.0"]);
     let told = told.into_inner().join("\n");
-    for step in ["asking for a/app", "a/app 1.2.0", "the manifest of a/app 1.2.0 is missing", "b/gone is missing"] {
+    let gone = format!("{} is missing", id("b/gone"));
+    for step in ["asking for a/app", "a/app 1.2.0", "the manifest of a/app 1.2.0 is missing", &gone] {
         assert!(told.contains(step), "{step}: {told}");
     }
     let error = RegistryError::from(world.solve(&[("b/gone", "*")]).unwrap_err());
@@ -326,7 +342,8 @@ fn a_deep_chain_is_followed_to_its_end() {
     let explanation = chain(&["a/gone ^1"]).explanation(&[("a/p0", "*")]);
     assert!(explanation.lines().count() < 70, "{explanation}");
     assert!(
-        explanation.contains("no release of a/p500 can be used (it needs a/gone, which was not found)"),
+        explanation
+            .contains(&format!("no release of a/p500 can be used (it needs {}, which was not found)", id("a/gone"))),
         "{explanation}"
     );
 }
@@ -351,7 +368,10 @@ fn an_explanation_has_an_end_however_long_the_proof() {
             world.with(&package, "1.0.0", &[&needs]).with(&package, "1.1.0", &[&needs])
         });
         let explanation = world.explanation(&[(&format!("a/p{links}"), "*")]);
-        assert!(explanation.contains("a/gone") && explanation.lines().count() < 70, "{links}: {explanation}");
+        assert!(
+            explanation.contains(&id("a/gone").to_string()) && explanation.lines().count() < 70,
+            "{links}: {explanation}"
+        );
     }
 }
 
@@ -450,15 +470,14 @@ fn takes(
 
 /// Whether a choice of releases, one at most for each package, is a solution.
 fn holds(world: &World, asked: &[(PackageRef, VersionReq)], choice: &BTreeMap<PackageId, Version>) -> bool {
-    let met = |package: &str, requirement: &VersionReq| {
-        let id = id(package);
+    let met = |id: PackageId, requirement: &VersionReq| {
         choice.get(&id).is_some_and(|version| takes(world, asked, &id, requirement, version))
     };
-    asked.iter().all(|(package, requirement)| met(&package.to_string(), requirement))
+    asked.iter().all(|(package, requirement)| met(id(&package.to_string()), requirement))
         && choice.iter().all(|(id, version)| {
             let manifest = &world.manifests[&(id.clone(), version.clone())];
             let needed = manifest.dependencies.iter().filter(|dependency| !dependency.optional);
-            needed.into_iter().all(|dependency| met(&dependency.package, &dependency.requirement))
+            needed.into_iter().all(|dependency| met(dependency.id().unwrap(), &dependency.requirement))
         })
 }
 

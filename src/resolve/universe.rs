@@ -197,7 +197,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
 
     fn learn(&self, (spelling, releases): (Spelling, Releases)) {
         let mut known = self.known.borrow_mut();
-        let Releases { id, handle, mut releases, complete, latest } = releases;
+        let Releases { id, handle, trust, mut releases, complete, latest } = releases;
         if let Some(latest) = latest.filter(|latest| latest.name == id.name) {
             known.manifests.entry((id.clone(), latest.version.clone())).or_insert_with(|| Ok(Rc::new(latest)));
         }
@@ -207,9 +207,9 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
                 releases.sort_by(|a, b| a.version.cmp(&b.version));
                 releases.dedup_by(|a, b| a.version == b.version);
                 // A handle is a claim: where two packages would have the same title, the second shows its key.
-                let title = Some(registry::title(&id, handle.as_ref()))
+                let title = Some(registry::title(&id, handle.as_ref(), trust))
                     .filter(|title| !known.titles.contains(title.as_str()))
-                    .unwrap_or_else(|| registry::title(&id, None));
+                    .unwrap_or_else(|| registry::claimed(&id, None));
                 let title: Arc<str> = title.into();
                 known.titles.insert(title.clone());
                 let found = Rc::new(Found { id: id.clone(), handle, title, releases, complete });
@@ -324,17 +324,18 @@ pub(super) fn with_inner((mut package, mut requirement): Wish) -> Wish {
     (package, requirement)
 }
 
-/// The dependencies of a manifest that must be there.
+/// The dependencies of a manifest that must be there. They are named by key: what a handle means is nothing that a
+/// manifest of somebody else's may have looked up here.
 fn wishes(manifest: &Manifest) -> Result<Vec<Wish>, Why> {
     manifest
         .dependencies
         .iter()
         .filter(|dependency| !dependency.optional)
-        .map(|dependency| match dependency.package.parse::<PackageRef>() {
-            Ok(package) => Ok(with_inner((package, dependency.requirement.clone()))),
-            Err(_) => {
+        .map(|dependency| match dependency.id() {
+            Some(id) => Ok((PackageRef::of(&id), dependency.requirement.clone())),
+            None => {
                 let given = text::fit(&text::printable(&dependency.package), 60);
-                Err(format!("it needs \"{given}\", which is no package"))
+                Err(format!("it needs \"{given}\", which names no package by its key"))
             }
         })
         .collect()

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
-    Store, conflicts, damaged,
+    Store, claims, conflicts, damaged,
     listing::{self, Listing},
 };
 use crate::{
@@ -36,6 +36,8 @@ pub enum HeadVerdict {
     Inconsistent,
     /// Its number is far beyond the highest that was seen of the package.
     Ahead,
+    /// Its key claims as many handles as one may already, and this is another one.
+    TooManyHandles,
 }
 
 impl HeadVerdict {
@@ -43,7 +45,7 @@ impl HeadVerdict {
     pub fn admission(&self) -> Option<Admission> {
         match self {
             Self::Admitted(admission) | Self::Disputed(admission) => Some(*admission),
-            Self::Inconsistent | Self::Ahead => None,
+            Self::Inconsistent | Self::Ahead | Self::TooManyHandles => None,
         }
     }
 
@@ -58,6 +60,7 @@ impl HeadVerdict {
             Self::Admitted(Admission::Older) | Self::Disputed(Admission::Older) => Some(Refusal::Superseded),
             Self::Inconsistent => Some(Refusal::Inconsistent),
             Self::Ahead => Some(Refusal::Ahead),
+            Self::TooManyHandles => Some(Refusal::OverQuota),
             Self::Admitted(_) | Self::Disputed(_) => None,
         }
     }
@@ -256,24 +259,6 @@ impl Store {
         self.write(move |db| put_page(db, &page)).await
     }
 
-    /// Heads of everyone who calls itself `handle`, newest first.
-    pub fn heads_of_handle(&self, handle: &Handle, limit: usize) -> Result<Vec<Signed<Head>>> {
-        self.read(|db| {
-            db.prepare_cached("SELECT envelope FROM heads WHERE handle = ? ORDER BY received_at DESC LIMIT ?")?
-                .query_map(params![handle.as_str(), limit as i64], |row| signed(row, 0))?
-                .collect()
-        })
-    }
-
-    /// The keys that call themselves `handle` in any head held.
-    pub fn claimants(&self, handle: &Handle) -> Result<Vec<PublisherId>> {
-        self.read(|db| {
-            db.prepare_cached("SELECT DISTINCT publisher FROM heads WHERE handle = ? LIMIT 50")?
-                .query_map([handle.as_str()], |row| publisher(row, 0))?
-                .collect()
-        })
-    }
-
     /// Heads this node signed before `at`, the oldest first, `most` of them.
     pub fn own_heads_before(&self, at: Timestamp, most: usize) -> Result<Vec<StoredHead>> {
         self.read(|db| {
@@ -391,11 +376,14 @@ fn judge(db: &Connection, head: &Signed<Head>, now: Timestamp) -> rusqlite::Resu
     }
     let known = first_seen(db, &head.publisher(), &head.name)?;
     if !goes_together(db, head, &known)? {
-        Ok(HeadVerdict::Inconsistent)
-    } else if release::conflicts(&known, &head.releases).is_empty() {
-        Ok(HeadVerdict::Admitted(admission))
-    } else {
-        Ok(HeadVerdict::Disputed(admission))
+        return Ok(HeadVerdict::Inconsistent);
+    }
+    if claims::is_one_too_many(db, head)? {
+        return Ok(HeadVerdict::TooManyHandles);
+    }
+    match release::conflicts(&known, &head.releases).is_empty() {
+        true => Ok(HeadVerdict::Admitted(admission)),
+        false => Ok(HeadVerdict::Disputed(admission)),
     }
 }
 
@@ -432,7 +420,7 @@ pub(super) fn take(
     let (publisher, name) = (head.publisher(), &head.name);
     let key = publisher.to_bytes();
     let admission = match verdict {
-        HeadVerdict::Inconsistent | HeadVerdict::Ahead => return Ok(verdict),
+        HeadVerdict::Inconsistent | HeadVerdict::Ahead | HeadVerdict::TooManyHandles => return Ok(verdict),
         HeadVerdict::Admitted(admission) => admission,
         HeadVerdict::Disputed(admission) => {
             let known = first_seen(db, &publisher, name)?;
@@ -509,6 +497,7 @@ fn replace_head(db: &Connection, head: &Signed<Head>, own: bool, now: Timestamp)
         .execute(params![key, head.name.as_str(), head.seq, head.hash().0, head.expires.0])?;
     db.prepare_cached("INSERT OR IGNORE INTO publishers (publisher, first_seen) VALUES (?, ?)")?
         .execute(params![key, now.0])?;
+    claims::note(db, head, now)?;
     conflicts::note_handle(db, head, now)
 }
 

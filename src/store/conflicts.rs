@@ -21,7 +21,7 @@ use crate::{
         record::{Head, Signed},
         release::VersionConflict,
         time::Timestamp,
-        trust::Trust,
+        trust::{MAX_CLAIMANTS, Trust},
     },
 };
 
@@ -32,8 +32,6 @@ const MOST: i64 = 500;
 const MOST_OF_HEAD: usize = 8;
 /// Handles that are remembered as claimed by several keys.
 const MOST_HANDLES: i64 = 200;
-/// Keys that are counted of one handle.
-const MOST_CLAIMS: usize = 50;
 /// Pages that are looked through for a version.
 const MOST_PAGES: usize = 32;
 
@@ -269,7 +267,7 @@ impl Store {
     /// Every case, the one seen last first.
     pub fn cases(&self) -> Result<Conflicts> {
         self.read_together(|db| {
-            let said = Said::of(db)?;
+            let said = Said::of(db, self.own_publisher())?;
             let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM conflicts ORDER BY id DESC"))?;
             let mut rows = statement.query([])?;
             let mut cases = Vec::new();
@@ -287,7 +285,7 @@ impl Store {
     /// Cases that were noted after the one of this number, `most` of them, each with its number.
     pub fn cases_since(&self, number: i64, most: usize) -> Result<Vec<(i64, Option<Case>)>> {
         self.read_together(|db| {
-            let said = Said::of(db)?;
+            let said = Said::of(db, self.own_publisher())?;
             let mut statement =
                 db.prepare_cached(&format!("SELECT {COLUMNS} FROM conflicts WHERE id > ? ORDER BY id LIMIT ?"))?;
             let mut rows = statement.query(params![number, most as i64])?;
@@ -317,7 +315,7 @@ impl Store {
     /// was signed, so that it would prove nothing.
     pub fn evidence(&self, id: &ConflictId) -> Result<Evidence> {
         let found = self.read_together(|db| {
-            let said = Said::of(db)?;
+            let said = Said::of(db, self.own_publisher())?;
             let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM conflicts"))?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
@@ -343,13 +341,15 @@ const COLUMNS: &str = "id, kind, publisher, name, version, handle, kept, offered
 
 /// What this node's person has said.
 struct Said {
+    own: Option<PublisherId>,
     pins: HashMap<String, PublisherId>,
     distrusted: HashSet<PublisherId>,
 }
 
 impl Said {
-    fn of(db: &Connection) -> rusqlite::Result<Self> {
+    fn of(db: &Connection, own: Option<PublisherId>) -> rusqlite::Result<Self> {
         Ok(Self {
+            own,
             pins: db
                 .prepare_cached("SELECT handle, publisher FROM pins")?
                 .query_map([], |row| Ok((row.get(0)?, publisher(row, 1)?)))?
@@ -364,6 +364,9 @@ impl Said {
     fn trust(&self, publisher: &PublisherId, handle: Option<&Handle>) -> Trust {
         if self.distrusted.contains(publisher) {
             return Trust::Distrusted;
+        }
+        if self.own == Some(*publisher) {
+            return Trust::Own;
         }
         match handle.and_then(|handle| self.pins.get(handle.as_str())) {
             Some(pinned) if pinned == publisher => Trust::Pinned,
@@ -406,6 +409,7 @@ fn case(db: &Connection, row: &Row<'_>, said: &Said) -> rusqlite::Result<Option<
             hash,
             seq: row.get(seq)?,
             signed_at: row.get::<_, Option<u64>>(seq + 1)?.map(Timestamp),
+            since: None,
             package: None,
             held: row.get(held)?,
             manifest: row.get(manifest)?,
@@ -430,43 +434,44 @@ fn case(db: &Connection, row: &Row<'_>, said: &Said) -> rusqlite::Result<Option<
 }
 
 fn handle_case(db: &Connection, handle: Handle, seen_at: Timestamp, said: &Said) -> rusqlite::Result<Option<Case>> {
-    // From key to key, not from head to head: one of them may have very many.
-    let mut next = db.prepare_cached(
-        "SELECT publisher, name, seq, hash, signed_at FROM heads WHERE handle = ? AND publisher > ?
-         ORDER BY publisher LIMIT 1",
-    )?;
+    let mut keys =
+        db.prepare_cached("SELECT publisher, since FROM claims WHERE handle = ? ORDER BY since, publisher LIMIT ?")?;
+    let mut one =
+        db.prepare_cached("SELECT name, seq, hash, signed_at FROM heads WHERE handle = ? AND publisher = ? LIMIT 1")?;
     let mut sides: Vec<Side> = Vec::new();
-    let mut after = Vec::new();
-    while sides.len() < MOST_CLAIMS {
-        let found = next.query_row(params![handle.as_str(), after], |row| {
-            let publisher = publisher(row, 0)?;
+    let mut rows = keys.query(params![handle.as_str(), MAX_CLAIMANTS as i64])?;
+    while let Some(row) = rows.next()? {
+        let (publisher, since) = (publisher(row, 0)?, Timestamp(row.get(1)?));
+        sides.push(one.query_row(params![handle.as_str(), publisher.to_bytes()], |row| {
             Ok(Side {
                 publisher,
                 trust: said.trust(&publisher, Some(&handle)),
-                hash: Hash(row.get(3)?),
-                seq: row.get(2)?,
-                signed_at: Some(Timestamp(row.get(4)?)).filter(|at| at.0 > 0),
-                package: Some(parsed(row, 1, "name")?),
+                hash: Hash(row.get(2)?),
+                seq: row.get(1)?,
+                signed_at: Some(Timestamp(row.get(3)?)).filter(|at| at.0 > 0),
+                since: Some(since),
+                package: Some(parsed(row, 0, "name")?),
                 held: true,
                 manifest: false,
             })
-        });
-        let Some(side) = found.optional()? else { break };
-        after = side.publisher.to_bytes();
-        sides.push(side);
+        })?);
     }
     if sides.len() < 2 {
         return Ok(None);
     }
     sides.sort_by_key(|side| match side.trust {
-        Trust::Pinned => 0,
-        Trust::Unknown => 1,
-        Trust::Distrusted => 2,
+        Trust::Own => 0,
+        Trust::Pinned => 1,
+        Trust::Unknown => 2,
+        Trust::Distrusted => 3,
     });
     let more = sides.len().saturating_sub(MAX_SIDES);
     sides.truncate(MAX_SIDES);
-    let pinned = sides.first().is_some_and(|side| side.trust == Trust::Pinned);
-    let in_force = if pinned { InForce::Pinned } else { InForce::Nobody };
+    let in_force = match sides.first().map(|side| side.trust) {
+        Some(Trust::Own) => InForce::Own,
+        Some(Trust::Pinned) => InForce::Pinned,
+        _ => InForce::Nobody,
+    };
     let id = ConflictId::of_handle(&handle);
     Ok(Some(Case {
         id,

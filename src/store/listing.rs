@@ -10,9 +10,10 @@ use crate::{
     domain::{
         hash::Hash,
         manifest::Manifest,
-        name::{Handle, Owner, PackageId, PackageName, PackageRef, PublisherId},
+        name::{Handle, PackageId, PackageName, PublisherId},
         query::{Facet, fold, licenses, words},
         record::{Head, Signed},
+        skeleton::skeleton,
         time::Timestamp,
     },
 };
@@ -48,16 +49,16 @@ pub(super) fn flag_word(flag: Option<u8>) -> String {
     format!("{MARK}{letter}")
 }
 
-/// What a package is called by those that need it, as a number: the text itself would be most of the database.
+/// The id of a package by those that need it, as a number: the text itself would be most of the database.
 fn need(package: &str) -> i64 {
     let hash = blake3::hash(package.as_bytes());
     let first = hash.as_bytes().first_chunk().copied().unwrap_or_default();
     i64::from_be_bytes(first)
 }
 
-pub(super) fn needs_of(id: &PackageId, handle: Option<&Handle>) -> Vec<i64> {
-    let by_handle = handle.map(|handle| need(&format!("{handle}/{}", id.name)));
-    std::iter::once(need(&id.to_string())).chain(by_handle).collect()
+/// The number by which others need a package: of its key only, because anybody may claim its handle.
+pub(super) fn need_of(id: &PackageId) -> i64 {
+    need(&id.to_string())
 }
 
 /// One package as the index has it.
@@ -127,7 +128,7 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
     let called = manifest.dependencies.iter().map(|dependency| dependency.package.as_str());
     let needed: BTreeMap<i64, &str> = called.map(|package| (need(package), package)).collect();
     let needs: Vec<u8> = needed.keys().flat_map(|need| need.to_be_bytes()).collect();
-    let own = needs_of(&PackageId { publisher: *publisher, name: name.clone() }, *handle);
+    let own = need_of(&PackageId { publisher: *publisher, name: name.clone() });
     let row = match &held {
         Some((row, _)) => {
             db.prepare_cached("DELETE FROM words WHERE rowid = ?")?.execute([row])?;
@@ -153,14 +154,11 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
             *row
         }
         None => {
-            let mut dependents = 0;
-            for need in &own {
-                dependents += count_dependents(db, *need)?;
-            }
+            let dependents = count_dependents(db, own)?;
             db.prepare_cached(
                 "INSERT INTO packages (publisher, name, popularity, signed_at, flags, ecosystem, handle, version, title,
-                 summary, categories, tags, license, needs, manifest)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 summary, categories, tags, license, needs, manifest, skeleton)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .insert(params![
                 key,
@@ -177,7 +175,8 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
                 joined(&manifest.tags),
                 manifest.license,
                 needs,
-                hash.map(|hash| hash.0)
+                hash.map(|hash| hash.0),
+                skeleton(name.as_str())
             ])?
         }
     };
@@ -285,18 +284,8 @@ fn recount(db: &Connection) -> rusqlite::Result<usize> {
     }
     for name in called.values().flatten() {
         // No manifest that was verified has a dependency that is none.
-        let Ok(PackageRef { owner, name, .. }) = name.parse() else { continue };
-        match owner {
-            Owner::Publisher(publisher) => recount_one(db, &PackageId { publisher, name })?,
-            Owner::Handle(handle) => {
-                let claimed = db
-                    .prepare_cached("SELECT publisher FROM packages WHERE name = ? AND handle = ?")?
-                    .query_map([name.as_str(), handle.as_str()], |row| catalogue::publisher(row, 0))?
-                    .collect::<rusqlite::Result<Vec<_>>>()?;
-                for publisher in claimed {
-                    recount_one(db, &PackageId { publisher, name: name.clone() })?;
-                }
-            }
+        if let Ok(id) = name.parse() {
+            recount_one(db, &id)?;
         }
     }
     let nameless: HashSet<i64> = called.iter().filter(|(_, name)| name.is_none()).map(|(need, _)| *need).collect();
@@ -310,14 +299,12 @@ fn recount(db: &Connection) -> rusqlite::Result<usize> {
 /// room than everything else about it.
 fn recount_nameless(db: &Connection, needs: &HashSet<i64>) -> rusqlite::Result<()> {
     let mut found = Vec::new();
-    let mut all = db.prepare_cached("SELECT publisher, name, handle FROM packages")?;
+    let mut all = db.prepare_cached("SELECT publisher, name FROM packages")?;
     let mut rows = all.query([])?;
     while let Some(row) = rows.next()? {
-        let (name, handle): (String, Option<String>) = (row.get(1)?, row.get(2)?);
-        let Ok(name) = name.parse() else { continue };
+        let Ok(name) = row.get_ref(1)?.as_str()?.parse() else { continue };
         let id = PackageId { publisher: catalogue::publisher(row, 0)?, name };
-        let handle = handle.and_then(|handle| handle.parse().ok());
-        if needs_of(&id, handle.as_ref()).iter().any(|need| needs.contains(need)) {
+        if needs.contains(&need_of(&id)) {
             found.push(id);
         }
     }
@@ -326,15 +313,12 @@ fn recount_nameless(db: &Connection, needs: &HashSet<i64>) -> rusqlite::Result<(
 
 fn recount_one(db: &Connection, id: &PackageId) -> rusqlite::Result<()> {
     let key = id.publisher.to_bytes();
-    let row: Option<(i64, Option<String>, i64)> = db
-        .prepare_cached("SELECT id, handle, popularity FROM packages WHERE publisher = ? AND name = ?")?
-        .query_row(params![key, id.name.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+    let row: Option<(i64, i64)> = db
+        .prepare_cached("SELECT id, popularity FROM packages WHERE publisher = ? AND name = ?")?
+        .query_row(params![key, id.name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let Some((row, handle, popularity)) = row else { return Ok(()) };
-    let mut dependents = 0;
-    for need in needs_of(id, handle.and_then(|handle| handle.parse().ok()).as_ref()) {
-        dependents += count_dependents(db, need)?;
-    }
+    let Some((row, popularity)) = row else { return Ok(()) };
+    let dependents = count_dependents(db, need_of(id))?;
     let counted = dependents * DEPENDENT + popularity % DEPENDENT;
     if counted != popularity {
         db.prepare_cached("UPDATE packages SET popularity = ? WHERE id = ?")?.execute([counted, row])?;

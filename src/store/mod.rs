@@ -6,6 +6,7 @@
 
 mod batch;
 mod catalogue;
+mod claims;
 mod conflicts;
 pub mod content;
 mod dht;
@@ -13,6 +14,7 @@ mod fetches;
 pub mod keys;
 mod listing;
 mod lock;
+mod look_alikes;
 mod outbox;
 mod peers;
 mod room;
@@ -42,7 +44,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use tokio::sync::Notify;
 
-use crate::{RegistryError, Result, disk, metrics::Metrics};
+use crate::{RegistryError, Result, disk, domain::name::PublisherId, metrics::Metrics};
 use writer::Writer;
 
 /// Instructions of SQLite's machine between two looks at the time, where there is a bound: some tens of microseconds.
@@ -72,6 +74,8 @@ struct Inner {
     heads: AtomicU64,
     /// Told with it.
     heads_changed: Notify,
+    /// This node's own publisher, once it has a key.
+    own: Mutex<Option<PublisherId>>,
     _lock: lock::DirLock,
 }
 
@@ -107,6 +111,7 @@ impl Store {
                 writer,
                 heads: AtomicU64::new(0),
                 heads_changed: Notify::new(),
+                own: Mutex::default(),
                 _lock: lock,
             }),
             until: None,
@@ -117,6 +122,15 @@ impl Store {
     /// that [`is_interrupted`] tells.
     pub fn until(&self, until: Instant) -> Self {
         Self { inner: self.inner.clone(), until: Some(until) }
+    }
+
+    /// Says whose the packages of this node are.
+    pub fn set_own_publisher(&self, publisher: PublisherId) {
+        *self.inner.own.lock().unwrap_or_else(PoisonError::into_inner) = Some(publisher);
+    }
+
+    pub(crate) fn own_publisher(&self) -> Option<PublisherId> {
+        *self.inner.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `job` in the writer's next transaction and returns once it is on the disk.

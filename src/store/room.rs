@@ -115,17 +115,15 @@ fn put_out(db: &Connection, most: u64, now: Timestamp) -> rusqlite::Result<usize
     let mut gone = Vec::new();
     for publisher in publishers {
         let mut oldest =
-            db.prepare_cached("SELECT name, handle, hash FROM heads WHERE publisher = ? ORDER BY signed_at, name")?;
+            db.prepare_cached("SELECT name, hash FROM heads WHERE publisher = ? ORDER BY signed_at, name")?;
         let mut rows = oldest.query([publisher.to_bytes()])?;
         while let Some(row) = rows.next()?
             && gone.len() < too_many.min(AT_ONCE)
         {
-            let (name, handle): (String, Option<String>) = (row.get(0)?, row.get(1)?);
-            let Ok(name) = name.parse() else { continue };
+            let Ok(name) = row.get_ref(0)?.as_str()?.parse() else { continue };
             let id = PackageId { publisher, name };
-            let handle = handle.and_then(|handle| handle.parse().ok());
-            if !listing::needs_of(&id, handle.as_ref()).iter().any(|need| needed.contains(need)) {
-                gone.push((id, Hash(row.get(2)?)));
+            if !needed.contains(&listing::need_of(&id)) {
+                gone.push((id, Hash(row.get(1)?)));
             }
         }
         if !gone.is_empty() {

@@ -27,6 +27,15 @@ CREATE INDEX heads_by_hash ON heads (hash, signed_at);
 CREATE INDEX heads_own ON heads (signed_at) WHERE own = 1;
 -- The newest record that is held: a clock that is behind it is wrong.
 CREATE INDEX heads_by_age ON heads (signed_at);
+-- Which keys claim which handles, and since when this node knows; as long as it holds a head that says so.
+CREATE TABLE claims (
+    publisher BLOB NOT NULL, handle TEXT NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (publisher, handle)
+) WITHOUT ROWID;
+CREATE INDEX claims_by_handle ON claims (handle, since);
+CREATE TRIGGER claim_gone AFTER DELETE ON heads WHEN old.handle IS NOT NULL BEGIN
+    DELETE FROM claims WHERE publisher = old.publisher AND handle = old.handle
+        AND NOT EXISTS (SELECT 1 FROM heads WHERE handle = old.handle AND publisher = old.publisher);
+END;
 -- The highest state ever seen of a package: outlives the head itself.
 CREATE TABLE marks (
     publisher BLOB NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL, expires INTEGER NOT NULL,
@@ -63,8 +72,10 @@ CREATE TABLE packages (
     id INTEGER PRIMARY KEY, publisher BLOB NOT NULL, name TEXT NOT NULL, popularity INTEGER NOT NULL,
     signed_at INTEGER NOT NULL, flags INTEGER NOT NULL, ecosystem TEXT NOT NULL, handle TEXT, version TEXT NOT NULL,
     title TEXT, summary TEXT NOT NULL, categories TEXT NOT NULL, tags TEXT NOT NULL, license TEXT, needs BLOB NOT NULL,
-    manifest BLOB, UNIQUE (publisher, name)
+    manifest BLOB, skeleton TEXT NOT NULL, UNIQUE (publisher, name)
 );
+-- Names that the eye takes for one another.
+CREATE INDEX packages_by_skeleton ON packages (skeleton, publisher);
 CREATE INDEX packages_by_name ON packages (name, popularity);
 CREATE INDEX packages_by_popularity ON packages (popularity);
 CREATE INDEX packages_by_age ON packages (signed_at);
@@ -75,7 +86,7 @@ CREATE VIRTUAL TABLE words USING fts5 (
     content='', contentless_delete=1, prefix='1 2 3', tokenize='ascii'
 );
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, 'row');
--- Who needs whom, by the hash of what dependencies call a package; and whose dependents have changed since they were
+-- Who needs whom, by the hash of the id of the package that is needed; and whose dependents have changed since they were
 -- counted, where known with what it is called.
 CREATE TABLE recount (id INTEGER PRIMARY KEY, need INTEGER NOT NULL, called TEXT);
 CREATE TABLE dependents (need INTEGER NOT NULL, package INTEGER NOT NULL, PRIMARY KEY (need, package)) WITHOUT ROWID;

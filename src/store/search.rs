@@ -17,6 +17,7 @@ use super::{
     catalogue::publisher,
     damaged,
     listing::{BETWEEN, DEPENDENT, PREVIEW, YANKED, facet_word, flag_word},
+    look_alikes,
 };
 use crate::{
     Result,
@@ -70,12 +71,12 @@ impl Store {
     /// Packages that match, the best ones first; without words the newest first. What is yanked, and distrusted
     /// publishers, are left out unless they are asked for.
     pub fn search(&self, query: &Query, now: Timestamp) -> Result<Found> {
-        self.read_together(|db| Search::of(db, query, now)?.run(query.offset, query.limit))
+        self.read_together(|db| Search::of(db, self.own_publisher(), query, now)?.run(query.offset, query.limit))
     }
 
     /// How many of a query's matches have which label.
     pub fn facets(&self, query: &Query, now: Timestamp) -> Result<Facets> {
-        self.read_together(|db| Search::of(db, query, now)?.facets())
+        self.read_together(|db| Search::of(db, self.own_publisher(), query, now)?.facets())
     }
 
     /// Words of the names and labels of this node's own packages.
@@ -111,7 +112,7 @@ impl Store {
     /// As [`Self::search`] for somebody else: without what is for this node's own eyes, and not more than it may see.
     pub fn search_for_others(&self, query: &Query, now: Timestamp) -> Result<Found> {
         self.read_together(|db| {
-            let mut search = Search::of(db, query, now)?;
+            let mut search = Search::of(db, self.own_publisher(), query, now)?;
             search.public = true;
             search.terms.asked = Asked { yanked: search.terms.asked.yanked, ..Asked::default() };
             search.run(query.offset, query.limit)
@@ -132,12 +133,13 @@ struct Search<'a> {
     /// Packages with some of the words will do.
     any: bool,
     distrusted: Vec<PublisherId>,
+    own: Option<PublisherId>,
     now: Timestamp,
     public: bool,
 }
 
 impl<'a> Search<'a> {
-    fn of(db: &'a Connection, query: &Query, now: Timestamp) -> rusqlite::Result<Self> {
+    fn of(db: &'a Connection, own: Option<PublisherId>, query: &Query, now: Timestamp) -> rusqlite::Result<Self> {
         let distrusted = db
             .prepare_cached("SELECT publisher FROM distrusted")?
             .query_map([], |row| publisher(row, 0))?
@@ -150,6 +152,7 @@ impl<'a> Search<'a> {
             lengthened: false,
             any: false,
             distrusted,
+            own,
             now,
             public: false,
         })
@@ -494,13 +497,21 @@ impl<'a> Search<'a> {
     }
 
     fn hit(&self, row: i64, score: f64) -> rusqlite::Result<Option<Hit>> {
-        self.db
+        let hit = self
+            .db
             .prepare_cached(
                 "SELECT publisher, name, popularity, signed_at, flags, ecosystem, handle, version, summary, categories,
                  tags, license, (SELECT publisher FROM pins WHERE handle = p.handle) FROM packages p WHERE id = ?",
             )?
             .query_row([row], |row| self.read_hit(row, score))
-            .optional()
+            .optional()?;
+        match hit {
+            Some(hit) if !self.public && !hit.preview => {
+                let looks_like = look_alikes::of(self.db, self.own, &hit.package)?;
+                Ok(Some(Hit { looks_like, ..hit }))
+            }
+            hit => Ok(hit),
+        }
     }
 
     fn read_hit(&self, row: &Row<'_>, score: f64) -> rusqlite::Result<Hit> {
@@ -515,6 +526,7 @@ impl<'a> Search<'a> {
         let pinned = row.get::<_, Option<Vec<u8>>>(12)?.and_then(|bytes| PublisherId::from_bytes(&bytes));
         let trust = match pinned {
             _ if self.distrusted.contains(&of) => Trust::Distrusted,
+            _ if self.own == Some(of) => Trust::Own,
             Some(pinned) if pinned == of => Trust::Pinned,
             _ => Trust::Unknown,
         };
@@ -531,6 +543,7 @@ impl<'a> Search<'a> {
             providers: u64::try_from(popularity % DEPENDENT).unwrap_or_default(),
             yanked: flags & YANKED != 0,
             preview: flags & PREVIEW != 0,
+            looks_like: None,
             signed_at: Timestamp(row.get(3)?),
             source: Source::Local,
             score,
@@ -543,7 +556,8 @@ impl<'a> Search<'a> {
         let step = total.div_ceil(COUNTED).max(1);
         let mut counts: BTreeMap<(Facet, String), (u64, String)> = BTreeMap::new();
         let mut statement = self.db.prepare_cached(
-            "SELECT publisher, handle, ecosystem, categories, tags, license FROM packages WHERE id = ?",
+            "SELECT publisher, handle, ecosystem, categories, tags, license,
+             (SELECT publisher FROM pins WHERE handle = p.handle) FROM packages p WHERE id = ?",
         )?;
         let mut count = |facet, value: &str, shown: &str| {
             counts.entry((facet, value.to_lowercase())).or_insert_with(|| (0, shown.to_owned())).0 += 1;
@@ -552,9 +566,14 @@ impl<'a> Search<'a> {
             let mut found = statement.query([row])?;
             let Some(row) = found.next()? else { continue };
             let text = |column| row.get_ref(column).and_then(|value| Ok(value.as_str_or_null()?.unwrap_or_default()));
-            let id = publisher(row, 0)?.to_string();
-            let handle = text(1)?;
-            count(Facet::Publisher, &id, if handle.is_empty() { &id } else { handle });
+            let of = publisher(row, 0)?;
+            let (id, handle) = (of.to_string(), text(1)?);
+            let pinned = row.get_ref(6)?.as_blob_or_null()?.is_some_and(|key| *key == of.to_bytes());
+            match handle {
+                "" => count(Facet::Publisher, &id, &id),
+                handle if pinned || self.own == Some(of) => count(Facet::Publisher, &id, handle),
+                handle => count(Facet::Publisher, &id, &format!("{handle} ({})", of.fingerprint())),
+            }
             count(Facet::Ecosystem, text(2)?, text(2)?);
             for (facet, column) in [(Facet::Category, 3), (Facet::Tag, 4)] {
                 let labels = text(column)?.split(BETWEEN).filter(|label| !label.is_empty());

@@ -64,6 +64,9 @@ impl Store {
         if distrusted {
             return Ok(Trust::Distrusted);
         }
+        if self.own_publisher() == Some(*publisher) {
+            return Ok(Trust::Own);
+        }
         let pinned = handle.map(|handle| self.pin_of(handle)).transpose()?.flatten();
         Ok(if pinned == Some(*publisher) { Trust::Pinned } else { Trust::Unknown })
     }

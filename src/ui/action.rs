@@ -220,6 +220,7 @@ pub enum Action {
     DisconnectPeer,
     /// A conflict: whom to believe, and what to show others.
     Trust,
+    TrustPublisher,
     Distrust,
     NextKey,
     Evidence,

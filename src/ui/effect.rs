@@ -24,10 +24,11 @@ use crate::{
         hash::ContentRoot,
         lookup::RoutingTable,
         manifest::Draft,
-        name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
+        name::{Handle, PackageId, PackageRef, PublisherId},
         transfer::TransferId,
+        trust::{Claims, Trust},
     },
-    registry::{Content, Held, Order, Own, Package, PublishStep, Receipt, Release, SearchUpdate, Wanted},
+    registry::{Content, Held, LookAlike, Order, Own, Package, PublishStep, Receipt, Release, SearchUpdate, Wanted},
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -39,10 +40,6 @@ pub enum Effect {
     Look {
         generation: u64,
         package: PackageId,
-    },
-    Pin {
-        handle: Handle,
-        publisher: PublisherId,
     },
     /// Whether a content is on the node.
     Held {
@@ -59,8 +56,6 @@ pub enum Effect {
         package: PackageId,
         version: semver::Version,
         title: String,
-        /// The handle is to mean this key from now on.
-        pin: bool,
     },
     /// Tells a fetch what to do.
     Direct {
@@ -75,10 +70,10 @@ pub enum Effect {
         generation: u64,
         path: String,
     },
-    /// Whether a package of that handle and name is another publisher's.
-    Taken {
+    /// Asks who else claims a handle: this node, or with `ask` its peers.
+    Claimed {
         handle: Handle,
-        name: PackageName,
+        ask: bool,
     },
     List {
         generation: u64,
@@ -173,10 +168,6 @@ pub enum Message {
         generation: u64,
         result: Box<Result<Package>>,
     },
-    Pinned {
-        handle: Handle,
-        result: Box<Result<()>>,
-    },
     Held {
         generation: u64,
         result: Box<Result<Option<Held>>>,
@@ -204,11 +195,7 @@ pub enum Message {
         state: FileState,
         proposals: Vec<String>,
     },
-    Taken {
-        handle: Handle,
-        name: PackageName,
-        by: Option<PublisherId>,
-    },
+    Claimed(Box<Claims>),
     Listed {
         generation: u64,
         entries: Result<Vec<FileEntry>, String>,
@@ -254,6 +241,10 @@ pub enum Message {
     /// A key is believed now, or not any more.
     Said {
         what: String,
+        publisher: PublisherId,
+        handle: Option<Handle>,
+        /// The standing that it has from now on.
+        trust: Trust,
         result: Box<Result<()>>,
     },
     /// The connection to the node was lost, or is there again.
@@ -265,7 +256,7 @@ pub enum Message {
 /// What becomes of a download.
 pub enum Download {
     /// The release was found; its content is here, or comes.
-    Found { release: Box<Release>, is_here: bool, pin: bool },
+    Found { release: Box<Release>, is_here: bool, looks_like: Option<LookAlike> },
     /// With its content, if it came as far as that.
     Failed { root: Option<ContentRoot>, what: String, why: String },
 }

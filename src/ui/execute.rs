@@ -28,6 +28,7 @@ use crate::{
         name::{PackageId, PackageRef},
         query::Query,
         release::exactly,
+        trust::Trust,
     },
     node::MAX_CONTENT,
     prepare::{self, Prepared},
@@ -121,10 +122,6 @@ impl Executor {
                 let result = Box::new(registry.get_package(&PackageRef::of(&package)).await);
                 messages.send(Message::Looked { generation, result }).await
             })),
-            Effect::Pin { handle, publisher } => drop(tokio::spawn(async move {
-                let result = Box::new(registry.pin(&handle, publisher).await);
-                messages.send(Message::Pinned { handle, result }).await
-            })),
             Effect::Held { generation, root } => drop(tokio::spawn(async move {
                 let result = Box::new(contents.held(root).await);
                 messages.send(Message::Held { generation, result }).await
@@ -138,9 +135,9 @@ impl Executor {
                 let result = read.await.map(|bytes| Readme::of(&bytes)).map_err(|error| error.to_string());
                 messages.send(Message::Readme { generation, result }).await
             })),
-            Effect::Download { package, version, title, pin } => drop(tokio::spawn(async move {
+            Effect::Download { package, version, title } => drop(tokio::spawn(async move {
                 let mut root = None;
-                if let Err(error) = download(&*control, &messages, &package, &version, pin, &mut root).await {
+                if let Err(error) = download(&*control, &messages, &package, &version, &mut root).await {
                     let (what, why) = (format!("{title} {version}"), error.to_string());
                     let _ = messages.send(Message::Download(Download::Failed { root, what, why })).await;
                 }
@@ -199,15 +196,17 @@ impl Executor {
             })),
             Effect::Trust { publisher, handle, what } => drop(tokio::spawn(async move {
                 let result = Box::new(registry.trust(publisher, handle.as_ref()).await);
-                messages.send(Message::Said { what, result }).await
+                let trust = if handle.is_some() { Trust::Pinned } else { Trust::Unknown };
+                messages.send(Message::Said { what, publisher, handle, trust, result }).await
             })),
             Effect::Distrust { publisher, what } => drop(tokio::spawn(async move {
                 let result = Box::new(registry.distrust(publisher).await);
-                messages.send(Message::Said { what, result }).await
+                let (handle, trust) = (None, Trust::Distrusted);
+                messages.send(Message::Said { what, publisher, handle, trust, result }).await
             })),
-            Effect::Taken { handle, name } => drop(tokio::spawn(async move {
-                let by = registry.taken_by(&handle, &name).await.ok().flatten();
-                messages.send(Message::Taken { handle, name, by }).await
+            Effect::Claimed { handle, ask } => drop(tokio::spawn(async move {
+                let Ok(claims) = registry.claims(&handle, ask).await else { return };
+                let _ = messages.send(Message::Claimed(Box::new(claims))).await;
             })),
             Effect::Yank { package, version, yank, name } => drop(tokio::spawn(async move {
                 let done = if yank { "yanked" } else { "not yanked any more" };
@@ -293,17 +292,18 @@ async fn download(
     messages: &mpsc::Sender<Message>,
     package: &PackageId,
     version: &semver::Version,
-    pin: bool,
     root: &mut Option<ContentRoot>,
 ) -> Result<()> {
-    let contents = control.contents();
-    let release = control.registry().get_package_version(&PackageRef::of(package), &exactly(version)).await?;
+    let (contents, registry) = (control.contents(), control.registry());
+    let release = registry.get_package_version(&PackageRef::of(package), &exactly(version)).await?;
     let wanted = Wanted::of(&release);
     *root = Some(wanted.content.root);
     let is_here = contents.held(wanted.content.root).await?.is_some();
     let beside = Wanted::beside(&release);
     // Told before it begins, so that its end cannot come first.
-    let found = Download::Found { release: Box::new(release), is_here, pin };
+    let looks_like = registry.look_alike(&package.name, Some(package.publisher)).await?;
+    let looks_like = looks_like.filter(|_| !release.trust.is_bound());
+    let found = Download::Found { release: Box::new(release), is_here, looks_like };
     let _ = messages.send(Message::Download(found)).await;
     if !is_here {
         contents.start_fetch(wanted).await?;

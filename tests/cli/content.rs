@@ -119,7 +119,8 @@ fn dependencies_are_resolved_locked_and_had_again_exactly() {
     );
 
     let bob = Home::new();
-    let got = bob.alone(&join(&node, &["get", "alice/app", "--with-deps", "--output", "all", "--extract", "--json"]));
+    let words = ["get", "alice/app", "--with-deps", "--trust-new", "--output", "all", "--extract", "--json"];
+    let got = bob.alone(&join(&node, &words));
     assert_eq!(last(&got)["lock"], "all/swarmdex.lock");
     assert!(
         bob.path("all/alice/json-1.1.0/README.md").exists() && bob.path("all/alice/app-1.0.0/src/main.sh").exists()
@@ -195,7 +196,7 @@ fn crates_are_imported_and_bad_ones_do_not_stop_the_rest() {
     assert_eq!((&manifest["ecosystem"], &manifest["file"]), (&"cargo".into(), &"top-0.1.0.crate".into()));
     assert!(manifest["dependencies"][0]["package"].as_str().unwrap().ends_with("/base"), "{manifest}");
     assert!(manifest["readme"]["size"] == 4 && manifest["native"]["size"].as_u64().unwrap() > 100);
-    last(&bob.alone(&join(&node, &["get", "mirror/top", "--with-deps", "--json"])));
+    last(&bob.alone(&join(&node, &["get", "mirror/top", "--with-deps", "--trust-new", "--json"])));
     let fetched = fs::read(bob.path("mirror/top-0.1.0/top-0.1.0.crate")).unwrap();
     assert_eq!(fetched, fs::read(top).unwrap(), "byte for byte");
     assert!(bob.path("mirror/base-1.10.0/base-1.10.0.crate").exists());
@@ -213,7 +214,7 @@ fn content_is_listed_kept_verified_and_cleaned_up() {
     fs::write(Path::new(&dir).join("large.bin"), blake3_bytes(300_000)).unwrap();
     alice.run(["publish", &dir, "--json"]).json();
     let bob = Home::new();
-    last(&bob.alone(&join(&node, &["get", "alice/tool", "--json"])));
+    last(&bob.alone(&join(&node, &["get", "alice/tool", "--trust-new", "--json"])));
     let list = bob.alone(&["contents", "--json"]).json();
     let whats: Vec<&str> = list.as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();
     assert!(whats.contains(&"alice/tool 1.0.0") && whats.contains(&"readme of alice/tool 1.0.0"), "{whats:?}");

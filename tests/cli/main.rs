@@ -5,6 +5,7 @@
 mod conflicts;
 mod content;
 mod documents;
+mod names;
 mod network;
 mod packing;
 mod plain;

@@ -26,7 +26,7 @@ fn a_release_is_published_found_yanked_and_brought_back() {
     assert_eq!(latest(), "1.1.0");
 
     let hits = home.alone(&["search", "web", "for", "test", "--json"]).json()["hits"].clone();
-    assert_eq!((hits[0]["name"].as_str(), hits[0]["trust"].as_str()), (Some("web"), Some("pinned")));
+    assert_eq!((hits[0]["name"].as_str(), hits[0]["trust"].as_str()), (Some("web"), Some("own")));
 
     home.alone(&["yank", "alice/web@1.1.0", "--json"]).json();
     assert_eq!(latest(), "1.0.0");
@@ -117,7 +117,9 @@ fn processes_that_join_find_what_others_published() {
     let traced = bob.alone(&[&join[..], &["lookup", "alice/web", "--trace"]].concat());
     assert!(traced.stdout.starts_with("AT ") && traced.stdout.contains("THE RECORD"), "{}", traced.stdout);
     let found = bob.alone(&[&join[..], &["lookup", web["id"].as_str().unwrap()]].concat());
-    assert!(found.stdout.contains("head of alice/web, seq 1"), "{}", found.stdout);
+    let publisher = web["package"]["publisher"].as_str().unwrap();
+    let head = format!("head of alice/web ({}), seq 1", &publisher[publisher.len() - 12..]);
+    assert!(found.stdout.contains(&head), "{}", found.stdout);
     let nowhere = "0".repeat(64);
     let missing = bob.alone(&[&join[..], &["lookup", &nowhere]].concat());
     assert_eq!((missing.code, missing.stdout.as_str()), (Some(1), ""));

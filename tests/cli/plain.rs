@@ -74,8 +74,10 @@ fn whoever_joins_and_whatever_is_announced_is_told() {
     second.until(&["joined: ", "we dialled"]);
     first.until(&["joined: ", "is connected at /ip4/127.0.0.1/tcp/", "it dialled"]);
 
-    carol.publish(&["--bootstrap", &address, "--handle", "carol"], "web", "1.0.0");
-    first.until(&["announced carol/web 1.0.0: A web for tests, via ", ", delay "]);
+    let published = carol.publish(&["--bootstrap", &address, "--handle", "carol"], "web", "1.0.0");
+    let key = published["package"]["publisher"].as_str().unwrap();
+    let announced = format!("announced carol/web ({}) 1.0.0: A web for tests, via ", &key[key.len() - 12..]);
+    first.until(&[&announced, ", delay "]);
     assert_eq!(second.stop("TERM").code(), Some(0));
     first.until(&["peer gone: ", "; no peer is left"]);
     assert_eq!(first.stop("INT").code(), Some(0));

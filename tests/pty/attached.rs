@@ -4,13 +4,13 @@ use std::{path::Path, process::Command};
 
 use crate::terminal::Terminal;
 
-fn swarmdex(home: &Path, words: &[&str]) -> std::process::Output {
+pub fn swarmdex(home: &Path, words: &[&str]) -> std::process::Output {
     let program = env!("CARGO_BIN_EXE_swarmdex");
     Command::new(program).args(words).env_clear().env("HOME", home).output().unwrap()
 }
 
 /// Starts a node that stays; returns its process.
-fn start(home: &Path) -> String {
+pub fn start(home: &Path) -> String {
     let words = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "node", "start", "--json"];
     let output = swarmdex(home, &words);
     let said = String::from_utf8(output.stdout).unwrap();

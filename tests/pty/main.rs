@@ -4,6 +4,7 @@
 
 mod asking;
 mod attached;
+mod names;
 mod publish;
 mod terminal;
 

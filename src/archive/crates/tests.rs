@@ -268,12 +268,15 @@ proptest! {
         let content = Content { root: ContentRoot::of(b""), size: MAX_NUMBER };
         let (mut draft, needs) = manifest::release(&manifest, content).unwrap();
         let handle: Handle = "a-handle-of-24-characters".parse().unwrap();
+            let key = Keypair::generate_ed25519();
+            let publisher = crate::domain::name::PublisherId::of(&key.public());
         draft.dependencies = needs.into_iter().map(|need| Dependency {
-            package: format!("{handle}/{}", need.name), requirement: need.requirement, optional: need.optional,
+            handle: None,
+            package: format!("{publisher}/{}", need.name), requirement: need.requirement, optional: need.optional,
         }).collect();
         draft.handle = Some(handle);
         let signable = draft.into_manifest(content, Timestamp(MAX_NUMBER)).unwrap();
-        prop_assert!(Signed::sign(&Keypair::generate_ed25519(), signable).is_ok());
+        prop_assert!(Signed::sign(&key, signable).is_ok());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, Permissions},
-    io::{self, IsTerminal, Write},
+    io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{DONE, USAGE, print, say};
 use crate::{
     RegistryError, Result,
-    cli::{FAILED, print::internal},
+    cli::{FAILED, ask, print::internal},
     config::{Problem, SettingsFile, problems, template},
     ui::settings_problems,
 };
@@ -134,26 +134,6 @@ fn take(copy: &Path, path: &Path, file: &SettingsFile, text: &str) -> Result<u8>
 
 /// Asks a person whether to edit again; a script is not asked, and means no.
 async fn again(wrong: &[Problem]) -> Result<bool> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Ok(false);
-    }
     let errors = if wrong.len() == 1 { "this error".to_owned() } else { format!("these {} errors", wrong.len()) };
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| internal("watching signals", error))?;
-    loop {
-        // Nobody who closed stderr is a person at a terminal.
-        let _ = write!(io::stderr(), "Edit again to mend {errors}? (y/n) ").and_then(|()| io::stderr().flush());
-        let line = tokio::task::spawn_blocking(|| {
-            let mut line = String::new();
-            io::stdin().read_line(&mut line).map(|read| (read > 0).then_some(line))
-        });
-        let answer = tokio::select! {
-            line = line => line.ok().and_then(|read| read.ok().flatten()),
-            _ = interrupt.recv() => None,
-        };
-        match answer.as_deref().map(str::trim) {
-            Some("y" | "Y" | "yes" | "Yes") => return Ok(true),
-            Some("n" | "N" | "no" | "No") | None => return Ok(false),
-            Some(_) => {}
-        }
-    }
+    Ok(ask::is_terminal() && ask::yes(&format!("Edit again to mend {errors}?")).await?)
 }

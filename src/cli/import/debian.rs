@@ -37,6 +37,9 @@ pub(super) struct Args {
     /// Take all previews off the list
     #[arg(long, conflicts_with_all = ["files", "sign"])]
     forget: bool,
+    /// Answer yes to what is asked at a terminal
+    #[arg(long, short)]
+    yes: bool,
     /// Print what was passed over as JSON, one object a line, and a summary
     #[arg(long)]
     json: bool,
@@ -71,7 +74,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     }
     session::with(global, async |node, settings| {
         let (how, owner, handle) = if args.sign {
-            let (owner, handle) = super::owner(node, settings).await?;
+            let Some((owner, handle)) = super::owner(node, settings, args.yes).await? else { return Ok(FAILED) };
             (Importing::Sign, owner, handle)
         } else {
             (Importing::Preview, node.status().await?.node.peer_id.to_string(), None)
@@ -149,6 +152,7 @@ impl Import<'_> {
     fn bundle(&self, stanza: Stanza) -> Bundle {
         let dependency = |need: &crate::archive::Need| Dependency {
             package: format!("{}/{}", self.owner, need.name),
+            handle: None,
             requirement: need.requirement.clone(),
             optional: need.optional,
         };

@@ -226,7 +226,7 @@ impl Teller {
     fn connection(&mut self, peer: &PeerSnapshot) -> Option<String> {
         let Some(connection) = &peer.connection else { return self.gone(&peer.id) };
         let name = match &peer.owner {
-            Some(owner) => format!("{}'s {}", owner.handle, short_id(&peer.id)),
+            Some(owner) => format!("{owner}'s {}", short_id(&peer.id)),
             None => short_id(&peer.id),
         };
         let first = self.peers.is_empty();
@@ -298,10 +298,10 @@ fn announced(one: &Announced) -> String {
         None => "by you".to_owned(),
     };
     let trust = match one.trust {
-        Trust::Unknown => String::new(),
+        Trust::Unknown | Trust::Own => String::new(),
         said => format!(", {}", said.label()),
     };
-    format!("{done} {} {}{summary}, {from}{trust}", title(&one.package, one.handle.as_ref()), one.version)
+    format!("{done} {} {}{summary}, {from}{trust}", title(&one.package, one.handle.as_ref(), one.trust), one.version)
 }
 
 /// Where it is seen first.
@@ -436,11 +436,12 @@ mod tests {
         assert_eq!(tell(peers(vec![peer(b, false)])), "", "nor is one that is only known");
         assert_eq!(tell(peers(vec![peer(b, true)])), format!("12:01:01 peer connected: {short_b} at {at}"));
         let owner = NodeOwner { publisher: package().package.publisher, handle: "bob".parse().unwrap() };
+        let bob = format!("bob ({})", owner.publisher.fingerprint());
         let owned = PeerSnapshot { owner: Some(owner), ..peer(b, true) };
-        assert_eq!(tell(peers(vec![owned])), format!("12:01:01 peer {short_b} is bob's {short_b}"));
+        assert_eq!(tell(peers(vec![owned])), format!("12:01:01 peer {short_b} is {bob}'s {short_b}"));
         assert_eq!(tell(peers(vec![peer(a, false)])), format!("12:01:01 peer gone: {short_a}"));
         let forgotten = Batch { gone: vec![a, b], events: 2, ..Batch::default() };
-        assert_eq!(tell(forgotten), format!("12:01:01 peer gone: bob's {short_b}; no peer is left"));
+        assert_eq!(tell(forgotten), format!("12:01:01 peer gone: {bob}'s {short_b}; no peer is left"));
     }
 
     #[test]
@@ -463,12 +464,20 @@ mod tests {
         let (first, own) = (package(), Announced { via: None, yanked: true, trust: Trust::Pinned, ..package() });
         let slow = Announced { delay: Duration::from_secs(90), summary: String::new(), ..package() };
         let from = first.via.map(|peer| short_id(&peer)).unwrap();
+        let [key, slow_key] = [&first, &slow].map(|one| one.package.publisher.fingerprint());
         let notices = vec![Notice { at: NOON, level: Level::Warning, text: "disk\r\u{202e}full".to_owned() }];
         let batch = Batch { announcements: vec![first, own, slow], notices, events: 4, ..Batch::default() };
         let said = teller.batch(batch, later(5_000));
-        assert_eq!(said[0], format!("12:00:05 announced bob/web 1.2.3: A [31mweb server, via {from}, delay 12 ms"));
+        assert_eq!(
+            said[0],
+            format!("12:00:05 announced bob/web ({key}) 1.2.3: A [31mweb server, via {from}, delay 12 ms")
+        );
         assert_eq!(said[1], "12:00:05 yanked bob/web 1.2.3: A [31mweb server, by you, pinned");
-        assert!(said[2].contains("announced bob/web 1.2.3, via") && said[2].ends_with("delay 90 s"), "{}", said[2]);
+        assert!(
+            said[2].contains(&format!("announced bob/web ({slow_key}) 1.2.3, via")) && said[2].ends_with("delay 90 s"),
+            "{}",
+            said[2]
+        );
         assert_eq!(said[3], "12:00:05 warning: disk full");
     }
 

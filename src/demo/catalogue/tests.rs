@@ -40,9 +40,12 @@ fn an_archive_becomes_a_release_of_somebody() {
     archive(dir.path(), "hello-1.2.3.crate", &[("hello-1.2.3/Cargo.toml", MANIFEST.as_bytes())]);
     let mut catalogue = Catalogue::load(&Source::Directory(dir.path().into())).unwrap();
     let entry = catalogue.entries.pop().unwrap();
-    let by = entry.draft_by("ann".parse().unwrap(), |name| (name.as_str() == "serde").then(|| "bob".parse().unwrap()));
+    let bob = PublisherId::of(&libp2p::identity::Keypair::generate_ed25519().public());
+    let owner = |name: &PackageName| (name.as_str() == "serde").then(|| (bob, "bob".parse().unwrap()));
+    let by = entry.draft_by("ann".parse().unwrap(), owner);
     assert_eq!(by.dependencies.len(), 1);
-    assert_eq!(by.dependencies[0].package, "bob/serde");
+    assert_eq!(by.dependencies[0].package, format!("{bob}/serde"));
+    assert_eq!(by.dependencies[0].handle.as_ref().unwrap().as_str(), "bob");
     assert_eq!(by.handle.unwrap().as_str(), "ann");
 }
 

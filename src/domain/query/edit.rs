@@ -1,6 +1,6 @@
 //! Changing a search's text by its filters, as a list of facets does.
 
-use super::{Facet, Filter, Terms, language::pieces, parse};
+use super::{Facet, Filter, MAX_TEXT, Terms, language::pieces, parse};
 
 /// `text` without the filters that are `unwanted`; `None` where it has none of them.
 pub fn without(text: &str, unwanted: impl Fn(&Filter) -> bool) -> Option<String> {
@@ -34,6 +34,20 @@ pub fn with(text: &str, facet: Facet, value: &str) -> Option<String> {
     is_one.then(|| format!("{filter} {text}"))
 }
 
+/// `text` with publishers named by what `meant` says they are, such as a key for a handle; as it is where that would be
+/// longer than a search may be.
+pub fn name_publishers(text: &str, meant: impl Fn(&str) -> Option<String>) -> String {
+    let mut named = text.to_owned();
+    for filter in parse(text).filters.into_iter().filter(|filter| filter.facet == Facet::Publisher) {
+        if let Some(meant) = meant(&filter.value)
+            && let Some(rest) = without(&named, |one| *one == filter)
+        {
+            named = format!("{}{} {rest}", if filter.not { "-" } else { "" }, Facet::Publisher.filter(&meant));
+        }
+    }
+    if named.len() > MAX_TEXT { text.to_owned() } else { named }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{super::fold, *};
@@ -61,6 +75,16 @@ mod tests {
         assert!(parse(&text).wanted[0].open);
         assert_eq!(with("par", Facet::Tag, ""), None);
         assert_eq!(with("par", Facet::Tag, ":x"), None, "the language takes it for a path");
+    }
+
+    #[test]
+    fn publishers_are_named_by_what_they_mean() {
+        let meant = |handle: &str| (handle == "alice").then(|| "12D3KooWx".to_owned());
+        assert_eq!(name_publishers("web publisher:alice par", meant), "publisher:12D3KooWx web par");
+        assert_eq!(name_publishers("-publisher:Alice web", meant), "-publisher:12D3KooWx web");
+        assert_eq!(name_publishers("publisher:bob \"publisher:alice\"", meant), "publisher:bob \"publisher:alice\"");
+        let long = format!("publisher:alice {}", "x".repeat(MAX_TEXT - 16));
+        assert_eq!(name_publishers(&long, meant), long);
     }
 
     proptest! {

@@ -8,7 +8,7 @@ mod rank;
 mod words;
 
 pub use coverage::{estimate, share};
-pub use edit::{with, without};
+pub use edit::{name_publishers, with, without};
 pub use judge::{could_match, distance, may_differ};
 pub use language::{Asked, Facet, Filter, Mistake, Phrase, Terms, fold, licenses, parse};
 pub use rank::{Candidate, Ranking};

@@ -285,7 +285,7 @@ impl Payload for Manifest {
         if self.size > MAX_NUMBER {
             return Err(Refusal::BadField);
         }
-        if self.field_errors().is_empty() { Ok(()) } else { Err(Refusal::BadField) }
+        if self.field_errors().is_empty() && self.is_by_key() { Ok(()) } else { Err(Refusal::BadField) }
     }
 }
 

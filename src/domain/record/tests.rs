@@ -72,6 +72,29 @@ fn what_is_signed_verifies_and_nothing_else_does() {
 }
 
 #[test]
+fn a_manifest_that_names_a_dependency_by_handle_is_neither_signed_nor_taken() {
+    use crate::domain::manifest::Dependency;
+    let key = Keypair::generate_ed25519();
+    let publisher = PublisherId::of(&key.public());
+    let needs = |package: String| {
+        let requirement = semver::VersionReq::STAR;
+        let dependency = Dependency { package, handle: Some("bob".parse().unwrap()), requirement, optional: false };
+        Manifest { dependencies: vec![dependency], ..manifest("web", "1.0.0") }
+    };
+    assert!(Signed::sign(&key, needs(format!("{publisher}/lib"))).is_ok());
+    for package in ["bob/lib".to_owned(), format!("{publisher}/lib@^1"), format!("{publisher}/Lib"), "lib".to_owned()] {
+        let bad = needs(package.clone());
+        assert_eq!(Signed::sign(&key, bad.clone()).unwrap_err(), Refusal::BadField, "{package}");
+        // Signed by other means, it gets past nobody.
+        let (domain, kind) = (Manifest::DOMAIN.to_owned(), payload_type::<Manifest>());
+        let envelope = SignedEnvelope::new(&key, domain, kind, encode(&bad).unwrap()).unwrap();
+        let read = Signed::<Manifest>::verify(&envelope.into_protobuf_encoding());
+        assert_eq!(read.unwrap_err(), Refusal::BadField, "{package}");
+    }
+    assert_eq!(Refusal::BadField.class(), Class::Reject);
+}
+
+#[test]
 fn a_signature_of_one_kind_never_passes_for_another() {
     let key = Keypair::generate_ed25519();
     let envelope = head(&key, 1).envelope().clone();

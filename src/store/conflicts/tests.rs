@@ -56,7 +56,8 @@ async fn both_sides_of_a_changed_version_are_kept_and_prove_it_when_the_first_is
     take(&store, &head(&key, "alice", 3, &[&two]), &[&two]).await;
     let Conflicts { cases, forgotten } = store.cases().unwrap();
     let [case] = cases.as_slice() else { panic!("{cases:?}") };
-    assert_eq!((case.kind, case.about().as_str(), forgotten), (Kind::Version, "alice/web 1.0.0", 0));
+    let about = format!("alice/web ({}) 1.0.0", PublisherId::of(&key.public()).fingerprint());
+    assert_eq!((case.kind, case.about(), forgotten), (Kind::Version, about, 0));
     assert_eq!([case.sides[0].hash, case.sides[1].hash], [one.hash(), evil.hash()]);
     assert_eq!([case.sides[0].seq, case.sides[1].seq], [Some(1), Some(2)]);
     assert!(case.is_provable() && case.sides.iter().all(|side| side.manifest));

@@ -160,6 +160,15 @@ pub static KEYS: &[Row] = &[
         "Yank the latest release of the selected package, or take its yank back",
     ),
     row("download", Browsing, PACKAGES, &[c('d')], Download, "download", "Fetch the content of the package's release"),
+    row(
+        "trust-publisher",
+        Browsing,
+        PACKAGES,
+        &[c('t')],
+        TrustPublisher,
+        "trust",
+        "Trust the key of the package's publisher: its handle means that key from now on",
+    ),
     row("pause", Browsing, TRANSFERS, &[c('p')], Pause, "pause", "Pause the fetch, or let it go on"),
     row("cancel", Browsing, TRANSFERS, &[c('x')], Cancel, "cancel", "Cancel the fetch, and throw away what came of it"),
     row(

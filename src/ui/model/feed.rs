@@ -2,8 +2,13 @@
 
 use crate::{
     bus::delay_ms,
-    domain::{name::PackageId, name::short_id, text::printable, time::Timestamp},
-    registry::{Announced, title},
+    domain::{
+        name::{PackageId, PublisherId, short_id},
+        text::printable,
+        time::Timestamp,
+        trust::Trust,
+    },
+    registry::{Announced, claimed},
     ui::table::{Entry, column::Column, filter::Value},
 };
 
@@ -17,10 +22,10 @@ impl Entry for Announced {
         Column::new("time", "time", 8, 1),
         Column::new("verified", "", 1, 0).picture(),
         Column::new("package", "package", 20, 0).up_to(40),
-        Column::new("version", "version", 10, 0).up_to(16),
+        Column::new("version", "version", 10, 1).up_to(16),
         Column::new("delay", "delay", 8, 2).right().unit("ms"),
         Column::new("via", "via", 12, 3),
-        Column::new("trust", "trust", 10, 5),
+        Column::new("trust", "key", 12, 0),
         Column::new("summary", "what it is", 16, 4).up_to(200),
     ];
     const MOST: usize = 1_000;
@@ -33,11 +38,11 @@ impl Entry for Announced {
     fn value(&self, column: &'static str, _: Timestamp) -> Value {
         match column {
             "time" => Value::text(crate::clock::here(self.at)),
-            "package" => Value::text(title(&self.package, self.handle.as_ref())),
+            "package" => Value::text(claimed(&self.package, self.handle.as_ref())),
             "version" => Value::text(version(self)),
             "delay" => Value::Number(delay_ms(self.delay)),
             "via" => Value::text(self.via.as_ref().map_or("you".to_owned(), short_id)),
-            "trust" => Value::text(self.trust.label()),
+            "trust" => Value::text(key(&self.package.publisher, self.trust)),
             "summary" => Value::text(printable(&self.summary)),
             _ => Value::Nothing,
         }
@@ -54,6 +59,14 @@ impl Entry for Announced {
 
     fn copied(&self) -> String {
         format!("{}@{}", self.package, self.version)
+    }
+}
+
+/// The word for what was said of a publisher's key, or its fingerprint where nothing was: its handle says nothing then.
+pub fn key(publisher: &PublisherId, trust: Trust) -> String {
+    match trust {
+        Trust::Unknown => publisher.fingerprint(),
+        said => said.label().to_owned(),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What is typed is never lost: a form becomes plain texts by field and comes back from them, whatever they say.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, convert::Infallible};
 
 use semver::{Version, VersionReq};
 use tui_input::Input;
@@ -11,7 +11,7 @@ use crate::{
     domain::{
         hash::ContentRoot,
         manifest::{Artifacts, Content, Dependency, Draft, Ecosystem, Manifest, limit},
-        name::{Handle, PackageName, PackageRef},
+        name::{Handle, PackageName, PackageRef, PublisherId},
         record::{MAX_MANIFEST, signed_len},
         text::printable,
         time::Timestamp,
@@ -151,8 +151,8 @@ pub struct Form {
     pub proposals: Vec<String>,
     /// It was to be published once: from then on, what is missing is said too.
     pub tried: bool,
-    /// A package of that handle and name is another publisher's.
-    pub taken: Option<String>,
+    /// Somebody else claims the handle too.
+    pub claimed: Option<String>,
 }
 
 /// What a form says, checked.
@@ -414,7 +414,7 @@ impl Form {
                     false
                 }
             };
-            out.extend(requirement.map(|requirement| Dependency { package, requirement, optional }));
+            out.extend(requirement.map(|requirement| Dependency { package, handle: None, requirement, optional }));
         }
         out
     }
@@ -426,7 +426,15 @@ fn as_manifest(draft: &Draft) -> Result<Manifest, Vec<crate::domain::manifest::F
     let content = Content { root: ContentRoot::of(b""), size: u64::MAX };
     let readme = Some(Content { size: limit::BESIDE, ..content });
     let file = Some("x".repeat(limit::FILE));
-    draft.clone().into_manifest(Artifacts { content, file, readme, native: None }, Timestamp(u64::MAX))
+    // Signed, dependencies are named by key, with the handle beside it; which key makes no difference to the length.
+    let key = PublisherId::from_bytes(&[&[0, 36, 8, 1, 18, 32][..], &[0; 32]].concat());
+    let by_key = |dependency: Dependency| match key {
+        Some(key) => dependency.by_key(|_| Ok::<_, Infallible>(key)).unwrap_or_else(|never| match never {}),
+        None => dependency,
+    };
+    let dependencies = draft.dependencies.iter().cloned().map(by_key).collect();
+    let draft = Draft { dependencies, ..draft.clone() };
+    draft.into_manifest(Artifacts { content, file, readme, native: None }, Timestamp(u64::MAX))
 }
 
 struct Parsed<'a> {

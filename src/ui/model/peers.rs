@@ -8,8 +8,10 @@ use crate::{
         faults::Ruling,
         geo::provenance::Source,
         name::short_id,
+        text::fit,
         time::{Ago, Timestamp},
     },
+    registry::NodeOwner,
     ui::table::{Entry, column::Column, filter::Value},
 };
 
@@ -37,7 +39,7 @@ impl Entry for PeerSnapshot {
     const COLUMNS: &'static [Column] = &[
         Column::new("state", "", 1, 0),
         Column::new("peer", "peer", 12, 0),
-        Column::new("handle", "handle", 14, 2).up_to(24),
+        Column::new("handle", "handle", 20, 2).up_to(25),
         Column::new("rtt", "round trip", 10, 1).right().unit("ms"),
         Column::new("trend", "", SPARK, 5).picture(),
         Column::new("score", "score", 10, 0).highest_first(),
@@ -61,7 +63,7 @@ impl Entry for PeerSnapshot {
         match column {
             "state" => Value::text(state(self, now)),
             "peer" => Value::text(short_id(&self.id)),
-            "handle" => Value::text(handle(self)),
+            "handle" => Value::text(called(self)),
             // One that was measured before the connection ended says nothing of now.
             "rtt" if self.connection.is_none() => Value::Nothing,
             "rtt" => Value::number(self.rtts_ms.last().map(|ms| f64::from(*ms))),
@@ -130,6 +132,14 @@ pub fn seen(peer: &PeerSnapshot, now: Timestamp) -> String {
 
 pub fn handle(peer: &PeerSnapshot) -> &str {
     peer.owner.as_ref().map_or("", |owner| owner.handle.as_str())
+}
+
+/// The handle of its publisher, and the fingerprint of the key that claims it, which stays whole.
+pub fn called(peer: &PeerSnapshot) -> String {
+    /// Terminal columns of a handle.
+    const LONGEST: usize = 12;
+    let told = |owner: &NodeOwner| format!("{} {}", fit(owner.handle.as_str(), LONGEST), owner.publisher.fingerprint());
+    peer.owner.as_ref().map_or(String::new(), told)
 }
 
 pub fn direction(peer: &PeerSnapshot) -> &'static str {

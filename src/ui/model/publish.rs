@@ -6,11 +6,11 @@ use super::form::{Checked, Form, Previous};
 use crate::{
     archive::pack::Listing,
     domain::{
-        name::{PackageId, short_id},
+        name::{PackageId, PublisherId, short_id},
         text::printable,
         time::Timestamp,
     },
-    registry::{Content, OwnPackage, PublishStep, Receipt, title},
+    registry::{Content, OwnPackage, PublishStep, Receipt, claimed},
     ui::table::{Entry, Table, column::Column, filter::Value},
 };
 
@@ -34,7 +34,7 @@ impl Entry for OwnPackage {
 
     fn value(&self, column: &'static str, now: Timestamp) -> Value {
         match column {
-            "package" => Value::text(title(&self.id, self.handle.as_ref())),
+            "package" => Value::text(claimed(&self.id, self.handle.as_ref())),
             "version" => Value::text(self.latest.as_ref().map(|entry| entry.version.to_string()).unwrap_or_default()),
             "state" => Value::text(state(self)),
             "replicas" => Value::number(self.replicas.map(|count| count as f64)),
@@ -129,8 +129,8 @@ pub struct Publish {
     pub mine: Table<OwnPackage>,
     /// The list was answered once.
     pub known: bool,
-    /// There is a publisher's key already; and where it is, or will be.
-    pub has_key: bool,
+    /// The key that this node publishes with, once there is one; and the file where it is, or will be.
+    pub own: Option<PublisherId>,
     pub key: Option<PathBuf>,
     pub form: Option<Form>,
     pub typing: bool,
@@ -165,5 +165,5 @@ impl Publish {
 pub fn named(package: &OwnPackage) -> String {
     let version = package.latest.as_ref().map(|entry| format!("@{}", entry.version)).unwrap_or_default();
     let publisher = short_id(package.id.publisher.as_peer_id());
-    printable(&format!("{}{version} (publisher {publisher})", title(&package.id, package.handle.as_ref())))
+    printable(&format!("{}{version} (publisher {publisher})", claimed(&package.id, package.handle.as_ref())))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tui_input::Input;
 
-use super::{facets::FacetId, recent::Recent};
+use super::{facets::FacetId, feed::key, recent::Recent};
 use crate::{
     domain::{
         name::PackageId,
@@ -12,7 +12,7 @@ use crate::{
         text::printable,
         time::{Ago, Timestamp},
     },
-    registry::{Coverage, Facets, Hit, SearchUpdate},
+    registry::{Coverage, Facets, Hit, SearchUpdate, claimed},
     ui::{
         marks::marks,
         table::{Entry, Table, column::Column, filter::Value},
@@ -30,13 +30,13 @@ impl Entry for Hit {
     type Id = PackageId;
     const NAME: &'static str = "search";
     const COLUMNS: &'static [Column] = &[
-        Column::new("package", "package", 20, 0).rather(28).up_to(34),
-        Column::new("version", "version", 8, 0).up_to(10),
-        Column::new("summary", "what it is", 20, 1).rather(28).up_to(200),
+        Column::new("package", "package", 20, 0).rather(24).up_to(34),
+        Column::new("version", "version", 8, 1).up_to(10),
+        Column::new("summary", "what it is", 20, 2).up_to(200),
         Column::new("category", "category", 12, 6),
         Column::new("used", "used by", 9, 4).right().highest_first(),
-        Column::new("trust", "trust", 10, 5),
-        Column::new("from", "from", 5, 1),
+        Column::new("trust", "key", 12, 0),
+        Column::new("from", "from", 5, 2),
         Column::new(NEWEST, "age", 6, 3).right().unit("s_ago"),
         Column::new("license", "license", 17, 7),
         Column::new("ecosystem", "ecosystem", 9, 8),
@@ -51,12 +51,12 @@ impl Entry for Hit {
 
     fn value(&self, column: &'static str, now: Timestamp) -> Value {
         match column {
-            "package" => Value::text(self.title()),
+            "package" => Value::text(claimed(&self.package, self.handle.as_ref())),
             "version" => Value::text(self.version.to_string()),
             "summary" => Value::text(summary(self)),
             "category" => Value::text(category(self)),
             "used" => Value::Number(self.dependents as f64),
-            "trust" => Value::text(self.trust.label()),
+            "trust" => Value::text(key(&self.package.publisher, self.trust)),
             "from" => Value::text(self.source.label()),
             NEWEST => Value::Number(now.since(self.signed_at).as_secs_f64().round()),
             "license" => Value::text(printable(self.license.as_deref().unwrap_or_default())),
@@ -85,6 +85,10 @@ impl Entry for Hit {
 /// What a package is, in a line; what one must know before using it comes first.
 pub fn summary(hit: &Hit) -> String {
     let text = printable(&hit.summary);
+    let text = match &hit.looks_like {
+        Some(other) => format!("looks like {}: {text}", claimed(&other.package, other.handle.as_ref())),
+        None => text,
+    };
     match (hit.yanked, hit.preview) {
         (true, _) => format!("yanked: {text}"),
         (false, true) => format!("preview, unsigned: {text}"),

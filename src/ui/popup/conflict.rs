@@ -71,7 +71,7 @@ pub fn lines(model: &Model, id: &ConflictId, width: usize, theme: Theme) -> Vec<
 
 fn key(lines: &mut Vec<Line<'static>>, side: &Side, width: usize, theme: Theme) {
     let looks = match side.trust {
-        Trust::Pinned => theme.good(),
+        Trust::Pinned | Trust::Own => theme.good(),
         Trust::Unknown => theme.strong(),
         Trust::Distrusted => theme.bad(),
     };
@@ -103,6 +103,9 @@ fn side(model: &Model, case: &Case, at: usize, width: usize, theme: Theme) -> Ve
     heading(&mut lines, &format!("{mark}{}", title(case, at)), theme);
     if several {
         key(&mut lines, one, width, theme);
+    }
+    if let Some(since) = one.since {
+        field(&mut lines, "first seen", &clock::day(since), theme.text(), width, theme);
     }
     if let Some(package) = &one.package {
         field(&mut lines, "package", package.as_str(), theme.text(), width, theme);

@@ -16,7 +16,7 @@ use crate::{
         model::{
             Model,
             lookups::{ago, hops},
-            peers::handle,
+            peers::called,
         },
         screen::lookups::style,
         table::column::{Column, columns_in},
@@ -29,7 +29,7 @@ use crate::{
 const HOPS: [Column; 8] = [
     Column::new("at", "at", 7, 1).right(),
     Column::new("peer", "peer", 12, 0),
-    Column::new("handle", "handle", 8, 6).up_to(14),
+    Column::new("handle", "handle", 20, 6).up_to(25),
     Column::new("bits", "bits", 5, 0).right(),
     Column::new("ask", "asked", 9, 3),
     Column::new("took", "took", 7, 0).right(),
@@ -114,7 +114,7 @@ fn head(columns: &[(Column, usize)], theme: Theme) -> Line<'static> {
 }
 
 fn table_of_hops(lines: &mut Vec<Line<'static>>, model: &Model, trace: &Trace, width: usize, theme: Theme) {
-    let handle_of = |hop: &Hop| model.peers.get(&hop.peer).map_or(String::new(), |known| handle(known).to_owned());
+    let handle_of = |hop: &Hop| model.peers.get(&hop.peer).map_or(String::new(), called);
     let named = trace.hops.iter().any(|hop| !handle_of(hop).is_empty());
     let columns: Vec<Column> = HOPS.into_iter().filter(|column| named || column.key != "handle").collect();
     let columns = columns_in(&columns, width);

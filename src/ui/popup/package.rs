@@ -82,11 +82,13 @@ fn found(model: &Model, view: &PackageView, package: &Package, width: usize, the
     heading(&mut lines, "Publisher", theme);
     let handle = package.handle.as_ref().map_or("none", |handle| handle.as_str());
     field(&mut lines, "handle", handle, theme.strong(), width, theme);
+    field(&mut lines, "fingerprint", &package.id.publisher.fingerprint(), theme.strong(), width, theme);
     field(&mut lines, "id", &package.id.publisher.to_string(), theme.text(), width, theme);
     let (trust, style) = match package.trust {
+        Trust::Own => ("your own key", theme.good()),
         Trust::Pinned => ("pinned: the handle means this key here", theme.good()),
         Trust::Unknown if package.handle.is_some() => {
-            ("unpinned until now; opening it has pinned the handle to this key", theme.text())
+            ("unpinned: anybody may claim the handle; t pins it to this key", theme.text())
         }
         Trust::Unknown => ("known by its signatures only", theme.text()),
         Trust::Distrusted => ("distrusted: you asked not to see its releases", theme.bad()),
@@ -125,7 +127,7 @@ fn found(model: &Model, view: &PackageView, package: &Package, width: usize, the
     let needs: Vec<String> = needs
         .map(|needed| {
             let optional = if needed.optional { " (optional)" } else { "" };
-            printable(&format!("{} {}{optional}", needed.package, needed.requirement))
+            printable(&format!("{} {}{optional}", needed.called(), needed.requirement))
         })
         .collect();
     heading(&mut lines, &format!("Dependencies ({})", needs.len()), theme);

@@ -38,9 +38,13 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
         Hashed::Wrong(_) => ("Esc goes back to the form.", theme.strong()),
     };
     lines.extend(wrap(hint.0, width).into_iter().map(|line| Line::from(Span::styled(line, hint.1))));
-    if let Some(path) = model.publish.key.as_ref().filter(|_| !model.publish.has_key) {
+    if let Some(path) = model.publish.key.as_ref().filter(|_| model.publish.own.is_none()) {
         let path = path.display();
         let text = format!("This is your first publish: your key will be made, in {path}. Back it up afterwards.");
+        lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.fair()))));
+    }
+    if let Some(claimed) = model.publish.form.as_ref().and_then(|form| form.claimed.as_ref()) {
+        let text = format!("Somebody else has this handle: {claimed}.");
         lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.fair()))));
     }
     let Some(draft) = &review.checked.draft else { return lines };

@@ -18,7 +18,7 @@ use crate::{
     ui::{
         model::{
             Model,
-            peers::handle,
+            peers::called,
             transfers::{remaining, took},
         },
         screen::transfers::{gauge, left, sign, style},
@@ -31,7 +31,7 @@ use crate::{
 /// Of the table of peers.
 const COLUMNS: [Column; 7] = [
     Column::new("peer", "peer", 12, 0),
-    Column::new("handle", "handle", 10, 4).up_to(20),
+    Column::new("handle", "handle", 20, 4).up_to(25),
     Column::new("part", "part", 8, 0),
     Column::new("bytes", "bytes", 8, 1).right(),
     Column::new("share", "share", 5, 0).right(),
@@ -154,9 +154,7 @@ fn peers(lines: &mut Vec<Line<'static>>, model: &Model, transfer: &Transfer, wid
         };
         lines.push(row(&|key| match key {
             "peer" => (short_id(&peer.peer), theme.strong()),
-            "handle" => {
-                (model.peers.get(&peer.peer).map_or(String::new(), |known| handle(known).to_owned()), theme.text())
-            }
+            "handle" => (model.peers.get(&peer.peer).map_or(String::new(), called), theme.text()),
             "part" => (part(transfer, peer).to_owned(), style),
             "bytes" => (Size(peer.bytes).to_string(), theme.text()),
             "share" => (share(peer.bytes), theme.text()),

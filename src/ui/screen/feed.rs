@@ -6,9 +6,12 @@ use super::{Areas, sentences, table_status};
 use crate::{
     bus::delay_ms,
     domain::{name::short_id, text::printable},
-    registry::{Announced, title},
+    registry::{Announced, claimed},
     ui::{
-        model::{Model, feed::version},
+        model::{
+            Model,
+            feed::{key, version},
+        },
         theme::Theme,
         widget::table::{self, Cell},
     },
@@ -33,14 +36,14 @@ fn cell(one: &Announced, column: &str, theme: Theme) -> Cell {
     match column {
         "time" => (crate::clock::here(one.at), theme.dim()),
         "verified" => ("✓".to_owned(), theme.good()),
-        "package" => (title(&one.package, one.handle.as_ref()), theme.strong()),
+        "package" => (claimed(&one.package, one.handle.as_ref()), theme.strong()),
         "version" => (version(one), if one.yanked { theme.fair() } else { theme.text() }),
         "delay" => {
             let ms = delay_ms(one.delay);
             (if ms < 10_000.0 { format!("{ms:.0} ms") } else { format!("{:.0} s", ms / 1_000.0) }, theme.text())
         }
         "via" => (one.via.as_ref().map_or("you".to_owned(), short_id), theme.dim()),
-        "trust" => (one.trust.label().to_owned(), theme.text()),
+        "trust" => (key(&one.package.publisher, one.trust), theme.text()),
         _ => (printable(&one.summary), theme.dim()),
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     ui::{
         model::{
             Model,
-            peers::{SPARK, address, direction, handle, seen},
+            peers::{SPARK, address, called, direction, seen},
         },
         theme::Theme,
         widget::{
@@ -47,7 +47,7 @@ pub(super) fn cell(model: &Model, peer: &PeerSnapshot, column: &str, theme: Them
             (false, _) => ("○".to_owned(), theme.dim()),
         },
         "peer" => (short_id(&peer.id), plain),
-        "handle" => (handle(peer).to_owned(), if here { theme.strong() } else { theme.dim() }),
+        "handle" => (called(peer), if here { theme.strong() } else { theme.dim() }),
         "rtt" => (peer.rtts_ms.last().filter(|_| here).map_or(String::new(), |ms| format!("{ms:.1} ms")), plain),
         "trend" => (if here { sparkline(&peer.rtts_ms, SPARK) } else { String::new() }, theme.link()),
         "score" if peer.ban(model.now).is_some() => ("banned".to_owned(), theme.bad()),

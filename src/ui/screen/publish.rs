@@ -10,7 +10,7 @@ use ratatui::{
 use super::{Areas, field, line, sentences, table_status};
 use crate::{
     domain::{text::fit, time::Ago},
-    registry::{OwnPackage, title},
+    registry::{OwnPackage, claimed},
     ui::{
         layout::{self, FormLine, LABEL},
         model::{
@@ -48,7 +48,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
 
 fn cell(model: &Model, one: &OwnPackage, column: &str, theme: Theme) -> Cell {
     match column {
-        "package" => (title(&one.id, one.handle.as_ref()), theme.strong()),
+        "package" => (claimed(&one.id, one.handle.as_ref()), theme.strong()),
         "version" => (one.latest.as_ref().map_or(String::new(), |entry| entry.version.to_string()), theme.text()),
         "state" => {
             let yanked = one.latest.as_ref().is_some_and(|entry| entry.yanked);
@@ -229,8 +229,8 @@ fn proposal(frame: &mut Frame<'_>, form: &Form, place: Rect, theme: Theme) {
 }
 
 fn summary<'a>(form: &Form, checked: &Checked, theme: Theme, width: usize) -> Span<'a> {
-    if let Some(taken) = &form.taken {
-        return Span::styled(fit(&format!("! {taken}"), width), theme.fair());
+    if let Some(claimed) = &form.claimed {
+        return Span::styled(fit(&format!("! {claimed}"), width), theme.fair());
     }
     let file = match &form.file {
         FileState::Is { size } => format!(" · file of {size} bytes"),

@@ -10,6 +10,7 @@ fn side(n: u8, byte: u8, trust: Trust) -> Side {
         hash: Hash([byte; 32]),
         seq: Some(u64::from(byte)),
         signed_at: Some(NOW.before(seconds(u64::from(100 - byte) * 60))),
+        since: None,
         package: None,
         held: true,
         manifest: true,
@@ -168,7 +169,13 @@ fn trust_and_distrust_are_confirmed_and_name_the_key_that_was_chosen() {
         panic!("{effects:?}")
     };
     assert_eq!((*key, called.as_str()), (publisher(6), "carol"));
-    let said = Message::Said { what: what.clone(), result: Box::new(Ok(())) };
+    let said = Message::Said {
+        what: what.clone(),
+        publisher: *key,
+        handle: Some(called.clone()),
+        trust: Trust::Pinned,
+        result: Box::new(Ok(())),
+    };
     assert_eq!(update::on_message(&mut model, said, NOW), [Effect::Conflicts]);
     assert!(picture(&model).contains("carol means"));
 

@@ -74,18 +74,58 @@ fn a_frozen_feed_waits_and_is_bounded() {
 }
 
 #[test]
-fn opening_a_package_is_what_pins_its_handle() {
+fn only_t_pins_a_handle_and_asks_with_the_fingerprint() {
     let mut model = on_search((80, 24));
+    press_code(&mut model, KeyCode::Esc);
     let effects = press_code(&mut model, KeyCode::Enter);
     let Some(Effect::Look { generation, .. }) = effects.first() else { panic!("{effects:?}") };
-    let result = Box::new(Ok(package()));
-    let effects = update::on_message(&mut model, Message::Looked { generation: *generation, result }, NOW);
-    let pin = Effect::Pin { handle: "team-1".parse().unwrap(), publisher: publisher(1) };
-    assert_eq!(effects.first(), Some(&pin));
-    // Closed before the answer came: nothing is pinned.
-    press(&mut model, "q");
-    let result = Box::new(Ok(package()));
-    assert!(update::on_message(&mut model, Message::Looked { generation: *generation, result }, NOW).is_empty());
+    let found = |trust| Box::new(Ok(Package { trust, ..package() }));
+    let looked = Message::Looked { generation: *generation, result: found(Trust::Unknown) };
+    let effects = update::on_message(&mut model, looked, NOW);
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Trust { .. })), "looking pins nothing: {effects:?}");
+    assert!(picture(&model).contains(&format!("team-1/parser-1 ({})", publisher(1).fingerprint())));
+    assert_eq!(press(&mut model, "t"), [], "it asks first");
+    assert!(picture(&model).contains(&publisher(1).fingerprint()));
+    let effects = press(&mut model, "y");
+    let [Effect::Trust { publisher: key, handle: Some(handle), what }] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((*key, handle.as_str()), (publisher(1), "team-1"));
+    let said = Message::Said {
+        what: what.clone(),
+        publisher: *key,
+        handle: Some(handle.clone()),
+        trust: Trust::Pinned,
+        result: Box::new(Ok(())),
+    };
+    let effects = update::on_message(&mut model, said, NOW);
+    let [Effect::Conflicts, Effect::Look { generation, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    let looked = Message::Looked { generation: *generation, result: found(Trust::Pinned) };
+    update::on_message(&mut model, looked, NOW);
+    assert!(!picture(&model).contains(&format!("({})", publisher(1).fingerprint())), "its handle says enough now");
+    press(&mut model, "t");
+    assert!(picture(&model).contains("is pinned already"));
+}
+
+#[test]
+fn t_pins_the_publisher_of_the_row_and_the_lists_say_so() {
+    let mut model = on_search((80, 24));
+    press_code(&mut model, KeyCode::Esc);
+    press(&mut model, "jjt");
+    let effects = press(&mut model, "y");
+    let [Effect::Trust { publisher: key, handle: Some(handle), what }] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert!(picture(&model).contains(&key.fingerprint()), "an unpinned handle is shown with its key's fingerprint");
+    let said = Message::Said {
+        what: what.clone(),
+        publisher: *key,
+        handle: Some(handle.clone()),
+        trust: Trust::Pinned,
+        result: Box::new(Ok(())),
+    };
+    assert_eq!(update::on_message(&mut model, said, NOW), [Effect::Conflicts]);
+    assert_eq!(model.search.hits.current().unwrap().trust, Trust::Pinned);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     archive::pack::{Entry, EntryKind, Key, LeftOut, Listing, Refused, Why},
+    domain::trust::{Claimant, Claims},
     registry::{Content, Own, OwnPackage, PublishStep, Receipt, Steps},
     ui::model::{
         form::{Field, FileState, Part},
@@ -78,7 +79,7 @@ pub fn wrong_form(size: (u16, u16)) -> Model {
 pub fn in_review(size: (u16, u16)) -> Model {
     let mut model = filled_form(size);
     let effects = press_ctrl(&mut model, 's');
-    let [Effect::Hash { generation, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    let [Effect::Hash { generation, .. }, ..] = effects.as_slice() else { panic!("{effects:?}") };
     let hashed = Hashed::Is(Content { root: ContentRoot::of(b"bytes"), size: 4_321 });
     update::on_message(&mut model, Message::Hashed { generation: *generation, hashed }, NOW);
     model
@@ -270,7 +271,7 @@ fn the_review_shows_what_goes_in_and_what_stays_out() {
 fn a_file_that_vanishes_is_said_beside_its_field() {
     let mut model = filled_form((120, 40));
     let effects = press_ctrl(&mut model, 's');
-    let [Effect::Hash { generation, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    let [Effect::Hash { generation, .. }, ..] = effects.as_slice() else { panic!("{effects:?}") };
     let hashed = Hashed::Wrong("there is no such file".to_owned());
     update::on_message(&mut model, Message::Hashed { generation: *generation, hashed }, NOW);
     assert!(picture(&model).contains("there is no such file"));
@@ -336,14 +337,28 @@ fn a_yank_names_its_target_and_is_taken_back_the_same_way() {
 }
 
 #[test]
-fn a_name_that_another_publisher_has_is_warned_of() {
+fn a_handle_that_another_key_claims_is_warned_of_before_anything_is_signed() {
     let mut model = filled_form((160, 50));
-    let (handle, name) = ("team-1".parse().unwrap(), "web".parse().unwrap());
-    update::on_message(&mut model, Message::Taken { handle, name, by: Some(publisher(7)) }, NOW);
-    assert!(picture(&model).contains("has a team-1/web too"));
-    let (handle, name) = ("other".parse().unwrap(), "web".parse().unwrap());
-    update::on_message(&mut model, Message::Taken { handle, name, by: None }, NOW);
-    assert!(picture(&model).contains("has a team-1/web too"), "an answer to an older question changes nothing");
+    let claims = |handle: &str, by: &[u8]| {
+        let claimant = |n: &u8| Claimant { publisher: publisher(*n), since: NOW };
+        let (handle, claimants) = (handle.parse().unwrap(), by.iter().map(claimant).collect());
+        Message::Claimed(Box::new(Claims {
+            handle,
+            bound: None,
+            own: None,
+            published: false,
+            claimants,
+            answered: 0,
+            needed: 0,
+        }))
+    };
+    update::on_message(&mut model, claims("team-1", &[7]), NOW);
+    let said = format!("the key {} calls itself team-1 too", publisher(7).fingerprint());
+    assert!(picture(&model).contains(&said));
+    update::on_message(&mut model, claims("other", &[]), NOW);
+    assert!(picture(&model).contains(&said), "an answer to an older question changes nothing");
+    update::on_message(&mut model, claims("team-1", &[]), NOW);
+    assert!(!picture(&model).contains(&said));
 }
 
 #[test]

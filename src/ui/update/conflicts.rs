@@ -44,6 +44,7 @@ pub fn ask_to_trust(model: &mut Model) {
     let (publisher, short) = (side.publisher, side.publisher.fingerprint());
     let back = match side.trust {
         Trust::Pinned => return model.answer(Level::Info, format!("{short} is pinned already")),
+        Trust::Own => return model.answer(Level::Info, format!("{short} is your own key")),
         Trust::Distrusted => " Its packages are shown again.",
         Trust::Unknown => "",
     };
@@ -105,12 +106,16 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
             // The link says it, if it is more than a moment.
             Err(error) => tracing::debug!(%error, "the conflicts could not be read"),
         },
-        Message::Said { what, result } => {
+        Message::Said { what, publisher, handle, trust, result } => {
+            let mut effects = vec![Effect::Conflicts];
             match *result {
-                Ok(()) => model.answer(Level::Info, what),
+                Ok(()) => {
+                    effects.extend(super::trust::said(model, publisher, handle.as_ref(), trust));
+                    model.answer(Level::Info, what);
+                }
                 Err(error) => model.answer(Level::Error, error.to_string()),
             }
-            return vec![Effect::Conflicts];
+            return effects;
         }
         _ => {}
     }

@@ -7,6 +7,7 @@ pub mod peers;
 mod publish;
 pub mod search;
 mod transfers;
+mod trust;
 mod typing;
 mod windows;
 
@@ -33,8 +34,8 @@ use super::{
 use crate::{
     bus::{Level, Notice},
     control::Link,
-    domain::{name::PackageId, time::Timestamp, trust::Trust},
-    registry::title,
+    domain::{name::PackageId, time::Timestamp},
+    registry::{claimed, title},
 };
 
 pub fn on_key(model: &mut Model, chord: Chord, now: Timestamp) -> Vec<Effect> {
@@ -91,14 +92,6 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
             Vec::new()
         }
         Message::Looked { generation, result } => looked(model, generation, *result),
-        Message::Pinned { handle, result } => {
-            if let Err(error) = *result
-                && error.code() != "read_only"
-            {
-                model.answer(Level::Error, format!("the handle {handle} could not be pinned: {error}"));
-            }
-            Vec::new()
-        }
         Message::Exported { path, result } => {
             windows::exported(model, &path, result);
             Vec::new()
@@ -212,6 +205,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Pause => return transfers::pause(model),
         Action::Cancel => transfers::ask_to_cancel(model),
         Action::Trust => conflicts::ask_to_trust(model),
+        Action::TrustPublisher => trust::ask(model),
         Action::Distrust => conflicts::ask_to_distrust(model),
         Action::NextKey => conflicts::next_key(model),
         Action::Evidence => conflicts::export(model),
@@ -357,8 +351,10 @@ fn open(model: &mut Model) -> Vec<Effect> {
             return owner.map_or_else(Vec::new, |publisher| vec![Effect::PackagesOf { peer: id, publisher }]);
         }
         Screen::Feed => {
-            let opened =
-                model.feed.current().map(|one| (one.package.clone(), title(&one.package, one.handle.as_ref())));
+            let opened = model
+                .feed
+                .current()
+                .map(|one| (one.package.clone(), title(&one.package, one.handle.as_ref(), one.trust)));
             return opened.map_or_else(Vec::new, |(package, title)| open_package(model, package, title));
         }
         Screen::Search => {
@@ -373,7 +369,8 @@ fn open(model: &mut Model) -> Vec<Effect> {
             return effects;
         }
         Screen::Publish => {
-            let opened = model.publish.mine.current().map(|one| (one.id.clone(), title(&one.id, one.handle.as_ref())));
+            let opened =
+                model.publish.mine.current().map(|one| (one.id.clone(), claimed(&one.id, one.handle.as_ref())));
             return opened.map_or_else(Vec::new, |(package, title)| open_package(model, package, title));
         }
         Screen::Transfers => {
@@ -426,16 +423,11 @@ fn looked(model: &mut Model, generation: u64, result: crate::Result<crate::regis
     let Some(view) = model.package_view(generation) else { return Vec::new() };
     match result {
         Ok(package) => {
-            // To open a package is a person's act: its handle means this key from now on, unless it means another.
-            let pin = package.handle.clone().filter(|_| package.trust == Trust::Unknown);
-            let publisher = package.id.publisher;
             let release = package.latest_release();
+            // The list that it was opened from may have known less.
+            view.title = package.title();
             view.state = Looked::Found(Box::new(package));
-            let mut effects: Vec<Effect> = pin.map(|handle| Effect::Pin { handle, publisher }).into_iter().collect();
-            if let Some(release) = release {
-                effects.extend(transfers::look_at_content(model, generation, &release));
-            }
-            effects
+            release.map_or_else(Vec::new, |release| transfers::look_at_content(model, generation, &release))
         }
         Err(error) => {
             view.state = Looked::Failed(error.to_string());

@@ -94,7 +94,9 @@ pub fn fill_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
     model.publish.form = Some(form);
     model.publish.typing = true;
     model.publish.found = false;
-    vec![keep(model)]
+    let mut effects = ask_who_claims_it(model, false);
+    effects.push(keep(model));
+    effects
 }
 
 pub fn go_on(model: &mut Model) -> Vec<Effect> {
@@ -104,7 +106,9 @@ pub fn go_on(model: &mut Model) -> Vec<Effect> {
     }
     model.publish.typing = true;
     model.publish.progress = model.publish.progress.take().filter(|progress| progress.ended.is_none());
-    look_at_file(model)
+    let mut effects = look_at_file(model);
+    effects.extend(ask_who_claims_it(model, false));
+    effects
 }
 
 /// The draft as it is now, to be kept.
@@ -123,13 +127,15 @@ fn look_at_file(model: &mut Model) -> Vec<Effect> {
     if path.is_empty() { Vec::new() } else { vec![Effect::Stat { generation, path }] }
 }
 
-fn ask_who_has_it(model: &mut Model) -> Vec<Effect> {
+/// Asks who else claims the handle: this node while it is typed, letter by letter, and others before it is signed.
+fn ask_who_claims_it(model: &mut Model, ask: bool) -> Vec<Effect> {
     let Some(form) = &mut model.publish.form else { return Vec::new() };
-    form.taken = None;
-    let (handle, name) = (form.text(Field::Handle).trim().parse(), form.text(Field::Name).trim().parse());
-    match (handle, name) {
-        (Ok(handle), Ok(name)) => vec![Effect::Taken { handle, name }],
-        _ => Vec::new(),
+    if !ask {
+        form.claimed = None;
+    }
+    match form.text(Field::Handle).trim().parse() {
+        Ok(handle) => vec![Effect::Claimed { handle, ask }],
+        Err(_) => Vec::new(),
     }
 }
 
@@ -140,7 +146,7 @@ pub fn edited(model: &mut Model) -> Vec<Effect> {
     model.publish.found = false;
     let mut effects = match field {
         Field::File => look_at_file(model),
-        Field::Handle | Field::Name => ask_who_has_it(model),
+        Field::Handle => ask_who_claims_it(model, false),
         _ => Vec::new(),
     };
     effects.push(keep(model));
@@ -261,7 +267,9 @@ pub fn review(model: &mut Model) -> Vec<Effect> {
     let review = Review { generation, checked, path: path.clone(), hashed, listing: None, scroll: 0 };
     model.popups.push(Popup::Review(Box::new(review)));
     let draft = checked_draft.map(Box::new);
-    vec![Effect::Hash { generation, path, draft }]
+    let mut effects = vec![Effect::Hash { generation, path, draft }];
+    effects.extend(ask_who_claims_it(model, true));
+    effects
 }
 
 pub fn publish_now(model: &mut Model) -> Vec<Effect> {
@@ -315,7 +323,7 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
     match message {
         Message::Own(result) => match *result {
             Ok(Own { publisher, key, packages }) => {
-                (model.publish.has_key, model.publish.key) = (publisher.is_some(), Some(key));
+                (model.publish.own, model.publish.key) = (publisher, Some(key));
                 let same = model.publish.known
                     && packages.len() == model.publish.mine.len()
                     && packages.iter().all(|package| model.publish.mine.get(&package.id) == Some(package));
@@ -337,15 +345,17 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
                 model.dirty = true;
             }
         }
-        Message::Taken { handle, name, by } => {
+        Message::Claimed(claims) => {
             if let Some(form) = &mut model.publish.form
-                && form.text(Field::Handle).trim() == handle.as_str()
-                && form.text(Field::Name).trim() == name.as_str()
+                && form.text(Field::Handle).trim() == claims.handle.as_str()
             {
-                form.taken = by.map(|publisher| {
+                form.claimed = claims.others().next().map(|other| {
                     format!(
-                        "publisher {} has a {handle}/{name} too: people will have to name your id; better take another handle",
-                        publisher.fingerprint()
+                        "the key {} calls itself {} too, since {}: people will have to name your id; better take another \
+                         handle",
+                        other.publisher.fingerprint(),
+                        claims.handle,
+                        crate::clock::day(other.since),
                     )
                 });
                 model.dirty = true;

@@ -7,9 +7,8 @@ use crate::{
         size::Size,
         text::printable,
         transfer::{TransferId, TransferState},
-        trust::Trust,
     },
-    registry::{Order, Release, Wanted, title},
+    registry::{LookAlike, Order, Release, Wanted, title},
     ui::{
         action::Screen,
         effect::{Download, Effect, Message},
@@ -37,7 +36,7 @@ pub fn look_at_content(model: &mut Model, generation: u64, release: &Release) ->
 
 /// Fetches the release that is selected, or the latest of the package that is opened.
 pub fn download(model: &mut Model) -> Vec<Effect> {
-    let Some((package, version, title, pin)) = chosen(model) else {
+    let Some((package, version, title)) = chosen(model) else {
         if let Some(Popup::Package(view)) = model.popups.last() {
             let why = match view.state {
                 Looked::Looking => "it is still being looked for",
@@ -48,26 +47,26 @@ pub fn download(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     };
     model.answer(Level::Info, format!("fetching {title} {version}…"));
-    vec![Effect::Download { package, version, title, pin }]
+    vec![Effect::Download { package, version, title }]
 }
 
-/// Which release, what its package is called, and whether its handle means nothing here yet.
-fn chosen(model: &Model) -> Option<(PackageId, semver::Version, String, bool)> {
+/// Which release, and what its package is called.
+fn chosen(model: &Model) -> Option<(PackageId, semver::Version, String)> {
     if let Some(popup) = model.popups.last() {
         let Popup::Package(view) = popup else { return None };
         let Looked::Found(package) = &view.state else { return None };
         let version = package.latest.as_ref()?.version.clone();
-        return Some((package.id.clone(), version, package.title(), false));
+        return Some((package.id.clone(), version, package.title()));
     }
     match model.screen {
         Screen::Feed => {
             let one = model.feed.current()?;
-            let title = title(&one.package, one.handle.as_ref());
-            Some((one.package.clone(), one.version.clone(), title, one.trust == Trust::Unknown))
+            let title = title(&one.package, one.handle.as_ref(), one.trust);
+            Some((one.package.clone(), one.version.clone(), title))
         }
         Screen::Search => {
             let hit = model.search.hits.current()?;
-            Some((hit.package.clone(), hit.version.clone(), hit.title(), hit.trust == Trust::Unknown))
+            Some((hit.package.clone(), hit.version.clone(), hit.title()))
         }
         _ => None,
     }
@@ -142,7 +141,9 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
                 Err(why) => Shown::Failed(why),
             };
         }
-        Message::Download(Download::Found { release, is_here, pin }) => return found(model, &release, is_here, pin),
+        Message::Download(Download::Found { release, is_here, looks_like }) => {
+            found(model, &release, is_here, looks_like.as_ref());
+        }
         Message::Download(Download::Failed { root, what, why }) => {
             root.iter().for_each(|root| model.transfers.forget(root));
             model.answer(Level::Error, format!("cannot fetch {what}: {why}"));
@@ -162,7 +163,7 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
     Vec::new()
 }
 
-fn found(model: &mut Model, release: &Release, is_here: bool, pin: bool) -> Vec<Effect> {
+fn found(model: &mut Model, release: &Release, is_here: bool, looks_like: Option<&LookAlike>) {
     let wanted = Wanted::of(release);
     model.transfers.keep_quiet(Wanted::beside(release).iter().map(|beside| beside.content.root));
     let text = if is_here {
@@ -172,8 +173,8 @@ fn found(model: &mut Model, release: &Release, is_here: bool, pin: bool) -> Vec<
         let yanked = if release.yanked { ", which its publisher has yanked" } else { "" };
         format!("fetching {}{yanked}; 6 shows it", wanted.what)
     };
-    model.answer(Level::Info, text);
-    // To fetch a package is a person's act, as to open it is.
-    let pin = release.handle.clone().filter(|_| pin);
-    pin.map(|handle| Effect::Pin { handle, publisher: release.package.publisher }).into_iter().collect()
+    match looks_like {
+        Some(other) => model.answer(Level::Warning, format!("{text}; it looks like {}", printable(&other.to_string()))),
+        None => model.answer(Level::Info, text),
+    }
 }

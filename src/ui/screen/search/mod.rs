@@ -16,12 +16,13 @@ pub use lesson::{LANGUAGE, taught};
 use super::{Areas, line, sentences, status};
 use crate::{
     domain::{text::printable, time::Ago, trust::Trust},
-    registry::{Hit, Source},
+    registry::{Hit, Source, claimed},
     ui::{
         layout::SEARCH_LABEL,
         marks::marks,
         model::{
             Model,
+            feed::key,
             said::Said,
             search::{category, summary},
         },
@@ -108,14 +109,14 @@ fn nothing(model: &Model, theme: Theme, height: usize) -> Vec<Line<'static>> {
 }
 
 fn cell(model: &Model, hit: &Hit, column: &str, theme: Theme) -> Cell {
-    let warned = hit.yanked || hit.preview;
+    let warned = hit.yanked || hit.preview || hit.looks_like.is_some();
     match column {
-        "package" => (hit.title(), theme.strong()),
+        "package" => (claimed(&hit.package, hit.handle.as_ref()), theme.strong()),
         "version" => (hit.version.to_string(), if warned { theme.fair() } else { theme.text() }),
         "summary" => (summary(hit), if warned { theme.fair() } else { theme.text() }),
         "category" => (category(hit), theme.text()),
         "used" => (popularity(hit), theme.text()),
-        "trust" => (hit.trust.label().to_owned(), trust(hit.trust, theme)),
+        "trust" => (key(&hit.package.publisher, hit.trust), trust(hit.trust, theme)),
         "from" => {
             let style = match hit.source {
                 Source::Local | Source::Cache => theme.dim(),
@@ -142,7 +143,7 @@ fn popularity(hit: &Hit) -> String {
 
 fn trust(trust: Trust, theme: Theme) -> Style {
     match trust {
-        Trust::Pinned => theme.good(),
+        Trust::Pinned | Trust::Own => theme.good(),
         Trust::Unknown => theme.text(),
         Trust::Distrusted => theme.bad(),
     }

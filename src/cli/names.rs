@@ -1,0 +1,201 @@
+//! Names that a person typed: what handles mean here, whether they mean it from now on, and what may be taken for what.
+
+use std::collections::BTreeMap;
+
+use super::{ask, print};
+use crate::{
+    RegistryError, Result,
+    domain::{
+        dependency::labelled,
+        manifest::Draft,
+        name::{Handle, Owner, PackageName, PackageRef, PublisherId},
+        trust::{Claimant, Claims, Meaning},
+    },
+    registry::{Registry, Release},
+};
+
+/// A package that a person named, by key.
+pub(super) struct Named {
+    pub package: PackageRef,
+    /// The handle that it was named by, where that is not bound to a key here, and what is known of it.
+    unbound: Option<(PublisherId, Claims)>,
+}
+
+/// Finds out what a reference that a person typed means. Nothing is pinned by that: see [`Named::settle`].
+///
+/// # Errors
+/// A handle that several keys claim, or nobody known.
+pub(super) async fn typed(registry: &dyn Registry, package: &PackageRef) -> Result<Named> {
+    let Owner::Handle(handle) = &package.owner else {
+        return Ok(Named { package: package.clone(), unbound: None });
+    };
+    let mut claims = registry.claims(handle, false).await?;
+    if claims.bound.is_none() {
+        claims = registry.claims(handle, true).await?;
+    }
+    let publisher = one_key(&claims)?;
+    let package = PackageRef { owner: Owner::Publisher(publisher), ..package.clone() };
+    Ok(Named { package, unbound: claims.bound.is_none().then_some((publisher, claims)) })
+}
+
+/// The key that a handle means, bound or not.
+fn one_key(claims: &Claims) -> Result<PublisherId> {
+    let handle = claims.handle.clone();
+    match claims.meaning() {
+        Meaning::Bound(publisher) | Meaning::One(publisher) => Ok(publisher),
+        Meaning::Several(claimants) => Err(RegistryError::AmbiguousHandle { handle, claimants }),
+        Meaning::Nobody => Err(RegistryError::UnknownHandle(handle)),
+    }
+}
+
+fn key(publisher: &PublisherId) -> String {
+    format!("the key {publisher} (fingerprint {})", publisher.fingerprint())
+}
+
+impl Named {
+    /// Pins the handle to the one key that claims it, if a person typed it at a terminal or `trust_new` was given, and
+    /// enough peers have answered. Says what became of it, and returns whether it is pinned now.
+    pub async fn settle(&self, registry: &dyn Registry, trust_new: bool) -> Result<bool> {
+        let Some((publisher, claims)) = &self.unbound else { return Ok(false) };
+        let (handle, key) = (&claims.handle, key(publisher));
+        if !trust_new && !ask::is_terminal() {
+            print::note(format!(
+                "warning: {handle} is pinned to no key here, and the only one known to claim it was taken: {key}; \
+                 `trust {handle}` pins it, and so does --trust-new"
+            ));
+            return Ok(false);
+        }
+        pin(registry, *publisher, claims).await
+    }
+}
+
+/// Pins a handle if enough peers have answered, and says so, or why not. Returns whether it is pinned.
+pub(super) async fn pin(registry: &dyn Registry, publisher: PublisherId, claims: &Claims) -> Result<bool> {
+    let (handle, key) = (&claims.handle, key(&publisher));
+    match claims.is_sure() {
+        Ok(()) => {
+            registry.pin(handle, publisher).await?;
+            print::note(format!("{handle} is pinned: from now on it means {key} on this node"));
+            Ok(true)
+        }
+        Err(unsure) => {
+            print::note(format!("warning: {handle} is not pinned, because {unsure}; meant was {key}"));
+            Ok(false)
+        }
+    }
+}
+
+/// Asks peers what a handle means; for `trust`.
+pub(super) async fn ask_whose(registry: &dyn Registry, handle: &Handle) -> Result<(PublisherId, Claims)> {
+    let claims = registry.claims(handle, true).await?;
+    Ok((one_key(&claims)?, claims))
+}
+
+/// Warns of a release that may be taken for one that its person knows.
+pub(super) async fn warn_of_look_alike(registry: &dyn Registry, release: &Release) -> Result<()> {
+    if release.trust.is_bound() {
+        return Ok(());
+    }
+    let (name, publisher) = (&release.package.name, release.package.publisher);
+    if let Some(other) = registry.look_alike(name, Some(publisher)).await? {
+        print::note(format!("warning: {} looks like {other}; make sure which one you mean", release.title()));
+    }
+    Ok(())
+}
+
+/// Names the dependencies of a draft by key, where this needs a person's word: handles that are not bound here, nor were
+/// called so in the package's last release, are agreed to at a terminal or by `trust_new`.
+///
+/// # Errors
+/// A handle that nobody agreed to, that several keys claim, or nobody known.
+pub(super) async fn agree_on_dependencies(
+    registry: &dyn Registry,
+    draft: Draft,
+    called: Option<&Handle>,
+    trust_new: bool,
+) -> Result<Draft> {
+    let mut agreed: BTreeMap<Handle, PublisherId> = BTreeMap::new();
+    for handle in draft.dependencies.iter().filter_map(|dependency| dependency.named_by()) {
+        if Some(&handle) == called || agreed.contains_key(&handle) {
+            continue;
+        }
+        let claims = registry.claims(&handle, false).await?;
+        if claims.bound.is_some() || called_before(registry, claims.own, &draft.name, &handle).await? {
+            continue;
+        }
+        let claims = registry.claims(&handle, true).await?;
+        let publisher = one_key(&claims)?;
+        agree(&handle, publisher, &claims, trust_new).await?;
+        agreed.insert(handle, publisher);
+    }
+    // The rest is the node's to name.
+    let by_key = draft.dependencies.into_iter().map(|dependency| {
+        let whose = dependency.named_by().and_then(|handle| agreed.get(&handle)).copied();
+        match whose {
+            Some(publisher) => dependency.by_key(|_| Ok::<_, RegistryError>(publisher)),
+            None => Ok(dependency),
+        }
+    });
+    let dependencies = by_key.collect::<Result<_>>()?;
+    Ok(Draft { dependencies, ..draft })
+}
+
+/// Returns whether the last release of an own package calls a key so.
+async fn called_before(
+    registry: &dyn Registry,
+    own: Option<PublisherId>,
+    name: &PackageName,
+    handle: &Handle,
+) -> Result<bool> {
+    let Some(publisher) = own else { return Ok(false) };
+    let package = PackageRef { owner: Owner::Publisher(publisher), name: name.clone(), requirement: None };
+    match registry.get_package(&package).await {
+        Ok(last) => Ok(last.latest.is_some_and(|last| labelled(&last.dependencies, handle).is_some())),
+        Err(error) if error.code() == "not_found" => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+async fn agree(handle: &Handle, publisher: PublisherId, claims: &Claims, trust_new: bool) -> Result<()> {
+    let key = key(&publisher);
+    let unsure = claims.is_sure().err().map_or(String::new(), |unsure| format!(", and {unsure}"));
+    if trust_new {
+        print::note(format!("warning: packages of {handle} are needed by {key}, which no pin vouches for{unsure}"));
+        return Ok(());
+    }
+    let question = format!(
+        "The release needs packages of {handle}, which is pinned to no key here. The only one known to claim it is \
+         {key}{unsure}. Is that whom you mean?"
+    );
+    if ask::is_terminal() && ask::yes(&question).await? {
+        return Ok(());
+    }
+    Err(RegistryError::UnpinnedHandle { handle: handle.clone(), publisher })
+}
+
+/// Says who else claims the handle that is published under. A first publish under it is asked about at a terminal, unless
+/// `yes` answers; whoever published under it before is not stopped. Returns whether to go on.
+pub(super) async fn may_publish_under(registry: &dyn Registry, handle: &Handle, yes: bool) -> Result<bool> {
+    /// Others that are named.
+    const NAMED: usize = 3;
+    let claims = registry.claims(handle, true).await?;
+    let others: Vec<&Claimant> = claims.others().collect();
+    if others.is_empty() {
+        return Ok(true);
+    }
+    for Claimant { publisher, since } in others.iter().take(NAMED) {
+        let since = crate::clock::day(*since);
+        print::note(format!("warning: {} calls itself {handle} too, first seen {since}", key(publisher)));
+    }
+    if others.len() > NAMED {
+        print::note(format!("warning: and {} more keys do", others.len() - NAMED));
+    }
+    if claims.published || yes || !ask::is_terminal() {
+        return Ok(true);
+    }
+    if ask::yes(&format!("People will have to name your key to get what you publish. Publish as {handle}?")).await? {
+        return Ok(true);
+    }
+    print::note("nothing was published; choose another handle with --handle");
+    Ok(false)
+}

@@ -1,0 +1,111 @@
+//! Another package that a release needs: as a person writes it, and by key as it is signed.
+
+use semver::VersionReq;
+use serde::{Deserialize, Serialize};
+
+use super::name::{Handle, Owner, PackageId, PackageRef, PublisherId};
+
+/// Another package that a release needs. A draft may name it by handle; what is signed names it by key, because anybody
+/// may claim a handle, and each node knows other claims.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dependency {
+    /// `handle/name` or `publisher-id/name` in a draft, always the latter in a manifest.
+    pub package: String,
+    /// The author of the manifest calls that key so: a label for eyes, which decides nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handle: Option<Handle>,
+    pub requirement: VersionReq,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+}
+
+impl Dependency {
+    /// The package, if it is named by key and written as every node writes it.
+    pub fn id(&self) -> Option<PackageId> {
+        self.package.parse::<PackageId>().ok().filter(|id| id.to_string() == self.package)
+    }
+
+    /// The handle that it is named by, if it is.
+    pub fn named_by(&self) -> Option<Handle> {
+        match self.package.parse::<PackageRef>().ok()?.owner {
+            Owner::Handle(handle) => Some(handle),
+            Owner::Publisher(_) => None,
+        }
+    }
+
+    /// Names the package by key; a handle that it was named by stays as the label, and a requirement within the reference
+    /// becomes a part of the other one. What is no reference to a package stays as it is, for others to refuse.
+    ///
+    /// # Errors
+    /// Those of `meaning`, which says whose a handle is.
+    pub fn by_key<E>(self, meaning: impl FnOnce(&Handle) -> Result<PublisherId, E>) -> Result<Self, E> {
+        let Ok(PackageRef { owner, name, requirement: within }) = self.package.parse() else { return Ok(self) };
+        let (publisher, handle) = match owner {
+            Owner::Publisher(publisher) => (publisher, self.handle),
+            Owner::Handle(handle) => (meaning(&handle)?, Some(handle)),
+        };
+        let mut requirement = self.requirement;
+        requirement.comparators.extend(within.into_iter().flat_map(|within| within.comparators));
+        Ok(Self { package: PackageId { publisher, name }.to_string(), handle, requirement, optional: self.optional })
+    }
+
+    /// For eyes: the label, with the fingerprint of the key that counts.
+    pub fn called(&self) -> String {
+        match (self.id(), &self.handle) {
+            (Some(PackageId { publisher, name }), Some(handle)) => {
+                format!("{handle}/{name} ({})", publisher.fingerprint())
+            }
+            (Some(PackageId { publisher, name }), None) => format!("{}/{name}", publisher.fingerprint()),
+            (None, _) => self.package.clone(),
+        }
+    }
+}
+
+/// The key that a release's dependencies call so; `None` where they call several keys so, or none.
+pub fn labelled(dependencies: &[Dependency], handle: &Handle) -> Option<PublisherId> {
+    let called = dependencies.iter().filter(|dependency| dependency.handle.as_ref() == Some(handle));
+    let mut keys = called.filter_map(|dependency| Some(dependency.id()?.publisher));
+    let first = keys.next()?;
+    keys.all(|key| key == first).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use libp2p::identity::Keypair;
+    use proptest::prelude::*;
+
+    fn dependency(package: String) -> Dependency {
+        Dependency { package, handle: None, requirement: "^1".parse().unwrap(), optional: true }
+    }
+
+    #[test]
+    fn a_handle_becomes_a_key_and_stays_as_the_label() {
+        let bob = PublisherId::of(&Keypair::generate_ed25519().public());
+        let typed = dependency("bob/lib@<1.5".to_owned());
+        assert_eq!((typed.id(), typed.named_by().unwrap().as_str()), (None, "bob"));
+        let signed = typed.by_key(|handle| if handle.as_str() == "bob" { Ok(bob) } else { Err(()) }).unwrap();
+        assert_eq!(signed.package, format!("{bob}/lib"));
+        assert_eq!((signed.requirement.to_string().as_str(), signed.optional), ("^1, <1.5", true));
+        assert_eq!(signed.called(), format!("bob/lib ({})", bob.fingerprint()));
+        assert_eq!(signed.clone().by_key(|_| Err("nobody is asked")), Ok(signed));
+        assert_eq!(dependency("bob/lib".to_owned()).by_key(|_| Err("unknown")), Err("unknown"));
+        assert_eq!(dependency("lib".to_owned()).by_key(|_| Err(())).unwrap().package, "lib");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_reference_says_what_comes_of_it_is_by_key(
+            name in "[a-z0-9][a-z0-9._-]{0,63}", handle in "[a-z0-9][a-z0-9._-]{0,63}", seed in any::<[u8; 32]>()
+        ) {
+            let publisher = PublisherId::of(&Keypair::ed25519_from_bytes(seed).unwrap().public());
+            for owner in [handle.clone(), publisher.to_string()] {
+                let signed = dependency(format!("{owner}/{name}")).by_key(|_| Ok::<_, ()>(publisher)).unwrap();
+                let id = signed.id().unwrap();
+                prop_assert_eq!((id.publisher, id.name.as_str()), (publisher, name.as_str()));
+                prop_assert_eq!(signed.named_by(), None);
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Packages that this node's person knows, and others that are called nearly so.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{
+    Store,
+    catalogue::publisher,
+    damaged,
+    listing::{PREVIEW, need_of},
+};
+use crate::{
+    Result,
+    domain::{
+        name::{Handle, PackageId, PackageName, PublisherId},
+        skeleton::skeleton,
+    },
+    registry::{Known, LookAlike},
+};
+
+/// Packages of one skeleton that are looked at for whether a known one needs them.
+const MOST: i64 = 256;
+
+impl Store {
+    /// The package that this node's person knows (an own one, one of a pinned publisher, or one that these need) and that
+    /// `package` may be taken for; `None` where there is none, or `package` is known itself.
+    pub fn look_alike(&self, package: &PackageId) -> Result<Option<LookAlike>> {
+        let own = self.own_publisher();
+        self.read_together(|db| of(db, own, package))
+    }
+
+    /// As [`Self::look_alike`] for a package of this node's own publisher, which is known by that.
+    pub fn look_alike_of_own(&self, name: &PackageName) -> Result<Option<LookAlike>> {
+        let own = self.own_publisher();
+        self.read_together(|db| known(db, own, own, name))
+    }
+}
+
+pub(super) fn of(
+    db: &Connection,
+    own: Option<PublisherId>,
+    package: &PackageId,
+) -> rusqlite::Result<Option<LookAlike>> {
+    match is_known(db, own, package)? {
+        true => Ok(None),
+        false => known(db, own, Some(package.publisher), &package.name),
+    }
+}
+
+/// The known package that a package of `publisher` may be taken for, if that is called `name`.
+fn known(
+    db: &Connection,
+    own: Option<PublisherId>,
+    publisher: Option<PublisherId>,
+    name: &PackageName,
+) -> rusqlite::Result<Option<LookAlike>> {
+    let skeleton = skeleton(name.as_str());
+    let key = publisher.map(PublisherId::to_bytes).unwrap_or_default();
+    let own = own.map(PublisherId::to_bytes);
+    // By key first, of which a person knows few, so that nobody's look-alikes can crowd it out.
+    let by_key = db
+        .prepare_cached(&format!(
+            "SELECT p.publisher, p.name, p.handle, k.own
+             FROM (SELECT ?1 AS publisher, 1 AS own WHERE ?1 IS NOT NULL UNION SELECT DISTINCT publisher, 0 FROM pins) k
+             CROSS JOIN packages p ON p.skeleton = ?2 AND p.publisher = k.publisher
+             WHERE p.flags & {PREVIEW} = 0 AND NOT (p.publisher = ?3 AND p.name = ?4)
+             ORDER BY k.own DESC, p.name <> ?4 LIMIT 1"
+        ))?
+        .query_row(params![own, skeleton, key, name.as_str()], |row| {
+            let why = if row.get(3)? { Known::Own } else { Known::Pinned };
+            look_alike(row, why)
+        })
+        .optional()?;
+    if by_key.is_some() {
+        return Ok(by_key);
+    }
+    let mut alike = db.prepare_cached(
+        "SELECT publisher, name, handle FROM packages
+         WHERE skeleton = ? AND popularity > 0 AND NOT (publisher = ? AND name = ?) LIMIT ?",
+    )?;
+    let mut rows = alike.query(params![skeleton, key, name.as_str(), MOST])?;
+    while let Some(row) = rows.next()? {
+        let found = look_alike(row, Known::Needed)?;
+        if is_needed(db, own.as_deref(), &found.package)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+fn look_alike(row: &Row<'_>, why: Known) -> rusqlite::Result<LookAlike> {
+    let (name, handle): (String, Option<String>) = (row.get(1)?, row.get(2)?);
+    let name = name.parse().map_err(|_| damaged(1, "name"))?;
+    let handle: Option<Handle> = handle.map(|handle| handle.parse()).transpose().map_err(|_| damaged(2, "handle"))?;
+    Ok(LookAlike { package: PackageId { publisher: publisher(row, 0)?, name }, handle, why })
+}
+
+/// Returns whether this node's person knows the package.
+fn is_known(db: &Connection, own: Option<PublisherId>, package: &PackageId) -> rusqlite::Result<bool> {
+    let key = package.publisher.to_bytes();
+    if own == Some(package.publisher) || db.prepare_cached("SELECT 1 FROM pins WHERE publisher = ?")?.exists([key])? {
+        return Ok(true);
+    }
+    is_needed(db, own.map(PublisherId::to_bytes).as_deref(), package)
+}
+
+/// Returns whether an own package, or one of a pinned publisher, needs it.
+fn is_needed(db: &Connection, own: Option<&[u8]>, package: &PackageId) -> rusqlite::Result<bool> {
+    db.prepare_cached(
+        "SELECT 1 FROM dependents d JOIN packages p ON p.id = d.package
+         WHERE d.need = ?1 AND (p.publisher = ?2 OR p.publisher IN (SELECT publisher FROM pins)) LIMIT 1",
+    )?
+    .exists(params![need_of(package), own])
+}

@@ -1,0 +1,81 @@
+//! Pinning: in the explorer only `t` does it, for the key of the package that is selected or opened.
+
+use crate::{
+    bus::Level,
+    domain::{
+        name::{Handle, PublisherId},
+        trust::Trust,
+    },
+    registry::{Announced, Hit},
+    ui::{
+        action::Screen,
+        effect::Effect,
+        model::{Consent, Model, Popup, Question, package::Looked},
+    },
+};
+
+/// The publisher of the package that is selected or opened, with its handle and standing.
+fn meant(model: &Model) -> Option<(PublisherId, Option<Handle>, Trust)> {
+    if let Some(popup) = model.popups.last() {
+        let Popup::Package(view) = popup else { return None };
+        let Looked::Found(package) = &view.state else { return None };
+        return Some((package.id.publisher, package.handle.clone(), package.trust));
+    }
+    match model.screen {
+        Screen::Feed => model.feed.current().map(|one| (one.package.publisher, one.handle.clone(), one.trust)),
+        Screen::Search => model.search.hits.current().map(|hit| (hit.package.publisher, hit.handle.clone(), hit.trust)),
+        _ => None,
+    }
+}
+
+pub fn ask(model: &mut Model) {
+    let Some((publisher, handle, trust)) = meant(model) else {
+        return model.answer(Level::Info, "there is no package to trust the publisher of".to_owned());
+    };
+    let short = publisher.fingerprint();
+    let back = match trust {
+        Trust::Own => return model.answer(Level::Info, format!("{short} is your own key")),
+        Trust::Pinned => return model.answer(Level::Info, format!("{short} is pinned already")),
+        Trust::Distrusted => " Its packages are shown again.",
+        Trust::Unknown => "",
+    };
+    let Some(handle) = handle else {
+        return model.answer(Level::Info, format!("{short} calls itself nothing that could be pinned"));
+    };
+    let text = format!(
+        "Trust the key {publisher} (fingerprint {short}) as {handle}? Compare it with what the publisher told you: anybody may \
+         call himself {handle}. {handle} means this key on this node from now on, whatever it meant before.{back}"
+    );
+    let name = format!("{handle} means {short} from now on");
+    let consent = Consent::Trust { publisher, handle: Some(handle), name };
+    model.popups.push(Popup::Confirm(Box::new(Question { title: "Trust", text, consent })));
+}
+
+/// Shows the new standing of a key in the lists, and looks again at a package of it that is opened.
+pub fn said(model: &mut Model, of: PublisherId, handle: Option<&Handle>, said: Trust) -> Vec<Effect> {
+    let now = model.now;
+    let trust = |publisher: PublisherId, called: Option<&Handle>, before: Trust| match said {
+        Trust::Pinned if called.is_some() && called == handle && publisher == of => Trust::Pinned,
+        // It meant another key until now.
+        Trust::Pinned if called.is_some() && called == handle && before == Trust::Pinned => Trust::Unknown,
+        Trust::Distrusted if publisher == of => Trust::Distrusted,
+        Trust::Pinned | Trust::Unknown if publisher == of && before == Trust::Distrusted => Trust::Unknown,
+        _ => before,
+    };
+    let announced = model.feed.all().filter_map(|one| {
+        let trust = trust(one.package.publisher, one.handle.as_ref(), one.trust);
+        (trust != one.trust).then(|| Announced { trust, ..one.clone() })
+    });
+    let announced: Vec<Announced> = announced.collect();
+    model.feed.put(announced, now);
+    let hits = model.search.hits.all().filter_map(|hit| {
+        let trust = trust(hit.package.publisher, hit.handle.as_ref(), hit.trust);
+        (trust != hit.trust).then(|| Hit { trust, ..hit.clone() })
+    });
+    let hits: Vec<Hit> = hits.collect();
+    model.search.hits.put(hits, now);
+    match model.popups.last() {
+        Some(Popup::Package(view)) if view.id.publisher == of => super::refresh(model),
+        _ => Vec::new(),
+    }
+}
