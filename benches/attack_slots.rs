@@ -101,7 +101,7 @@ async fn connections() -> Vec<Row> {
         for way in ways(&lab, attackers).await {
             for _ in 0..IDENTITIES {
                 let peer = BarePeer::start(silent()).await;
-                peer.dial(&way);
+                peer.knock(&way);
                 crowd.push(peer);
             }
         }
@@ -146,7 +146,7 @@ async fn streams() -> Vec<Row> {
         for way in ways(&lab, attackers).await {
             for _ in 0..8 {
                 let peer = BarePeer::start(silent()).await;
-                peer.dial(&way);
+                peer.knock(&way);
                 joined(&lab, &peer).await;
                 for _ in 0..5 {
                     streams.extend(open(&peer, lab.node.peer_id(), content.root).await);
@@ -183,7 +183,7 @@ async fn sessions() -> Vec<Row> {
         for way in ways(&lab, attackers).await {
             for _ in 0..4 {
                 let peer = BarePeer::start(silent()).await;
-                peer.dial(&way);
+                peer.knock(&way);
                 joined(&lab, &peer).await;
                 let mut streams = peer.streams.clone();
                 let opened = streams.open_stream(lab.node.peer_id(), BarePeer::sync_protocol()).await;
@@ -240,7 +240,7 @@ async fn questions() -> Vec<Row> {
         let mut crowd = Vec::new();
         for way in ways(&lab, attackers).await {
             let peer = BarePeer::start(silent()).await;
-            peer.dial(&way);
+            peer.knock(&way);
             joined(&lab, &peer).await;
             crowd.push(peer);
         }

@@ -66,7 +66,7 @@ async fn throw_away_identities_of_one_address_keep_nobody_else_out() {
     let mut crowd = Vec::new();
     for _ in 0..IDENTITIES {
         let peer = BarePeer::start(silent()).await;
-        peer.dial(&way);
+        peer.knock(&way);
         crowd.push(peer);
     }
     let ids: Vec<PeerId> = crowd.iter().map(|peer| peer.id).collect();
@@ -108,7 +108,7 @@ async fn of_a_prefix_with_three_bans_unknown_peers_share_one_place_and_good_ones
 
     // One of the prefix has been good to ask.
     let good = BarePeer::start(honest()).await;
-    good.dial(&way);
+    good.knock(&way);
     wait_for(&mut batches, "the good peer", |batch| {
         batch.peers.iter().any(|peer| peer.id == good.id && !peer.protocols.is_empty())
     })
@@ -120,7 +120,7 @@ async fn of_a_prefix_with_three_bans_unknown_peers_share_one_place_and_good_ones
     // Three others send what every honest node refuses.
     for _ in 0..3 {
         let forger = BarePeer::start(silent()).await;
-        forger.dial(&way);
+        forger.knock(&way);
         wait_for(&mut batches, "a forger", |batch| {
             batch.peers.iter().any(|peer| peer.id == forger.id && !peer.protocols.is_empty())
         })
@@ -138,7 +138,7 @@ async fn of_a_prefix_with_three_bans_unknown_peers_share_one_place_and_good_ones
     let mut neighbours = Vec::new();
     for answers in unknown {
         let peer = BarePeer::start(answers).await;
-        peer.dial(&way);
+        peer.knock(&way);
         neighbours.push(peer);
     }
     let ids: Vec<PeerId> = neighbours.iter().map(|peer| peer.id).collect();
@@ -152,7 +152,7 @@ async fn of_a_prefix_with_three_bans_unknown_peers_share_one_place_and_good_ones
     // Whom a person protects has a place too.
     let friend = BarePeer::start(silent()).await;
     assert!(lab.node.judge(friend.id, Ruling::Protect).await.unwrap());
-    friend.dial(&way);
+    friend.knock(&way);
     until("the friend", async || connected(&lab, &[friend.id]).await == 1).await;
     elsewhere.stop().await;
     lab.stop().await;
@@ -180,7 +180,7 @@ async fn strangers_of_one_prefix_hold_an_eighth_of_the_streams_and_others_are_se
     let (mut crowd, mut streams, mut busy) = (Vec::new(), Vec::new(), 0);
     for _ in 0..6 {
         let peer = BarePeer::start(silent()).await;
-        peer.dial(&way);
+        peer.knock(&way);
         wait_for(&mut batches, "a stranger", |batch| {
             batch.peers.iter().any(|one| one.id == peer.id && !one.protocols.is_empty())
         })
@@ -226,7 +226,7 @@ async fn any_timeout_is_a_time_to_wait() {
 async fn questions_that_take_too_much_time_are_answered_that_the_node_is_busy() {
     let lab = Lab::start(TCP, &[]).await;
     let peer = BarePeer::start(silent()).await;
-    peer.dial(&lab.address().await);
+    peer.knock(&lab.address().await);
     let mut batches = lab.node.subscribe();
     wait_for(&mut batches, "the peer", |batch| {
         batch.peers.iter().any(|one| one.id == peer.id && !one.protocols.is_empty())

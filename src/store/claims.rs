@@ -107,7 +107,7 @@ mod tests {
             release::ReleaseEntry,
         },
         metrics::Metrics,
-        store::HeadVerdict,
+        store::{HeadVerdict, Room},
     };
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -157,7 +157,8 @@ mod tests {
         assert_eq!((claimed(&store, "alice"), claimed(&store, "ally")), (vec![], vec![(id, 10)]));
         assert_eq!(store.handles_of(&id).unwrap(), [handle("ally")]);
         // A package that made room for others claims nothing either.
-        store.make_room(0, NOW).await.unwrap();
+        store.set_room(Room { packages: 0, ..Room::default() });
+        store.make_room(NOW).await.unwrap();
         assert_eq!((claimed(&store, "ally"), store.handles_of(&id).unwrap()), (vec![], vec![]));
     }
 

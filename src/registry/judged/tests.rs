@@ -31,6 +31,9 @@ const VERSIONS: [&str; 3] = ["1.0.0", "2.0.0", "3.0.0"];
 const WORDS: [&str; 10] =
     ["seri\u{301}alize", "ｗｅｂ", "pars\u{308}er", "straße", "ﬁle", "Ὀδυσσεύς", "क्षि", "ᲐᲑᲒ", "a·b", "x²y"];
 
+/// And as people type them.
+const PLAIN: [&str; 7] = ["serialize", "parser", "strasse", "file", "odysseus", "alize", "2y"];
+
 /// What somebody signs, by number, so that a failure shrinks.
 #[derive(Clone, Debug)]
 enum Step {
@@ -168,14 +171,14 @@ impl Stranger {
                 let (id, releases) = self.entries(entries);
                 if let Ok(page) = Signed::sign(&self.key, Page { name: id.name, releases, older: None }) {
                     self.hashes.extend(page.releases.iter().map(|entry| entry.manifest));
-                    self.store.take_page(page.clone()).await.unwrap();
+                    self.store.take_page(page.clone(), NOW).await.unwrap();
                     self.pages.push(page);
                 }
             }
             Step::Both { name, version } => self.take_both(NAMES[*name], VERSIONS[*version]).await,
             Step::Fetch(number) => {
                 if let Some(manifest) = self.manifests.get(*number) {
-                    self.store.take_manifest(manifest.clone()).await.unwrap();
+                    self.store.take_manifest(manifest.clone(), NOW).await.unwrap();
                 }
             }
         }
@@ -230,11 +233,11 @@ impl Stranger {
         let page = Signed::<Page>::verify(&sign(Page::DOMAIN, Page::TYPE, Page::FORMAT));
         let manifest = Signed::<Manifest>::verify(&sign(Manifest::DOMAIN, Manifest::TYPE, Manifest::FORMAT));
         if let Ok(page) = page {
-            self.store.take_page(page.clone()).await.unwrap();
+            self.store.take_page(page.clone(), NOW).await.unwrap();
             self.pages.push(page);
         }
         if let Ok(manifest) = manifest {
-            self.store.take_manifest(manifest.clone()).await.unwrap();
+            self.store.take_manifest(manifest.clone(), NOW).await.unwrap();
             self.manifests.push(manifest);
         }
     }
@@ -245,7 +248,7 @@ impl Stranger {
         let texts: BTreeSet<String> = WORDS
             .iter()
             .flat_map(|word| [(*word).to_owned(), word.chars().take(2).collect()].into_iter().chain(words(word)))
-            .chain(NAMES.map(str::to_owned))
+            .chain(NAMES.iter().chain(&PLAIN).map(|word| (*word).to_owned()))
             .collect();
         for text in texts {
             let query = Query { limit: 50, ..Query::text(text.clone()) };
