@@ -32,7 +32,7 @@ use crate::{
     metrics::{Figures, Metrics},
     net::{self, Net, NetOptions},
     registry::{Catalogue, Contents, P2pRegistry, Parts, Registry, RegistryOptions, SyncReport},
-    store::{Store, content::ContentStore, keys},
+    store::{Room, Store, content::ContentStore, keys},
 };
 
 /// [`NodeOptions::dial_back_every`] where there is nothing to be said for another.
@@ -49,6 +49,8 @@ pub const BAN_TIME: Duration = Duration::from_secs(1_800);
 /// [`NodeOptions::ping_every`] likewise.
 pub const PING_EVERY: Duration = Duration::from_secs(15);
 
+/// [`NodeOptions::catalogue_bytes`] likewise: the records of some 400,000 packages.
+pub const CATALOGUE_BYTES: u64 = 1 << 30;
 /// [`NodeOptions::catalogue_max`] likewise: about 1.5 GiB of disk.
 pub const CATALOGUE_MAX: u64 = 500_000;
 /// [`NodeOptions::sync_every`] likewise: comparing equal catalogues costs a KiB, and gossip brings what is new at once.
@@ -92,8 +94,9 @@ pub struct NodeOptions {
     pub provide: bool,
     /// Longest time in which a peer that content is asked of sends nothing.
     pub content_idle: Duration,
-    /// How much of the network's catalogue is kept, and how many packages at most.
+    /// How much of the network's catalogue is kept, and how many bytes of records and how many packages at most.
     pub catalogue: Catalogue,
+    pub catalogue_bytes: u64,
     pub catalogue_max: u64,
     /// The catalogue is compared with others this often, a little earlier or later.
     pub sync_every: Duration,
@@ -135,6 +138,7 @@ impl NodeOptions {
             provide: true,
             content_idle: CONTENT_IDLE,
             catalogue: Catalogue::Full,
+            catalogue_bytes: CATALOGUE_BYTES,
             catalogue_max: CATALOGUE_MAX,
             sync_every: SYNC_EVERY,
             conduct: Conduct::Honest,
@@ -184,6 +188,7 @@ impl Node {
     pub async fn start(options: NodeOptions) -> Result<Self> {
         let metrics = Metrics::default();
         let store = Store::open(&options.data_dir, metrics.clone())?;
+        store.set_room(Room { bytes: options.catalogue_bytes, packages: options.catalogue_max });
         let key = keys::load_or_create(&keys::identity_path(&options.data_dir))?;
         let (bus, tally) = (Bus::default(), Tally::default());
         let net_options = NetOptions {
@@ -224,7 +229,6 @@ impl Node {
             provide: options.provide,
             content_idle: options.content_idle,
             catalogue: options.catalogue,
-            catalogue_max: options.catalogue_max,
             sync_every: options.sync_every,
         };
         let parts = Parts {
@@ -376,6 +380,7 @@ impl NodeHandle {
         let (status, counters) = (self.status().await?, self.tally.snapshot());
         let figures = Figures {
             packages: status.packages,
+            catalogue_bytes: self.registry.catalogue_bytes()?,
             dht_records: status.dht_records,
             connected: status.connected,
             mesh: status.mesh,

@@ -231,9 +231,20 @@ pub static KEYS: [Key; 35] = [
         },
     },
     Key {
+        name: "catalogue_mb",
+        default: "1024",
+        meaning: "Most MiB of records in the catalogue, which take about twice as much disk with their index. Beyond it go first those of publishers that were first seen less than a week ago, who are left with a quarter of it together, then the oldest of whoever has most; never what is yours, of a publisher you trust, or needed by these. Enough for 400000 packages",
+        flag: None,
+        set: |settings, given| {
+            settings.catalogue_bytes = mebibytes(given)?;
+            Ok(())
+        },
+        show: |settings| Some((settings.catalogue_bytes >> 20).to_string()),
+    },
+    Key {
         name: "catalogue_max",
         default: "500000",
-        meaning: "Most packages in the catalogue, each about 3 KiB of disk. Beyond it go the oldest ones of whoever has most, except what is yours, of a publisher you trust, or needed by these",
+        meaning: "Most packages in the catalogue, whatever their size. Beyond it they go as beyond catalogue_mb",
         flag: None,
         set: |settings, given| {
             settings.catalogue_max = given.count(10_000_000)? as u64;

@@ -35,6 +35,8 @@ pub enum Lane {
     UnknownsStrangers,
     /// Records that it wants kept.
     Stored,
+    /// Claims to have a content, of which a node makes fifty in a second.
+    Claimed,
     /// Hellos.
     Greeted,
     /// Questions that came while it had too many open.
@@ -46,7 +48,7 @@ pub enum Lane {
 impl Lane {
     fn allowance(self, now: Timestamp) -> Allowance {
         match self {
-            Self::Known | Self::Strangers | Self::Stored => Allowance::of_many(now),
+            Self::Known | Self::Strangers | Self::Stored | Self::Claimed => Allowance::of_many(now),
             Self::Answering => Allowance::new(ANSWERING.0, ANSWERING.1, now),
             Self::Own | Self::Signed | Self::UnknownsStrangers | Self::Greeted | Self::Asked => {
                 Allowance::received(now)

@@ -9,7 +9,12 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use prometheus_client::{
     encoding::text,
-    metrics::{counter::Counter, family::Family, gauge::ConstGauge, histogram::Histogram as Distribution},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram as Distribution,
+    },
     registry::{Registry, Unit},
 };
 
@@ -84,6 +89,32 @@ pub enum LookedUp {
     Unanswered,
 }
 
+/// What was dropped because there is no more room than so much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Displaced {
+    Package,
+    /// What is remembered of a package that is not held any more.
+    Fold,
+    Record,
+    Claim,
+    /// Peers and addresses in answers to lookups.
+    Address,
+}
+
+impl Displaced {
+    pub const ALL: [Self; 5] = [Self::Package, Self::Fold, Self::Record, Self::Claim, Self::Address];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Package => "package",
+            Self::Fold => "fold",
+            Self::Record => "record",
+            Self::Claim => "claim",
+            Self::Address => "address",
+        }
+    }
+}
+
 /// The node's counters for Prometheus. Cheap to clone; every clone counts into the same.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Inner>);
@@ -103,6 +134,10 @@ struct Inner {
     contents: Contents,
     synced_bytes: Counter,
     synced_heads: Counter,
+    displaced: Family<Label, Counter>,
+    dht_bytes: Gauge,
+    claims: Gauge,
+    claim_bytes: Gauge,
 }
 
 #[derive(Debug)]
@@ -204,6 +239,21 @@ impl Default for Metrics {
         let synced_heads = Counter::default();
         families.register("sync_heads", "Heads that were taken from other nodes' catalogues", synced_heads.clone());
 
+        let gauge = |families: &mut Registry, name: &str, help: &str| {
+            let gauge = Gauge::default();
+            families.register(name, help, gauge.clone());
+            gauge
+        };
+        let help = "Bytes that the records this node holds for the DHT are charged as";
+        let dht_bytes = gauge(&mut families, "dht_records_bytes", help);
+        let help = "Claims of peers to have a content, which this node holds for the DHT";
+        let claims = gauge(&mut families, "provider_claims", help);
+        let claim_bytes = gauge(&mut families, "provider_claims_bytes", "Bytes that these claims are charged as");
+
+        let displaced = Family::<Label, Counter>::default();
+        families.register("displaced", "What was dropped because its room was full, by kind", displaced.clone());
+        Displaced::ALL.iter().for_each(|kind| drop(displaced.get_or_create_owned(&[("kind", kind.label())])));
+
         let by_reason = Family::<Label, Counter>::default();
         families.register("faults", "What lowered the score of a peer, by reason", by_reason.clone());
         let reason = |value| by_reason.get_or_create_owned(&[("reason", value)]);
@@ -264,6 +314,10 @@ impl Default for Metrics {
             bans,
             synced_bytes,
             synced_heads,
+            displaced,
+            dht_bytes,
+            claims,
+            claim_bytes,
             contents,
         }))
     }
@@ -342,6 +396,23 @@ impl Metrics {
         self.0.synced_heads.inc_by(heads as u64);
     }
 
+    /// What this node holds for the DHT: the bytes of records, and how many claims there are and their bytes.
+    pub fn holds(&self, dht_bytes: u64, (claims, claim_bytes): (usize, u64)) {
+        let set = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        let _ = (
+            set(&self.0.dht_bytes, dht_bytes),
+            set(&self.0.claims, claims as u64),
+            set(&self.0.claim_bytes, claim_bytes),
+        );
+    }
+
+    /// So many were dropped because their room was full.
+    pub fn displaced(&self, kind: Displaced, count: u64) {
+        if count > 0 {
+            self.0.displaced.get_or_create_owned(&[("kind", kind.label())]).inc_by(count);
+        }
+    }
+
     /// Counts what was observed of a peer, if it is a fault.
     pub fn observed(&self, outcome: Outcome) {
         let faults = &self.0.faults;
@@ -406,6 +477,8 @@ impl Metrics {
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
     pub packages: u64,
+    /// Bytes of the catalogue's records.
+    pub catalogue_bytes: u64,
     pub dht_records: usize,
     pub connected: usize,
     pub mesh: usize,
@@ -424,6 +497,7 @@ impl Figures {
         let mut families = Registry::with_prefix(PREFIX);
         let gauges = [
             ("catalogue_packages", "Packages in this node's catalogue", self.packages),
+            ("catalogue_bytes", "Bytes of the records in this node's catalogue", self.catalogue_bytes),
             ("dht_records", "Records this node holds for the DHT", self.dht_records as u64),
             ("connected_peers", "Connected peers of this network", self.connected as u64),
             ("known_peers", "Peers that are remembered, connected or not", self.reputations.len() as u64),

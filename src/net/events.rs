@@ -1,9 +1,7 @@
 //! What the swarm reports, protocol by protocol.
 
 use libp2p::{
-    Multiaddr, PeerId, TransportError, autonat, gossipsub, identify,
-    kad::{self, store::RecordStore},
-    mdns,
+    Multiaddr, PeerId, TransportError, autonat, gossipsub, identify, kad, mdns,
     metrics::Recorder,
     ping, request_response,
     swarm::{
@@ -23,8 +21,7 @@ use super::{
     behaviour::BehaviourEvent,
     command::{Answered, AskError},
     content::Conduct,
-    discovery::Origin,
-    listen,
+    discovery, listen,
     lookup::{Answer, Done, Ended},
     measure::Move,
     protocol::{MAX_OBJECTS, Request, Response},
@@ -41,6 +38,7 @@ use crate::{
         places::{Full, Place},
         record::{Announcement, Class, Presence, Record, Refusal},
         reputation::Outcome,
+        shares::Origin,
     },
     metrics::TurnedAway,
 };
@@ -118,7 +116,7 @@ impl Task {
             BehaviourEvent::Query(event) => self.on_query(event),
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
                 for (peer, address) in found {
-                    self.discovery.add(peer, address, Origin::Mdns, Instant::now());
+                    self.discovery.add(peer, address, discovery::Origin::Mdns, Instant::now());
                 }
             }
             BehaviourEvent::Reach(autonat::v1::Event::OutboundProbe(probe)) => self.on_dial_back(&probe),
@@ -177,9 +175,12 @@ impl Task {
                 }
             }
             kad::Event::InboundRequest { request: kad::InboundRequest::AddProvider { record: Some(record) } } => {
-                // Kademlia has seen to it that the sender is the provider; there is nothing else to check.
-                let taken = self.swarm.behaviour_mut().kad.store_mut().add_provider(record);
-                taken.unwrap_or_else(|_| self.wiring.tally.refused(Refusal::OverQuota));
+                if !self.allowed(record.provider, Lane::Claimed) {
+                    return self.wiring.tally.refused(Refusal::OverQuota);
+                }
+                let prefix = self.peers.group(&record.provider);
+                let taken = self.swarm.behaviour_mut().kad.store_mut().claim(record, prefix);
+                taken.unwrap_or_else(|refusal| self.wiring.tally.refused(refusal));
             }
             kad::Event::OutboundQueryProgressed { id, result, stats, step } => {
                 self.lookups.asked(&id, stats.num_requests() as usize);
@@ -367,7 +368,9 @@ impl Task {
                 self.report(id, via, verdict);
             }
             Settled::Put { from, outcome } => {
-                let kept = outcome.and_then(|record| self.swarm.behaviour_mut().kad.store_mut().accept(&record));
+                let origin = Origin::of(from, self.peers.group(&from));
+                let kept =
+                    outcome.and_then(|record| self.swarm.behaviour_mut().kad.store_mut().accept(&record, origin));
                 if let Err(refusal) = kept {
                     self.wiring.tally.refused(refusal);
                     if refusal.class() == Class::Reject {

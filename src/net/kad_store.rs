@@ -1,37 +1,41 @@
 //! The DHT records this node holds: an index in memory, written behind to the store by the swarm task.
 //!
 //! Kademlia asks it synchronously, so nothing here touches a disk or a clock: the task sets the time and takes what
-//! changed. Only verified records get in; the quota is kept by dropping what is farthest from this node's own key.
+//! changed. Only verified records get in, and [`Shares`] says which of them go when there are too many.
 
 use std::{
     borrow::Cow,
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     time::Duration,
 };
 
 use libp2p::{
     PeerId,
     kad::{
-        KBucketDistance, KBucketKey, ProviderRecord, Record as KadRecord, RecordKey,
+        ProviderRecord, Record as KadRecord, RecordKey,
         store::{Error, RecordStore, Result as StoreResult},
     },
 };
 
-use super::providers::ProviderRecords;
+use super::claims::{ProviderRecords, first_of};
 use crate::{
     domain::{
+        hash::Hash,
+        lookup::position,
         name::PublisherId,
+        prefix::Prefix,
         record::{DhtKey, HeadMark, Record, Refusal, prefer},
+        shares::{Origin, Shares},
         time::Timestamp,
     },
     store::StoredRecord,
 };
 
-/// Most records held.
+/// Most records held: 256 that one peer has put, and 1,024 that came from one public prefix.
 pub(super) const MAX_RECORDS: usize = 16_384;
-/// Most bytes of values held.
-const MAX_BYTES: usize = 32 * 1024 * 1024;
-/// Most records of one publisher.
+/// Most bytes of values held. A record that is small counts as an even share of them.
+pub(super) const MAX_BYTES: usize = 32 * 1024 * 1024;
+/// Most records of one publisher, whoever puts them.
 const MAX_PER_PUBLISHER: usize = 4_096;
 /// Manifests and pages, which never expire themselves, are dropped this long after anybody last put them.
 const LIFE: Duration = Duration::from_secs(48 * 3_600);
@@ -47,7 +51,6 @@ struct Held {
     mark: Option<HeadMark>,
     expires: Timestamp,
     refreshed_at: Timestamp,
-    distance: KBucketDistance,
 }
 
 /// What happened since the last time: for the disk.
@@ -59,33 +62,34 @@ pub(super) struct Dirty {
 
 /// An in-memory [`RecordStore`] of verified records.
 pub(super) struct KadStore {
-    me: PeerId,
+    here: Hash,
     now: Timestamp,
     records: HashMap<DhtKey, Held>,
-    /// Farthest last.
-    by_distance: BTreeSet<(KBucketDistance, DhtKey)>,
+    shares: Shares<DhtKey>,
     by_publisher: HashMap<PublisherId, usize>,
-    bytes: usize,
     changed: HashSet<DhtKey>,
+    displaced: u64,
     pub providers: ProviderRecords,
 }
 
 impl KadStore {
     /// Starts from what was held before; whatever does not verify any more is left out.
-    pub fn new(me: PeerId, stored: Vec<StoredRecord>, now: Timestamp) -> Self {
+    pub fn new(me: PeerId, mut stored: Vec<StoredRecord>, now: Timestamp) -> Self {
         let mut store = Self {
-            me,
+            here: position(&me),
             now,
             records: HashMap::new(),
-            by_distance: BTreeSet::new(),
+            shares: Shares::new(MAX_BYTES as u64, MAX_RECORDS as u64),
             by_publisher: HashMap::new(),
-            bytes: 0,
             changed: HashSet::new(),
-            providers: ProviderRecords::default(),
+            displaced: 0,
+            providers: ProviderRecords::new(me),
         };
+        // In the order in which they came, by which those go that exceed a share.
+        stored.sort_by_key(|row| row.refreshed_at);
         for row in stored {
             let kept = Record::verify(&row.key, &row.value)
-                .and_then(|record| store.accept_at(&record, row.refreshed_at))
+                .and_then(|record| store.accept_at(&record, row.origin, row.refreshed_at))
                 .is_ok();
             if kept {
                 store.changed.remove(&row.key);
@@ -111,12 +115,22 @@ impl KadStore {
         self.providers.tick(now);
     }
 
-    /// Takes a verified record by the rules of selection and the quotas.
-    pub fn accept(&mut self, record: &Record) -> Result<(), Refusal> {
-        self.accept_at(record, self.now)
+    /// How many records there are, and the bytes that are charged for them.
+    pub fn held(&self) -> (usize, u64) {
+        (self.records.len(), self.shares.charged())
     }
 
-    fn accept_at(&mut self, record: &Record, refreshed_at: Timestamp) -> Result<(), Refusal> {
+    /// Records that made room for others since the last call.
+    pub fn take_displaced(&mut self) -> u64 {
+        std::mem::take(&mut self.displaced)
+    }
+
+    /// Takes a verified record that was put by `origin`, by the rules of selection and the shares.
+    pub fn accept(&mut self, record: &Record, origin: Origin) -> Result<(), Refusal> {
+        self.accept_at(record, origin, self.now)
+    }
+
+    fn accept_at(&mut self, record: &Record, origin: Origin, refreshed_at: Timestamp) -> Result<(), Refusal> {
         let (mark, expires) = match record {
             Record::Head(head) => (Some(HeadMark::of(head)), head.expires),
             Record::Page(_) | Record::Manifest(_) => (None, refreshed_at.after(LIFE)),
@@ -136,6 +150,8 @@ impl KadStore {
                 held.refreshed_at = refreshed_at;
                 held.expires = expires;
                 self.changed.insert(key);
+                // Whoever put it first stays charged for it: a flood of others cannot take it over and then displace it.
+                self.shares.touch(&key);
                 return Ok(());
             }
         }
@@ -144,29 +160,27 @@ impl KadStore {
         if is_new && self.by_publisher.get(&publisher).is_some_and(|count| *count >= MAX_PER_PUBLISHER) {
             return Err(Refusal::OverQuota);
         }
-        let kad_key = RecordKey::new(&key.0);
-        let distance = KBucketKey::from(self.me).distance(&KBucketKey::new(kad_key.clone()));
-        let size = record.envelope().len();
-        if is_new && (self.records.len() >= MAX_RECORDS || self.bytes + size > MAX_BYTES) {
-            match self.by_distance.last().copied() {
-                Some((farthest, victim)) if farthest > distance => self.drop_record(&victim),
-                _ => return Err(Refusal::OverQuota),
-            }
-        }
         self.drop_record(&key);
-        self.bytes += size;
+        let distance = first_of(&DhtKey(self.here.0).distance(&DhtKey(Hash::of(&key.0).0)));
+        let gone = self.shares.put(key, origin, record.envelope().len(), distance);
+        let taken = !gone.contains(&key);
+        for gone in gone.iter().filter(|gone| **gone != key) {
+            self.displaced += 1;
+            self.drop_record(gone);
+        }
+        if !taken {
+            return Err(Refusal::OverQuota);
+        }
         *self.by_publisher.entry(publisher).or_default() += 1;
-        self.by_distance.insert((distance, key));
-        let record = KadRecord::new(kad_key, record.envelope().to_vec());
-        self.records.insert(key, Held { record, publisher, mark, expires, refreshed_at, distance });
+        let record = KadRecord::new(RecordKey::new(&key.0), record.envelope().to_vec());
+        self.records.insert(key, Held { record, publisher, mark, expires, refreshed_at });
         self.changed.insert(key);
         Ok(())
     }
 
     fn drop_record(&mut self, key: &DhtKey) {
         let Some(held) = self.records.remove(key) else { return };
-        self.bytes -= held.record.value.len();
-        self.by_distance.remove(&(held.distance, *key));
+        self.shares.remove(key);
         if let Some(count) = self.by_publisher.get_mut(&held.publisher) {
             *count -= 1;
             if *count == 0 {
@@ -176,10 +190,19 @@ impl KadStore {
         self.changed.insert(*key);
     }
 
+    /// Takes the claim of a peer that is connected from `prefix`. Kademlia has checked that the peer is the provider it names.
+    pub fn claim(&mut self, record: ProviderRecord, prefix: Option<Prefix>) -> Result<(), Refusal> {
+        let key = dht_key(&record.key).ok_or(Refusal::WrongKey)?;
+        let taken = self.providers.add(key, record.provider, prefix, record.addresses, self.now);
+        if taken { Ok(()) } else { Err(Refusal::OverQuota) }
+    }
+
     /// A record that nobody has put for long, if there is one: to be put again as it is.
     pub fn due_for_reput(&self) -> Option<KadRecord> {
-        let due = |held: &&Held| held.refreshed_at.after(REPUT_AFTER + spread(&held.distance)) <= self.now;
-        self.records.values().filter(due).min_by_key(|held| held.refreshed_at).map(|held| held.record.clone())
+        let due =
+            |(key, held): &(&DhtKey, &Held)| held.refreshed_at.after(REPUT_AFTER + spread(&self.here, key)) <= self.now;
+        let oldest = self.records.iter().filter(due).min_by_key(|(_, held)| held.refreshed_at);
+        oldest.map(|(_, held)| held.record.clone())
     }
 
     /// What changed since the last call.
@@ -192,6 +215,7 @@ impl KadStore {
                     value: held.record.value.clone(),
                     expires: held.expires,
                     refreshed_at: held.refreshed_at,
+                    origin: self.shares.origin(&key).unwrap_or(Origin::OURSELVES),
                 }),
                 None => dirty.removed.push(key),
             }
@@ -201,8 +225,9 @@ impl KadStore {
 }
 
 /// A share of [`REPUT_SPREAD`] that depends on the node and the record.
-fn spread(distance: &KBucketDistance) -> Duration {
-    let share = distance.0.low_u64();
+fn spread(here: &Hash, key: &DhtKey) -> Duration {
+    let distance = DhtKey(here.0).distance(&DhtKey(Hash::of(&key.0).0));
+    let share = distance.last_chunk().map_or(0, |last| u64::from_be_bytes(*last));
     REPUT_SPREAD.mul_f64((share % 1_000) as f64 / 1_000.0)
 }
 
@@ -219,11 +244,15 @@ impl RecordStore for KadStore {
         (held.expires > self.now).then_some(Cow::Borrowed(&held.record))
     }
 
-    /// Reached for this node's own puts only: those of others go through the filter.
+    /// Reached for this node's own puts only: those of others go through the filter. One that there is no room for here is
+    /// put at others all the same.
     fn put(&mut self, record: KadRecord) -> StoreResult<()> {
         let key = dht_key(&record.key).ok_or(Error::ValueTooLarge)?;
         let record = Record::verify(&key, &record.value).map_err(|_| Error::ValueTooLarge)?;
-        self.accept(&record).map_err(|_| Error::MaxRecords)
+        match self.accept(&record, Origin::OURSELVES) {
+            Ok(()) | Err(Refusal::OverQuota) => Ok(()),
+            Err(_) => Err(Error::MaxRecords),
+        }
     }
 
     fn remove(&mut self, key: &RecordKey) {
@@ -237,11 +266,12 @@ impl RecordStore for KadStore {
         std::iter::empty()
     }
 
-    /// Kademlia checks that others are the provider they name.
+    /// Reached for what this node itself provides; the claims of others come by [`Self::claim`]. It is told to others also
+    /// when there is no room for it here.
     fn add_provider(&mut self, record: ProviderRecord) -> StoreResult<()> {
         let key = dht_key(&record.key).ok_or(Error::ValueTooLarge)?;
-        let taken = self.providers.add(key, record.provider, record.addresses, self.now);
-        if taken { Ok(()) } else { Err(Error::MaxProvidedKeys) }
+        self.providers.add(key, record.provider, None, record.addresses, self.now);
+        Ok(())
     }
 
     fn providers(&self, key: &RecordKey) -> Vec<ProviderRecord> {
@@ -292,6 +322,10 @@ mod tests {
         KadStore::new(PeerId::random(), Vec::new(), NOW)
     }
 
+    fn anybody() -> Origin {
+        Origin::of(PeerId::random(), None)
+    }
+
     fn kad_key(record: &Record) -> RecordKey {
         RecordKey::new(&record.key().0)
     }
@@ -301,8 +335,8 @@ mod tests {
         let key = Keypair::generate_ed25519();
         let mut store = store();
         let (old, new) = (head(&key, 1, 24 * HOUR), head(&key, 2, 24 * HOUR));
-        store.accept(&new).unwrap();
-        assert_eq!(store.accept(&old), Err(Refusal::Superseded));
+        store.accept(&new, anybody()).unwrap();
+        assert_eq!(store.accept(&old, anybody()), Err(Refusal::Superseded));
         assert_eq!(store.get(&kad_key(&new)).unwrap().value, new.envelope().to_vec());
         assert_eq!(store.len(), 1);
     }
@@ -312,10 +346,10 @@ mod tests {
         let key = Keypair::generate_ed25519();
         let mut store = store();
         let short = head(&key, 1, HOUR);
-        store.accept(&short).unwrap();
+        store.accept(&short, anybody()).unwrap();
         store.tick(NOW.after(2 * HOUR));
         assert!(store.get(&kad_key(&short)).is_none());
-        assert_eq!(store.accept(&short), Err(Refusal::Expired));
+        assert_eq!(store.accept(&short, anybody()), Err(Refusal::Expired));
         let dirty = store.take_dirty();
         assert_eq!((dirty.put.len(), dirty.removed), (0, vec![short.key()]));
     }
@@ -324,7 +358,7 @@ mod tests {
     fn what_nobody_puts_again_is_put_again_and_in_the_end_dropped() {
         let mut store = store();
         let record = manifest(&Keypair::generate_ed25519(), "web");
-        store.accept(&record).unwrap();
+        store.accept(&record, anybody()).unwrap();
         assert!(store.due_for_reput().is_none());
         store.tick(NOW.after(25 * HOUR));
         let due = store.due_for_reput().expect("nobody has put it for a day");
@@ -334,37 +368,101 @@ mod tests {
         assert_eq!(store.len(), 0);
     }
 
+    /// A record of more than 9 KiB.
+    fn large(key: &Keypair, n: usize) -> Record {
+        large_head(key, &format!("large-{n}"), 1, n)
+    }
+
+    fn large_head(key: &Keypair, name: &str, seq: u64, n: usize) -> Record {
+        let entry = |at: usize| ReleaseEntry {
+            version: format!("1.{n}.{at}-{}", "a".repeat(50)).parse().unwrap(),
+            manifest: Hash::of(&at.to_be_bytes()),
+            yanked: false,
+        };
+        let releases = (0..95).map(entry).collect();
+        let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
+        let state = HeadState { name: name.parse().unwrap(), handle: None, seq, prev, releases };
+        Record::Head(state.sign(key, NOW, 24 * HOUR).unwrap().0)
+    }
+
     #[test]
-    fn the_farthest_makes_room_and_one_publisher_cannot_fill_it() {
+    fn whoever_puts_much_displaces_its_own_and_the_last_one_put_is_held() {
         let mut store = store();
-        let keys: Vec<Keypair> = (0..5).map(|_| Keypair::generate_ed25519()).collect();
-        for n in 0..MAX_PER_PUBLISHER {
-            store.accept(&manifest(&keys[0], &format!("p{n}"))).unwrap();
+        let (key, honest, greedy) = (Keypair::generate_ed25519(), anybody(), anybody());
+        let kept = manifest(&key, "kept");
+        store.accept(&kept, honest).unwrap();
+        for n in 0..1_000 {
+            let record = manifest(&key, &format!("p{n}"));
+            store.accept(&record, greedy).unwrap();
+            assert!(store.get(&kad_key(&record)).is_some());
         }
-        assert_eq!(store.accept(&manifest(&keys[0], "one-more")), Err(Refusal::OverQuota));
+        assert_eq!(store.len(), MAX_RECORDS / 64 + 1);
+        assert_eq!(store.take_displaced(), 1_000 - MAX_RECORDS as u64 / 64);
+        // Put again by the greedy one, it is still the honest one's.
+        store.accept(&kept, greedy).unwrap();
+        for n in 0..1_000 {
+            store.accept(&manifest(&key, &format!("q{n}")), greedy).unwrap();
+        }
+        assert!(store.get(&kad_key(&kept)).is_some());
+    }
+
+    #[test]
+    fn the_bytes_hold_whatever_the_sizes_and_whoever_has_most_yields() {
+        const ROOM: usize = 64 * 40 * 1_024;
+        // A smaller room: two thousand signatures over 10 KiB take their time.
+        let mut store = KadStore { shares: Shares::new(ROOM as u64, 64 * 20), ..store() };
+        let publisher = Keypair::generate_ed25519();
+        let bytes = |store: &KadStore| store.records.values().map(|held| held.record.value.len()).sum::<usize>();
+        for n in 0..70 {
+            let origin = anybody();
+            for at in 0..5 {
+                let _ = store.accept(&large(&publisher, n * 5 + at), origin);
+                assert!(bytes(&store) <= ROOM);
+            }
+        }
+        assert!(bytes(&store) > ROOM * 9 / 10, "it is full");
+        // In place of a small record comes a large one with its key.
+        let late = anybody();
+        store.accept(&head(&publisher, 1, 24 * HOUR), late).unwrap();
+        store.accept(&large_head(&publisher, "web", 2, 1), late).unwrap();
+        assert!(bytes(&store) <= ROOM);
+        let kept = (1_000..1_003).filter(|n| store.accept(&large(&publisher, *n), late).is_ok()).count();
+        assert!(kept >= 2 && bytes(&store) <= ROOM, "{kept} of 3 are held for one that came late");
+    }
+
+    #[test]
+    fn one_publisher_cannot_fill_it_through_whomever() {
+        let mut store = store();
+        let key = Keypair::generate_ed25519();
+        let mut origin = anybody();
         let mut refused = 0;
-        for n in 0..MAX_RECORDS {
-            let record = manifest(&keys[1 + n % 4], &format!("p{n}"));
-            refused += usize::from(store.accept(&record).is_err());
+        for n in 0..MAX_PER_PUBLISHER + 10 {
+            if n % 200 == 0 {
+                origin = anybody();
+            }
+            refused += usize::from(store.accept(&manifest(&key, &format!("p{n}")), origin).is_err());
         }
-        assert_eq!(store.len(), MAX_RECORDS);
-        assert!(refused > 0, "the farthest of all are not taken");
-        let farthest = store.by_distance.last().unwrap().0;
-        let held = store.records.values().map(|held| held.distance).max().unwrap();
-        assert_eq!(farthest, held);
+        assert_eq!((refused, store.len()), (10, MAX_PER_PUBLISHER));
+        // What there is no room for here goes to others nevertheless.
+        let own = manifest(&key, "own");
+        store.put(KadRecord::new(kad_key(&own), own.envelope().to_vec())).unwrap();
+        assert!(store.get(&kad_key(&own)).is_none());
     }
 
     #[test]
     fn what_was_held_comes_back_and_damage_does_not() {
         let key = Keypair::generate_ed25519();
-        let mut before = store();
-        before.accept(&head(&key, 3, 24 * HOUR)).unwrap();
-        before.accept(&manifest(&key, "web")).unwrap();
+        let (mut before, me) = (store(), PeerId::random());
+        let origin = Origin::of(PeerId::random(), Prefix::of(std::net::Ipv4Addr::new(81, 2, 3, 4).into()));
+        before.accept(&head(&key, 3, 24 * HOUR), origin).unwrap();
+        before.accept(&manifest(&key, "web"), origin).unwrap();
         let mut rows = before.take_dirty().put;
         assert_eq!(rows.len(), 2);
         rows[0].value.push(0);
-        let mut after = KadStore::new(before.me, rows, NOW);
+        let mut after = KadStore::new(me, rows, NOW);
         assert_eq!(after.len(), 1);
+        let key = *after.records.keys().next().unwrap();
+        assert_eq!(after.shares.origin(&key), Some(origin), "whoever put it is charged for it after a restart too");
         assert_eq!(after.take_dirty().removed.len(), 1, "the damaged row goes from the disk too");
     }
 }

@@ -4,7 +4,9 @@
 //! the network is waited for. What peers send goes to the registry over a bounded channel too; the task never waits
 //! for either.
 
+mod answer;
 mod behaviour;
+mod claims;
 mod command;
 mod conduct;
 mod connections;

@@ -34,6 +34,9 @@ use crate::{
 
 /// Peers kept; the one unseen for longest makes room, unless it is connected.
 pub(super) const MAX_PEERS: usize = 2_000;
+/// Peers of them that are known from a presence message only: names to sign one with cost nothing, so they displace each other
+/// and nobody who was ever met.
+const MAX_HEARD: usize = 500;
 const MAX_ADDRESSES: usize = 16;
 const MAX_PROTOCOLS: usize = 32;
 /// Longest text a peer may say of itself, in columns.
@@ -57,6 +60,8 @@ struct Peer {
     protocols: Vec<String>,
     /// It speaks this network's protocols.
     ours: bool,
+    /// It was connected, here or before a restart, or this node's person said something about it.
+    met: bool,
     rtts_ms: VecDeque<f32>,
     owner: Option<NodeOwner>,
     place: Whereabouts,
@@ -81,6 +86,7 @@ impl Peer {
             agent: None,
             protocols: Vec::new(),
             ours: false,
+            met: true,
             rtts_ms: VecDeque::new(),
             owner: None,
             place: Whereabouts::default(),
@@ -145,6 +151,8 @@ pub(super) struct PeerTable {
     gone: Vec<PeerId>,
     /// The rule by which addresses are public.
     classes: Classes,
+    /// Those that were never met.
+    heard: HashSet<PeerId>,
 }
 
 impl PeerTable {
@@ -175,27 +183,54 @@ impl PeerTable {
             dirty: HashSet::new(),
             gone: Vec::new(),
             classes,
+            heard: HashSet::new(),
         }
     }
 
     fn entry(&mut self, id: PeerId, now: Timestamp) -> &mut Peer {
         if !self.peers.contains_key(&id) && self.peers.len() >= MAX_PEERS {
-            let oldest = self
-                .peers
-                .iter()
-                .filter(|(_, peer)| peer.open.is_empty())
-                .min_by_key(|(_, peer)| (peer.sheet.is_some(), peer.standing.last_seen))
-                .map(|(id, _)| *id);
-            if let Some(oldest) = oldest {
-                self.forget(&oldest);
-            }
+            self.forget_one(|_| true);
         }
         self.dirty.insert(id);
-        self.peers.entry(id).or_insert_with(|| Peer::new(now))
+        let peer = self.peers.entry(id).or_insert_with(|| Peer::new(now));
+        if !std::mem::replace(&mut peer.met, true) {
+            self.heard.remove(&id);
+        }
+        peer
+    }
+
+    /// As [`Self::entry`] for a peer that was only heard of.
+    fn heard(&mut self, id: PeerId, now: Timestamp) -> Option<&mut Peer> {
+        if !self.peers.contains_key(&id) {
+            if self.heard.len() >= MAX_HEARD {
+                self.forget_one(|peer| !peer.met);
+            } else if self.peers.len() >= MAX_PEERS {
+                // Whoever was met leaves no room.
+                return None;
+            }
+            self.peers.insert(id, Peer { met: false, ..Peer::new(now) });
+            self.heard.insert(id);
+        }
+        self.dirty.insert(id);
+        self.peers.get_mut(&id)
+    }
+
+    /// Forgets the peer that was unseen for longest: one that was never met before all others.
+    fn forget_one(&mut self, may: impl Fn(&Peer) -> bool) {
+        let oldest = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.open.is_empty() && may(peer))
+            .min_by_key(|(_, peer)| (peer.met, peer.sheet.is_some(), peer.standing.last_seen))
+            .map(|(id, _)| *id);
+        if let Some(oldest) = oldest {
+            self.forget(&oldest);
+        }
     }
 
     pub fn forget(&mut self, id: &PeerId) {
         if self.peers.remove(id).is_some() {
+            self.heard.remove(id);
             self.dirty.remove(id);
             self.gone.push(*id);
         }
@@ -431,8 +466,10 @@ impl PeerTable {
     /// Takes a presence message that `id` itself has signed.
     pub fn presence(&mut self, id: PeerId, presence: Presence, now: Timestamp) {
         // Nobody is made known by having no place.
-        if presence.location.is_some() || self.peers.contains_key(&id) {
-            self.entry(id, now).place.presence(presence);
+        if (presence.location.is_some() || self.peers.contains_key(&id))
+            && let Some(peer) = self.heard(id, now)
+        {
+            peer.place.presence(presence);
         }
     }
 
@@ -637,4 +674,85 @@ fn current(peer: &Peer, now: Timestamp) -> Standing {
 fn count_uptime(peer: &mut Peer, now: Timestamp) {
     peer.standing.connected += now.since(peer.counted_until);
     peer.counted_until = now;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{domain::geo::GeoLocation, geoip::Atlas};
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+    fn table(known: usize) -> (PeerTable, Vec<PeerId>) {
+        let known: Vec<StoredPeer> = (0..known)
+            .map(|n| StoredPeer {
+                id: PeerId::random(),
+                addresses: vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()],
+                standing: Standing::new(NOW.before(Duration::from_secs(n as u64))),
+            })
+            .collect();
+        let ids = known.iter().map(|peer| peer.id).collect();
+        let bearings = Bearings { atlas: Atlas::default(), here: None, judged: true };
+        (PeerTable::new(known, Weights::default(), Metrics::default(), bearings, NOW), ids)
+    }
+
+    fn presence(at: Timestamp) -> Presence {
+        Presence { at, location: GeoLocation::new(48.9, 2.4, None) }
+    }
+
+    #[test]
+    fn presence_messages_of_fresh_names_push_nobody_out_that_was_met() {
+        for known in [MAX_PEERS, MAX_PEERS - MAX_HEARD - 1, 10] {
+            let (mut table, ids) = table(known);
+            let connected = PeerId::random();
+            for n in 0..3 * MAX_PEERS as u64 {
+                table.presence(PeerId::random(), presence(NOW), NOW.after(Duration::from_secs(n)));
+                if n == 5 {
+                    let address = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
+                    table.connected(connected, ConnectionId::new_unchecked(1), &address, false, NOW);
+                }
+            }
+            let lost = ids.iter().filter(|id| !table.peers.contains_key(id)).count();
+            assert_eq!(lost, usize::from(known == MAX_PEERS), "one made room for a peer that connected");
+            assert!(table.peers.contains_key(&connected) && table.len() <= MAX_PEERS);
+            assert_eq!(table.to_store().len(), known - lost, "these are remembered after a restart");
+            assert!(table.heard.len() <= MAX_HEARD);
+        }
+    }
+
+    #[test]
+    fn whoever_was_heard_of_and_then_connects_is_met() {
+        let (mut table, _) = table(0);
+        let peer = PeerId::random();
+        table.presence(peer, presence(NOW), NOW);
+        assert_eq!(table.heard.len(), 1);
+        table.observe(peer, Outcome::RecordValid, NOW);
+        assert!(table.heard.is_empty() && table.peers[&peer].place.placed(&table.bearings, NOW).location.is_some());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn the_table_is_bounded_and_knows_whom_it_only_heard_of(
+            steps in prop::collection::vec((0usize..40, 0u8..4), 1..300),
+        ) {
+            let (mut table, _) = table(MAX_PEERS - 20);
+            let who: Vec<PeerId> = (0..40).map(|_| PeerId::random()).collect();
+            let address: Multiaddr = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
+            for (n, (at, what)) in steps.into_iter().enumerate() {
+                let now = NOW.after(Duration::from_secs(n as u64));
+                match what {
+                    0 => table.connected(who[at], ConnectionId::new_unchecked(n), &address, true, now),
+                    1 => table.forget(&who[at]),
+                    _ => table.presence(who[at], presence(now), now),
+                }
+                let heard: HashSet<PeerId> =
+                    table.peers.iter().filter(|(_, peer)| !peer.met).map(|(id, _)| *id).collect();
+                prop_assert_eq!(&heard, &table.heard);
+                prop_assert!(table.len() <= MAX_PEERS + 40 && heard.len() <= MAX_HEARD);
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use libp2p::{Multiaddr, PeerId, kad};
 
-use super::task::Task;
+use super::{claims::MAX_ADDRESS, task::Task};
 use crate::domain::prefix::Prefix;
 
 /// Peers of one public prefix in a bucket, and in the whole table.
@@ -53,7 +53,7 @@ impl Task {
             tracing::debug!(%peer, "not routed: enough peers of its prefix are");
             return;
         }
-        for address in addresses {
+        for address in addresses.iter().filter(|address| address.len() <= MAX_ADDRESS) {
             kad.add_address(&peer, address.clone());
         }
         // Kademlia keeps whatever a peer ever said.

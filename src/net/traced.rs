@@ -22,7 +22,7 @@ use libp2p::{
     },
 };
 
-use super::kad_store::KadStore;
+use super::{answer, kad_store::KadStore};
 use crate::{
     clock,
     domain::{
@@ -51,6 +51,8 @@ pub(super) struct Traced {
     refreshed: BTreeMap<u16, Timestamp>,
     /// Kademlia says that everybody has been told of a content before the requests that tell it leave.
     telling: Vec<QueryId>,
+    /// Peers and addresses that did not fit into answers.
+    left_out: u64,
 }
 
 impl std::ops::Deref for Traced {
@@ -106,6 +108,7 @@ impl Traced {
             id,
             refreshed: BTreeMap::new(),
             telling: Vec::new(),
+            left_out: 0,
         }
     }
 
@@ -138,6 +141,27 @@ impl Traced {
             kind => (written(kind, key), Hash::of(key)),
         };
         self.traces.begin(id, kind, key, target, clock::now(), Instant::now());
+    }
+
+    /// Cuts what leaves for a connection, where it is an answer that whoever asked could not read.
+    fn cut(&mut self, event: &mut ToHandler) {
+        let mut none = Vec::new();
+        let left_out = match event {
+            ToHandler::FindNodeRes { closer_peers, .. } => answer::fit(0, &mut none, closer_peers),
+            ToHandler::GetProvidersRes { closer_peers, provider_peers, .. } => {
+                answer::fit(0, provider_peers, closer_peers)
+            }
+            ToHandler::GetRecordRes { record, closer_peers, .. } => {
+                answer::fit(record.as_ref().map_or(0, |record| record.value.len()), &mut none, closer_peers)
+            }
+            _ => 0,
+        };
+        self.left_out += left_out as u64;
+    }
+
+    /// Peers and addresses that were left out of answers since the last call.
+    pub fn take_left_out(&mut self) -> u64 {
+        std::mem::take(&mut self.left_out)
     }
 
     /// A request leaves for a connection.
@@ -331,7 +355,10 @@ impl NetworkBehaviour for Traced {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        let polled = self.inner.poll(cx);
+        let mut polled = self.inner.poll(cx);
+        if let Poll::Ready(ToSwarm::NotifyHandler { event, .. }) = &mut polled {
+            self.cut(event);
+        }
         match &polled {
             Poll::Ready(ToSwarm::NotifyHandler { peer_id, event, .. }) => self.leaves(*peer_id, event),
             Poll::Ready(ToSwarm::Dial { opts }) => {

@@ -18,7 +18,7 @@ use super::{
     protocol::{Hello, Request},
     task::{PendingAsk, Task},
 };
-use crate::{bus::Level, clock, domain::record::Presence};
+use crate::{bus::Level, clock, domain::record::Presence, metrics::Displaced};
 
 /// Of the connections that are kept, one of so many may be of an unknown peer that is served content.
 const SERVED_SHARE: usize = 4;
@@ -163,6 +163,13 @@ impl Task {
         let kad_store = self.swarm.behaviour_mut().kad.store_mut();
         kad_store.tick(clock::now());
         let Dirty { put, removed } = kad_store.take_dirty();
+        self.wiring.metrics.holds(kad_store.held().1, kad_store.providers.held());
+        let displaced = [
+            (Displaced::Record, kad_store.take_displaced()),
+            (Displaced::Claim, kad_store.providers.take_displaced()),
+            (Displaced::Address, self.swarm.behaviour_mut().kad.take_left_out()),
+        ];
+        displaced.into_iter().for_each(|(kind, count)| self.wiring.metrics.displaced(kind, count));
         if !put.is_empty() || !removed.is_empty() {
             let store = self.wiring.store.clone();
             self.write(async move { store.write_dht(put, removed).await });

@@ -318,7 +318,7 @@ impl P2pRegistry {
         let manifest = found
             .filter(|manifest| manifest.publisher() == id.publisher && manifest.name == id.name)
             .ok_or_else(|| RegistryError::NotFound { package: format!("the manifest of {id}"), asked: FAN_OUT })?;
-        self.store.take_manifest(manifest.clone()).await?;
+        self.store.take_manifest(manifest.clone(), clock::now()).await?;
         self.state.counted.notify_one();
         Ok(manifest)
     }
@@ -341,7 +341,7 @@ impl P2pRegistry {
                     else {
                         break;
                     };
-                    self.store.take_page(page.clone()).await?;
+                    self.store.take_page(page.clone(), clock::now()).await?;
                     page
                 }
             };

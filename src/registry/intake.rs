@@ -182,8 +182,7 @@ impl P2pRegistry {
     /// Whether a manifest is the first that was seen of its version, or there was none.
     fn is_first(&self, manifest: &Signed<Manifest>) -> Result<bool> {
         let id = PackageId { publisher: manifest.publisher(), name: manifest.name.clone() };
-        let first = self.store.first_manifest(&id, &manifest.version)?;
-        Ok(first.is_none_or(|first| first == manifest.hash()))
+        self.store.is_first(&id, &manifest.version, &manifest.hash())
     }
 
     /// The latest time that a record from the network may have.

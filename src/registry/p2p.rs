@@ -47,9 +47,8 @@ pub struct RegistryOptions {
     pub provide: bool,
     /// How long a peer that gives content may be silent.
     pub content_idle: Duration,
-    /// How much of the network's catalogue is kept, and how many packages at most.
+    /// How much of the network's catalogue is kept.
     pub catalogue: Catalogue,
-    pub catalogue_max: u64,
     /// The catalogue is compared with others this often, a little earlier or later.
     pub sync_every: Duration,
 }

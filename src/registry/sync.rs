@@ -341,11 +341,8 @@ impl P2pRegistry {
         if is_mostly_wrong(wrong, sent) {
             return Err(Failed::Theirs(Stopped::Lied("most of the records that it sent break a rule")));
         }
-        let room = self.state.options.catalogue_max;
-        let gone = self.store.make_room(room, clock::now()).await?;
-        if gone > 0 {
+        if self.store.make_room(clock::now()).await? > 0 {
             self.state.counted.notify_one();
-            tracing::info!(gone, room, "the oldest packages of the largest publishers made room");
         }
         Ok(())
     }

@@ -80,10 +80,15 @@ impl P2pRegistry {
         }
     }
 
+    /// Bytes of the catalogue's records.
+    pub fn catalogue_bytes(&self) -> Result<u64> {
+        self.store.catalogue_bytes()
+    }
+
     /// After the catalogue has changed: who depends on whom, room for what comes next, and how much there is.
     async fn tidy(&self) -> Result<()> {
         self.store.recount().await?;
-        self.store.make_room(self.state.options.catalogue_max, clock::now()).await?;
+        self.store.make_room(clock::now()).await?;
         self.count();
         Ok(())
     }

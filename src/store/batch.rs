@@ -8,6 +8,7 @@ use super::{
     content::own_small,
     damaged,
     listing::{self, Listing, PREVIEW},
+    room,
 };
 use crate::{
     Result,
@@ -70,8 +71,14 @@ impl Store {
 
     /// Takes releases that this node has just signed, with their bytes, and notes that the DHT has yet to have them.
     pub async fn take_own_releases(&self, releases: Vec<OwnRelease>, now: Timestamp) -> Result<Vec<HeadVerdict>> {
-        let take_all = move |db: &Connection| releases.iter().map(|release| take_one(db, release, now)).collect();
-        let verdicts = self.write(take_all).await?;
+        let room = self.room();
+        let take_all = move |db: &Connection| {
+            let verdicts =
+                releases.iter().map(|release| take_one(db, release, now)).collect::<rusqlite::Result<_>>()?;
+            Ok((verdicts, room::fit(db, room, 0, now)?))
+        };
+        let (verdicts, gone) = self.write(take_all).await?;
+        self.made_room(gone);
         self.heads_changed();
         Ok(verdicts)
     }

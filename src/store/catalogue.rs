@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
-    Store, claims, conflicts, damaged,
+    Store, claims, conflicts, damaged, folds,
     listing::{self, Listing},
+    room::{self, Gone, ONE},
+    usage::usage,
 };
 use crate::{
     Result,
@@ -110,7 +112,15 @@ impl Store {
         own: bool,
         now: Timestamp,
     ) -> Result<HeadVerdict> {
-        let verdict = self.write(move |db| take(db, &head, &pages, &manifests, own, now)).await?;
+        let room = self.room();
+        let (verdict, gone) = self
+            .write(move |db| {
+                // Before, so that what a person asks for is there when it was taken.
+                let gone = room::fit(db, room, ONE, now)?;
+                Ok((take(db, &head, &pages, &manifests, own, now)?, gone))
+            })
+            .await?;
+        self.made_room(gone);
         self.heads_changed();
         Ok(verdict)
     }
@@ -122,6 +132,7 @@ impl Store {
         heads: Vec<(Signed<Head>, Option<Signed<Manifest>>)>,
         now: Timestamp,
     ) -> Result<Vec<HeadVerdict>> {
+        let room = self.room();
         let take_all = move |db: &Connection| {
             let one = |(head, manifest): &(_, Option<_>)| match take(db, head, &[], manifest.as_slice(), false, now) {
                 // One that no row can hold is no reason to lose the others.
@@ -131,9 +142,11 @@ impl Store {
                 }
                 verdict => verdict,
             };
-            heads.iter().map(one).collect::<rusqlite::Result<Vec<_>>>()
+            let verdicts = heads.iter().map(one).collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok((verdicts, room::fit(db, room, 0, now)?))
         };
-        let verdicts = self.write(take_all).await?;
+        let (verdicts, gone) = self.write(take_all).await?;
+        self.made_room(gone);
         self.heads_changed();
         Ok(verdicts)
     }
@@ -173,19 +186,22 @@ impl Store {
         version: semver::Version,
         now: Timestamp,
     ) -> Result<HeadVerdict> {
+        let room = self.room();
         let verdict = self.write(move |db| {
             let manifests: Vec<_> = manifest.into_iter().collect();
             let verdict = take(db, &head, &pages, &manifests, true, now)?;
             if verdict.refusal().is_some() || matches!(verdict, HeadVerdict::Disputed(_)) {
-                return Ok(verdict);
+                return Ok((verdict, Gone::default()));
             }
+            let gone = room::fit(db, room, 0, now)?;
             db.prepare_cached(
                 "INSERT OR REPLACE INTO outbox (publisher, name, version, replicas, announced, since) VALUES (?, ?, ?, 0, 0, ?)",
             )?
             .execute(params![head.publisher().to_bytes(), head.name.as_str(), version.to_string(), now.0])?;
-            Ok(verdict)
+            Ok((verdict, gone))
         });
-        let verdict = verdict.await?;
+        let (verdict, gone) = verdict.await?;
+        self.made_room(gone);
         self.heads_changed();
         Ok(verdict)
     }
@@ -202,16 +218,21 @@ impl Store {
         .await
     }
 
-    /// Keeps a verified manifest, and lists its package in the catalogue if its head is held.
-    pub async fn take_manifest(&self, manifest: Signed<Manifest>) -> Result<()> {
-        self.write(move |db| {
-            put_manifest(db, &manifest)?;
-            match held_head(db, &manifest.publisher(), &manifest.name)? {
-                Some(held) => list_package(db, &held.head, &[&manifest]),
-                None => Ok(()),
+    /// Keeps a verified manifest that the head that is held, or a page of it, lists; and lists its package by it.
+    pub async fn take_manifest(&self, manifest: Signed<Manifest>, now: Timestamp) -> Result<()> {
+        let room = self.room();
+        let gone = self.write(move |db| {
+            let gone = room::fit(db, room, ONE, now)?;
+            let (publisher, name) = (manifest.publisher(), &manifest.name);
+            if let (Some(row), Some(held)) = (head_row(db, &publisher, name)?, held_head(db, &publisher, name)?) {
+                put_manifest(db, row, &manifest)?;
+                folds::tidy(db, row, &held.head)?;
+                list_package(db, &held.head, &[])?;
             }
-        })
-        .await
+            Ok(gone)
+        });
+        self.made_room(gone.await?);
+        Ok(())
     }
 
     pub fn head(&self, package: &PackageId) -> Result<Option<StoredHead>> {
@@ -254,9 +275,18 @@ impl Store {
         self.read(|db| held_page(db, hash))
     }
 
-    /// Keeps a verified page.
-    pub async fn take_page(&self, page: Signed<Page>) -> Result<()> {
-        self.write(move |db| put_page(db, &page)).await
+    /// Keeps a verified page, if the head of its package is held.
+    pub async fn take_page(&self, page: Signed<Page>, now: Timestamp) -> Result<()> {
+        let room = self.room();
+        let gone = self.write(move |db| {
+            let gone = room::fit(db, room, ONE, now)?;
+            if let Some(row) = head_row(db, &page.publisher(), &page.name)? {
+                put_page(db, row, &page)?;
+            }
+            Ok(gone)
+        });
+        self.made_room(gone.await?);
+        Ok(())
     }
 
     /// Heads this node signed before `at`, the oldest first, `most` of them.
@@ -313,14 +343,20 @@ impl Store {
         })
     }
 
-    /// The first manifest that was seen of a version.
-    pub fn first_manifest(&self, package: &PackageId, version: &semver::Version) -> Result<Option<Hash>> {
+    /// Whether a manifest is the first that was seen of its version, or none was.
+    pub fn is_first(&self, package: &PackageId, version: &semver::Version, manifest: &Hash) -> Result<bool> {
         self.read(|db| {
-            db.prepare_cached("SELECT manifest FROM releases WHERE publisher = ? AND name = ? AND version = ?")?
+            let first = db
+                .prepare_cached("SELECT manifest FROM releases WHERE publisher = ? AND name = ? AND version = ?")?
                 .query_row(params![package.publisher.to_bytes(), package.name.as_str(), version.to_string()], |row| {
                     hash(row, 0)
                 })
-                .optional()
+                .optional()?;
+            let entry = ReleaseEntry { version: version.clone(), manifest: *manifest, yanked: false };
+            Ok(match first {
+                Some(first) => first == *manifest,
+                None => folds::fold_of(db, &package.publisher, &package.name)?.conflicts(&[entry]).is_empty(),
+            })
         })
     }
 
@@ -334,7 +370,7 @@ impl Store {
 
     /// Packages whose heads are held.
     pub fn package_count(&self) -> Result<u64> {
-        self.read(|db| db.prepare_cached("SELECT count(*) FROM heads")?.query_row([], |row| row.get(0)))
+        self.read(|db| Ok(usage(db)?.packages))
     }
 
     pub fn conflicts(&self, package: &PackageId) -> Result<Vec<Conflict>> {
@@ -381,7 +417,7 @@ fn judge(db: &Connection, head: &Signed<Head>, now: Timestamp) -> rusqlite::Resu
     if claims::is_one_too_many(db, head)? {
         return Ok(HeadVerdict::TooManyHandles);
     }
-    match release::conflicts(&known, &head.releases).is_empty() {
+    match folds::changed(db, head, &known)?.is_empty() {
         true => Ok(HeadVerdict::Admitted(admission)),
         false => Ok(HeadVerdict::Disputed(admission)),
     }
@@ -424,7 +460,7 @@ pub(super) fn take(
         HeadVerdict::Admitted(admission) => admission,
         HeadVerdict::Disputed(admission) => {
             let known = first_seen(db, &publisher, name)?;
-            conflicts::note_versions(db, head, &release::conflicts(&known, &head.releases), &manifests, now)?;
+            conflicts::note_versions(db, head, &folds::changed(db, head, &known)?, &manifests, now)?;
             if own {
                 return Ok(verdict);
             }
@@ -438,13 +474,16 @@ pub(super) fn take(
         }
         Admission::Same => put_held_head_if_absent(db, head, own, now)?,
         Admission::ForkLoses => {
+            // Of a package that was put out, nothing is kept but its mark.
+            let Some(row) = head_row(db, &publisher, name)? else { return Ok(verdict) };
             put_fork(db, head, own)?;
-            if let Some(winner) = held_head(db, &publisher, name)? {
-                conflicts::note_fork(db, &winner.head, head, now)?;
-            }
             put_versions(db, head)?;
             for manifest in manifests {
-                put_manifest(db, manifest)?;
+                put_manifest(db, row, manifest)?;
+            }
+            if let Some(winner) = held_head(db, &publisher, name)? {
+                conflicts::note_fork(db, &winner.head, head, now)?;
+                folds::tidy(db, row, &winner.head)?;
             }
             return Ok(verdict);
         }
@@ -464,13 +503,16 @@ pub(super) fn take(
             replace_head(db, head, own, now)?;
         }
     }
-    for page in pages {
-        put_page(db, page)?;
-    }
-    for manifest in &manifests {
-        put_manifest(db, manifest)?;
-    }
     put_versions(db, head)?;
+    if let Some(row) = head_row(db, &publisher, name)? {
+        for page in pages {
+            put_page(db, row, page)?;
+        }
+        for manifest in &manifests {
+            put_manifest(db, row, manifest)?;
+        }
+        folds::tidy(db, row, head)?;
+    }
     list_package(db, head, &manifests)?;
     Ok(verdict)
 }
@@ -478,9 +520,21 @@ pub(super) fn take(
 fn replace_head(db: &Connection, head: &Signed<Head>, own: bool, now: Timestamp) -> rusqlite::Result<()> {
     let key = head.publisher().to_bytes();
     let envelope: &[u8] = head.envelope();
+    db.prepare_cached("INSERT OR IGNORE INTO publishers (publisher, first_seen, last_seen, own) VALUES (?, ?, ?, ?)")?
+        .execute(params![key, now.0, now.0, own])?;
     db.prepare_cached(
-        "INSERT OR REPLACE INTO heads (publisher, name, seq, hash, handle, envelope, received_at, own, signed_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "UPDATE publishers SET last_seen = ?1, own = max(own, ?2), first_seen = iif(packages = 0, ?1, first_seen)
+         WHERE publisher = ?3",
+    )?
+    .execute(params![now.0, own, key])?;
+    // Whoever had nothing here meanwhile is seen first again: a key that was displaced does not become known by waiting.
+    // The row stays, because manifests and pages are of it; who confirmed the state before does not confirm this one.
+    db.prepare_cached(
+        "INSERT INTO heads (publisher, name, seq, hash, handle, envelope, received_at, own, signed_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (publisher, name) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, handle = excluded.handle,
+             envelope = excluded.envelope, received_at = excluded.received_at, confirmed_at = NULL, confirmed_by = 0,
+             own = excluded.own, signed_at = excluded.signed_at",
     )?
     .execute(params![
         key,
@@ -493,10 +547,12 @@ fn replace_head(db: &Connection, head: &Signed<Head>, own: bool, now: Timestamp)
         own,
         head.signed_at.0
     ])?;
-    db.prepare_cached("INSERT OR REPLACE INTO marks (publisher, name, seq, hash, expires) VALUES (?, ?, ?, ?, ?)")?
-        .execute(params![key, head.name.as_str(), head.seq, head.hash().0, head.expires.0])?;
-    db.prepare_cached("INSERT OR IGNORE INTO publishers (publisher, first_seen) VALUES (?, ?)")?
-        .execute(params![key, now.0])?;
+    db.prepare_cached(
+        "INSERT INTO marks (publisher, name, seq, hash, expires) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (publisher, name) DO UPDATE SET seq = excluded.seq, hash = excluded.hash,
+             expires = excluded.expires, gone_at = NULL",
+    )?
+    .execute(params![key, head.name.as_str(), head.seq, head.hash().0, head.expires.0])?;
     claims::note(db, head, now)?;
     conflicts::note_handle(db, head, now)
 }
@@ -529,23 +585,31 @@ fn put_versions(db: &Connection, head: &Signed<Head>) -> rusqlite::Result<()> {
     let key = head.publisher().to_bytes();
     let mut insert =
         db.prepare_cached("INSERT OR IGNORE INTO releases (publisher, name, version, manifest) VALUES (?, ?, ?, ?)")?;
-    for entry in &head.releases {
+    // What was folded counts as seen first, too.
+    let changed = folds::fold_of(db, &head.publisher(), &head.name)?.conflicts(&head.releases);
+    for entry in head.releases.iter().filter(|entry| !changed.iter().any(|one| one.version == entry.version)) {
         insert.execute(params![key, head.name.as_str(), entry.version.to_string(), entry.manifest.0])?;
     }
     Ok(())
 }
 
-fn put_page(db: &Connection, page: &Signed<Page>) -> rusqlite::Result<()> {
+fn put_page(db: &Connection, head: i64, page: &Signed<Page>) -> rusqlite::Result<()> {
     let envelope: &[u8] = page.envelope();
-    db.prepare_cached("INSERT OR IGNORE INTO pages (hash, envelope) VALUES (?, ?)")?
-        .execute(params![page.hash().0, envelope])?;
+    db.prepare_cached("INSERT OR IGNORE INTO pages (hash, head, envelope) VALUES (?, ?, ?)")?.execute(params![
+        page.hash().0,
+        head,
+        envelope
+    ])?;
     Ok(())
 }
 
-fn put_manifest(db: &Connection, manifest: &Signed<Manifest>) -> rusqlite::Result<()> {
+fn put_manifest(db: &Connection, head: i64, manifest: &Signed<Manifest>) -> rusqlite::Result<()> {
     let envelope: &[u8] = manifest.envelope();
-    db.prepare_cached("INSERT OR IGNORE INTO manifests (hash, envelope) VALUES (?, ?)")?
-        .execute(params![manifest.hash().0, envelope])?;
+    db.prepare_cached("INSERT OR IGNORE INTO manifests (hash, head, envelope) VALUES (?, ?, ?)")?.execute(params![
+        manifest.hash().0,
+        head,
+        envelope
+    ])?;
     Ok(())
 }
 
@@ -556,7 +620,7 @@ pub(super) fn list_package(db: &Connection, head: &Signed<Head>, given: &[&Signe
     let given =
         |hash: &Hash| given.iter().find(|manifest| manifest.hash() == *hash && consistent(head, manifest).is_ok());
     let known = first_seen(db, &head.publisher(), &head.name)?;
-    let disputed = release::conflicts(&known, &head.releases);
+    let disputed = folds::changed(db, head, &known)?;
     let mut held = Vec::new();
     for entry in &head.releases {
         let is_disputed = disputed.iter().any(|one| one.version == entry.version);
@@ -594,6 +658,9 @@ fn all_releases(db: &Connection, head: &Signed<Head>) -> rusqlite::Result<(Vec<R
     for VersionConflict { version, kept, .. } in release::conflicts(&known, &releases) {
         releases.iter_mut().filter(|entry| entry.version == version).for_each(|entry| entry.manifest = kept);
     }
+    // Of a version that was folded and comes back as another, the first is not known by name any more: it is none to choose.
+    let changed = folds::fold_of(db, &head.publisher(), &head.name)?.conflicts(&releases);
+    releases.retain(|entry| !changed.iter().any(|one| one.version == entry.version));
     Ok((releases, next.is_none()))
 }
 
@@ -605,7 +672,18 @@ fn mark(db: &Connection, publisher: &PublisherId, name: &PackageName) -> rusqlit
         .optional()
 }
 
-fn first_seen(db: &Connection, publisher: &PublisherId, name: &PackageName) -> rusqlite::Result<Vec<ReleaseEntry>> {
+/// The row of the head that is held.
+fn head_row(db: &Connection, publisher: &PublisherId, name: &PackageName) -> rusqlite::Result<Option<i64>> {
+    db.prepare_cached("SELECT id FROM heads WHERE publisher = ? AND name = ?")?
+        .query_row(params![publisher.to_bytes(), name.as_str()], |row| row.get(0))
+        .optional()
+}
+
+pub(super) fn first_seen(
+    db: &Connection,
+    publisher: &PublisherId,
+    name: &PackageName,
+) -> rusqlite::Result<Vec<ReleaseEntry>> {
     db.prepare_cached("SELECT version, manifest FROM releases WHERE publisher = ? AND name = ?")?
         .query_map(params![publisher.to_bytes(), name.as_str()], |row| {
             let version: String = row.get(0)?;

@@ -15,6 +15,7 @@ use crate::{
         conflict::{
             Case, ConflictId, Conflicts, Envelope, Evidence, InForce, Kind, MAX_SIDES, Proven, Side, Statement,
         },
+        fold,
         hash::Hash,
         manifest::Manifest,
         name::{Handle, PackageName, PublisherId},
@@ -27,6 +28,8 @@ use crate::{
 
 /// Changed versions and forks that are kept of one publisher, and of all of them together. One takes 44 KiB at most.
 const MOST_OF_ONE: i64 = 32;
+/// And so many bytes of one publisher, so that nobody fills a megabyte by changing its versions.
+const MOST_BYTES_OF_ONE: i64 = 512 * 1_024;
 const MOST: i64 = 500;
 /// Changed versions that are kept of one head: they prove no more than the first.
 const MOST_OF_HEAD: usize = 8;
@@ -83,10 +86,17 @@ pub(super) fn complete_versions(db: &Connection, head: &Signed<Head>) -> rusqlit
         "UPDATE conflicts SET kept_by = ?, kept_seq = ?, kept_at = ?
          WHERE kind = 'version' AND publisher = ? AND name = ? AND version = ? AND kept = ? AND kept_by IS NULL",
     )?;
+    // Of what was folded only the first bytes were known; this is by what others name the case.
+    let mut whole = db.prepare_cached(
+        "UPDATE OR IGNORE conflicts SET kept = ?
+         WHERE kind = 'version' AND publisher = ? AND name = ? AND version = ? AND kept = ? AND kept_by IS NULL",
+    )?;
     let Signature { envelope, seq, at } = Signature::of(head);
     for entry in &head.releases {
         let at = at.map(|at| at.0);
         let version = entry.version.to_string();
+        let folded = fold::folded(&entry.manifest).0;
+        whole.execute(params![entry.manifest.0, key, head.name.as_str(), version, folded])?;
         complete.execute(params![envelope, seq, at, key, head.name.as_str(), version, entry.manifest.0])?;
     }
     Ok(())
@@ -207,6 +217,13 @@ fn make_room(db: &Connection, publisher: &PublisherId) -> rusqlite::Result<()> {
                  ORDER BY kind = 'version' DESC, id DESC LIMIT -1 OFFSET ?)",
         )?
         .execute(params![publisher.to_bytes(), MOST_OF_ONE])?;
+    let of_one = of_one
+        + db.prepare_cached(&format!(
+            "DELETE FROM conflicts WHERE id IN (
+                 SELECT id FROM (SELECT id, sum({SIGNED_BYTES}) OVER (ORDER BY kind = 'version' DESC, id DESC) AS bytes
+                 FROM conflicts WHERE kind IN ('version', 'fork') AND publisher = ?) WHERE bytes > ?)"
+        ))?
+        .execute(params![publisher.to_bytes(), MOST_BYTES_OF_ONE])?;
     let of_all = db
         .prepare_cached(
             "DELETE FROM conflicts WHERE id IN (
@@ -216,6 +233,24 @@ fn make_room(db: &Connection, publisher: &PublisherId) -> rusqlite::Result<()> {
         )?
         .execute([MOST])?;
     forget(db, of_one + of_all)
+}
+
+/// What was signed of a row.
+const SIGNED_BYTES: &str = "coalesce(length(kept_by), 0) + coalesce(length(offered_by), 0) \
+                            + coalesce(length(kept_manifest), 0) + coalesce(length(offered_manifest), 0)";
+
+/// Drops the first to go until what is left takes no more than `most` bytes: for a catalogue that has less room than conflicts
+/// may take.
+pub(super) fn shrink(db: &Connection, most: u64) -> rusqlite::Result<()> {
+    let gone = db
+        .prepare_cached(&format!(
+            "DELETE FROM conflicts WHERE id IN (
+                 SELECT id FROM (SELECT id, sum({SIGNED_BYTES} + 256) OVER (
+                     ORDER BY publisher IN (SELECT publisher FROM pins) DESC, kind = 'version' DESC, id DESC) AS bytes
+                 FROM conflicts) WHERE bytes > ?)"
+        ))?
+        .execute([i64::try_from(most).unwrap_or(i64::MAX)])?;
+    forget(db, gone)
 }
 
 fn forget(db: &Connection, count: usize) -> rusqlite::Result<()> {

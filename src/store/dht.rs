@@ -1,11 +1,12 @@
 //! The DHT records this node holds for others: the disk behind the in-memory index.
 
-use rusqlite::params;
+use libp2p::PeerId;
+use rusqlite::{Row, params};
 
-use super::Store;
+use super::{Store, damaged};
 use crate::{
     Result,
-    domain::{record::DhtKey, time::Timestamp},
+    domain::{prefix::Prefix, record::DhtKey, shares::Origin, time::Timestamp},
 };
 
 /// A DHT record as it is kept.
@@ -17,18 +18,21 @@ pub struct StoredRecord {
     pub expires: Timestamp,
     /// When it was last put by anybody.
     pub refreshed_at: Timestamp,
+    /// Who is charged for it.
+    pub origin: Origin,
 }
 
 impl Store {
     pub fn dht_records(&self) -> Result<Vec<StoredRecord>> {
         self.read(|db| {
-            db.prepare_cached("SELECT key, value, expires, refreshed_at FROM records")?
+            db.prepare_cached("SELECT key, value, expires, refreshed_at, peer, prefix FROM records")?
                 .query_map([], |row| {
                     Ok(StoredRecord {
                         key: DhtKey(row.get(0)?),
                         value: row.get(1)?,
                         expires: Timestamp(row.get(2)?),
                         refreshed_at: Timestamp(row.get(3)?),
+                        origin: origin(row)?,
                     })
                 })?
                 .collect()
@@ -39,14 +43,16 @@ impl Store {
     pub async fn write_dht(&self, put: Vec<StoredRecord>, removed: Vec<DhtKey>) -> Result<()> {
         self.write(move |db| {
             let mut insert = db.prepare_cached(
-                "INSERT OR REPLACE INTO records (key, value, expires, refreshed_at) VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO records (key, value, expires, refreshed_at, peer, prefix)
+                 VALUES (?, ?, ?, ?, ?, ?)",
             )?;
-            for record in &put {
-                let row = params![record.key.0, record.value, record.expires.0, record.refreshed_at.0];
+            for StoredRecord { key, value, expires, refreshed_at, origin } in &put {
+                let peer = origin.peer.map(PeerId::to_bytes);
+                let prefix = origin.prefix.map(|prefix| prefix.to_string());
                 // One that cannot be a row is no reason to lose the others.
-                match insert.execute(row) {
+                match insert.execute(params![key.0, value, expires.0, refreshed_at.0, peer, prefix]) {
                     Err(rusqlite::Error::ToSqlConversionFailure(error)) => {
-                        tracing::error!(%error, key = ?record.key, "a record that no row can hold was left out");
+                        tracing::error!(%error, ?key, "a record that no row can hold was left out");
                     }
                     written => drop(written?),
                 }
@@ -59,4 +65,12 @@ impl Store {
         })
         .await
     }
+}
+
+fn origin(row: &Row<'_>) -> rusqlite::Result<Origin> {
+    let peer = row.get_ref(4)?.as_blob_or_null()?;
+    let peer = peer.map(PeerId::from_bytes).transpose().map_err(|_| damaged(4, "peer id"))?;
+    let prefix: Option<String> = row.get(5)?;
+    let prefix = prefix.map(|text| text.parse::<Prefix>()).transpose().map_err(|_| damaged(5, "prefix"))?;
+    Ok(Origin { peer, prefix })
 }

@@ -11,6 +11,7 @@ mod conflicts;
 pub mod content;
 mod dht;
 mod fetches;
+mod folds;
 pub mod keys;
 mod listing;
 mod lock;
@@ -21,6 +22,7 @@ mod room;
 mod schema;
 mod search;
 mod trust;
+mod usage;
 mod writer;
 
 pub use batch::OwnRelease;
@@ -30,12 +32,13 @@ pub use fetches::StoredFetch;
 pub use lock::is_in_use;
 pub use outbox::{Pending, Reach};
 pub use peers::StoredPeer;
+pub use room::Room;
 
 use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -55,8 +58,13 @@ const IDLE_READERS: usize = 2;
 /// a search looks at a few. Taken only by databases that are as large.
 const WRITER_CACHE: i64 = 48 * 1_024;
 const READER_CACHE: i64 = 12 * 1_024;
-/// Pages of the log after which they are brought into the database: several batches of a thousand packages.
+/// Pages of the log after which they are brought into the database: several batches of a thousand packages, 64 MiB.
 const CHECKPOINT: i64 = 16_000;
+/// Bytes of the log's file that are left once its pages are in the database.
+const LOG_LEFT: i64 = 256 * 1_024;
+
+/// How long a connection waits for another one.
+const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A node's database. Cheap to clone; the last clone closes it.
 #[derive(Clone)]
@@ -76,6 +84,10 @@ struct Inner {
     heads_changed: Notify,
     /// This node's own publisher, once it has a key.
     own: Mutex<Option<PublisherId>>,
+    room: Mutex<Room>,
+    /// Something had to make room since that was looked at last.
+    full: AtomicBool,
+    metrics: Metrics,
     _lock: lock::DirLock,
 }
 
@@ -100,10 +112,11 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
+        connection.pragma_update(None, "journal_size_limit", LOG_LEFT)?;
         // What a savepoint may have to put back.
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         schema::prepare(&connection, &path)?;
-        let writer = Writer::start(connection, metrics)?;
+        let writer = Writer::start(connection, metrics.clone())?;
         Ok(Self {
             inner: Arc::new(Inner {
                 path,
@@ -112,6 +125,9 @@ impl Store {
                 heads: AtomicU64::new(0),
                 heads_changed: Notify::new(),
                 own: Mutex::default(),
+                room: Mutex::default(),
+                full: AtomicBool::new(false),
+                metrics,
                 _lock: lock,
             }),
             until: None,
@@ -242,7 +258,7 @@ fn make_database_private(path: &Path) -> Result<()> {
 }
 
 fn tune(connection: &Connection, cache_kib: i64) -> Result<()> {
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "cache_size", -cache_kib)?;
     connection.set_prepared_statement_cache_capacity(128);
     Ok(())

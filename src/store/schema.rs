@@ -36,25 +36,39 @@ CREATE TRIGGER claim_gone AFTER DELETE ON heads WHEN old.handle IS NOT NULL BEGI
     DELETE FROM claims WHERE publisher = old.publisher AND handle = old.handle
         AND NOT EXISTS (SELECT 1 FROM heads WHERE handle = old.handle AND publisher = old.publisher);
 END;
--- The highest state ever seen of a package: outlives the head itself.
+-- The highest state ever seen of a package: outlives the head itself, which is not held any more since `gone_at`. `fold` is
+-- what is left of versions that no record lists: see domain/fold.rs.
 CREATE TABLE marks (
     publisher BLOB NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL, expires INTEGER NOT NULL,
-    PRIMARY KEY (publisher, name)
+    gone_at INTEGER, fold BLOB NOT NULL DEFAULT x'', PRIMARY KEY (publisher, name)
 ) WITHOUT ROWID;
--- When a publisher was seen first.
-CREATE TABLE publishers (publisher BLOB PRIMARY KEY, first_seen INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX marks_by_end ON marks (gone_at) WHERE gone_at IS NOT NULL;
 -- Heads of the current seq that lost to the selected one: the publisher joins them in its next head.
 CREATE TABLE forks (
     publisher BLOB NOT NULL, name TEXT NOT NULL, hash BLOB NOT NULL, seq INTEGER NOT NULL, envelope BLOB NOT NULL,
     own INTEGER NOT NULL, PRIMARY KEY (publisher, name, hash)
 ) WITHOUT ROWID;
-CREATE TABLE pages (hash BLOB PRIMARY KEY, envelope BLOB NOT NULL) WITHOUT ROWID;
--- The first manifest hash seen of each version: it never changes.
+-- Pages and manifests are of a head that is held, and go with it.
+CREATE TABLE pages (hash BLOB PRIMARY KEY, head INTEGER NOT NULL, envelope BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX pages_of ON pages (head);
+-- The first manifest hash seen of each version, as long as a record lists it: it never changes.
 CREATE TABLE releases (
     publisher BLOB NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, manifest BLOB NOT NULL,
     PRIMARY KEY (publisher, name, version)
 ) WITHOUT ROWID;
-CREATE TABLE manifests (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, envelope BLOB NOT NULL);
+CREATE TABLE manifests (
+    id INTEGER PRIMARY KEY, head INTEGER NOT NULL, hash BLOB NOT NULL UNIQUE, envelope BLOB NOT NULL
+);
+CREATE INDEX manifests_of ON manifests (head);
+-- What is kept of each publisher, as the triggers of usage.rs count it, and since when it is known.
+CREATE TABLE publishers (
+    publisher BLOB PRIMARY KEY, first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, own INTEGER NOT NULL,
+    packages INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX publishers_own ON publishers (publisher) WHERE own = 1;
+-- The sum of that, and of conflicts; and how much of it is left of packages that are not held any more.
+CREATE TABLE usage (bytes INTEGER NOT NULL, packages INTEGER NOT NULL, folds INTEGER NOT NULL, conflicts INTEGER NOT NULL);
+INSERT INTO usage VALUES (0, 0, 0, 0);
 -- What does not go together: both sides as they were signed, as far as they were held when it was seen, and of each what a
 -- list shows. A handle has a row from when several keys claim it; the heads that are held say which.
 CREATE TABLE conflicts (
@@ -115,7 +129,9 @@ CREATE TABLE peers (
 -- What is held against peers, or for them.
 CREATE TABLE ledger (peer BLOB PRIMARY KEY, sheet TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE records (
-    key BLOB PRIMARY KEY, value BLOB NOT NULL, expires INTEGER NOT NULL, refreshed_at INTEGER NOT NULL
+    key BLOB PRIMARY KEY, value BLOB NOT NULL, expires INTEGER NOT NULL, refreshed_at INTEGER NOT NULL,
+    -- Who is charged for it: the peer that put it, none for this node, and the public prefix that it came from.
+    peer BLOB, prefix TEXT
 ) WITHOUT ROWID;
 -- Content by its root. `data` is last and only of what is small; the rest is in files.
 CREATE TABLE contents (
@@ -146,7 +162,10 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<()> {
     match found {
         VERSION => Ok(()),
         // One transaction: a power cut leaves all of it or nothing.
-        0 => Ok(connection.execute_batch(&format!("BEGIN;{SCHEMA};PRAGMA user_version={VERSION};COMMIT"))?),
+        0 => Ok(connection.execute_batch(&format!(
+            "BEGIN;{SCHEMA};{};PRAGMA user_version={VERSION};COMMIT",
+            super::usage::triggers()
+        ))?),
         found if found > VERSION => Err(RegistryError::NewerSchema { path: path.to_owned(), found, known: VERSION }),
         found => Err(RegistryError::OlderSchema { path: path.to_owned(), found, known: VERSION }),
     }

@@ -134,7 +134,7 @@ async fn a_manifest_that_is_listed_as_another_version_or_package_is_refused_once
     let store = open(late.path());
     let lie = lie("web", 2);
     assert_eq!(take(&store, &lie, &[&two]).await, HeadVerdict::Admitted(Admission::Newer));
-    store.take_manifest(two.clone()).await.unwrap();
+    store.take_manifest(two.clone(), NOW).await.unwrap();
     assert!(store.search(&Query::text("web"), NOW).unwrap().hits.is_empty());
     assert_eq!(store.raw_heads(&[lie.hash()]).unwrap(), [(lie.envelope().to_vec(), None)]);
 }
@@ -267,8 +267,13 @@ async fn peers_and_records_come_back() {
     store.remember_peers(peers.clone(), 3).await.unwrap();
     let known = store.known_peers(10).unwrap();
     assert_eq!(known, peers.iter().rev().take(3).cloned().collect::<Vec<_>>());
-    let record =
-        StoredRecord { key: crate::domain::record::DhtKey([1; 32]), value: vec![2], expires: NOW, refreshed_at: NOW };
+    let record = StoredRecord {
+        key: crate::domain::record::DhtKey([1; 32]),
+        value: vec![2],
+        expires: NOW,
+        refreshed_at: NOW,
+        origin: crate::domain::shares::Origin::OURSELVES,
+    };
     store.write_dht(vec![record.clone()], vec![]).await.unwrap();
     assert_eq!(store.dht_records().unwrap(), std::slice::from_ref(&record));
     store.write_dht(vec![], vec![record.key]).await.unwrap();

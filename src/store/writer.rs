@@ -8,7 +8,10 @@ use std::{
 };
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Runtime,
+    sync::{mpsc, oneshot},
+};
 
 use crate::{RegistryError, Result, domain::percentile::percentiles, metrics::Metrics};
 
@@ -20,6 +23,12 @@ const QUEUE: usize = 4_096;
 /// Does its part of the transaction and returns what to tell its caller once the commit is known.
 type Job = Box<dyn FnOnce(&Connection) -> Reply + Send>;
 type Reply = Box<dyn FnOnce(std::result::Result<(), String>)>;
+
+/// With nothing to write for so long, the log is brought into the database and its file emptied: what is left of a burst is no
+/// larger than what it left in the tables.
+const IDLE: Duration = Duration::from_secs(1);
+/// A log that is smaller than this is left as it is.
+const SMALL_LOG: u64 = 64 * 1_024;
 
 /// Commits whose time is remembered.
 const TIMES: usize = 128;
@@ -36,7 +45,13 @@ impl Writer {
         let (jobs, queue) = mpsc::channel(QUEUE);
         thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || serve(&connection, queue))
+            .spawn(move || {
+                // For its clock: a thread can wait for the queue, but not for the queue or a second.
+                match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+                    Ok(clock) => serve(&connection, queue, &clock),
+                    Err(error) => tracing::error!(%error, "the store's writer cannot start"),
+                }
+            })
             .map_err(|error| RegistryError::Internal { what: "starting the store's writer", why: error.to_string() })?;
         Ok(Self { jobs, times: Mutex::default(), metrics })
     }
@@ -89,9 +104,22 @@ fn in_savepoint<T>(
     outcome
 }
 
-fn serve(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
+fn serve(connection: &Connection, mut queue: mpsc::Receiver<Job>, clock: &Runtime) {
     let mut group = Vec::new();
-    while queue.blocking_recv_many(&mut group, GROUP) > 0 {
+    let mut written = false;
+    loop {
+        let came = clock.block_on(async {
+            let more = queue.recv_many(&mut group, GROUP);
+            if written { tokio::time::timeout(IDLE, more).await.ok() } else { Some(more.await) }
+        });
+        match came {
+            Some(0) => return,
+            Some(_) => written = true,
+            None => {
+                written = !empty_log(connection);
+                continue;
+            }
+        }
         let begun = connection.execute_batch("BEGIN IMMEDIATE");
         let replies: Vec<Reply> = group.drain(..).map(|job| job(connection)).collect();
         let committed = begun.and_then(|()| connection.execute_batch("COMMIT")).map_err(|error| error.to_string());
@@ -103,6 +131,26 @@ fn serve(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
         }
         for reply in replies {
             reply(committed.clone());
+        }
+    }
+}
+
+/// Empties the log's file, unless it is small. False while a reader needs it.
+fn empty_log(connection: &Connection) -> bool {
+    let log = connection.path().map(|path| format!("{path}-wal"));
+    let size = log.and_then(|log| std::fs::metadata(log).ok()).map_or(0, |log| log.len());
+    if size < SMALL_LOG {
+        return true;
+    }
+    let checkpoint = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    // Whoever wants to write does not wait until a reader has done.
+    let emptied = connection.busy_timeout(Duration::ZERO).and_then(|()| checkpoint());
+    let restored = connection.busy_timeout(super::BUSY);
+    match restored.and(emptied) {
+        Ok(busy) => busy == 0,
+        Err(error) => {
+            tracing::warn!(%error, size, "the store's log could not be emptied");
+            true
         }
     }
 }

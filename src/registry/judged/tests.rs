@@ -168,14 +168,14 @@ impl Stranger {
                 let (id, releases) = self.entries(entries);
                 if let Ok(page) = Signed::sign(&self.key, Page { name: id.name, releases, older: None }) {
                     self.hashes.extend(page.releases.iter().map(|entry| entry.manifest));
-                    self.store.take_page(page.clone()).await.unwrap();
+                    self.store.take_page(page.clone(), NOW).await.unwrap();
                     self.pages.push(page);
                 }
             }
             Step::Both { name, version } => self.take_both(NAMES[*name], VERSIONS[*version]).await,
             Step::Fetch(number) => {
                 if let Some(manifest) = self.manifests.get(*number) {
-                    self.store.take_manifest(manifest.clone()).await.unwrap();
+                    self.store.take_manifest(manifest.clone(), NOW).await.unwrap();
                 }
             }
         }
@@ -230,11 +230,11 @@ impl Stranger {
         let page = Signed::<Page>::verify(&sign(Page::DOMAIN, Page::TYPE, Page::FORMAT));
         let manifest = Signed::<Manifest>::verify(&sign(Manifest::DOMAIN, Manifest::TYPE, Manifest::FORMAT));
         if let Ok(page) = page {
-            self.store.take_page(page.clone()).await.unwrap();
+            self.store.take_page(page.clone(), NOW).await.unwrap();
             self.pages.push(page);
         }
         if let Ok(manifest) = manifest {
-            self.store.take_manifest(manifest.clone()).await.unwrap();
+            self.store.take_manifest(manifest.clone(), NOW).await.unwrap();
             self.manifests.push(manifest);
         }
     }

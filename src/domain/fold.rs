@@ -1,0 +1,146 @@
+//! What is left of a package's versions that no record lists any more: enough to see that one of them comes back changed.
+//!
+//! A version never changes, for whoever saw it once. As long as a head or page that is held lists it, its manifest's whole hash
+//! is kept. After that twelve bytes of it are: four that say which version it is, and eight of the manifest's hash. To come back
+//! changed and unseen, a publisher would have to find a manifest that has the same eight bytes, 2^64 tries.
+
+use semver::Version;
+
+use super::{
+    hash::Hash,
+    release::{ReleaseEntry, VersionConflict},
+};
+
+const VERSION: usize = 4;
+const MANIFEST: usize = 8;
+const ENTRY: usize = VERSION + MANIFEST;
+/// Versions of one package that are remembered so, 48 KiB of them; the first to be folded are forgotten first. A package that
+/// has more than four thousand versions which it does not list any more makes them up.
+pub const MAX_FOLDED: usize = 4_096;
+
+/// The folded versions of one package, as they are stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fold(Vec<u8>);
+
+fn entry(version: &Version, manifest: &Hash) -> [u8; ENTRY] {
+    let version = Hash::of(version.to_string().as_bytes()).0;
+    let bytes = version.iter().take(VERSION).chain(manifest.0.iter().take(MANIFEST));
+    let mut entry = [0; ENTRY];
+    entry.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    entry
+}
+
+/// What is left of a manifest's hash, with zeros for the rest.
+pub fn folded(manifest: &Hash) -> Hash {
+    let mut first = Hash([0; 32]);
+    first.0.iter_mut().zip(manifest.0.iter().take(MANIFEST)).for_each(|(to, from)| *to = *from);
+    first
+}
+
+impl Fold {
+    /// What was stored; a part of an entry at the end is left out.
+    pub fn from_bytes(mut bytes: Vec<u8>) -> Self {
+        bytes.truncate(bytes.len() / ENTRY * ENTRY);
+        Self(bytes)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.chunks_exact(ENTRY).filter_map(|entry| entry.split_at_checked(VERSION))
+    }
+
+    /// Folds versions in, with the manifest first seen of each.
+    pub fn add<'a>(&mut self, releases: impl IntoIterator<Item = &'a ReleaseEntry>) {
+        let mut known: std::collections::HashSet<Vec<u8>> =
+            self.entries().map(|(version, _)| version.to_vec()).collect();
+        for release in releases {
+            let entry = entry(&release.version, &release.manifest);
+            if known.insert(entry.iter().take(VERSION).copied().collect()) {
+                self.0.extend(entry);
+            }
+        }
+        let over = (self.0.len() / ENTRY).saturating_sub(MAX_FOLDED);
+        self.0.drain(..over * ENTRY);
+    }
+
+    /// The versions in `offered` that were seen with another manifest. Of that, only the first bytes are known: [`folded`].
+    pub fn conflicts(&self, offered: &[ReleaseEntry]) -> Vec<VersionConflict> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let changed = |release: &ReleaseEntry| {
+            let sought = entry(&release.version, &release.manifest);
+            let (version, manifest) = sought.split_at_checked(VERSION)?;
+            let (_, kept) = self.entries().find(|(known, _)| *known == version)?;
+            let mut first = Hash([0; 32]);
+            first.0.iter_mut().zip(kept).for_each(|(to, from)| *to = *from);
+            (kept != manifest).then(|| VersionConflict {
+                version: release.version.clone(),
+                kept: first,
+                offered: release.manifest,
+            })
+        };
+        offered.iter().filter_map(changed).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn release(n: u64, manifest: u8) -> ReleaseEntry {
+        let version = format!("1.{n}.0").parse().unwrap();
+        ReleaseEntry { version, manifest: Hash::of(&[manifest]), yanked: false }
+    }
+
+    #[test]
+    fn the_first_to_be_folded_are_forgotten_first() {
+        let mut fold = Fold::default();
+        let most = MAX_FOLDED as u64;
+        for from in (0..most + 100).step_by(64) {
+            fold.add(&(from..(from + 64).min(most + 100)).map(|n| release(n, 1)).collect::<Vec<_>>());
+        }
+        assert_eq!(fold.as_bytes().len(), MAX_FOLDED * ENTRY);
+        assert!(fold.conflicts(&[release(99, 2)]).is_empty());
+        let [conflict] = fold.conflicts(&[release(100, 2)]).try_into().unwrap();
+        assert_eq!((conflict.version.to_string().as_str(), conflict.offered), ("1.100.0", Hash::of(&[2])));
+        assert_eq!(conflict.kept.0[..MANIFEST], Hash::of(&[1]).0[..MANIFEST]);
+    }
+
+    proptest! {
+        /// However versions are folded in, those that come back changed are seen, and no others.
+        #[test]
+        fn a_folded_version_that_is_changed_is_seen(
+            seen in prop::collection::vec((0u64..40, any::<u8>()), 0..60),
+            offered in prop::collection::vec((0u64..60, any::<u8>()), 0..60),
+            parts in 1usize..5,
+        ) {
+            let mut fold = Fold::default();
+            let seen: Vec<ReleaseEntry> = seen.iter().map(|(n, manifest)| release(*n, *manifest)).collect();
+            for part in seen.chunks(seen.len() / parts + 1) {
+                fold.add(part);
+                fold = Fold::from_bytes(fold.as_bytes().to_vec());
+            }
+            let offered: Vec<ReleaseEntry> = offered.iter().map(|(n, manifest)| release(*n, *manifest)).collect();
+            let expected: Vec<String> = offered
+                .iter()
+                .filter(|one| {
+                    let first = seen.iter().find(|first| first.version == one.version);
+                    first.is_some_and(|first| first.manifest != one.manifest)
+                })
+                .map(|one| one.version.to_string())
+                .collect();
+            let found: Vec<String> = fold.conflicts(&offered).iter().map(|one| one.version.to_string()).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

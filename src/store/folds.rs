@@ -1,0 +1,160 @@
+//! Keeping a package's versions short: what no record that is held lists is folded, and its manifests go.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use semver::Version;
+
+use super::catalogue::{first_seen, hash, signed};
+use crate::domain::{
+    fold::Fold,
+    hash::Hash,
+    name::{PackageName, PublisherId},
+    record::{Head, Page, Signed},
+    release::{self, ReleaseEntry, VersionConflict},
+    time::Timestamp,
+};
+
+/// Folds of packages that are not held any more, deleted at a time.
+const AT_ONCE: i64 = 1_000;
+
+/// The versions that a head changes: that were seen with another manifest, by the rows that are `known` and by what is folded.
+pub(super) fn changed(
+    db: &Connection,
+    head: &Signed<Head>,
+    known: &[ReleaseEntry],
+) -> rusqlite::Result<Vec<VersionConflict>> {
+    let mut changed = release::conflicts(known, &head.releases);
+    let mut folded = fold_of(db, &head.publisher(), &head.name)?.conflicts(&head.releases);
+    folded.retain(|one| !known.iter().any(|entry| entry.version == one.version));
+    changed.extend(folded);
+    Ok(changed)
+}
+
+pub(super) fn fold_of(db: &Connection, publisher: &PublisherId, name: &PackageName) -> rusqlite::Result<Fold> {
+    let fold: Option<Vec<u8>> = db
+        .prepare_cached("SELECT fold FROM marks WHERE publisher = ? AND name = ?")?
+        .query_row(params![publisher.to_bytes(), name.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(fold.map(Fold::from_bytes).unwrap_or_default())
+}
+
+/// What records list.
+#[derive(Default)]
+struct Listed {
+    manifests: HashSet<Hash>,
+    versions: HashSet<Version>,
+}
+
+impl Listed {
+    fn add(&mut self, releases: &[ReleaseEntry]) {
+        self.manifests.extend(releases.iter().map(|entry| entry.manifest));
+        self.versions.extend(releases.iter().map(|entry| entry.version.clone()));
+    }
+
+    /// Whether the version is listed, also with another manifest than the one that was seen first: that one counts then.
+    fn has(&self, first: &ReleaseEntry) -> bool {
+        self.versions.contains(&first.version)
+    }
+
+    /// Whether a manifest is listed, or was seen first of a version that is.
+    fn needs(&self, manifest: &Hash, seen: &[ReleaseEntry]) -> bool {
+        self.manifests.contains(manifest) || seen.iter().any(|first| first.manifest == *manifest && self.has(first))
+    }
+}
+
+/// Drops the manifests that neither the head, nor a page or fork that is held, lists, and folds such versions.
+pub(super) fn tidy(db: &Connection, row: i64, head: &Signed<Head>) -> rusqlite::Result<()> {
+    let (publisher, name) = (head.publisher(), &head.name);
+    let seen = first_seen(db, &publisher, name)?;
+    let manifests: Vec<(i64, Hash)> = db
+        .prepare_cached("SELECT id, hash FROM manifests WHERE head = ?")?
+        .query_map([row], |row| Ok((row.get(0)?, hash(row, 1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut listed = Listed::default();
+    listed.add(&head.releases);
+    if seen.iter().all(|first| listed.has(first)) && manifests.iter().all(|(_, hash)| listed.needs(hash, &seen)) {
+        return Ok(());
+    }
+    let mut pages = db.prepare_cached("SELECT envelope FROM pages WHERE head = ?")?;
+    for page in pages.query_map([row], |row| signed::<Page>(row, 0))? {
+        listed.add(&page?.releases);
+    }
+    let mut forks = db.prepare_cached("SELECT envelope FROM forks WHERE publisher = ? AND name = ?")?;
+    for fork in forks.query_map(params![publisher.to_bytes(), name.as_str()], |row| signed::<Head>(row, 0))? {
+        listed.add(&fork?.releases);
+    }
+    let mut delete = db.prepare_cached("DELETE FROM manifests WHERE id = ?")?;
+    for (id, _) in manifests.iter().filter(|(_, hash)| !listed.needs(hash, &seen)) {
+        delete.execute([id])?;
+    }
+    fold(db, &publisher, name, seen.iter().filter(|entry| !listed.has(entry)))
+}
+
+fn fold<'a>(
+    db: &Connection,
+    publisher: &PublisherId,
+    name: &PackageName,
+    releases: impl Iterator<Item = &'a ReleaseEntry>,
+) -> rusqlite::Result<()> {
+    let releases: Vec<&ReleaseEntry> = releases.collect();
+    if releases.is_empty() {
+        return Ok(());
+    }
+    let mut fold = fold_of(db, publisher, name)?;
+    fold.add(releases.iter().copied());
+    let key = publisher.to_bytes();
+    db.prepare_cached("UPDATE marks SET fold = ? WHERE publisher = ? AND name = ?")?.execute(params![
+        fold.as_bytes(),
+        key,
+        name.as_str()
+    ])?;
+    let mut delete = db.prepare_cached("DELETE FROM releases WHERE publisher = ? AND name = ? AND version = ?")?;
+    for release in releases {
+        delete.execute(params![key, name.as_str(), release.version.to_string()])?;
+    }
+    Ok(())
+}
+
+/// Puts a package out, but for its mark and what is folded into that.
+pub(super) fn put_out(
+    db: &Connection,
+    row: i64,
+    publisher: &PublisherId,
+    name: &PackageName,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let key = publisher.to_bytes();
+    // Before their head, which says whose they are.
+    db.prepare_cached("DELETE FROM manifests WHERE head = ?")?.execute([row])?;
+    db.prepare_cached("DELETE FROM pages WHERE head = ?")?.execute([row])?;
+    db.prepare_cached("DELETE FROM forks WHERE publisher = ? AND name = ?")?.execute(params![key, name.as_str()])?;
+    let seen = first_seen(db, publisher, name)?;
+    fold(db, publisher, name, seen.iter())?;
+    db.prepare_cached("UPDATE marks SET gone_at = ? WHERE publisher = ? AND name = ?")?.execute(params![
+        now.0,
+        key,
+        name.as_str()
+    ])?;
+    db.prepare_cached("DELETE FROM heads WHERE id = ?")?.execute([row])?;
+    Ok(())
+}
+
+/// Forgets packages that are not held any more, those that went first before the others, until what is left of them takes no
+/// more than `most` bytes. Returns how many.
+pub(super) fn forget(db: &Connection, most: u64) -> rusqlite::Result<u64> {
+    let mut gone = 0;
+    while super::usage::usage(db)?.folds > most {
+        let forgotten = db
+            .prepare_cached(
+                "DELETE FROM marks WHERE (publisher, name) IN
+                     (SELECT publisher, name FROM marks WHERE gone_at IS NOT NULL ORDER BY gone_at LIMIT ?)",
+            )?
+            .execute([AT_ONCE])?;
+        if forgotten == 0 {
+            break;
+        }
+        gone += forgotten as u64;
+    }
+    Ok(gone)
+}
