@@ -695,7 +695,7 @@ mod tests {
             .collect();
         let ids = known.iter().map(|peer| peer.id).collect();
         let bearings = Bearings { atlas: Atlas::default(), here: None, judged: true };
-        (PeerTable::new(known, Weights::default(), Metrics::default(), bearings, NOW), ids)
+        (PeerTable::new(known, Weights::default(), Metrics::default(), bearings, Classes::default(), NOW), ids)
     }
 
     fn presence(at: Timestamp) -> Presence {

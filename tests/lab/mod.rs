@@ -10,7 +10,10 @@ use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, SwarmBuilder, gossipsub, identify,
     identity::Keypair,
-    kad::{self, store::MemoryStore},
+    kad::{
+        self,
+        store::{MemoryStore, MemoryStoreConfig},
+    },
     multiaddr::Protocol,
     noise, ping, request_response,
     swarm::{NetworkBehaviour, SwarmEvent},
@@ -169,6 +172,10 @@ enum Do {
     Hold(Vec<u8>, Vec<u8>),
     Put(Vec<u8>, Vec<u8>, PeerId, tokio::sync::oneshot::Sender<()>),
     Get(Vec<u8>, Reply),
+    Join(PeerId, Multiaddr, tokio::sync::oneshot::Sender<()>),
+    Lists(Vec<Multiaddr>),
+    Provide(Vec<u8>, tokio::sync::oneshot::Sender<()>),
+    Providers(Vec<u8>, tokio::sync::oneshot::Sender<Vec<PeerId>>),
 }
 
 /// What it answers; `None` for never.
@@ -179,7 +186,10 @@ impl BarePeer {
         let key = Keypair::generate_ed25519();
         let id = key.public().to_peer_id();
         let protocol = |kind: &str| StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/{kind}")).unwrap();
-        let mut kad = kad::Behaviour::with_config(id, MemoryStore::new(id), kad::Config::new(protocol("kad/2")));
+        // It claims as much as a test wants it to.
+        let room = MemoryStoreConfig { max_provided_keys: usize::MAX, ..MemoryStoreConfig::default() };
+        let store = MemoryStore::with_config(id, room);
+        let mut kad = kad::Behaviour::with_config(id, store, kad::Config::new(protocol("kad/2")));
         kad.set_mode(Some(kad::Mode::Server));
         let behaviour = Bare {
             kad,
@@ -214,6 +224,8 @@ impl BarePeer {
             let mut asks: HashMap<request_response::OutboundRequestId, tokio::sync::oneshot::Sender<Option<Response>>> =
                 HashMap::new();
             let mut gets: HashMap<kad::QueryId, (Vec<Vec<u8>>, Reply)> = HashMap::new();
+            let mut dials: HashMap<PeerId, tokio::sync::oneshot::Sender<()>> = HashMap::new();
+            let mut finds: HashMap<kad::QueryId, (Vec<PeerId>, tokio::sync::oneshot::Sender<_>)> = HashMap::new();
             loop {
                 tokio::select! {
                     command = receiver.recv() => match command {
@@ -242,12 +254,28 @@ impl BarePeer {
                             let id = swarm.behaviour_mut().kad.get_record(kad::RecordKey::from(key));
                             gets.insert(id, (vec![], done));
                         }
+                        Some(Do::Join(peer, address, done)) => {
+                            swarm.dial(address).unwrap();
+                            dials.insert(peer, done);
+                        }
+                        Some(Do::Lists(addresses)) => {
+                            addresses.into_iter().for_each(|address| swarm.add_external_address(address));
+                        }
+                        Some(Do::Provide(key, done)) => {
+                            let id = swarm.behaviour_mut().kad.start_providing(kad::RecordKey::from(key)).unwrap();
+                            puts.insert(id, done);
+                        }
+                        Some(Do::Providers(key, done)) => {
+                            let id = swarm.behaviour_mut().kad.get_providers(kad::RecordKey::from(key));
+                            finds.insert(id, (vec![], done));
+                        }
                     },
                     event = swarm.select_next_some() => match event {
                         SwarmEvent::Behaviour(BareEvent::Identify(identify::Event::Received { peer_id, info, .. })) => {
                             for address in info.listen_addrs {
                                 swarm.behaviour_mut().kad.add_address(&peer_id, address);
                             }
+                            dials.remove(&peer_id).map(|done| done.send(()));
                         }
                         SwarmEvent::Behaviour(BareEvent::Query(request_response::Event::Message {
                             message: request_response::Message::Request { request, channel, .. }, ..
@@ -266,8 +294,18 @@ impl BarePeer {
                         SwarmEvent::Behaviour(BareEvent::Kad(kad::Event::OutboundQueryProgressed {
                             id, result, step, ..
                         })) => match result {
-                            kad::QueryResult::PutRecord(_) => {
+                            kad::QueryResult::PutRecord(_) | kad::QueryResult::StartProviding(_) => {
                                 puts.remove(&id).map(|done: tokio::sync::oneshot::Sender<()>| done.send(()));
+                            }
+                            kad::QueryResult::GetProviders(result) => {
+                                if let Ok(kad::GetProvidersOk::FoundProviders { providers, .. }) = result
+                                    && let Some((found, _)) = finds.get_mut(&id)
+                                {
+                                    found.extend(providers);
+                                }
+                                if step.last && let Some((found, done)) = finds.remove(&id) {
+                                    let _ = done.send(found);
+                                }
                             }
                             kad::QueryResult::GetRecord(result) => {
                                 if let Ok(kad::GetRecordOk::FoundRecord(found)) = result
@@ -327,6 +365,36 @@ impl BarePeer {
         let (done, receiver) = tokio::sync::oneshot::channel();
         self.commands.send(Do::Put(key.to_vec(), value.to_vec(), peer, done)).ok().unwrap();
         tokio::time::timeout(PATIENCE, receiver).await.unwrap().unwrap();
+    }
+
+    /// Connects to a node, by its address with its id; returns when the node has said what it speaks.
+    pub async fn join(&self, node: Multiaddr) {
+        let peer = match node.iter().last() {
+            Some(Protocol::P2p(peer)) => peer,
+            other => panic!("{other:?} is no id"),
+        };
+        let (done, receiver) = tokio::sync::oneshot::channel();
+        self.commands.send(Do::Join(peer, node, done)).ok().unwrap();
+        tokio::time::timeout(PATIENCE, receiver).await.unwrap().unwrap();
+    }
+
+    /// Says of itself that it has these addresses too.
+    pub fn lists(&self, addresses: Vec<Multiaddr>) {
+        self.commands.send(Do::Lists(addresses)).ok().unwrap();
+    }
+
+    /// Claims to have the content of a key; returns when those nearest to it have been found.
+    pub async fn provide(&self, key: &[u8]) {
+        let (done, receiver) = tokio::sync::oneshot::channel();
+        self.commands.send(Do::Provide(key.to_vec(), done)).ok().unwrap();
+        tokio::time::timeout(PATIENCE, receiver).await.unwrap().unwrap();
+    }
+
+    /// Whom others name as providers of a key.
+    pub async fn providers(&self, key: &[u8]) -> Vec<PeerId> {
+        let (done, receiver) = tokio::sync::oneshot::channel();
+        self.commands.send(Do::Providers(key.to_vec(), done)).ok().unwrap();
+        tokio::time::timeout(PATIENCE, receiver).await.unwrap().unwrap()
     }
 
     /// What others return for a key.
