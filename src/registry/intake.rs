@@ -156,7 +156,9 @@ impl P2pRegistry {
         if !self.is_welcome(&head.publisher(), via).map_err(stored)? {
             return Err(Refusal::OverQuota);
         }
-        self.horizon(now).check(head)?;
+        let horizon = self.horizon(now);
+        horizon.check(head)?;
+        horizon.check_time(announcement.manifest.created)?;
         let verdict = self.store.judge_head(head, now).map_err(stored)?;
         if let Some(refusal) = verdict.refusal() {
             return Err(refusal);
@@ -212,6 +214,9 @@ impl P2pRegistry {
         now: Timestamp,
     ) -> Result<HeadVerdict> {
         let id = PackageId { publisher: head.publisher(), name: head.name.clone() };
+        if self.horizon(now).check(&head).is_err() {
+            return Ok(HeadVerdict::Ahead);
+        }
         let verdict = self.store.take_head(head, Vec::new(), manifests, false, now).await?;
         if verdict.refusal().is_none() {
             self.cache().forget(&id);

@@ -89,6 +89,7 @@ pub(super) fn hits(
             return Err(Refusal::Irrelevant);
         }
         horizon.check(&head)?;
+        horizon.check_time(manifest.created)?;
         Ok((head, manifest))
     }))
 }
@@ -107,6 +108,7 @@ pub(super) fn records(
         let manifest = item.manifest.as_ref().map(|bytes| Signed::<Manifest>::verify(bytes)).transpose()?;
         manifest.as_ref().map_or(Ok(()), |manifest| consistent(&head, manifest))?;
         horizon.check(&head)?;
+        manifest.as_ref().map_or(Ok(()), |manifest| horizon.check_time(manifest.created))?;
         Ok((head, manifest))
     }))
 }

@@ -45,8 +45,16 @@ impl Horizon {
     /// # Errors
     /// [`Refusal::Ahead`], which is nobody's fault: it is asked for again later.
     pub fn check(&self, head: &Signed<Head>) -> Result<(), Refusal> {
+        self.check_time(head.signed_at)
+    }
+
+    /// As [`Self::check`] for any time in a record.
+    ///
+    /// # Errors
+    /// [`Refusal::Ahead`] for one beyond it.
+    pub fn check_time(&self, time: Timestamp) -> Result<(), Refusal> {
         match self.0 {
-            Some(latest) if head.signed_at > latest => Err(Refusal::Ahead),
+            Some(latest) if time > latest => Err(Refusal::Ahead),
             _ => Ok(()),
         }
     }
