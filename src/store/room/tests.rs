@@ -30,8 +30,9 @@ fn open(dir: &Path, bytes: u64) -> Store {
 /// A manifest of some more than so many bytes: a description of a thousand characters at most, and then dependencies.
 fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Signed<Manifest> {
     let text = "all kinds of words ".repeat(60);
-    let needs: Vec<String> = (0..(long.saturating_sub(1_000) / 90).min(48))
-        .map(|n| format!("{{ package = \"somebody/{}-{n}\", requirement = \"*\" }}", "a".repeat(50)))
+    let owner = PublisherId::of(&key.public());
+    let needs: Vec<String> = (0..(long.saturating_sub(1_000) / 120).min(48))
+        .map(|n| format!("{{ package = \"{owner}/{}-{n}\", requirement = \"*\" }}", "a".repeat(40)))
         .collect();
     let draft: Draft = toml::from_str(&format!(
         "name = \"{name}\"\nversion = \"{version}\"\ndescription = \"{}\"\ndependencies = [{}]",

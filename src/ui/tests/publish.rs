@@ -234,8 +234,11 @@ fn nothing_is_published_before_it_was_reviewed_and_read() {
 fn the_review_shows_what_goes_in_and_what_stays_out() {
     let mut model = filled_form((120, 60));
     let effects = press_ctrl(&mut model, 's');
-    let [Effect::Hash { generation, .. }] = effects.as_slice() else { panic!("{effects:?}") };
-    let generation = *generation;
+    let hash = |effect: &Effect| match effect {
+        Effect::Hash { generation, .. } => Some(*generation),
+        _ => None,
+    };
+    let generation = effects.iter().find_map(hash).unwrap();
     let entry = |path: &str, kind, size| Entry { path: path.to_owned(), kind, size, included: None };
     let left = |path: &str, size, why| LeftOut { path: path.to_owned(), size, why };
     let ignored = Why::Ignored { pattern: "/target/".to_owned(), file: ".gitignore".to_owned() };
