@@ -218,17 +218,18 @@ fn without_words_the_newest_come_first_unless_another_order_was_chosen() {
 #[test]
 fn what_was_found_is_marked_in_name_and_text() {
     for selected in [0, 1] {
-        let model = answered((120, 24), "\"parses configuration\" par");
+        let model = answered((100, 24), "\"parses configuration\" par");
         let mut surface = Memory::new(model.size);
         surface.draw(|frame| screen::draw(frame, &model, crate::ui::theme::Theme::plain())).unwrap();
         let buffer = surface.0.backend().buffer().clone();
         let row = 5 + selected;
-        let marked: String = (0..120)
+        let marked: String = (0..100)
             .filter_map(|x| buffer.cell((x, row)))
             .filter(|cell| cell.modifier.contains(Modifier::BOLD | Modifier::UNDERLINED))
             .map(|cell| cell.symbol())
             .collect();
-        assert_eq!(marked, "parParses configuration", "row {row}");
+        // As far as the column is wide.
+        assert_eq!(marked, "parParses configuratio", "row {row}");
     }
 }
 
