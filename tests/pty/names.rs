@@ -26,7 +26,7 @@ fn a_person_pins_by_getting_and_is_asked_before_depending_or_sharing_a_handle() 
     let address = status["addresses"][0].as_str().unwrap().to_owned();
     let published = publish(alice.path(), "tool", "alice");
     let id = published["package"]["publisher"].as_str().unwrap().to_owned();
-    let fingerprint = &id[id.len() - 12..];
+    let fingerprint = id.get(id.len() - 12..).unwrap();
     let apart = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "--bootstrap", &address];
 
     // Depending on a handle that is new here is agreed to by its fingerprint, or refused.
