@@ -25,6 +25,7 @@ use swarmdex::{
     domain::{
         hash::{ContentRoot, Hash},
         manifest::{Content, Draft, Manifest},
+        name::PublisherId,
         record::{Announcement, DhtKey, Head, HeadState, Record, Signed},
         release::ReleaseEntry,
         time::Timestamp,
@@ -50,8 +51,9 @@ const KNOWN: usize = 300;
 /// Of some more than so many bytes: a description of a thousand characters at most, and then dependencies.
 fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Signed<Manifest> {
     let text = "all kinds of words ".repeat(60);
-    let needs: Vec<String> = (0..(long.saturating_sub(1_000) / 90).min(48))
-        .map(|n| format!("{{ package = \"somebody/{}-{n}\", requirement = \"*\" }}", "a".repeat(50)))
+    let whose = PublisherId::of(&key.public());
+    let needs: Vec<String> = (0..(long.saturating_sub(1_000) / 120).min(48))
+        .map(|n| format!("{{ package = \"{whose}/{}-{n}\", requirement = \"*\" }}", "a".repeat(30)))
         .collect();
     let draft: Draft = toml::from_str(&format!(
         "name = \"{name}\"\nversion = \"{version}\"\ndescription = \"{}\"\ndependencies = [{}]",
