@@ -103,6 +103,17 @@ pub(super) async fn warn_of_look_alike(registry: &dyn Registry, release: &Releas
     Ok(())
 }
 
+/// How a person agrees to a handle that is new here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Agreement {
+    /// Beforehand, by `--trust-new`.
+    Given,
+    /// At a terminal.
+    Asked,
+    /// In a dry run nobody is asked; it says what would be.
+    Foreseen,
+}
+
 /// Names the dependencies of a draft by key, where this needs a person's word: handles that are not bound here, nor were
 /// called so in the package's last release, are agreed to at a terminal or by `trust_new`.
 ///
@@ -112,7 +123,7 @@ pub(super) async fn agree_on_dependencies(
     registry: &dyn Registry,
     draft: Draft,
     called: Option<&Handle>,
-    trust_new: bool,
+    agreement: Agreement,
 ) -> Result<Draft> {
     let mut agreed: BTreeMap<Handle, PublisherId> = BTreeMap::new();
     for handle in draft.dependencies.iter().filter_map(|dependency| dependency.named_by()) {
@@ -125,7 +136,7 @@ pub(super) async fn agree_on_dependencies(
         }
         let claims = registry.claims(&handle, true).await?;
         let publisher = one_key(&claims)?;
-        agree(&handle, publisher, &claims, trust_new).await?;
+        agree(&handle, publisher, &claims, agreement).await?;
         agreed.insert(handle, publisher);
     }
     // The rest is the node's to name.
@@ -156,10 +167,10 @@ async fn called_before(
     }
 }
 
-async fn agree(handle: &Handle, publisher: PublisherId, claims: &Claims, trust_new: bool) -> Result<()> {
+async fn agree(handle: &Handle, publisher: PublisherId, claims: &Claims, agreement: Agreement) -> Result<()> {
     let key = key(&publisher);
     let unsure = claims.is_sure().err().map_or(String::new(), |unsure| format!(", and {unsure}"));
-    if trust_new {
+    if agreement == Agreement::Given {
         print::note(format!("warning: packages of {handle} are needed by {key}, which no pin vouches for{unsure}"));
         return Ok(());
     }
@@ -167,7 +178,11 @@ async fn agree(handle: &Handle, publisher: PublisherId, claims: &Claims, trust_n
         "The release needs packages of {handle}, which is pinned to no key here. The only one known to claim it is \
          {key}{unsure}. Is that whom you mean?"
     );
-    if ask::is_terminal() && ask::yes(&question).await? {
+    if agreement == Agreement::Foreseen && ask::is_terminal() {
+        print::note(format!("publish would ask: {question}"));
+        return Ok(());
+    }
+    if agreement == Agreement::Asked && ask::is_terminal() && ask::yes(&question).await? {
         return Ok(());
     }
     Err(RegistryError::UnpinnedHandle { handle: handle.clone(), publisher })

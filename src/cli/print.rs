@@ -32,23 +32,6 @@ pub(super) fn note_row(row: &str) {
     let _ = writeln!(io::stderr(), "{row}");
 }
 
-/// Whether somebody is there who can answer a question.
-pub(super) fn can_ask() -> bool {
-    io::stdin().is_terminal() && io::stderr().is_terminal()
-}
-
-/// Asks on stderr, and waits for a line on stdin. Everything but a yes is a no.
-pub(super) async fn confirm(question: &str) -> Result<bool> {
-    let _ = write!(io::stderr(), "{} [y/N] ", printable(question));
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        io::stdin().read_line(&mut line).map(|_| line)
-    });
-    let answer = answer.await.map_err(|error| internal("waiting for an answer", error))?;
-    let answer = answer.map_err(RegistryError::file("stdin", "read"))?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
-}
-
 /// Writes lines to stdout. A reader that has seen enough and closed the pipe is no error.
 pub(super) fn lines(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();

@@ -8,13 +8,18 @@ use std::{
 
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{DONE, FAILED, global::Global, names, print, session};
+use super::{
+    DONE, FAILED, ask,
+    global::Global,
+    names::{self, Agreement},
+    print, session,
+};
 use crate::{
     RegistryError, Result,
     archive::pack::Listing,
     config::{Settings, toml_error},
     control::{Control, Wait},
-    domain::manifest::Draft,
+    domain::{manifest::Draft, name::Handle},
     prepare::{self, Planned, Prepared},
     registry::{Artifacts, Receipt},
 };
@@ -74,14 +79,14 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let Args { path, manifest, json, wait, dry_run, yes, trust_new } = args;
     let looked = blocking(move || look(&path, manifest.as_deref(), most, &own)).await?;
     if dry_run {
-        return check::dry_run(global, looked, json).await;
+        return check::dry_run(global, looked, json, trust_new).await;
     }
     for line in listing::remarks(looked.listing()) {
         print::note(line);
     }
     let prepared = blocking(move || looked.prepare()).await?;
     session::with(global, async |node, settings| {
-        let asks = !yes && print::can_ask();
+        let asks = !yes && ask::is_terminal();
         if asks && Standing::of(node, &prepared.draft).await?.is_first && !is_agreed(&prepared).await? {
             print::note("nothing was published");
             return Ok(FAILED);
@@ -125,7 +130,7 @@ async fn is_agreed(prepared: &Prepared) -> Result<bool> {
     for line in listing::folded(&prepared.listing) {
         print::note_row(&line);
     }
-    print::confirm(&format!("Publish {name} {version}? It can be yanked, and never be taken back.")).await
+    ask::yes(&format!("Publish {name} {version}? It can be yanked, and never be taken back.")).await
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
@@ -185,17 +190,23 @@ pub(super) fn new_key(path: &Path) -> String {
 /// publish.
 async fn settle_names(node: &dyn Control, draft: Draft, yes: bool, trust_new: bool) -> Result<Option<Draft>> {
     let registry = node.registry();
-    let handle = match draft.handle.clone() {
-        Some(handle) => Some(handle),
-        None => node.status().await?.node.handle.and_then(|handle| handle.parse().ok()),
-    };
-    let draft = names::agree_on_dependencies(&*registry, draft, handle.as_ref(), trust_new).await?;
+    let handle = handle_of(node, &draft).await?;
+    let agreement = if trust_new { Agreement::Given } else { Agreement::Asked };
+    let draft = names::agree_on_dependencies(&*registry, draft, handle.as_ref(), agreement).await?;
     if let Some(other) = registry.look_alike(&draft.name, None).await? {
         print::note(format!("warning: {} looks like {other}; people may take one for the other", draft.name));
     }
     match &handle {
         Some(handle) if !names::may_publish_under(&*registry, handle, yes).await? => Ok(None),
         _ => Ok(Some(draft)),
+    }
+}
+
+/// The handle that is published under, if any.
+async fn handle_of(node: &dyn Control, draft: &Draft) -> Result<Option<Handle>> {
+    match draft.handle.clone() {
+        Some(handle) => Ok(Some(handle)),
+        None => Ok(node.status().await?.node.handle.and_then(|handle| handle.parse().ok())),
     }
 }
 

@@ -22,14 +22,14 @@ fn the_first_publish_of_a_package_shows_what_goes_in_and_asks() {
     terminal.until_text("left out: .env (.env* is often private; include adds it)");
     terminal.until_text("web has not been published before. This goes in:");
     terminal.until_text("10 B  src/main.sh");
-    terminal.until_text("[y/N]");
+    terminal.until_text("(y/n)");
     terminal.press("n\n");
     terminal.until_text("nothing was published");
     let (in_order, home) = terminal.ended_with_home();
     assert!(!in_order, "a script that has a terminal learns of it");
 
     let mut terminal = Terminal::start_in(home, &args, &[]);
-    terminal.until_text("[y/N]");
+    terminal.until_text("(y/n)");
     terminal.press("y\n");
     terminal.until_text("announced");
     let home = terminal.ended_at_home();
@@ -38,11 +38,11 @@ fn the_first_publish_of_a_package_shows_what_goes_in_and_asks() {
     project(files.path(), "1.1.0");
     let mut terminal = Terminal::start_in(home, &args, &[]);
     terminal.until_text("announced");
-    assert!(!terminal.text().contains("[y/N]"), "{}", terminal.text());
+    assert!(!terminal.text().contains("(y/n)"), "{}", terminal.text());
     terminal.ended_at_home();
     let mut terminal = Terminal::start(&[&args[..], &["--yes"]].concat(), &[]);
     terminal.until_text("announced");
-    assert!(!terminal.text().contains("[y/N]"), "{}", terminal.text());
+    assert!(!terminal.text().contains("(y/n)"), "{}", terminal.text());
     terminal.ended_at_home();
 }
 

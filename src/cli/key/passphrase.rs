@@ -9,7 +9,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 
 use crate::{
     RegistryError, Result,
-    cli::{print, stop::Stop},
+    cli::{ask, print, stop::Stop},
     config::PASSPHRASE_VARIABLE,
 };
 
@@ -55,7 +55,7 @@ fn of_file(file: &std::path::Path) -> Result<String> {
 }
 
 async fn asked(what_for: Use) -> Result<String> {
-    if !print::can_ask() {
+    if !ask::is_terminal() {
         let plain = if what_for == Use::Seal { "; or export it with --plain" } else { "" };
         let why = format!(
             "there is no terminal to ask for a passphrase on; name a file that has it with --passphrase-file, or set \

@@ -2,11 +2,16 @@
 
 use serde::Serialize;
 
-use super::{Looked, blocking, listing};
+use super::{Looked, blocking, handle_of, listing, with_handle};
 use crate::{
     RegistryError, Result,
     archive::pack::Listing,
-    cli::{DONE, global::Global, print, session},
+    cli::{
+        DONE,
+        global::Global,
+        names::{self, Agreement},
+        print, session,
+    },
     control::Control,
     domain::{
         manifest::Draft,
@@ -60,7 +65,7 @@ struct Report<'a> {
 }
 
 /// Does everything that a publish does before it gives anything away.
-pub(super) async fn dry_run(global: &Global, looked: Looked, json: bool) -> Result<u8> {
+pub(super) async fn dry_run(global: &Global, looked: Looked, json: bool, trust_new: bool) -> Result<u8> {
     let (listing, draft) = (looked.listing().clone(), looked.draft().clone());
     if !json {
         print::lines(&listing::whole(&listing))?;
@@ -68,7 +73,7 @@ pub(super) async fn dry_run(global: &Global, looked: Looked, json: bool) -> Resu
     let prepared = blocking(move || looked.prepare()).await;
     let archive = prepared.as_ref().ok().map(|prepared| prepared.size);
     let checked = match prepared {
-        Ok(prepared) => on_a_node(global, &prepared).await,
+        Ok(prepared) => on_a_node(global, &prepared, trust_new).await,
         Err(error) => Err(error),
     };
     let (files, bytes) = listing.files();
@@ -96,7 +101,7 @@ pub(super) async fn dry_run(global: &Global, looked: Looked, json: bool) -> Resu
 }
 
 /// Asks the node that would publish; without an answer when the person interrupts it, and with the exit code.
-async fn on_a_node(global: &Global, prepared: &Prepared) -> Result<(Option<Standing>, u8)> {
+async fn on_a_node(global: &Global, prepared: &Prepared, trust_new: bool) -> Result<(Option<Standing>, u8)> {
     if global.readonly {
         return Err(RegistryError::ReadOnly { what: "publish" });
     }
@@ -105,8 +110,13 @@ async fn on_a_node(global: &Global, prepared: &Prepared) -> Result<(Option<Stand
         return Err(RegistryError::TooLarge { size: prepared.size, most });
     }
     let mut standing = None;
-    let code = session::with(global, async |node, _| {
-        standing = Some(Standing::of(node, &prepared.draft).await?);
+    let code = session::with(global, async |node, settings| {
+        let there = Standing::of(node, &prepared.draft).await?;
+        let draft = with_handle(prepared.draft.clone(), settings);
+        let called = handle_of(node, &draft).await?;
+        let agreement = if trust_new { Agreement::Given } else { Agreement::Foreseen };
+        names::agree_on_dependencies(&*node.registry(), draft, called.as_ref(), agreement).await?;
+        standing = Some(there);
         Ok(DONE)
     });
     let code = code.await?;
