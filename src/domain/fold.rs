@@ -58,11 +58,11 @@ impl Fold {
 
     /// Folds versions in, with the manifest first seen of each.
     pub fn add<'a>(&mut self, releases: impl IntoIterator<Item = &'a ReleaseEntry>) {
-        let mut known: std::collections::HashSet<Vec<u8>> =
-            self.entries().map(|(version, _)| version.to_vec()).collect();
         for release in releases {
             let entry = entry(&release.version, &release.manifest);
-            if known.insert(entry.iter().take(VERSION).copied().collect()) {
+            // A few are folded at a time: a set of those that were before would cost more than looking through them.
+            let version = entry.get(..VERSION).unwrap_or_default();
+            if !self.0.chunks_exact(ENTRY).any(|held| held.starts_with(version)) {
                 self.0.extend(entry);
             }
         }

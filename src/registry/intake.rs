@@ -21,7 +21,9 @@ use crate::{
         manifest::Manifest,
         name::PackageId,
         query::could_match,
-        record::{Admission, Announcement, DhtKey, Head, Horizon, Record, Refusal, Signed, consistent, is_of},
+        record::{
+            Admission, Announcement, DhtKey, Head, Horizon, MAX_AHEAD, Record, Refusal, Signed, consistent, is_of,
+        },
         release,
         time::Timestamp,
         trust::Trust,
@@ -156,9 +158,7 @@ impl P2pRegistry {
         if !self.is_welcome(&head.publisher(), via).map_err(stored)? {
             return Err(Refusal::OverQuota);
         }
-        let horizon = self.horizon(now);
-        horizon.check(head)?;
-        horizon.check_time(announcement.manifest.created)?;
+        self.check_dates(head, Some(&announcement.manifest), now)?;
         let verdict = self.store.judge_head(head, now).map_err(stored)?;
         if let Some(refusal) = verdict.refusal() {
             return Err(refusal);
@@ -185,6 +185,17 @@ impl P2pRegistry {
     fn is_first(&self, manifest: &Signed<Manifest>) -> Result<bool> {
         let id = PackageId { publisher: manifest.publisher(), name: manifest.name.clone() };
         self.store.is_first(&id, &manifest.version, &manifest.hash())
+    }
+
+    /// Refuses what is dated ahead. The disk is looked at only for that, because nearly nothing is.
+    fn check_dates(
+        &self,
+        head: &Signed<Head>,
+        manifest: Option<&Signed<Manifest>>,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let latest = manifest.map_or(head.signed_at, |manifest| manifest.created.max(head.signed_at));
+        if latest <= now.after(MAX_AHEAD) { Ok(()) } else { self.horizon(now).check_time(latest) }
     }
 
     /// The latest time that a record from the network may have.
@@ -214,7 +225,7 @@ impl P2pRegistry {
         now: Timestamp,
     ) -> Result<HeadVerdict> {
         let id = PackageId { publisher: head.publisher(), name: head.name.clone() };
-        if self.horizon(now).check(&head).is_err() {
+        if self.check_dates(&head, None, now).is_err() {
             return Ok(HeadVerdict::Ahead);
         }
         let verdict = self.store.take_head(head, Vec::new(), manifests, false, now).await?;
