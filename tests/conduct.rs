@@ -49,7 +49,7 @@ async fn banned(lab: &Lab, peer: PeerId, fault: Fault) -> PeerSnapshot {
 /// Waits until a peer is shown as it should be.
 async fn seen(lab: &Lab, peer: PeerId, what: &str, is: impl Fn(&PeerSnapshot) -> bool) -> PeerSnapshot {
     /// A flood is long before it is one, and the machine may have other things to do.
-    const MOST: Duration = Duration::from_secs(60);
+    const MOST: Duration = Duration::from_secs(150);
     let mut batches = lab.node.subscribe();
     let waited = tokio::time::timeout(MOST, async {
         loop {
