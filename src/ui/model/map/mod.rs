@@ -15,7 +15,7 @@ use self::{
     traffic::{Traffic, traffic},
     view::View,
 };
-use super::{Model, peers::handle};
+use super::{Model, peers::called};
 use crate::{
     bus::{Batch, PeerSnapshot},
     domain::{name::short_id, time::Timestamp},
@@ -102,12 +102,10 @@ impl Tone {
     }
 }
 
-/// What a peer is called: its handle, or a short form of its id.
+/// A peer's handle with the fingerprint of the key that claims it, or a short form of its id.
 pub fn name(peer: &PeerSnapshot) -> String {
-    match handle(peer) {
-        "" => short_id(&peer.id),
-        handle => handle.to_owned(),
-    }
+    let called = called(peer);
+    if called.is_empty() { short_id(&peer.id) } else { called }
 }
 
 /// The sign of a peer that is drawn alone: how good it is to ask, or that it cannot be where it says.

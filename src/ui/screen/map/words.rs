@@ -78,7 +78,7 @@ fn named(model: &Model, peers: &[&PeerSnapshot], room: usize, theme: Theme) -> V
     let selected = model.peers.current().map(|peer| peer.id);
     let (mut out, mut left) = (Vec::new(), room);
     for (at, peer) in peers.iter().enumerate() {
-        let text = fit(&format!("{} {}", sign(peer, model.now), name(peer)), 26);
+        let text = fit(&format!("{} {}", sign(peer, model.now), name(peer)), 28);
         let more = format!("and {} more", peers.len() - at);
         let last = at + 1 == peers.len();
         if text.width() + 2 + if last { 0 } else { more.width() + 2 } > left {
