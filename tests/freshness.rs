@@ -46,6 +46,28 @@ async fn node_with(peers: &[&BarePeer]) -> Lab {
     lab
 }
 
+/// Says something until the node is seen to have heard it: whether it knows yet that the node listens, a bare peer does not
+/// tell.
+async fn say_until(
+    peer: &BarePeer,
+    batches: &mut tokio::sync::mpsc::Receiver<Batch>,
+    what: &str,
+    say: impl Fn() -> bytes::Bytes,
+    is_it: impl FnMut(&Batch) -> bool,
+) {
+    let mut every = tokio::time::interval(Duration::from_millis(200));
+    let saying = async {
+        loop {
+            every.tick().await;
+            peer.shout(&say());
+        }
+    };
+    tokio::select! {
+        () = wait_for(batches, what, is_it) => {}
+        () = saying => unreachable!("it does not end"),
+    }
+}
+
 fn refused(reason: Refusal, times: u64) -> impl FnMut(&Batch) -> bool {
     move |batch| {
         let counted = batch.counters.as_ref().and_then(|counters| counters.refused.get(&reason));
@@ -66,11 +88,11 @@ async fn only_peers_that_hold_a_state_confirm_it_and_a_replay_does_not() {
     let registry = lab.node.registry();
     let mut batches = lab.node.subscribe();
     let said = |at: Timestamp| Announcement::sign(&key, at, current.clone(), one.clone()).unwrap().encode().unwrap();
-    teller.shout(&said(now));
-    wait_for(&mut batches, "the announcement", |batch| batch.announcements.iter().any(|one| one.package == id)).await;
+    let heard = |batch: &Batch| batch.announcements.iter().any(|one| one.package == id);
+    say_until(&teller, &mut batches, "the announcement", || said(clock::now()), heard).await;
     // Said earlier, of the same state: nobody can make it later, and it is not passed on.
-    teller.shout(&said(now.before(Duration::from_secs(30))));
-    wait_for(&mut batches, "the replay to be refused", refused(Refusal::Superseded, 1)).await;
+    let replay = || said(clock::now().before(Duration::from_secs(120)));
+    say_until(&teller, &mut batches, "the replay to be refused", replay, refused(Refusal::Superseded, 1)).await;
 
     let package = registry.get_package(&reference(&id)).await.unwrap();
     assert_eq!(package.freshness.confirmed_at, None, "two are connected, and neither holds it");
@@ -101,8 +123,7 @@ async fn what_is_dated_ahead_is_nobodys_fault_and_a_clock_that_is_behind_refuses
     let teller = BarePeer::start(with_clock(clock::now, None)).await;
     let lab = node_with(&[&teller]).await;
     let mut batches = lab.node.subscribe();
-    teller.shout(&ahead("early"));
-    wait_for(&mut batches, "it to be refused", refused(Refusal::Ahead, 1)).await;
+    say_until(&teller, &mut batches, "it to be refused", || ahead("early"), refused(Refusal::Ahead, 1)).await;
     let peers = lab.node.peers().await.unwrap();
     let told = peers.iter().find(|peer| peer.id == teller.id).unwrap();
     assert!(told.sheet.is_none(), "{:?}", told.sheet);
@@ -117,9 +138,9 @@ async fn what_is_dated_ahead_is_nobodys_fault_and_a_clock_that_is_behind_refuses
         batch.health.as_ref().is_some_and(|health| health.clock_behind)
     })
     .await;
-    peers[0].shout(&ahead("early"));
     let id = id_of(&key, "early");
-    wait_for(&mut batches, "the announcement", |batch| batch.announcements.iter().any(|one| one.package == id)).await;
+    let heard = |batch: &Batch| batch.announcements.iter().any(|one| one.package == id);
+    say_until(&peers[0], &mut batches, "the announcement", || ahead("early"), heard).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

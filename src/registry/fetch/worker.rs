@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    io,
     ops::Range,
     sync::Arc,
     time::{Duration, Instant},
@@ -30,6 +31,9 @@ const AGAIN: Duration = Duration::from_millis(100);
 const TIMES: u32 = 8;
 /// Time for an answer of 1 MiB, whatever comes of it meanwhile: less than 9 KiB a second are no help.
 const ANSWERING: Duration = Duration::from_secs(120);
+/// Time for the first small content that a peer is asked for on a stream: libp2p-stream drops one that comes while the peer has not
+/// taken the one before, and nobody is told. Then it is asked on a fresh stream, with all the patience there is.
+const FIRST: Duration = Duration::from_secs(3);
 /// Whether others still owe what a peer could give is looked at this often.
 const SOON: Duration = Duration::from_millis(20);
 /// A peer that holds a part is asked this often whether it has more by now.
@@ -80,6 +84,14 @@ pub(super) async fn work(registry: P2pRegistry, run: Arc<Run>, peer: PeerId, sco
         }
     };
     run.plan().remove(&peer);
+    let why = match &over {
+        Over::Done => "done",
+        Over::Busy => "busy",
+        Over::Slow => "slow",
+        Over::OtherSize(_) => "another size",
+        Over::Broken(_) => "broken",
+    };
+    tracing::debug!(%peer, what = %run.wanted.what, why, "a peer's part in a fetch is over");
     let (part, outcome) = match over {
         Over::Done | Over::Busy => (Part::Idle, None),
         Over::Slow => (Part::Slow, Some(Outcome::ContentSlow)),
@@ -116,7 +128,7 @@ async fn attempt(registry: &P2pRegistry, run: &Run, peer: PeerId, score: f64, fr
         Ok(taken) => taken,
         Err(broken) => return broken.into(),
     };
-    match give(run, link, score).await {
+    match give(run, link, score, fresh).await {
         Ok((link, over)) => {
             if let Some(link) = link {
                 links.give_back(link, place);
@@ -128,7 +140,7 @@ async fn attempt(registry: &P2pRegistry, run: &Run, peer: PeerId, score: f64, fr
 }
 
 /// Takes what the peer gives. Returns the stream too when nothing is outstanding on it.
-async fn give(run: &Run, link: ContentLink, score: f64) -> Result<(Option<ContentLink>, Over), Broken> {
+async fn give(run: &Run, link: ContentLink, score: f64, fresh: bool) -> Result<(Option<ContentLink>, Over), Broken> {
     let (peer, content) = (link.peer, run.wanted.content);
     let single = groups(content.size) <= ONE_PEER;
     let mut link = link;
@@ -176,7 +188,13 @@ async fn give(run: &Run, link: ContentLink, score: f64) -> Result<(Option<Conten
             run.heard();
             items.push(item);
         });
-        let answered = tokio::time::timeout(ANSWERING, answering).await.unwrap_or(Err(Broken::Silent));
+        let is_first = single && !fresh && run.given(&peer) == 0;
+        let (patience, broken) = if is_first {
+            (FIRST, Broken::Lost(io::Error::other("nothing came on a new stream")))
+        } else {
+            (ANSWERING, Broken::Silent)
+        };
+        let answered = tokio::time::timeout(patience, answering).await.unwrap_or(Err(broken));
         let (bytes, took) = (leaves(&items), millis(since));
         if bytes > 0 {
             run.part(peer, |one| {
