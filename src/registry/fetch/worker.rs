@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    io,
     ops::Range,
     sync::Arc,
     time::{Duration, Instant},
@@ -31,9 +30,6 @@ const AGAIN: Duration = Duration::from_millis(100);
 const TIMES: u32 = 8;
 /// Time for an answer of 1 MiB, whatever comes of it meanwhile: less than 9 KiB a second are no help.
 const ANSWERING: Duration = Duration::from_secs(120);
-/// Time for the first small content that a peer is asked for on a stream: libp2p-stream drops one that comes while the peer has not
-/// taken the one before, and nobody is told. Then it is asked on a fresh stream, with all the patience there is.
-const FIRST: Duration = Duration::from_secs(3);
 /// Whether others still owe what a peer could give is looked at this often.
 const SOON: Duration = Duration::from_millis(20);
 /// A peer that holds a part is asked this often whether it has more by now.
@@ -70,6 +66,8 @@ pub(super) async fn work(registry: P2pRegistry, run: Arc<Run>, peer: PeerId, sco
     run.part(peer, |one| one.part = Part::Asked);
     let (mut times, mut fresh) = (0, false);
     let over = loop {
+        // What was asked of it in an attempt that came to nothing is nobody's to give, and is asked for anew.
+        run.plan().remove(&peer);
         match attempt(&registry, &run, peer, score, fresh).await {
             Over::Busy if times < TIMES => {
                 run.heard();
@@ -128,7 +126,7 @@ async fn attempt(registry: &P2pRegistry, run: &Run, peer: PeerId, score: f64, fr
         Ok(taken) => taken,
         Err(broken) => return broken.into(),
     };
-    match give(run, link, score, fresh).await {
+    match give(run, link, score).await {
         Ok((link, over)) => {
             if let Some(link) = link {
                 links.give_back(link, place);
@@ -140,7 +138,7 @@ async fn attempt(registry: &P2pRegistry, run: &Run, peer: PeerId, score: f64, fr
 }
 
 /// Takes what the peer gives. Returns the stream too when nothing is outstanding on it.
-async fn give(run: &Run, link: ContentLink, score: f64, fresh: bool) -> Result<(Option<ContentLink>, Over), Broken> {
+async fn give(run: &Run, link: ContentLink, score: f64) -> Result<(Option<ContentLink>, Over), Broken> {
     let (peer, content) = (link.peer, run.wanted.content);
     let single = groups(content.size) <= ONE_PEER;
     let mut link = link;
@@ -188,13 +186,7 @@ async fn give(run: &Run, link: ContentLink, score: f64, fresh: bool) -> Result<(
             run.heard();
             items.push(item);
         });
-        let is_first = single && !fresh && run.given(&peer) == 0;
-        let (patience, broken) = if is_first {
-            (FIRST, Broken::Lost(io::Error::other("nothing came on a new stream")))
-        } else {
-            (ANSWERING, Broken::Silent)
-        };
-        let answered = tokio::time::timeout(patience, answering).await.unwrap_or(Err(broken));
+        let answered = tokio::time::timeout(ANSWERING, answering).await.unwrap_or(Err(Broken::Silent));
         let (bytes, took) = (leaves(&items), millis(since));
         if bytes > 0 {
             run.part(peer, |one| {
