@@ -99,6 +99,7 @@ async fn main() {
 }
 RUST
 cd "$dir"
+cargo --version
 said=$(CARGO_TARGET_DIR="$dir/target" cargo run --quiet)
 printf '%s\n' "$said"
 expected='a record of 14000 bytes at a node that knows 0 others: found, 14000 bytes
