@@ -107,6 +107,9 @@ async fn node_far(dir: &Path, door: &[String], conduct: Conduct, one_way: Option
         dht: DhtMode::Server,
         conduct,
         delays: one_way.map(|one_way| Delays::new(move |_| Some(one_way))),
+        // Bytes move when the bench moves them.
+        copies: 0,
+        keep_for_others: 0,
         ..NodeOptions::of(dir.to_owned(), "bench".parse().unwrap())
     })
     .await

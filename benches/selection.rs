@@ -160,6 +160,9 @@ impl Lab {
                 conduct: conduct(n),
                 delays: Some(Delays::by_distance(homes[n].clone(), places.clone(), SEED)),
                 selection,
+                // Bytes move when the bench moves them.
+                copies: 0,
+                keep_for_others: 0,
                 ..NodeOptions::of(dir, "bench".parse().unwrap())
             })
             .await

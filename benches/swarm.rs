@@ -133,6 +133,9 @@ async fn start(dir: &Path, door: Option<&str>) -> (Node, String) {
         bootstrap: door.iter().map(|door| door.parse().unwrap()).collect(),
         mdns: false,
         dht: DhtMode::Server,
+        // Bytes move when the bench moves them.
+        copies: 0,
+        keep_for_others: 0,
         ..NodeOptions::of(dir.to_owned(), "bench".parse().unwrap())
     })
     .await

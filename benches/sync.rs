@@ -44,6 +44,9 @@ async fn start(dir: &Path, door: Option<&str>) -> (Node, String) {
         dht: DhtMode::Server,
         // Only when it is told to.
         sync_every: Duration::from_secs(3_600),
+        // Bytes move when the bench moves them.
+        copies: 0,
+        keep_for_others: 0,
         ..NodeOptions::of(dir.to_owned(), "bench".parse().unwrap())
     })
     .await

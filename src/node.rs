@@ -56,6 +56,13 @@ pub const CATALOGUE_MAX: u64 = 500_000;
 /// [`NodeOptions::sync_every`] likewise: comparing equal catalogues costs a KiB, and gossip brings what is new at once.
 pub const SYNC_EVERY: Duration = Duration::from_secs(300);
 
+/// [`NodeOptions::copies`] likewise: one of them may leave, and a third node has the bytes.
+pub const COPIES: usize = 2;
+/// [`NodeOptions::keep_for_others`] likewise: a tenth of the quota.
+pub const KEEP_FOR_OTHERS: u64 = 1 << 30;
+/// [`NodeOptions::copy_lost_after`] likewise: a laptop comes back within a day.
+pub const COPY_LOST_AFTER: Duration = Duration::from_secs(86_400);
+
 /// Everything a node needs to know to start.
 #[derive(Clone, Debug)]
 pub struct NodeOptions {
@@ -100,6 +107,14 @@ pub struct NodeOptions {
     pub catalogue_max: u64,
     /// The catalogue is compared with others this often, a little earlier or later.
     pub sync_every: Duration,
+    /// Other nodes that are to have the bytes of each own release.
+    pub copies: usize,
+    /// Most bytes that are kept for others, of the quota of content.
+    pub keep_for_others: u64,
+    /// A copy on a node that is gone for so long is lost, and made anew.
+    pub copy_lost_after: Duration,
+    /// The node is there for longer than one thing that a person asks for: only then others may have something kept here.
+    pub stays: bool,
     /// How content is served and questions are answered; anything but honest is for demos and tests.
     pub conduct: Conduct,
     /// How long what peers send is held back, so that nodes on one machine are as far apart as cities; likewise.
@@ -141,6 +156,10 @@ impl NodeOptions {
             catalogue_bytes: CATALOGUE_BYTES,
             catalogue_max: CATALOGUE_MAX,
             sync_every: SYNC_EVERY,
+            copies: COPIES,
+            keep_for_others: KEEP_FOR_OTHERS,
+            copy_lost_after: COPY_LOST_AFTER,
+            stays: true,
             conduct: Conduct::Honest,
             delays: None,
             low_water: 48,
@@ -230,6 +249,10 @@ impl Node {
             content_idle: options.content_idle,
             catalogue: options.catalogue,
             sync_every: options.sync_every,
+            copies: options.copies,
+            keep_for_others: options.keep_for_others,
+            copy_lost_after: options.copy_lost_after,
+            stays: options.stays,
         };
         let parts = Parts {
             net: net.clone(),
@@ -247,6 +270,7 @@ impl Node {
             tokio::spawn(registry.clone().run_upkeep(stop.clone())),
             tokio::spawn(registry.clone().run_contents(stop.clone())),
             tokio::spawn(registry.clone().run_safety(stop.clone())),
+            tokio::spawn(registry.clone().run_copies(stop.clone())),
             tokio::spawn(registry.clone().run_sync(lacking, stop.clone())),
             tokio::spawn(registry.clone().run_spreading(stop.clone())),
             tokio::spawn(registry.clone().run_conflicts(stop.clone())),
@@ -397,6 +421,11 @@ impl NodeHandle {
     /// Waits until a peer of this network is connected; false when there is none after `most`.
     pub async fn wait_joined(&self, most: Duration) -> bool {
         self.net.wait_joined(most).await
+    }
+
+    /// Waits until no own release is being given to other nodes any more; false when one is after `most`.
+    pub async fn wait_copied(&self, most: Duration) -> bool {
+        self.registry.wait_copied(most).await
     }
 
     /// Waits until the network has taken every publish; false when it has not after `most`.

@@ -78,6 +78,9 @@ pub struct PeerSnapshot {
     pub provenance: Option<Provenance>,
     /// Packages in its catalogue, by its own word.
     pub packages: Option<u64>,
+    /// Bytes that it may keep for others, by its own word.
+    #[serde(default)]
+    pub room: u64,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
     /// The newest evidence, newest last.

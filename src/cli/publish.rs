@@ -21,7 +21,7 @@ use crate::{
     control::{Control, Wait},
     domain::{manifest::Draft, name::Handle},
     prepare::{self, Planned, Prepared},
-    registry::{Artifacts, Receipt},
+    registry::{Artifacts, Receipt, Steps, on_other_nodes},
 };
 
 mod check;
@@ -39,7 +39,7 @@ pub(super) struct Args {
     /// What a file is: name, version, description and more, as TOML
     #[arg(long, value_name = "TOML")]
     manifest: Option<PathBuf>,
-    /// Return only once it has been read back from so many peers, as replicas=2; exit code 1 when it has not after a minute
+    /// Return only once so many peers have its records and its bytes, as replicas=2; exit code 1 when they have not after a minute. Of the bytes no more copies are made than the setting `copies` says
     #[arg(long, value_name = "replicas=N", value_parser = replicas)]
     wait: Option<usize>,
     /// Publish nothing: list what would go in and what stays out and why, with sizes, and say whether publish would succeed
@@ -58,6 +58,8 @@ pub(super) struct Args {
 
 /// Longest wait for replicas.
 const REPLICAS_TIME: Duration = Duration::from_secs(60);
+/// Longest wait for other nodes to take the bytes, before a node of our own ends.
+const COPYING_TIME: Duration = Duration::from_secs(600);
 /// Between two looks how many there are.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -105,11 +107,6 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             print::note(new_key(path));
         }
         conclude(node, &receipt, json, settings.query_timeout).await?;
-        if node.status().await?.pid == std::process::id() {
-            print::note(
-                "its bytes are on this machine: others can fetch them while a node runs here (`swarmdex node start`)",
-            );
-        }
         match wait {
             Some(wanted) => wait_for_replicas(node, &receipt, wanted).await,
             None => Ok(DONE),
@@ -239,17 +236,22 @@ async fn wait_for_replicas(node: &dyn Control, receipt: &Receipt, wanted: usize)
     let spinner = print::spinner(&format!("waiting for {wanted} replicas"));
     loop {
         let own = registry.own().await?.packages;
-        let there = own.iter().find(|own| own.id == receipt.package).and_then(|own| own.replicas).unwrap_or(0);
-        if there >= wanted {
+        let own = own.iter().find(|own| own.id == receipt.package);
+        let there = own.and_then(|own| own.replicas).unwrap_or(0);
+        let copies = own.map_or(0, |own| own.copies);
+        // The records are put on as many as there are; the bytes are given to so many.
+        if there >= wanted && copies >= wanted.min(receipt.steps.copies_wanted) {
             spinner.finish_and_clear();
-            print::note(format!("{there} peers have it"));
+            print::note(format!("{there} peers have its records, and its bytes are {}", on_other_nodes(copies)));
             return Ok(DONE);
         }
         if Instant::now() >= deadline {
             spinner.finish_and_clear();
             let time = REPLICAS_TIME.as_secs();
             print::note(format!(
-                "error: {there} of {wanted} peers had it after {time} s; it is published all the same, and the node goes on"
+                "error: {there} of {wanted} peers had its records after {time} s, and its bytes were {}; it is published all \
+                 the same, and the node goes on",
+                on_other_nodes(copies)
             ));
             return Ok(FAILED);
         }
@@ -293,6 +295,36 @@ pub(super) async fn conclude(node: &dyn Control, receipt: &Receipt, json: bool, 
             );
         }
     }
+    conclude_copies(node, receipt).await
+}
+
+/// Says where the bytes are. A node that ends with this verb gives them away first, as long as somebody takes them.
+async fn conclude_copies(node: &dyn Control, receipt: &Receipt) -> Result<()> {
+    let Steps { copies, copies_wanted: wanted, .. } = receipt.steps;
+    if copies >= wanted {
+        return Ok(());
+    }
+    let status = node.status().await?;
+    if status.pid != std::process::id() {
+        print::note(
+            "the node goes on giving its bytes to others: keep it running until `show` says that they have them",
+        );
+        return Ok(());
+    }
+    if status.node.connected > 0 {
+        let spinner = print::spinner(&format!("giving its bytes to {wanted} other nodes; Ctrl-C keeps them here"));
+        node.wait(Wait::Copied, COPYING_TIME).await?;
+        spinner.finish_and_clear();
+    }
+    let own = node.registry().own().await?.packages;
+    let copies = own.iter().find(|own| own.id == receipt.package).map_or(copies, |own| own.copies);
+    print::note(match copies {
+        0 => {
+            "its bytes are on this machine alone: others can fetch them while a node runs here (`swarmdex node start`)"
+                .to_owned()
+        }
+        copies => format!("its bytes are {}", on_other_nodes(copies)),
+    });
     Ok(())
 }
 
@@ -304,6 +336,7 @@ fn show(receipt: &Receipt) -> Result<()> {
         ("manifest", receipt.manifest.to_string()),
         ("content", format!("{} ({} bytes)", receipt.content, receipt.size)),
         ("replicas", receipt.steps.replicas.to_string()),
+        ("copies", receipt.steps.copied()),
         ("announced", announced(receipt)),
     ])
 }

@@ -105,7 +105,7 @@ async fn on_own(
 ) -> Result<u8> {
     let logs = telemetry::start(settings, Screen::Free)?;
     note("no node runs here, so one of our own is started for this…");
-    let mut options = settings.node_options();
+    let mut options = NodeOptions { stays: false, ..settings.node_options() };
     if options.listen.is_empty() {
         options.listen = any_ports()?;
     }

@@ -1,5 +1,6 @@
 //! `show ID[@REQ]`: what a release says of itself, without its bytes.
 
+use libp2p::PeerId;
 use serde::Serialize;
 
 use super::{
@@ -12,6 +13,7 @@ use super::{
 };
 use crate::{
     Result, clock,
+    domain::name::short_id,
     registry::{LookAlike, Release},
 };
 
@@ -35,6 +37,8 @@ struct Shown<'a> {
     fingerprint: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     looks_like: Option<LookAlike>,
+    /// Nodes that have its bytes, as far as this node and the DHT know.
+    copies: Vec<PeerId>,
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
@@ -50,18 +54,37 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             true => None,
             false => registry.look_alike(&release.package.name, Some(release.package.publisher)).await?,
         };
+        let spinner = print::spinner("asking who has its bytes");
+        let copies = node.contents().holders(release.manifest.content).await;
+        spinner.finish_and_clear();
+        let copies = copies?;
         if args.json {
             let fingerprint = release.package.publisher.fingerprint();
-            print::json(&Shown { release: &release, fingerprint, looks_like })?;
+            print::json(&Shown { release: &release, fingerprint, looks_like, copies })?;
         } else {
-            show(&release, looks_like.as_ref())?;
+            let here = node.status().await?.node.peer_id;
+            show(&release, looks_like.as_ref(), &on(&copies, &here))?;
         }
         Ok(DONE)
     })
     .await
 }
 
-fn show(release: &Release, looks_like: Option<&LookAlike>) -> Result<()> {
+/// Where the bytes are, in words.
+fn on(copies: &[PeerId], here: &PeerId) -> String {
+    /// Nodes that are named.
+    const NAMED: usize = 4;
+    let others: Vec<&PeerId> = copies.iter().filter(|peer| *peer != here).collect();
+    let named = others.iter().take(NAMED).map(|peer| short_id(peer));
+    let mut places: Vec<String> =
+        (others.len() < copies.len()).then(|| "this node".to_owned()).into_iter().chain(named).collect();
+    if others.len() > NAMED {
+        places.push(format!("{} more", others.len() - NAMED));
+    }
+    if places.is_empty() { "no node that is known here".to_owned() } else { places.join(", ") }
+}
+
+fn show(release: &Release, looks_like: Option<&LookAlike>, copies: &str) -> Result<()> {
     let manifest = &release.manifest;
     let needs: Vec<_> =
         manifest.dependencies.iter().map(|need| format!("{}@{}", need.called(), need.requirement)).collect();
@@ -85,6 +108,7 @@ fn show(release: &Release, looks_like: Option<&LookAlike>) -> Result<()> {
         ("ecosystem", if manifest.ecosystem.is_generic() { "" } else { manifest.ecosystem.as_str() }.to_owned()),
         ("file", manifest.file_name()),
         ("content", format!("{} ({} bytes)", manifest.content, manifest.size)),
+        ("bytes on", copies.to_owned()),
         ("manifest", release.manifest_hash.to_string()),
         ("from", release.source.label().to_owned()),
         ("state", release.freshness.told(clock::now()).to_string()),

@@ -54,7 +54,7 @@ macro_rules! weight {
 }
 
 /// Every key, in the order a person would want to read them.
-pub static KEYS: [Key; 36] = [
+pub static KEYS: [Key; 39] = [
     Key {
         name: "data_dir",
         default: "",
@@ -209,6 +209,39 @@ pub static KEYS: [Key; 36] = [
             Ok(())
         },
         show: |settings| Some(settings.provide.to_string()),
+    },
+    Key {
+        name: "copies",
+        default: "2",
+        meaning: "Other nodes that are to have the bytes of each release you publish, so that your machine may leave. Two, so that one of them may leave too; 0 gives them to nobody",
+        flag: None,
+        set: |settings, given| {
+            settings.copies = given.whole(0, 16)?;
+            Ok(())
+        },
+        show: |settings| Some(settings.copies.to_string()),
+    },
+    Key {
+        name: "keep_for_others_mb",
+        default: "1024",
+        meaning: "Most MiB of content_mb that are kept for others who publish, and that make room for what you ask for. Publishers that were first seen less than a day ago have a quarter of it together, and a sixteenth each; 0, or provide off, keeps nothing",
+        flag: None,
+        set: |settings, given| {
+            settings.keep_for_others = (given.whole(0, 1_048_576 * 64)? as u64) << 20;
+            Ok(())
+        },
+        show: |settings| Some((settings.keep_for_others >> 20).to_string()),
+    },
+    Key {
+        name: "copy_lost_after",
+        default: "\"24h\"",
+        meaning: "A copy on a node that is gone for so long is lost, and another node is asked to keep one. A laptop comes back within a day; a link that is down for an hour should move no bytes",
+        flag: None,
+        set: |settings, given| {
+            settings.copy_lost_after = given.age()?;
+            Ok(())
+        },
+        show: |settings| Some(quoted(&show_duration(settings.copy_lost_after))),
     },
     Key {
         name: "catalogue",

@@ -1,13 +1,15 @@
 //! Reading single values, whatever layer they come from.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, ops::RangeInclusive, time::Duration};
 
 use libp2p::{Multiaddr, multiaddr::Protocol};
 
 use crate::domain::text::{fit, printable};
 
+/// Shortest and longest age that can be chosen.
+const AGES: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(720 * 3_600);
 /// Shortest and longest time a query may be given.
-const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3_600);
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3_600);
 
 /// A value as a layer gives it: text from the environment and flags, typed from the file.
 #[derive(Clone, Copy, Debug)]
@@ -57,14 +59,19 @@ impl<'a> Given<'a> {
 
     /// A whole number from 1 to `most`.
     pub fn count(self, most: usize) -> Result<usize, Wrong> {
+        self.whole(1, most)
+    }
+
+    /// A whole number from `least` to `most`.
+    pub fn whole(self, least: usize, most: usize) -> Result<usize, Wrong> {
         let number = match self {
             Self::Text(text) => text.trim().parse().ok(),
             Self::Toml(toml::Value::Integer(number)) => usize::try_from(*number).ok(),
             Self::Toml(_) => None,
         };
         number
-            .filter(|number| (1..=most).contains(number))
-            .ok_or_else(|| format!("write a whole number from 1 to {most}").into())
+            .filter(|number| (least..=most).contains(number))
+            .ok_or_else(|| format!("write a whole number from {least} to {most}").into())
     }
 
     /// A number from 0 to `most`.
@@ -84,6 +91,13 @@ impl<'a> Given<'a> {
         let text = self.text().map_err(|_| "write it in quotes with its unit, such as \"5s\"")?;
         let timeout = parse_duration(text)?;
         if TIMEOUTS.contains(&timeout) { Ok(timeout) } else { Err("choose between 10ms and 1h".into()) }
+    }
+
+    /// An age of days rather than seconds.
+    pub fn age(self) -> Result<Duration, Wrong> {
+        let text = self.text().map_err(|_| "write it in quotes with its unit, such as \"24h\"")?;
+        let age = parse_duration(text)?;
+        if AGES.contains(&age) { Ok(age) } else { Err("choose between 1m and 720h".into()) }
     }
 
     /// A list: an array in the file, separated by commas or space elsewhere.

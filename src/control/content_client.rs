@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{Method, body::Frame};
+use libp2p::PeerId;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::io::ReaderStream;
 
@@ -113,6 +114,10 @@ impl Contents for Remote {
 
     async fn check(&self, root: ContentRoot) -> Result<bool> {
         self.post("/v1/contents/check", &wire::OfContent { root }).await.map(|Done { done }| done)
+    }
+
+    async fn holders(&self, root: ContentRoot) -> Result<Vec<PeerId>> {
+        self.post("/v1/contents/holders", &wire::OfContent { root }).await
     }
 
     async fn offer_again(&self) -> Result<()> {

@@ -36,6 +36,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/contents/keep", post(keep))
         .route("/contents/clean-up", post(clean_up))
         .route("/contents/check", post(check))
+        .route("/contents/holders", post(holders))
         .route(
             "/contents/offer",
             post(async |State(it): Node| answer(it.contents().offer_again().await.map(|()| Done { done: true }))),
@@ -106,6 +107,10 @@ async fn clean_up(State(it): Node, given: Given<wire::CleanUp>) -> Response {
 
 async fn check(State(it): Node, given: Given<wire::OfContent>) -> Response {
     with(given, async |asked| it.contents().check(asked.root).await.map(|done| Done { done })).await
+}
+
+async fn holders(State(it): Node, given: Given<wire::OfContent>) -> Response {
+    with(given, async |asked| it.contents().holders(asked.root).await).await
 }
 
 async fn start_fetch(State(it): Node, given: Given<Wanted>) -> Response {

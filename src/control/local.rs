@@ -119,6 +119,7 @@ impl Control for Local {
         Ok(match what {
             Wait::Joined => self.node.wait_joined(most).await,
             Wait::Published => self.node.wait_published(most).await,
+            Wait::Copied => self.node.wait_copied(most).await,
         })
     }
 

@@ -121,6 +121,8 @@ pub enum Wait {
     Joined,
     /// The network has taken every publish.
     Published,
+    /// No own release is being given to other nodes.
+    Copied,
 }
 
 /// Which node this is, and how it stands.

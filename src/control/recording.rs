@@ -394,6 +394,10 @@ impl Contents for Replay {
         only_watched("verifying content")
     }
 
+    async fn holders(&self, _: ContentRoot) -> Result<Vec<PeerId>> {
+        Ok(Vec::new())
+    }
+
     async fn offer_again(&self) -> Result<()> {
         only_watched("offering content")
     }

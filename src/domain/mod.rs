@@ -8,6 +8,7 @@ pub mod allowance;
 pub mod caps;
 pub mod conflict;
 pub mod content;
+pub mod copies;
 pub mod dependency;
 pub mod dials;
 pub mod faults;

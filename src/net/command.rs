@@ -113,6 +113,10 @@ pub(super) enum Command {
     Catalogues {
         reply: oneshot::Sender<Vec<(PeerId, u64)>>,
     },
+    /// Replies with the connected peers of this network, and how many bytes each says it may keep for others.
+    Rooms {
+        reply: oneshot::Sender<Vec<(PeerId, u64)>>,
+    },
     Observe {
         peer: PeerId,
         outcome: Outcome,

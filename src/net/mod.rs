@@ -98,6 +98,8 @@ pub struct Greeting {
     pub handle: Option<String>,
     /// The signed claim that this node is its publisher's.
     pub claim: Option<ByteBuf>,
+    /// Bytes that it may keep for others.
+    pub room: u64,
 }
 
 /// This machine's clock beside those of the connected peers.
@@ -243,6 +245,11 @@ impl Net {
         self.send(|reply| Command::Catalogues { reply }).await
     }
 
+    /// The connected peers of this network, and how many bytes each says it may keep for others.
+    pub async fn rooms(&self) -> Result<Vec<(PeerId, u64)>> {
+        self.send(|reply| Command::Rooms { reply }).await
+    }
+
     /// Opens a stream to ask a peer for content, dialling it if need be.
     ///
     /// # Errors
@@ -277,6 +284,11 @@ impl Net {
     /// Takes these for the publishers that are known here: what they announce is heard before what strangers do.
     pub(crate) fn know(&self, publishers: HashSet<PublisherId>) {
         self.known.send_replace(publishers);
+    }
+
+    /// The publishers that are known here.
+    pub(crate) fn known(&self) -> HashSet<PublisherId> {
+        self.known.borrow().clone()
     }
 
     /// Asks the DHT who says that it has what is behind a key; peers come as they are found, and the end is the end of

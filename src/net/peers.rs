@@ -66,6 +66,8 @@ struct Peer {
     owner: Option<NodeOwner>,
     place: Whereabouts,
     packages: Option<u64>,
+    /// Bytes that it may keep for others, by its last hello.
+    room: u64,
     clock_offset_ms: Option<i64>,
     in_mesh: bool,
     /// It left a question without an answer, and has answered neither another nor a ping since.
@@ -91,6 +93,7 @@ impl Peer {
             owner: None,
             place: Whereabouts::default(),
             packages: None,
+            room: 0,
             clock_offset_ms: None,
             in_mesh: false,
             silent: false,
@@ -321,6 +324,12 @@ impl PeerTable {
         here.filter_map(|(id, peer)| Some((*id, peer.packages?))).collect()
     }
 
+    /// Connected peers of this network, and how many bytes each says it may keep for others.
+    pub fn rooms(&self) -> Vec<(PeerId, u64)> {
+        let here = self.peers.iter().filter(|(_, peer)| peer.ours && !peer.open.is_empty());
+        here.map(|(id, peer)| (*id, peer.room)).collect()
+    }
+
     /// Who opened the connection, for each connected peer of this network.
     pub fn directions(&self) -> impl Iterator<Item = Direction> {
         self.peers.values().filter(|peer| peer.ours).filter_map(|peer| peer.open.first()).map(|open| open.direction)
@@ -457,6 +466,7 @@ impl PeerTable {
         let owner = owner.filter(|claim| claim.node == id && claim.expires > now);
         let peer = self.entry(id, now);
         peer.packages = Some(hello.packages);
+        peer.room = hello.room;
         peer.clock_offset_ms = Some(now.offset_ms(hello.at));
         peer.owner = owner.map(|claim| NodeOwner { publisher: claim.publisher(), handle: claim.handle.clone() });
         peer.standing.last_seen = now;
@@ -638,6 +648,7 @@ impl PeerTable {
             distance_km: placed.distance_km,
             provenance: Some(placed.provenance),
             packages: peer.packages,
+            room: peer.room,
             first_seen: peer.standing.first_seen,
             last_seen: peer.standing.last_seen,
             evidence: peer.standing.recent.iter().copied().collect(),

@@ -33,6 +33,8 @@ pub enum Request {
     Head(PackageId),
     /// Manifests and pages by their payload hashes.
     Objects(Vec<Hash>),
+    /// Keep the bytes of the release with this manifest for others, if there is room; asked again, how far that is.
+    Keep(ByteBuf),
 }
 
 /// What a peer answers. Envelopes are as their publishers signed them; the asker verifies each.
@@ -46,6 +48,7 @@ pub enum Response {
     },
     Heads(Vec<ByteBuf>),
     Objects(Vec<ByteBuf>),
+    Keeping(Keeping),
     /// Not now: too much to do.
     Busy,
     /// Not ever: the request breaks a limit.
@@ -61,9 +64,20 @@ impl Response {
                 items.iter().map(|item| item.head.len() + manifest(item)).sum()
             }
             Self::Heads(parts) | Self::Objects(parts) => parts.iter().map(|part| part.len()).sum(),
-            Self::Hello(_) | Self::Busy | Self::Refused => 0,
+            Self::Hello(_) | Self::Keeping(_) | Self::Busy | Self::Refused => 0,
         }
     }
+}
+
+/// How far a node is with keeping a release for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Keeping {
+    /// All of it is there.
+    Held,
+    /// It is fetched; so many bytes have come.
+    Fetching { done: u64 },
+    /// There is no room for it, or none for its publisher. No fault.
+    Declined,
 }
 
 /// A head and the manifest of its release that is newest.
@@ -85,6 +99,9 @@ pub struct Hello {
     pub claim: Option<ByteBuf>,
     /// Where it is, if it opted in.
     pub location: Option<GeoLocation>,
+    /// Bytes that it may keep for others.
+    #[serde(default)]
+    pub room: u64,
 }
 
 impl Response {
@@ -95,6 +112,7 @@ impl Response {
             Self::Packages { .. } => "packages",
             Self::Heads(_) => "heads",
             Self::Objects(_) => "objects",
+            Self::Keeping(_) => "keeping",
             Self::Busy => "busy",
             Self::Refused => "refused",
         }

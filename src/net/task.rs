@@ -306,6 +306,7 @@ impl Task {
                 let _ = reply.send(chosen);
             }
             Command::Catalogues { reply } => drop(reply.send(self.peers.catalogues())),
+            Command::Rooms { reply } => drop(reply.send(self.peers.rooms())),
             Command::Observe { peer, outcome } => self.observe(peer, outcome),
             Command::Gave { peer, bytes, took } => {
                 self.peers.gave(peer, bytes, took, clock::now());

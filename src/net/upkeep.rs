@@ -223,6 +223,7 @@ impl Task {
             packages: greeting.packages,
             claim: greeting.claim.clone(),
             location: self.peers.bearings.here.clone(),
+            room: greeting.room,
         }
     }
 

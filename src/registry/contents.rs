@@ -4,6 +4,7 @@ use std::{pin::Pin, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncRead, sync::mpsc};
 use tokio_util::io::SyncIoBridge;
@@ -135,6 +136,9 @@ pub trait Contents: Send + Sync {
     /// Reads and verifies one content; false when it was damaged. It is dropped then, and fetched again if it can be had.
     async fn check(&self, root: ContentRoot) -> Result<bool>;
 
+    /// Nodes that have a content: this one if it has, and those of which the DHT says so, each once.
+    async fn holders(&self, root: ContentRoot) -> Result<Vec<PeerId>>;
+
     /// Tells the DHT again of everything that is here, and has it looked at anew which of the own packages others have.
     async fn offer_again(&self) -> Result<()>;
 
@@ -175,10 +179,12 @@ impl Contents for P2pRegistry {
     }
 
     async fn fetch(&self, wanted: Wanted, progress: Option<mpsc::Sender<Transfer>>) -> Result<Fetched> {
+        self.store.asked_for(wanted.content.root).await?;
         self.fetch_content(wanted, progress).await
     }
 
     async fn start_fetch(&self, wanted: Wanted) -> Result<()> {
+        self.store.asked_for(wanted.content.root).await?;
         if self.contents.get(&wanted.content.root)?.is_none() {
             self.begin_fetch(wanted)?;
         }
@@ -219,6 +225,7 @@ impl Contents for P2pRegistry {
     }
 
     async fn keep(&self, root: ContentRoot, pinned: bool) -> Result<bool> {
+        self.store.asked_for(root).await?;
         self.contents.set_pinned(root, pinned).await
     }
 
@@ -232,6 +239,10 @@ impl Contents for P2pRegistry {
     async fn check(&self, root: ContentRoot) -> Result<bool> {
         let held = self.contents.get(&root)?.ok_or(RegistryError::NoContent(root))?;
         self.contents.verify(held.content).await
+    }
+
+    async fn holders(&self, root: ContentRoot) -> Result<Vec<PeerId>> {
+        self.holders_of(root).await
     }
 
     async fn offer_again(&self) -> Result<()> {

@@ -64,6 +64,9 @@ impl Threads {
     }
 }
 
+/// What it costs at most to see what is kept of a release: a signature, and some rows.
+const KEPT_IN: Duration = Duration::from_millis(5);
+
 /// Commits and answers on their way; beyond it the queue fills, and the network task drops and counts.
 const MAX_RUNNING: usize = 256;
 
@@ -111,6 +114,16 @@ impl P2pRegistry {
                 };
                 let _ = verdict.send(judged.map(|(record, _)| record));
                 Some(self.keep_evidence(disputed?, None, now))
+            }
+            Inbound::Query { from, request: Request::Keep(envelope), reply, .. } => {
+                let registry = self.clone();
+                Some(Box::pin(async move {
+                    let begun = Instant::now();
+                    let response = registry.keep_for(from, &envelope).await;
+                    // Waiting for what comes of it costs nothing.
+                    let took = begun.elapsed().min(KEPT_IN);
+                    drop(reply.send(Answered { response, took }));
+                }))
             }
             Inbound::Query { from, request, time, good, reply } => {
                 let (store, threads) = (self.store.clone(), self.state.threads.clone());
@@ -341,7 +354,7 @@ pub(super) fn answer(store: &Store, request: Request) -> Result<Response> {
             }
             Response::Objects(objects)
         }
-        // The network task answers it itself.
-        Request::Hello(_) => Response::Refused,
+        // These are answered elsewhere.
+        Request::Hello(_) | Request::Keep(_) => Response::Refused,
     })
 }

@@ -4,6 +4,7 @@ mod announcers;
 mod cache;
 mod conflicts;
 mod contents;
+mod copies;
 mod fetch;
 mod get;
 mod handles;

@@ -20,6 +20,7 @@ impl P2pRegistry {
                 let latest = head.releases.iter().max_by(|a, b| a.version.cmp(&b.version)).cloned();
                 let manifest = latest.as_ref().map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten();
                 let reach = self.store.reach(&id)?;
+                let copies = latest.as_ref().map_or(Ok(0), |entry| self.copies_of(&entry.manifest))?;
                 let (releases, _) = self.store.releases(&head)?;
                 Ok(OwnPackage {
                     handle: head.handle.clone(),
@@ -30,6 +31,7 @@ impl P2pRegistry {
                     manifest: manifest.map(Signed::into_value),
                     replicas: reach.map(|reach| reach.replicas),
                     announced: reach.map(|reach| reach.announced),
+                    copies,
                     pending: reach.is_some_and(|reach| reach.pending),
                     id,
                 })

@@ -14,9 +14,9 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{
     Announced, Artifacts, Bundle, Catalogue, Imported, Importing, LookAlike, Own, Package, PublishStep, Publisher,
-    Receipt, Registry, Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache, fetch::Fetches,
-    intake::Threads, newcomers::Newcomers, notices::Notices, panel, provide::Providing, publish, safety::Looking,
-    search,
+    Receipt, Registry, Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache, copies::Copying,
+    fetch::Fetches, intake::Threads, newcomers::Newcomers, notices::Notices, panel, provide::Providing, publish,
+    safety::Looking, search,
 };
 use crate::{
     RegistryError, Result,
@@ -51,6 +51,14 @@ pub struct RegistryOptions {
     pub catalogue: Catalogue,
     /// The catalogue is compared with others this often, a little earlier or later.
     pub sync_every: Duration,
+    /// Other nodes that are to have the bytes of each own release.
+    pub copies: usize,
+    /// Most bytes that are kept for others.
+    pub keep_for_others: u64,
+    /// A copy on a node that is gone for so long is lost.
+    pub copy_lost_after: Duration,
+    /// It is there for longer than one thing that a person asks for.
+    pub stays: bool,
 }
 
 /// What a registry is put together from.
@@ -89,6 +97,7 @@ pub(super) struct State {
     pub get_times: panel::Answers,
     pub fetches: Fetches,
     pub providing: Providing,
+    pub copying: Copying,
     pub looking: Looking,
 }
 
@@ -132,6 +141,7 @@ impl P2pRegistry {
             get_times: panel::Answers::default(),
             fetches: Fetches::default(),
             providing: Providing::default(),
+            copying: Copying::default(),
             looking: Looking::default(),
         };
         let registry = Self { net, store, contents, board, bus, tally, metrics, state: Arc::new(state) };
@@ -234,6 +244,11 @@ impl P2pRegistry {
             travelled,
             seq: head.seq,
         })));
+    }
+
+    /// Waits until no own release is being given to others any more; false when one is after `most`.
+    pub async fn wait_copied(&self, most: std::time::Duration) -> bool {
+        tokio::time::timeout(most, self.state.copying.idle()).await.is_ok()
     }
 
     /// Waits until the network has taken every publish; false when it has not after `most`.

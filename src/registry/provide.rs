@@ -79,6 +79,9 @@ impl P2pRegistry {
 
     /// Runs until `stop` is called.
     pub async fn run_contents(self, stop: CancellationToken) {
+        if let Err(error) = self.tidy_copies().await {
+            tracing::error!(%error, "what is kept for others could not be looked through");
+        }
         let mut damaged = self.contents.damaged();
         let mut joined = self.net.joined();
         let mut round = tokio::time::interval(ROUND);

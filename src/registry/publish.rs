@@ -146,7 +146,27 @@ impl P2pRegistry {
         self.claim_node(handle.as_ref());
         self.take_next(&key, &id, base, Some(manifest), &version, progress).await?;
         let stored = signing.elapsed();
-        self.finish(&id, &version, Steps { lookup, stored, ..Steps::default() }, new_key, progress).await
+        let steps = Steps { lookup, stored, copies_wanted: self.state.options.copies, ..Steps::default() };
+        self.finish(&id, &version, steps, new_key, progress).await
+    }
+
+    /// Has other nodes take the bytes of a new release, and tells how many have them once all that are to have them do, or after
+    /// the deadline of a query; the rest goes on.
+    async fn copied(&self, release: &Signed<Manifest>, wanted: usize, progress: Progress<'_>) -> usize {
+        if wanted == 0 {
+            return 0;
+        }
+        let (registry, release, progress) = (self.clone(), release.clone(), progress.cloned());
+        let hash = release.hash();
+        let fetches = &self.state.fetches;
+        let stop = fetches.stop.clone();
+        let giving = async move { registry.give_copies(&release, progress.as_ref()).await };
+        let giving = fetches.tasks.spawn(async move { stop.run_until_cancelled(giving).await });
+        match tokio::time::timeout(self.net.query_timeout(), giving).await {
+            Ok(Ok(Some(Err(error)))) => tracing::warn!(%error, "a release could not be given to other nodes yet"),
+            Ok(_) | Err(_) => {}
+        }
+        self.copies_of(&hash).unwrap_or(0)
     }
 
     pub(super) async fn set_yanked(&self, package: &PackageRef, version: &Version, yanked: bool) -> Result<Receipt> {
@@ -252,7 +272,9 @@ impl P2pRegistry {
             }
         };
         let manifest = self.manifest(id, &hash).await?;
-        let delivered = self.deliver(id, version, progress).await.unwrap_or_else(|error| {
+        let (delivered, copies) =
+            tokio::join!(self.deliver(id, version, progress), self.copied(&manifest, steps.copies_wanted, progress));
+        let delivered = delivered.unwrap_or_else(|error| {
             match error {
                 // Kept in the outbox; the next start delivers it.
                 RegistryError::Closed => tracing::debug!(package = %id, "published while shutting down"),
@@ -262,7 +284,7 @@ impl P2pRegistry {
         });
         tracing::info!(package = %id, %version, seq = held.head.seq, ?delivered, "published");
         self.state.outbox.notify_waiters();
-        (steps.replicas, steps.announced) = (delivered.replicas, delivered.announced);
+        (steps.replicas, steps.announced, steps.copies) = (delivered.replicas, delivered.announced, copies);
         Ok(Receipt {
             id: format!("{id}@{version}"),
             package: id.clone(),

@@ -330,6 +330,9 @@ pub struct OwnPackage {
     /// Peers from whom it was read back, and to whom it was announced; `None` when another node published it.
     pub replicas: Option<usize>,
     pub announced: Option<usize>,
+    /// Other nodes that were seen to have the bytes of the latest release.
+    #[serde(default)]
+    pub copies: usize,
     /// The network has not taken all of it yet.
     pub pending: bool,
 }
@@ -375,18 +378,58 @@ pub struct Steps {
     pub replicas: usize,
     /// Peers in the mesh that the announcement was sent to.
     pub announced: usize,
+    /// Other nodes that were seen to have the bytes, and how many are to have them. None of them is counted for a yank.
+    #[serde(default)]
+    pub copies: usize,
+    #[serde(default)]
+    pub copies_wanted: usize,
+}
+
+impl Steps {
+    /// Where the bytes are, in words.
+    pub fn copied(&self) -> String {
+        match self.copies_wanted {
+            0 => String::new(),
+            wanted if self.copies < wanted => {
+                format!("bytes {}, of {wanted} that are to have them", on_other_nodes(self.copies))
+            }
+            _ => format!("bytes {}", on_other_nodes(self.copies)),
+        }
+    }
+}
+
+/// How many other nodes something is on, in words.
+pub fn on_other_nodes(count: usize) -> String {
+    match count {
+        0 => "on no other node".to_owned(),
+        1 => "on 1 other node".to_owned(),
+        count => format!("on {count} other nodes"),
+    }
 }
 
 /// What a publish tells while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "step")]
 pub enum PublishStep {
-    Hashed { size: u64 },
-    Signed { seq: u64 },
+    Hashed {
+        size: u64,
+    },
+    Signed {
+        seq: u64,
+    },
     Stored,
     Put,
-    ReadBack { replicas: usize },
-    Announced { peers: usize },
+    ReadBack {
+        replicas: usize,
+    },
+    Announced {
+        peers: usize,
+    },
+    /// So many of the nodes that are to have the bytes have them.
+    Copied {
+        nodes: usize,
+        wanted: usize,
+    },
 }
 
 impl fmt::Display for PublishStep {
@@ -398,6 +441,7 @@ impl fmt::Display for PublishStep {
             Self::Put => f.write_str("put into the DHT"),
             Self::ReadBack { replicas } => write!(f, "read back from {replicas} peers"),
             Self::Announced { peers } => write!(f, "announced to {peers} peers"),
+            Self::Copied { nodes, wanted } => write!(f, "bytes on {nodes} of {wanted} other nodes"),
         }
     }
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{
     HeadVerdict, Store, catalogue,
     content::own_small,
-    damaged,
+    copies, damaged,
     listing::{self, Listing, PREVIEW},
     room,
 };
@@ -114,5 +114,6 @@ fn take_one(db: &Connection, release: &OwnRelease, now: Timestamp) -> rusqlite::
     let verdict = catalogue::take(db, head, pages, manifests, true, now)?;
     db.prepare_cached("INSERT OR IGNORE INTO unspread (publisher, name) VALUES (?, ?)")?
         .execute(params![head.publisher().to_bytes(), head.name.as_str()])?;
+    copies::want(db, &manifest.hash())?;
     Ok(verdict)
 }

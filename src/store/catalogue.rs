@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
-    Store, claims, conflicts, damaged, folds,
+    Store, claims, conflicts, copies, damaged, folds,
     listing::{self, Listing},
     room::{self, Gone, ONE},
     usage::usage,
@@ -198,6 +198,7 @@ impl Store {
                 "INSERT OR REPLACE INTO outbox (publisher, name, version, replicas, announced, since) VALUES (?, ?, ?, 0, 0, ?)",
             )?
             .execute(params![head.publisher().to_bytes(), head.name.as_str(), version.to_string(), now.0])?;
+            manifests.iter().try_for_each(|manifest| copies::want(db, &manifest.hash()))?;
             Ok((verdict, gone))
         });
         let (verdict, gone) = verdict.await?;

@@ -9,6 +9,7 @@ mod catalogue;
 mod claims;
 mod conflicts;
 pub mod content;
+mod copies;
 mod dht;
 mod fetches;
 mod folds;
@@ -27,6 +28,7 @@ mod writer;
 
 pub use batch::OwnRelease;
 pub use catalogue::{HeadVerdict, StoredHead};
+pub use copies::{Holder, Reserved, contents_of};
 pub use dht::StoredRecord;
 pub use fetches::StoredFetch;
 pub use lock::is_in_use;

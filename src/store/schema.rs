@@ -8,7 +8,7 @@ use crate::{RegistryError, Result};
 
 /// The number of [`SCHEMA`], in the database's `user_version`. Earlier ones, up to 6, held records whose hashes are computed
 /// otherwise: nothing leads from there to here.
-const VERSION: i64 = 7;
+const VERSION: i64 = 8;
 
 const SCHEMA: &str = r"
 -- Long rows (heads, manifests) are kept in the order in which they come, and found by indexes: in the order of hashes, each
@@ -145,6 +145,30 @@ CREATE TABLE lost (
     root BLOB PRIMARY KEY, size INTEGER NOT NULL, own INTEGER NOT NULL, pinned INTEGER NOT NULL, what TEXT,
     since INTEGER NOT NULL
 ) WITHOUT ROWID;
+-- Releases whose bytes are kept for others, by the hashes of their manifests: `complete` once all of it is here. `copied` says
+-- which contents no person asked for: when one of them goes, the release is not kept any more.
+CREATE TABLE copies (
+    release BLOB PRIMARY KEY, publisher BLOB NOT NULL, bytes INTEGER NOT NULL, since INTEGER NOT NULL,
+    elsewhere INTEGER NOT NULL DEFAULT 0, complete INTEGER NOT NULL DEFAULT 0, envelope BLOB NOT NULL
+);
+CREATE INDEX copies_by_publisher ON copies (publisher, bytes);
+CREATE TABLE copied (root BLOB NOT NULL, release BLOB NOT NULL, PRIMARY KEY (root, release)) WITHOUT ROWID;
+CREATE INDEX copied_of ON copied (release);
+CREATE TRIGGER copy_gone AFTER DELETE ON copies BEGIN
+    DELETE FROM copied WHERE release = old.release;
+    DELETE FROM holders WHERE release = old.release;
+END;
+CREATE TRIGGER copied_gone AFTER DELETE ON contents BEGIN
+    DELETE FROM copies WHERE release IN (SELECT release FROM copied WHERE root = old.root);
+END;
+-- Nodes that were seen to have the bytes of an own release, or of one that is kept for others.
+CREATE TABLE holders (
+    release BLOB NOT NULL, peer BLOB NOT NULL, proved_at INTEGER NOT NULL, missing_since INTEGER,
+    PRIMARY KEY (release, peer)
+);
+-- Own releases that too few nodes have.
+CREATE TABLE uncopied (release BLOB PRIMARY KEY, tried_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX uncopied_by_trial ON uncopied (tried_at);
 -- Fetches that have not ended: a node that starts again goes on with them.
 CREATE TABLE fetches (
     root BLOB PRIMARY KEY, wanted TEXT NOT NULL, paused INTEGER NOT NULL DEFAULT 0, since INTEGER NOT NULL

@@ -217,6 +217,7 @@ fn snapshot(id: PeerId, n: usize) -> PeerSnapshot {
         distance_km: Some(n as f64),
         provenance: None,
         packages: Some(n as u64),
+        room: 0,
         first_seen: now,
         last_seen: now,
         evidence: Vec::new(),

@@ -49,6 +49,9 @@ pub fn options(dir: &Path, listen: &str, bootstrap: &[String]) -> NodeOptions {
         mdns: false,
         dht: DhtMode::Server,
         dial_back_every: Duration::from_millis(200),
+        // Where bytes are is what tests look at: copies are made where they are looked at themselves.
+        copies: 0,
+        keep_for_others: 0,
         ..NodeOptions::of(dir.to_owned(), NETWORK.parse().unwrap())
     }
 }

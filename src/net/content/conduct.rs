@@ -78,7 +78,7 @@ impl Conduct {
                 Response::Packages { items, .. } => items.iter_mut().map(|item| &mut item.head).collect(),
                 Response::Heads(heads) => heads.iter_mut().collect(),
                 Response::Objects(objects) => objects.iter_mut().collect(),
-                Response::Hello(_) | Response::Busy | Response::Refused => Vec::new(),
+                Response::Hello(_) | Response::Keeping(_) | Response::Busy | Response::Refused => Vec::new(),
             };
             for byte in envelopes.into_iter().filter_map(|envelope| envelope.last_mut()) {
                 *byte ^= 1;

@@ -39,6 +39,8 @@ use links::Links;
 use plan::ONE_PEER;
 use run::Run;
 
+/// Time to reach a peer.
+pub(super) const REACH: Duration = Duration::from_secs(5);
 /// Fetches at once; the rest wait.
 const MOST: usize = 32;
 /// Peers that one content is fetched from at once.
@@ -168,6 +170,11 @@ impl P2pRegistry {
         let stop = fetches.stop.clone();
         fetches.tasks.spawn(async move { stop.run_until_cancelled(registry.run_fetch(entry)).await });
         Ok(shown)
+    }
+
+    /// Bytes that have come of a content that is being fetched.
+    pub(super) fn fetched_of(&self, root: &ContentRoot) -> u64 {
+        self.state.fetches.lock().get(root).map_or(0, |entry| entry.shown.borrow().done)
     }
 
     /// Tells a fetch what to do; false when there is none that it could be told.

@@ -10,7 +10,7 @@ use std::{
 use bao_tree::io::BaoContentItem;
 use libp2p::PeerId;
 
-use super::{plan::ONE_PEER, run::Run};
+use super::{REACH, plan::ONE_PEER, run::Run};
 use crate::{
     domain::{
         content::{GROUP, Groups, all, groups},
@@ -22,8 +22,6 @@ use crate::{
     registry::P2pRegistry,
 };
 
-/// Time to reach a peer.
-const REACH: Duration = Duration::from_secs(5);
 /// A peer that is busy is asked again after this long, longer each time.
 const AGAIN: Duration = Duration::from_millis(100);
 /// Times that a busy peer is asked.

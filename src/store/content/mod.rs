@@ -451,6 +451,18 @@ impl ContentStore {
         .await
     }
 
+    /// Removes the files of contents that are not held any more, and what came of them.
+    pub(crate) async fn remove_files_of(&self, gone: Vec<ContentRoot>) {
+        for root in gone {
+            lock(&self.inner.open).retain(|blob| blob.content.root != root);
+            let removed = remove_files(&paths(&self.inner.dir, &root))
+                .map_err(RegistryError::file(&self.inner.dir, "removed from"));
+            if let Err(error) = removed.and(self.discard(root).await) {
+                tracing::warn!(%error, %root, "the file of content that is not kept any more could not be removed");
+            }
+        }
+    }
+
     /// From now on it is of a release of this node's; false when it is not held.
     pub async fn set_own(&self, root: ContentRoot, what: String) -> Result<bool> {
         self.inner.store.write(move |db| rows::set_own(db, &root, &what)).await

@@ -133,8 +133,8 @@ pub(super) fn usage(db: &Connection) -> rusqlite::Result<(u64, u64)> {
     .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-/// Removes what was not used for longest, of what is neither own nor pinned, until all of it takes `most` bytes; what
-/// was `spared` stays. Returns what went, and whether it was in a file.
+/// Removes what is neither own nor pinned until all of it takes `most` bytes: first what is kept for others, and of that what
+/// has most copies elsewhere, then what was not used for longest. What was `spared` stays. Returns what went, and whether it was in a file.
 pub(super) fn evict(
     db: &Connection,
     most: u64,
@@ -145,8 +145,12 @@ pub(super) fn evict(
     if bytes <= most {
         return Ok(gone);
     }
-    let mut oldest =
-        db.prepare_cached("SELECT root, size FROM contents WHERE own = 0 AND pinned = 0 ORDER BY used_at, root")?;
+    let mut oldest = db.prepare_cached(
+        "SELECT contents.root, size FROM contents LEFT JOIN (
+             SELECT root, max(elsewhere) AS elsewhere FROM copied JOIN copies USING (release) GROUP BY root
+         ) AS kept USING (root)
+         WHERE own = 0 AND pinned = 0 ORDER BY kept.elsewhere IS NULL, kept.elsewhere DESC, used_at, contents.root",
+    )?;
     let mut rows = oldest.query([])?;
     while let Some(row) = rows.next()? {
         let (root, size) = (root(row, 0)?, row.get::<_, u64>(1)?);

@@ -22,6 +22,7 @@ impl Entry for OwnPackage {
         Column::new("version", "latest", 8, 0).up_to(16),
         Column::new("state", "state", 17, 1).up_to(40),
         Column::new("replicas", "replicas", 8, 2).right(),
+        Column::new("copies", "copies", 6, 2).right(),
         Column::new("releases", "releases", 8, 4).right(),
         Column::new("signed", "signed", 6, 3).right().unit("s_ago"),
     ];
@@ -37,6 +38,7 @@ impl Entry for OwnPackage {
             "package" => Value::text(claimed(&self.id, self.handle.as_ref())),
             "version" => Value::text(self.latest.as_ref().map(|entry| entry.version.to_string()).unwrap_or_default()),
             "state" => Value::text(state(self)),
+            "copies" => Value::Number(self.copies as f64),
             "replicas" => Value::number(self.replicas.map(|count| count as f64)),
             "releases" => Value::Number(self.releases as f64),
             "signed" => Value::Number(now.since(self.signed_at).as_secs_f64().round()),

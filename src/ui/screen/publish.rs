@@ -10,7 +10,7 @@ use ratatui::{
 use super::{Areas, field, line, sentences, table_status};
 use crate::{
     domain::{text::fit, time::Ago},
-    registry::{OwnPackage, claimed},
+    registry::{OwnPackage, Steps, claimed},
     ui::{
         layout::{self, FormLine, LABEL},
         model::{
@@ -54,6 +54,7 @@ fn cell(model: &Model, one: &OwnPackage, column: &str, theme: Theme) -> Cell {
             let yanked = one.latest.as_ref().is_some_and(|entry| entry.yanked);
             (state(one), if one.pending || yanked { theme.fair() } else { theme.good() })
         }
+        "copies" => (one.copies.to_string(), theme.text()),
         "replicas" => (one.replicas.map_or(String::new(), |count| count.to_string()), theme.text()),
         "releases" => (one.releases.to_string(), theme.text()),
         _ => (Ago(model.now.since(one.signed_at)).to_string(), theme.dim()),
@@ -128,6 +129,14 @@ fn steps(frame: &mut Frame<'_>, progress: &Progress, theme: Theme, area: Rect) {
                 );
             } else {
                 say("Published.", theme.good());
+            }
+            let Steps { copies, copies_wanted, .. } = receipt.steps;
+            if copies < copies_wanted {
+                let text =
+                    format!("Its {}. The node goes on: keep it running until they have them.", receipt.steps.copied());
+                say(&text, theme.fair());
+            } else if copies_wanted > 0 {
+                say(&format!("Its {}: this machine may leave.", receipt.steps.copied()), theme.good());
             }
             say(&format!("Others get it with: swarmdex get {}", receipt.id), theme.text());
             if let Some(path) = &receipt.new_key {

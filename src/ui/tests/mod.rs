@@ -140,6 +140,7 @@ fn peer(n: u8) -> PeerSnapshot {
         distance_km: (!n.is_multiple_of(5)).then_some(f64::from(n) * 731.0),
         provenance: provenance(n),
         packages: Some(u64::from(n) * 11),
+        room: 0,
         first_seen: NOW.before(Duration::from_secs(7_200)),
         last_seen: NOW.before(Duration::from_secs(30 * u64::from(n))),
         evidence: vec![

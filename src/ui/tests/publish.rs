@@ -26,6 +26,7 @@ fn own(n: u8, version: &str, pending: bool, yanked: bool) -> OwnPackage {
         manifest: package().latest,
         replicas: Some(if pending { 0 } else { 3 }),
         announced: Some(if pending { 0 } else { 6 }),
+        copies: if pending { 0 } else { 2 },
         pending,
     }
 }
@@ -108,7 +109,7 @@ fn receipt() -> Receipt {
         manifest: Hash::of(b"m"),
         content: ContentRoot::of(b"bytes"),
         size: 4_321,
-        steps: Steps::default(),
+        steps: Steps { copies: 1, copies_wanted: 2, ..Steps::default() },
         pending: false,
         clock: None,
         new_key: Some("/home/alice/.local/share/swarmdex/publisher.key".into()),

@@ -1,0 +1,240 @@
+//! Copies of a release's bytes on other nodes: who takes them, who sees to it that there are enough, and who makes room.
+//!
+//! Places are chosen by rendezvous hashing (Thaler and Ravishankar, "A Name-Based Mapping Scheme for Rendezvous", 1996): each
+//! peer has a weight for each content, and the heaviest come first. Whoever knows the same peers comes to the same order
+//! without a word, and a peer that leaves changes nothing for what others hold.
+
+use std::collections::{BTreeMap, HashMap};
+
+use libp2p::PeerId;
+
+use super::{
+    hash::{ContentRoot, Hash},
+    name::PublisherId,
+    time::Timestamp,
+};
+
+/// Publishers that are not known here have one part in so many of the room together.
+pub const OF_UNKNOWN: u64 = 4;
+/// And one of them so many.
+pub const OF_ONE_UNKNOWN: u64 = 16;
+/// A copy is charged so many bytes at least, which bounds how many there can be.
+pub const LEAST: u64 = 16 * 1_024;
+
+/// A release whose bytes are kept for others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copy {
+    /// The hash of its manifest.
+    pub release: Hash,
+    pub publisher: PublisherId,
+    /// Bytes that it is charged.
+    pub bytes: u64,
+    /// Other nodes that were seen to have it.
+    pub elsewhere: u64,
+    pub since: Timestamp,
+}
+
+/// What is done about a release that a peer asks to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    Take,
+    /// Once so many bytes have been freed.
+    MakeRoom(u64),
+    Decline,
+}
+
+/// The peers in the order in which they are to have a content.
+pub fn order(root: &ContentRoot, peers: impl IntoIterator<Item = PeerId>) -> Vec<PeerId> {
+    let mut weighed: Vec<([u8; 32], PeerId)> = peers.into_iter().map(|peer| (weight(root, &peer), peer)).collect();
+    weighed.sort_unstable_by(|a, b| b.cmp(a));
+    weighed.dedup();
+    weighed.into_iter().map(|(_, peer)| peer).collect()
+}
+
+fn weight(root: &ContentRoot, peer: &PeerId) -> [u8; 32] {
+    *blake3::Hasher::new().update(&root.0).update(&peer.to_bytes()).finalize().as_bytes()
+}
+
+/// Says whether a release of so many bytes is taken, by the bytes that are kept of each publisher. Known publishers go first:
+/// unknown ones have a quarter of the room together and a sixteenth each, and displace nobody.
+pub fn admit(
+    kept: &BTreeMap<PublisherId, u64>,
+    is_known: impl Fn(&PublisherId) -> bool,
+    (publisher, bytes): (&PublisherId, u64),
+    room: u64,
+) -> Admission {
+    let all: u64 = kept.values().sum();
+    let fits = |taken: u64, most: u64| taken.saturating_add(bytes) <= most;
+    if is_known(publisher) {
+        return match all.saturating_add(bytes).saturating_sub(room) {
+            _ if bytes > room => Admission::Decline,
+            0 => Admission::Take,
+            excess => Admission::MakeRoom(excess),
+        };
+    }
+    let unknown: u64 = kept.iter().filter(|(publisher, _)| !is_known(publisher)).map(|(_, bytes)| bytes).sum();
+    let own = kept.get(publisher).copied().unwrap_or(0);
+    if fits(own, room / OF_ONE_UNKNOWN) && fits(unknown, room / OF_UNKNOWN) && fits(all, room) {
+        Admission::Take
+    } else {
+        Admission::Decline
+    }
+}
+
+/// Chooses what goes so that `excess` bytes are freed: first what is of unknown publishers, then of the known one that has most,
+/// as long as that is more than `spared` bytes; of either what has most copies elsewhere, and the oldest among equals. `None`
+/// where that is not enough.
+pub fn make_room(
+    kept: &[Copy],
+    is_known: impl Fn(&PublisherId) -> bool,
+    spared: u64,
+    excess: u64,
+) -> Option<Vec<Hash>> {
+    let mut copies: Vec<&Copy> = kept.iter().collect();
+    // Taken from the end.
+    copies
+        .sort_by(|a, b| a.elsewhere.cmp(&b.elsewhere).then(b.since.cmp(&a.since)).then(a.release.0.cmp(&b.release.0)));
+    let (known, mut unknown): (Vec<&Copy>, Vec<&Copy>) = copies.into_iter().partition(|copy| is_known(&copy.publisher));
+    let mut of: HashMap<PublisherId, (u64, Vec<&Copy>)> = HashMap::new();
+    for copy in known {
+        let (bytes, copies) = of.entry(copy.publisher).or_default();
+        *bytes += copy.bytes;
+        copies.push(copy);
+    }
+    let (mut freed, mut gone) = (0, Vec::new());
+    while freed < excess {
+        let next = unknown.pop().or_else(|| {
+            let largest = of.iter_mut().max_by_key(|(publisher, (bytes, _))| (*bytes, **publisher));
+            let (_, (bytes, copies)) = largest.filter(|(_, (bytes, _))| *bytes > spared)?;
+            let copy = copies.pop()?;
+            *bytes -= copy.bytes;
+            Some(copy)
+        })?;
+        freed += next.bytes;
+        gone.push(next.release);
+    }
+    Some(gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::identity::Keypair;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ROOM: u64 = 1 << 30;
+
+    fn publishers(count: usize) -> Vec<PublisherId> {
+        (0..count).map(|_| PublisherId::of(&Keypair::generate_ed25519().public())).collect()
+    }
+
+    #[test]
+    fn a_peer_that_leaves_changes_nothing_for_the_others() {
+        let peers: Vec<PeerId> = (0..12).map(|_| PeerId::random()).collect();
+        let mut first = HashMap::<PeerId, usize>::new();
+        for n in 0..2_000_u32 {
+            let root = ContentRoot::of(&n.to_be_bytes());
+            let all = order(&root, peers.iter().copied());
+            assert_eq!(all, order(&root, peers.iter().rev().copied()), "whoever knows the same peers agrees");
+            *first.entry(all[0]).or_default() += 1;
+            let without = order(&root, all.iter().copied().filter(|peer| *peer != all[1]));
+            assert_eq!(without[0], all[0]);
+            assert_eq!(without[1..], all[2..]);
+        }
+        // 167 each, give or take five deviations.
+        assert!(peers.iter().all(|peer| (105..235).contains(&first[peer])), "{first:?}");
+    }
+
+    /// What a node does that keeps releases for others, without its disk.
+    #[derive(Default)]
+    struct Shelf {
+        copies: Vec<Copy>,
+        next: u64,
+    }
+
+    impl Shelf {
+        fn totals(&self) -> BTreeMap<PublisherId, u64> {
+            let mut totals = BTreeMap::new();
+            self.copies.iter().for_each(|copy| *totals.entry(copy.publisher).or_default() += copy.bytes);
+            totals
+        }
+
+        /// What went, if it was taken.
+        fn offer(
+            &mut self,
+            publisher: PublisherId,
+            bytes: u64,
+            elsewhere: u64,
+            is_known: impl Fn(&PublisherId) -> bool,
+        ) -> Option<Vec<Copy>> {
+            let totals = self.totals();
+            let gone = match admit(&totals, &is_known, (&publisher, bytes), ROOM) {
+                Admission::Take => Vec::new(),
+                Admission::Decline => return None,
+                Admission::MakeRoom(excess) => {
+                    let spared = totals.get(&publisher).copied().unwrap_or(0) + bytes;
+                    make_room(&self.copies, &is_known, spared, excess)?
+                }
+            };
+            let (went, stay): (Vec<Copy>, Vec<Copy>) =
+                std::mem::take(&mut self.copies).into_iter().partition(|copy| gone.contains(&copy.release));
+            self.copies = stay;
+            self.next += 1;
+            let release = Hash::of(&self.next.to_be_bytes());
+            self.copies.push(Copy { release, publisher, bytes, elsewhere, since: Timestamp(self.next) });
+            Some(went)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_fills_the_room_of_others(
+            offers in prop::collection::vec((0usize..12, 1u64..ROOM / 3, 0u64..4), 1..80),
+        ) {
+            let all = publishers(12);
+            let is_known = |publisher: &PublisherId| all[..4].contains(publisher);
+            let mut shelf = Shelf::default();
+            for (who, bytes, elsewhere) in offers {
+                let before = shelf.totals();
+                let publisher = all[who];
+                let went = shelf.offer(publisher, bytes, elsewhere, is_known);
+                let totals = shelf.totals();
+                let sum = |unknown: bool| {
+                    totals.iter().filter(|(one, _)| !unknown || !is_known(one)).map(|(_, bytes)| bytes).sum::<u64>()
+                };
+                prop_assert!(sum(false) <= ROOM && sum(true) <= ROOM / OF_UNKNOWN);
+                for (one, bytes) in totals.iter().filter(|(one, _)| !is_known(one)) {
+                    prop_assert!(*bytes <= ROOM / OF_ONE_UNKNOWN, "{one} {bytes}");
+                }
+                for copy in went.into_iter().flatten() {
+                    prop_assert!(is_known(&publisher), "who is not known displaces nobody");
+                    let had = before[&copy.publisher];
+                    let mine = before.get(&publisher).copied().unwrap_or(0) + bytes;
+                    prop_assert!(!is_known(&copy.publisher) || had > mine, "who has less is left alone");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_most_copies_elsewhere_goes_first() {
+        let [known, unknown] = publishers(2)[..] else { unreachable!() };
+        let copy = |n: u64, publisher, elsewhere| Copy {
+            release: Hash::of(&[n as u8]),
+            publisher,
+            bytes: 10,
+            elsewhere,
+            since: Timestamp(n),
+        };
+        let kept =
+            [copy(1, known, 5), copy(2, unknown, 1), copy(3, unknown, 3), copy(4, unknown, 3), copy(5, known, 0)];
+        let gone = |excess| make_room(&kept, |publisher| *publisher == known, 0, excess);
+        let first = |count: usize| Some([3, 4, 2, 1, 5][..count].iter().map(|n| Hash::of(&[*n])).collect());
+        assert_eq!(gone(10), first(1));
+        assert_eq!(gone(35), first(4));
+        assert_eq!(gone(50), first(5));
+        assert_eq!(gone(51), None);
+        assert_eq!(make_room(&kept, |publisher| *publisher == known, 20, 40), None, "who has no more is left alone");
+    }
+}

@@ -1,0 +1,375 @@
+//! Releases whose bytes are kept for others, own releases that want copies, and who was seen to have them.
+
+use std::collections::{BTreeMap, HashSet};
+
+use bytes::Bytes;
+use libp2p::PeerId;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{Store, catalogue::publisher, damaged};
+use crate::{
+    Result,
+    domain::{
+        copies::{Admission, Copy, LEAST, admit, make_room},
+        hash::{ContentRoot, Hash},
+        manifest::{Content, Manifest},
+        name::PublisherId,
+        record::Signed,
+        time::Timestamp,
+    },
+};
+
+/// What became of a release that a peer asks to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    /// There is room for it, once the contents of these releases are gone. They are not kept any more.
+    Taken {
+        gone: Vec<ContentRoot>,
+    },
+    /// It is being fetched for others already.
+    Underway,
+    Declined,
+}
+
+/// A node that was seen to have a release's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub peer: PeerId,
+    /// When it gave groups of it that verified.
+    pub proved_at: Timestamp,
+    /// Since when it does not, if it does not.
+    pub missing_since: Option<Timestamp>,
+}
+
+/// A release's contents: its bytes, and what travels beside them.
+pub fn contents_of(manifest: &Manifest) -> Vec<Content> {
+    let beside = [manifest.readme, manifest.native].into_iter().flatten();
+    let mut contents: Vec<Content> = std::iter::once(manifest.content()).chain(beside).collect();
+    contents.dedup_by_key(|content| content.root);
+    contents
+}
+
+fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<Hash> {
+    row.get(column).map(Hash)
+}
+
+fn peer(row: &Row<'_>, column: usize) -> rusqlite::Result<PeerId> {
+    let bytes: Vec<u8> = row.get(column)?;
+    PeerId::from_bytes(&bytes).map_err(|_| damaged(column, "peer"))
+}
+
+fn totals(db: &Connection) -> rusqlite::Result<BTreeMap<PublisherId, u64>> {
+    db.prepare_cached("SELECT publisher, sum(bytes) FROM copies GROUP BY publisher")?
+        .query_map([], |row| Ok((publisher(row, 0)?, row.get(1)?)))?
+        .collect()
+}
+
+fn all(db: &Connection) -> rusqlite::Result<Vec<Copy>> {
+    db.prepare_cached("SELECT release, publisher, bytes, elsewhere, since FROM copies")?
+        .query_map([], |row| {
+            Ok(Copy {
+                release: hash(row, 0)?,
+                publisher: publisher(row, 1)?,
+                bytes: row.get(2)?,
+                elsewhere: row.get(3)?,
+                since: Timestamp(row.get(4)?),
+            })
+        })?
+        .collect()
+}
+
+/// Keeps releases for others no longer. Returns the contents that nobody asked for.
+fn drop_copies(db: &Connection, releases: &[Hash]) -> rusqlite::Result<Vec<ContentRoot>> {
+    let mut roots = HashSet::new();
+    for release in releases {
+        let mut of = db.prepare_cached("SELECT root FROM copied WHERE release = ?")?;
+        for root in of.query_map([release.0], |row| row.get(0).map(ContentRoot))? {
+            roots.insert(root?);
+        }
+        db.prepare_cached("DELETE FROM copies WHERE release = ?")?.execute([release.0])?;
+    }
+    let mut gone = Vec::new();
+    for root in roots {
+        let kept = db.prepare_cached("SELECT 1 FROM copied WHERE root = ?")?.exists([root.0])?;
+        let wanted =
+            db.prepare_cached("SELECT 1 FROM contents WHERE root = ? AND (own = 1 OR pinned = 1)")?.exists([root.0])?;
+        if !kept && !wanted {
+            db.prepare_cached("DELETE FROM contents WHERE root = ?")?.execute([root.0])?;
+            gone.push(root);
+        }
+    }
+    Ok(gone)
+}
+
+impl Store {
+    /// Reserves room for a release, where its publisher may have it: `room` is what all may take.
+    pub async fn reserve_copy(
+        &self,
+        release: Signed<Manifest>,
+        known: std::sync::Arc<HashSet<PublisherId>>,
+        room: u64,
+        now: Timestamp,
+    ) -> Result<Reserved> {
+        self.write(move |db| {
+            let of = release.publisher();
+            let there = db.prepare_cached("SELECT 1 FROM copies WHERE release = ?")?.exists([release.hash().0])?;
+            if there {
+                return Ok(Reserved::Underway);
+            }
+            let contents = contents_of(&release);
+            let bytes = contents.iter().fold(0_u64, |sum, content| sum.saturating_add(content.size)).max(LEAST);
+            let is_known = |publisher: &PublisherId| known.contains(publisher);
+            let kept = totals(db)?;
+            let gone = match admit(&kept, is_known, (&of, bytes), room) {
+                Admission::Take => Vec::new(),
+                Admission::Decline => return Ok(Reserved::Declined),
+                Admission::MakeRoom(excess) => {
+                    let spared = kept.get(&of).copied().unwrap_or(0).saturating_add(bytes);
+                    match make_room(&all(db)?, is_known, spared, excess) {
+                        Some(gone) => drop_copies(db, &gone)?,
+                        None => return Ok(Reserved::Declined),
+                    }
+                }
+            };
+            db.prepare_cached(
+                "INSERT INTO copies (release, publisher, bytes, since, envelope) VALUES (?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                release.hash().0,
+                of.to_bytes(),
+                i64::try_from(bytes).unwrap_or(i64::MAX),
+                now.0,
+                release.envelope().as_ref()
+            ])?;
+            for content in contents {
+                // What is here already was asked for by a person, unless another copy brought it.
+                db.prepare_cached(
+                    "INSERT OR IGNORE INTO copied (root, release) SELECT ?1, ?2
+                     WHERE NOT EXISTS (SELECT 1 FROM contents WHERE root = ?1)
+                        OR EXISTS (SELECT 1 FROM copied WHERE root = ?1)",
+                )?
+                .execute(params![content.root.0, release.hash().0])?;
+            }
+            Ok(Reserved::Taken { gone })
+        })
+        .await
+    }
+
+    /// All of a release that was reserved is here.
+    pub async fn copy_is_here(&self, release: Hash) -> Result<()> {
+        self.write(move |db| {
+            db.prepare_cached("UPDATE copies SET complete = 1 WHERE release = ?")?.execute([release.0]).map(drop)
+        })
+        .await
+    }
+
+    /// Keeps a release no longer for others. Returns the contents that nobody asked for: they are not held any more.
+    pub async fn drop_copy(&self, release: Hash) -> Result<Vec<ContentRoot>> {
+        self.write(move |db| drop_copies(db, &[release])).await
+    }
+
+    /// Drops what was reserved and had not come when the node ended, and what is beyond `room` bytes. Returns the contents that
+    /// nobody asked for: they are not held any more.
+    pub async fn tidy_copies(
+        &self,
+        known: std::sync::Arc<HashSet<PublisherId>>,
+        room: u64,
+    ) -> Result<Vec<ContentRoot>> {
+        self.write(move |db| {
+            let unfinished = db
+                .prepare_cached("SELECT release FROM copies WHERE complete = 0")?
+                .query_map([], |row| hash(row, 0))?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut gone = drop_copies(db, &unfinished)?;
+            let excess = totals(db)?.values().sum::<u64>().saturating_sub(room);
+            let beyond = make_room(&all(db)?, |publisher| known.contains(publisher), 0, excess);
+            gone.extend(drop_copies(db, &beyond.unwrap_or_default())?);
+            Ok(gone)
+        })
+        .await
+    }
+
+    /// A person asked for a content: it is theirs from now on, and not kept for others alone.
+    pub async fn asked_for(&self, root: ContentRoot) -> Result<()> {
+        if self.is_for_others(&root)? {
+            self.write(move |db| {
+                let releases = db
+                    .prepare_cached("SELECT release FROM copied WHERE root = ?")?
+                    .query_map([root.0], |row| hash(row, 0))?
+                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                db.prepare_cached("DELETE FROM copied WHERE root = ?")?.execute([root.0])?;
+                for release in releases {
+                    db.prepare_cached(
+                        "DELETE FROM copies WHERE release = ?1
+                            AND complete = 1 AND NOT EXISTS (SELECT 1 FROM copied WHERE release = ?1)",
+                    )?
+                    .execute([release.0])?;
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a content is kept for others, and no person asked for it.
+    pub fn is_for_others(&self, root: &ContentRoot) -> Result<bool> {
+        self.read(|db| db.prepare_cached("SELECT 1 FROM copied WHERE root = ?")?.exists([root.0]))
+    }
+
+    /// Whether a release is being fetched for others.
+    pub fn is_reserved(&self, release: &Hash) -> Result<bool> {
+        self.read(|db| {
+            db.prepare_cached("SELECT 1 FROM copies WHERE release = ? AND complete = 0")?.exists([release.0])
+        })
+    }
+
+    /// Bytes that are kept for others, and those of them that are of publishers in `known`.
+    pub fn copies_usage(&self, known: &HashSet<PublisherId>) -> Result<(u64, u64)> {
+        let totals = self.read(totals)?;
+        let of_known = totals.iter().filter(|(publisher, _)| known.contains(publisher)).map(|(_, bytes)| bytes).sum();
+        Ok((totals.values().sum(), of_known))
+    }
+
+    /// Up to `most` releases that are kept for others, from the one after `from` on in the order of their hashes.
+    pub fn copies_after(&self, from: Hash, most: usize) -> Result<Vec<(Copy, Bytes)>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT release, publisher, bytes, elsewhere, since, envelope FROM copies
+                 WHERE complete = 1 AND release > ? ORDER BY release LIMIT ?",
+            )?
+            .query_map(params![from.0, most as i64], |row| {
+                let copy = Copy {
+                    release: hash(row, 0)?,
+                    publisher: publisher(row, 1)?,
+                    bytes: row.get(2)?,
+                    elsewhere: row.get(3)?,
+                    since: Timestamp(row.get(4)?),
+                };
+                Ok((copy, Bytes::from(row.get::<_, Vec<u8>>(5)?)))
+            })?
+            .collect()
+        })
+    }
+
+    /// Up to `most` own releases that other nodes were seen to have, from the one after `from` on in the order of their hashes.
+    pub fn copied_after(&self, from: Hash, most: usize) -> Result<Vec<Hash>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT DISTINCT release FROM holders WHERE release > ? AND release NOT IN (SELECT release FROM copies)
+                 ORDER BY release LIMIT ?",
+            )?
+            .query_map(params![from.0, most as i64], |row| hash(row, 0))?
+            .collect()
+        })
+    }
+
+    pub async fn set_elsewhere(&self, release: Hash, elsewhere: u64) -> Result<()> {
+        self.write(move |db| {
+            db.prepare_cached("UPDATE copies SET elsewhere = ?1 WHERE release = ?2 AND elsewhere != ?1")?
+                .execute(params![elsewhere as i64, release.0])
+                .map(drop)
+        })
+        .await
+    }
+
+    /// Nodes that were seen to have a release, the first first.
+    pub fn holders(&self, release: &Hash) -> Result<Vec<Holder>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT peer, proved_at, missing_since FROM holders WHERE release = ? ORDER BY rowid")?
+                .query_map([release.0], |row| {
+                    Ok(Holder {
+                        peer: peer(row, 0)?,
+                        proved_at: Timestamp(row.get(1)?),
+                        missing_since: row.get::<_, Option<_>>(2)?.map(Timestamp),
+                    })
+                })?
+                .collect()
+        })
+    }
+
+    /// A peer gave groups of a release that verified.
+    pub async fn saw_holder(&self, release: Hash, peer: PeerId, now: Timestamp) -> Result<()> {
+        self.write(move |db| {
+            db.prepare_cached(
+                "INSERT INTO holders (release, peer, proved_at) VALUES (?, ?, ?)
+                 ON CONFLICT (release, peer) DO UPDATE SET proved_at = excluded.proved_at, missing_since = NULL",
+            )?
+            .execute(params![release.0, peer.to_bytes(), now.0])
+            .map(drop)
+        })
+        .await
+    }
+
+    /// A peer that had a release could not be asked for it; it has not been for as long as it says since when.
+    pub async fn missed_holder(&self, release: Hash, peer: PeerId, now: Timestamp) -> Result<()> {
+        self.write(move |db| {
+            db.prepare_cached(
+                "UPDATE holders SET missing_since = coalesce(missing_since, ?) WHERE release = ? AND peer = ?",
+            )?
+            .execute(params![now.0, release.0, peer.to_bytes()])
+            .map(drop)
+        })
+        .await
+    }
+
+    /// A peer has a release no longer.
+    pub async fn forget_holder(&self, release: Hash, peer: PeerId) -> Result<()> {
+        self.write(move |db| {
+            db.prepare_cached("DELETE FROM holders WHERE release = ? AND peer = ?")?
+                .execute(params![release.0, peer.to_bytes()])
+                .map(drop)
+        })
+        .await
+    }
+
+    /// The own release that wants copies and was tried longest ago, if that was before then.
+    pub fn next_uncopied(&self, before: Timestamp) -> Result<Option<Hash>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT release FROM uncopied WHERE tried_at < ? ORDER BY tried_at LIMIT 1")?
+                .query_row([before.0], |row| hash(row, 0))
+                .optional()
+        })
+    }
+
+    /// Own releases that want copies.
+    pub fn uncopied_count(&self) -> Result<u64> {
+        self.read(|db| db.prepare_cached("SELECT count(*) FROM uncopied")?.query_row([], |row| row.get(0)))
+    }
+
+    pub fn is_uncopied(&self, release: &Hash) -> Result<bool> {
+        self.read(|db| db.prepare_cached("SELECT 1 FROM uncopied WHERE release = ?")?.exists([release.0]))
+    }
+
+    /// An own release has the copies that it wants, or was tried and has not.
+    pub async fn tried_to_copy(&self, release: Hash, done: bool, now: Timestamp) -> Result<()> {
+        self.write(move |db| {
+            if done {
+                db.prepare_cached("DELETE FROM uncopied WHERE release = ?")?.execute([release.0])?;
+            } else {
+                db.prepare_cached("UPDATE uncopied SET tried_at = ? WHERE release = ?")?
+                    .execute(params![now.0, release.0])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// An own release wants copies again.
+    pub async fn want_copies(&self, release: Hash) -> Result<()> {
+        self.write(move |db| want(db, &release)).await
+    }
+
+    /// Own releases that want copies are to be tried again, whenever they were tried last.
+    pub async fn retry_uncopied(&self) -> Result<()> {
+        self.write(|db| db.prepare_cached("UPDATE uncopied SET tried_at = 0 WHERE tried_at > 0")?.execute([]).map(drop))
+            .await
+    }
+}
+
+/// Notes that a release of this node's wants copies.
+pub(super) fn want(db: &Connection, release: &Hash) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT OR IGNORE INTO uncopied (release, tried_at) VALUES (?, 0)")?
+        .execute([release.0])
+        .map(drop)
+}
