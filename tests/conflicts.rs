@@ -23,7 +23,7 @@ use swarmdex::{
         release::ReleaseEntry,
         trust::Trust,
     },
-    net::protocol::{Item, Request, Response},
+    net::protocol::{Item, Keeping, Request, Response},
     registry::Registry,
 };
 
@@ -51,6 +51,7 @@ fn with(heads: Vec<(Signed<Head>, Signed<Manifest>)>) -> lab::Answers {
             }
             Request::Search(_) => Response::Packages { items: heads.iter().map(item).collect(), more: false },
             Request::Objects(_) => Response::Objects(vec![]),
+            Request::Keep(_) => Response::Keeping(Keeping::Declined),
             _ => Response::Refused,
         })
     })

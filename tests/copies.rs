@@ -5,7 +5,7 @@
 mod lab;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -14,6 +14,7 @@ use std::{
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use lab::{Answers, BarePeer, PATIENCE, TCP, draft, options, put, reference};
 use libp2p::identity::Keypair;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use swarmdex::{
     clock,
     domain::{hash::ContentRoot, manifest::Manifest, record::Signed},
@@ -306,4 +307,68 @@ async fn what_is_asked_to_be_kept_has_to_be_signed() {
     })
     .await;
     assert_eq!(keeper.node.contents().usage().await.unwrap().bytes, 0);
+}
+
+/// Twelve nodes, of which two are away at any time: whoever published last leaves as soon as its bytes are on other nodes, and so
+/// does another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn publishers_leave_and_every_fetch_ends_well() {
+    const NODES: usize = 12;
+    const ROUNDS: usize = 10;
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let (peers, _) = swarm(NODES, |options| options).await;
+    let (mut nodes, dirs): (Vec<Option<Node>>, Vec<_>) =
+        peers.into_iter().map(|peer| (Some(peer.node), peer.dir)).unzip();
+    let mut published: Vec<Receipt> = Vec::new();
+    let mut fetched: HashSet<(usize, ContentRoot)> = HashSet::new();
+    let mut away: Vec<usize> = Vec::new();
+    for round in 0..ROUNDS {
+        // Those who were away come back by themselves, through whoever is there.
+        for back in std::mem::take(&mut away) {
+            let mut doors = Vec::new();
+            for node in nodes.iter().flatten().take(3) {
+                doors.push(address(node).await);
+            }
+            let node = Node::start(copying(dirs[back].path(), &doors, 64 * MIB)).await.unwrap();
+            assert!(node.wait_joined(PATIENCE).await);
+            nodes[back] = Some(node);
+        }
+        let who = rng.random_range(0..NODES);
+        let publisher = nodes[who].take().unwrap();
+        wait_for_room(&publisher, 4).await;
+        let length = [200, 40_000, 1 << 20][round % 3];
+        let receipt = publish(&publisher, &format!("web-{round}"), &noise(rng.random(), length)).await;
+        assert!(publisher.wait_copied(Duration::from_secs(5)).await, "given away within the five seconds");
+        fetched.insert((who, receipt.content));
+        published.push(receipt);
+        publisher.shutdown().await.unwrap();
+        let other = (who + rng.random_range(1..NODES)) % NODES;
+        nodes[other].take().unwrap().shutdown().await.unwrap();
+        away.extend([who, other]);
+        // The newest, and another one.
+        let older = rng.random_range(0..published.len());
+        for receipt in [published.last().unwrap(), &published[older]] {
+            let reader = (0..NODES).cycle().skip(rng.random_range(0..NODES)).find(|n| nodes[*n].is_some()).unwrap();
+            let node = nodes[reader].as_ref().unwrap();
+            let package = reference(&receipt.package);
+            let release = node.registry().get_package_version(&package, &"*".parse().unwrap()).await.unwrap();
+            let done = node.contents().fetch(Wanted::of(&release), None).await;
+            assert!(done.is_ok(), "seed {seed}, round {round}, {}: {done:?}", receipt.id);
+            fetched.insert((reader, receipt.content));
+        }
+    }
+    for back in away {
+        nodes[back] = Some(Node::start(copying(dirs[back].path(), &[], 64 * MIB)).await.unwrap());
+    }
+    for receipt in &published {
+        let mut copies = 0;
+        for (n, node) in nodes.iter().enumerate() {
+            copies += usize::from(
+                !fetched.contains(&(n, receipt.content)) && holds(node.as_ref().unwrap(), receipt.content).await,
+            );
+        }
+        assert!(copies <= 3, "seed {seed}: {} was copied {copies} times", receipt.id);
+    }
 }

@@ -16,7 +16,7 @@ use swarmdex::{
         record::{Announcement, Refusal},
         time::Timestamp,
     },
-    net::protocol::{Hello, Item, Request, Response},
+    net::protocol::{Hello, Item, Keeping, Request, Response},
 };
 
 /// Greets with a clock, and has one head or none.
@@ -30,6 +30,7 @@ fn with_clock(at: impl Fn() -> Timestamp + Send + Sync + 'static, held: Option<V
             }
             Request::Search(_) => Response::Packages { items: vec![], more: false },
             Request::Objects(_) => Response::Objects(vec![]),
+            Request::Keep(_) => Response::Keeping(Keeping::Declined),
             Request::Handle(_) => Response::Heads(vec![]),
         })
     })

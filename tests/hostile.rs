@@ -20,7 +20,7 @@ use swarmdex::{
         record::{DhtKey, Head, Refusal, Signed},
         reputation::Outcome,
     },
-    net::protocol::{Item, Request, Response},
+    net::protocol::{Item, Keeping, Request, Response},
 };
 
 fn key_of(id: &PackageId) -> Vec<u8> {
@@ -69,6 +69,7 @@ fn with_head(head: &[u8]) -> lab::Answers {
                 Response::Packages { items: vec![Item { head: head.clone(), manifest: None }], more: false }
             }
             Request::Objects(_) => Response::Objects(vec![]),
+            Request::Keep(_) => Response::Keeping(Keeping::Declined),
             Request::Search(_) => Response::Packages { items: vec![], more: false },
             _ => Response::Refused,
         })
@@ -177,6 +178,7 @@ async fn a_peer_that_answers_garbage_is_seen_through() {
             }
             Request::Handle(_) => Response::Heads(vec![junk(); 50]),
             Request::Objects(_) => Response::Objects(vec![junk()]),
+            Request::Keep(_) => Response::Keeping(Keeping::Declined),
             Request::Hello(_) => Response::Busy,
         })
     }))

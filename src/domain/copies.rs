@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use libp2p::PeerId;
+use serde::{Deserialize, Serialize};
 
 use super::{
     hash::{ContentRoot, Hash},
@@ -32,6 +33,16 @@ pub struct Copy {
     /// Other nodes that were seen to have it.
     pub elsewhere: u64,
     pub since: Timestamp,
+}
+
+/// How a node stands with copies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyFigures {
+    /// Own releases that nobody took yet although somebody was asked, or as many as are to have them.
+    pub waiting: u64,
+    /// Bytes that are kept for others, and that may be.
+    pub kept: u64,
+    pub room: u64,
 }
 
 /// What is done about a release that a peer asks to be kept.

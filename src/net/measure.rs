@@ -18,6 +18,7 @@ use crate::{
     bus::{Direction, Event},
     clock,
     domain::{
+        copies::CopyFigures,
         health::{Sample, verdict},
         percentile::percentiles,
         record::Horizon,
@@ -114,6 +115,7 @@ pub(super) struct Measures {
     /// Gossipsub's own, of which one figure is read.
     gossip: Registry,
     safety: watch::Receiver<Option<Safety>>,
+    copies: watch::Receiver<CopyFigures>,
     /// libp2p's own, which want to see every event.
     pub families: Families,
     metrics: Metrics,
@@ -127,7 +129,7 @@ impl Measures {
     pub fn new(
         bandwidth: Arc<Registry>,
         gossip: Registry,
-        safety: watch::Receiver<Option<Safety>>,
+        (safety, copies): (watch::Receiver<Option<Safety>>, watch::Receiver<CopyFigures>),
         families: Families,
         metrics: Metrics,
     ) -> Self {
@@ -145,6 +147,7 @@ impl Measures {
             bandwidth,
             gossip,
             safety,
+            copies,
             families,
             metrics,
             samples: 0,
@@ -348,6 +351,7 @@ impl Task {
             own: safety.as_ref().map(|safety| safety.own),
             endangered: safety.as_ref().map_or(0, |safety| safety.endangered),
             endangered_named: safety.map(|safety| safety.endangered_named).unwrap_or_default(),
+            copies: *measures.copies.borrow(),
             disk: process.disk.map(|(free, all)| (free >> 24 << 24, all)),
         }
     }

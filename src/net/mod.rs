@@ -59,6 +59,7 @@ use crate::{
     bus::{NodeSnapshot, PeerSnapshot},
     clock,
     domain::{
+        copies::CopyFigures,
         faults::Ruling,
         hash::Hash,
         health::Sample,
@@ -118,6 +119,7 @@ pub struct Net {
     lookups: Arc<Semaphore>,
     greeting: Arc<watch::Sender<Greeting>>,
     safety: Arc<watch::Sender<Option<Safety>>>,
+    copies: Arc<watch::Sender<CopyFigures>>,
     joined: watch::Receiver<usize>,
     doubted: watch::Receiver<HashSet<PeerId>>,
     clock: watch::Receiver<Option<ClockOffset>>,
@@ -341,6 +343,11 @@ impl Net {
     /// How the own packages are kept, for who looks at the node's health.
     pub fn tell_safety(&self, safety: Safety) {
         self.safety.send_replace(Some(safety));
+    }
+
+    /// How this node stands with copies, likewise.
+    pub fn tell_copies(&self, copies: CopyFigures) {
+        self.copies.send_replace(copies);
     }
 
     pub async fn status(&self) -> Result<NodeSnapshot> {

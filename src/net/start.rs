@@ -43,6 +43,7 @@ use crate::{
     bus::{Board, Bus, Event, Level, Notice, Tally},
     clock,
     domain::{
+        copies::CopyFigures,
         dials::Dials,
         faults::Ledger,
         geo::GeoLocation,
@@ -190,6 +191,7 @@ pub async fn start(
     let (clock_sender, clock) = watch::channel(None);
     let (doubted_sender, doubted) = watch::channel(HashSet::new());
     let (safety, safety_receiver) = watch::channel(None);
+    let (copies, copies_receiver) = watch::channel(CopyFigures::default());
     let content = protocols.content.clone();
     let (served, callers) = (Pool::new(server::STREAMS), Callers::default());
     let (known, known_receiver) = watch::channel(HashSet::new());
@@ -257,7 +259,7 @@ pub async fn start(
         (options.low_water, options.high_water),
         Conduct::new(ledger),
         (options.conduct, options.selection),
-        Measures::new(bandwidth.clone(), gossip_counts, safety_receiver, families, metrics),
+        Measures::new(bandwidth.clone(), gossip_counts, (safety_receiver, copies_receiver), families, metrics),
         options.ping_every.min(GREET_EVERY),
     );
     tracing::info!(node = %me, %network, ?listening, "the node has started");
@@ -267,6 +269,7 @@ pub async fn start(
         lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
         greeting: Arc::new(greeting),
         safety: Arc::new(safety),
+        copies: Arc::new(copies),
         joined,
         doubted,
         clock,

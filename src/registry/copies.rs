@@ -27,7 +27,7 @@ use crate::{
     RegistryError, Result, clock,
     domain::{
         content::groups,
-        copies::{LEAST, order},
+        copies::{CopyFigures, LEAST, order},
         hash::{ContentRoot, Hash},
         manifest::{Content, Manifest},
         name::PackageId,
@@ -173,18 +173,18 @@ impl P2pRegistry {
         }
     }
 
-    /// Tells peers how many bytes they may have kept here. What is kept of unknown publishers makes room for known ones.
+    /// Tells peers how many bytes they may have kept here, and whoever looks at this node's health how it stands. What is kept of
+    /// unknown publishers makes room for known ones.
     fn tell_room(&self) -> Result<()> {
-        let room = match self.room_for_others()? {
-            _ if !self.state.options.stays => 0,
-            0 => 0,
-            most => {
-                let (_, of_known) = self.store.copies_usage(&self.net.known())?;
-                let step = (most / STEPS).max(1);
-                most.saturating_sub(of_known) / step * step
-            }
-        };
+        let Copying { underway, .. } = &self.state.copying;
+        let (kept, of_known) = self.store.copies_usage(&self.net.known())?;
+        let most = if self.state.options.stays { self.room_for_others()? } else { 0 };
+        let step = (most / STEPS).max(1);
+        let room = most.saturating_sub(of_known) / step * step;
         self.net.greet(|greeting| greeting.room = room);
+        let waiting = self.store.tried_in_vain()?.saturating_sub(underway.borrow().len() as u64);
+        let waiting = if self.state.options.copies == 0 { 0 } else { waiting };
+        self.net.tell_copies(CopyFigures { waiting, kept, room: most });
         Ok(())
     }
 

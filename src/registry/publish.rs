@@ -162,9 +162,8 @@ impl P2pRegistry {
         let stop = fetches.stop.clone();
         let giving = async move { registry.give_copies(&release, progress.as_ref()).await };
         let giving = fetches.tasks.spawn(async move { stop.run_until_cancelled(giving).await });
-        match tokio::time::timeout(self.net.query_timeout(), giving).await {
-            Ok(Ok(Some(Err(error)))) => tracing::warn!(%error, "a release could not be given to other nodes yet"),
-            Ok(_) | Err(_) => {}
+        if let Ok(Ok(Some(Err(error)))) = tokio::time::timeout(self.net.query_timeout(), giving).await {
+            tracing::warn!(%error, "a release could not be given to other nodes yet");
         }
         self.copies_of(&hash).unwrap_or(0)
     }

@@ -332,13 +332,11 @@ impl Store {
         })
     }
 
-    /// Own releases that want copies.
-    pub fn uncopied_count(&self) -> Result<u64> {
-        self.read(|db| db.prepare_cached("SELECT count(*) FROM uncopied")?.query_row([], |row| row.get(0)))
-    }
-
-    pub fn is_uncopied(&self, release: &Hash) -> Result<bool> {
-        self.read(|db| db.prepare_cached("SELECT 1 FROM uncopied WHERE release = ?")?.exists([release.0]))
+    /// Own releases that want copies although they were tried.
+    pub fn tried_in_vain(&self) -> Result<u64> {
+        self.read(|db| {
+            db.prepare_cached("SELECT count(*) FROM uncopied WHERE tried_at > 0")?.query_row([], |row| row.get(0))
+        })
     }
 
     /// An own release has the copies that it wants, or was tried and has not.
@@ -353,17 +351,6 @@ impl Store {
             Ok(())
         })
         .await
-    }
-
-    /// An own release wants copies again.
-    pub async fn want_copies(&self, release: Hash) -> Result<()> {
-        self.write(move |db| want(db, &release)).await
-    }
-
-    /// Own releases that want copies are to be tried again, whenever they were tried last.
-    pub async fn retry_uncopied(&self) -> Result<()> {
-        self.write(|db| db.prepare_cached("UPDATE uncopied SET tried_at = 0 WHERE tried_at > 0")?.execute([]).map(drop))
-            .await
     }
 }
 

@@ -384,6 +384,7 @@ mod tests {
             distance_km: None,
             provenance: None,
             packages: None,
+            room: 0,
             first_seen: NOON,
             last_seen: NOON,
             evidence: Vec::new(),

@@ -29,6 +29,7 @@ pub enum Measure {
     Dials,
     DialErrors,
     Endangered,
+    Copies,
     Provenance,
     BytesIn,
     BytesOut,
@@ -41,7 +42,7 @@ pub enum Measure {
 }
 
 impl Measure {
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Peers,
         Self::PeersIn,
         Self::PeersOut,
@@ -65,6 +66,7 @@ impl Measure {
         Self::Dials,
         Self::DialErrors,
         Self::Endangered,
+        Self::Copies,
         Self::Provenance,
         Self::BytesIn,
         Self::BytesOut,
@@ -108,6 +110,7 @@ impl Measure {
             Self::Churn => "churn",
             Self::Agents => "agents",
             Self::Endangered => "endangered",
+            Self::Copies => "copies",
             Self::Disk => "disk",
             Self::Clock => "clock",
         }
@@ -171,6 +174,9 @@ impl Measure {
             Self::Agents => "What programs the connected peers run, and in which versions.",
             Self::Endangered => {
                 "Own packages older than a day whose content fewer than two nodes have, this one counted, or whose head expires within 10 days."
+            }
+            Self::Copies => {
+                "Own releases that too few other nodes have, and bytes of others' releases that are kept here (keep_for_others_mb)."
             }
             Self::Disk => "Space that is free where this node keeps its data.",
             Self::Clock => "This machine's clock against the median of the peers'.",

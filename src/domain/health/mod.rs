@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use measure::Measure;
 pub use rows::MESH_LOW;
 
-use super::time::Timestamp;
+use super::{copies::CopyFigures, time::Timestamp};
 
 /// What was measured. `None` is what was not, or not yet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -102,6 +102,9 @@ pub struct Sample {
     pub own: Option<u64>,
     pub endangered: u64,
     pub endangered_named: Vec<String>,
+    /// How this node stands with copies on other nodes.
+    #[serde(default)]
+    pub copies: CopyFigures,
     /// Bytes that are free where the data is, and how many there are.
     pub disk: Option<(u64, u64)>,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Measure, Row, Sample, State};
-use crate::domain::time::Ago;
+use crate::domain::{copies::CopyFigures, time::Ago};
 
 /// A node that is younger is still starting.
 const STARTING: Duration = Duration::from_secs(10);
@@ -339,6 +339,35 @@ pub(super) fn row(measure: Measure, sample: &Sample) -> Row {
                         "offer them again (P on the explorer's Health); a node that fetches or pins them keeps them too",
                     )
                 }
+            }
+        }
+        Measure::Copies => {
+            let CopyFigures { waiting, kept, room } = sample.copies;
+            let shown = match room {
+                0 if kept == 0 => format!("{waiting} wait, none kept for others"),
+                room => {
+                    let (kept, room) = (size(kept as f64), size(room as f64));
+                    format!("{waiting} wait, {kept} of {room} kept for others")
+                }
+            };
+            let row = plain(waiting as f64, shown);
+            if peers == 0 {
+                return row;
+            }
+            let row = row.good_when("none wait");
+            match waiting {
+                0 => row.good(),
+                waiting => row.is(
+                    State::Degraded,
+                    match waiting {
+                        1 => "a release of yours is on too few other nodes: nobody who is connected has room for it".to_owned(),
+                        waiting => format!(
+                            "{waiting} releases of yours are on too few other nodes: nobody who is connected has room for them"
+                        ),
+                    },
+                    "keep this node running, connect to more, or have others keep more (their keep_for_others_mb); whoever \
+                     knows your key for a day has more room for it",
+                ),
             }
         }
         Measure::Disk => match sample.disk {

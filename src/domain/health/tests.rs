@@ -87,6 +87,12 @@ fn situations_and_their_verdicts() {
             State::Degraded,
             "alice/web and 1 more would be lost",
         ),
+        (
+            "releases that nobody takes",
+            Sample { copies: CopyFigures { waiting: 3, kept: 5, room: 9 }, ..well(5) },
+            State::Degraded,
+            "3 releases of yours are on too few other nodes",
+        ),
         ("own packages that others have", Sample { own: Some(7), ..well(5) }, State::Good, "5 peers"),
         (
             "a table that nobody refreshes",
@@ -192,6 +198,7 @@ proptest! {
             own: Some(counts[5] % 3),
             endangered: counts[6] % 4,
             endangered_named: (0..counts[6] % 4).map(|n| format!("alice/{n}")).collect(),
+            copies: CopyFigures { waiting: counts[6] % 3, kept: counts[7], room: counts[7] % 2 },
             disk: floats[6].map(|_| (counts[9], counts[10])),
         };
         let rows = rows(&sample);
