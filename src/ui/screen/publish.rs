@@ -10,7 +10,7 @@ use ratatui::{
 use super::{Areas, field, line, sentences, table_status};
 use crate::{
     domain::{text::fit, time::Ago},
-    registry::{OwnPackage, Steps, claimed},
+    registry::{OwnPackage, Steps, claimed, on_other_nodes},
     ui::{
         layout::{self, FormLine, LABEL},
         model::{
@@ -131,12 +131,15 @@ fn steps(frame: &mut Frame<'_>, progress: &Progress, theme: Theme, area: Rect) {
                 say("Published.", theme.good());
             }
             let Steps { copies, copies_wanted, .. } = receipt.steps;
+            let there = on_other_nodes(copies);
             if copies < copies_wanted {
-                let text =
-                    format!("Its {}. The node goes on: keep it running until they have them.", receipt.steps.copied());
+                let text = format!(
+                    "Its bytes are {there}, of {copies_wanted} that are to have them. The node goes on: keep it running \
+                     until they have them."
+                );
                 say(&text, theme.fair());
             } else if copies_wanted > 0 {
-                say(&format!("Its {}: this machine may leave.", receipt.steps.copied()), theme.good());
+                say(&format!("Its bytes are {there}: this machine may leave."), theme.good());
             }
             say(&format!("Others get it with: swarmdex get {}", receipt.id), theme.text());
             if let Some(path) = &receipt.new_key {
