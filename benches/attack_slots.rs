@@ -156,7 +156,7 @@ async fn streams() -> Vec<Row> {
         }
         let (honest, _) = newcomer(&lab).await;
         let begun = Instant::now();
-        let wanted = Wanted { content, what: "a bench".to_owned(), package: None, beside: None };
+        let wanted = Wanted { content, what: "a bench".to_owned(), package: None, beside: None, for_others: false };
         let fetched = tokio::time::timeout(PATIENCE, honest.node.contents().fetch(wanted, None)).await;
         took.push(ms(fetched.ok().and_then(Result::ok).map(|_| begun.elapsed())));
         held.push(streams.len().to_string());

@@ -126,7 +126,7 @@ async fn put(node: &Node, path: &Path) -> Content {
 }
 
 fn wanted(content: Content) -> Wanted {
-    Wanted { content, what: "bench".to_owned(), package: None, beside: None }
+    Wanted { content, what: "bench".to_owned(), package: None, beside: None, for_others: false }
 }
 
 async fn fetch(contents: &Arc<dyn Contents>, content: Content) -> Fetched {

@@ -31,7 +31,7 @@ fn bytes(size: usize, seed: u8) -> Vec<u8> {
 }
 
 fn wanted(content: Content) -> Wanted {
-    Wanted { content, what: "a test".to_owned(), package: None, beside: None }
+    Wanted { content, what: "a test".to_owned(), package: None, beside: None, for_others: false }
 }
 
 async fn start(conduct: Conduct, bootstrap: &[String], change: impl FnOnce(&mut NodeOptions)) -> Lab {

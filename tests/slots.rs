@@ -201,7 +201,7 @@ async fn strangers_of_one_prefix_hold_an_eighth_of_the_streams_and_others_are_se
     assert!(streams.len() <= 16 && busy > 0, "{} streams, {busy} times busy", streams.len());
     let reader = strict(&[by_way_of([127, 0, 2, 1], &address).await]).await;
     assert!(reader.node.wait_joined(PATIENCE).await);
-    let wanted = Wanted { content: held, what: "a test".to_owned(), package: None, beside: None };
+    let wanted = Wanted { content: held, what: "a test".to_owned(), package: None, beside: None, for_others: false };
     let fetched = tokio::time::timeout(PATIENCE, reader.node.contents().fetch(wanted, None)).await.unwrap().unwrap();
     assert_eq!(fetched.content, held);
     reader.stop().await;

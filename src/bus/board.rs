@@ -95,6 +95,7 @@ impl Board {
                 peers: vec![TransferPeer::new(peer)],
                 started_at: now,
                 ended_at: None,
+                for_others: false,
             };
             // Long ago, so that the first change is told.
             let told = at.checked_sub(TELL).unwrap_or(at);
@@ -191,6 +192,7 @@ mod tests {
                 peers: vec![],
                 started_at: Timestamp(n as u64),
                 ended_at: None,
+                for_others: false,
             });
         }
         assert_eq!(board.list().len(), MOST);

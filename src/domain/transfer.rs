@@ -133,6 +133,9 @@ pub struct Transfer {
     pub peers: Vec<TransferPeer>,
     pub started_at: Timestamp,
     pub ended_at: Option<Timestamp>,
+    /// Nobody asked for it here: it is kept for others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub for_others: bool,
 }
 
 impl Transfer {

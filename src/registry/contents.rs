@@ -37,6 +37,9 @@ pub struct Wanted {
     /// The content beside which it travels: whoever has that has this, and only that is looked for in the DHT.
     #[serde(default)]
     pub beside: Option<ContentRoot>,
+    /// Nobody asked for it here: it is kept for others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub for_others: bool,
 }
 
 impl Wanted {
@@ -48,6 +51,7 @@ impl Wanted {
             what: format!("{name} {}", release.manifest.version),
             package: Some(release.package.clone()),
             beside: None,
+            for_others: false,
         }
     }
 

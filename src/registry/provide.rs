@@ -188,7 +188,7 @@ impl P2pRegistry {
         });
         for Lost { content, what, .. } in lost {
             let what = what.unwrap_or_else(|| content.root.to_string());
-            let wanted = Wanted { content, what, package: None, beside: None };
+            let wanted = Wanted { content, what, package: None, beside: None, for_others: false };
             if let Err(error) = self.begin_fetch(wanted) {
                 tracing::error!(%error, root = %content.root, "damaged content is not fetched again");
             }

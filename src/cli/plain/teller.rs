@@ -177,6 +177,9 @@ impl Teller {
             return;
         }
         let under_way = |state: Option<&str>| matches!(state, Some("waiting" | "running"));
+        if transfer.for_others {
+            return;
+        }
         let size = Size(transfer.size);
         said.extend(match &transfer.state {
             TransferState::Waiting | TransferState::Running if under_way(before) => None,
@@ -525,6 +528,7 @@ mod tests {
             peers: vec![giver(Part::Giving, 1), giver(Part::Idle, 1), giver(Part::Slow, 0)],
             started_at: NOON,
             ended_at: ended.map(later),
+            for_others: false,
         };
         let mut tell = |transfer: Transfer, at| {
             teller.batch(Batch { transfers: vec![transfer], events: 1, ..Batch::default() }, later(at)).join("; ")

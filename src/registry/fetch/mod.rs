@@ -112,6 +112,7 @@ fn begun(wanted: &Wanted, state: TransferState) -> Transfer {
         peers: Vec::new(),
         started_at: clock::now(),
         ended_at: None,
+        for_others: wanted.for_others,
     }
 }
 

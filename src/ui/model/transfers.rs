@@ -165,7 +165,8 @@ impl Transfers {
     /// end is what a narrow row loses.
     fn ended(&mut self, transfer: &Transfer, now: Timestamp) -> Option<(Notice, bool)> {
         let TransferId::Fetch { root } = transfer.id else { return None };
-        if self.quiet.contains(&root) {
+        let asked = self.under_way.get(&root).is_some_and(|one| one.asked);
+        if self.quiet.contains(&root) || (transfer.for_others && !asked) {
             return None;
         }
         if matches!(transfer.state, TransferState::Waiting | TransferState::Running) {

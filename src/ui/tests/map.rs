@@ -26,6 +26,7 @@ fn transfer(bytes: u64, peer: PeerId, ended: Option<Timestamp>) -> Transfer {
         peers: vec![TransferPeer { part: Part::Giving, bytes, ..TransferPeer::new(peer) }],
         started_at: NOW,
         ended_at: ended,
+        for_others: false,
     }
 }
 

@@ -33,6 +33,7 @@ fn fetch(n: u8, what: &str, state: TransferState, done: u64) -> Transfer {
         resumed: 0,
         rate: 0.0,
         ended_at: (!state.is_open()).then(|| NOW.before(seconds(u64::from(n)))),
+        for_others: false,
         state,
         peers: vec![],
         started_at: NOW.before(seconds(4 + u64::from(n))),

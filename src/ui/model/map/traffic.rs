@@ -67,6 +67,7 @@ mod tests {
                 .collect(),
             started_at: Timestamp(0),
             ended_at: ended.map(|ago| NOW.before(Duration::from_secs(ago))),
+            for_others: false,
         }
     }
 
