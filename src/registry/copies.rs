@@ -16,7 +16,7 @@ use libp2p::PeerId;
 use rand::RngExt;
 use serde_bytes::ByteBuf;
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     task::JoinSet,
     time::MissedTickBehavior,
 };
@@ -81,11 +81,11 @@ const STEPS: u64 = 64;
 
 /// What is under way with copies.
 pub(super) struct Copying {
-    /// An own release wants copies.
-    pub wanted: Notify,
     /// Own releases that are given to others now.
     underway: watch::Sender<HashSet<Hash>>,
     unfit: Mutex<HashSet<PeerId>>,
+    /// Releases that are fetched for others now.
+    fetching: Mutex<HashSet<Hash>>,
     places: Arc<Semaphore>,
     of_unknown: Arc<Semaphore>,
     /// The rounds go on after these.
@@ -95,9 +95,9 @@ pub(super) struct Copying {
 impl Default for Copying {
     fn default() -> Self {
         Self {
-            wanted: Notify::new(),
             underway: watch::Sender::default(),
             unfit: Mutex::default(),
+            fetching: Mutex::default(),
             places: Arc::new(Semaphore::new(FOR_OTHERS)),
             of_unknown: Arc::new(Semaphore::new(FOR_UNKNOWN)),
             at: Mutex::new([Hash([0; 32]); 2]),
@@ -110,6 +110,10 @@ impl Copying {
     pub async fn idle(&self) {
         // The sender is as old as this.
         let _ = self.underway.subscribe().wait_for(HashSet::is_empty).await;
+    }
+
+    fn fetching(&self) -> MutexGuard<'_, HashSet<Hash>> {
+        self.fetching.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unfit(&self) -> MutexGuard<'_, HashSet<PeerId>> {
@@ -146,7 +150,6 @@ impl P2pRegistry {
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = joined.changed() => if changed.is_err() { return },
-                () = self.state.copying.wanted.notified() => {}
                 _ = look.tick() => {}
                 _ = round.tick() => look_after = true,
             }
@@ -437,8 +440,12 @@ impl P2pRegistry {
         };
         match self.store.reserve_copy(release.clone(), known, room, clock::now()).await? {
             Reserved::Declined => return Ok(Some(Keeping::Declined)),
-            Reserved::Underway => return Ok(Some(Keeping::Fetching { done: 0 })),
+            // What was kept and is not all here any more is fetched again.
+            Reserved::Kept => {}
             Reserved::Taken { gone } => self.forget_contents(gone).await?,
+        }
+        if !copying.fetching().insert(release.hash()) {
+            return Ok(Some(Keeping::Fetching { done: 0 }));
         }
         self.state.announcers.note(release.content, from);
         let registry = self.clone();
@@ -468,7 +475,7 @@ impl P2pRegistry {
                 }
             }
         }
-        Ok(match (all, self.store.is_reserved(&release.hash())?) {
+        Ok(match (all, self.state.copying.fetching().contains(&release.hash())) {
             (true, false) => Some(Keeping::Held),
             (_, true) => Some(Keeping::Fetching { done }),
             (false, false) => None,
@@ -478,9 +485,9 @@ impl P2pRegistry {
     async fn fetch_for_others(self, release: Signed<Manifest>, _places: [Option<OwnedSemaphorePermit>; 2]) {
         let hash = release.hash();
         let kept = self.fetch_all_of(&release).await;
+        self.state.copying.fetching().remove(&hash);
         let noted = async {
             if kept {
-                self.store.copy_is_here(hash).await?;
                 self.provide_soon(release.content, &format!("{} {}", release.name, release.version));
             } else {
                 let gone = self.store.drop_copy(hash).await?;

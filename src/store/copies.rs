@@ -26,8 +26,8 @@ pub enum Reserved {
     Taken {
         gone: Vec<ContentRoot>,
     },
-    /// It is being fetched for others already.
-    Underway,
+    /// It is kept for others already.
+    Kept,
     Declined,
 }
 
@@ -114,7 +114,7 @@ impl Store {
             let of = release.publisher();
             let there = db.prepare_cached("SELECT 1 FROM copies WHERE release = ?")?.exists([release.hash().0])?;
             if there {
-                return Ok(Reserved::Underway);
+                return Ok(Reserved::Kept);
             }
             let contents = contents_of(&release);
             let bytes = contents.iter().fold(0_u64, |sum, content| sum.saturating_add(content.size)).max(LEAST);
@@ -155,14 +155,6 @@ impl Store {
         .await
     }
 
-    /// All of a release that was reserved is here.
-    pub async fn copy_is_here(&self, release: Hash) -> Result<()> {
-        self.write(move |db| {
-            db.prepare_cached("UPDATE copies SET complete = 1 WHERE release = ?")?.execute([release.0]).map(drop)
-        })
-        .await
-    }
-
     /// Keeps a release no longer for others. Returns the contents that nobody asked for: they are not held any more.
     pub async fn drop_copy(&self, release: Hash) -> Result<Vec<ContentRoot>> {
         self.write(move |db| drop_copies(db, &[release])).await
@@ -177,7 +169,9 @@ impl Store {
     ) -> Result<Vec<ContentRoot>> {
         self.write(move |db| {
             let unfinished = db
-                .prepare_cached("SELECT release FROM copies WHERE complete = 0")?
+                .prepare_cached(
+                    "SELECT DISTINCT release FROM copied WHERE NOT EXISTS (SELECT 1 FROM contents WHERE root = copied.root)",
+                )?
                 .query_map([], |row| hash(row, 0))?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             let mut gone = drop_copies(db, &unfinished)?;
@@ -201,7 +195,7 @@ impl Store {
                 for release in releases {
                     db.prepare_cached(
                         "DELETE FROM copies WHERE release = ?1
-                            AND complete = 1 AND NOT EXISTS (SELECT 1 FROM copied WHERE release = ?1)",
+                            AND NOT EXISTS (SELECT 1 FROM copied WHERE release = ?1)",
                     )?
                     .execute([release.0])?;
                 }
@@ -217,13 +211,6 @@ impl Store {
         self.read(|db| db.prepare_cached("SELECT 1 FROM copied WHERE root = ?")?.exists([root.0]))
     }
 
-    /// Whether a release is being fetched for others.
-    pub fn is_reserved(&self, release: &Hash) -> Result<bool> {
-        self.read(|db| {
-            db.prepare_cached("SELECT 1 FROM copies WHERE release = ? AND complete = 0")?.exists([release.0])
-        })
-    }
-
     /// Bytes that are kept for others, and those of them that are of publishers in `known`.
     pub fn copies_usage(&self, known: &HashSet<PublisherId>) -> Result<(u64, u64)> {
         let totals = self.read(totals)?;
@@ -236,7 +223,7 @@ impl Store {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT release, publisher, bytes, elsewhere, since, envelope FROM copies
-                 WHERE complete = 1 AND release > ? ORDER BY release LIMIT ?",
+                 WHERE release > ? ORDER BY release LIMIT ?",
             )?
             .query_map(params![from.0, most as i64], |row| {
                 let copy = Copy {

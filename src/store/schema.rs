@@ -145,11 +145,11 @@ CREATE TABLE lost (
     root BLOB PRIMARY KEY, size INTEGER NOT NULL, own INTEGER NOT NULL, pinned INTEGER NOT NULL, what TEXT,
     since INTEGER NOT NULL
 ) WITHOUT ROWID;
--- Releases whose bytes are kept for others, by the hashes of their manifests: `complete` once all of it is here. `copied` says
--- which contents no person asked for: when one of them goes, the release is not kept any more.
+-- Releases whose bytes are kept for others, or fetched to be, by the hashes of their manifests. `copied` says which contents no
+-- person asked for: when one of them goes, the release is not kept any more.
 CREATE TABLE copies (
     release BLOB PRIMARY KEY, publisher BLOB NOT NULL, bytes INTEGER NOT NULL, since INTEGER NOT NULL,
-    elsewhere INTEGER NOT NULL DEFAULT 0, complete INTEGER NOT NULL DEFAULT 0, envelope BLOB NOT NULL
+    elsewhere INTEGER NOT NULL DEFAULT 0, envelope BLOB NOT NULL
 );
 CREATE INDEX copies_by_publisher ON copies (publisher, bytes);
 CREATE TABLE copied (root BLOB NOT NULL, release BLOB NOT NULL, PRIMARY KEY (root, release)) WITHOUT ROWID;
