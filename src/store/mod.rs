@@ -63,9 +63,8 @@ const CHECKPOINT: i64 = 16_000;
 /// Bytes of the log's file that are left once its pages are in the database.
 const LOG_LEFT: i64 = 256 * 1_024;
 
-/// Records in one savepoint. A statement that fires a trigger is undone by itself, and at its end SQLite walks through all that
-/// its savepoint may have to put back, a KiB at a time, when that is in memory (`memjrnlTruncate` of 3.54): with a thousand
-/// packages in one savepoint that took most of the time.
+/// Records in one savepoint. A statement that fires a trigger has a savepoint of its own, and to release these took most of the time
+/// (`sqlite3BtreeSavepoint` of SQLite 3.54.1) where one savepoint around them had a thousand packages.
 const TOGETHER: usize = 16;
 
 /// How long a connection waits for another one.
