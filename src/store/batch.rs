@@ -34,15 +34,15 @@ pub struct OwnRelease {
 impl Store {
     /// Lists packages that nobody has signed.
     pub async fn take_previews(&self, owner: PublisherId, previews: Vec<Manifest>, now: Timestamp) -> Result<()> {
-        self.write(move |db| {
+        let list_some = move |db: &Connection, previews: Vec<Manifest>| {
             for manifest in &previews {
                 let listing =
                     Listing { publisher: owner, handle: None, manifest, hash: None, signed_at: now, flags: PREVIEW };
                 listing::list(db, &listing)?;
             }
             Ok(())
-        })
-        .await
+        };
+        self.write_each(previews, list_some).await.map(drop)
     }
 
     /// Takes all previews off the list; returns how many there were.
@@ -72,13 +72,17 @@ impl Store {
     /// Takes releases that this node has just signed, with their bytes, and notes that the DHT has yet to have them.
     pub async fn take_own_releases(&self, releases: Vec<OwnRelease>, now: Timestamp) -> Result<Vec<HeadVerdict>> {
         let room = self.room();
-        let take_all = move |db: &Connection| {
+        let take_some = move |db: &Connection, releases: Vec<OwnRelease>| {
             let verdicts =
-                releases.iter().map(|release| take_one(db, release, now)).collect::<rusqlite::Result<_>>()?;
+                releases.iter().map(|release| take_one(db, release, now)).collect::<rusqlite::Result<Vec<_>>>()?;
             Ok((verdicts, room::fit(db, room, 0, now)?))
         };
-        let (verdicts, gone) = self.write(take_all).await?;
-        self.made_room(gone);
+        let taken = self.write_each(releases, take_some).await?;
+        let verdicts = taken.into_iter().flat_map(|(verdicts, gone)| {
+            self.made_room(gone);
+            verdicts
+        });
+        let verdicts = verdicts.collect();
         self.heads_changed();
         Ok(verdicts)
     }

@@ -125,15 +125,14 @@ impl Store {
         Ok(verdict)
     }
 
-    /// Takes verified heads of others, each with the manifest of its newest release where it came along, in one
-    /// transaction.
+    /// Takes verified heads of others, each with the manifest of its newest release where it came along.
     pub async fn take_heads(
         &self,
         heads: Vec<(Signed<Head>, Option<Signed<Manifest>>)>,
         now: Timestamp,
     ) -> Result<Vec<HeadVerdict>> {
         let room = self.room();
-        let take_all = move |db: &Connection| {
+        let take_some = move |db: &Connection, heads: Vec<(Signed<Head>, Option<Signed<Manifest>>)>| {
             let one = |(head, manifest): &(_, Option<_>)| match take(db, head, &[], manifest.as_slice(), false, now) {
                 // One that no row can hold is no reason to lose the others.
                 Err(rusqlite::Error::ToSqlConversionFailure(error)) => {
@@ -145,8 +144,12 @@ impl Store {
             let verdicts = heads.iter().map(one).collect::<rusqlite::Result<Vec<_>>>()?;
             Ok((verdicts, room::fit(db, room, 0, now)?))
         };
-        let (verdicts, gone) = self.write(take_all).await?;
-        self.made_room(gone);
+        let taken = self.write_each(heads, take_some).await?;
+        let verdicts = taken.into_iter().flat_map(|(verdicts, gone)| {
+            self.made_room(gone);
+            verdicts
+        });
+        let verdicts = verdicts.collect();
         self.heads_changed();
         Ok(verdicts)
     }
