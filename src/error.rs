@@ -126,8 +126,19 @@ pub enum RegistryError {
     #[error("this node is shutting down; nothing was lost, start it again")]
     Closed,
 
-    #[error("the data directory {} is in use by another Swarmdex node; stop that one, or give --data-dir another directory", .0.display())]
-    DataDirInUse(PathBuf),
+    #[error(
+        "the data directory {} is in use by another Swarmdex{}; `swarmdex node stop` ends a node that stays, or give \
+         --data-dir another directory",
+        .data_dir.display(), named(*.pid)
+    )]
+    DataDirInUse { data_dir: PathBuf, pid: Option<u32> },
+
+    #[error(
+        "the data directory {} is in use by another Swarmdex{}, which does not answer on a control socket; wait until it \
+         ends, or end {} yourself",
+        .data_dir.display(), named(*.pid), .pid.map_or_else(|| "it".to_owned(), |pid| format!("process {pid}"))
+    )]
+    NoSocket { data_dir: PathBuf, pid: Option<u32> },
 
     #[error("{} cannot be {doing}: {source}; check that it exists, is yours and is not full", .path.display())]
     File { path: PathBuf, doing: &'static str, source: std::io::Error },
@@ -249,7 +260,8 @@ impl RegistryError {
             Self::ReadOnly { .. } | Self::Recorded { .. } => "read_only",
             Self::Busy { .. } => "busy",
             Self::Closed => "closed",
-            Self::DataDirInUse(_) => "data_dir_in_use",
+            Self::DataDirInUse { .. } => "data_dir_in_use",
+            Self::NoSocket { .. } => "no_socket",
             Self::File { .. } => "file",
             Self::Key { .. } => "key",
             Self::Sealed { .. } => "sealed",
@@ -313,6 +325,10 @@ impl RegistryError {
         let path = path.into();
         move |source| Self::File { path, doing, source }
     }
+}
+
+fn named(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(", process {pid}"))
 }
 
 fn kept(done: u64, size: u64) -> String {

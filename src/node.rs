@@ -167,6 +167,7 @@ pub struct NodeHandle {
     bus: Bus,
     tally: Tally,
     metrics: Metrics,
+    store: Store,
     data_dir: Arc<Path>,
 }
 
@@ -233,7 +234,7 @@ impl Node {
         };
         let parts = Parts {
             net: net.clone(),
-            store,
+            store: store.clone(),
             contents,
             board,
             bus: bus.clone(),
@@ -251,7 +252,7 @@ impl Node {
             tokio::spawn(registry.clone().run_spreading(stop.clone())),
             tokio::spawn(registry.clone().run_conflicts(stop.clone())),
         ];
-        Ok(Self { handle: NodeHandle { net, registry, bus, tally, metrics, data_dir }, stop, tasks })
+        Ok(Self { handle: NodeHandle { net, registry, bus, tally, metrics, store, data_dir }, stop, tasks })
     }
 
     pub fn handle(&self) -> NodeHandle {
@@ -373,6 +374,11 @@ impl NodeHandle {
 
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
+    }
+
+    /// Records in the lock file that this node stays, and where its control socket is; or that it is about to end.
+    pub fn stays(&self, stays: bool, socket: Option<&Path>) {
+        self.store.stays(stays, socket);
     }
 
     /// Everything this node counts and measures, as OpenMetrics text: a scrape.

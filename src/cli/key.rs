@@ -176,7 +176,7 @@ fn import(data_dir: &Path, path: &Path, there: Option<PublisherId>, key: &Keypai
         None => {}
     }
     if store::is_in_use(data_dir) {
-        return Err(RegistryError::DataDirInUse(data_dir.to_owned()));
+        return Err(store::in_use(data_dir));
     }
     store::make_private(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
     keys::save(path, key)?;

@@ -188,7 +188,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             print::note(format!("error: {error}"));
             ExitCode::from(match error.code() {
-                "no_node" | "control" => NO_NODE,
+                "no_node" | "no_socket" | "control" => NO_NODE,
                 "interrupted" => INTERRUPTED,
                 _ if error.is_usage() => USAGE,
                 _ => FAILED,

@@ -50,6 +50,7 @@ use crate::{
         Artifacts, Bundle, Contents, Imported, Importing, LookAlike, Own, Package, PublishStep, Publisher, Receipt,
         Registry, Release, SearchResults, SearchUpdate,
     },
+    store,
 };
 
 /// Time to reach the socket: the node is on this machine, or behind a forwarded port.
@@ -130,12 +131,15 @@ impl Remote {
         Ok(remote)
     }
 
-    /// Connects to the node that runs on a data directory; `None` when there is none.
+    /// Connects to the node that runs on a data directory, at the socket that its lock file names or, else, at one of the
+    /// usual places; `None` when nobody answers at any.
     ///
     /// # Errors
     /// As for [`connect`](Remote::connect), when there is one.
     pub async fn on(data_dir: &Path, readonly: bool) -> Result<Option<Self>> {
-        for path in socket::candidates(data_dir) {
+        let named = store::holder(data_dir).and_then(|holder| holder.socket);
+        let usual = socket::candidates(data_dir).into_iter().filter(|path| named.as_ref() != Some(path));
+        for path in named.iter().cloned().chain(usual) {
             let remote = Self { target: Arc::new(Target::Unix(path.clone())), link: Arc::default(), readonly };
             // A socket that a node left when it was killed refuses connections.
             if UnixStream::connect(&path).await.is_ok() {

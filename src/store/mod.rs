@@ -29,7 +29,7 @@ pub use batch::OwnRelease;
 pub use catalogue::{HeadVerdict, StoredHead};
 pub use dht::StoredRecord;
 pub use fetches::StoredFetch;
-pub use lock::is_in_use;
+pub use lock::{Holder, holder, in_use, is_in_use};
 pub use outbox::{Pending, Reach};
 pub use peers::StoredPeer;
 pub use room::Room;
@@ -88,7 +88,7 @@ struct Inner {
     /// Something had to make room since that was looked at last.
     full: AtomicBool,
     metrics: Metrics,
-    _lock: lock::DirLock,
+    lock: lock::DirLock,
 }
 
 impl Store {
@@ -128,7 +128,7 @@ impl Store {
                 room: Mutex::default(),
                 full: AtomicBool::new(false),
                 metrics,
-                _lock: lock,
+                lock,
             }),
             until: None,
         })
@@ -138,6 +138,11 @@ impl Store {
     /// that [`is_interrupted`] tells.
     pub fn until(&self, until: Instant) -> Self {
         Self { inner: self.inner.clone(), until: Some(until) }
+    }
+
+    /// Records for other programs that this process stays and where its control socket is; or that it is about to end.
+    pub fn stays(&self, stays: bool, socket: Option<&Path>) {
+        self.inner.lock.write(stays, socket);
     }
 
     /// Says whose the packages of this node are.

@@ -61,7 +61,7 @@ fn open(dir: &Path) -> Store {
     // The system closes a dropped store's files in its own time: the lock may be held a moment longer.
     for _ in 0..200 {
         match Store::open(dir, Metrics::default()) {
-            Err(RegistryError::DataDirInUse(_)) => std::thread::yield_now(),
+            Err(RegistryError::DataDirInUse { .. }) => std::thread::yield_now(),
             other => return other.unwrap(),
         }
     }
@@ -209,7 +209,7 @@ async fn pins_are_set_once_and_distrust_hides() {
 async fn a_second_node_is_kept_out_and_a_newer_schema_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    assert!(matches!(Store::open(dir.path(), Metrics::default()), Err(RegistryError::DataDirInUse(_))));
+    assert!(matches!(Store::open(dir.path(), Metrics::default()), Err(RegistryError::DataDirInUse { .. })));
     drop(store);
     let store = open(dir.path());
     drop(store);
@@ -218,7 +218,7 @@ async fn a_second_node_is_kept_out_and_a_newer_schema_is_left_alone() {
     drop(db);
     let error = loop {
         match Store::open(dir.path(), Metrics::default()) {
-            Err(RegistryError::DataDirInUse(_)) => std::thread::yield_now(),
+            Err(RegistryError::DataDirInUse { .. }) => std::thread::yield_now(),
             other => break other.err().unwrap(),
         }
     };

@@ -123,6 +123,87 @@ fn the_session_s_directory_is_used_if_it_can_be_trusted() {
     stop(&home, &run);
 }
 
+/// As a session of cron or of sudo, whose environment is another one.
+#[test]
+fn a_node_is_found_whatever_the_environment_says() {
+    let home = Home::new();
+    let run = home.path("run");
+    std::fs::create_dir(&run).unwrap();
+    let with = |words: &[&str]| {
+        let mut command = home.command([&APART, words].concat());
+        command.env("XDG_RUNTIME_DIR", &run);
+        crate::program::ran(command)
+    };
+    let status = with(&["node", "start", "--json"]).json();
+    let socket: PathBuf = status["socket"].as_str().unwrap().into();
+    let node = Service { home: &home, socket, pid: status["pid"].as_u64().unwrap() as u32 };
+    assert!(node.socket.starts_with(&run));
+    assert_eq!(node.verb(&["status", "--json"]).json()["pid"], status["pid"]);
+
+    // What somebody removed is made anew, and a verb that comes before that waits for it.
+    std::fs::remove_file(&node.socket).unwrap();
+    assert_eq!(with(&["node", "status", "--json"]).json()["socket"], status["socket"]);
+    assert!(node.socket.exists());
+    // A session that ends takes its directory with it: the data directory has the socket then.
+    std::fs::remove_dir_all(&run).unwrap();
+    let moved = with(&["node", "status", "--json"]).json();
+    assert!(moved["socket"].as_str().unwrap().ends_with("control.sock"), "{moved}");
+    let stopped = node.verb(&["node", "stop"]);
+    assert!(stopped.code == Some(0) && stopped.stderr.contains("has ended"), "{}", stopped.stderr);
+    assert!(!PathBuf::from(moved["socket"].as_str().unwrap()).exists());
+    with(&["node", "status"]).complains(3, &["no node runs"]);
+}
+
+#[test]
+fn a_node_that_nobody_could_reach_is_not_left_running() {
+    let home = Home::new();
+    let long = home.path(&"x".repeat(120)).to_str().unwrap().to_owned();
+    home.alone(&["--data-dir", &long, "node", "start"]).complains(1, &["ended at once", "107 bytes", "XDG_RUNTIME_DIR"]);
+    home.run(["--data-dir", &long, "node", "status"]).complains(3, &["no node runs"]);
+
+    // In the foreground it stays. It is named, and is told to end by a signal.
+    let mut node = home.command([&APART[..], &["--data-dir", &long, "node", "--json"]].concat()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(node.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let pid = format!("process {}", node.id());
+    home.alone(&["--data-dir", &long, "search", "web"]).complains(3, &[&pid, "in use"]);
+    home.run(["--data-dir", &long, "node", "status"]).complains(3, &[&pid]);
+    let stopped = home.run(["--data-dir", &long, "node", "stop", "--json"]);
+    assert_eq!(stopped.json()["pid"].as_u64(), Some(u64::from(node.id())));
+    assert_eq!(node.wait().unwrap().code(), Some(0));
+}
+
+/// The lock file is what anybody wrote there who can write to it; only its holder is told to end.
+#[test]
+fn another_program_is_not_told_to_end() {
+    let home = Home::new();
+    let dir = home.path("data");
+    std::fs::create_dir(&dir).unwrap();
+    let lock = std::fs::File::create(dir.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut other = Command::new("sleep").arg("600").spawn().unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", other.id())).unwrap();
+    let ticks = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().to_owned();
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let record = serde_json::json!({ "pid": other.id(), "started": format!("{}/{ticks}", boot.trim()), "stays": true });
+    std::fs::write(dir.join("lock"), record.to_string()).unwrap();
+    let named = format!("process {}", other.id());
+    home.run(["--data-dir", dir.to_str().unwrap(), "node", "stop"]).complains(3, &[&named]);
+    assert!(other.try_wait().unwrap().is_none());
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
+#[test]
+fn many_verbs_take_turns() {
+    let home = Home::new();
+    let verbs: Vec<_> = (0..6).map(|_| home.command([&APART[..], &["status", "--json"]].concat()).spawn().unwrap()).collect();
+    for verb in verbs {
+        let ended = crate::program::within(verb, std::process::Child::wait_with_output);
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+}
+
 /// Answers every connection with these bytes.
 fn impostor(path: &Path, answer: &'static str) {
     let listener = UnixListener::bind(path).unwrap();
