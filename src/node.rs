@@ -27,10 +27,12 @@ use crate::{
         prefix::Classes,
         record::DhtKey,
         reputation::{Selection, Weights},
+        secret::Role,
     },
     geoip::{Atlas, Database},
     metrics::{Figures, Metrics},
     net::{self, Net, NetOptions},
+    process,
     registry::{Catalogue, Contents, P2pRegistry, Parts, Registry, RegistryOptions, SyncReport},
     store::{Room, Store, content::ContentStore, keys},
 };
@@ -190,7 +192,9 @@ impl Node {
         let metrics = Metrics::default();
         let store = Store::open(&options.data_dir, metrics.clone())?;
         store.set_room(Room { bytes: options.catalogue_bytes, packages: options.catalogue_max });
-        let key = keys::load_or_create(&keys::identity_path(&options.data_dir))?;
+        let known = store.known_key(Role::Identity)?;
+        let key = keys::load_or_first(Role::Identity, &keys::identity_path(&options.data_dir), known)?;
+        store.remember_key(Role::Identity, &key.public().to_peer_id().to_string()).await?;
         let (bus, tally) = (Bus::default(), Tally::default());
         let net_options = NetOptions {
             key,
@@ -241,7 +245,7 @@ impl Node {
             tally: tally.clone(),
             metrics: metrics.clone(),
         };
-        let registry = P2pRegistry::new(parts, registry_options)?;
+        let registry = P2pRegistry::new(parts, registry_options).await?;
         let stop = CancellationToken::new();
         let tasks = vec![
             tokio::spawn(registry.clone().run_intake(inbound, stop.clone())),
@@ -323,7 +327,11 @@ impl NodeHandle {
 
     /// What is measured now.
     pub async fn health(&self) -> Result<Sample> {
-        self.net.health().await
+        let sample = self.net.health().await?;
+        // The samples look at the disk every now and then only: whoever asks may be about to write.
+        let path = self.store.path().to_owned();
+        let disk = tokio::task::spawn_blocking(move || process::disk(&path)).await.unwrap_or_default();
+        Ok(Sample { disk: disk.or(sample.disk), ..sample })
     }
 
     /// Every lookup in the DHT that runs, and the last that ended, the newest first.

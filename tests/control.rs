@@ -407,7 +407,7 @@ async fn probes_and_metrics_are_for_any_program() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_loopback_is_listened_on() {
     let lab = Lab::start(TCP, &[]).await;
-    let local: Arc<dyn Control> = Arc::new(Local::new(lab.node.handle(), None));
+    let local = Arc::new(Local::new(lab.node.handle(), None));
     let error = control::serve(local, lab.dir.path(), Some("0.0.0.0:0".parse().unwrap())).await.err().unwrap();
     assert!(error.is_usage() && error.to_string().contains("loopback"), "{error}");
     lab.stop().await;

@@ -38,7 +38,7 @@ pub(super) struct Args {
     latency: Latency,
     /// Run without a terminal, and report
     #[arg(long)]
-    headless: bool,
+    pub headless: bool,
     /// No screen: one sentence a line for whatever changes on your node, until Ctrl-C or SIGTERM
     #[arg(long, conflicts_with = "headless")]
     pub plain: bool,

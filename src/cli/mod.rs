@@ -37,11 +37,11 @@ mod trust;
 mod versions;
 mod yank;
 
-use std::{process::ExitCode, time::Duration};
+use std::{io::IsTerminal, process::ExitCode, time::Duration};
 
 use clap::{ColorChoice, CommandFactory, Parser, Subcommand};
 
-use crate::{RegistryError, Result};
+use crate::{RegistryError, Result, ui};
 use global::Global;
 
 /// What the program is called on a command line.
@@ -199,16 +199,26 @@ pub fn main() -> ExitCode {
 
 async fn run(line: Line) -> Result<u8> {
     let Line { global, plain, verb } = line;
+    // The explorer cannot be drawn there, and its sentences can be written.
+    let explorer = match &verb {
+        None => true,
+        Some(Verb::Demo(args)) => !args.headless && !args.plain,
+        Some(_) => false,
+    };
+    let dumb = explorer && !plain && ui::is_dumb() && std::io::stdout().is_terminal();
+    if dumb {
+        print::note("this terminal cannot move its cursor (TERM=dumb), so here is the explorer in sentences (--plain)");
+    }
     match verb {
         Some(Verb::Demo(mut args)) => {
-            args.plain |= plain;
+            args.plain |= plain || dumb;
             demo::run(&global, args).await
         }
         Some(_) if plain => Err(RegistryError::Usage(
             "--plain is for the explorer, and the other verbs are plain already; leave it out, or leave out the verb"
                 .to_owned(),
         )),
-        None if plain => plain::run(&global).await,
+        None if plain || dumb => plain::run(&global).await,
         None => explorer::run(&global).await,
         Some(Verb::Node(args)) => node::run(&global, args).await,
         Some(Verb::Start(one)) => node::start(&global, one).await,

@@ -245,7 +245,9 @@ async fn stop(global: &Global, One { json }: One) -> Result<u8> {
                 return Ok(goes_on(status.pid));
             }
             print::note(format!("the node {} has ended", status.node.peer_id));
-            if json { print::json(&status)? }
+            if json {
+                print::json(&status)?
+            }
         }
         Err(error) => {
             let named = global.attach()?.is_some() || global.readonly || error.is_usage();
@@ -261,7 +263,9 @@ async fn stop(global: &Global, One { json }: One) -> Result<u8> {
                 return Ok(goes_on(pid));
             }
             print::note("the node has ended");
-            if json { print::json(&Ended { pid, data_dir: data_dir.clone() })? }
+            if json {
+                print::json(&Ended { pid, data_dir: data_dir.clone() })?
+            }
         }
     }
     Ok(DONE)

@@ -147,12 +147,7 @@ pub async fn serve(node: Arc<Local>, data_dir: &Path, tcp: Option<SocketAddr>) -
     let bound = listener.local_addr().map_err(failed)?;
     let token: Arc<str> = token(data_dir)?.into();
     let guarded = router(shared).layer(middleware::from_fn(move |request, next| guard(token.clone(), request, next)));
-    let door = Door {
-        router: guarded,
-        permits,
-        stop: serving.stop.clone(),
-        connections: serving.connections.clone(),
-    };
+    let door = Door { router: guarded, permits, stop: serving.stop.clone(), connections: serving.connections.clone() };
     tokio::spawn(async move { accept(&listener, &door).await });
     serving.tcp = Some(bound);
     Ok(serving)
@@ -176,7 +171,9 @@ async fn stay_reachable(
             match socket::listen(&places) {
                 Ok(socket) => break socket,
                 // Told once; somebody may put right what is in the way.
-                Err(error) if !std::mem::replace(&mut told, true) => tracing::warn!("the control socket is gone: {error}"),
+                Err(error) if !std::mem::replace(&mut told, true) => {
+                    tracing::warn!("the control socket is gone: {error}")
+                }
                 Err(_) => {}
             }
             if door.stop.run_until_cancelled(tokio::time::sleep(SOCKET_LOOK)).await.is_none() {

@@ -13,6 +13,7 @@ mod dht;
 mod fetches;
 mod folds;
 pub mod keys;
+mod known_keys;
 mod listing;
 mod lock;
 mod look_alikes;
@@ -29,6 +30,7 @@ pub use batch::OwnRelease;
 pub use catalogue::{HeadVerdict, StoredHead};
 pub use dht::StoredRecord;
 pub use fetches::StoredFetch;
+pub use known_keys::known_key;
 pub use lock::{Holder, holder, in_use, is_in_use};
 pub use outbox::{Pending, Reach};
 pub use peers::StoredPeer;
@@ -105,7 +107,7 @@ impl Store {
     pub fn open(data_dir: &Path, metrics: Metrics) -> Result<Self> {
         make_private(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
         let lock = lock::DirLock::take(data_dir)?;
-        let path = data_dir.join("swarmdex.db");
+        let path = database_path(data_dir);
         make_database_private(&path)?;
         let connection = Connection::open(&path)?;
         tune(&connection, WRITER_CACHE)?;
@@ -227,6 +229,11 @@ impl Store {
     }
 }
 
+/// Where the database of a data directory is.
+fn database_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("swarmdex.db")
+}
+
 /// The error of a read that was interrupted.
 fn interrupted() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT), None)
@@ -235,7 +242,7 @@ fn interrupted() -> rusqlite::Error {
 /// Whether a read ended because its time was up.
 pub fn is_interrupted(error: &RegistryError) -> bool {
     let code = match error {
-        RegistryError::Database(error) => error.sqlite_error_code(),
+        RegistryError::Database { source } => source.sqlite_error_code(),
         _ => None,
     };
     code == Some(rusqlite::ErrorCode::OperationInterrupted)

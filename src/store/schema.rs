@@ -160,13 +160,16 @@ CREATE TABLE todo (what TEXT PRIMARY KEY) WITHOUT ROWID;
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<()> {
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match found {
-        VERSION => Ok(()),
+        VERSION => {}
         // One transaction: a power cut leaves all of it or nothing.
-        0 => Ok(connection.execute_batch(&format!(
+        0 => connection.execute_batch(&format!(
             "BEGIN;{SCHEMA};{};PRAGMA user_version={VERSION};COMMIT",
             super::usage::triggers()
-        ))?),
-        found if found > VERSION => Err(RegistryError::NewerSchema { path: path.to_owned(), found, known: VERSION }),
-        found => Err(RegistryError::OlderSchema { path: path.to_owned(), found, known: VERSION }),
+        ))?,
+        found if found > VERSION => {
+            return Err(RegistryError::NewerSchema { path: path.to_owned(), found, known: VERSION });
+        }
+        found => return Err(RegistryError::OlderSchema { path: path.to_owned(), found, known: VERSION }),
     }
+    Ok(connection.execute_batch(super::known_keys::TABLE)?)
 }

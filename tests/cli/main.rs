@@ -4,6 +4,7 @@
 
 mod conflicts;
 mod content;
+mod disk;
 mod documents;
 mod names;
 mod network;
