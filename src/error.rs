@@ -154,6 +154,9 @@ pub enum RegistryError {
     #[error("{}", lost_key(*.role, .path, .id))]
     LostKey { role: Role, path: PathBuf, id: String },
 
+    #[error("the backup {} is damaged: {why}; nothing was restored, take another backup", .path.display())]
+    Backup { path: PathBuf, why: String },
+
     #[error("the key in {} stays sealed: {why}", .path.display())]
     Sealed { path: PathBuf, why: String },
 
@@ -276,6 +279,7 @@ impl RegistryError {
             Self::File { .. } => "file",
             Self::Key { .. } => "key",
             Self::LostKey { .. } => "lost_key",
+            Self::Backup { .. } => "backup",
             Self::Sealed { .. } => "sealed",
             Self::Interrupted => "interrupted",
             Self::NewerSchema { .. } => "newer_schema",

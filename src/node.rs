@@ -34,7 +34,12 @@ use crate::{
     net::{self, Net, NetOptions},
     process,
     registry::{Catalogue, Contents, P2pRegistry, Parts, Registry, RegistryOptions, SyncReport},
-    store::{Room, Store, content::ContentStore, keys},
+    store::{
+        Room, Store,
+        backup::{self, Ask, Backup},
+        content::ContentStore,
+        keys,
+    },
 };
 
 /// [`NodeOptions::dial_back_every`] where there is nothing to be said for another.
@@ -382,6 +387,13 @@ impl NodeHandle {
 
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
+    }
+
+    /// Makes a backup of this node, which goes on meanwhile; the directory is on its machine.
+    pub async fn backup(&self, ask: Ask) -> Result<Backup> {
+        let data_dir = self.data_dir.clone();
+        let made = tokio::task::spawn_blocking(move || backup::make(&data_dir, &ask)).await;
+        made.unwrap_or_else(|error| Err(RegistryError::Internal { what: "a backup", why: error.to_string() }))
     }
 
     /// Records in the lock file that this node stays, and where its control socket is; or that it is about to end.

@@ -1,6 +1,7 @@
 //! The command line: one file per verb. Data goes to stdout, everything else to stderr.
 
 mod ask;
+mod backup;
 mod completions;
 mod config;
 mod conflicts;
@@ -147,6 +148,10 @@ enum Verb {
     Conflict(conflicts::Args),
     /// Show, export or import your publisher key
     Key(key::Args),
+    /// Back up this node into a new directory, while it runs or not: database, keys and content
+    Backup(backup::Args),
+    /// Bring a backup back, where no node runs; what is there stays unless you say so
+    Restore(backup::Restore),
     /// Print what the node that runs writes down, or change what that is
     Logs(logs::Args),
     /// Print what happens on the node that runs, as JSON lines, or record it
@@ -249,6 +254,8 @@ async fn run(line: Line) -> Result<u8> {
         Some(Verb::Conflicts(args)) => conflicts::list(&global, args).await,
         Some(Verb::Conflict(args)) => conflicts::run(&global, args).await,
         Some(Verb::Key(args)) => key::run(&global, args).await,
+        Some(Verb::Backup(args)) => backup::run(&global, args).await,
+        Some(Verb::Restore(args)) => backup::restore(&global, args).await,
         Some(Verb::Logs(args)) => logs::run(&global, args).await,
         Some(Verb::Events(args)) => events::run(&global, args).await,
         Some(Verb::Replay(args)) => replay::run(&global, args).await,

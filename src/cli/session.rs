@@ -22,7 +22,7 @@ const MULTICAST_WAIT: Duration = Duration::from_secs(1);
 /// dozen of them, one after the other.
 const TURN_WAIT: Duration = Duration::from_secs(60);
 /// Between two looks whether it is done.
-const TURN_LOOK: Duration = Duration::from_millis(100);
+pub(super) const TURN_LOOK: Duration = Duration::from_millis(100);
 /// Longest wait for the socket of a node that stays: it makes a lost one anew every second.
 const SOCKET_WAIT: Duration = Duration::from_secs(3);
 
@@ -122,11 +122,16 @@ fn interrupted() -> Result<u8> {
     Ok(INTERRUPTED)
 }
 
+/// When this call gives up waiting for others that are at work on the data directory.
+pub(super) fn turn_deadline(global: &Global, settings: &Settings) -> Instant {
+    let most = if global.has_timeout() { settings.query_timeout } else { TURN_WAIT };
+    Instant::from_std(clock::deadline(std::time::Instant::now(), most))
+}
+
 /// Starts a node of our own once nobody has the data directory; a node that stays is found meanwhile.
 async fn turn(global: &Global, settings: &Settings) -> Result<Found> {
     let data_dir = &settings.paths.data;
-    let most = if global.has_timeout() { settings.query_timeout } else { TURN_WAIT };
-    let deadline = Instant::from_std(clock::deadline(std::time::Instant::now(), most));
+    let deadline = turn_deadline(global, settings);
     let (mut logs, mut told) = (None, false);
     loop {
         if !store::is_in_use(data_dir) {

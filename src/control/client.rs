@@ -50,7 +50,10 @@ use crate::{
         Artifacts, Bundle, Contents, Imported, Importing, LookAlike, Own, Package, PublishStep, Publisher, Receipt,
         Registry, Release, SearchResults, SearchUpdate,
     },
-    store,
+    store::{
+        self,
+        backup::{Ask, Backup},
+    },
 };
 
 /// Time to reach the socket: the node is on this machine, or behind a forwarded port.
@@ -405,6 +408,11 @@ impl Control for Remote {
     async fn metrics(&self) -> Result<String> {
         let body = self.read(self.send(Method::GET, "/metrics", Vec::new()).await?).await?;
         Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    async fn backup(&self, ask: Ask) -> Result<Backup> {
+        let body = Full::new(Bytes::from(self.encode(&ask)?));
+        self.take(self.send_body(Method::POST, "/v1/backup", None, body).await?).await
     }
 
     async fn shut_down(&self) -> Result<()> {

@@ -22,6 +22,7 @@ use crate::{
     },
     node::NodeHandle,
     registry::{Contents, Registry},
+    store::backup::{Ask, Backup},
     telemetry::{self, LogRing},
 };
 
@@ -154,6 +155,10 @@ impl Control for Local {
 
     async fn metrics(&self) -> Result<String> {
         self.node.metrics().await
+    }
+
+    async fn backup(&self, ask: Ask) -> Result<Backup> {
+        self.node.backup(ask).await
     }
 
     async fn shut_down(&self) -> Result<()> {

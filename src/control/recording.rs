@@ -42,7 +42,10 @@ use crate::{
         Artifacts, Bundle, Contents, Coverage, Fetched, Imported, Importing, Incoming, LookAlike, Order, Own, Package,
         PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, Wanted,
     },
-    store::content::{Freed, Held, Lost, Usage},
+    store::{
+        backup::{Ask, Backup},
+        content::{Freed, Held, Lost, Usage},
+    },
 };
 
 /// Version of the format.
@@ -347,6 +350,10 @@ impl Control for Replay {
 
     async fn metrics(&self) -> Result<String> {
         only_watched("measuring")
+    }
+
+    async fn backup(&self, _ask: Ask) -> Result<Backup> {
+        only_watched("backing up")
     }
 
     async fn shut_down(&self) -> Result<()> {

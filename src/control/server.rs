@@ -49,6 +49,7 @@ use crate::{
         name::PackageRef,
         query::Query,
     },
+    store::backup::Ask,
 };
 
 /// Connections at once, on all sockets; further ones wait to be accepted.
@@ -327,6 +328,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/disconnect", post(disconnect))
         .route("/judge", post(judge))
         .route("/wait", post(wait))
+        .route("/backup", post(backup))
         .route("/shutdown", post(shutdown))
         .merge(content_server::routes());
     Router::new()
@@ -342,7 +344,8 @@ fn router(shared: Arc<Shared>) -> Router {
 
 /// Every answer says which version is spoken, and comes in bounded time.
 async fn bounded(request: Request, next: Next) -> Response {
-    let unbounded = content_server::is_content(&request);
+    // A backup takes as long as the disk takes; its request is bounded by the router like any other.
+    let unbounded = content_server::is_content(&request) || request.uri().path() == "/v1/backup";
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let mut response = if unbounded {
         next.run(request).await
@@ -604,6 +607,10 @@ async fn wait(State(it): Node, given: Given<wire::Waiting>) -> Response {
         it.node.wait(asked.what, most).await.map(|done| Done { done })
     })
     .await
+}
+
+async fn backup(State(it): Node, given: Given<Ask>) -> Response {
+    with(given, async |ask| it.node.backup(ask).await).await
 }
 
 async fn shutdown(State(it): Node) -> Response {

@@ -56,7 +56,7 @@ fn recorded(db: &Connection, role: Role) -> rusqlite::Result<Option<String>> {
 }
 
 /// A database from before keys were remembered has what the publisher's key signed.
-fn known(db: &Connection, role: Role) -> rusqlite::Result<Option<String>> {
+pub(super) fn known(db: &Connection, role: Role) -> rusqlite::Result<Option<String>> {
     let recorded = if db.table_exists(None, "known_keys")? { recorded(db, role)? } else { None };
     if recorded.is_some() || role != Role::Publisher || !db.table_exists(None, "heads")? {
         return Ok(recorded);

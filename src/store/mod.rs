@@ -4,6 +4,7 @@
 //! acknowledged write survives the power going off, and a hundred concurrent ones cost one `fsync`. Reads run on
 //! their own connections and never wait for the writer.
 
+pub mod backup;
 mod batch;
 mod catalogue;
 mod claims;
@@ -107,6 +108,7 @@ impl Store {
     pub fn open(data_dir: &Path, metrics: Metrics) -> Result<Self> {
         make_private(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
         let lock = lock::DirLock::take(data_dir)?;
+        backup::recover(data_dir)?;
         let path = database_path(data_dir);
         make_database_private(&path)?;
         let connection = Connection::open(&path)?;
