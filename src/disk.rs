@@ -49,8 +49,22 @@ pub fn make(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file = tempfile::Builder::new().permissions(fs::Permissions::from_mode(mode)).tempfile_in(dir)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    file.persist_noclobber(path)?;
+    name_new(file, path)?;
     sync_dir(dir)
+}
+
+/// Gives a file its name, unless there is something of that name. Some file systems (of a virtual machine's host, or over
+/// FUSE) can do neither a rename that replaces nothing nor a link; there it is looked at first.
+///
+/// # Errors
+/// When there is something of that name, or the file cannot be renamed; it is removed then.
+pub fn name_new(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(()),
+        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Err(failed.error),
+        Err(failed) if fs::symlink_metadata(path).is_ok() => Err(failed.error),
+        Err(failed) => failed.file.persist(path).map(drop).map_err(|failed| failed.error),
+    }
 }
 
 /// The directory that has a file.

@@ -98,12 +98,26 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     } else {
         print::fields(&described(&backup, ask.dir.display().to_string()))?;
     }
+    let gone = lost_keys(&backup, &ask);
+    for (whose, id) in &gone {
+        print::note(format!("error: {whose} key, of {id}, is not in its place, and so not in the backup"));
+    }
     if args.no_keys {
         print::note("there are no keys in it; `swarmdex key export` makes a copy of the publisher's");
     } else {
         print::note("there are keys in it: whoever can read it can publish in your name");
     }
-    Ok(if backup.missing.is_empty() { DONE } else { FAILED })
+    Ok(if backup.missing.is_empty() && gone.is_empty() { DONE } else { FAILED })
+}
+
+/// Keys that were there once and should have gone in.
+fn lost_keys(backup: &Backup, ask: &Ask) -> Vec<(&'static str, String)> {
+    let keys = [
+        ("the node's own", Role::Identity, backup.node.clone()),
+        ("the publisher's", Role::Publisher, backup.publisher.clone()),
+    ];
+    let gone = keys.into_iter().filter(|(_, role, _)| ask.keys && !backup.has_key(*role));
+    gone.filter_map(|(whose, _, id)| Some((whose, id?))).collect()
 }
 
 /// On the node that runs, or else on the data directory, once nobody else is at work on it.

@@ -229,9 +229,15 @@ fn import(data_dir: &Path, path: &Path, there: Option<PublisherId>, key: &Keypai
     if store::is_in_use(data_dir) {
         return Err(store::in_use(data_dir));
     }
+    let before = store::known_key(data_dir, Role::Publisher)?;
     store::make_private(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
     keys::save(path, key)?;
     print::note(format!("you are {publisher} here from now on"));
+    if let Some(before) = before.filter(|before| *before != publisher.to_string()) {
+        print::note(format!(
+            "{before} has published from here, which this key can never change; keep that one's backup"
+        ));
+    }
     Ok(publisher)
 }
 

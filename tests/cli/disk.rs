@@ -47,7 +47,7 @@ fn a_full_disk_leaves_no_half_files() {
          \"$PROGRAM\" key export --plain \"$DISK/key\"; echo key $?
          timeout 20 \"$PROGRAM\" events --record \"$DISK/events\"; echo record $?
          timeout 20 \"$PROGRAM\" events > /dev/full; echo events $?
-         find \"$DISK\" -type f"
+         find \"$DISK\" -type f -size +0"
     );
     let Some(ran) = on_a_small_disk(&home, 128, &script) else { return };
     for what in ["get", "deps", "key", "record", "events"] {
@@ -56,6 +56,22 @@ fn a_full_disk_leaves_no_half_files() {
     assert_eq!(ran.stderr.matches("its disk is full").count(), 5, "{}", ran.stderr);
     let left: Vec<_> = ran.stdout.lines().filter(|line| line.starts_with('/')).collect();
     assert!(matches!(left[..], [one] if one.ends_with("/filler")), "{left:?}: {}", ran.stderr);
+}
+
+#[test]
+fn a_backup_and_a_restore_on_a_full_disk_leave_nothing() {
+    let home = Home::new();
+    home.publish(&["--handle", "alice"], "web", "1.0.0");
+    let script = "\"$PROGRAM\" backup saved > /dev/null; echo made $?
+         dd if=/dev/zero of=\"$DISK/filler\" bs=1k count=500 2> /dev/null
+         \"$PROGRAM\" backup \"$DISK/saved\"; echo backup $?
+         \"$PROGRAM\" --data-dir \"$DISK/data\" restore saved; echo restore $?
+         find \"$DISK\" -mindepth 1 ! -name lock ! -name filler";
+    let Some(ran) = on_a_small_disk(&home, 256, script) else { return };
+    assert_eq!(ran.stdout.lines().take(3).collect::<Vec<_>>(), ["made 0", "backup 1", "restore 1"], "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("its disk is full").count(), 2, "{}", ran.stderr);
+    let left: Vec<_> = ran.stdout.lines().skip(3).collect();
+    assert!(matches!(left[..], [one] if one.ends_with("/data")), "{left:?}");
 }
 
 #[test]

@@ -458,6 +458,9 @@ fn a_lost_key_is_not_replaced_without_a_word() {
     assert_eq!(other["package"]["publisher"], made["id"]);
     std::fs::remove_file(&key).unwrap();
     publish().complains(1, &[made["id"].as_str().unwrap(), "is gone"]);
+    // A backup without it says so.
+    let lacking = with(&["backup", home.path("saved").to_str().unwrap()]);
+    assert!(lacking.code == Some(1) && lacking.stderr.contains(made["id"].as_str().unwrap()), "{}", lacking.stderr);
 }
 
 #[test]

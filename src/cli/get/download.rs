@@ -239,7 +239,10 @@ fn put_in_place(mut file: NamedTempFile, target: &Target) -> Result<()> {
         return Ok(());
     }
     file.as_file().sync_all().map_err(failed)?;
-    let kept = if target.force { file.persist(&target.path) } else { file.persist_noclobber(&target.path) };
-    kept.map_err(|error| failed(error.error))?;
+    match target.force {
+        true => file.persist(&target.path).map(drop).map_err(|error| error.error),
+        false => disk::name_new(file, &target.path),
+    }
+    .map_err(failed)?;
     disk::sync_dir(disk::dir_of(&target.path)).map_err(failed)
 }
