@@ -67,6 +67,17 @@ pub fn name_new(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
     }
 }
 
+/// Sees that there is a directory for a file.
+///
+/// # Errors
+/// When it is not there, or is none.
+pub fn has_dir(path: &Path) -> io::Result<()> {
+    match fs::metadata(dir_of(path))?.is_dir() {
+        true => Ok(()),
+        false => Err(io::ErrorKind::NotADirectory.into()),
+    }
+}
+
 /// The directory that has a file.
 pub fn dir_of(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))

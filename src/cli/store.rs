@@ -47,7 +47,8 @@ fn missing(lost: &Lost) -> String {
     let what = lost.what.clone().unwrap_or_else(|| lost.content.root.to_string());
     let whose = if lost.own { ", which is your own," } else { "" };
     format!(
-        "{what}{whose} was damaged and is not whole here; it is looked for at other peers, or publish its file again"
+        "{what}{whose} is not whole here: it was damaged, or left out of a backup; it is looked for at other peers, or publish \
+         its file again"
     )
 }
 

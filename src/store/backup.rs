@@ -187,11 +187,8 @@ fn place(dir: &Path) -> Result<(&Path, String)> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(RegistryError::file(dir, "made")(error)),
     }
-    let parent = disk::dir_of(dir);
-    if !parent.is_dir() {
-        return Err(RegistryError::file(dir, "made")(io::ErrorKind::NotFound.into()));
-    }
-    Ok((parent, name.to_owned()))
+    disk::has_dir(dir).map_err(RegistryError::file(dir, "made"))?;
+    Ok((disk::dir_of(dir), name.to_owned()))
 }
 
 /// Removes what backups of this name left that were killed.

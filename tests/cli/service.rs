@@ -199,7 +199,7 @@ fn another_program_is_not_told_to_end() {
 fn many_verbs_take_turns() {
     let home = Home::new();
     let verbs: Vec<_> =
-        (0..6).map(|_| home.command([&APART[..], &["status", "--json"]].concat()).spawn().unwrap()).collect();
+        (0..20).map(|_| home.command([&APART[..], &["status", "--json"]].concat()).spawn().unwrap()).collect();
     for verb in verbs {
         let ended = crate::program::within(verb, std::process::Child::wait_with_output);
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));

@@ -168,9 +168,8 @@ async fn is_there(target: &Target, content: Content) -> Result<bool> {
         let why = "the bytes go into a file, so that they are whole or not there; give --output a name other than -";
         return Err(RegistryError::Usage(why.to_owned()));
     }
-    let dir = disk::dir_of(&path);
-    if !target.below && !dir.is_dir() {
-        return Err(RegistryError::file(&path, "written")(std::io::ErrorKind::NotFound.into()));
+    if !target.below {
+        disk::has_dir(&path).map_err(RegistryError::file(&path, "written"))?;
     }
     if target.extract {
         let taken = path.is_file() || path.read_dir().is_ok_and(|mut entries| entries.next().is_some());
