@@ -1,4 +1,4 @@
-//! Writing a file so that a power cut leaves the one of before or the new one, and never half of one.
+//! Writing a file so that a power cut, or a full disk, leaves the one of before or the new one, and never half of one.
 
 use std::{
     fs, io,
@@ -12,15 +12,14 @@ const OTHERS: u32 = 0o077;
 /// A directory in which everybody has files, such as `/tmp`.
 const SHARED: u32 = 0o1002;
 
-/// Replaces a file, or makes it and its directory. A link stays a link, and what may be done with a file stays as it was;
-/// a new one is its owner's alone.
+/// Replaces a file, or makes it in a directory that is there: a path with a mistake in it is an error, and no new directory. A
+/// link stays a link, and what may be done with a file stays as it was; a new one is its owner's alone.
 ///
 /// # Errors
 /// When something of it cannot be made, written or renamed.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let dir = place.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(dir)?;
+    let dir = dir_of(&place);
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     file.write_all(bytes)?;
     if let Ok(before) = fs::metadata(&place) {
@@ -28,6 +27,68 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     file.as_file().sync_all()?;
     file.persist(&place)?;
+    sync_dir(dir)
+}
+
+/// As [`replace`], and makes the directories above the file: for places of our own choosing, never for a path that a person
+/// typed.
+///
+/// # Errors
+/// As [`replace`], and when a directory cannot be made.
+pub fn replace_ours(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(dir_of(path))?;
+    replace(path, bytes)
+}
+
+/// Makes a file that is not there yet, in a directory that is, with this mode as the umask leaves it.
+///
+/// # Errors
+/// When there is something of that name, or the file cannot be made or written; nothing of it is left then.
+pub fn make(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let dir = dir_of(path);
+    let mut file = tempfile::Builder::new().permissions(fs::Permissions::from_mode(mode)).tempfile_in(dir)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    name_new(file, path)?;
+    sync_dir(dir)
+}
+
+/// Gives a file its name, unless there is something of that name. Some file systems (of a virtual machine's host, or over
+/// FUSE) can do neither a rename that replaces nothing nor a link; there it is looked at first.
+///
+/// # Errors
+/// When there is something of that name, or the file cannot be renamed; it is removed then.
+pub fn name_new(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(()),
+        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Err(failed.error),
+        Err(failed) if fs::symlink_metadata(path).is_ok() => Err(failed.error),
+        Err(failed) => failed.file.persist(path).map(drop).map_err(|failed| failed.error),
+    }
+}
+
+/// Sees that there is a directory for a file.
+///
+/// # Errors
+/// When it is not there, or is none.
+pub fn has_dir(path: &Path) -> io::Result<()> {
+    match fs::metadata(dir_of(path))?.is_dir() {
+        true => Ok(()),
+        false => Err(io::ErrorKind::NotADirectory.into()),
+    }
+}
+
+/// The directory that has a file.
+pub fn dir_of(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Has the names of a directory's files written down. A file system that cannot do that is left to its own care.
+///
+/// # Errors
+/// When the directory cannot be opened.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    let _ = fs::File::open(dir)?.sync_all();
     Ok(())
 }
 
@@ -101,7 +162,12 @@ mod tests {
     fn links_and_permissions_stay() {
         let dir = tempfile::tempdir().unwrap();
         let (file, link) = (dir.path().join("new").join("a"), dir.path().join("link"));
-        replace(&file, b"1").unwrap();
+        assert_eq!(replace(&file, b"1").unwrap_err().kind(), io::ErrorKind::NotFound, "no directory is made");
+        assert_eq!(make(&file, b"1", 0o600).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(!dir.path().join("new").exists());
+        replace_ours(&file, b"1").unwrap();
+        assert_eq!(make(&file, b"2", 0o600).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&file).unwrap(), b"1");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
         symlink(&file, &link).unwrap();
         replace(&link, b"22").unwrap();

@@ -1,6 +1,10 @@
 //! The one error of the library. Every message says what happened, to what, and what to do about it.
 
-use std::path::PathBuf;
+mod trouble;
+
+pub use trouble::Trouble;
+
+use std::path::{Path, PathBuf};
 
 use semver::{Version, VersionReq};
 
@@ -11,6 +15,7 @@ use crate::{
         manifest::FieldError,
         name::{Handle, NameError, PackageName, PublisherId},
         record::Refusal,
+        secret::Role,
         trust::{Claimant, MAX_HANDLES},
     },
 };
@@ -126,14 +131,31 @@ pub enum RegistryError {
     #[error("this node is shutting down; nothing was lost, start it again")]
     Closed,
 
-    #[error("the data directory {} is in use by another Swarmdex node; stop that one, or give --data-dir another directory", .0.display())]
-    DataDirInUse(PathBuf),
+    #[error(
+        "the data directory {} is in use by another Swarmdex{}; `swarmdex node stop` ends a node that stays, or give \
+         --data-dir another directory",
+        .data_dir.display(), named(*.pid)
+    )]
+    DataDirInUse { data_dir: PathBuf, pid: Option<u32> },
 
-    #[error("{} cannot be {doing}: {source}; check that it exists, is yours and is not full", .path.display())]
+    #[error(
+        "the data directory {} is in use by another Swarmdex{}, which does not answer on a control socket; wait until it \
+         ends, or end {} yourself",
+        .data_dir.display(), named(*.pid), .pid.map_or_else(|| "it".to_owned(), |pid| format!("process {pid}"))
+    )]
+    NoSocket { data_dir: PathBuf, pid: Option<u32> },
+
+    #[error("{} cannot be {doing}: {source}; {}", .path.display(), advice(.source))]
     File { path: PathBuf, doing: &'static str, source: std::io::Error },
 
     #[error("the key file {} is damaged: {why}; restore it from a backup, or move it away to start with a new key", .path.display())]
     Key { path: PathBuf, why: String },
+
+    #[error("{}", lost_key(*.role, .path, .id))]
+    LostKey { role: Role, path: PathBuf, id: String },
+
+    #[error("the backup {} is damaged: {why}; nothing was restored, take another backup", .path.display())]
+    Backup { path: PathBuf, why: String },
 
     #[error("the key in {} stays sealed: {why}", .path.display())]
     Sealed { path: PathBuf, why: String },
@@ -156,11 +178,14 @@ pub enum RegistryError {
     )]
     NotFresh { package: String, told: String },
 
-    #[error("the database failed: {0}; check the free space of the disk, then start again")]
-    Database(#[from] rusqlite::Error),
+    #[error("the database failed: {source}; {}", Trouble::of(.source).advice())]
+    Database {
+        #[from]
+        source: rusqlite::Error,
+    },
 
-    #[error("the database could not commit: {0}; nothing of it was kept, free some disk space and try again")]
-    Commit(String),
+    #[error("the database could not commit, and nothing of it was kept: {said}; {}", .trouble.advice())]
+    Commit { trouble: Trouble, said: String },
 
     #[error(
         "cannot listen on {address}: {why}; choose another address with --listen, or leave it out to use any free port"
@@ -249,16 +274,19 @@ impl RegistryError {
             Self::ReadOnly { .. } | Self::Recorded { .. } => "read_only",
             Self::Busy { .. } => "busy",
             Self::Closed => "closed",
-            Self::DataDirInUse(_) => "data_dir_in_use",
+            Self::DataDirInUse { .. } => "data_dir_in_use",
+            Self::NoSocket { .. } => "no_socket",
             Self::File { .. } => "file",
             Self::Key { .. } => "key",
+            Self::LostKey { .. } => "lost_key",
+            Self::Backup { .. } => "backup",
             Self::Sealed { .. } => "sealed",
             Self::Interrupted => "interrupted",
             Self::NewerSchema { .. } => "newer_schema",
             Self::OlderSchema { .. } => "older_schema",
             Self::NotFresh { .. } => "not_fresh",
-            Self::Database(_) => "database",
-            Self::Commit(_) => "commit",
+            Self::Database { source } => Trouble::of(source).code().unwrap_or("database"),
+            Self::Commit { trouble, .. } => trouble.code().unwrap_or("commit"),
             Self::Listen { .. } => "listen",
             Self::Address { .. } => "address",
             Self::NoContent(_) => "no_content",
@@ -313,6 +341,38 @@ impl RegistryError {
         let path = path.into();
         move |source| Self::File { path, doing, source }
     }
+}
+
+/// What to do about a file that could not be read or written.
+fn advice(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::NotFound => "check the path: it, or a directory above it, is not there",
+        Kind::PermissionDenied => "check that it, and its directory, are yours",
+        Kind::AlreadyExists => "choose another name, or move what is there away",
+        Kind::StorageFull | Kind::QuotaExceeded => "its disk is full: free some space and try again",
+        Kind::ReadOnlyFilesystem => "its disk is mounted read-only: choose another place, or mount it for writing",
+        _ => "check that it exists, is yours and is not full",
+    }
+}
+
+fn lost_key(role: Role, path: &Path, id: &str) -> String {
+    let path = path.display();
+    match role {
+        Role::Publisher => format!(
+            "the publisher's key {path} is gone, and {id} has published from here; stop the node and take the key from its \
+             backup with `swarmdex key import FILE`, or make another one with `swarmdex key new`, which can never change \
+             what that one published"
+        ),
+        Role::Identity => format!(
+            "the node's own key {path} is gone, and this was the node {id}; put the file back from a backup, or be another \
+             node from now on with `swarmdex key new --identity`"
+        ),
+    }
+}
+
+fn named(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(", process {pid}"))
 }
 
 fn kept(done: u64, size: u64) -> String {

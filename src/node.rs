@@ -27,12 +27,19 @@ use crate::{
         prefix::Classes,
         record::DhtKey,
         reputation::{Selection, Weights},
+        secret::Role,
     },
     geoip::{Atlas, Database},
     metrics::{Figures, Metrics},
     net::{self, Net, NetOptions},
+    process,
     registry::{Catalogue, Contents, P2pRegistry, Parts, Registry, RegistryOptions, SyncReport},
-    store::{Room, Store, content::ContentStore, keys},
+    store::{
+        Room, Store,
+        backup::{self, Ask, Backup},
+        content::ContentStore,
+        keys,
+    },
 };
 
 /// [`NodeOptions::dial_back_every`] where there is nothing to be said for another.
@@ -186,6 +193,7 @@ pub struct NodeHandle {
     bus: Bus,
     tally: Tally,
     metrics: Metrics,
+    store: Store,
     data_dir: Arc<Path>,
 }
 
@@ -208,7 +216,9 @@ impl Node {
         let metrics = Metrics::default();
         let store = Store::open(&options.data_dir, metrics.clone())?;
         store.set_room(Room { bytes: options.catalogue_bytes, packages: options.catalogue_max });
-        let key = keys::load_or_create(&keys::identity_path(&options.data_dir))?;
+        let known = store.known_key(Role::Identity)?;
+        let key = keys::load_or_first(Role::Identity, &keys::identity_path(&options.data_dir), known)?;
+        store.remember_key(Role::Identity, &key.public().to_peer_id().to_string()).await?;
         let (bus, tally) = (Bus::default(), Tally::default());
         let net_options = NetOptions {
             key,
@@ -256,14 +266,14 @@ impl Node {
         };
         let parts = Parts {
             net: net.clone(),
-            store,
+            store: store.clone(),
             contents,
             board,
             bus: bus.clone(),
             tally: tally.clone(),
             metrics: metrics.clone(),
         };
-        let registry = P2pRegistry::new(parts, registry_options)?;
+        let registry = P2pRegistry::new(parts, registry_options).await?;
         let stop = CancellationToken::new();
         let tasks = vec![
             tokio::spawn(registry.clone().run_intake(inbound, stop.clone())),
@@ -275,7 +285,7 @@ impl Node {
             tokio::spawn(registry.clone().run_spreading(stop.clone())),
             tokio::spawn(registry.clone().run_conflicts(stop.clone())),
         ];
-        Ok(Self { handle: NodeHandle { net, registry, bus, tally, metrics, data_dir }, stop, tasks })
+        Ok(Self { handle: NodeHandle { net, registry, bus, tally, metrics, store, data_dir }, stop, tasks })
     }
 
     pub fn handle(&self) -> NodeHandle {
@@ -346,7 +356,11 @@ impl NodeHandle {
 
     /// What is measured now.
     pub async fn health(&self) -> Result<Sample> {
-        self.net.health().await
+        let sample = self.net.health().await?;
+        // The samples look at the disk every now and then only: whoever asks may be about to write.
+        let path = self.store.path().to_owned();
+        let disk = tokio::task::spawn_blocking(move || process::disk(&path)).await.unwrap_or_default();
+        Ok(Sample { disk: disk.or(sample.disk), ..sample })
     }
 
     /// Every lookup in the DHT that runs, and the last that ended, the newest first.
@@ -397,6 +411,18 @@ impl NodeHandle {
 
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
+    }
+
+    /// Makes a backup of this node, which goes on meanwhile; the directory is on its machine.
+    pub async fn backup(&self, ask: Ask) -> Result<Backup> {
+        let data_dir = self.data_dir.clone();
+        let made = tokio::task::spawn_blocking(move || backup::make(&data_dir, &ask)).await;
+        made.unwrap_or_else(|error| Err(RegistryError::Internal { what: "a backup", why: error.to_string() }))
+    }
+
+    /// Records in the lock file that this node stays, and where its control socket is; or that it is about to end.
+    pub fn stays(&self, stays: bool, socket: Option<&Path>) {
+        self.store.stays(stays, socket);
     }
 
     /// Everything this node counts and measures, as OpenMetrics text: a scrape.

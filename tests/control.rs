@@ -45,12 +45,11 @@ impl Served {
         let local = Arc::new(Local::new(lab.node.handle(), None));
         let tcp = Some("127.0.0.1:0".parse().unwrap());
         let serving = control::serve(local.clone(), lab.dir.path(), tcp).await.unwrap();
-        local.has_socket(serving.socket.clone());
         Self { lab, local, serving }
     }
 
     fn target(&self) -> Target {
-        Target::Unix(self.serving.socket.clone())
+        Target::Unix(self.serving.socket())
     }
 
     async fn remote(&self) -> Remote {
@@ -272,7 +271,7 @@ async fn a_reader_outlives_the_node_and_learns_who_left_meanwhile() {
 
 /// Sends bytes and returns the beginning of what is answered.
 fn say(served: &Served, bytes: &[u8]) -> String {
-    let mut stream = UnixStream::connect(&served.serving.socket).unwrap();
+    let mut stream = UnixStream::connect(served.serving.socket()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     // It may be refused before all of it was sent.
     let _ = stream.write_all(bytes);
@@ -326,7 +325,7 @@ async fn two_hundred_clients_and_some_that_never_read_slow_nobody() {
     // These ask for the stream and never read it; the last have not even sent a whole request.
     let mut idle = Vec::new();
     for number in 0..40 {
-        let mut stream = UnixStream::connect(&served.serving.socket).unwrap();
+        let mut stream = UnixStream::connect(served.serving.socket()).unwrap();
         let request: &[u8] = b"GET /v1/events HTTP/1.1\r\nhost: x\r\n\r\n";
         let sent = if number < 30 { request.len() } else { 20 };
         stream.write_all(&request[..sent]).unwrap();
@@ -408,7 +407,7 @@ async fn probes_and_metrics_are_for_any_program() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_loopback_is_listened_on() {
     let lab = Lab::start(TCP, &[]).await;
-    let local: Arc<dyn Control> = Arc::new(Local::new(lab.node.handle(), None));
+    let local = Arc::new(Local::new(lab.node.handle(), None));
     let error = control::serve(local, lab.dir.path(), Some("0.0.0.0:0".parse().unwrap())).await.err().unwrap();
     assert!(error.is_usage() && error.to_string().contains("loopback"), "{error}");
     lab.stop().await;

@@ -1,6 +1,7 @@
 //! `config show|path|validate|edit`.
 
 mod edit;
+mod start;
 
 use std::{fs, path::Path, path::PathBuf};
 
@@ -9,7 +10,7 @@ use serde::Serialize;
 use super::{DONE, USAGE, global::Global, print};
 use crate::{
     RegistryError, Result,
-    config::{Problem, problems},
+    config::{Problem, Settings, problems},
     ui::settings_problems,
 };
 
@@ -81,6 +82,7 @@ struct Verdict {
 
 #[derive(Serialize)]
 struct Complaint {
+    /// 0 for what the file does not say: a variable, a flag or a default.
     line: usize,
     error: String,
 }
@@ -96,22 +98,35 @@ fn validate(global: &Global, asked: Option<&Path>, json: bool) -> Result<u8> {
             }
         }
     };
-    let wrong = problems(&path, text.as_deref().unwrap_or_default(), settings_problems)?;
+    let refused = |settings: &Settings| [settings_problems(settings), start::problems(settings)].concat();
+    let mut wrong = problems(&path, text.as_deref().unwrap_or_default(), refused)?;
+    if asked.is_none() && wrong.is_empty() {
+        wrong = beside(global);
+    }
     if json {
         let complaint = |problem: &Problem| Complaint { line: problem.line, error: problem.error.to_string() };
         let errors = wrong.iter().map(complaint).collect();
         print::json(&Verdict { file: path, exists: text.is_some(), valid: wrong.is_empty(), errors })?;
+    } else if !wrong.is_empty() {
+        say(&wrong);
     } else if text.is_none() {
         print::lines(&format!(
             "there is no settings file {}, so the defaults are in force; `swarmdex config edit` makes one",
             path.display()
         ))?;
-    } else if wrong.is_empty() {
-        print::lines(&format!("{} is valid", path.display()))?;
     } else {
-        say(&wrong);
+        print::lines(&format!("{} is valid", path.display()))?;
     }
     Ok(if wrong.is_empty() { DONE } else { USAGE })
+}
+
+/// What is wrong with the rest of the settings in force: the environment, flags, and the directories that nobody chose.
+fn beside(global: &Global) -> Vec<Problem> {
+    let refused = match global.settings() {
+        Ok(settings) => start::problems(&settings).into_iter().map(RegistryError::Usage).collect(),
+        Err(error) => vec![error],
+    };
+    refused.into_iter().map(|error| Problem { line: 0, error }).collect()
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -38,7 +38,7 @@ pub(super) struct Args {
     latency: Latency,
     /// Run without a terminal, and report
     #[arg(long)]
-    headless: bool,
+    pub headless: bool,
     /// No screen: one sentence a line for whatever changes on your node, until Ctrl-C or SIGTERM
     #[arg(long, conflicts_with = "headless")]
     pub plain: bool,
@@ -104,7 +104,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
 
 /// How others look at it too.
 fn attach(serving: &Serving) -> String {
-    format!("another explorer on the same node: swarmdex --attach {}", serving.socket.display())
+    format!("another explorer on the same node: swarmdex --attach {}", serving.socket().display())
 }
 
 /// Logs beside the data that was asked for, else apart from those of the person's own node. A home that cannot be

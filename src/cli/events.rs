@@ -58,7 +58,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let settings = global.settings()?;
     let mut stop = Stop::watch()?;
     let found = session::find(global, &settings).await?;
-    let node = found.ok_or_else(|| RegistryError::NoNode(settings.paths.data.clone()))?;
+    let node = found.ok_or_else(|| session::nobody(&settings))?;
     let mut batches = node.subscribe();
     let mut link = node.link();
     let mut recorder = match &args.record {

@@ -122,7 +122,7 @@ async fn one(node: &dyn Control, package: &PackageRef, args: &Args) -> Result<()
         (None, true) => format!("{}-{}", manifest.name, manifest.version).into(),
         (output, false) => place(output.as_deref(), &manifest.file_name()),
     };
-    let target = Target { path, extract: args.extract, force: args.force };
+    let target = Target { path, extract: args.extract, force: args.force, below: false };
     let progress = Progress::new(&what(&release), manifest.size, args.json);
     let fetched = download(node, &release, &target, &progress).await;
     progress.end();
@@ -170,6 +170,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
         releases.push(release);
     }
     let path = lock_path(args);
+    make_output(args)?;
     // First, so that what was resolved can be had again also when something does not arrive.
     lock.write(&path)?;
     all(node, releases, args).await?;
@@ -197,7 +198,14 @@ async fn locked(node: &dyn Control, args: &Args) -> Result<()> {
         lock.check(&one.id, &release.manifest_hash, &release.manifest).map_err(|error| error.at(&path))?;
         releases.push(release);
     }
+    make_output(args)?;
     all(node, releases, args).await
+}
+
+/// Makes the directory for several releases, and none above it.
+fn make_output(args: &Args) -> Result<()> {
+    let Some(dir) = args.output.as_ref().filter(|dir| !dir.is_dir()) else { return Ok(()) };
+    std::fs::create_dir(dir).map_err(RegistryError::file(dir, "created"))
 }
 
 /// Fetches several, each into a directory of its own.
@@ -215,7 +223,7 @@ async fn all(node: &dyn Control, releases: Vec<Release>, args: &Args) -> Result<
         };
         let dir = out.join(owner).join(format!("{}-{}", release.manifest.name, release.manifest.version));
         let path = if args.extract { dir } else { dir.join(release.manifest.file_name()) };
-        Target { path, extract: args.extract, force: args.force }
+        Target { path, extract: args.extract, force: args.force, below: true }
     };
     let progress = &progress;
     let fetch = async |release: &Release| {

@@ -129,6 +129,11 @@ impl Global {
         pairs.map(joined).chain(self.no_mdns.then(|| "--no-mdns".into())).collect()
     }
 
+    /// Returns whether this very call says how long to wait.
+    pub fn has_timeout(&self) -> bool {
+        self.timeout.is_some()
+    }
+
     /// The node that is named.
     pub fn attach(&self) -> Result<Option<Target>> {
         let Some(mut target) = self.attach.clone() else { return Ok(None) };

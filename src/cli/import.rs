@@ -205,7 +205,19 @@ async fn import(node: &dyn Control, path: &Path, owner: &str, handle: Option<&Ha
         }
         // What is wrong with the node is wrong for all of them.
         Err(error)
-            if matches!(error.code(), "control" | "closed" | "commit" | "database" | "store_full" | "read_only") =>
+            if matches!(
+                error.code(),
+                "control"
+                    | "closed"
+                    | "commit"
+                    | "database"
+                    | "database_locked"
+                    | "database_damaged"
+                    | "database_read_only"
+                    | "disk_full"
+                    | "store_full"
+                    | "read_only"
+            ) =>
         {
             Err(error)
         }
@@ -214,7 +226,7 @@ async fn import(node: &dyn Control, path: &Path, owner: &str, handle: Option<&Ha
 }
 
 fn bar(files: u64) -> ProgressBar {
-    let bar = ProgressBar::new(files);
+    let bar = print::bar(files);
     match ProgressStyle::with_template("{pos} of {len} {wide_bar} {eta} {msg}") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,

@@ -1,9 +1,7 @@
 //! `key`: the publisher's key, which is worth a backup.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -12,8 +10,11 @@ use serde::Serialize;
 
 use super::{DONE, FAILED, global::Global, print};
 use crate::{
-    RegistryError, Result,
-    domain::{name::PublisherId, secret::KeyFile},
+    RegistryError, Result, disk,
+    domain::{
+        name::PublisherId,
+        secret::{KeyFile, Role},
+    },
     store::{
         self,
         keys::{self, seal},
@@ -63,6 +64,26 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Make a new key where there is none, or none any more; a node that runs has to be stopped first
+    ///
+    /// The first publish makes a key by itself. Where there was one and its file is gone, that is refused until you say so
+    /// with this: the new key can never change what the old one published.
+    New {
+        /// The node's own key instead: another node from now on, which others know nothing of
+        #[arg(long)]
+        identity: bool,
+        /// Print whose key it is as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Serialize)]
+struct Made {
+    id: String,
+    path: PathBuf,
+    /// The key that was there before, and is gone.
+    before: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -77,6 +98,9 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         return Err(RegistryError::Usage(why.to_owned()));
     }
     let data_dir = global.settings()?.paths.data;
+    if let What::New { identity, json } = args.what {
+        return make(&data_dir, if identity { Role::Identity } else { Role::Publisher }, json);
+    }
     let path = keys::publisher_path(&data_dir);
     let key = keys::load(&path)?;
     let publisher = key.as_ref().map(|key| PublisherId::of(&key.public()));
@@ -87,16 +111,12 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             } else if let Some(publisher) = publisher {
                 print::fields(&[("publisher", publisher.to_string()), ("key", path.display().to_string())])?;
             } else {
-                print::note(format!("there is no key in {} yet; the first publish makes one", path.display()));
+                print::note(missing(&data_dir, &path)?);
             }
             Ok(if publisher.is_some() { DONE } else { FAILED })
         }
         What::Export { file, passphrase_file, plain, json } => {
-            let missing = || {
-                let path = path.display();
-                RegistryError::Usage(format!("there is no key in {path} yet; the first publish makes one"))
-            };
-            let key = key.ok_or_else(missing)?;
+            let Some(key) = key else { return Err(RegistryError::Usage(missing(&data_dir, &path)?)) };
             export(&key, &file, passphrase_file, plain).await?;
             told(json, publisher, file)
         }
@@ -105,7 +125,45 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             let publisher = import(&data_dir, &path, publisher, &key)?;
             told(json, Some(publisher), path)
         }
+        // Done already.
+        What::New { .. } => Ok(DONE),
     }
+}
+
+/// Where there is no key: the first one is still to be made, or the last one is lost.
+fn missing(data_dir: &Path, path: &Path) -> Result<String> {
+    Ok(match store::known_key(data_dir, Role::Publisher)? {
+        Some(id) => keys::lost(Role::Publisher, path, id).to_string(),
+        None => format!("there is no key in {} yet; the first publish makes one", path.display()),
+    })
+}
+
+fn make(data_dir: &Path, role: Role, json: bool) -> Result<u8> {
+    let path = keys::path(role, data_dir);
+    if keys::read(&path)?.is_some() {
+        let why = format!(
+            "there is a key already in {}; move it away first, and keep it: nobody else can be who it makes you",
+            path.display()
+        );
+        return Err(RegistryError::Usage(why));
+    }
+    if store::is_in_use(data_dir) {
+        return Err(store::in_use(data_dir));
+    }
+    let before = store::known_key(data_dir, role)?;
+    store::make_private(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
+    let key = Keypair::generate_ed25519();
+    keys::save(&path, &key)?;
+    let id = match role {
+        Role::Identity => key.public().to_peer_id().to_string(),
+        Role::Publisher => PublisherId::of(&key.public()).to_string(),
+    };
+    let whose = if role == Role::Identity { "this is the node" } else { "you are" };
+    print::note(format!("{whose} {id} here from now on, by the key in {}", path.display()));
+    if json {
+        print::json(&Made { id, path, before })?;
+    }
+    Ok(DONE)
 }
 
 fn told(json: bool, publisher: Option<PublisherId>, path: PathBuf) -> Result<u8> {
@@ -131,16 +189,9 @@ async fn export(key: &Keypair, file: &Path, passphrase_file: Option<PathBuf>, pl
     Ok(())
 }
 
-/// Makes a file that only its owner can read, whole or not at all.
+/// Makes a file that only its owner can read, whole or not at all: half a key looks like a backup, and is none.
 fn write_new(file: &Path, bytes: &[u8]) -> Result<()> {
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-    let mut made = made.map_err(RegistryError::file(file, "created"))?;
-    let written = made.write_all(bytes).and_then(|()| made.sync_all());
-    written.map_err(|error| {
-        // Half a key looks like a backup, and is none.
-        let _ = fs::remove_file(file);
-        RegistryError::file(file, "written")(error)
-    })
+    disk::make(file, bytes, 0o600).map_err(RegistryError::file(file, "written"))
 }
 
 /// The key in a file of either form.
@@ -176,11 +227,17 @@ fn import(data_dir: &Path, path: &Path, there: Option<PublisherId>, key: &Keypai
         None => {}
     }
     if store::is_in_use(data_dir) {
-        return Err(RegistryError::DataDirInUse(data_dir.to_owned()));
+        return Err(store::in_use(data_dir));
     }
+    let before = store::known_key(data_dir, Role::Publisher)?;
     store::make_private(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
     keys::save(path, key)?;
     print::note(format!("you are {publisher} here from now on"));
+    if let Some(before) = before.filter(|before| *before != publisher.to_string()) {
+        print::note(format!(
+            "{before} has published from here, which this key can never change; keep that one's backup"
+        ));
+    }
     Ok(publisher)
 }
 

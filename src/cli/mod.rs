@@ -1,6 +1,7 @@
 //! The command line: one file per verb. Data goes to stdout, everything else to stderr.
 
 mod ask;
+mod backup;
 mod completions;
 mod config;
 mod conflicts;
@@ -37,11 +38,11 @@ mod trust;
 mod versions;
 mod yank;
 
-use std::{process::ExitCode, time::Duration};
+use std::{io::IsTerminal, process::ExitCode, time::Duration};
 
 use clap::{ColorChoice, CommandFactory, Parser, Subcommand};
 
-use crate::{RegistryError, Result};
+use crate::{RegistryError, Result, ui};
 use global::Global;
 
 /// What the program is called on a command line.
@@ -147,6 +148,10 @@ enum Verb {
     Conflict(conflicts::Args),
     /// Show, export or import your publisher key
     Key(key::Args),
+    /// Back up this node into a new directory, while it runs or not: database, keys and content
+    Backup(backup::Args),
+    /// Bring a backup back, where no node runs; what is there stays unless you say so
+    Restore(backup::Restore),
     /// Print what the node that runs writes down, or change what that is
     Logs(logs::Args),
     /// Print what happens on the node that runs, as JSON lines, or record it
@@ -188,7 +193,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             print::note(format!("error: {error}"));
             ExitCode::from(match error.code() {
-                "no_node" | "control" => NO_NODE,
+                "no_node" | "no_socket" | "control" => NO_NODE,
                 "interrupted" => INTERRUPTED,
                 _ if error.is_usage() => USAGE,
                 _ => FAILED,
@@ -199,16 +204,26 @@ pub fn main() -> ExitCode {
 
 async fn run(line: Line) -> Result<u8> {
     let Line { global, plain, verb } = line;
+    // The explorer cannot be drawn there, and its sentences can be written.
+    let explorer = match &verb {
+        None => true,
+        Some(Verb::Demo(args)) => !args.headless && !args.plain,
+        Some(_) => false,
+    };
+    let dumb = explorer && !plain && ui::is_dumb() && std::io::stdout().is_terminal();
+    if dumb {
+        print::note("this terminal cannot move its cursor (TERM=dumb), so here is the explorer in sentences (--plain)");
+    }
     match verb {
         Some(Verb::Demo(mut args)) => {
-            args.plain |= plain;
+            args.plain |= plain || dumb;
             demo::run(&global, args).await
         }
         Some(_) if plain => Err(RegistryError::Usage(
             "--plain is for the explorer, and the other verbs are plain already; leave it out, or leave out the verb"
                 .to_owned(),
         )),
-        None if plain => plain::run(&global).await,
+        None if plain || dumb => plain::run(&global).await,
         None => explorer::run(&global).await,
         Some(Verb::Node(args)) => node::run(&global, args).await,
         Some(Verb::Start(one)) => node::start(&global, one).await,
@@ -239,6 +254,8 @@ async fn run(line: Line) -> Result<u8> {
         Some(Verb::Conflicts(args)) => conflicts::list(&global, args).await,
         Some(Verb::Conflict(args)) => conflicts::run(&global, args).await,
         Some(Verb::Key(args)) => key::run(&global, args).await,
+        Some(Verb::Backup(args)) => backup::run(&global, args).await,
+        Some(Verb::Restore(args)) => backup::restore(&global, args).await,
         Some(Verb::Logs(args)) => logs::run(&global, args).await,
         Some(Verb::Events(args)) => events::run(&global, args).await,
         Some(Verb::Replay(args)) => replay::run(&global, args).await,

@@ -2,8 +2,8 @@
 
 use std::{
     fs::{self, File},
-    path::Path,
-    process::{Command, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
-    DONE, FAILED,
+    DONE, FAILED, INTERRUPTED,
     global::Global,
     print,
     session::{self, Hosted},
@@ -70,7 +70,7 @@ struct Listening {
     peer_id: PeerId,
     network: String,
     addresses: Vec<String>,
-    socket: Option<std::path::PathBuf>,
+    socket: Option<PathBuf>,
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
@@ -94,6 +94,11 @@ async fn stay(global: &Global, args: &Args) -> Result<u8> {
     let logs = telemetry::start(&settings, Screen::Service)?;
     let mut stop = Stop::watch()?;
     let hosted = Hosted::start(&settings, &logs).await?;
+    if args.detached && !hosted.is_served() {
+        // Why has been said. Nobody could use it, nor stop it.
+        hosted.end().await?;
+        return Ok(FAILED);
+    }
     let local = hosted.local.clone();
     let result = tokio::select! {
         result = tell(&*local, args, settings.log_format) => result,
@@ -118,37 +123,70 @@ async fn tell(node: &dyn Control, args: &Args, format: LogFormat) -> Result<()> 
     std::future::pending().await
 }
 
-/// Starts a process of its own, and waits until it answers.
+/// Starts a process of its own, and waits until it answers. One that does not, or that nobody can reach, has ended when this
+/// returns.
 pub(super) async fn start(global: &Global, One { json }: One) -> Result<u8> {
     let settings = global.settings()?;
     let data_dir = &settings.paths.data;
-    if let Some(remote) = Remote::on(data_dir, false).await? {
+    if let Some(remote) = session::reach(data_dir, false).await? {
         print::note("a node runs on this data directory already");
         return told(&remote.status().await?, json);
     }
     let said = settings.paths.state.join("node.err");
     let mut child = spawn(global, &settings, &said)?;
-    let deadline = Instant::now() + START_TIME;
+    let status = tokio::time::timeout(START_TIME, answering(data_dir, &mut child)).await;
+    let how = match status {
+        Ok(Ok(Some(status))) => return told(&status, json),
+        Ok(Ok(None)) => "ended at once".to_owned(),
+        Ok(Err(error)) => format!("was ended, because it cannot be used: {error}"),
+        Err(_) => format!("was ended, because it did not answer within {} s", START_TIME.as_secs()),
+    };
+    end(&mut child).await?;
+    let text = fs::read_to_string(&said).unwrap_or_default();
+    let why = if text.trim().is_empty() { "it said nothing" } else { text.trim() };
+    print::note(format!("error: the node {how}: {why}"));
+    Ok(FAILED)
+}
+
+/// Waits until the process answers on the data directory's socket; `None` when it has ended before.
+async fn answering(data_dir: &Path, child: &mut Child) -> Result<Option<Status>> {
     loop {
         if let Some(remote) = Remote::on(data_dir, false).await? {
             let status = remote.status().await?;
             if status.pid == child.id() {
-                return told(&status, json);
+                return Ok(Some(status));
             }
         }
-        let ended = child.try_wait().map_err(|error| print::internal("watching the node", error))?;
-        if ended.is_some() || Instant::now() >= deadline {
-            let text = fs::read_to_string(&said).unwrap_or_default();
-            let why = if text.trim().is_empty() { "it said nothing" } else { text.trim() };
-            let how = if ended.is_some() { "ended at once" } else { "does not answer" };
-            print::note(format!("error: the node {how}: {why}"));
-            return Ok(FAILED);
+        if child.try_wait().map_err(watching)?.is_some() {
+            return Ok(None);
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-fn spawn(global: &Global, settings: &Settings, said: &Path) -> Result<std::process::Child> {
+fn watching(error: std::io::Error) -> RegistryError {
+    print::internal("watching the node", error)
+}
+
+/// Ends a child in order, or else at once, and waits until it has.
+async fn end(child: &mut Child) -> Result<()> {
+    let deadline = Instant::now() + STOP_TIME;
+    // Not reaped before this returns, so that the number is its own.
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+        // One that has ended needs no signal.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+    while child.try_wait().map_err(watching)?.is_none() {
+        if Instant::now() >= deadline {
+            child.kill().map_err(watching)?;
+            child.wait().map_err(watching)?;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+fn spawn(global: &Global, settings: &Settings, said: &Path) -> Result<Child> {
     let state = &settings.paths.state;
     // One directory may hold everything, and is private from the start then.
     if state.starts_with(&settings.paths.data) {
@@ -174,27 +212,80 @@ fn told(status: &Status, json: bool) -> Result<u8> {
     Ok(DONE)
 }
 
+#[derive(Serialize)]
+struct Ended {
+    pid: u32,
+    data_dir: PathBuf,
+}
+
+/// Asks the node over its socket to end. One on this machine that does not answer is told by a signal.
 async fn stop(global: &Global, One { json }: One) -> Result<u8> {
-    session::running(global, async |node, settings| {
+    let settings = global.settings()?;
+    let mut stop = Stop::watch()?;
+    let asking = async {
+        let node = session::find(global, &settings).await?.ok_or_else(|| session::nobody(&settings))?;
         let status = node.status().await?;
         node.shut_down().await?;
-        let deadline = Instant::now() + STOP_TIME;
-        // A node elsewhere has its data directory elsewhere too.
-        let here = status.data_dir == settings.paths.data;
-        loop {
-            let there = if here { store::is_in_use(&status.data_dir) } else { node.status().await.is_ok() };
-            if !there {
-                print::note(format!("the node {} has ended", status.node.peer_id));
-                return if json { print::json(&status).map(|()| DONE) } else { Ok(DONE) };
+        Ok((node, status))
+    };
+    let asked: Result<(Remote, Status)> = tokio::select! {
+        asked = tokio::time::timeout(STOP_TIME, asking) => match asked {
+            Ok(asked) => asked,
+            Err(_) => Err(session::nobody(&settings)),
+        },
+        () = stop.told() => return Ok(INTERRUPTED),
+    };
+    let data_dir = &settings.paths.data;
+    match asked {
+        Ok((node, status)) => {
+            // A node elsewhere has its data directory elsewhere too.
+            let here = status.data_dir == *data_dir;
+            let there = async || if here { store::is_in_use(data_dir) } else { node.status().await.is_ok() };
+            if !ends(there).await {
+                return Ok(goes_on(status.pid));
             }
-            if Instant::now() >= deadline {
-                print::note(format!("error: the node, process {}, has been told to end and has not yet", status.pid));
-                return Ok(FAILED);
+            print::note(format!("the node {} has ended", status.node.peer_id));
+            if json {
+                print::json(&status)?
             }
-            tokio::time::sleep(LOOK).await;
         }
-    })
-    .await
+        Err(error) => {
+            let named = global.attach()?.is_some() || global.readonly || error.is_usage();
+            let holder = store::holder(data_dir).filter(|holder| holder.stays && !named);
+            let Some((holder, pid)) = holder.and_then(|holder| Some((holder.clone(), holder.pid?))) else {
+                return Err(error);
+            };
+            if !holder.terminate(data_dir) {
+                return Err(error);
+            }
+            print::note(format!("the node does not answer on its socket, so process {pid} is told to end by a signal"));
+            if !ends(async || store::is_in_use(data_dir)).await {
+                return Ok(goes_on(pid));
+            }
+            print::note("the node has ended");
+            if json {
+                print::json(&Ended { pid, data_dir: data_dir.clone() })?
+            }
+        }
+    }
+    Ok(DONE)
+}
+
+/// Waits until it is not there any more; false when it still is after some time.
+async fn ends(there: impl AsyncFn() -> bool) -> bool {
+    let deadline = Instant::now() + STOP_TIME;
+    while there().await {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    true
+}
+
+fn goes_on(pid: u32) -> u8 {
+    print::note(format!("error: the node, process {pid}, has been told to end and has not yet"));
+    FAILED
 }
 
 /// For a person on stderr; where a program reads that, into the log.

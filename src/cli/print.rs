@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use crate::{
     RegistryError, Result,
     domain::text::{fit, is_unsafe_char, printable},
+    ui,
 };
 
 /// Columns between two cells.
@@ -47,10 +48,18 @@ pub(super) fn json<T: Serialize>(value: &T) -> Result<()> {
     lines(&text)
 }
 
+/// A bar on stderr, where stderr is a terminal that can draw over what it has drawn.
+pub(super) fn bar(length: u64) -> ProgressBar {
+    match ui::is_dumb() {
+        true => ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden()),
+        false => ProgressBar::new(length),
+    }
+}
+
 /// A bar on stderr for work on so many bytes, where stderr is a terminal; nothing in a pipe.
 pub(super) fn progress(what: &str, bytes: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} {bytes} of {total_bytes} ({bytes_per_sec}) {wide_bar}");
-    let bar = ProgressBar::new(bytes).with_message(printable(what));
+    let bar = bar(bytes).with_message(printable(what));
     match style {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
@@ -61,7 +70,10 @@ pub(super) fn progress(what: &str, bytes: u64) -> ProgressBar {
 pub(super) fn spinner(what: &str) -> ProgressBar {
     /// Time between two of its pictures.
     const TURN: Duration = Duration::from_millis(120);
-    let spinner = ProgressBar::new_spinner().with_message(printable(what));
+    let spinner = match ui::is_dumb() {
+        true => ProgressBar::hidden(),
+        false => ProgressBar::new_spinner().with_message(printable(what)),
+    };
     spinner.enable_steady_tick(TURN);
     spinner
 }

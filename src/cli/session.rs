@@ -1,16 +1,16 @@
 //! The node that a verb asks: the one that runs on the data directory, one that was named, or one of its own.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{INTERRUPTED, global::Global, print::note, stop::Stop};
 use crate::{
-    RegistryError, Result,
+    RegistryError, Result, clock,
     config::Settings,
     control::{self, Control, Local, Remote, Serving, Wait},
     node::{Node, NodeOptions},
-    store,
+    store::{self, Holder},
     telemetry::{self, Logs, Screen},
 };
 
@@ -18,24 +18,55 @@ use crate::{
 const JOIN_WAIT: Duration = Duration::from_secs(3);
 /// Longest wait for a peer that multicast may find: they answer within a fraction of it, if there are any.
 const MULTICAST_WAIT: Duration = Duration::from_secs(1);
-/// Longest wait for another verb that has a node of its own on the data directory.
-const TURN_WAIT: Duration = Duration::from_secs(15);
+/// Longest wait for other verbs that have nodes of their own on the data directory, unless `--timeout` says another one: a
+/// dozen of them, one after the other.
+const TURN_WAIT: Duration = Duration::from_secs(60);
 /// Between two looks whether it is done.
-const TURN_LOOK: Duration = Duration::from_millis(100);
+pub(super) const TURN_LOOK: Duration = Duration::from_millis(100);
+/// Longest wait for the socket of a node that stays: it makes a lost one anew every second.
+const SOCKET_WAIT: Duration = Duration::from_secs(3);
 
 /// The node that was named by `--attach`, or that runs on the data directory; `None` when none does.
 pub(super) async fn find(global: &Global, settings: &Settings) -> Result<Option<Remote>> {
     if let Some(target) = global.attach()? {
         return Remote::connect(target, global.readonly).await.map(Some);
     }
-    let data_dir = &settings.paths.data;
-    let Some(remote) = Remote::on(data_dir, global.readonly).await? else {
-        return if global.readonly { Err(RegistryError::NoNode(data_dir.clone())) } else { Ok(None) };
+    let Some(remote) = reach(&settings.paths.data, global.readonly).await? else {
+        return if global.readonly { Err(nobody(settings)) } else { Ok(None) };
     };
     for flag in global.of_a_node().into_iter().filter(|flag| *flag != "--handle") {
         note(format!("{flag} changes nothing here: the node that runs on this data directory is used as it is"));
     }
     Ok(Some(remote))
+}
+
+/// Connects to the node that stays on a data directory, once it has a socket; `None` where none stays.
+///
+/// # Errors
+/// [`RegistryError::NoSocket`] when one does and no socket of it comes; as [`Remote::on`] otherwise.
+pub(super) async fn reach(data_dir: &Path, readonly: bool) -> Result<Option<Remote>> {
+    let deadline = Instant::now() + SOCKET_WAIT;
+    loop {
+        if let Some(remote) = Remote::on(data_dir, readonly).await? {
+            return Ok(Some(remote));
+        }
+        match store::holder(data_dir) {
+            Some(Holder { stays: true, pid, .. }) if Instant::now() >= deadline => {
+                return Err(RegistryError::NoSocket { data_dir: data_dir.to_owned(), pid });
+            }
+            Some(Holder { stays: true, .. }) => tokio::time::sleep(TURN_LOOK).await,
+            _ => return Ok(None),
+        }
+    }
+}
+
+/// The error where no node can be spoken to: none runs, or what has the data directory is none that stays.
+pub(super) fn nobody(settings: &Settings) -> RegistryError {
+    let data_dir = settings.paths.data.clone();
+    match store::holder(&data_dir) {
+        Some(Holder { pid, .. }) => RegistryError::NoSocket { data_dir, pid },
+        None => RegistryError::NoNode(data_dir),
+    }
 }
 
 /// Runs `job` on the node that runs, or on one of its own that has joined the network as far as it could and is shut down
@@ -45,8 +76,8 @@ pub(super) async fn with(global: &Global, job: impl AsyncFnOnce(&dyn Control, &S
     let mut stop = Stop::watch()?;
     let looking = async {
         match find(global, &settings).await? {
-            Some(remote) => Ok(Some(remote)),
-            None => wait_for_turn(&settings).await,
+            Some(remote) => Ok(Found::Running(remote)),
+            None => turn(global, &settings).await,
         }
     };
     let found = tokio::select! {
@@ -54,19 +85,32 @@ pub(super) async fn with(global: &Global, job: impl AsyncFnOnce(&dyn Control, &S
         () = stop.told() => return interrupted(),
     };
     match found {
-        Some(remote) => tokio::select! {
+        Found::Running(remote) => tokio::select! {
             result = job(&remote, &settings) => result,
             () = stop.told() => interrupted(),
         },
-        None => on_own(&settings, stop, job).await,
+        Found::Own(own) => on_own(*own, &settings, stop, job).await,
     }
+}
+
+/// Whose node a verb uses.
+enum Found {
+    Running(Remote),
+    Own(Box<OwnNode>),
+}
+
+/// A node of a verb's own, its log, and how it was started.
+struct OwnNode {
+    node: Node,
+    logs: Logs,
+    options: NodeOptions,
 }
 
 /// Runs `job` on the node that runs; without one there is nothing to be done.
 pub(super) async fn running(global: &Global, job: impl AsyncFnOnce(&Remote, &Settings) -> Result<u8>) -> Result<u8> {
     let settings = global.settings()?;
     let mut stop = Stop::watch()?;
-    let remote = find(global, &settings).await?.ok_or_else(|| RegistryError::NoNode(settings.paths.data.clone()))?;
+    let remote = find(global, &settings).await?.ok_or_else(|| nobody(&settings))?;
     tokio::select! {
         result = job(&remote, &settings) => result,
         () = stop.told() => interrupted(),
@@ -78,38 +122,58 @@ fn interrupted() -> Result<u8> {
     Ok(INTERRUPTED)
 }
 
-/// Waits until nobody has the data directory; a node that stays is found meanwhile.
-async fn wait_for_turn(settings: &Settings) -> Result<Option<Remote>> {
+/// When this call gives up waiting for others that are at work on the data directory.
+pub(super) fn turn_deadline(global: &Global, settings: &Settings) -> Instant {
+    let most = if global.has_timeout() { settings.query_timeout } else { TURN_WAIT };
+    Instant::from_std(clock::deadline(std::time::Instant::now(), most))
+}
+
+/// Starts a node of our own once nobody has the data directory; a node that stays is found meanwhile.
+async fn turn(global: &Global, settings: &Settings) -> Result<Found> {
     let data_dir = &settings.paths.data;
-    let deadline = Instant::now() + TURN_WAIT;
-    let mut told = false;
-    while store::is_in_use(data_dir) {
-        if let Some(remote) = Remote::on(data_dir, false).await? {
-            return Ok(Some(remote));
+    let deadline = turn_deadline(global, settings);
+    let (mut logs, mut told) = (None, false);
+    loop {
+        if !store::is_in_use(data_dir) {
+            let started = match logs.take() {
+                Some(logs) => logs,
+                None => {
+                    let started = telemetry::start(settings, Screen::Free)?;
+                    note("no node runs here, so one of our own is started for this…");
+                    started
+                }
+            };
+            let mut options = NodeOptions { stays: false, ..settings.node_options() };
+            if options.listen.is_empty() {
+                options.listen = any_ports()?;
+            }
+            match Node::start(options.clone()).await {
+                Ok(node) => return Ok(Found::Own(Box::new(OwnNode { node, logs: started, options }))),
+                // Others wait for their turn too, and one of them was faster.
+                Err(RegistryError::DataDirInUse { .. }) => logs = Some(started),
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(remote) = reach(data_dir, false).await? {
+            return Ok(Found::Running(remote));
         }
         if Instant::now() >= deadline {
-            return Err(RegistryError::DataDirInUse(data_dir.clone()));
+            return Err(store::in_use(data_dir));
         }
         if !std::mem::replace(&mut told, true) {
             note("another Swarmdex is at work on this data directory; waiting for it…");
         }
         tokio::time::sleep(TURN_LOOK).await;
     }
-    Ok(None)
 }
 
 async fn on_own(
+    own: OwnNode,
     settings: &Settings,
     mut stop: Stop,
     job: impl AsyncFnOnce(&dyn Control, &Settings) -> Result<u8>,
 ) -> Result<u8> {
-    let logs = telemetry::start(settings, Screen::Free)?;
-    note("no node runs here, so one of our own is started for this…");
-    let mut options = NodeOptions { stays: false, ..settings.node_options() };
-    if options.listen.is_empty() {
-        options.listen = any_ports()?;
-    }
-    let node = Node::start(options.clone()).await?;
+    let OwnNode { node, logs, options } = own;
     let local = Local::new(node.handle(), Some(logs.recent()));
     let work = async {
         join(&local, &options).await?;
@@ -156,11 +220,9 @@ pub(super) async fn serve(
 ) -> Result<(Arc<Local>, Option<Serving>)> {
     let local = Arc::new(Local::new(node.handle(), logs.map(Logs::recent)));
     match control::serve(local.clone(), node.data_dir(), tcp).await {
-        Ok(serving) => {
-            local.has_socket(serving.socket.clone());
-            Ok((local, Some(serving)))
-        }
+        Ok(serving) => Ok((local, Some(serving))),
         Err(error @ RegistryError::Control { .. }) => {
+            local.has_no_socket(true);
             tracing::warn!("{error}");
             node.tell(&error.to_string());
             Ok((local, None))
@@ -186,6 +248,11 @@ impl Hosted {
                 Err(error)
             }
         }
+    }
+
+    /// Returns whether other programs can reach it.
+    pub fn is_served(&self) -> bool {
+        self.serving.is_some()
     }
 
     pub async fn end(self) -> Result<()> {

@@ -1,6 +1,6 @@
 //! `contents`, `pin`, `unpin`, `gc`, `verify`: the bytes that this node holds.
 
-use indicatif::{HumanBytes, ProgressBar};
+use indicatif::HumanBytes;
 
 use super::{DONE, FAILED, global::Global, id::Wanted, print, release::find, session};
 use crate::{
@@ -47,7 +47,8 @@ fn missing(lost: &Lost) -> String {
     let what = lost.what.clone().unwrap_or_else(|| lost.content.root.to_string());
     let whose = if lost.own { ", which is your own," } else { "" };
     format!(
-        "{what}{whose} was damaged and is not whole here; it is looked for at other peers, or publish its file again"
+        "{what}{whose} is not whole here: it was damaged, or left out of a backup; it is looked for at other peers, or publish \
+         its file again"
     )
 }
 
@@ -137,7 +138,7 @@ pub(super) async fn verify(global: &Global, args: Verify) -> Result<u8> {
     session::with(global, async |node, _| {
         let contents = node.contents();
         let held = contents.list().await?;
-        let bar = ProgressBar::new(held.iter().map(|held| held.content.size).sum());
+        let bar = print::bar(held.iter().map(|held| held.content.size).sum());
         // What was found before and is not here again is no better for having been found.
         let before = contents.lost().await?;
         let mut damaged: Vec<_> = before.iter().map(|lost| lost.content.root).collect();

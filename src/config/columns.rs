@@ -26,7 +26,7 @@ pub fn write_columns(path: &Path, columns: &BTreeMap<&'static str, Vec<String>>)
             table.insert(name, value(words.iter().collect::<Array>()));
         }
     }
-    disk::replace(path, document.to_string().as_bytes())
+    disk::replace_ours(path, document.to_string().as_bytes())
 }
 
 #[cfg(test)]

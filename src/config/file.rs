@@ -31,7 +31,7 @@ pub(super) struct Entry {
 ///
 /// `more` says what is wrong with what only the explorer understands: theme, keys and columns; each sentence names the
 /// entry.
-pub fn problems(path: &Path, text: &str, more: fn(&Settings) -> Vec<String>) -> Result<Vec<Problem>> {
+pub fn problems(path: &Path, text: &str, more: impl Fn(&Settings) -> Vec<String>) -> Result<Vec<Problem>> {
     let nowhere = PathBuf::new();
     let paths = Paths { config: path.to_owned(), data: nowhere.clone(), state: nowhere.clone(), runtime: nowhere };
     let mut settings = Settings::defaults(paths)?;

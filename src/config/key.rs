@@ -1,5 +1,7 @@
 //! The table of keys: the one place that says what can be set, its default, and why.
 
+use std::net::SocketAddr;
+
 use crate::{
     domain::{geo::GeoLocation, name::Handle},
     node::DhtMode,
@@ -397,7 +399,11 @@ pub static KEYS: [Key; 39] = [
         flag: None,
         set: |settings, given| {
             let why = "write an address and a port, such as 127.0.0.1:4808";
-            settings.control_tcp = Some(given.text()?.parse().map_err(|_| Wrong::from(why))?);
+            let address: SocketAddr = given.text()?.parse().map_err(|_| Wrong::from(why))?;
+            if !address.ip().is_loopback() {
+                return Err("the control socket listens on loopback only; write 127.0.0.1:4808, and forward it".into());
+            }
+            settings.control_tcp = Some(address);
             Ok(())
         },
         show: |settings| settings.control_tcp.map(|address| format!("\"{address}\"")),

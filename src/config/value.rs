@@ -116,6 +116,9 @@ impl<'a> Given<'a> {
 
     pub fn listen(self) -> Result<Vec<Multiaddr>, Wrong> {
         let parse = |text: &str| match text.parse::<Multiaddr>() {
+            Ok(address) if !matches!(address.iter().next(), Some(Protocol::Ip4(_) | Protocol::Ip6(_))) => {
+                Err(unusable(text, "it does not begin with an IP address of this machine"))
+            }
             Ok(address) if is_transport(&address) => Ok(address),
             Ok(_) => Err(unusable(text, "only tcp and quic-v1 can be listened on")),
             Err(error) => Err(unusable(text, &error.to_string())),

@@ -50,6 +50,10 @@ use crate::{
         Artifacts, Bundle, Contents, Imported, Importing, LookAlike, Own, Package, PublishStep, Publisher, Receipt,
         Registry, Release, SearchResults, SearchUpdate,
     },
+    store::{
+        self,
+        backup::{Ask, Backup},
+    },
 };
 
 /// Time to reach the socket: the node is on this machine, or behind a forwarded port.
@@ -117,6 +121,8 @@ pub struct Remote {
     target: Arc<Target>,
     link: Arc<watch::Sender<Link>>,
     readonly: bool,
+    /// The data directory by which the node was found: its socket may come to be elsewhere.
+    data_dir: Option<Arc<Path>>,
 }
 
 impl Remote {
@@ -125,18 +131,22 @@ impl Remote {
     /// # Errors
     /// [`RegistryError::Control`] when nobody answers there, or a node that speaks another version does.
     pub async fn connect(target: Target, readonly: bool) -> Result<Self> {
-        let remote = Self { target: Arc::new(target), link: Arc::default(), readonly };
+        let remote = Self { target: Arc::new(target), link: Arc::default(), readonly, data_dir: None };
         remote.status().await?;
         Ok(remote)
     }
 
-    /// Connects to the node that runs on a data directory; `None` when there is none.
+    /// Connects to the node that runs on a data directory, at the socket that its lock file names or, else, at one of the
+    /// usual places; `None` when nobody answers at any.
     ///
     /// # Errors
     /// As for [`connect`](Remote::connect), when there is one.
     pub async fn on(data_dir: &Path, readonly: bool) -> Result<Option<Self>> {
-        for path in socket::candidates(data_dir) {
-            let remote = Self { target: Arc::new(Target::Unix(path.clone())), link: Arc::default(), readonly };
+        let named = store::holder(data_dir).and_then(|holder| holder.socket);
+        let usual = socket::candidates(data_dir).into_iter().filter(|path| named.as_ref() != Some(path));
+        for path in named.iter().cloned().chain(usual) {
+            let (target, link) = (Arc::new(Target::Unix(path.clone())), Arc::default());
+            let remote = Self { target, link, readonly, data_dir: Some(data_dir.into()) };
             // A socket that a node left when it was killed refuses connections.
             if UnixStream::connect(&path).await.is_ok() {
                 remote.status().await?;
@@ -144,6 +154,11 @@ impl Remote {
             }
         }
         Ok(None)
+    }
+
+    /// Where the socket is now, of a node that was found by its data directory.
+    fn moved(&self) -> Option<PathBuf> {
+        store::holder(self.data_dir.as_ref()?)?.socket
     }
 
     pub(super) fn failed(&self, why: impl Into<String>) -> RegistryError {
@@ -157,7 +172,13 @@ impl Remote {
 
     async fn open(&self) -> Result<Box<dyn Io>, String> {
         let io: Result<Box<dyn Io>, _> = match &*self.target {
-            Target::Unix(path) => UnixStream::connect(path).await.map(|io| Box::new(io) as _),
+            Target::Unix(path) => match UnixStream::connect(path).await {
+                Err(error) => match self.moved() {
+                    Some(path) => UnixStream::connect(path).await.map(|io| Box::new(io) as _),
+                    None => Err(error),
+                },
+                io => io.map(|io| Box::new(io) as _),
+            },
             Target::Tcp { address, .. } => TcpStream::connect(address).await.map(|io| Box::new(io) as _),
         };
         io.map_err(|error| format!("cannot be reached: {error}; check that it runs"))
@@ -401,6 +422,11 @@ impl Control for Remote {
     async fn metrics(&self) -> Result<String> {
         let body = self.read(self.send(Method::GET, "/metrics", Vec::new()).await?).await?;
         Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    async fn backup(&self, ask: Ask) -> Result<Backup> {
+        let body = Full::new(Bytes::from(self.encode(&ask)?));
+        self.take(self.send_body(Method::POST, "/v1/backup", None, body).await?).await
     }
 
     async fn shut_down(&self) -> Result<()> {

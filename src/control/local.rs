@@ -1,6 +1,10 @@
 //! A node in this process.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use libp2p::{Multiaddr, PeerId};
@@ -18,6 +22,7 @@ use crate::{
     },
     node::NodeHandle,
     registry::{Contents, Registry},
+    store::backup::{Ask, Backup},
     telemetry::{self, LogRing},
 };
 
@@ -26,7 +31,7 @@ use crate::{
 pub struct Local {
     node: NodeHandle,
     logs: Option<Arc<LogRing>>,
-    socket: Arc<std::sync::OnceLock<PathBuf>>,
+    socket: Arc<Mutex<Option<PathBuf>>>,
     stop: CancellationToken,
     link: Arc<watch::Sender<Link>>,
 }
@@ -42,10 +47,16 @@ impl Local {
         }
     }
 
-    /// Says where the node's control socket is, once it has one.
-    pub fn has_socket(&self, path: PathBuf) {
-        // It gets one once.
-        let _ = self.socket.set(path);
+    /// Says where the node's control socket is, and records it in the lock file, where others look for it.
+    pub fn has_socket(&self, path: &Path) {
+        self.node.stays(true, Some(path));
+        *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_owned());
+    }
+
+    /// Says that the node has no socket: it stays without one, or it is about to end.
+    pub fn has_no_socket(&self, stays: bool) {
+        self.node.stays(stays, None);
+        *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Resolves when somebody has asked the node to end.
@@ -79,7 +90,7 @@ impl Control for Local {
             protocol: PROTOCOL,
             pid: std::process::id(),
             data_dir: self.node.data_dir().to_owned(),
-            socket: self.socket.get().cloned(),
+            socket: self.socket.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         })
     }
 
@@ -145,6 +156,10 @@ impl Control for Local {
 
     async fn metrics(&self) -> Result<String> {
         self.node.metrics().await
+    }
+
+    async fn backup(&self, ask: Ask) -> Result<Backup> {
+        self.node.backup(ask).await
     }
 
     async fn shut_down(&self) -> Result<()> {

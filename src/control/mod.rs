@@ -38,6 +38,7 @@ use crate::{
         time::Timestamp,
     },
     registry::{Contents, Registry},
+    store::backup::{Ask, Backup},
 };
 
 /// Version of what is spoken over the control socket. One that a program does not know is refused with a sentence.
@@ -99,6 +100,9 @@ pub trait Control: Send + Sync {
 
     /// Every metric in the text format of Prometheus.
     async fn metrics(&self) -> Result<String>;
+
+    /// Makes a backup in a directory on the node's machine; the node goes on meanwhile.
+    async fn backup(&self, ask: Ask) -> Result<Backup>;
 
     /// Has the node end in order, and returns before it has.
     async fn shut_down(&self) -> Result<()>;

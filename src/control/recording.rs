@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -42,7 +42,10 @@ use crate::{
         Artifacts, Bundle, Contents, Coverage, Fetched, Imported, Importing, Incoming, LookAlike, Order, Own, Package,
         PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, Wanted,
     },
-    store::content::{Freed, Held, Lost, Usage},
+    store::{
+        backup::{Ask, Backup},
+        content::{Freed, Held, Lost, Usage},
+    },
 };
 
 /// Version of the format.
@@ -66,10 +69,12 @@ struct Line {
     batch: Batch,
 }
 
-/// Writes a recording.
+/// Writes a recording. One that can go no further, as on a full disk, ends with a whole line.
 pub struct Recorder {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: File,
+    /// Bytes of whole lines.
+    whole: u64,
     started: Instant,
 }
 
@@ -80,9 +85,11 @@ impl Recorder {
     /// [`RegistryError::File`] when it cannot be made or written.
     pub fn create(path: &Path, status: Status) -> Result<Self> {
         let file = File::options().write(true).create_new(true).open(path);
-        let file = BufWriter::new(file.map_err(RegistryError::file(path, "created"))?);
-        let mut recorder = Self { path: path.to_owned(), file, started: Instant::now() };
-        recorder.line(&Head { swarmdex_recording: FORMAT, started: clock::now(), status })?;
+        let file = file.map_err(RegistryError::file(path, "created"))?;
+        let mut recorder = Self { path: path.to_owned(), file, whole: 0, started: Instant::now() };
+        let head = recorder.line(&Head { swarmdex_recording: FORMAT, started: clock::now(), status });
+        // Without its first line it is no recording, and would be in the way of the next attempt.
+        head.inspect_err(|_| drop(std::fs::remove_file(path)))?;
         Ok(recorder)
     }
 
@@ -94,9 +101,11 @@ impl Recorder {
     /// Written out at once: what was recorded before a power cut is there.
     fn line(&mut self, value: &impl Serialize) -> Result<()> {
         let mut write = || -> io::Result<()> {
-            serde_json::to_writer(&mut self.file, value)?;
-            self.file.write_all(b"\n")?;
-            self.file.flush()
+            let mut line = serde_json::to_vec(value)?;
+            line.push(b'\n');
+            self.file.write_all(&line).inspect_err(|_| drop(self.file.set_len(self.whole)))?;
+            self.whole += line.len() as u64;
+            Ok(())
         };
         write().map_err(RegistryError::file(&self.path, "written"))
     }
@@ -341,6 +350,10 @@ impl Control for Replay {
 
     async fn metrics(&self) -> Result<String> {
         only_watched("measuring")
+    }
+
+    async fn backup(&self, _ask: Ask) -> Result<Backup> {
+        only_watched("backing up")
     }
 
     async fn shut_down(&self) -> Result<()> {

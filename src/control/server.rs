@@ -32,12 +32,12 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Control, PROTOCOL,
+    Local, PROTOCOL,
     answer::{Given, Node, Shared, answer, json_lines, read, refuse, with},
     content_server, socket,
     wire::{self, Done, Failure, Fault, Publishing, VERSION_HEADER},
@@ -49,6 +49,7 @@ use crate::{
         name::PackageRef,
         query::Query,
     },
+    store::backup::Ask,
 };
 
 /// Connections at once, on all sockets; further ones wait to be accepted.
@@ -68,17 +69,27 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Time for answers that are on their way when the node ends.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// Between two looks whether the socket is still there. A session that ends takes its directory with it, and a person may
+/// remove what they do not know.
+const SOCKET_LOOK: Duration = Duration::from_secs(1);
+
 /// The control sockets of a node. They are gone once it is told to [`stop`](Serving::stop), or dropped.
 pub struct Serving {
-    /// The Unix domain socket.
-    pub socket: PathBuf,
+    /// Where the Unix domain socket is now.
+    place: watch::Receiver<PathBuf>,
     /// Where TCP is listened on, if it was asked for.
     pub tcp: Option<SocketAddr>,
+    node: Arc<Local>,
     stop: CancellationToken,
     connections: TaskTracker,
 }
 
 impl Serving {
+    /// The Unix domain socket.
+    pub fn socket(&self) -> PathBuf {
+        self.place.borrow().clone()
+    }
+
     /// Takes no more requests, and waits a moment for answers that are on their way.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -91,26 +102,40 @@ impl Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         self.stop.cancel();
+        self.node.has_no_socket(false);
         // It may have been removed by somebody else, and a node that starts would replace it.
-        let _ = std::fs::remove_file(&self.socket);
+        let _ = std::fs::remove_file(self.socket());
     }
 }
 
 /// Serves a node on a Unix domain socket, at the first of the places for its data directory that can be had, and on TCP
 /// if that is asked for: on a loopback address only, and only to clients that say the word in the data directory's
-/// `control.token`.
+/// `control.token`. A socket that is removed is made anew.
 ///
 /// # Errors
 /// [`RegistryError::Control`] when no place for the socket can be had, [`RegistryError::Usage`] for an address that is not
 /// loopback, [`RegistryError::Listen`] for one that cannot be listened on.
-pub async fn serve(node: Arc<dyn Control>, data_dir: &Path, tcp: Option<SocketAddr>) -> Result<Serving> {
-    let (listener, path) = socket::listen(&socket::candidates(data_dir))?;
-    let shared = Arc::new(Shared::of(node));
-    let mut serving =
-        Serving { socket: path, tcp: None, stop: CancellationToken::new(), connections: TaskTracker::new() };
+pub async fn serve(node: Arc<Local>, data_dir: &Path, tcp: Option<SocketAddr>) -> Result<Serving> {
+    let places = socket::candidates(data_dir);
+    let socket = socket::listen(&places)?;
+    node.has_socket(&socket.path);
+    let shared = Arc::new(Shared::of(node.clone()));
+    let (at, place) = watch::channel(socket.path.clone());
+    let mut serving = Serving {
+        place,
+        tcp: None,
+        node: node.clone(),
+        stop: CancellationToken::new(),
+        connections: TaskTracker::new(),
+    };
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let (stop, connections) = (serving.stop.clone(), serving.connections.clone());
-    tokio::spawn(accept(listener, router(shared.clone()), permits.clone(), stop, connections));
+    let door = Door {
+        router: router(shared.clone()),
+        permits: permits.clone(),
+        stop: serving.stop.clone(),
+        connections: serving.connections.clone(),
+    };
+    tokio::spawn(stay_reachable(socket, places, at, node, door));
     let Some(address) = tcp else { return Ok(serving) };
     if !address.ip().is_loopback() {
         let why = format!(
@@ -123,10 +148,55 @@ pub async fn serve(node: Arc<dyn Control>, data_dir: &Path, tcp: Option<SocketAd
     let bound = listener.local_addr().map_err(failed)?;
     let token: Arc<str> = token(data_dir)?.into();
     let guarded = router(shared).layer(middleware::from_fn(move |request, next| guard(token.clone(), request, next)));
-    let (stop, connections) = (serving.stop.clone(), serving.connections.clone());
-    tokio::spawn(accept(listener, guarded, permits, stop, connections));
+    let door = Door { router: guarded, permits, stop: serving.stop.clone(), connections: serving.connections.clone() };
+    tokio::spawn(async move { accept(&listener, &door).await });
     serving.tcp = Some(bound);
     Ok(serving)
+}
+
+/// Serves on the Unix domain socket, and makes it anew, where it can be had, when it is not there any more.
+async fn stay_reachable(
+    mut socket: socket::Socket,
+    places: Vec<PathBuf>,
+    at: watch::Sender<PathBuf>,
+    node: Arc<Local>,
+    door: Door,
+) {
+    loop {
+        tokio::select! {
+            () = accept(&socket.listener, &door) => return,
+            () = lost(&socket) => {}
+        }
+        let mut told = false;
+        socket = loop {
+            match socket::listen(&places) {
+                Ok(socket) => break socket,
+                // Told once; somebody may put right what is in the way.
+                Err(error) if !std::mem::replace(&mut told, true) => {
+                    tracing::warn!("the control socket is gone: {error}")
+                }
+                Err(_) => {}
+            }
+            if door.stop.run_until_cancelled(tokio::time::sleep(SOCKET_LOOK)).await.is_none() {
+                return;
+            }
+        };
+        // The node may be ending: what it says then is the last word.
+        if door.stop.is_cancelled() {
+            let _ = std::fs::remove_file(&socket.path);
+            return;
+        }
+        node.has_socket(&socket.path);
+        tracing::warn!(socket = %socket.path.display(), "the control socket was gone, and is made anew");
+        at.send_replace(socket.path.clone());
+    }
+}
+
+/// Resolves when the socket is not at its place any more.
+async fn lost(socket: &socket::Socket) {
+    while socket.is_there() {
+        tokio::time::sleep(SOCKET_LOOK).await;
+    }
 }
 
 /// The word that clients on TCP have to say, made once.
@@ -145,7 +215,7 @@ fn token(data_dir: &Path) -> Result<String> {
 }
 
 /// Either kind of listener.
-trait Listener: Send + 'static {
+trait Listener: Send + Sync + 'static {
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     fn accept(&self) -> impl Future<Output = std::io::Result<Self::Io>> + Send;
@@ -167,23 +237,26 @@ impl Listener for TcpListener {
     }
 }
 
-async fn accept<L: Listener>(
-    listener: L,
+/// What connections come to.
+struct Door {
     router: Router,
     permits: Arc<Semaphore>,
     stop: CancellationToken,
     connections: TaskTracker,
-) {
+}
+
+/// Takes connections until the node stops serving.
+async fn accept<L: Listener>(listener: &L, door: &Door) {
     /// Out of descriptors, most likely: some are free again in a moment.
     const BREATH: Duration = Duration::from_millis(100);
     let next = async || {
-        let permit = permits.clone().acquire_owned().await.ok()?;
+        let permit = door.permits.clone().acquire_owned().await.ok()?;
         Some((permit, listener.accept().await))
     };
-    while let Some(Some((permit, accepted))) = stop.run_until_cancelled(next()).await {
+    while let Some(Some((permit, accepted))) = door.stop.run_until_cancelled(next()).await {
         match accepted {
             Ok(io) => {
-                connections.spawn(connection(io, router.clone(), permit, stop.clone()));
+                door.connections.spawn(connection(io, door.router.clone(), permit, door.stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "a control connection could not be accepted");
@@ -255,6 +328,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/disconnect", post(disconnect))
         .route("/judge", post(judge))
         .route("/wait", post(wait))
+        .route("/backup", post(backup))
         .route("/shutdown", post(shutdown))
         .merge(content_server::routes());
     Router::new()
@@ -270,7 +344,8 @@ fn router(shared: Arc<Shared>) -> Router {
 
 /// Every answer says which version is spoken, and comes in bounded time.
 async fn bounded(request: Request, next: Next) -> Response {
-    let unbounded = content_server::is_content(&request);
+    // A backup takes as long as the disk takes; its request is bounded by the router like any other.
+    let unbounded = content_server::is_content(&request) || request.uri().path() == "/v1/backup";
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let mut response = if unbounded {
         next.run(request).await
@@ -532,6 +607,10 @@ async fn wait(State(it): Node, given: Given<wire::Waiting>) -> Response {
         it.node.wait(asked.what, most).await.map(|done| Done { done })
     })
     .await
+}
+
+async fn backup(State(it): Node, given: Given<Ask>) -> Response {
+    with(given, async |ask| it.node.backup(ask).await).await
 }
 
 async fn shutdown(State(it): Node) -> Response {

@@ -32,20 +32,44 @@ pub fn token_path(data_dir: &Path) -> PathBuf {
     data_dir.join("control.token")
 }
 
+/// A socket that is listened on.
+#[derive(Debug)]
+pub struct Socket {
+    pub listener: UnixListener,
+    pub path: PathBuf,
+    /// Device and inode of its file: another one of the same name is another program's.
+    file: Option<(u64, u64)>,
+}
+
+impl Socket {
+    /// Returns whether its file is still at its place, so that others can connect.
+    pub fn is_there(&self) -> bool {
+        self.file.is_some() && file_at(&self.path) == self.file
+    }
+}
+
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
 /// Listens at the first of these places that can be had. The caller holds the lock on the data directory, so a socket that
 /// is there already is what a node left that ended without a word.
 ///
 /// # Errors
 /// [`RegistryError::Control`] when none of them can be had, with the reason of each.
-pub fn listen(candidates: &[PathBuf]) -> Result<(UnixListener, PathBuf)> {
+pub fn listen(candidates: &[PathBuf]) -> Result<Socket> {
     let mut reasons = Vec::new();
     for path in candidates {
         match at(path) {
-            Ok(listener) => return Ok((listener, path.clone())),
+            Ok(listener) => return Ok(Socket { listener, path: path.clone(), file: file_at(path) }),
             Err(why) => reasons.push(format!("{}: {why}", path.display())),
         }
     }
-    let why = format!("cannot be made ({}); the node is not to be reached by other programs", reasons.join("; "));
+    let why = format!(
+        "cannot be made ({}), so that no other program can reach the node; put that right, or name a private directory in \
+         XDG_RUNTIME_DIR",
+        reasons.join("; ")
+    );
     let socket = candidates.first().map_or(String::new(), |path| path.display().to_string());
     Err(RegistryError::Control { socket, why })
 }
@@ -103,14 +127,21 @@ mod tests {
     async fn a_socket_is_private_and_replaces_one_that_was_left() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run").join("a.sock");
-        let (first, at) = listen(std::slice::from_ref(&path)).unwrap();
-        assert_eq!(at, path);
+        let first = listen(std::slice::from_ref(&path)).unwrap();
+        assert_eq!(first.path, path);
+        assert!(first.is_there());
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o777, 0o700);
         // As after kill -9: the file stays.
         drop(first);
         assert!(path.exists());
-        listen(std::slice::from_ref(&path)).unwrap();
+        let second = listen(std::slice::from_ref(&path)).unwrap();
+        assert!(second.is_there());
+        let taken = listen(std::slice::from_ref(&path)).unwrap();
+        assert!(taken.is_there() && !second.is_there(), "another socket is at its place");
+        fs::remove_file(&path).unwrap();
+        assert!(!taken.is_there());
+        drop(taken);
         tokio::net::UnixStream::connect(&path).await.unwrap_err();
     }
 
@@ -146,6 +177,6 @@ mod tests {
         }
         assert_eq!(fs::read(&taken).unwrap(), b"a file");
         let good = dir.path().join("good.sock");
-        assert_eq!(listen(&[open.join("a.sock"), good.clone()]).unwrap().1, good);
+        assert_eq!(listen(&[open.join("a.sock"), good.clone()]).unwrap().path, good);
     }
 }

@@ -291,7 +291,7 @@ impl Stage {
         const BREATH: Duration = Duration::from_millis(250);
         for _ in 1..TRIES {
             match self.enter(number).await {
-                Err(RegistryError::DataDirInUse(_)) => tokio::time::sleep(BREATH).await,
+                Err(RegistryError::DataDirInUse { .. }) => tokio::time::sleep(BREATH).await,
                 entered => return entered,
             }
         }

@@ -157,6 +157,25 @@ fn goes_on_as_key(rest: &[u8]) -> bool {
     rest.starts_with(b"Proc-Type:") || rest.iter().take_while(digits).take(DIGITS).count() == DIGITS
 }
 
+/// The part that a key plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Who the node is on the network.
+    Identity,
+    /// What its packages are signed with.
+    Publisher,
+}
+
+impl Role {
+    /// The word for it in the database.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Publisher => "publisher",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -28,6 +28,14 @@ fn is_free(address: SocketAddr, tcp: bool) -> std::io::Result<()> {
     if tcp { TcpListener::bind(address).map(drop) } else { UdpSocket::bind(address).map(drop) }
 }
 
+/// Finds out whether an address can be listened on now.
+///
+/// # Errors
+/// As the system says.
+pub fn try_listen(address: &Multiaddr) -> std::io::Result<()> {
+    socket(address).map_or(Ok(()), |(socket, tcp)| is_free(socket, tcp))
+}
+
 /// Every interface, on one port, over TCP and QUIC.
 fn everywhere(port: u16) -> Vec<Multiaddr> {
     let any = Multiaddr::empty().with(Protocol::Ip4(Ipv4Addr::UNSPECIFIED));

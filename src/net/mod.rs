@@ -37,6 +37,7 @@ mod upkeep;
 
 pub use command::{Answered, AskError, Inbound, Verdict};
 pub use delay::Delays;
+pub use listen::try_listen;
 pub(crate) use look::what_of;
 pub use lookup::{Answer, Ended, Lookup, Want};
 pub use measure::Safety;

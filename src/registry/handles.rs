@@ -160,8 +160,8 @@ impl P2pRegistry {
         Err(RegistryError::TooManyHandles { handle: handle.clone(), handles })
     }
 
-    pub(super) fn own_publisher(&self) -> Result<Publisher> {
-        let (key, new_key) = self.publisher_or_new()?;
+    pub(super) async fn own_publisher(&self) -> Result<Publisher> {
+        let (key, new_key) = self.publisher_or_new().await?;
         Ok(Publisher { id: PublisherId::of(&key.public()), new_key })
     }
 }

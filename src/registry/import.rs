@@ -95,7 +95,7 @@ impl P2pRegistry {
 
     async fn sign_batch(&self, batch: Vec<Bundle>) -> Result<Vec<Imported>> {
         let _one_at_a_time = self.state.publishing.lock().await;
-        let (key, _) = self.publisher_or_new()?;
+        let (key, _) = self.publisher_or_new().await?;
         let registry = self.clone();
         let signing = tokio::task::spawn_blocking(move || {
             let mut seen = HashSet::new();

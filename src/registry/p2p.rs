@@ -29,6 +29,7 @@ use crate::{
         query::Query,
         record::{Announcement, NodeClaim, Signed},
         release::ReleaseEntry,
+        secret::Role,
         trust::Claims,
     },
     metrics::Metrics,
@@ -117,11 +118,13 @@ pub struct P2pRegistry {
 impl P2pRegistry {
     /// # Errors
     /// [`RegistryError::Key`] when there is a publisher key that cannot be read.
-    pub fn new(parts: Parts, options: RegistryOptions) -> Result<Self> {
+    pub async fn new(parts: Parts, options: RegistryOptions) -> Result<Self> {
         let Parts { net, store, contents, board, bus, tally, metrics } = parts;
         let publisher = keys::load(&keys::publisher_path(&options.data_dir))?;
         if let Some(key) = &publisher {
-            store.set_own_publisher(PublisherId::of(&key.public()));
+            let id = PublisherId::of(&key.public());
+            store.remember_key(Role::Publisher, &id.to_string()).await?;
+            store.set_own_publisher(id);
         }
         let state = State {
             options,
@@ -180,15 +183,24 @@ impl P2pRegistry {
     }
 
     /// The publisher's key, and where it is when this made it.
-    pub(super) fn publisher_or_new(&self) -> Result<(Keypair, Option<PathBuf>)> {
-        let mut publisher = lock(&self.state.publisher);
-        if let Some(key) = publisher.as_ref() {
-            return Ok((key.clone(), None));
-        }
-        let path = keys::publisher_path(&self.state.options.data_dir);
-        let key = keys::load_or_create(&path)?;
-        self.store.set_own_publisher(PublisherId::of(&key.public()));
-        *publisher = Some(key.clone());
+    ///
+    /// # Errors
+    /// [`RegistryError::LostKey`] when there was another one and its file is gone.
+    pub(super) async fn publisher_or_new(&self) -> Result<(Keypair, Option<PathBuf>)> {
+        let (key, path) = {
+            let mut publisher = lock(&self.state.publisher);
+            if let Some(key) = publisher.as_ref() {
+                return Ok((key.clone(), None));
+            }
+            let path = keys::publisher_path(&self.state.options.data_dir);
+            let key = keys::load_or_first(Role::Publisher, &path, self.store.known_key(Role::Publisher)?)?;
+            *publisher = Some(key.clone());
+            (key, path)
+        };
+        let id = PublisherId::of(&key.public());
+        self.store.set_own_publisher(id);
+        // If this fails, the next start remembers the file that is there.
+        self.store.remember_key(Role::Publisher, &id.to_string()).await?;
         Ok((key, Some(path)))
     }
 
@@ -340,7 +352,7 @@ impl Registry for P2pRegistry {
     }
 
     async fn publisher(&self) -> Result<Publisher> {
-        self.own_publisher()
+        self.own_publisher().await
     }
 
     async fn claims(&self, handle: &Handle, ask: bool) -> Result<Claims> {

@@ -115,7 +115,7 @@ impl P2pRegistry {
             // A publish that is refused makes no key.
             self.by_key(draft.clone(), (&self.preview_owner(), handle.as_ref()), None).await?;
         }
-        let (key, new_key) = self.publisher_or_new()?;
+        let (key, new_key) = self.publisher_or_new().await?;
         let id = PackageId { publisher: PublisherId::of(&key.public()), name };
 
         let looked = Instant::now();

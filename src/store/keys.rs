@@ -1,9 +1,8 @@
 //! Key files: the node's identity and the publisher's key, each readable by its owner alone.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs,
+    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +10,7 @@ use libp2p::identity::Keypair;
 
 use crate::{
     RegistryError, Result, disk,
-    domain::secret::{KeyFile, MAX_KEY_FILE},
+    domain::secret::{KeyFile, MAX_KEY_FILE, Role},
 };
 
 pub mod seal;
@@ -24,6 +23,35 @@ pub fn identity_path(data_dir: &Path) -> PathBuf {
 /// Where the publisher's key is: what its packages are signed with. Worth a backup.
 pub fn publisher_path(data_dir: &Path) -> PathBuf {
     data_dir.join("publisher.key")
+}
+
+/// Where the key of a role is.
+pub fn path(role: Role, data_dir: &Path) -> PathBuf {
+    match role {
+        Role::Identity => identity_path(data_dir),
+        Role::Publisher => publisher_path(data_dir),
+    }
+}
+
+/// The error of a key whose file is gone, and that was this one.
+pub fn lost(role: Role, path: &Path, id: String) -> RegistryError {
+    RegistryError::LostKey { role, path: path.to_owned(), id }
+}
+
+/// Reads the key, or makes one and keeps it where none has ever been; `known` is the one that was there last.
+///
+/// # Errors
+/// [`RegistryError::LostKey`] when there was one and its file is gone; as [`load`] and [`save`] otherwise.
+pub fn load_or_first(role: Role, path: &Path, known: Option<String>) -> Result<Keypair> {
+    match (load(path)?, known) {
+        (None, Some(id)) => Err(lost(role, path, id)),
+        (Some(key), _) => Ok(key),
+        (None, None) => {
+            let key = Keypair::generate_ed25519();
+            save(path, &key)?;
+            Ok(key)
+        }
+    }
 }
 
 /// Reads the key, or `None` when there is no such file.
@@ -69,29 +97,12 @@ pub fn encoded(key: &Keypair) -> Result<Vec<u8>> {
 
 /// Reads the key, or makes one and keeps it.
 pub fn load_or_create(path: &Path) -> Result<Keypair> {
-    match load(path)? {
-        Some(key) => Ok(key),
-        None => {
-            let key = Keypair::generate_ed25519();
-            save(path, &key)?;
-            Ok(key)
-        }
-    }
+    load_or_first(Role::Identity, path, None)
 }
 
 /// Writes the key beside its place and renames it, so that a power cut leaves a whole key or none.
 pub fn save(path: &Path, key: &Keypair) -> Result<()> {
-    let bytes = encoded(key)?;
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let temporary = path.with_extension("new");
-    let write = || {
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        fs::File::open(directory)?.sync_all()
-    };
-    write().map_err(RegistryError::file(path, "written"))
+    disk::replace(path, &encoded(key)?).map_err(RegistryError::file(path, "written"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! acknowledged write survives the power going off, and a hundred concurrent ones cost one `fsync`. Reads run on
 //! their own connections and never wait for the writer.
 
+pub mod backup;
 mod batch;
 mod catalogue;
 mod claims;
@@ -14,6 +15,7 @@ mod dht;
 mod fetches;
 mod folds;
 pub mod keys;
+mod known_keys;
 mod listing;
 mod lock;
 mod look_alikes;
@@ -31,7 +33,8 @@ pub use catalogue::{HeadVerdict, StoredHead};
 pub use copies::{Holder, Reserved, contents_of};
 pub use dht::StoredRecord;
 pub use fetches::StoredFetch;
-pub use lock::is_in_use;
+pub use known_keys::known_key;
+pub use lock::{Holder, holder, in_use, is_in_use};
 pub use outbox::{Pending, Reach};
 pub use peers::StoredPeer;
 pub use room::Room;
@@ -94,7 +97,7 @@ struct Inner {
     /// Something had to make room since that was looked at last.
     full: AtomicBool,
     metrics: Metrics,
-    _lock: lock::DirLock,
+    lock: lock::DirLock,
 }
 
 impl Store {
@@ -111,7 +114,8 @@ impl Store {
     pub fn open(data_dir: &Path, metrics: Metrics) -> Result<Self> {
         make_private(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
         let lock = lock::DirLock::take(data_dir)?;
-        let path = data_dir.join("swarmdex.db");
+        backup::recover(data_dir)?;
+        let path = database_path(data_dir);
         make_database_private(&path)?;
         let connection = Connection::open(&path)?;
         tune(&connection, WRITER_CACHE)?;
@@ -134,7 +138,7 @@ impl Store {
                 room: Mutex::default(),
                 full: AtomicBool::new(false),
                 metrics,
-                _lock: lock,
+                lock,
             }),
             until: None,
         })
@@ -144,6 +148,11 @@ impl Store {
     /// that [`is_interrupted`] tells.
     pub fn until(&self, until: Instant) -> Self {
         Self { inner: self.inner.clone(), until: Some(until) }
+    }
+
+    /// Records for other programs that this process stays and where its control socket is; or that it is about to end.
+    pub fn stays(&self, stays: bool, socket: Option<&Path>) {
+        self.inner.lock.write(stays, socket);
     }
 
     /// Says whose the packages of this node are.
@@ -244,6 +253,11 @@ impl Store {
     }
 }
 
+/// Where the database of a data directory is.
+fn database_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("swarmdex.db")
+}
+
 /// The error of a read that was interrupted.
 fn interrupted() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT), None)
@@ -252,7 +266,7 @@ fn interrupted() -> rusqlite::Error {
 /// Whether a read ended because its time was up.
 pub fn is_interrupted(error: &RegistryError) -> bool {
     let code = match error {
-        RegistryError::Database(error) => error.sqlite_error_code(),
+        RegistryError::Database { source } => source.sqlite_error_code(),
         _ => None,
     };
     code == Some(rusqlite::ErrorCode::OperationInterrupted)

@@ -177,20 +177,34 @@ CREATE TABLE fetches (
 CREATE TABLE todo (what TEXT PRIMARY KEY) WITHOUT ROWID;
 ";
 
+/// The number of a database's schema; 0 for one that has none yet.
+pub(super) fn version(connection: &Connection) -> Result<i64> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+/// # Errors
+/// [`RegistryError::NewerSchema`] and [`RegistryError::OlderSchema`] for a schema that is not this program's.
+pub(super) fn check(found: i64, path: &Path) -> Result<()> {
+    let path = path.to_owned();
+    match found {
+        VERSION => Ok(()),
+        found if found > VERSION => Err(RegistryError::NewerSchema { path, found, known: VERSION }),
+        found => Err(RegistryError::OlderSchema { path, found, known: VERSION }),
+    }
+}
+
 /// Makes the schema in a new database; leaves one alone that has another.
 ///
 /// # Errors
 /// [`RegistryError::NewerSchema`] and [`RegistryError::OlderSchema`] for a database of another version.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<()> {
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match found {
-        VERSION => Ok(()),
+    match version(connection)? {
         // One transaction: a power cut leaves all of it or nothing.
-        0 => Ok(connection.execute_batch(&format!(
+        0 => connection.execute_batch(&format!(
             "BEGIN;{SCHEMA};{};PRAGMA user_version={VERSION};COMMIT",
             super::usage::triggers()
-        ))?),
-        found if found > VERSION => Err(RegistryError::NewerSchema { path: path.to_owned(), found, known: VERSION }),
-        found => Err(RegistryError::OlderSchema { path: path.to_owned(), found, known: VERSION }),
+        ))?,
+        found => check(found, path)?,
     }
+    Ok(connection.execute_batch(super::known_keys::TABLE)?)
 }

@@ -61,7 +61,7 @@ fn open(dir: &Path) -> Store {
     // The system closes a dropped store's files in its own time: the lock may be held a moment longer.
     for _ in 0..200 {
         match Store::open(dir, Metrics::default()) {
-            Err(RegistryError::DataDirInUse(_)) => std::thread::yield_now(),
+            Err(RegistryError::DataDirInUse { .. }) => std::thread::yield_now(),
             other => return other.unwrap(),
         }
     }
@@ -209,7 +209,7 @@ async fn pins_are_set_once_and_distrust_hides() {
 async fn a_second_node_is_kept_out_and_a_newer_schema_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    assert!(matches!(Store::open(dir.path(), Metrics::default()), Err(RegistryError::DataDirInUse(_))));
+    assert!(matches!(Store::open(dir.path(), Metrics::default()), Err(RegistryError::DataDirInUse { .. })));
     drop(store);
     let store = open(dir.path());
     drop(store);
@@ -218,7 +218,7 @@ async fn a_second_node_is_kept_out_and_a_newer_schema_is_left_alone() {
     drop(db);
     let error = loop {
         match Store::open(dir.path(), Metrics::default()) {
-            Err(RegistryError::DataDirInUse(_)) => std::thread::yield_now(),
+            Err(RegistryError::DataDirInUse { .. }) => std::thread::yield_now(),
             other => break other.err().unwrap(),
         }
     };
@@ -344,4 +344,59 @@ fn a_read_ends_when_its_time_is_up_and_the_next_one_reads_again() {
     assert!(begun.elapsed() < Duration::from_secs(10));
     assert!(is_interrupted(&bounded.package_count().unwrap_err()), "there is no time left");
     assert_eq!(store.package_count().unwrap(), 0, "others are not affected");
+}
+
+/// Another program holds the database, and then its disk is full: each is told as what it is, and nothing of a part stays.
+#[tokio::test]
+async fn a_database_that_cannot_be_written_says_why_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.write(|db| db.busy_timeout(Duration::ZERO)).await.unwrap();
+    let todo = |what: String| store.write(move |db| db.execute("INSERT INTO todo VALUES (?)", [what]));
+    let other = rusqlite::Connection::open(dir.path().join("swarmdex.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = todo("locked".to_owned()).await.unwrap_err();
+    assert_eq!(error.code(), "database_locked", "{error}");
+    assert!(error.to_string().contains("another program has it open"), "{error}");
+    other.execute_batch("ROLLBACK").unwrap();
+    todo("free again".to_owned()).await.unwrap();
+
+    let pages: i64 = store.read(|db| db.pragma_query_value(None, "page_count", |row| row.get(0))).unwrap();
+    store.write(move |db| db.pragma_update(None, "max_page_count", pages)).await.unwrap();
+    let long = || "x".repeat(200_000);
+    let small = |n: usize| format!("small {n}");
+    let (first, full, last) = tokio::join!(todo(small(1)), todo(long()), todo(small(2)));
+    let error = full.unwrap_err();
+    assert_eq!(error.code(), "disk_full", "{error}");
+    assert!(error.to_string().contains("free some space"), "{error}");
+    store.write(|db| db.pragma_update(None, "max_page_count", 1_000_000)).await.unwrap();
+    let there: Vec<String> = store
+        .read(|db| db.prepare("SELECT what FROM todo ORDER BY what")?.query_map([], |row| row.get(0))?.collect())
+        .unwrap();
+    // Whoever was told that it is there finds it, and whoever was told that it is not does not.
+    assert_eq!(there.contains(&small(1)), first.is_ok());
+    assert_eq!(there.contains(&small(2)), last.is_ok());
+    assert!(!there.contains(&long()) && there.contains(&"free again".to_owned()));
+    todo(long()).await.unwrap();
+}
+
+#[test]
+fn a_database_that_is_damaged_is_told_as_that() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let path = dir.path().join("swarmdex.db");
+    // It is closed in its own time, and what is in its log would come back.
+    while dir.path().join("swarmdex.db-wal").exists() {
+        std::thread::yield_now();
+    }
+    std::fs::write(&path, vec![b'?'; 40_000]).unwrap();
+    let error = loop {
+        match Store::open(dir.path(), Metrics::default()) {
+            Err(RegistryError::DataDirInUse { .. }) => std::thread::yield_now(),
+            other => break other.err().unwrap(),
+        }
+    };
+    assert_eq!(error.code(), "database_damaged", "{error}");
+    assert!(error.to_string().contains("swarmdex restore"), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap().len(), 40_000, "it is left as it is");
 }

@@ -13,16 +13,36 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use crate::{RegistryError, Result, domain::percentile::percentiles, metrics::Metrics};
+use crate::{RegistryError, Result, domain::percentile::percentiles, error::Trouble, metrics::Metrics};
 
 /// Most jobs in one transaction.
 const GROUP: usize = 1_000;
 /// Jobs waiting; further writers wait for room.
 const QUEUE: usize = 4_096;
 
-/// Does its part of the transaction and returns what to tell its caller once the commit is known.
-type Job = Box<dyn FnOnce(&Connection) -> Reply + Send>;
-type Reply = Box<dyn FnOnce(std::result::Result<(), String>)>;
+/// Does its part of the transaction, if there is one, and returns what to tell its caller once the commit is known, and why its
+/// part failed.
+type Job = Box<dyn FnOnce(Option<&Connection>) -> (Reply, Option<Failure>) + Send>;
+type Reply = Box<dyn FnOnce(std::result::Result<(), Failure>)>;
+
+/// Told to everybody whose part of a transaction is lost with it.
+#[derive(Clone)]
+struct Failure {
+    trouble: Trouble,
+    said: String,
+}
+
+impl From<&rusqlite::Error> for Failure {
+    fn from(error: &rusqlite::Error) -> Self {
+        Self { trouble: Trouble::of(error), said: error.to_string() }
+    }
+}
+
+impl From<Failure> for RegistryError {
+    fn from(Failure { trouble, said }: Failure) -> Self {
+        Self::Commit { trouble, said }
+    }
+}
 
 /// With nothing to write for so long, the log is brought into the database and its file emptied: what is left of a burst is no
 /// larger than what it left in the tables.
@@ -63,15 +83,19 @@ impl Writer {
         let asked = Instant::now();
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            let outcome = in_savepoint(connection, job);
-            Box::new(move |committed| {
-                let outcome = match committed {
-                    Ok(()) => outcome.map_err(RegistryError::from),
-                    Err(why) => Err(RegistryError::Commit(why)),
+            let outcome = connection.map(|connection| in_savepoint(connection, job));
+            let failure = outcome.as_ref().and_then(|outcome| outcome.as_ref().err().map(Failure::from));
+            let reply = move |committed: std::result::Result<(), Failure>| {
+                let outcome = match (committed, outcome) {
+                    (Ok(()), Some(outcome)) => outcome.map_err(RegistryError::from),
+                    // There is no commit without a transaction.
+                    (Ok(()), None) => Err(RegistryError::Closed),
+                    (Err(failure), _) => Err(failure.into()),
                 };
                 // Nobody listens any more: what was asked for is done all the same.
                 drop(reply.send(outcome));
-            })
+            };
+            (Box::new(reply) as Reply, failure)
         });
         self.jobs.send(job).await.map_err(|_| RegistryError::Closed)?;
         let outcome = answer.await.map_err(|_| RegistryError::Closed)?;
@@ -100,7 +124,10 @@ fn in_savepoint<T>(
 ) -> rusqlite::Result<T> {
     connection.execute_batch("SAVEPOINT job")?;
     let outcome = job(connection);
-    connection.execute_batch(if outcome.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
+    // A disk that is full may have ended the whole transaction, and the savepoint with it.
+    if outcome.is_ok() || !connection.is_autocommit() {
+        connection.execute_batch(if outcome.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
+    }
     outcome
 }
 
@@ -120,11 +147,22 @@ fn serve(connection: &Connection, mut queue: mpsc::Receiver<Job>, clock: &Runtim
                 continue;
             }
         }
-        let begun = connection.execute_batch("BEGIN IMMEDIATE");
-        let replies: Vec<Reply> = group.drain(..).map(|job| job(connection)).collect();
-        let committed = begun.and_then(|()| connection.execute_batch("COMMIT")).map_err(|error| error.to_string());
-        if let Err(error) = &committed {
-            tracing::error!(%error, jobs = replies.len(), "commit failed");
+        let mut ended = connection.execute_batch("BEGIN IMMEDIATE").err().as_ref().map(Failure::from);
+        let mut replies: Vec<Reply> = Vec::with_capacity(group.len());
+        for job in group.drain(..) {
+            // Without a transaction each would commit its own part, and be told that it failed.
+            let (reply, failure) = job(ended.is_none().then_some(connection));
+            replies.push(reply);
+            if ended.is_none() && connection.is_autocommit() {
+                ended = failure;
+            }
+        }
+        let committed = match ended {
+            Some(failure) => Err(failure),
+            None => connection.execute_batch("COMMIT").map_err(|error| Failure::from(&error)),
+        };
+        if let Err(Failure { said, .. }) = &committed {
+            tracing::error!(error = said, jobs = replies.len(), "commit failed");
             if !connection.is_autocommit() {
                 drop(connection.execute_batch("ROLLBACK"));
             }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -120,10 +120,9 @@ pub fn export(path: &Path, sheet: &Sheet) -> Result<(), String> {
     write_new(path, &bytes)
 }
 
-/// Writes a file that is not there yet.
+/// Writes a file that is not there yet, whole or not at all, with the mode of any other file of the person's.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    let file = File::options().write(true).create_new(true).open(path);
-    file.and_then(|mut file| file.write_all(bytes)).map_err(|error| not_written(path, &error))
+    disk::make(path, bytes, 0o666).map_err(|error| not_written(path, &error))
 }
 
 fn not_written(path: &Path, error: &io::Error) -> String {
@@ -252,7 +251,7 @@ async fn write_behind(
 
 fn write_draft(path: &Path, draft: Option<&Texts>) -> io::Result<()> {
     match draft {
-        Some(draft) => disk::replace(path, &serde_json::to_vec_pretty(draft)?),
+        Some(draft) => disk::replace_ours(path, &serde_json::to_vec_pretty(draft)?),
         None => match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -262,11 +261,13 @@ fn write_draft(path: &Path, draft: Option<&Texts>) -> io::Result<()> {
 
 /// A file that is made anew can be read by its owner only.
 fn write_searches(path: &Path, texts: &[String]) -> io::Result<()> {
-    disk::replace(path, &serde_json::to_vec_pretty(texts)?)
+    disk::replace_ours(path, &serde_json::to_vec_pretty(texts)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]

@@ -105,6 +105,13 @@ pub fn keys_markdown() -> String {
 /// # Errors
 /// [`RegistryError::Usage`] when there is no terminal to draw on.
 pub fn check_terminal() -> Result<()> {
+    if is_dumb() {
+        return Err(RegistryError::Usage(
+            "the explorer needs a terminal that can move its cursor, and this one says that it cannot (TERM=dumb); use \
+             `swarmdex --plain`, or set TERM to what it is, such as xterm-256color"
+                .to_owned(),
+        ));
+    }
     if io::stdout().is_terminal() && io::stdin().is_terminal() {
         return Ok(());
     }
@@ -113,6 +120,11 @@ pub fn check_terminal() -> Result<()> {
          `swarmdex demo --headless`"
             .to_owned(),
     ))
+}
+
+/// Returns whether the terminal says that it can only write one line after another, as an editor's may.
+pub fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// Runs until the person quits. The first frame is there at once, while `starting` still starts the node, or finds it.

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
 
+mod backup;
 mod conflicts;
 mod content;
+mod disk;
 mod documents;
 mod names;
 mod network;

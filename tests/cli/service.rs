@@ -123,6 +123,89 @@ fn the_session_s_directory_is_used_if_it_can_be_trusted() {
     stop(&home, &run);
 }
 
+/// As a session of cron or of sudo, whose environment is another one.
+#[test]
+fn a_node_is_found_whatever_the_environment_says() {
+    let home = Home::new();
+    let run = home.path("run");
+    std::fs::create_dir(&run).unwrap();
+    let with = |words: &[&str]| {
+        let mut command = home.command([&APART, words].concat());
+        command.env("XDG_RUNTIME_DIR", &run);
+        crate::program::ran(command)
+    };
+    let status = with(&["node", "start", "--json"]).json();
+    let socket: PathBuf = status["socket"].as_str().unwrap().into();
+    let node = Service { home: &home, socket, pid: status["pid"].as_u64().unwrap() as u32 };
+    assert!(node.socket.starts_with(&run));
+    assert_eq!(node.verb(&["status", "--json"]).json()["pid"], status["pid"]);
+
+    // What somebody removed is made anew, and a verb that comes before that waits for it.
+    std::fs::remove_file(&node.socket).unwrap();
+    assert_eq!(with(&["node", "status", "--json"]).json()["socket"], status["socket"]);
+    assert!(node.socket.exists());
+    // A session that ends takes its directory with it: the data directory has the socket then.
+    std::fs::remove_dir_all(&run).unwrap();
+    let moved = with(&["node", "status", "--json"]).json();
+    assert!(moved["socket"].as_str().unwrap().ends_with("control.sock"), "{moved}");
+    let stopped = node.verb(&["node", "stop"]);
+    assert!(stopped.code == Some(0) && stopped.stderr.contains("has ended"), "{}", stopped.stderr);
+    assert!(!PathBuf::from(moved["socket"].as_str().unwrap()).exists());
+    with(&["node", "status"]).complains(3, &["no node runs"]);
+}
+
+#[test]
+fn a_node_that_nobody_could_reach_is_not_left_running() {
+    let home = Home::new();
+    let long = home.path(&"x".repeat(120)).to_str().unwrap().to_owned();
+    home.alone(&["--data-dir", &long, "node", "start"])
+        .complains(1, &["ended at once", "107 bytes", "XDG_RUNTIME_DIR"]);
+    home.run(["--data-dir", &long, "node", "status"]).complains(3, &["no node runs"]);
+
+    // In the foreground it stays. It is named, and is told to end by a signal.
+    let mut node = home.command([&APART[..], &["--data-dir", &long, "node", "--json"]].concat()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(node.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let pid = format!("process {}", node.id());
+    home.alone(&["--data-dir", &long, "search", "web"]).complains(3, &[&pid, "in use"]);
+    home.run(["--data-dir", &long, "node", "status"]).complains(3, &[&pid]);
+    let stopped = home.run(["--data-dir", &long, "node", "stop", "--json"]);
+    assert_eq!(stopped.json()["pid"].as_u64(), Some(u64::from(node.id())));
+    assert_eq!(node.wait().unwrap().code(), Some(0));
+}
+
+/// The lock file is what anybody wrote there who can write to it; only its holder is told to end.
+#[test]
+fn another_program_is_not_told_to_end() {
+    let home = Home::new();
+    let dir = home.path("data");
+    std::fs::create_dir(&dir).unwrap();
+    let lock = std::fs::File::create(dir.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut other = Command::new("sleep").arg("600").spawn().unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", other.id())).unwrap();
+    let ticks = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().to_owned();
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let record = serde_json::json!({ "pid": other.id(), "started": format!("{}/{ticks}", boot.trim()), "stays": true });
+    std::fs::write(dir.join("lock"), record.to_string()).unwrap();
+    let named = format!("process {}", other.id());
+    home.run(["--data-dir", dir.to_str().unwrap(), "node", "stop"]).complains(3, &[&named]);
+    assert!(other.try_wait().unwrap().is_none());
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
+#[test]
+fn many_verbs_take_turns() {
+    let home = Home::new();
+    let verbs: Vec<_> =
+        (0..20).map(|_| home.command([&APART[..], &["status", "--json"]].concat()).spawn().unwrap()).collect();
+    for verb in verbs {
+        let ended = crate::program::within(verb, std::process::Child::wait_with_output);
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+}
+
 /// Answers every connection with these bytes.
 fn impostor(path: &Path, answer: &'static str) {
     let listener = UnixListener::bind(path).unwrap();
@@ -270,7 +353,7 @@ fn a_full_disk_is_said_and_the_node_goes_on() {
     let draft =
         |version: &str| home.file(&format!("{version}.toml"), &format!("name = \"web\"\nversion = \"{version}\""));
     let refused = node.verb(&["publish", &file, "--manifest", &draft("1.1.0")]);
-    refused.complains(1, &["could not commit", "free some disk space"]);
+    refused.complains(1, &["could not commit", "free space"]);
     assert_eq!(node.verb(&["versions", "alice/web", "--json"]).json().as_array().unwrap().len(), 1);
     assert_eq!(node.verb(&["search", "web"]).code, Some(0), "and what is there is found");
     assert_eq!(node.verb(&["node", "status", "--json"]).json()["pid"].as_u64(), Some(u64::from(pid)));
@@ -337,4 +420,65 @@ fn a_key_is_backed_up_and_taken_to_another_machine() {
     third.publish(&[], "json", "1.0.0");
     third.run(["key", "import", backup.to_str().unwrap()]).complains(2, &["there is a key already"]);
     third.run(["key", "import", third.file("no.key", "nonsense").as_str()]).complains(1, &["damaged"]);
+}
+
+/// The database knows whose packages it has, and which node it was.
+#[test]
+fn a_lost_key_is_not_replaced_without_a_word() {
+    let home = Home::new();
+    let dir = home.path("d");
+    let flags = ["--data-dir", dir.to_str().unwrap()];
+    let with = |words: &[&str]| home.alone(&[&flags[..], words].concat());
+    let first = home.publish(&flags, "web", "1.0.0");
+    let publisher = first["package"]["publisher"].as_str().unwrap();
+    let backup = home.path("backup.key");
+    assert_eq!(with(&["key", "export", backup.to_str().unwrap(), "--plain"]).code, Some(0));
+    with(&["key", "new"]).complains(2, &["there is a key already", "move it away"]);
+    let key = dir.join("publisher.key");
+    std::fs::remove_file(&key).unwrap();
+
+    let content = home.file("content.bin", "web 1.1.0");
+    let manifest = home.file("next.toml", "name = \"web\"\nversion = \"1.1.0\"\ndescription = \"For tests\"");
+    let publish = || with(&["publish", &content, "--manifest", &manifest, "--json"]);
+    publish().complains(1, &[publisher, "is gone", "key import FILE", "key new"]);
+    assert!(!key.exists(), "nothing took its place");
+    assert_eq!(with(&["key", "show"]).code, Some(1));
+    assert!(with(&["key", "show"]).stderr.contains(publisher));
+    with(&["key", "export", "other"]).complains(2, &[publisher, "is gone"]);
+    assert_eq!(with(&["versions", &format!("{publisher}/web")]).code, Some(0), "and what needs no key goes on");
+
+    assert_eq!(with(&["key", "import", backup.to_str().unwrap()]).code, Some(0));
+    assert_eq!(publish().json()["package"]["publisher"], publisher);
+    // A new one is made when somebody asks for it, and is then the one that counts.
+    std::fs::remove_file(&key).unwrap();
+    let made = with(&["key", "new", "--json"]).json();
+    assert_eq!(made["before"], publisher);
+    let manifest = home.file("other.toml", "name = \"other\"\nversion = \"1.0.0\"\ndescription = \"For tests\"");
+    let other = with(&["publish", &content, "--manifest", &manifest, "--json"]).json();
+    assert_eq!(other["package"]["publisher"], made["id"]);
+    std::fs::remove_file(&key).unwrap();
+    publish().complains(1, &[made["id"].as_str().unwrap(), "is gone"]);
+    // A backup without it says so.
+    let lacking = with(&["backup", home.path("saved").to_str().unwrap()]);
+    assert!(lacking.code == Some(1) && lacking.stderr.contains(made["id"].as_str().unwrap()), "{}", lacking.stderr);
+}
+
+#[test]
+fn a_node_does_not_become_another_one_without_a_word() {
+    let home = Home::new();
+    let node = home.alone(&["status", "--json"]).json();
+    let dir = PathBuf::from(node["data_dir"].as_str().unwrap());
+    let key = dir.join("identity.key");
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    let id = node["peer_id"].as_str().unwrap();
+    home.alone(&["status", "--json"]).complains(1, &[id, "is gone", "backup", "key new --identity"]);
+    home.alone(&["node", "start"]).complains(1, &[id]);
+    assert!(!key.exists());
+    std::fs::write(&key, kept).unwrap();
+    assert_eq!(home.alone(&["status", "--json"]).json()["peer_id"], id);
+    std::fs::remove_file(&key).unwrap();
+    let made = home.run(["key", "new", "--identity", "--json"]).json();
+    assert_eq!(made["before"], id);
+    assert_eq!(home.alone(&["status", "--json"]).json()["peer_id"], made["id"]);
 }

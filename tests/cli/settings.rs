@@ -198,3 +198,40 @@ fn a_person_at_a_terminal_may_edit_again() {
     assert!(answers.next().is_none(), "asked again until it was answered");
     assert_eq!(std::fs::read_to_string(home.path(".config/swarmdex/config.toml")).unwrap(), "low_water = 9\n");
 }
+
+/// What the text does not say and the machine does.
+#[test]
+fn validate_finds_what_a_start_would_refuse_on_this_machine() {
+    let home = Home::new();
+    let file = |text: &str| home.file("c.toml", text);
+    for (text, said) in [
+        ("\ncontrol_tcp = \"192.0.2.1:4000\"", "line 2"),
+        ("listen = [\"/ip4/203.0.113.1/tcp/0\"]", "203.0.113.1"),
+        ("\n\nlisten = [\"/dns4/example.org/tcp/4000\"]", "line 3"),
+        ("data_dir = \"c.toml\"", "is no directory"),
+        ("data_dir = \"c.toml/below\"", "is no directory"),
+    ] {
+        let config = file(text);
+        home.run(["--config", &config, "config", "validate"]).complains(2, &[said, "c.toml"]);
+        home.run(["config", "validate", &config]).complains(2, &[said, "c.toml"]);
+        let started = home.run(["--config", &config, "--no-mdns", "node"]);
+        assert!(matches!(started.code, Some(1 | 2)), "{text}: a start refuses it too: {}", started.stderr);
+    }
+    // Beside the file: the environment.
+    let config = file("");
+    let mut validate = home.command(["--config", &config, "config", "validate", "--json"]);
+    validate.env("SWARMDEX_NETWORK", "!!");
+    let ran = crate::program::ran(validate);
+    assert_eq!(
+        (ran.code, ran.value()["valid"].as_bool(), ran.value()["errors"][0]["line"].as_u64()),
+        (Some(2), Some(false), Some(0))
+    );
+    // A node that runs has its port.
+    let node = crate::program::Running::start(&home, &["--listen", "/ip4/127.0.0.1/tcp/0"]);
+    let port = node.address.split('/').nth(4).unwrap().to_owned();
+    let config = file(&format!("listen = [\"/ip4/127.0.0.1/tcp/{port}\"]"));
+    assert_eq!(home.run(["--config", &config, "config", "validate"]).code, Some(0));
+    let elsewhere = home.path("elsewhere");
+    home.run(["--config", &config, "--data-dir", elsewhere.to_str().unwrap(), "config", "validate"])
+        .complains(2, &[&port, "in use"]);
+}

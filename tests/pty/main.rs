@@ -144,3 +144,16 @@ fn keys_that_mean_two_things_are_refused_with_both() {
     terminal.until_text("keys.quit");
     assert!(!terminal.ended().0);
 }
+
+/// A terminal that cannot move its cursor gets sentences, and nothing else.
+#[test]
+fn a_dumb_terminal_gets_the_plain_form() {
+    let words = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"];
+    let mut terminal = Terminal::start(&words, &[("TERM", "dumb")]);
+    terminal.until_text("TERM=dumb");
+    terminal.until_text("network main");
+    terminal.press("\x03");
+    let (in_order, raw) = terminal.ended();
+    assert!(in_order);
+    assert!(!raw.contains(&0x1b), "{}", String::from_utf8_lossy(&raw));
+}

@@ -18,6 +18,7 @@ use crate::{
     RegistryError, Result,
     cli::{FAILED, ask, print::internal},
     config::{Problem, SettingsFile, problems, template},
+    disk,
     ui::settings_problems,
 };
 
@@ -29,7 +30,7 @@ pub(super) async fn run(file: &SettingsFile) -> Result<u8> {
     // What a link points to is edited, and stays what it points to.
     let path = fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
     let before = file.text.clone().unwrap_or_else(template);
-    let copy = copy(&path, &before)?;
+    let copy = copy(&path, &before, !file.named)?;
     loop {
         let done = editor.open(&copy);
         let text = fs::read_to_string(&copy).map_err(RegistryError::file(&copy, "read"))?;
@@ -99,10 +100,13 @@ impl Editor {
     }
 }
 
-/// A file beside `path` for the editor, with this text, that only its owner can read.
-fn copy(path: &Path, text: &str) -> Result<PathBuf> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(dir).map_err(RegistryError::file(dir, "created"))?;
+/// A file beside `path` for the editor, with this text, that only its owner can read. The directory is made where it is the
+/// platform's, and not for a path that a person named.
+fn copy(path: &Path, text: &str, ours: bool) -> Result<PathBuf> {
+    let dir = disk::dir_of(path);
+    if ours {
+        fs::create_dir_all(dir).map_err(RegistryError::file(dir, "created"))?;
+    }
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned() + ".edit-";
     let made = tempfile::Builder::new().prefix(&name).suffix(".toml").tempfile_in(dir);
     let mut made = made.map_err(RegistryError::file(dir, "written to"))?;
@@ -127,7 +131,9 @@ fn take(copy: &Path, path: &Path, file: &SettingsFile, text: &str) -> Result<u8>
     fs::set_permissions(copy, Permissions::from_mode(mode))
         .and_then(|()| fs::File::open(copy)?.sync_all())
         .map_err(RegistryError::file(copy, "written"))?;
-    fs::rename(copy, path).map_err(RegistryError::file(path, "replaced"))?;
+    fs::rename(copy, path)
+        .and_then(|()| disk::sync_dir(disk::dir_of(path)))
+        .map_err(RegistryError::file(path, "replaced"))?;
     print::note(format!("{} is valid and saved; a node that runs takes it when it is started again", path.display()));
     Ok(DONE)
 }

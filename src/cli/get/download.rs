@@ -24,6 +24,7 @@ use crate::{
     },
     cli::print,
     control::Control,
+    disk,
     domain::{
         hash::ContentRoot,
         manifest::Content,
@@ -40,6 +41,9 @@ pub(super) struct Target {
     pub extract: bool,
     /// Over what is there.
     pub force: bool,
+    /// Its directory may be made: it is below the one that was asked for. A path that was typed is taken as it is, so that a
+    /// mistake in it is found before anything is fetched.
+    pub below: bool,
 }
 
 /// A bar for one or several downloads, or lines of JSON.
@@ -61,7 +65,7 @@ enum Line<'a> {
 impl Progress {
     pub fn new(what: &str, bytes: u64, json: bool) -> Self {
         let template = "{msg} {bytes} of {total_bytes} {wide_bar} {prefix}";
-        let bar = ProgressBar::new(bytes).with_message(printable(what));
+        let bar = print::bar(bytes).with_message(printable(what));
         let bar = match ProgressStyle::with_template(template) {
             Ok(style) => bar.with_style(style),
             Err(_) => bar,
@@ -164,6 +168,9 @@ async fn is_there(target: &Target, content: Content) -> Result<bool> {
         let why = "the bytes go into a file, so that they are whole or not there; give --output a name other than -";
         return Err(RegistryError::Usage(why.to_owned()));
     }
+    if !target.below {
+        disk::has_dir(&path).map_err(RegistryError::file(&path, "written"))?;
+    }
     if target.extract {
         let taken = path.is_file() || path.read_dir().is_ok_and(|mut entries| entries.next().is_some());
         return if taken { Err(occupied(&path)) } else { Ok(false) };
@@ -194,12 +201,11 @@ fn occupied(path: &Path) -> RegistryError {
 
 /// The bytes in a file beside where they go, verified once more on their way.
 async fn receive(contents: &dyn Contents, content: Content, target: &Target) -> Result<NamedTempFile> {
-    let dir = match target.path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
+    let dir = disk::dir_of(&target.path);
     let failed = |error| RegistryError::file(dir, "written to")(error);
-    std::fs::create_dir_all(dir).map_err(failed)?;
+    if target.below {
+        std::fs::create_dir_all(dir).map_err(failed)?;
+    }
     // Like any other file of the person's, as the umask says; a temporary one would be its owner's alone.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(dir).map_err(failed)?;
@@ -232,6 +238,10 @@ fn put_in_place(mut file: NamedTempFile, target: &Target) -> Result<()> {
         return Ok(());
     }
     file.as_file().sync_all().map_err(failed)?;
-    let kept = if target.force { file.persist(&target.path) } else { file.persist_noclobber(&target.path) };
-    kept.map(drop).map_err(|error| failed(error.error))
+    match target.force {
+        true => file.persist(&target.path).map(drop).map_err(|error| error.error),
+        false => disk::name_new(file, &target.path),
+    }
+    .map_err(failed)?;
+    disk::sync_dir(disk::dir_of(&target.path)).map_err(failed)
 }

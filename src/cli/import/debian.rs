@@ -214,7 +214,7 @@ fn some_of(mut index: Index) -> (Option<Index>, Vec<std::result::Result<Stanza, 
 
 fn bar(index: &Index, file: &Path) -> ProgressBar {
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let bar = ProgressBar::new(index.progress().size).with_prefix(crate::domain::text::fit(&name, 40));
+    let bar = print::bar(index.progress().size).with_prefix(crate::domain::text::fit(&name, 40));
     match ProgressStyle::with_template("{prefix} {wide_bar} {eta} {msg} packages") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,

@@ -152,6 +152,22 @@ struct Inner {
     damaged: broadcast::Sender<Held>,
 }
 
+/// Where the two files of a content are, below the directory that has all of them.
+pub(super) fn paths_of(dir: &Path, root: &ContentRoot) -> [PathBuf; 2] {
+    paths(dir, root)
+}
+
+/// All content that a database says is held.
+pub(super) fn listed(db: &rusqlite::Connection) -> rusqlite::Result<Vec<Held>> {
+    rows::list(db)
+}
+
+/// Leaves content out of a copy of the database; what it was kept for comes back with it.
+pub(super) fn leave_out(db: &rusqlite::Connection, held: &Held, now: Timestamp) -> rusqlite::Result<()> {
+    let root = &held.content.root;
+    if held.own || held.pinned { rows::lose(db, root, now) } else { rows::remove(db, root) }.map(drop)
+}
+
 /// Keeps small content of this node's own in a transaction that is under way.
 pub(super) fn own_small(
     db: &rusqlite::Connection,

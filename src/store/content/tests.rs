@@ -11,7 +11,7 @@ const QUOTA: u64 = 1 << 30;
 fn store(dir: &Path) -> Store {
     for _ in 0..200 {
         match Store::open(dir, Metrics::default()) {
-            Err(RegistryError::DataDirInUse(_)) => std::thread::yield_now(),
+            Err(RegistryError::DataDirInUse { .. }) => std::thread::yield_now(),
             other => return other.unwrap(),
         }
     }

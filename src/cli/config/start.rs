@@ -1,0 +1,62 @@
+//! What a start would refuse on this machine: addresses that it has not, and directories that cannot be used.
+
+use std::{io, net::TcpListener, path::Path};
+
+use crate::{config::Settings, net, store};
+
+/// What is wrong, each sentence with the key it begins with.
+pub(super) fn problems(settings: &Settings) -> Vec<String> {
+    let data = &settings.paths.data;
+    // Nothing is known of the directory where only a file is looked at that does not name one.
+    let known = !data.as_os_str().is_empty();
+    // A port that is taken may be taken by the very node that has these settings.
+    let taken = known && !store::is_in_use(data);
+    let counts = |error: &io::Error| error.kind() != io::ErrorKind::AddrInUse || taken;
+    let listen = settings.listen.iter().filter_map(|address| {
+        let error = net::try_listen(address).err().filter(&counts)?;
+        Some(format!("listen: {address} cannot be listened on here: {error}; choose an address of this machine"))
+    });
+    let control = settings.control_tcp.and_then(|address| {
+        let error = TcpListener::bind(address).err().filter(&counts)?;
+        Some(format!("control_tcp: {address} cannot be listened on here: {error}; choose another port"))
+    });
+    let dirs = [("data_dir", data), ("data_dir", &settings.paths.state)].into_iter().filter(|_| known);
+    let dir = dirs.filter_map(|(key, dir)| {
+        let why = unusable(dir)?;
+        Some(format!("{key}: {} cannot be used: {why}; choose a directory that is yours", dir.display()))
+    });
+    listen.chain(control).chain(dir.take(1)).collect()
+}
+
+/// Why a directory could not be made, or written to; nothing is made to find out.
+fn unusable(dir: &Path) -> Option<String> {
+    let there = dir.ancestors().find(|above| std::fs::symlink_metadata(above).is_ok()).unwrap_or(Path::new("."));
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    let about = match std::fs::metadata(there) {
+        Ok(about) => about,
+        Err(error) => return Some(format!("{}: {error}", there.display())),
+    };
+    if !about.is_dir() {
+        return Some(format!("{} is no directory", there.display()));
+    }
+    let error = rustix::fs::access(there, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).err()?;
+    Some(format!("{}: {}", there.display(), io::Error::from(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_found_unusable_without_making_anything() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(unusable(dir.path()), None);
+        assert_eq!(unusable(&dir.path().join("a/b/c")), None);
+        assert!(!dir.path().join("a").exists());
+        for bad in [file.clone(), file.join("below")] {
+            assert!(unusable(&bad).is_some_and(|why| why.contains("is no directory")), "{}", bad.display());
+        }
+    }
+}
