@@ -16,6 +16,8 @@ use crate::{RegistryError, Result, domain::name::NetworkName};
 
 /// Kademlia looks for its own neighbourhood this often; every minute cost a core at 128 nodes.
 const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(300);
+/// Longest wait for the answer to a ping; libp2p's 20 s are longer than a dead connection is to be kept.
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(6);
 /// Connections to one peer: both sides may dial at once, over TCP and QUIC.
 const MAX_PER_PEER: u32 = 4;
 const MAX_PENDING: u32 = 128;
@@ -130,7 +132,7 @@ impl Behaviour {
             kad: Traced::new(kad, me),
             gossip: gossip::behaviour(key, topics, gossip_counts)?,
             identify: identify::Behaviour::new(identify),
-            ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_every)),
+            ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_every).with_timeout(PING_TIMEOUT)),
             mdns: mdns.into(),
             query: protocol::behaviour(protocols.query.clone(), slack),
             streams: libp2p_stream::Behaviour::new(),

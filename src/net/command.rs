@@ -53,9 +53,14 @@ pub(super) enum Command {
         deadline: Instant,
         reply: oneshot::Sender<usize>,
     },
-    /// Replies how many peers of the topic it was sent to.
+    /// Replies which peers of the topic it was sent to.
     Announce {
         data: Bytes,
+        reply: oneshot::Sender<Vec<PeerId>>,
+    },
+    /// Replies how many of these have lately proved to be there.
+    Alive {
+        peers: Vec<PeerId>,
         reply: oneshot::Sender<usize>,
     },
     Ask {

@@ -119,6 +119,11 @@ impl Discovery {
         }
     }
 
+    /// Whether a peer was named in the settings.
+    pub fn is_bootstrap(&self, peer: &PeerId) -> bool {
+        self.targets.get(peer).is_some_and(|target| target.origin == Origin::Bootstrap)
+    }
+
     /// Whether it was us, and not somebody on the network, who say that a peer is at an address.
     pub fn names(&self, peer: &PeerId, address: &Multiaddr) -> bool {
         let sought = bare(address);

@@ -5,7 +5,7 @@ use libp2p::{
     metrics::Recorder,
     ping, request_response,
     swarm::{
-        DialError, SwarmEvent,
+        DialError, ListenError, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
@@ -25,7 +25,7 @@ use super::{
     lookup::{Answer, Done, Ended},
     measure::Move,
     protocol::{MAX_OBJECTS, Request, Response},
-    reach,
+    reach, silence,
     task::{LEFT_TO_KNOWN, MAX_OUTSTANDING, MAX_WAITING_OF_ONE, MOST_ANSWERING, PendingPut, Settled, Task},
 };
 use crate::{
@@ -55,29 +55,41 @@ impl Task {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.peers.connected(peer_id, connection_id, endpoint.get_remote_address(), endpoint.is_dialer(), now);
                 self.discovery.connected(&peer_id);
+                self.identities.met(&peer_id);
                 self.wiring.callers.set(self.peers.caller(peer_id, now));
                 if let Some(sheet) = self.conduct.ledger.sheet(&peer_id) {
                     self.peers.set_sheet(peer_id, Some(sheet.clone()), now);
                 }
                 if endpoint.is_dialer() {
-                    self.measures.dialled(None);
+                    self.measures.dialled(peer_id, None);
                 }
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
                 let was_ours = self.peers.is_ours(&peer_id);
                 self.peers.disconnected(&peer_id, connection_id, now);
                 if was_ours && !self.peers.is_connected(&peer_id) {
-                    tracing::info!(peer = %peer_id, "a peer has left");
-                    self.measures.moved(Move::Went { peer: peer_id, lost: cause.is_some() });
+                    let dead = cause.as_ref().is_some_and(silence::is_dead);
+                    if dead {
+                        tracing::warn!(peer = %peer_id, "nothing comes from a peer any more: its connection was ended");
+                    } else {
+                        tracing::info!(peer = %peer_id, "a peer has left");
+                    }
+                    self.measures.moved(Move::Went { peer: peer_id, lost: cause.is_some(), dead });
                 }
             }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
                 tracing::debug!(%peer, %error, "dial failed");
+                if let DialError::WrongPeerId { obtained, address } = &error
+                    && self.discovery.is_bootstrap(&peer)
+                    && !self.peers.is_connected(&peer)
+                {
+                    self.identities.misnamed(peer, *obtained, discovery::bare(address), Instant::now());
+                }
                 // Our own limits and races are not the peer's fault.
                 if matches!(error, DialError::Transport(_) | DialError::WrongPeerId { .. })
                     && !self.peers.is_connected(&peer)
                 {
-                    self.measures.dialled(Some(why(&error)));
+                    self.measures.dialled(peer, Some(why(&error)));
                     // Where somebody else says that it is, it need not be.
                     if let DialError::Transport(tried) = &error
                         && tried.iter().any(|(at, _)| self.peers.lists(&peer, at) || self.discovery.names(&peer, at))
@@ -85,6 +97,12 @@ impl Task {
                         self.observe(peer, Outcome::Unreachable);
                     }
                 }
+            }
+            SwarmEvent::OutgoingConnectionError { error: DialError::LocalPeerId { address }, .. } => {
+                self.identities.answered(discovery::bare(&address), Instant::now());
+            }
+            SwarmEvent::IncomingConnectionError { error: ListenError::LocalPeerId { .. }, send_back_addr, .. } => {
+                self.identities.knocked(send_back_addr, Instant::now());
             }
             SwarmEvent::NewListenAddr { address, .. } => tracing::info!(%address, "listening"),
             SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
@@ -103,6 +121,9 @@ impl Task {
             BehaviourEvent::Kad(event) => self.measures.families.record(event),
             BehaviourEvent::Gossip(event) => self.measures.families.record(event),
             _ => {}
+        }
+        if let Some(peer) = sender_of(&event) {
+            self.peers.is_there(&peer, clock::now(), Instant::now());
         }
         match event {
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
@@ -409,7 +430,7 @@ impl Task {
                     match (ask.reply, response) {
                         (Some(reply), response) => drop(reply.send(Ok(response))),
                         (None, Response::Hello(hello)) => {
-                            self.peers.hello(peer, &hello, clock::now());
+                            self.on_hello(peer, &hello);
                             self.peers.spoke(&peer);
                         }
                         (None, _) => self.observe(peer, Outcome::AnswerWrong),
@@ -441,8 +462,8 @@ impl Task {
             // Each has a claim to be verified.
             Request::Hello(_) if !self.allowed(peer, Lane::Greeted) => Some(Response::Busy),
             Request::Hello(hello) => {
-                self.peers.hello(peer, hello, clock::now());
-                Some(Response::Hello(self.hello()))
+                self.on_hello(peer, hello);
+                Some(Response::Hello(self.hello(&peer)))
             }
             Request::Objects(hashes) if hashes.len() > MAX_OBJECTS => Some(Response::Refused),
             // Who never answers does not say that it is busy either.
@@ -503,6 +524,20 @@ impl Task {
             tracing::info!(?mode, "dial-backs decided the DHT mode");
             self.swarm.behaviour_mut().kad.set_mode(Some(mode));
         }
+    }
+}
+
+/// The peer from which an event came over the network, and which is there therefore.
+fn sender_of(event: &BehaviourEvent) -> Option<PeerId> {
+    match event {
+        BehaviourEvent::Ping(ping::Event { peer, result: Ok(_), .. })
+        | BehaviourEvent::Query(request_response::Event::Message { peer, .. })
+        | BehaviourEvent::Identify(identify::Event::Received { peer_id: peer, .. })
+        | BehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source: peer, .. })
+        | BehaviourEvent::Kad(kad::Event::InboundRequest {
+            request: kad::InboundRequest::PutRecord { source: peer, .. },
+        }) => Some(*peer),
+        _ => None,
     }
 }
 

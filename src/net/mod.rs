@@ -16,6 +16,7 @@ mod discovery;
 mod events;
 mod gate;
 mod gossip;
+mod identity;
 mod kad_store;
 mod limited;
 mod listen;
@@ -29,10 +30,12 @@ pub mod protocol;
 mod providers;
 mod reach;
 mod routing;
+mod silence;
 mod start;
 pub mod sync;
 mod task;
 mod traced;
+mod transport;
 mod upkeep;
 
 pub use command::{Answered, AskError, Inbound, Verdict};
@@ -202,19 +205,24 @@ impl Net {
         self.send(|reply| Command::Put { record: Box::new(record), deadline, reply }).await
     }
 
-    /// Gossips an announcement. Returns how many peers it went to.
-    pub async fn announce(&self, data: Bytes) -> Result<usize> {
+    /// Gossips an announcement. Returns the peers it went to, as far as they are still there: see [`Self::alive`].
+    pub async fn announce(&self, data: Bytes) -> Result<Vec<PeerId>> {
         let span = tracing::info_span!("announce", bytes = data.len(), peers = Empty, outcome = Empty, ms = Empty);
         let ending = Ending::of(span);
         let heard = ending.within(self.send(|reply| Command::Announce { data, reply })).await;
         match &heard {
             Ok(peers) => {
-                ending.count("peers", *peers);
-                ending.ended(if *peers > 0 { "sent" } else { "unheard" });
+                ending.count("peers", peers.len());
+                ending.ended(if peers.is_empty() { "unheard" } else { "sent" });
             }
             Err(error) => ending.failed(error),
         }
         heard
+    }
+
+    /// How many of these peers have proved to be there within the time in which a ping is sent and answered.
+    pub async fn alive(&self, peers: Vec<PeerId>) -> Result<usize> {
+        self.send(|reply| Command::Alive { peers, reply }).await
     }
 
     /// Asks one peer, and waits no longer than `timeout`.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
@@ -12,6 +12,7 @@ use super::{
     ClockOffset,
     connections::Held,
     discovery::bare,
+    identity::Starts,
     place::{Bearings, Whereabouts},
     protocol::Hello,
 };
@@ -41,12 +42,24 @@ const MAX_ADDRESSES: usize = 16;
 const MAX_PROTOCOLS: usize = 32;
 /// Longest text a peer may say of itself, in columns.
 const MAX_AGENT: usize = 40;
+/// A round trip that was measured longer ago says nothing of now. Pings go every few seconds; a link that is full answers
+/// some of them late.
+const RTT_LIFE: Duration = Duration::from_secs(60);
+/// Likewise for what a peer said in a hello, of which there is one a minute.
+const HELLO_LIFE: Duration = Duration::from_secs(180);
 
 struct Open {
     id: ConnectionId,
     address: String,
     direction: Direction,
     since: Timestamp,
+}
+
+/// What a connected peer said of itself, and when.
+struct Said {
+    at: Instant,
+    packages: u64,
+    clock_offset_ms: i64,
 }
 
 /// What is known of one peer.
@@ -63,10 +76,17 @@ struct Peer {
     /// It was connected, here or before a restart, or this node's person said something about it.
     met: bool,
     rtts_ms: VecDeque<f32>,
+    /// When the last of these was measured.
+    measured: Option<Instant>,
     owner: Option<NodeOwner>,
     place: Whereabouts,
-    packages: Option<u64>,
-    clock_offset_ms: Option<i64>,
+    /// Over a connection that is still there.
+    said: Option<Said>,
+    /// By which two nodes with its key are told from one that restarts, and when there were two.
+    starts: Starts,
+    twins: Option<Instant>,
+    /// The last proof that it is there: it connected, answered, asked or passed something on.
+    alive: Option<Instant>,
     in_mesh: bool,
     /// It left a question without an answer, and has answered neither another nor a ping since.
     silent: bool,
@@ -88,16 +108,36 @@ impl Peer {
             ours: false,
             met: true,
             rtts_ms: VecDeque::new(),
+            measured: None,
             owner: None,
             place: Whereabouts::default(),
-            packages: None,
-            clock_offset_ms: None,
+            said: None,
+            starts: Starts::default(),
+            twins: None,
+            alive: None,
             in_mesh: false,
             silent: false,
             gossip_score: None,
             traffic: Traffic::default(),
             sheet: None,
         }
+    }
+
+    /// What it said lately.
+    fn said(&self, now: Instant) -> Option<&Said> {
+        self.said.as_ref().filter(|said| now.saturating_duration_since(said.at) <= HELLO_LIFE)
+    }
+
+    /// Two nodes with its key said hello by turns, lately.
+    fn are_two(&self, now: Instant) -> bool {
+        self.twins.is_some_and(|at| now.saturating_duration_since(at) <= HELLO_LIFE)
+    }
+
+    /// The last round trips, if the newest is not too old to say something.
+    fn rtts_ms(&self, now: Instant) -> impl DoubleEndedIterator<Item = f32> {
+        let recent = |at: Instant| now.saturating_duration_since(at) <= RTT_LIFE;
+        let known = self.measured.is_some_and(recent).then_some(&self.rtts_ms);
+        known.into_iter().flatten().copied()
     }
 
     /// Of where it is connected from, or was last.
@@ -249,6 +289,7 @@ impl PeerTable {
         let direction = if outbound { Direction::Outbound } else { Direction::Inbound };
         peer.open.push(Open { id: conn, address: address.to_string(), direction, since: now });
         peer.standing.last_seen = now;
+        peer.alive = Some(Instant::now());
         if outbound && !peer.addresses.contains(address) && peer.addresses.len() < MAX_ADDRESSES {
             peer.addresses.insert(0, address.clone());
         }
@@ -265,6 +306,9 @@ impl PeerTable {
                 peer.standing.observe(Outcome::ConnectionLost, now);
             }
             (peer.in_mesh, peer.silent, peer.gossip_score) = (false, false, None);
+            // What it said and how far it was holds for a connection.
+            (peer.said, peer.alive, peer.measured) = (None, None, None);
+            peer.rtts_ms.clear();
         }
         self.dirty.insert(*id);
         last
@@ -312,13 +356,13 @@ impl PeerTable {
 
     /// Whether it has said hello in its turn.
     pub fn has_answered(&self, id: &PeerId) -> bool {
-        self.peers.get(id).is_some_and(|peer| peer.packages.is_some())
+        self.peers.get(id).is_some_and(|peer| peer.said.is_some())
     }
 
     /// Connected peers of this network, and how many packages each says it has.
-    pub fn catalogues(&self) -> Vec<(PeerId, u64)> {
+    pub fn catalogues(&self, now: Instant) -> Vec<(PeerId, u64)> {
         let here = self.peers.iter().filter(|(_, peer)| peer.ours && !peer.open.is_empty());
-        here.filter_map(|(id, peer)| Some((*id, peer.packages?))).collect()
+        here.filter_map(|(id, peer)| Some((*id, peer.said(now)?.packages))).collect()
     }
 
     /// Who opened the connection, for each connected peer of this network.
@@ -327,7 +371,7 @@ impl PeerTable {
     }
 
     /// The connected peers of this network, taken together.
-    pub fn here(&self) -> Here {
+    pub fn here(&self, now: Instant) -> Here {
         /// Programs that are told apart.
         const AGENTS: usize = 6;
         let mut here = Here::default();
@@ -339,7 +383,7 @@ impl PeerTable {
                 here.tcp += 1;
             }
             here.negative += usize::from(peer.gossip_score.is_some_and(|score| score < 0.0));
-            here.rtts_ms.extend(peer.rtts_ms.back().map(|ms| f64::from(*ms)));
+            here.rtts_ms.extend(peer.rtts_ms(now).next_back().map(f64::from));
             let agent = peer.agent.as_deref().unwrap_or_default();
             let known = here.agents.contains_key(agent) || here.agents.len() < AGENTS;
             *here.agents.entry(if known { agent } else { "others" }.to_owned()).or_default() += 1;
@@ -418,6 +462,19 @@ impl PeerTable {
         }
     }
 
+    /// Something came from it.
+    pub fn is_there(&mut self, id: &PeerId, now: Timestamp, at: Instant) {
+        if let Some(peer) = self.peers.get_mut(id).filter(|peer| !peer.open.is_empty()) {
+            (peer.alive, peer.standing.last_seen) = (Some(at), now);
+        }
+    }
+
+    /// Of these, the connected ones from which something has come since.
+    pub fn alive_since(&self, peers: &[PeerId], since: Instant) -> usize {
+        let alive = |id: &&PeerId| self.peers.get(*id).and_then(|peer| peer.alive).is_some_and(|at| at >= since);
+        peers.iter().filter(alive).count()
+    }
+
     /// It answered something.
     pub fn spoke(&mut self, id: &PeerId) {
         if let Some(peer) = self.peers.get_mut(id) {
@@ -448,19 +505,33 @@ impl PeerTable {
             peer.rtts_ms.pop_front();
         }
         peer.rtts_ms.push_back(rtt.as_secs_f32() * 1_000.0);
+        peer.measured = Some(Instant::now());
         std::mem::take(&mut peer.silent)
     }
 
-    /// Takes what a peer says of itself in a hello.
-    pub fn hello(&mut self, id: PeerId, hello: &Hello, now: Timestamp) {
+    /// Takes what a peer says of itself in a hello. True when it is clear for the first time in a while that two nodes have
+    /// its key.
+    pub fn hello(&mut self, id: PeerId, hello: &Hello, now: Timestamp) -> bool {
         let owner = hello.claim.as_ref().and_then(|claim| Signed::<NodeClaim>::verify(claim).ok());
         let owner = owner.filter(|claim| claim.node == id && claim.expires > now);
         let peer = self.entry(id, now);
-        peer.packages = Some(hello.packages);
-        peer.clock_offset_ms = Some(now.offset_ms(hello.at));
+        if !peer.open.is_empty() {
+            let clock_offset_ms = now.offset_ms(hello.at);
+            peer.said = Some(Said { at: Instant::now(), packages: hello.packages, clock_offset_ms });
+        }
         peer.owner = owner.map(|claim| NodeOwner { publisher: claim.publisher(), handle: claim.handle.clone() });
         peer.standing.last_seen = now;
         peer.place.hello(hello.location.clone(), hello.at, now);
+        let were_two = peer.are_two(Instant::now());
+        if peer.starts.said(hello.start) {
+            peer.twins = Some(Instant::now());
+        }
+        !were_two && peer.are_two(Instant::now())
+    }
+
+    /// Whether two nodes have its key.
+    pub fn are_two(&self, id: &PeerId) -> bool {
+        self.peers.get(id).is_some_and(|peer| peer.are_two(Instant::now()))
     }
 
     /// Takes a presence message that `id` itself has signed.
@@ -574,9 +645,9 @@ impl PeerTable {
     }
 
     /// Median of our clock minus the peers', with two of them at least: one may be the one that is wrong.
-    pub fn clock_offset(&self) -> Option<ClockOffset> {
-        let mut offsets: Vec<i64> =
-            self.peers.values().filter(|peer| !peer.open.is_empty()).filter_map(|peer| peer.clock_offset_ms).collect();
+    pub fn clock_offset(&self, now: Instant) -> Option<ClockOffset> {
+        let said = self.peers.values().filter_map(|peer| peer.said(now));
+        let mut offsets: Vec<i64> = said.map(|said| said.clock_offset_ms).collect();
         offsets.sort_unstable();
         let ms = *offsets.get(offsets.len() / 2).filter(|_| offsets.len() >= 2)?;
         Some(ClockOffset { ms, peers: offsets.len() })
@@ -624,6 +695,7 @@ impl PeerTable {
         });
         let basis = self.basis(peer, now);
         let placed = peer.place.placed(&self.bearings, now);
+        let at = Instant::now();
         PeerSnapshot {
             id,
             owner: peer.owner.clone(),
@@ -631,13 +703,13 @@ impl PeerTable {
             connection,
             addresses: peer.addresses.iter().map(ToString::to_string).collect(),
             protocols: peer.protocols.clone(),
-            rtts_ms: peer.rtts_ms.iter().copied().collect(),
+            rtts_ms: peer.rtts_ms(at).collect(),
             score: score(&basis, &self.weights),
             basis,
             location: placed.location.cloned(),
             distance_km: placed.distance_km,
             provenance: Some(placed.provenance),
-            packages: peer.packages,
+            packages: peer.said(at).map(|said| said.packages),
             first_seen: peer.standing.first_seen,
             last_seen: peer.standing.last_seen,
             evidence: peer.standing.recent.iter().copied().collect(),

@@ -12,9 +12,7 @@ use libp2p::{
     identity::Keypair,
     mdns,
     metrics::{Metrics as Families, Recorder, Registry},
-    noise,
     swarm::SwarmEvent,
-    tcp, yamux,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -24,8 +22,7 @@ use super::{
     behaviour::{Behaviour, Parts, Protocols},
     conduct::Conduct,
     content::{self, BusyPeers, server},
-    delay,
-    discovery::{Discovery, Origin},
+    discovery::{Discovery, Origin, bare},
     gate::Gate,
     gossip::Topics,
     kad_store::KadStore,
@@ -37,6 +34,7 @@ use super::{
     pool::{Callers, Pool},
     sync::{self, HeadSet},
     task::{Task, Wiring},
+    transport::transport,
 };
 use crate::{
     RegistryError, Result,
@@ -64,7 +62,9 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Longest wait for the operating system to give the addresses to listen on.
 const LISTEN_WAIT: Duration = Duration::from_secs(5);
 /// Hellos that tell something new, or that were not answered.
-const GREET_EVERY: Duration = Duration::from_secs(10);
+pub(super) const GREET_EVERY: Duration = Duration::from_secs(10);
+/// A connection is looked at for silence no more often than this: however often pings go, a busy machine answers late.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Remembered peers that are dialled at the start.
 const REDIALLED: usize = 16;
 
@@ -96,7 +96,7 @@ pub struct NetOptions {
     pub provide: bool,
     /// Longest time in which a peer that content is asked of sends nothing.
     pub idle: Duration,
-    /// Round trips are measured this often.
+    /// Pings go this often.
     pub ping_every: Duration,
     /// The first ban of a peer lasts so long.
     pub ban_time: Duration,
@@ -121,12 +121,15 @@ pub async fn start(
     let now = clock::now();
     let me = options.key.public().to_peer_id();
     let mut discovery = Discovery::default();
+    let mut own_addresses = Vec::new();
     for address in &options.bootstrap {
         let peer = listen::peer_of(address).ok_or_else(|| RegistryError::Address {
             given: address.to_string(),
             why: "it does not end with /p2p/ and the peer's id".to_owned(),
         })?;
-        if peer != me {
+        if peer == me {
+            own_addresses.push(bare(address));
+        } else {
             discovery.add(peer, address.clone(), Origin::Bootstrap, Instant::now());
         }
     }
@@ -174,7 +177,7 @@ pub async fn start(
     let streams = behaviour.streams.new_control();
     let dials = Dials::of(options.classes);
     let limited = Limited::new(behaviour, dials, metrics.clone());
-    let (mut swarm, bandwidth) = build(options.key, limited, options.delays)?;
+    let (mut swarm, bandwidth) = build(options.key, limited, options.ping_every, options.delays)?;
     let mut protocols_told = Registry::default();
     let families = Families::new(&mut protocols_told);
     listen_on(&mut swarm, addresses, &families).await?;
@@ -258,7 +261,8 @@ pub async fn start(
         Conduct::new(ledger),
         (options.conduct, options.selection),
         Measures::new(bandwidth.clone(), gossip_counts, safety_receiver, families, metrics),
-        options.ping_every.min(GREET_EVERY),
+        options.ping_every,
+        own_addresses,
     );
     tracing::info!(node = %me, %network, ?listening, "the node has started");
     tokio::spawn(task.run());
@@ -286,34 +290,26 @@ pub async fn start(
 }
 
 /// The swarm, and the counters of its bytes.
-fn build(key: Keypair, behaviour: Limited, delays: Option<Delays>) -> Result<(Swarm<Limited>, Registry)> {
+fn build(
+    key: Keypair,
+    behaviour: Limited,
+    ping_every: Duration,
+    delays: Option<Delays>,
+) -> Result<(Swarm<Limited>, Registry)> {
     let mut bandwidth = Registry::default();
     let internal = |why: String| RegistryError::Internal { what: "starting the network", why };
-    // The types of what the two builders have become differ, and have no names.
-    macro_rules! finish {
-        ($builder:expr) => {
-            $builder
-                .with_dns()
-                .map_err(|error| internal(error.to_string()))?
-                .with_bandwidth_metrics(&mut bandwidth)
-                .with_behaviour(|_| behaviour)
-                .map_err(|error| internal(error.to_string()))?
-                .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE))
-                .build()
-        };
-    }
-    let delayed =
-        delays.map(|delays| delay::transport(&key, delays)).transpose().map_err(|error| internal(error.to_string()))?;
-    let builder = SwarmBuilder::with_existing_identity(key).with_tokio();
-    let swarm = match delayed {
-        Some(delayed) => finish!(builder.with_other_transport(|_| delayed).unwrap_or_else(|never| match never {})),
-        None => finish!(
-            builder
-                .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
-                .map_err(|error| internal(error.to_string()))?
-                .with_quic()
-        ),
-    };
+    let transport = transport(&key, ping_every.max(LOOK_EVERY), delays).map_err(|error| internal(error.to_string()))?;
+    let swarm = SwarmBuilder::with_existing_identity(key)
+        .with_tokio()
+        .with_other_transport(|_| transport)
+        .unwrap_or_else(|never| match never {})
+        .with_dns()
+        .map_err(|error| internal(error.to_string()))?
+        .with_bandwidth_metrics(&mut bandwidth)
+        .with_behaviour(|_| behaviour)
+        .unwrap_or_else(|never| match never {})
+        .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE))
+        .build();
     Ok((swarm, bandwidth))
 }
 

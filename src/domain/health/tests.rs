@@ -58,6 +58,23 @@ fn situations_and_their_verdicts() {
         ("dials fail", Sample { dials_failed: 9, peers_out: 0, ..well(5) }, State::Degraded, "9 of 10"),
         ("dials fail where others come", Sample { dials_failed: 9, peers_out: 0, ..well(9) }, State::Good, "4 peers"),
         ("dials to peers that are gone", Sample { dials_failed: 10, ..well(5) }, State::Good, "5 peers"),
+        (
+            "a twin",
+            Sample { twin: Some("it answers at /ip4/10.0.0.1/tcp/1".to_owned()), ..well(5) },
+            State::Degraded,
+            "another node runs with this node's key (it answers at /ip4/10.0.0.1/tcp/1)",
+        ),
+        (
+            "another bootstrap, and nobody else",
+            Sample {
+                strange: Some(("/ip4/10.0.0.1/tcp/1".to_owned(), "12D3".to_owned())),
+                running_for: Duration::from_secs(60),
+                ..Sample::default()
+            },
+            State::Degraded,
+            "the node at the bootstrap address /ip4/10.0.0.1/tcp/1 is another one than was named: 12D3",
+        ),
+        ("one that is off", Sample { dials: 1, dials_failed: 1, peers_out: 0, ..well(2) }, State::Good, "1 peer"),
         ("slow disk", Sample { store_p95_ms: Some(400.0), ..well(5) }, State::Degraded, "400 ms"),
         ("dead disk", Sample { store_p95_ms: Some(9_000.0), ..well(5) }, State::Bad, "9.0 s"),
         ("descriptors", Sample { descriptors: Some((1_000, 1_024)), ..well(5) }, State::Bad, "1000 of 1024"),
@@ -188,6 +205,9 @@ proptest! {
             joined: small(11),
             left: small(1),
             lost: small(2) % 9,
+            dead: small(2) % 3,
+            twin: (small(7) == 0).then(|| "it answers".to_owned()),
+            strange: (small(8) == 0).then(|| ("there".to_owned(), "somebody".to_owned())),
             agents: [("swarmdex/1".to_owned(), small(4))].into(),
             own: Some(counts[5] % 3),
             endangered: counts[6] % 4,
