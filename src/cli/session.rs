@@ -9,6 +9,7 @@ use crate::{
     RegistryError, Result,
     config::Settings,
     control::{self, Control, Local, Remote, Serving, Wait},
+    net,
     node::{Node, NodeOptions},
     store,
     telemetry::{self, Logs, Screen},
@@ -58,7 +59,7 @@ pub(super) async fn with(global: &Global, job: impl AsyncFnOnce(&dyn Control, &S
             result = job(&remote, &settings) => result,
             () = stop.told() => interrupted(),
         },
-        None => on_own(&settings, stop, job).await,
+        None => on_own(&settings, global.of_a_node().contains(&"--listen"), stop, job).await,
     }
 }
 
@@ -100,16 +101,26 @@ async fn wait_for_turn(settings: &Settings) -> Result<Option<Remote>> {
 
 async fn on_own(
     settings: &Settings,
+    was_named: bool,
     mut stop: Stop,
     job: impl AsyncFnOnce(&dyn Control, &Settings) -> Result<u8>,
 ) -> Result<u8> {
     let logs = telemetry::start(settings, Screen::Free)?;
     note("no node runs here, so one of our own is started for this…");
     let mut options = settings.node_options();
-    if options.listen.is_empty() {
-        options.listen = any_ports()?;
+    let is_set = !options.listen.is_empty();
+    if !is_set {
+        options.listen = any_ports();
     }
-    let node = Node::start(options.clone()).await?;
+    let node = match Node::start(options.clone()).await {
+        // What the settings say is for nodes that stay. Where the network is not what they expect, a verb goes on without.
+        Err(RegistryError::Listen { address, why }) if is_set && !was_named => {
+            note(format!("{address} cannot be listened on ({why}); this goes on without it"));
+            options.listen = any_ports();
+            Node::start(options.clone()).await?
+        }
+        started => started?,
+    };
     let local = Local::new(node.handle(), Some(logs.recent()));
     let work = async {
         join(&local, &options).await?;
@@ -124,12 +135,8 @@ async fn on_own(
 }
 
 /// The fixed port is for nodes that stay; one that lives for a moment must not take it from them.
-fn any_ports() -> Result<Vec<libp2p::Multiaddr>> {
-    let parse = |text: &str| {
-        text.parse::<libp2p::Multiaddr>()
-            .map_err(|error| RegistryError::Internal { what: "reading an address of our own", why: error.to_string() })
-    };
-    ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"].into_iter().map(parse).collect()
+fn any_ports() -> Vec<libp2p::Multiaddr> {
+    net::everywhere(0)
 }
 
 async fn join(node: &Local, options: &NodeOptions) -> Result<()> {
@@ -139,7 +146,9 @@ async fn join(node: &Local, options: &NodeOptions) -> Result<()> {
         (false, true) => MULTICAST_WAIT,
         (false, false) => Duration::ZERO,
     };
-    if most.is_zero() {
+    if node.status().await?.node.addresses.is_empty() {
+        note("no network interface is up, so this is what is known here");
+    } else if most.is_zero() {
         note("no peer is known, so this is what is known here; name one with --bootstrap, or leave out --no-mdns");
     } else if !node.wait(Wait::Joined, most.min(options.query_timeout)).await? {
         note("no peer was reached, so this is what is known here; check --network and --bootstrap");

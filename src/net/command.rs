@@ -58,9 +58,11 @@ pub(super) enum Command {
         data: Bytes,
         reply: oneshot::Sender<Vec<PeerId>>,
     },
-    /// Replies how many of these have lately proved to be there.
+    /// Replies from how many of these something has come since; the others are greeted, if so told.
     Alive {
         peers: Vec<PeerId>,
+        since: Instant,
+        greet: bool,
         reply: oneshot::Sender<usize>,
     },
     Ask {

@@ -77,6 +77,9 @@ impl Task {
                     self.measures.moved(Move::Went { peer: peer_id, lost: cause.is_some(), dead });
                 }
             }
+            SwarmEvent::OutgoingConnectionError { error: DialError::LocalPeerId { address }, .. } => {
+                self.identities.answered(discovery::bare(&address), Instant::now());
+            }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
                 tracing::debug!(%peer, %error, "dial failed");
                 if let DialError::WrongPeerId { obtained, address } = &error
@@ -98,12 +101,10 @@ impl Task {
                     }
                 }
             }
-            SwarmEvent::OutgoingConnectionError { error: DialError::LocalPeerId { address }, .. } => {
-                self.identities.answered(discovery::bare(&address), Instant::now());
-            }
             SwarmEvent::IncomingConnectionError { error: ListenError::LocalPeerId { .. }, send_back_addr, .. } => {
                 self.identities.knocked(send_back_addr, Instant::now());
             }
+            SwarmEvent::IncomingConnectionError { .. } => self.identities.broken(Instant::now()),
             SwarmEvent::NewListenAddr { address, .. } => tracing::info!(%address, "listening"),
             SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
                 let text = format!("listening on {addresses:?} ended: {error}; restart the node to listen there again");
@@ -135,7 +136,8 @@ impl Task {
             BehaviourEvent::Kad(event) => self.on_kad(event),
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
             BehaviourEvent::Query(event) => self.on_query(event),
-            BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
+            BehaviourEvent::Mdns(mdns::Event::Discovered(found))
+            | BehaviourEvent::Mdns6(mdns::Event::Discovered(found)) => {
                 for (peer, address) in found {
                     self.discovery.add(peer, address, discovery::Origin::Mdns, Instant::now());
                 }
@@ -158,7 +160,9 @@ impl Task {
         // Loopback addresses of another machine are this machine's.
         let near = listen::is_loopback(&info.observed_addr);
         let usable = |address: &Multiaddr| {
-            (near || !listen::is_loopback(address)) && listen::peer_of(address).is_none_or(|named| named == peer)
+            (near || !listen::is_loopback(address))
+                && !listen::is_link_local(address)
+                && listen::peer_of(address).is_none_or(|named| named == peer)
         };
         let addresses: Vec<Multiaddr> = info.listen_addrs.into_iter().filter(usable).take(MAX_ROUTED).collect();
         if info.protocols.contains(&self.protocols.kad) {

@@ -59,7 +59,10 @@ pub(super) struct Identities {
     answered: Option<(Instant, Multiaddr)>,
     /// When somebody with this node's own key knocked, which may be this node, and from where.
     knocked: Option<(Instant, Multiaddr)>,
-    /// When this node last dialled an address at which it may be itself.
+    /// When a connection from somebody came to nothing, as this node's own do. The side that is called is mostly told of a
+    /// handshake that broke off, and not whose it was.
+    broken: Option<Instant>,
+    /// When this node last dialled an address at which it may be itself, or was answered.
     looked: Option<Instant>,
     misnamed: HashMap<PeerId, Misnamed>,
 }
@@ -72,12 +75,18 @@ impl Identities {
 
     /// This node's own key answered there.
     pub fn answered(&mut self, address: Multiaddr, now: Instant) {
-        self.answered = Some((now, address));
+        (self.answered, self.looked) = (Some((now, address)), Some(now));
     }
 
     /// Somebody with this node's own key came from there.
     pub fn knocked(&mut self, address: Multiaddr, now: Instant) {
         self.knocked = Some((now, address));
+        self.broken(now);
+    }
+
+    /// A connection from somebody came to nothing.
+    pub fn broken(&mut self, now: Instant) {
+        self.broken = Some(now);
     }
 
     /// A peer says that it is connected with two nodes of this key.
@@ -90,6 +99,11 @@ impl Identities {
         self.misnamed.insert(expected, Misnamed { at: now, address, obtained });
     }
 
+    /// Whether another one answers at the address of a peer.
+    pub fn is_misnamed(&self, peer: &PeerId) -> bool {
+        self.misnamed.contains_key(peer)
+    }
+
     /// The one that was expected is connected.
     pub fn met(&mut self, peer: &PeerId) {
         self.misnamed.remove(peer);
@@ -98,9 +112,9 @@ impl Identities {
     /// Makes up its mind about what was heard, and forgets what is too old.
     pub fn settle(&mut self, now: Instant) {
         let age = |at: &Instant| now.saturating_duration_since(*at);
-        // An answer without a knock is somebody else's, and so is a knock of whom this node did not call.
+        // An answer without anybody at the own door is somebody else's, and so is a knock of whom this node did not call.
         if let Some((at, address)) = self.answered.take_if(|(at, _)| age(at) > ECHO)
-            && !self.knocked.as_ref().is_some_and(|(knocked, _)| is_near(*knocked, at))
+            && !self.broken.is_some_and(|broken| is_near(broken, at))
         {
             self.twin = Some((at, format!("it answers at {address}")));
         }
@@ -159,7 +173,7 @@ mod tests {
         let after = |seconds| start + Duration::from_secs(seconds);
         alone.looks(start);
         alone.answered(address(), after(1));
-        alone.knocked(address(), after(1));
+        alone.broken(after(1));
         (0..20).for_each(|seconds| alone.settle(after(seconds)));
         assert_eq!(alone.twin(), None);
     }

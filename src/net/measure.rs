@@ -13,7 +13,7 @@ use libp2p::{
 };
 use tokio::sync::watch;
 
-use super::{lookup::Done, task::Task};
+use super::{listen, lookup::Done, task::Task};
 use crate::{
     bus::{Direction, Event},
     clock,
@@ -273,6 +273,7 @@ impl Task {
         self.measures.samples = self.measures.samples.wrapping_add(1);
         let counters = self.wiring.tally.snapshot();
         let (bytes_in, bytes_out) = self.measures.bytes();
+        let listening = listen::in_words(self.swarm.listeners()).into_iter().collect();
         let measures = &mut self.measures;
         let totals = Totals { announced: counters.announcements, overloaded: counters.overloaded, bytes_in, bytes_out };
         measures.totals.push(totals, now);
@@ -359,6 +360,7 @@ impl Task {
             left,
             lost,
             dead,
+            listening: Some(listening),
             twin: self.identities.twin().map(str::to_owned),
             strange: self.identities.strange(),
             agents: here.agents,

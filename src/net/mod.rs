@@ -40,6 +40,7 @@ mod upkeep;
 
 pub use command::{Answered, AskError, Inbound, Verdict};
 pub use delay::Delays;
+pub(crate) use listen::everywhere;
 pub(crate) use look::what_of;
 pub use lookup::{Answer, Ended, Lookup, Want};
 pub use measure::Safety;
@@ -205,7 +206,8 @@ impl Net {
         self.send(|reply| Command::Put { record: Box::new(record), deadline, reply }).await
     }
 
-    /// Gossips an announcement. Returns the peers it went to, as far as they are still there: see [`Self::alive`].
+    /// Gossips an announcement. Returns the peers it went to, which may not all be there any more: see
+    /// [`Self::alive`].
     pub async fn announce(&self, data: Bytes) -> Result<Vec<PeerId>> {
         let span = tracing::info_span!("announce", bytes = data.len(), peers = Empty, outcome = Empty, ms = Empty);
         let ending = Ending::of(span);
@@ -220,9 +222,22 @@ impl Net {
         heard
     }
 
-    /// How many of these peers have proved to be there within the time in which a ping is sent and answered.
-    pub async fn alive(&self, peers: Vec<PeerId>) -> Result<usize> {
-        self.send(|reply| Command::Alive { peers, reply }).await
+    /// How many of these peers prove to be there after `since`, within `most`. What is sent over a connection arrives in
+    /// order, so that they have got what was sent before, too.
+    pub async fn alive(&self, peers: &[PeerId], since: std::time::Instant, most: Duration) -> Result<usize> {
+        /// Their answers are looked for this often.
+        const LOOK: Duration = Duration::from_millis(20);
+        let deadline = Instant::from_std(clock::deadline(std::time::Instant::now(), most));
+        let mut greet = true;
+        loop {
+            let peers = peers.to_vec();
+            let (all, ask) = (peers.len(), std::mem::take(&mut greet));
+            let alive = self.send(|reply| Command::Alive { peers, since, greet: ask, reply }).await?;
+            if alive == all || Instant::now() >= deadline {
+                return Ok(alive);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Asks one peer, and waits no longer than `timeout`.

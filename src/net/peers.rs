@@ -469,10 +469,9 @@ impl PeerTable {
         }
     }
 
-    /// Of these, the connected ones from which something has come since.
-    pub fn alive_since(&self, peers: &[PeerId], since: Instant) -> usize {
-        let alive = |id: &&PeerId| self.peers.get(*id).and_then(|peer| peer.alive).is_some_and(|at| at >= since);
-        peers.iter().filter(alive).count()
+    /// Whether it is connected, and something has come from it since.
+    pub fn is_alive_since(&self, id: &PeerId, since: Instant) -> bool {
+        self.peers.get(id).and_then(|peer| peer.alive).is_some_and(|at| at >= since)
     }
 
     /// It answered something.

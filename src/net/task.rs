@@ -11,13 +11,14 @@ use libp2p::{
     gossipsub::{self, MessageId},
     kad::{self, QueryId, RecordKey},
     request_response::{OutboundRequestId, ResponseChannel},
+    swarm::SwarmEvent,
 };
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     ClockOffset, Greeting, Inbound, Verdict,
-    behaviour::{PING_TIMEOUT, Protocols},
+    behaviour::{BehaviourEvent, Protocols},
     command::{Answered, AskError, Command},
     conduct::Conduct,
     content::{self, BusyPeers},
@@ -162,8 +163,6 @@ pub(super) struct Task {
     pub told_identity: Option<String>,
     /// Drawn at the start, so that another node with the same key is told from this one.
     pub start: u64,
-    /// Whoever is there has been heard within this: it pings, and answers pings.
-    proof: Duration,
     writes: VecDeque<BoxFuture<'static, ()>>,
 }
 
@@ -223,16 +222,17 @@ impl Task {
             own_addresses,
             told_identity: None,
             start: rand::random_range(1..=u64::MAX),
-            proof: ping_every + PING_TIMEOUT,
             writes: VecDeque::new(),
         }
     }
 
     /// Runs until told to shut down, or until nobody is left to tell it anything.
-    pub async fn run(mut self) {
+    /// `early` is what the swarm has reported before.
+    pub async fn run(mut self, early: Vec<SwarmEvent<BehaviourEvent>>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.open_ledger();
+        early.into_iter().for_each(|event| self.on_swarm(event));
         self.dial_due();
         loop {
             let deadline = self.next_deadline();
@@ -285,9 +285,15 @@ impl Task {
                 // With nobody there to hear it, publishing is not an error: the outbox tries again.
                 let _ = reply.send(if published.is_ok() { subscribers } else { Vec::new() });
             }
-            Command::Alive { peers, reply } => {
-                let since = Instant::now().checked_sub(self.proof).unwrap_or_else(Instant::now);
-                let _ = reply.send(self.peers.alive_since(&peers, since));
+            Command::Alive { peers, since, greet, reply } => {
+                let (alive, unproven): (Vec<PeerId>, Vec<PeerId>) =
+                    peers.into_iter().partition(|peer| self.peers.is_alive_since(peer, since));
+                for peer in unproven.into_iter().filter(|_| greet) {
+                    if self.peers.is_ours(&peer) {
+                        self.say_hello(peer);
+                    }
+                }
+                let _ = reply.send(alive.len());
             }
             Command::Ask { peer, request, deadline, reply } => {
                 let id = self.swarm.behaviour_mut().query.send_request(&peer, request);

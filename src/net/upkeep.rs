@@ -162,7 +162,11 @@ impl Task {
         }
         // Said once, when it is clear that it is not just slow.
         const TELLING: u32 = 3;
-        for address in self.discovery.unreachable_bootstraps(TELLING) {
+        for (peer, address) in self.discovery.unreachable_bootstraps(TELLING) {
+            // Somebody answers there, and that is told.
+            if self.identities.is_misnamed(&peer) {
+                continue;
+            }
             let text = format!(
                 "the bootstrap peer {address} cannot be reached; check that it runs, and the address; trying on"
             );

@@ -324,12 +324,14 @@ impl P2pRegistry {
             // Whoever hears it refuses it, and nobody is to be told that they heard.
             if let Some(told) = &wrong_clock {
                 tracing::warn!(package = %id, "{told}");
-                return Ok(Vec::new());
+                return Ok(0);
             }
             let data = Announcement::sign(&key, clock::now(), head.clone(), manifest.clone())
                 .and_then(|announcement| announcement.encode())
                 .map_err(|refusal| RegistryError::Refused { what: id.name.to_string(), refusal })?;
-            self.net.announce(data).await
+            let peers = self.net.announce(data).await?;
+            // Of a connection that is dead nobody knows yet.
+            self.net.alive(&peers, Instant::now(), self.net.query_timeout()).await
         };
         let spread = async {
             let timeout = self.net.query_timeout();
@@ -360,9 +362,7 @@ impl P2pRegistry {
         self.provide_soon(manifest.content, &format!("{} {}", manifest.name, manifest.version));
         self.provide_words_soon(&[manifest.name.as_str(), &manifest.tags.join(" ")].join(" "));
         let (announced, replicas) = tokio::join!(announce, spread);
-        // Now, and not when it was sent: of a connection that is dead nobody knew by then.
-        let announced = self.net.alive(announced?).await?;
-        let delivered = Delivered { replicas: replicas?, announced };
+        let delivered = Delivered { replicas: replicas?, announced: announced? };
         tell(progress, PublishStep::Announced { peers: delivered.announced });
         let Delivered { replicas, announced } = delivered;
         self.store.publish_progress(id.clone(), replicas, announced, delivered.is_done(), clock::now()).await?;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
     Identity,
+    Listening,
     Peers,
     PeersIn,
     PeersOut,
@@ -42,8 +43,9 @@ pub enum Measure {
 }
 
 impl Measure {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Identity,
+        Self::Listening,
         Self::Peers,
         Self::PeersIn,
         Self::PeersOut,
@@ -81,6 +83,7 @@ impl Measure {
     pub fn name(self) -> &'static str {
         match self {
             Self::Identity => "identity",
+            Self::Listening => "listening",
             Self::Peers => "peers",
             Self::PeersIn => "peers in",
             Self::PeersOut => "peers out",
@@ -123,6 +126,7 @@ impl Measure {
                 "Whether no other node runs with this node's key, and those answer at the bootstrap addresses that were \
                  named."
             }
+            Self::Listening => "By what others can connect to this node, if they reach the machine.",
             Self::Peers => "Nodes of this network that this node is connected to.",
             Self::PeersIn => "Connections that others opened. None at all can mean that nobody can reach this node.",
             Self::PeersOut => "Connections that this node opened.",

@@ -99,6 +99,9 @@ pub struct Sample {
     /// Of those that went, the ones from which nothing came any more.
     #[serde(default)]
     pub dead: usize,
+    /// What is listened on, by family, transport and port. `None` of nodes that do not tell.
+    #[serde(default)]
+    pub listening: Option<Vec<String>>,
     /// How another node is known to run with this node's key.
     #[serde(default)]
     pub twin: Option<String>,

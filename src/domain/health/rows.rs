@@ -62,6 +62,18 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
             }
             row.good()
         }
+        Measure::Listening => {
+            let Some(listening) = &sample.listening else { return plain(f64::NAN, "not told".to_owned()) };
+            let row = plain(listening.len() as f64, or_none(listening.join(", "), "nowhere")).good_when("an interface");
+            if listening.is_empty() {
+                return row.is(
+                    State::Degraded,
+                    "no network interface is up: nobody can reach this node, and it reaches nobody".to_owned(),
+                    "bring a network up; the node listens by itself as soon as there is one",
+                );
+            }
+            row.good()
+        }
         Measure::Peers => {
             let starting = sample.running_for < STARTING;
             let row = count(peers).good_when("at least 1");
