@@ -5,11 +5,18 @@
 
 mod lab;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use lab::{Lab, PATIENCE, QUIC, TCP, draft, options, put, reference};
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use swarmdex::{
+    bus::PeerSnapshot,
     domain::{health::verdict, manifest::Content},
     node::{DhtMode, Node, NodeOptions},
     registry::Wanted,
@@ -36,7 +43,9 @@ struct Pace {
 /// A way to a node that can be cut as a cable is: nothing goes through any more, and nobody is told.
 struct Way {
     address: String,
-    cut: watch::Sender<bool>,
+    /// How many of its connections, in their order, are cut, and how many there are.
+    cut: watch::Sender<usize>,
+    opened: Arc<AtomicUsize>,
 }
 
 impl Way {
@@ -50,39 +59,70 @@ impl Way {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let way = listener.local_addr().unwrap();
-        let (cut, is_cut) = watch::channel(false);
+        let (cut, is_cut) = watch::channel(0);
+        let opened = Arc::new(AtomicUsize::new(0));
+        let count = opened.clone();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
+                let number = count.fetch_add(1, Ordering::Relaxed);
                 let Ok(far) = TcpStream::connect((ip, port)).await else { continue };
                 let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-                tokio::spawn(pump(near_in, far_out, is_cut.clone(), pace));
-                tokio::spawn(pump(far_in, near_out, is_cut.clone(), pace));
+                let cut = Cut { number, cut: is_cut.clone() };
+                tokio::spawn(pump(near_in, far_out, cut.clone(), pace));
+                tokio::spawn(pump(far_in, near_out, cut, pace));
             }
         });
-        Self { address: format!("/ip4/127.0.0.1/tcp/{}/p2p/{peer}", way.port()), cut }
+        Self { address: format!("/ip4/127.0.0.1/tcp/{}/p2p/{peer}", way.port()), cut, opened }
     }
 
-    fn cut(&self, cut: bool) {
-        self.cut.send_replace(cut);
+    /// Whatever goes this way, also what is opened from now on.
+    fn cut(&self) {
+        self.cut.send_replace(usize::MAX);
+    }
+
+    /// What has been opened so far, and not what follows.
+    fn strand(&self) {
+        self.cut.send_replace(self.opened.load(Ordering::Relaxed));
+    }
+
+    fn mend(&self) {
+        self.cut.send_replace(0);
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, to: OwnedWriteHalf, mut is_cut: watch::Receiver<bool>, pace: Option<Pace>) {
+/// Whether a connection is cut.
+#[derive(Clone)]
+struct Cut {
+    number: usize,
+    cut: watch::Receiver<usize>,
+}
+
+impl Cut {
+    /// False when the way is no more.
+    async fn is_whole(&mut self) -> bool {
+        let number = self.number;
+        self.cut.wait_for(|cut| number >= *cut).await.is_ok()
+    }
+}
+
+async fn pump(mut from: OwnedReadHalf, to: OwnedWriteHalf, mut cut: Cut, pace: Option<Pace>) {
     let (sender, receiver) = mpsc::channel(64);
-    tokio::spawn(deliver(to, receiver, is_cut.clone(), pace));
+    tokio::spawn(deliver(to, receiver, cut.clone(), pace));
     let mut bytes = vec![0; 4_096];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
         let due = Instant::now() + pace.map_or(Duration::ZERO, |pace| pace.one_way);
-        if is_cut.wait_for(|cut| !cut).await.is_err() || sender.send((due, bytes[..count].to_vec())).await.is_err() {
+        if !cut.is_whole().await || sender.send((due, bytes[..count].to_vec())).await.is_err() {
             return;
         }
     }
+    // Nor does anybody hear of the end of what is cut.
+    cut.is_whole().await;
 }
 
 async fn deliver(
     mut to: OwnedWriteHalf,
     mut chunks: mpsc::Receiver<(Instant, Vec<u8>)>,
-    mut is_cut: watch::Receiver<bool>,
+    mut cut: Cut,
     pace: Option<Pace>,
 ) {
     let mut free = Instant::now();
@@ -92,7 +132,7 @@ async fn deliver(
             tokio::time::sleep_until(free.into()).await;
             free += Duration::from_secs_f64(chunk.len() as f64 / pace.bytes_a_second);
         }
-        if is_cut.wait_for(|cut| !cut).await.is_err() || to.write_all(&chunk).await.is_err() {
+        if !cut.is_whole().await || to.write_all(&chunk).await.is_err() {
             return;
         }
     }
@@ -137,7 +177,7 @@ async fn a_cable_that_is_out_is_noticed_and_no_fault_and_receipts_count_nobody_b
     }
     assert_eq!(publish(&a, "web", "1.0.0", b"1").await.steps.announced, 1);
 
-    way.cut(true);
+    way.cut();
     let receipt = publish(&a, "web", "1.1.0", b"2").await;
     assert_eq!((receipt.steps.announced, receipt.pending), (0, true), "nobody can have got it");
     for lab in [&a, &b] {
@@ -150,7 +190,7 @@ async fn a_cable_that_is_out_is_noticed_and_no_fault_and_receipts_count_nobody_b
         assert_eq!((health.dead, health.peers()), (1, 0));
     }
 
-    way.cut(false);
+    way.mend();
     for lab in [&a, &b] {
         until("the peer to be back", GONE, async || connected(lab).await == 1).await;
     }
@@ -244,6 +284,37 @@ async fn what_a_node_that_restarts_publishes_is_fetched_at_once() {
         }
         reader.unwrap().stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_opened_before_a_power_cut_is_used_no_more() {
+    let a = client(&[]).await;
+    let way = Way::to(&a.address().await, None).await;
+    let mut b = client(std::slice::from_ref(&way.address)).await;
+    for restart in 0..4 {
+        until("the publisher to be connected", GONE, async || connected(&b).await == 1).await;
+        let receipt = publish(&b, "web", &format!("1.{restart}.0"), &vec![restart; 30_000]).await;
+        let content = Content { root: receipt.content, size: receipt.size };
+        let wanted = Wanted { content, what: "a test".to_owned(), package: Some(receipt.package), beside: None };
+        let fetched = tokio::time::timeout(PATIENCE, a.node.contents().fetch(wanted, None)).await;
+        fetched.unwrap_or_else(|_| panic!("1.{restart}.0 hangs")).unwrap();
+        let before = a.node.peers().await.unwrap()[0].connection.clone().unwrap();
+        // Nobody hears that it ends.
+        way.strand();
+        b.node.shutdown().await.unwrap();
+        let bootstrap = std::slice::from_ref(&way.address);
+        let again = NodeOptions { dht: DhtMode::Client, ..options(b.dir.path(), TCP, bootstrap) };
+        b.node = Node::start(again).await.unwrap();
+        let mut batches = a.node.subscribe();
+        lab::wait_for(&mut batches, "the end of the old connection", |batch| {
+            let open = |peer: &PeerSnapshot| peer.connection.as_ref().is_some_and(|open| open.since != before.since);
+            batch.peers.iter().any(open)
+        })
+        .await;
+    }
+    assert_eq!(a.node.health().await.unwrap().dead, 0, "it was known before it was silent for long");
+    b.stop().await;
+    a.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

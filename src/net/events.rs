@@ -5,7 +5,7 @@ use libp2p::{
     metrics::Recorder,
     ping, request_response,
     swarm::{
-        DialError, ListenError, SwarmEvent,
+        ConnectionId, DialError, ListenError, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
@@ -417,30 +417,32 @@ impl Task {
     fn on_query(&mut self, event: request_response::Event<Request, Response>) {
         use request_response::{Event, Message, OutboundFailure};
         match event {
-            Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
-                self.on_request(peer, request, channel);
+            Event::Message { peer, connection_id, message: Message::Request { request, channel, .. } } => {
+                self.on_request((peer, connection_id), request, channel);
             }
-            Event::Message { peer, message: Message::Response { request_id, response }, .. } => match response {
-                Response::Busy => self.ask_failed(&request_id, AskError::Busy),
-                Response::Refused => self.ask_failed(&request_id, AskError::Refused),
-                response => {
-                    let Some(ask) = self.asks.remove(&request_id) else { return };
-                    let is_slow = self.peers.answered(&peer, ask.asked.elapsed());
-                    // A hello that is answered is no right answer either, with which a slow one could be weighed.
-                    if is_slow && ask.reply.is_some() {
-                        self.observe(peer, Outcome::AnswerSlow);
-                    }
-                    self.peers.traffic(&peer, |traffic| traffic.answers_in += response.payload() as u64);
-                    match (ask.reply, response) {
-                        (Some(reply), response) => drop(reply.send(Ok(response))),
-                        (None, Response::Hello(hello)) => {
-                            self.on_hello(peer, &hello);
-                            self.peers.spoke(&peer);
+            Event::Message { peer, connection_id, message: Message::Response { request_id, response } } => {
+                match response {
+                    Response::Busy => self.ask_failed(&request_id, AskError::Busy),
+                    Response::Refused => self.ask_failed(&request_id, AskError::Refused),
+                    response => {
+                        let Some(ask) = self.asks.remove(&request_id) else { return };
+                        let is_slow = self.peers.answered(&peer, ask.asked.elapsed());
+                        // A hello that is answered is no right answer either, with which a slow one could be weighed.
+                        if is_slow && ask.reply.is_some() {
+                            self.observe(peer, Outcome::AnswerSlow);
                         }
-                        (None, _) => self.observe(peer, Outcome::AnswerWrong),
+                        self.peers.traffic(&peer, |traffic| traffic.answers_in += response.payload() as u64);
+                        match (ask.reply, response) {
+                            (Some(reply), response) => drop(reply.send(Ok(response))),
+                            (None, Response::Hello(hello)) => {
+                                self.on_hello(peer, &hello, connection_id);
+                                self.peers.spoke(&peer);
+                            }
+                            (None, _) => self.observe(peer, Outcome::AnswerWrong),
+                        }
                     }
                 }
-            },
+            }
             Event::OutboundFailure { peer, request_id, error, .. } => {
                 let error = match error {
                     OutboundFailure::Timeout => AskError::TimedOut,
@@ -461,12 +463,17 @@ impl Task {
         }
     }
 
-    fn on_request(&mut self, peer: PeerId, request: Request, channel: request_response::ResponseChannel<Response>) {
+    fn on_request(
+        &mut self,
+        (peer, by): (PeerId, ConnectionId),
+        request: Request,
+        channel: request_response::ResponseChannel<Response>,
+    ) {
         let response = match &request {
             // Each has a claim to be verified.
             Request::Hello(_) if !self.allowed(peer, Lane::Greeted) => Some(Response::Busy),
             Request::Hello(hello) => {
-                self.on_hello(peer, hello);
+                self.on_hello(peer, hello, by);
                 Some(Response::Hello(self.hello(&peer)))
             }
             Request::Objects(hashes) if hashes.len() > MAX_OBJECTS => Some(Response::Refused),

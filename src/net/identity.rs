@@ -21,17 +21,29 @@ const ECHO: Duration = Duration::from_secs(3);
 /// Starts of a peer that are remembered.
 const STARTS: usize = 4;
 
+/// What a peer's hello says of its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// It is the first, or the same as before.
+    Known,
+    /// It is another than before.
+    Restarted,
+    /// Two nodes have its key.
+    Twins,
+}
+
 /// The numbers that a peer said it drew when it started, newest last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Starts(VecDeque<u64>);
 
 impl Starts {
-    /// Takes the number that a hello said; true when two nodes say hello by turns: one that restarted never says again
-    /// what it said before. 0 is said by nodes that draw none.
-    pub fn said(&mut self, start: u64) -> bool {
+    /// Takes the number that a hello said. Two nodes say hello by turns, and one that restarted never says again what it
+    /// said before. 0 is said by nodes that draw none.
+    pub fn said(&mut self, start: u64) -> Start {
         if start == 0 || self.0.back() == Some(&start) {
-            return false;
+            return Start::Known;
         }
+        let is_first = self.0.is_empty();
         let again = self.0.iter().position(|one| *one == start);
         if let Some(at) = again {
             self.0.remove(at);
@@ -39,7 +51,11 @@ impl Starts {
             self.0.pop_front();
         }
         self.0.push_back(start);
-        again.is_some()
+        match (is_first, again) {
+            (true, _) => Start::Known,
+            (false, None) => Start::Restarted,
+            (false, Some(_)) => Start::Twins,
+        }
     }
 }
 
@@ -153,18 +169,16 @@ mod tests {
 
     #[test]
     fn two_nodes_that_say_hello_by_turns_are_two_and_restarts_are_one() {
+        use Start::{Known, Restarted, Twins};
         let mut starts = Starts::default();
-        assert!([7, 7, 8, 9, 9, 0, 10, 11, 12].iter().all(|start| !starts.said(*start)), "restarts");
+        let said = [7, 7, 8, 9, 9, 0, 10].map(|start| starts.said(start));
+        assert_eq!(said, [Known, Known, Restarted, Restarted, Known, Known, Restarted]);
         let mut twins = Starts::default();
-        assert!([1, 2].iter().all(|start| !twins.said(*start)));
-        assert!([1, 2, 1, 2].iter().all(|start| twins.said(*start)));
-        assert!(!twins.said(2), "only one is left");
+        let said = [1, 2, 1, 2, 2].map(|start| twins.said(start));
+        assert_eq!(said, [Known, Restarted, Twins, Twins, Known], "in the end only one is left");
         let mut restarting = Starts::default();
-        assert_eq!(
-            [1, 2, 3, 1].map(|start| restarting.said(start)),
-            [false, false, false, true],
-            "one of two restarts"
-        );
+        let said = [1, 2, 3, 1].map(|start| restarting.said(start));
+        assert_eq!(said, [Known, Restarted, Restarted, Twins], "one of the two restarts");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
     ClockOffset,
     connections::Held,
     discovery::bare,
-    identity::Starts,
+    identity::{Start, Starts},
     place::{Bearings, Whereabouts},
     protocol::Hello,
 };
@@ -508,9 +508,8 @@ impl PeerTable {
         std::mem::take(&mut peer.silent)
     }
 
-    /// Takes what a peer says of itself in a hello. True when it is clear for the first time in a while that two nodes have
-    /// its key.
-    pub fn hello(&mut self, id: PeerId, hello: &Hello, now: Timestamp) -> bool {
+    /// Takes what a peer says of itself in a hello.
+    pub fn hello(&mut self, id: PeerId, hello: &Hello, now: Timestamp) -> Start {
         let owner = hello.claim.as_ref().and_then(|claim| Signed::<NodeClaim>::verify(claim).ok());
         let owner = owner.filter(|claim| claim.node == id && claim.expires > now);
         let peer = self.entry(id, now);
@@ -521,11 +520,17 @@ impl PeerTable {
         peer.owner = owner.map(|claim| NodeOwner { publisher: claim.publisher(), handle: claim.handle.clone() });
         peer.standing.last_seen = now;
         peer.place.hello(hello.location.clone(), hello.at, now);
-        let were_two = peer.are_two(Instant::now());
-        if peer.starts.said(hello.start) {
+        let start = peer.starts.said(hello.start);
+        if start == Start::Twins {
             peer.twins = Some(Instant::now());
         }
-        !were_two && peer.are_two(Instant::now())
+        start
+    }
+
+    /// Its connections but one.
+    pub fn other_connections(&self, id: &PeerId, but: ConnectionId) -> Vec<ConnectionId> {
+        let open = self.peers.get(id).map(|peer| peer.open.as_slice()).unwrap_or_default();
+        open.iter().map(|open| open.id).filter(|open| *open != but).collect()
     }
 
     /// Whether two nodes have its key.

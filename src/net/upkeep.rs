@@ -7,12 +7,15 @@ use std::{
 
 use libp2p::{
     PeerId, kad,
-    swarm::dial_opts::{DialOpts, PeerCondition},
+    swarm::{
+        ConnectionId,
+        dial_opts::{DialOpts, PeerCondition},
+    },
 };
 
 use super::{
     connections::to_trim,
-    identity,
+    identity::{self, Start},
     kad_store::Dirty,
     measure,
     peers::MAX_PEERS,
@@ -274,9 +277,21 @@ impl Task {
     }
 
     /// Takes what a peer says of itself, and of this node.
-    pub fn on_hello(&mut self, peer: PeerId, hello: &Hello) {
-        if self.peers.hello(peer, hello, clock::now()) {
-            tracing::warn!(%peer, "two nodes have one key: a data directory was copied, and both copies run");
+    pub fn on_hello(&mut self, peer: PeerId, hello: &Hello, by: ConnectionId) {
+        let were_two = self.peers.are_two(&peer);
+        match self.peers.hello(peer, hello, clock::now()) {
+            Start::Known => {}
+            // One that lost its power closed nothing: what was opened before leads nowhere.
+            Start::Restarted if !were_two => {
+                for old in self.peers.other_connections(&peer, by) {
+                    tracing::debug!(%peer, %old, "a peer restarted: a connection from before is ended");
+                    self.swarm.close_connection(old);
+                }
+            }
+            Start::Twins if !were_two => {
+                tracing::warn!(%peer, "two nodes have one key: a data directory was copied, and both copies run");
+            }
+            Start::Restarted | Start::Twins => {}
         }
         if hello.twins {
             self.identities.told(&peer, Instant::now());

@@ -6,6 +6,7 @@ mod conflicts;
 mod content;
 mod documents;
 mod names;
+mod namespaces;
 mod network;
 mod packing;
 mod plain;
