@@ -369,7 +369,7 @@ async fn a_copy_that_is_to_join_through_the_first_is_named_and_a_node_that_names
     // Settings that every node of a site has name each of them.
     let dir = first.stop().await;
     let listen = address.rsplit_once("/p2p/").unwrap().0;
-    let itself = Node::start(options(dir.path(), listen, &[address.clone()])).await.unwrap();
+    let itself = Node::start(options(dir.path(), listen, std::slice::from_ref(&address))).await.unwrap();
     let mut logged = itself.subscribe();
     let begun = Instant::now();
     // Longer than it takes to be sure of a twin.
