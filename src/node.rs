@@ -53,8 +53,8 @@ pub const MAX_CONTENT: u64 = 4 << 30;
 
 /// [`NodeOptions::ban_time`] likewise: long enough that trying again does not pay, and short enough for who was wronged.
 pub const BAN_TIME: Duration = Duration::from_secs(1_800);
-/// [`NodeOptions::ping_every`] likewise.
-pub const PING_EVERY: Duration = Duration::from_secs(15);
+/// [`NodeOptions::ping_every`] likewise: a connection is found dead when nothing has come for four times as long.
+pub const PING_EVERY: Duration = Duration::from_secs(5);
 
 /// [`NodeOptions::catalogue_bytes`] likewise: the records of some 400,000 packages.
 pub const CATALOGUE_BYTES: u64 = 1 << 30;
@@ -98,7 +98,7 @@ pub struct NodeOptions {
     pub selection: Selection,
     /// Length of a peer's first ban; each one after it is twice as long.
     pub ban_time: Duration,
-    /// Round trips are measured this often.
+    /// Pings go this often, and a connection on which nothing comes for four times as long, or 20 s, is ended.
     pub ping_every: Duration,
     /// Most bytes of content in all, beyond which what was used longest ago goes, unless it is own or pinned.
     pub content_quota: u64,

@@ -9,6 +9,7 @@ use crate::{
     RegistryError, Result, clock,
     config::Settings,
     control::{self, Control, Local, Remote, Serving, Wait},
+    net,
     node::{Node, NodeOptions},
     store::{self, Holder},
     telemetry::{self, Logs, Screen},
@@ -132,6 +133,7 @@ pub(super) fn turn_deadline(global: &Global, settings: &Settings) -> Instant {
 async fn turn(global: &Global, settings: &Settings) -> Result<Found> {
     let data_dir = &settings.paths.data;
     let deadline = turn_deadline(global, settings);
+    let was_named = global.of_a_node().contains(&"--listen");
     let (mut logs, mut told) = (None, false);
     loop {
         if !store::is_in_use(data_dir) {
@@ -144,10 +146,20 @@ async fn turn(global: &Global, settings: &Settings) -> Result<Found> {
                 }
             };
             let mut options = NodeOptions { stays: false, ..settings.node_options() };
-            if options.listen.is_empty() {
-                options.listen = any_ports()?;
+            let is_set = !options.listen.is_empty();
+            if !is_set {
+                options.listen = any_ports();
             }
-            match Node::start(options.clone()).await {
+            let node = match Node::start(options.clone()).await {
+                // What the settings say is for nodes that stay. Where the network is not what they expect, a verb goes on without.
+                Err(RegistryError::Listen { address, why }) if is_set && !was_named => {
+                    note(format!("{address} cannot be listened on ({why}); this goes on without it"));
+                    options.listen = any_ports();
+                    Node::start(options.clone()).await
+                }
+                started => started,
+            };
+            match node {
                 Ok(node) => return Ok(Found::Own(Box::new(OwnNode { node, logs: started, options }))),
                 // Others wait for their turn too, and one of them was faster.
                 Err(RegistryError::DataDirInUse { .. }) => logs = Some(started),
@@ -188,12 +200,8 @@ async fn on_own(
 }
 
 /// The fixed port is for nodes that stay; one that lives for a moment must not take it from them.
-fn any_ports() -> Result<Vec<libp2p::Multiaddr>> {
-    let parse = |text: &str| {
-        text.parse::<libp2p::Multiaddr>()
-            .map_err(|error| RegistryError::Internal { what: "reading an address of our own", why: error.to_string() })
-    };
-    ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"].into_iter().map(parse).collect()
+fn any_ports() -> Vec<libp2p::Multiaddr> {
+    net::everywhere(0)
 }
 
 async fn join(node: &Local, options: &NodeOptions) -> Result<()> {
@@ -203,7 +211,9 @@ async fn join(node: &Local, options: &NodeOptions) -> Result<()> {
         (false, true) => MULTICAST_WAIT,
         (false, false) => Duration::ZERO,
     };
-    if most.is_zero() {
+    if node.status().await?.node.addresses.is_empty() {
+        note("no network interface is up, so this is what is known here");
+    } else if most.is_zero() {
         note("no peer is known, so this is what is known here; name one with --bootstrap, or leave out --no-mdns");
     } else if !node.wait(Wait::Joined, most.min(options.query_timeout)).await? {
         note("no peer was reached, so this is what is known here; check --network and --bootstrap");

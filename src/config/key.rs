@@ -80,7 +80,7 @@ pub static KEYS: [Key; 39] = [
     Key {
         name: "listen",
         default: "[]",
-        meaning: "Addresses to listen on. Empty: all interfaces on port 4807, tcp and quic-v1, or on any free port when that one is taken, because a second node on a machine should just work",
+        meaning: "Addresses to listen on. Empty: all interfaces on port 4807, IPv4 and IPv6, tcp and quic-v1, or on any free port when that one is taken, because a second node on a machine should just work",
         flag: Some("--listen"),
         set: |settings, given| {
             settings.listen = given.listen()?;

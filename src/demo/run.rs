@@ -264,6 +264,8 @@ impl Stage {
             // With delays, round trips are those of the places that the nodes play to be in.
             judge_places: self.places.is_some(),
             mdns: false,
+            // No cable is between them, and there are many connections.
+            ping_every: Duration::from_secs(15),
             dht: DhtMode::Server,
             query_timeout: self.query_timeout,
             conduct: peer.conduct,

@@ -16,6 +16,8 @@ use crate::{RegistryError, Result, domain::name::NetworkName};
 
 /// Kademlia looks for its own neighbourhood this often; every minute cost a core at 128 nodes.
 const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(300);
+/// Longest wait for the answer to a ping; libp2p's 20 s are longer than a dead connection is to be kept.
+const PING_TIMEOUT: Duration = Duration::from_secs(6);
 /// Connections to one peer: both sides may dial at once, over TCP and QUIC.
 const MAX_PER_PEER: u32 = 4;
 const MAX_PENDING: u32 = 128;
@@ -34,6 +36,8 @@ pub(super) struct Behaviour {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub mdns: Toggle<mdns::tokio::Behaviour>,
+    /// The same over IPv6.
+    mdns6: Toggle<mdns::tokio::Behaviour>,
     pub query: protocol::Behaviour,
     pub streams: libp2p_stream::Behaviour,
     reach: Toggle<autonat::v1::Behaviour>,
@@ -63,7 +67,8 @@ pub(super) struct Parts<'a> {
     pub protocols: &'a Protocols,
     pub topics: &'a gossip::Topics,
     pub kad_store: KadStore,
-    pub mdns: Option<mdns::tokio::Behaviour>,
+    /// Over IPv4 and over IPv6.
+    pub mdns: (Option<mdns::tokio::Behaviour>, Option<mdns::tokio::Behaviour>),
     pub dht: DhtMode,
     pub dial_back_every: Duration,
     pub query_timeout: Duration,
@@ -130,8 +135,9 @@ impl Behaviour {
             kad: Traced::new(kad, me),
             gossip: gossip::behaviour(key, topics, gossip_counts)?,
             identify: identify::Behaviour::new(identify),
-            ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_every)),
-            mdns: mdns.into(),
+            ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_every).with_timeout(PING_TIMEOUT)),
+            mdns: mdns.0.into(),
+            mdns6: mdns.1.into(),
             query: protocol::behaviour(protocols.query.clone(), slack),
             streams: libp2p_stream::Behaviour::new(),
             reach: (dht == DhtMode::Auto).then(|| reach::behaviour(me, dial_back_every)).into(),

@@ -53,9 +53,16 @@ pub(super) enum Command {
         deadline: Instant,
         reply: oneshot::Sender<usize>,
     },
-    /// Replies how many peers of the topic it was sent to.
+    /// Replies which peers of the topic it was sent to.
     Announce {
         data: Bytes,
+        reply: oneshot::Sender<Vec<PeerId>>,
+    },
+    /// Replies from how many of these something has come since; the others are greeted, if so told.
+    Alive {
+        peers: Vec<PeerId>,
+        since: Instant,
+        greet: bool,
         reply: oneshot::Sender<usize>,
     },
     Ask {

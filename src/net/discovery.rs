@@ -119,6 +119,11 @@ impl Discovery {
         }
     }
 
+    /// Whether a peer was named in the settings.
+    pub fn is_bootstrap(&self, peer: &PeerId) -> bool {
+        self.targets.get(peer).is_some_and(|target| target.origin == Origin::Bootstrap)
+    }
+
     /// Whether it was us, and not somebody on the network, who say that a peer is at an address.
     pub fn names(&self, peer: &PeerId, address: &Multiaddr) -> bool {
         let sought = bare(address);
@@ -134,10 +139,12 @@ impl Discovery {
         }
     }
 
-    /// How a named peer fared, for the message to the person: addresses and failures.
-    pub fn unreachable_bootstraps(&self, failures: u32) -> Vec<Multiaddr> {
-        let stuck = |target: &&Target| target.origin == Origin::Bootstrap && target.failures == failures;
-        self.targets.values().filter(stuck).flat_map(|target| target.addresses.first().cloned()).collect()
+    /// Peers that were named and failed so often, each with an address, for the message to the person.
+    pub fn unreachable_bootstraps(&self, failures: u32) -> Vec<(PeerId, Multiaddr)> {
+        let stuck =
+            |(_, target): &(&PeerId, &Target)| target.origin == Origin::Bootstrap && target.failures == failures;
+        let stuck = self.targets.iter().filter(stuck);
+        stuck.filter_map(|(peer, target)| Some((*peer, target.addresses.first()?.clone()))).collect()
     }
 }
 

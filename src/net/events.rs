@@ -5,7 +5,7 @@ use libp2p::{
     metrics::Recorder,
     ping, request_response,
     swarm::{
-        DialError, SwarmEvent,
+        ConnectionId, DialError, ListenError, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
@@ -25,7 +25,7 @@ use super::{
     lookup::{Answer, Done, Ended},
     measure::Move,
     protocol::{MAX_OBJECTS, Request, Response},
-    reach,
+    reach, silence,
     task::{LEFT_TO_KNOWN, MAX_OUTSTANDING, MAX_WAITING_OF_ONE, MOST_ANSWERING, PendingPut, Settled, Task},
 };
 use crate::{
@@ -55,29 +55,44 @@ impl Task {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.peers.connected(peer_id, connection_id, endpoint.get_remote_address(), endpoint.is_dialer(), now);
                 self.discovery.connected(&peer_id);
+                self.identities.met(&peer_id);
                 self.wiring.callers.set(self.peers.caller(peer_id, now));
                 if let Some(sheet) = self.conduct.ledger.sheet(&peer_id) {
                     self.peers.set_sheet(peer_id, Some(sheet.clone()), now);
                 }
                 if endpoint.is_dialer() {
-                    self.measures.dialled(None);
+                    self.measures.dialled(peer_id, None);
                 }
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
                 let was_ours = self.peers.is_ours(&peer_id);
                 self.peers.disconnected(&peer_id, connection_id, now);
                 if was_ours && !self.peers.is_connected(&peer_id) {
-                    tracing::info!(peer = %peer_id, "a peer has left");
-                    self.measures.moved(Move::Went { peer: peer_id, lost: cause.is_some() });
+                    let dead = cause.as_ref().is_some_and(silence::is_dead);
+                    if dead {
+                        tracing::warn!(peer = %peer_id, "nothing comes from a peer any more: its connection was ended");
+                    } else {
+                        tracing::info!(peer = %peer_id, "a peer has left");
+                    }
+                    self.measures.moved(Move::Went { peer: peer_id, lost: cause.is_some(), dead });
                 }
+            }
+            SwarmEvent::OutgoingConnectionError { error: DialError::LocalPeerId { address }, .. } => {
+                self.identities.answered(discovery::bare(&address), Instant::now());
             }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
                 tracing::debug!(%peer, %error, "dial failed");
+                if let DialError::WrongPeerId { obtained, address } = &error
+                    && self.discovery.is_bootstrap(&peer)
+                    && !self.peers.is_connected(&peer)
+                {
+                    self.identities.misnamed(peer, *obtained, discovery::bare(address), Instant::now());
+                }
                 // Our own limits and races are not the peer's fault.
                 if matches!(error, DialError::Transport(_) | DialError::WrongPeerId { .. })
                     && !self.peers.is_connected(&peer)
                 {
-                    self.measures.dialled(Some(why(&error)));
+                    self.measures.dialled(peer, Some(why(&error)));
                     // Where somebody else says that it is, it need not be.
                     if let DialError::Transport(tried) = &error
                         && tried.iter().any(|(at, _)| self.peers.lists(&peer, at) || self.discovery.names(&peer, at))
@@ -86,6 +101,10 @@ impl Task {
                     }
                 }
             }
+            SwarmEvent::IncomingConnectionError { error: ListenError::LocalPeerId { .. }, send_back_addr, .. } => {
+                self.identities.knocked(send_back_addr, Instant::now());
+            }
+            SwarmEvent::IncomingConnectionError { .. } => self.identities.broken(Instant::now()),
             SwarmEvent::NewListenAddr { address, .. } => tracing::info!(%address, "listening"),
             SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
                 let text = format!("listening on {addresses:?} ended: {error}; restart the node to listen there again");
@@ -104,6 +123,9 @@ impl Task {
             BehaviourEvent::Gossip(event) => self.measures.families.record(event),
             _ => {}
         }
+        if let Some(peer) = sender_of(&event) {
+            self.peers.is_there(&peer, clock::now(), Instant::now());
+        }
         match event {
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 self.on_identified(peer_id, info)
@@ -114,7 +136,8 @@ impl Task {
             BehaviourEvent::Kad(event) => self.on_kad(event),
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
             BehaviourEvent::Query(event) => self.on_query(event),
-            BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
+            BehaviourEvent::Mdns(mdns::Event::Discovered(found))
+            | BehaviourEvent::Mdns6(mdns::Event::Discovered(found)) => {
                 for (peer, address) in found {
                     self.discovery.add(peer, address, discovery::Origin::Mdns, Instant::now());
                 }
@@ -137,7 +160,9 @@ impl Task {
         // Loopback addresses of another machine are this machine's.
         let near = listen::is_loopback(&info.observed_addr);
         let usable = |address: &Multiaddr| {
-            (near || !listen::is_loopback(address)) && listen::peer_of(address).is_none_or(|named| named == peer)
+            (near || !listen::is_loopback(address))
+                && !listen::is_link_local(address)
+                && listen::peer_of(address).is_none_or(|named| named == peer)
         };
         let addresses: Vec<Multiaddr> = info.listen_addrs.into_iter().filter(usable).take(MAX_ROUTED).collect();
         if info.protocols.contains(&self.protocols.kad) {
@@ -392,30 +417,32 @@ impl Task {
     fn on_query(&mut self, event: request_response::Event<Request, Response>) {
         use request_response::{Event, Message, OutboundFailure};
         match event {
-            Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
-                self.on_request(peer, request, channel);
+            Event::Message { peer, connection_id, message: Message::Request { request, channel, .. } } => {
+                self.on_request((peer, connection_id), request, channel);
             }
-            Event::Message { peer, message: Message::Response { request_id, response }, .. } => match response {
-                Response::Busy => self.ask_failed(&request_id, AskError::Busy),
-                Response::Refused => self.ask_failed(&request_id, AskError::Refused),
-                response => {
-                    let Some(ask) = self.asks.remove(&request_id) else { return };
-                    let is_slow = self.peers.answered(&peer, ask.asked.elapsed());
-                    // A hello that is answered is no right answer either, with which a slow one could be weighed.
-                    if is_slow && ask.reply.is_some() {
-                        self.observe(peer, Outcome::AnswerSlow);
-                    }
-                    self.peers.traffic(&peer, |traffic| traffic.answers_in += response.payload() as u64);
-                    match (ask.reply, response) {
-                        (Some(reply), response) => drop(reply.send(Ok(response))),
-                        (None, Response::Hello(hello)) => {
-                            self.peers.hello(peer, &hello, clock::now());
-                            self.peers.spoke(&peer);
+            Event::Message { peer, connection_id, message: Message::Response { request_id, response } } => {
+                match response {
+                    Response::Busy => self.ask_failed(&request_id, AskError::Busy),
+                    Response::Refused => self.ask_failed(&request_id, AskError::Refused),
+                    response => {
+                        let Some(ask) = self.asks.remove(&request_id) else { return };
+                        let is_slow = self.peers.answered(&peer, ask.asked.elapsed());
+                        // A hello that is answered is no right answer either, with which a slow one could be weighed.
+                        if is_slow && ask.reply.is_some() {
+                            self.observe(peer, Outcome::AnswerSlow);
                         }
-                        (None, _) => self.observe(peer, Outcome::AnswerWrong),
+                        self.peers.traffic(&peer, |traffic| traffic.answers_in += response.payload() as u64);
+                        match (ask.reply, response) {
+                            (Some(reply), response) => drop(reply.send(Ok(response))),
+                            (None, Response::Hello(hello)) => {
+                                self.on_hello(peer, &hello, connection_id);
+                                self.peers.spoke(&peer);
+                            }
+                            (None, _) => self.observe(peer, Outcome::AnswerWrong),
+                        }
                     }
                 }
-            },
+            }
             Event::OutboundFailure { peer, request_id, error, .. } => {
                 let error = match error {
                     OutboundFailure::Timeout => AskError::TimedOut,
@@ -436,13 +463,18 @@ impl Task {
         }
     }
 
-    fn on_request(&mut self, peer: PeerId, request: Request, channel: request_response::ResponseChannel<Response>) {
+    fn on_request(
+        &mut self,
+        (peer, by): (PeerId, ConnectionId),
+        request: Request,
+        channel: request_response::ResponseChannel<Response>,
+    ) {
         let response = match &request {
             // Each has a claim to be verified.
             Request::Hello(_) if !self.allowed(peer, Lane::Greeted) => Some(Response::Busy),
             Request::Hello(hello) => {
-                self.peers.hello(peer, hello, clock::now());
-                Some(Response::Hello(self.hello()))
+                self.on_hello(peer, hello, by);
+                Some(Response::Hello(self.hello(&peer)))
             }
             Request::Objects(hashes) if hashes.len() > MAX_OBJECTS => Some(Response::Refused),
             // Who never answers does not say that it is busy either.
@@ -503,6 +535,20 @@ impl Task {
             tracing::info!(?mode, "dial-backs decided the DHT mode");
             self.swarm.behaviour_mut().kad.set_mode(Some(mode));
         }
+    }
+}
+
+/// The peer from which an event came over the network, and which is there therefore.
+fn sender_of(event: &BehaviourEvent) -> Option<PeerId> {
+    match event {
+        BehaviourEvent::Ping(ping::Event { peer, result: Ok(_), .. })
+        | BehaviourEvent::Query(request_response::Event::Message { peer, .. })
+        | BehaviourEvent::Identify(identify::Event::Received { peer_id: peer, .. })
+        | BehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source: peer, .. })
+        | BehaviourEvent::Kad(kad::Event::InboundRequest {
+            request: kad::InboundRequest::PutRecord { source: peer, .. },
+        }) => Some(*peer),
+        _ => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the Health screen shows: measured here as it happens, over a window of time and within a bound.
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -13,7 +13,7 @@ use libp2p::{
 };
 use tokio::sync::watch;
 
-use super::{lookup::Done, task::Task};
+use super::{listen, lookup::Done, task::Task};
 use crate::{
     bus::{Direction, Event},
     clock,
@@ -85,11 +85,11 @@ struct Process {
     disk: Option<(u64, u64)>,
 }
 
-/// A peer came, or went; `lost` when it was not us who ended the connection.
+/// A peer came, or went; `lost` when it was not us who ended the connection, `dead` when nothing came any more.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Move {
     Came,
-    Went { peer: PeerId, lost: bool },
+    Went { peer: PeerId, lost: bool, dead: bool },
 }
 
 /// How the own packages are kept, as the registry found it.
@@ -104,8 +104,8 @@ pub struct Safety {
 
 pub(super) struct Measures {
     lookups: Recent<Done>,
-    /// Those that failed with why.
-    dials: Recent<Option<&'static str>>,
+    /// Who was dialled; with why, where that failed.
+    dials: Recent<(PeerId, Option<&'static str>)>,
     moves: Recent<Move>,
     refreshed: Option<Instant>,
     messages: Recent<bool>,
@@ -166,9 +166,9 @@ impl Measures {
         self.lookups.push(done, Instant::now());
     }
 
-    /// A dial ended; with why, when it failed.
-    pub fn dialled(&mut self, failed: Option<&'static str>) {
-        self.dials.push(failed, Instant::now());
+    /// A dial to a peer ended; with why, when it failed.
+    pub fn dialled(&mut self, peer: PeerId, failed: Option<&'static str>) {
+        self.dials.push((peer, failed), Instant::now());
     }
 
     pub fn moved(&mut self, moved: Move) {
@@ -187,11 +187,22 @@ impl Measures {
         let lost: HashSet<PeerId> = (self.moves.kept.iter())
             .filter(|(at, _)| now.duration_since(*at) <= AT_ONCE)
             .filter_map(|(_, moved)| match moved {
-                Move::Went { peer, lost: true } if !is_back(peer) => Some(*peer),
+                Move::Went { peer, lost: true, .. } if !is_back(peer) => Some(*peer),
                 _ => None,
             })
             .collect();
         (came, self.moves.kept.len() - came, lost.len())
+    }
+
+    /// Peers from which nothing came any more.
+    fn dead(&self) -> usize {
+        let dead: HashSet<&PeerId> = (self.moves.values())
+            .filter_map(|moved| match moved {
+                Move::Went { peer, dead: true, .. } => Some(peer),
+                _ => None,
+            })
+            .collect();
+        dead.len()
     }
 
     /// Share of gossip's messages that had come before by another way.
@@ -265,6 +276,7 @@ impl Task {
         self.measures.samples = self.measures.samples.wrapping_add(1);
         let counters = self.wiring.tally.snapshot();
         let (bytes_in, bytes_out) = self.measures.bytes();
+        let listening = listen::in_words(self.swarm.listeners()).into_iter().collect();
         let measures = &mut self.measures;
         let totals = Totals { announced: counters.announcements, overloaded: counters.overloaded, bytes_in, bytes_out };
         measures.totals.push(totals, now);
@@ -284,12 +296,15 @@ impl Task {
         let behaviour = self.swarm.behaviour_mut();
         let announce = self.topics.announce.hash();
         let at = clock::now();
-        let here = self.peers.here();
+        let here = self.peers.here(now);
         let rtts = percentiles(here.rtts_ms.clone());
         let peers = &self.peers;
         let (joined, left, lost) = measures.churn(now, |peer| peers.is_connected(peer));
+        let dead = measures.dead();
+        // One that is off is one, however often it is tried.
+        let dials: HashMap<PeerId, Option<&str>> = measures.dials.values().copied().collect();
         let mut dial_errors: BTreeMap<String, u64> = BTreeMap::new();
-        measures.dials.values().flatten().for_each(|why| *dial_errors.entry((*why).to_owned()).or_default() += 1);
+        dials.values().flatten().for_each(|why| *dial_errors.entry((*why).to_owned()).or_default() += 1);
         let safety = measures.safety.borrow().clone();
         let directions = |wanted| self.peers.directions().filter(|direction| *direction == wanted).count();
         Sample {
@@ -314,15 +329,15 @@ impl Task {
             gossip_p95_ms: gossip.map(|(_, p95)| rounded(p95)),
             messages: count(measures.messages.kept.len()),
             messages_refused: count(measures.messages.values().filter(|refused| **refused).count()),
-            dials: count(measures.dials.kept.len()),
-            dials_failed: count(measures.dials.values().filter(|failed| failed.is_some()).count()),
+            dials: count(dials.len()),
+            dials_failed: count(dials.values().flatten().count()),
             bytes_in: a_second(bytes_in, before.bytes_in),
             bytes_out: a_second(bytes_out, before.bytes_out),
             store_p95_ms: self.wiring.store.commit_p95().map(millis).map(rounded),
             memory: process.memory.map(|bytes| bytes >> 20 << 20),
             descriptors: process.descriptors,
             overloaded: totals.overloaded.saturating_sub(before.overloaded),
-            clock_offset_ms: self.peers.clock_offset().map(|offset| offset.ms / 1_000 * 1_000),
+            clock_offset_ms: self.peers.clock_offset(now).map(|offset| offset.ms / 1_000 * 1_000),
             tcp: here.tcp,
             quic: here.quic,
             dht_server: behaviour.kad.mode() == kad::Mode::Server,
@@ -332,7 +347,7 @@ impl Task {
             doubted: self.wiring.doubted.borrow().len(),
             clock_behind: Horizon::of(
                 at,
-                self.peers.clock_offset().map(|offset| offset.ms),
+                self.peers.clock_offset(now).map(|offset| offset.ms),
                 self.wiring.store.newest_signed_at().unwrap_or_default(),
             )
             .is_clock_behind(),
@@ -347,6 +362,10 @@ impl Task {
             joined,
             left,
             lost,
+            dead,
+            listening: Some(listening),
+            twin: self.identities.twin().map(str::to_owned),
+            strange: self.identities.strange(),
             agents: here.agents,
             own: safety.as_ref().map(|safety| safety.own),
             endangered: safety.as_ref().map_or(0, |safety| safety.endangered),

@@ -16,6 +16,7 @@ mod discovery;
 mod events;
 mod gate;
 mod gossip;
+mod identity;
 mod kad_store;
 mod limited;
 mod listen;
@@ -29,14 +30,17 @@ pub mod protocol;
 mod providers;
 mod reach;
 mod routing;
+mod silence;
 mod start;
 pub mod sync;
 mod task;
 mod traced;
+mod transport;
 mod upkeep;
 
 pub use command::{Answered, AskError, Inbound, Verdict};
 pub use delay::Delays;
+pub(crate) use listen::everywhere;
 pub use listen::try_listen;
 pub(crate) use look::what_of;
 pub use lookup::{Answer, Ended, Lookup, Want};
@@ -207,19 +211,38 @@ impl Net {
         self.send(|reply| Command::Put { record: Box::new(record), deadline, reply }).await
     }
 
-    /// Gossips an announcement. Returns how many peers it went to.
-    pub async fn announce(&self, data: Bytes) -> Result<usize> {
+    /// Gossips an announcement. Returns the peers it went to, which may not all be there any more: see
+    /// [`Self::alive`].
+    pub async fn announce(&self, data: Bytes) -> Result<Vec<PeerId>> {
         let span = tracing::info_span!("announce", bytes = data.len(), peers = Empty, outcome = Empty, ms = Empty);
         let ending = Ending::of(span);
         let heard = ending.within(self.send(|reply| Command::Announce { data, reply })).await;
         match &heard {
             Ok(peers) => {
-                ending.count("peers", *peers);
-                ending.ended(if *peers > 0 { "sent" } else { "unheard" });
+                ending.count("peers", peers.len());
+                ending.ended(if peers.is_empty() { "unheard" } else { "sent" });
             }
             Err(error) => ending.failed(error),
         }
         heard
+    }
+
+    /// How many of these peers prove to be there after `since`, within `most`. What is sent over a connection arrives in
+    /// order, so that they have got what was sent before, too.
+    pub async fn alive(&self, peers: &[PeerId], since: std::time::Instant, most: Duration) -> Result<usize> {
+        /// Their answers are looked for this often.
+        const LOOK: Duration = Duration::from_millis(20);
+        let deadline = Instant::from_std(clock::deadline(std::time::Instant::now(), most));
+        let mut greet = true;
+        loop {
+            let peers = peers.to_vec();
+            let (all, ask) = (peers.len(), std::mem::take(&mut greet));
+            let alive = self.send(|reply| Command::Alive { peers, since, greet: ask, reply }).await?;
+            if alive == all || Instant::now() >= deadline {
+                return Ok(alive);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Asks one peer, and waits no longer than `timeout`.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
@@ -12,6 +12,7 @@ use super::{
     ClockOffset,
     connections::Held,
     discovery::bare,
+    identity::{Start, Starts},
     place::{Bearings, Whereabouts},
     protocol::Hello,
 };
@@ -41,12 +42,26 @@ const MAX_ADDRESSES: usize = 16;
 const MAX_PROTOCOLS: usize = 32;
 /// Longest text a peer may say of itself, in columns.
 const MAX_AGENT: usize = 40;
+/// A round trip that was measured longer ago says nothing of now. Pings go every few seconds; a link that is full answers
+/// some of them late.
+const RTT_LIFE: Duration = Duration::from_secs(60);
+/// Likewise for what a peer said in a hello, of which there is one a minute.
+const HELLO_LIFE: Duration = Duration::from_secs(180);
 
 struct Open {
     id: ConnectionId,
     address: String,
     direction: Direction,
     since: Timestamp,
+}
+
+/// What a connected peer said of itself, and when.
+struct Said {
+    at: Instant,
+    packages: u64,
+    /// Bytes that it may keep for others.
+    room: u64,
+    clock_offset_ms: i64,
 }
 
 /// What is known of one peer.
@@ -63,12 +78,17 @@ struct Peer {
     /// It was connected, here or before a restart, or this node's person said something about it.
     met: bool,
     rtts_ms: VecDeque<f32>,
+    /// When the last of these was measured.
+    measured: Option<Instant>,
     owner: Option<NodeOwner>,
     place: Whereabouts,
-    packages: Option<u64>,
-    /// Bytes that it may keep for others, by its last hello.
-    room: u64,
-    clock_offset_ms: Option<i64>,
+    /// Over a connection that is still there.
+    said: Option<Said>,
+    /// By which two nodes with its key are told from one that restarts, and when there were two.
+    starts: Starts,
+    twins: Option<Instant>,
+    /// The last proof that it is there: it connected, answered, asked or passed something on.
+    alive: Option<Instant>,
     in_mesh: bool,
     /// It left a question without an answer, and has answered neither another nor a ping since.
     silent: bool,
@@ -90,17 +110,36 @@ impl Peer {
             ours: false,
             met: true,
             rtts_ms: VecDeque::new(),
+            measured: None,
             owner: None,
             place: Whereabouts::default(),
-            packages: None,
-            room: 0,
-            clock_offset_ms: None,
+            said: None,
+            starts: Starts::default(),
+            twins: None,
+            alive: None,
             in_mesh: false,
             silent: false,
             gossip_score: None,
             traffic: Traffic::default(),
             sheet: None,
         }
+    }
+
+    /// What it said lately.
+    fn said(&self, now: Instant) -> Option<&Said> {
+        self.said.as_ref().filter(|said| now.saturating_duration_since(said.at) <= HELLO_LIFE)
+    }
+
+    /// Two nodes with its key said hello by turns, lately.
+    fn are_two(&self, now: Instant) -> bool {
+        self.twins.is_some_and(|at| now.saturating_duration_since(at) <= HELLO_LIFE)
+    }
+
+    /// The last round trips, if the newest is not too old to say something.
+    fn rtts_ms(&self, now: Instant) -> impl DoubleEndedIterator<Item = f32> {
+        let recent = |at: Instant| now.saturating_duration_since(at) <= RTT_LIFE;
+        let known = self.measured.is_some_and(recent).then_some(&self.rtts_ms);
+        known.into_iter().flatten().copied()
     }
 
     /// Of where it is connected from, or was last.
@@ -252,6 +291,7 @@ impl PeerTable {
         let direction = if outbound { Direction::Outbound } else { Direction::Inbound };
         peer.open.push(Open { id: conn, address: address.to_string(), direction, since: now });
         peer.standing.last_seen = now;
+        peer.alive = Some(Instant::now());
         if outbound && !peer.addresses.contains(address) && peer.addresses.len() < MAX_ADDRESSES {
             peer.addresses.insert(0, address.clone());
         }
@@ -268,6 +308,9 @@ impl PeerTable {
                 peer.standing.observe(Outcome::ConnectionLost, now);
             }
             (peer.in_mesh, peer.silent, peer.gossip_score) = (false, false, None);
+            // What it said and how far it was holds for a connection.
+            (peer.said, peer.alive, peer.measured) = (None, None, None);
+            peer.rtts_ms.clear();
         }
         self.dirty.insert(*id);
         last
@@ -315,19 +358,19 @@ impl PeerTable {
 
     /// Whether it has said hello in its turn.
     pub fn has_answered(&self, id: &PeerId) -> bool {
-        self.peers.get(id).is_some_and(|peer| peer.packages.is_some())
+        self.peers.get(id).is_some_and(|peer| peer.said.is_some())
     }
 
     /// Connected peers of this network, and how many packages each says it has.
-    pub fn catalogues(&self) -> Vec<(PeerId, u64)> {
+    pub fn catalogues(&self, now: Instant) -> Vec<(PeerId, u64)> {
         let here = self.peers.iter().filter(|(_, peer)| peer.ours && !peer.open.is_empty());
-        here.filter_map(|(id, peer)| Some((*id, peer.packages?))).collect()
+        here.filter_map(|(id, peer)| Some((*id, peer.said(now)?.packages))).collect()
     }
 
     /// Connected peers of this network, and how many bytes each says it may keep for others.
-    pub fn rooms(&self) -> Vec<(PeerId, u64)> {
+    pub fn rooms(&self, now: Instant) -> Vec<(PeerId, u64)> {
         let here = self.peers.iter().filter(|(_, peer)| peer.ours && !peer.open.is_empty());
-        here.map(|(id, peer)| (*id, peer.room)).collect()
+        here.map(|(id, peer)| (*id, peer.said(now).map_or(0, |said| said.room))).collect()
     }
 
     /// Who opened the connection, for each connected peer of this network.
@@ -336,7 +379,7 @@ impl PeerTable {
     }
 
     /// The connected peers of this network, taken together.
-    pub fn here(&self) -> Here {
+    pub fn here(&self, now: Instant) -> Here {
         /// Programs that are told apart.
         const AGENTS: usize = 6;
         let mut here = Here::default();
@@ -348,7 +391,7 @@ impl PeerTable {
                 here.tcp += 1;
             }
             here.negative += usize::from(peer.gossip_score.is_some_and(|score| score < 0.0));
-            here.rtts_ms.extend(peer.rtts_ms.back().map(|ms| f64::from(*ms)));
+            here.rtts_ms.extend(peer.rtts_ms(now).next_back().map(f64::from));
             let agent = peer.agent.as_deref().unwrap_or_default();
             let known = here.agents.contains_key(agent) || here.agents.len() < AGENTS;
             *here.agents.entry(if known { agent } else { "others" }.to_owned()).or_default() += 1;
@@ -427,6 +470,18 @@ impl PeerTable {
         }
     }
 
+    /// Something came from it.
+    pub fn is_there(&mut self, id: &PeerId, now: Timestamp, at: Instant) {
+        if let Some(peer) = self.peers.get_mut(id).filter(|peer| !peer.open.is_empty()) {
+            (peer.alive, peer.standing.last_seen) = (Some(at), now);
+        }
+    }
+
+    /// Whether it is connected, and something has come from it since.
+    pub fn is_alive_since(&self, id: &PeerId, since: Instant) -> bool {
+        self.peers.get(id).and_then(|peer| peer.alive).is_some_and(|at| at >= since)
+    }
+
     /// It answered something.
     pub fn spoke(&mut self, id: &PeerId) {
         if let Some(peer) = self.peers.get_mut(id) {
@@ -457,20 +512,38 @@ impl PeerTable {
             peer.rtts_ms.pop_front();
         }
         peer.rtts_ms.push_back(rtt.as_secs_f32() * 1_000.0);
+        peer.measured = Some(Instant::now());
         std::mem::take(&mut peer.silent)
     }
 
     /// Takes what a peer says of itself in a hello.
-    pub fn hello(&mut self, id: PeerId, hello: &Hello, now: Timestamp) {
+    pub fn hello(&mut self, id: PeerId, hello: &Hello, now: Timestamp) -> Start {
         let owner = hello.claim.as_ref().and_then(|claim| Signed::<NodeClaim>::verify(claim).ok());
         let owner = owner.filter(|claim| claim.node == id && claim.expires > now);
         let peer = self.entry(id, now);
-        peer.packages = Some(hello.packages);
-        peer.room = hello.room;
-        peer.clock_offset_ms = Some(now.offset_ms(hello.at));
+        if !peer.open.is_empty() {
+            let clock_offset_ms = now.offset_ms(hello.at);
+            peer.said = Some(Said { at: Instant::now(), packages: hello.packages, room: hello.room, clock_offset_ms });
+        }
         peer.owner = owner.map(|claim| NodeOwner { publisher: claim.publisher(), handle: claim.handle.clone() });
         peer.standing.last_seen = now;
         peer.place.hello(hello.location.clone(), hello.at, now);
+        let start = peer.starts.said(hello.start);
+        if start == Start::Twins {
+            peer.twins = Some(Instant::now());
+        }
+        start
+    }
+
+    /// Its connections but one.
+    pub fn other_connections(&self, id: &PeerId, but: ConnectionId) -> Vec<ConnectionId> {
+        let open = self.peers.get(id).map(|peer| peer.open.as_slice()).unwrap_or_default();
+        open.iter().map(|open| open.id).filter(|open| *open != but).collect()
+    }
+
+    /// Whether two nodes have its key.
+    pub fn are_two(&self, id: &PeerId) -> bool {
+        self.peers.get(id).is_some_and(|peer| peer.are_two(Instant::now()))
     }
 
     /// Takes a presence message that `id` itself has signed.
@@ -584,9 +657,9 @@ impl PeerTable {
     }
 
     /// Median of our clock minus the peers', with two of them at least: one may be the one that is wrong.
-    pub fn clock_offset(&self) -> Option<ClockOffset> {
-        let mut offsets: Vec<i64> =
-            self.peers.values().filter(|peer| !peer.open.is_empty()).filter_map(|peer| peer.clock_offset_ms).collect();
+    pub fn clock_offset(&self, now: Instant) -> Option<ClockOffset> {
+        let said = self.peers.values().filter_map(|peer| peer.said(now));
+        let mut offsets: Vec<i64> = said.map(|said| said.clock_offset_ms).collect();
         offsets.sort_unstable();
         let ms = *offsets.get(offsets.len() / 2).filter(|_| offsets.len() >= 2)?;
         Some(ClockOffset { ms, peers: offsets.len() })
@@ -634,6 +707,7 @@ impl PeerTable {
         });
         let basis = self.basis(peer, now);
         let placed = peer.place.placed(&self.bearings, now);
+        let at = Instant::now();
         PeerSnapshot {
             id,
             owner: peer.owner.clone(),
@@ -641,14 +715,14 @@ impl PeerTable {
             connection,
             addresses: peer.addresses.iter().map(ToString::to_string).collect(),
             protocols: peer.protocols.clone(),
-            rtts_ms: peer.rtts_ms.iter().copied().collect(),
+            rtts_ms: peer.rtts_ms(at).collect(),
             score: score(&basis, &self.weights),
             basis,
             location: placed.location.cloned(),
             distance_km: placed.distance_km,
             provenance: Some(placed.provenance),
-            packages: peer.packages,
-            room: peer.room,
+            packages: peer.said(at).map(|said| said.packages),
+            room: peer.said(at).map_or(0, |said| said.room),
             first_seen: peer.standing.first_seen,
             last_seen: peer.standing.last_seen,
             evidence: peer.standing.recent.iter().copied().collect(),

@@ -102,6 +102,12 @@ pub struct Hello {
     /// Bytes that it may keep for others.
     #[serde(default)]
     pub room: u64,
+    /// A number that it drew when it started; 0 of nodes that draw none. Two nodes with one key differ in it.
+    #[serde(default)]
+    pub start: u64,
+    /// The sender is connected with two nodes that have the receiver's key.
+    #[serde(default)]
+    pub twins: bool,
 }
 
 impl Response {

@@ -11,21 +11,18 @@ use libp2p::{
     Multiaddr, PeerId, Swarm, SwarmBuilder, TransportError,
     identity::Keypair,
     mdns,
-    metrics::{Metrics as Families, Recorder, Registry},
-    noise,
+    metrics::{Metrics as Families, Registry},
     swarm::SwarmEvent,
-    tcp, yamux,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Delays, DhtMode, Greeting, Inbound, MAX_LOOKUPS, Net, Serving,
-    behaviour::{Behaviour, Parts, Protocols},
+    behaviour::{Behaviour, BehaviourEvent, Parts, Protocols},
     conduct::Conduct,
     content::{self, BusyPeers, server},
-    delay,
-    discovery::{Discovery, Origin},
+    discovery::{Discovery, Origin, bare},
     gate::Gate,
     gossip::Topics,
     kad_store::KadStore,
@@ -37,6 +34,7 @@ use super::{
     pool::{Callers, Pool},
     sync::{self, HeadSet},
     task::{Task, Wiring},
+    transport::transport,
 };
 use crate::{
     RegistryError, Result,
@@ -64,8 +62,12 @@ pub(super) const INBOUND: usize = 512;
 const IDLE: Duration = Duration::from_secs(30);
 /// Longest wait for the operating system to give the addresses to listen on.
 const LISTEN_WAIT: Duration = Duration::from_secs(5);
+/// Interfaces that are up say so within this.
+const INTERFACES_WAIT: Duration = Duration::from_millis(500);
 /// Hellos that tell something new, or that were not answered.
-const GREET_EVERY: Duration = Duration::from_secs(10);
+pub(super) const GREET_EVERY: Duration = Duration::from_secs(10);
+/// A connection is looked at for silence no more often than this: however often pings go, a busy machine answers late.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Remembered peers that are dialled at the start.
 const REDIALLED: usize = 16;
 
@@ -97,7 +99,7 @@ pub struct NetOptions {
     pub provide: bool,
     /// Longest time in which a peer that content is asked of sends nothing.
     pub idle: Duration,
-    /// Round trips are measured this often.
+    /// Pings go this often.
     pub ping_every: Duration,
     /// The first ban of a peer lasts so long.
     pub ban_time: Duration,
@@ -122,12 +124,15 @@ pub async fn start(
     let now = clock::now();
     let me = options.key.public().to_peer_id();
     let mut discovery = Discovery::default();
+    let mut own_addresses = Vec::new();
     for address in &options.bootstrap {
         let peer = listen::peer_of(address).ok_or_else(|| RegistryError::Address {
             given: address.to_string(),
             why: "it does not end with /p2p/ and the peer's id".to_owned(),
         })?;
-        if peer != me {
+        if peer == me {
+            own_addresses.push(bare(address));
+        } else {
             discovery.add(peer, address.clone(), Origin::Bootstrap, Instant::now());
         }
     }
@@ -146,8 +151,13 @@ pub async fn start(
         tracing::warn!("{text}");
         notice(Level::Warning, text);
     }
-    let mdns = options.mdns.then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), me)).transpose();
-    let mdns = mdns.unwrap_or_else(|error| {
+    // Of one behaviour it is either family.
+    let find = |enable_ipv6| {
+        let config = mdns::Config { enable_ipv6, ..mdns::Config::default() };
+        options.mdns.then(|| mdns::tokio::Behaviour::new(config, me)).transpose()
+    };
+    let mdns6 = find(true).ok().flatten();
+    let mdns = find(false).unwrap_or_else(|error| {
         let text =
             format!("mDNS cannot start ({error}), so peers on the LAN are not found by themselves; give --bootstrap");
         tracing::warn!("{text}");
@@ -163,7 +173,7 @@ pub async fn start(
         protocols: &protocols,
         topics: &topics,
         kad_store,
-        mdns,
+        mdns: (mdns, mdns6),
         dht: options.dht,
         dial_back_every: options.dial_back_every,
         query_timeout: options.query_timeout,
@@ -175,13 +185,18 @@ pub async fn start(
     let streams = behaviour.streams.new_control();
     let dials = Dials::of(options.classes);
     let limited = Limited::new(behaviour, dials, metrics.clone());
-    let (mut swarm, bandwidth) = build(options.key, limited, options.delays)?;
+    let (mut swarm, bandwidth) = build(options.key, limited, options.ping_every, options.delays)?;
     let mut protocols_told = Registry::default();
     let families = Families::new(&mut protocols_told);
-    listen_on(&mut swarm, addresses, &families).await?;
+    let early = listen_on(&mut swarm, addresses).await?;
     // Apart, because how many bytes went by is read again and again, and the rest only when somebody asks.
     let bandwidth = Arc::new(bandwidth);
 
+    if swarm.listeners().next().is_none() {
+        let text = "no network interface is up, so nobody can reach this node; it listens as soon as one is";
+        tracing::warn!("{text}");
+        notice(Level::Warning, text.to_owned());
+    }
     let listening: Vec<String> = swarm.listeners().map(ToString::to_string).collect();
     let network = options.network.clone();
     let (commands, command_receiver) = mpsc::channel(COMMANDS);
@@ -260,10 +275,11 @@ pub async fn start(
         Conduct::new(ledger),
         (options.conduct, options.selection),
         Measures::new(bandwidth.clone(), gossip_counts, (safety_receiver, copies_receiver), families, metrics),
-        options.ping_every.min(GREET_EVERY),
+        options.ping_every,
+        own_addresses,
     );
     tracing::info!(node = %me, %network, ?listening, "the node has started");
-    tokio::spawn(task.run());
+    tokio::spawn(task.run(early));
     let net = Net {
         commands,
         lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
@@ -289,34 +305,26 @@ pub async fn start(
 }
 
 /// The swarm, and the counters of its bytes.
-fn build(key: Keypair, behaviour: Limited, delays: Option<Delays>) -> Result<(Swarm<Limited>, Registry)> {
+fn build(
+    key: Keypair,
+    behaviour: Limited,
+    ping_every: Duration,
+    delays: Option<Delays>,
+) -> Result<(Swarm<Limited>, Registry)> {
     let mut bandwidth = Registry::default();
     let internal = |why: String| RegistryError::Internal { what: "starting the network", why };
-    // The types of what the two builders have become differ, and have no names.
-    macro_rules! finish {
-        ($builder:expr) => {
-            $builder
-                .with_dns()
-                .map_err(|error| internal(error.to_string()))?
-                .with_bandwidth_metrics(&mut bandwidth)
-                .with_behaviour(|_| behaviour)
-                .map_err(|error| internal(error.to_string()))?
-                .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE))
-                .build()
-        };
-    }
-    let delayed =
-        delays.map(|delays| delay::transport(&key, delays)).transpose().map_err(|error| internal(error.to_string()))?;
-    let builder = SwarmBuilder::with_existing_identity(key).with_tokio();
-    let swarm = match delayed {
-        Some(delayed) => finish!(builder.with_other_transport(|_| delayed).unwrap_or_else(|never| match never {})),
-        None => finish!(
-            builder
-                .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
-                .map_err(|error| internal(error.to_string()))?
-                .with_quic()
-        ),
-    };
+    let transport = transport(&key, ping_every.max(LOOK_EVERY), delays).map_err(|error| internal(error.to_string()))?;
+    let swarm = SwarmBuilder::with_existing_identity(key)
+        .with_tokio()
+        .with_other_transport(|_| transport)
+        .unwrap_or_else(|never| match never {})
+        .with_dns()
+        .map_err(|error| internal(error.to_string()))?
+        .with_bandwidth_metrics(&mut bandwidth)
+        .with_behaviour(|_| behaviour)
+        .unwrap_or_else(|never| match never {})
+        .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE))
+        .build();
     Ok((swarm, bandwidth))
 }
 
@@ -328,40 +336,44 @@ fn innermost(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// Listens everywhere it was told to, and waits until each has an address.
-async fn listen_on(swarm: &mut Swarm<Limited>, addresses: Vec<Multiaddr>, families: &Families) -> Result<()> {
-    let mut waiting = HashSet::new();
+/// Listens everywhere it was told to, and waits until each has an address. Every interface may have none: then it is
+/// listened there as soon as one has. Returns what happened meanwhile: peers may have come already.
+async fn listen_on(swarm: &mut Swarm<Limited>, addresses: Vec<Multiaddr>) -> Result<Vec<SwarmEvent<BehaviourEvent>>> {
+    let (mut waiting, mut hoping, mut early) = (HashSet::new(), HashSet::new(), Vec::new());
     for address in addresses {
         let failed = |why: String| RegistryError::Listen { address: address.to_string(), why };
         let listened = swarm.listen_on(address.clone()).map_err(|error| match error {
             TransportError::MultiaddrNotSupported(_) => failed("neither TCP nor QUIC can listen there".to_owned()),
             TransportError::Other(error) => failed(innermost(&error)),
         })?;
-        waiting.insert(listened);
+        if listen::is_any(&address) { &mut hoping } else { &mut waiting }.insert(listened);
     }
-    let up = async {
-        while !waiting.is_empty() {
-            let event = swarm.select_next_some().await;
-            families.record(&event);
-            match event {
-                SwarmEvent::NewListenAddr { listener_id, .. } => {
-                    waiting.remove(&listener_id);
-                }
-                SwarmEvent::ListenerClosed { listener_id, reason: Err(error), addresses }
-                    if waiting.contains(&listener_id) =>
-                {
-                    let address = addresses.first().map(ToString::to_string).unwrap_or_default();
-                    return Err(RegistryError::Listen { address, why: error.to_string() });
-                }
-                _ => {}
+    let begun = tokio::time::Instant::now();
+    while !(waiting.is_empty() && hoping.is_empty()) {
+        let most = if waiting.is_empty() { INTERFACES_WAIT } else { LISTEN_WAIT };
+        let Ok(event) = tokio::time::timeout_at(begun + most, swarm.select_next_some()).await else {
+            if waiting.is_empty() {
+                break;
             }
+            return Err(RegistryError::Listen {
+                address: "the interfaces".to_owned(),
+                why: "the system gave no address".to_owned(),
+            });
+        };
+        match &event {
+            SwarmEvent::NewListenAddr { listener_id, .. } => {
+                waiting.remove(listener_id);
+                hoping.remove(listener_id);
+            }
+            SwarmEvent::ListenerClosed { listener_id, reason: Err(error), addresses }
+                if waiting.contains(listener_id) || hoping.contains(listener_id) =>
+            {
+                let address = addresses.first().map(ToString::to_string).unwrap_or_default();
+                return Err(RegistryError::Listen { address, why: error.to_string() });
+            }
+            _ => {}
         }
-        Ok(())
-    };
-    tokio::time::timeout(LISTEN_WAIT, up).await.unwrap_or_else(|_| {
-        Err(RegistryError::Listen {
-            address: "the interfaces".to_owned(),
-            why: "the system gave no address".to_owned(),
-        })
-    })
+        early.push(event);
+    }
+    Ok(early)
 }

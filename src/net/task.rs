@@ -11,18 +11,20 @@ use libp2p::{
     gossipsub::{self, MessageId},
     kad::{self, QueryId, RecordKey},
     request_response::{OutboundRequestId, ResponseChannel},
+    swarm::SwarmEvent,
 };
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     ClockOffset, Greeting, Inbound, Verdict,
-    behaviour::Protocols,
+    behaviour::{BehaviourEvent, Protocols},
     command::{Answered, AskError, Command},
     conduct::Conduct,
     content::{self, BusyPeers},
     discovery::{Discovery, Origin},
     gossip::Topics,
+    identity::Identities,
     limited::Limited,
     listen,
     look::{Looks, what_of},
@@ -33,6 +35,7 @@ use super::{
     protocol::Response,
     providers::Findings,
     reach::Reach,
+    start::GREET_EVERY,
     upkeep::Rounds,
 };
 use crate::{
@@ -153,6 +156,13 @@ pub(super) struct Task {
     /// What the last round of hellos told.
     pub greeted: Greeting,
     pub told_unreachable: HashSet<Multiaddr>,
+    pub identities: Identities,
+    /// Bootstrap addresses that name this node's own key.
+    pub own_addresses: Vec<Multiaddr>,
+    /// What a person was told last of identities.
+    pub told_identity: Option<String>,
+    /// Drawn at the start, so that another node with the same key is told from this one.
+    pub start: u64,
     writes: VecDeque<BoxFuture<'static, ()>>,
 }
 
@@ -170,7 +180,8 @@ impl Task {
         conduct: Conduct,
         (acting, selection): (content::Conduct, Selection),
         measures: Measures,
-        greet_every: Duration,
+        ping_every: Duration,
+        own_addresses: Vec<Multiaddr>,
     ) -> Self {
         // What cannot be read is no reason not to start; it would be withdrawn by the hour.
         let withdrawing = wiring.store.is_presence_told().unwrap_or_default();
@@ -201,21 +212,27 @@ impl Task {
             announcing: Allowance::sent(clock::now()),
             rng: rand::make_rng(),
             started_at: clock::now(),
-            rounds: Rounds::new(greet_every),
+            rounds: Rounds::new(ping_every.min(GREET_EVERY)),
             told: (Counters::default(), None),
             presence_told: false,
             withdrawing,
             greeted: Greeting::default(),
             told_unreachable: HashSet::new(),
+            identities: Identities::default(),
+            own_addresses,
+            told_identity: None,
+            start: rand::random_range(1..=u64::MAX),
             writes: VecDeque::new(),
         }
     }
 
     /// Runs until told to shut down, or until nobody is left to tell it anything.
-    pub async fn run(mut self) {
+    /// `early` is what the swarm has reported before.
+    pub async fn run(mut self, early: Vec<SwarmEvent<BehaviourEvent>>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.open_ledger();
+        early.into_iter().for_each(|event| self.on_swarm(event));
         self.dial_due();
         loop {
             let deadline = self.next_deadline();
@@ -259,14 +276,24 @@ impl Task {
             Command::Announce { data, reply } => {
                 if !self.announcing.take(clock::now()) {
                     // The outbox tries again, and catalogues are compared.
-                    let _ = reply.send(0);
+                    let _ = reply.send(Vec::new());
                     return;
                 }
                 let topic = self.topics.announce.hash();
-                let subscribed = self.subscribers(&topic);
+                let subscribers = self.subscribers(&topic);
                 let published = self.swarm.behaviour_mut().gossip.publish(topic, data);
                 // With nobody there to hear it, publishing is not an error: the outbox tries again.
-                let _ = reply.send(if published.is_ok() { subscribed } else { 0 });
+                let _ = reply.send(if published.is_ok() { subscribers } else { Vec::new() });
+            }
+            Command::Alive { peers, since, greet, reply } => {
+                let (alive, unproven): (Vec<PeerId>, Vec<PeerId>) =
+                    peers.into_iter().partition(|peer| self.peers.is_alive_since(peer, since));
+                for peer in unproven.into_iter().filter(|_| greet) {
+                    if self.peers.is_ours(&peer) {
+                        self.say_hello(peer);
+                    }
+                }
+                let _ = reply.send(alive.len());
             }
             Command::Ask { peer, request, deadline, reply } => {
                 let id = self.swarm.behaviour_mut().query.send_request(&peer, request);
@@ -305,8 +332,8 @@ impl Task {
                 self.peers.chosen(&chosen);
                 let _ = reply.send(chosen);
             }
-            Command::Catalogues { reply } => drop(reply.send(self.peers.catalogues())),
-            Command::Rooms { reply } => drop(reply.send(self.peers.rooms())),
+            Command::Catalogues { reply } => drop(reply.send(self.peers.catalogues(Instant::now()))),
+            Command::Rooms { reply } => drop(reply.send(self.peers.rooms(Instant::now()))),
             Command::Observe { peer, outcome } => self.observe(peer, outcome),
             Command::Gave { peer, bytes, took } => {
                 self.peers.gave(peer, bytes, took, clock::now());
@@ -365,8 +392,9 @@ impl Task {
         }
     }
 
-    pub fn subscribers(&self, topic: &gossipsub::TopicHash) -> usize {
-        self.swarm.behaviour().gossip.all_peers().filter(|(_, topics)| topics.contains(&topic)).count()
+    pub fn subscribers(&self, topic: &gossipsub::TopicHash) -> Vec<PeerId> {
+        let subscribed = self.swarm.behaviour().gossip.all_peers().filter(|(_, topics)| topics.contains(&topic));
+        subscribed.map(|(peer, _)| *peer).collect()
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -484,7 +512,7 @@ impl Task {
             mdns: self.swarm.behaviour().mdns.is_enabled(),
             dht_server: self.swarm.behaviour().kad.mode() == kad::Mode::Server,
             mesh: self.swarm.behaviour().gossip.mesh_peers(&self.topics.announce.hash()).count(),
-            clock_offset_ms: self.peers.clock_offset().map(|offset| offset.ms),
+            clock_offset_ms: self.peers.clock_offset(Instant::now()).map(|offset| offset.ms),
             location: self.peers.bearings.here.clone(),
             started_at: self.started_at,
         }

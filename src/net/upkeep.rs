@@ -7,18 +7,30 @@ use std::{
 
 use libp2p::{
     PeerId, kad,
-    swarm::dial_opts::{DialOpts, PeerCondition},
+    swarm::{
+        ConnectionId,
+        dial_opts::{DialOpts, PeerCondition},
+    },
 };
 
 use super::{
     connections::to_trim,
+    identity::{self, Start},
     kad_store::Dirty,
     measure,
     peers::MAX_PEERS,
     protocol::{Hello, Request},
     task::{PendingAsk, Task},
 };
-use crate::{bus::Level, clock, domain::record::Presence, metrics::Displaced};
+use crate::{
+    bus::Level,
+    clock,
+    domain::{
+        health::{self, Measure, Sample},
+        record::Presence,
+    },
+    metrics::Displaced,
+};
 
 /// Of the connections that are kept, one of so many may be of an unknown peer that is served content.
 const SERVED_SHARE: usize = 4;
@@ -53,6 +65,7 @@ pub(super) struct Rounds {
     presence: Every,
     health: Every,
     measure: Every,
+    look: Every,
 }
 
 impl Rounds {
@@ -68,6 +81,7 @@ impl Rounds {
             presence: Every::new(Presence::INTERVAL),
             health: Every::new(measure::EVERY),
             measure: Every { period: Duration::from_secs(10), next: Instant::now() },
+            look: Every { period: identity::LOOK_EVERY, next: Instant::now() },
         }
     }
 }
@@ -86,13 +100,17 @@ impl Task {
             self.wiring.callers.replace(self.peers.callers(clock::now()));
         }
         self.wiring.board.settle(clock::now());
-        let clock = self.peers.clock_offset();
+        let clock = self.peers.clock_offset(now);
         self.wiring.clock.send_if_modified(|told| std::mem::replace(told, clock) != clock);
         if self.rounds.flush.is_due(now) {
             self.reput_one();
             self.flush();
             self.settle_conduct();
         }
+        if self.rounds.look.is_due(now) {
+            self.look_at_myself(now);
+        }
+        self.settle_identities(now);
         if self.rounds.remember.is_due(now) {
             self.remember();
         }
@@ -147,11 +165,41 @@ impl Task {
         }
         // Said once, when it is clear that it is not just slow.
         const TELLING: u32 = 3;
-        for address in self.discovery.unreachable_bootstraps(TELLING) {
+        for (peer, address) in self.discovery.unreachable_bootstraps(TELLING) {
+            // Somebody answers there, and that is told.
+            if self.identities.is_misnamed(&peer) {
+                continue;
+            }
             let text = format!(
                 "the bootstrap peer {address} cannot be reached; check that it runs, and the address; trying on"
             );
             if self.told_unreachable.insert(address) {
+                tracing::warn!("{text}");
+                self.notice(Level::Warning, text);
+            }
+        }
+    }
+
+    /// Dials the bootstrap addresses that name this node's own key: mostly it is itself that answers.
+    fn look_at_myself(&mut self, now: Instant) {
+        for address in self.own_addresses.clone() {
+            self.identities.looks(now);
+            if let Err(error) = self.swarm.dial(DialOpts::unknown_peer_id().address(address).build()) {
+                tracing::debug!(%error, "a bootstrap address of this node's own was not dialled");
+            }
+        }
+    }
+
+    /// Says once what is wrong with somebody's identity.
+    fn settle_identities(&mut self, now: Instant) {
+        self.identities.settle(now);
+        let twin = self.identities.twin().map(str::to_owned);
+        let sample = Sample { twin, strange: self.identities.strange(), ..Sample::default() };
+        let row = health::row(Measure::Identity, &sample);
+        let complaint = row.complaint().map(|(cause, remedy)| format!("{cause}; {remedy}"));
+        if self.told_identity != complaint {
+            self.told_identity.clone_from(&complaint);
+            if let Some(text) = complaint {
                 tracing::warn!("{text}");
                 self.notice(Level::Warning, text);
             }
@@ -216,7 +264,7 @@ impl Task {
         }
     }
 
-    pub fn hello(&self) -> Hello {
+    pub fn hello(&self, to: &PeerId) -> Hello {
         let greeting = self.wiring.greeting.borrow();
         Hello {
             at: clock::now(),
@@ -224,12 +272,36 @@ impl Task {
             claim: greeting.claim.clone(),
             location: self.peers.bearings.here.clone(),
             room: greeting.room,
+            start: self.start,
+            twins: self.peers.are_two(to),
+        }
+    }
+
+    /// Takes what a peer says of itself, and of this node.
+    pub fn on_hello(&mut self, peer: PeerId, hello: &Hello, by: ConnectionId) {
+        let were_two = self.peers.are_two(&peer);
+        match self.peers.hello(peer, hello, clock::now()) {
+            Start::Known => {}
+            // One that lost its power closed nothing: what was opened before leads nowhere.
+            Start::Restarted if !were_two => {
+                for old in self.peers.other_connections(&peer, by) {
+                    tracing::debug!(%peer, %old, "a peer restarted: a connection from before is ended");
+                    self.swarm.close_connection(old);
+                }
+            }
+            Start::Twins if !were_two => {
+                tracing::warn!(%peer, "two nodes have one key: a data directory was copied, and both copies run");
+            }
+            Start::Restarted | Start::Twins => {}
+        }
+        if hello.twins {
+            self.identities.told(&peer, Instant::now());
         }
     }
 
     pub fn say_hello(&mut self, peer: PeerId) {
         const PATIENCE: Duration = Duration::from_secs(5);
-        let hello = Request::Hello(self.hello());
+        let hello = Request::Hello(self.hello(&peer));
         let id = self.swarm.behaviour_mut().query.send_request(&peer, hello);
         self.asks
             .insert(id, PendingAsk { peer, asked: Instant::now(), deadline: Instant::now() + PATIENCE, reply: None });
@@ -246,7 +318,7 @@ impl Task {
         let told = location.is_some();
         let presence = Presence { at: clock::now(), location };
         if let Ok(data) = presence.encode()
-            && self.subscribers(&topic) > 0
+            && !self.subscribers(&topic).is_empty()
         {
             self.presence_told = self.swarm.behaviour_mut().gossip.publish(topic, data).is_ok();
             if self.presence_told && self.withdrawing != told {

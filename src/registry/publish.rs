@@ -350,7 +350,9 @@ impl P2pRegistry {
             let data = Announcement::sign(&key, clock::now(), head.clone(), manifest.clone())
                 .and_then(|announcement| announcement.encode())
                 .map_err(|refusal| RegistryError::Refused { what: id.name.to_string(), refusal })?;
-            self.net.announce(data).await
+            let peers = self.net.announce(data).await?;
+            // Of a connection that is dead nobody knows yet.
+            self.net.alive(&peers, Instant::now(), self.net.query_timeout()).await
         };
         let spread = async {
             let timeout = self.net.query_timeout();

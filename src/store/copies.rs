@@ -33,7 +33,7 @@ pub enum Reserved {
 
 /// A node that was seen to have a release's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub struct CopyHolder {
     pub peer: PeerId,
     /// When it gave groups of it that verified.
     pub proved_at: Timestamp,
@@ -261,11 +261,11 @@ impl Store {
     }
 
     /// Nodes that were seen to have a release, the first first.
-    pub fn holders(&self, release: &Hash) -> Result<Vec<Holder>> {
+    pub fn holders(&self, release: &Hash) -> Result<Vec<CopyHolder>> {
         self.read(|db| {
             db.prepare_cached("SELECT peer, proved_at, missing_since FROM holders WHERE release = ? ORDER BY rowid")?
                 .query_map([release.0], |row| {
-                    Ok(Holder {
+                    Ok(CopyHolder {
                         peer: peer(row, 0)?,
                         proved_at: Timestamp(row.get(1)?),
                         missing_since: row.get::<_, Option<_>>(2)?.map(Timestamp),

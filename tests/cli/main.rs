@@ -8,6 +8,7 @@ mod content;
 mod disk;
 mod documents;
 mod names;
+mod namespaces;
 mod network;
 mod packing;
 mod plain;

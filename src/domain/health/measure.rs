@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
+    Identity,
+    Listening,
     Peers,
     PeersIn,
     PeersOut,
@@ -42,7 +44,9 @@ pub enum Measure {
 }
 
 impl Measure {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
+        Self::Identity,
+        Self::Listening,
         Self::Peers,
         Self::PeersIn,
         Self::PeersOut,
@@ -80,6 +84,8 @@ impl Measure {
 
     pub fn name(self) -> &'static str {
         match self {
+            Self::Identity => "identity",
+            Self::Listening => "listening",
             Self::Peers => "peers",
             Self::PeersIn => "peers in",
             Self::PeersOut => "peers out",
@@ -119,6 +125,11 @@ impl Measure {
     /// What it is, for somebody who reads the word for the first time.
     pub fn hint(self) -> &'static str {
         match self {
+            Self::Identity => {
+                "Whether no other node runs with this node's key, and those answer at the bootstrap addresses that were \
+                 named."
+            }
+            Self::Listening => "By what others can connect to this node, if they reach the machine.",
             Self::Peers => "Nodes of this network that this node is connected to.",
             Self::PeersIn => "Connections that others opened. None at all can mean that nobody can reach this node.",
             Self::PeersOut => "Connections that this node opened.",
@@ -138,7 +149,9 @@ impl Measure {
             Self::GossipRate => "Announcements that arrived in the last minute.",
             Self::GossipDelay => "From a peer's sending of an announcement to its arrival here, by the two clocks.",
             Self::Invalid => "Messages of the last minute that were refused: damaged, forged, or by a bad clock.",
-            Self::Dials => "Connections that this node tried to open in the last 5 minutes, and that came about.",
+            Self::Dials => {
+                "Peers that this node tried to connect to in the last 5 minutes, and those of them that it reached."
+            }
             Self::BytesIn => "Received a second, over all protocols.",
             Self::BytesOut => "Sent a second, over all protocols.",
             Self::StoreTime => {
@@ -165,12 +178,14 @@ impl Measure {
             Self::Refresh => {
                 "Since the routing table was last filled up by looking for this node's own neighbourhood (Kademlia's bootstrap)."
             }
-            Self::DialErrors => "Why dials of the last 5 minutes failed.",
+            Self::DialErrors => "Why peers that were dialled in the last 5 minutes were not reached.",
             Self::Provenance => {
                 "Where packages that were asked for came from since the start: this node itself, the DHT, or peers."
             }
             Self::Duplicates => "Messages of gossip that had come before by another way: the price of not missing any.",
-            Self::Churn => "Peers that came and went in the last 5 minutes.",
+            Self::Churn => {
+                "Peers that came and went in the last 5 minutes; without a word went those from which nothing came any more."
+            }
             Self::Agents => "What programs the connected peers run, and in which versions.",
             Self::Endangered => {
                 "Own packages older than a day whose content fewer than two nodes have, this one counted, or whose head expires within 10 days."

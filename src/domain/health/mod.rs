@@ -14,7 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use measure::Measure;
-pub use rows::MESH_LOW;
+pub use rows::{MESH_LOW, row};
 
 use super::{copies::CopyFigures, time::Timestamp};
 
@@ -50,7 +50,7 @@ pub struct Sample {
     /// Messages from peers in the last minute, and those that were refused.
     pub messages: u64,
     pub messages_refused: u64,
-    /// Dials that ended in the last 5 minutes, and those that failed.
+    /// Peers that were dialled in the last 5 minutes, and those of them that the last dial did not reach.
     pub dials: u64,
     pub dials_failed: u64,
     /// Bytes a second, all protocols.
@@ -86,7 +86,7 @@ pub struct Sample {
     pub clock_behind: bool,
     /// Since the routing table was last refreshed.
     pub refreshed_ago: Option<Duration>,
-    /// Why dials of the last 5 minutes failed, by kind.
+    /// Why these were not reached, by kind.
     pub dial_errors: BTreeMap<String, u64>,
     /// Gets since the start that were answered from memory, the disk, the DHT and peers.
     pub gets: [u64; 4],
@@ -96,6 +96,18 @@ pub struct Sample {
     pub joined: usize,
     pub left: usize,
     pub lost: usize,
+    /// Of those that went, the ones from which nothing came any more.
+    #[serde(default)]
+    pub dead: usize,
+    /// What is listened on, by family, transport and port. `None` of nodes that do not tell.
+    #[serde(default)]
+    pub listening: Option<Vec<String>>,
+    /// How another node is known to run with this node's key.
+    #[serde(default)]
+    pub twin: Option<String>,
+    /// A bootstrap address at which another node answers than the one that was named, and its id.
+    #[serde(default)]
+    pub strange: Option<(String, String)>,
     /// Programs of the connected peers, by name and version.
     pub agents: BTreeMap<String, usize>,
     /// Own packages, and those of them that would be lost with this node, of which some are named.

@@ -27,7 +27,8 @@ const FULL_DISK: u64 = 64 << 20;
 /// A large content, and the journal that goes with it.
 const LOW_DISK: u64 = 1 << 30;
 
-pub(super) fn row(measure: Measure, sample: &Sample) -> Row {
+/// One measure of a sample.
+pub fn row(measure: Measure, sample: &Sample) -> Row {
     let peers = sample.peers();
     let plain = |value: f64, shown: String| Row {
         measure,
@@ -39,6 +40,40 @@ pub(super) fn row(measure: Measure, sample: &Sample) -> Row {
     };
     let count = |value: usize| plain(value as f64, value.to_string());
     match measure {
+        Measure::Identity => {
+            let row = plain(f64::NAN, "one node".to_owned()).good_when("one node a key");
+            if let Some(how) = &sample.twin {
+                let row = Row { shown: "two nodes".to_owned(), ..row };
+                return row.is(
+                    State::Degraded,
+                    format!("another node runs with this node's key ({how}): its data directory was copied"),
+                    "stop one of the two, and start it on a data directory of its own (--data-dir); \
+                     `swarmdex key export` and `import` take the publisher's key there",
+                );
+            }
+            if let Some((address, id)) = &sample.strange {
+                let row = Row { shown: "another one answers".to_owned(), ..row };
+                return row.is(
+                    State::Degraded,
+                    format!("the node at the bootstrap address {address} is another one than was named: {id}"),
+                    "if it is the one you mean, end the address given with --bootstrap with its id; if not, check the \
+                     address",
+                );
+            }
+            row.good()
+        }
+        Measure::Listening => {
+            let Some(listening) = &sample.listening else { return plain(f64::NAN, "not told".to_owned()) };
+            let row = plain(listening.len() as f64, or_none(listening.join(", "), "nowhere")).good_when("an interface");
+            if listening.is_empty() {
+                return row.is(
+                    State::Degraded,
+                    "no network interface is up: nobody can reach this node, and it reaches nobody".to_owned(),
+                    "bring a network up; the node listens by itself as soon as there is one",
+                );
+            }
+            row.good()
+        }
         Measure::Peers => {
             let starting = sample.running_for < STARTING;
             let row = count(peers).good_when("at least 1");
@@ -184,7 +219,7 @@ pub(super) fn row(measure: Measure, sample: &Sample) -> Row {
             let good = 1.0 - share(sample.dials_failed, sample.dials);
             let row = plain(
                 good * 100.0,
-                format!("{} of {}", sample.dials - sample.dials_failed.min(sample.dials), sample.dials),
+                format!("{} of {} peers", sample.dials - sample.dials_failed.min(sample.dials), sample.dials),
             );
             if sample.dials < FEW {
                 return row;
@@ -194,7 +229,7 @@ pub(super) fn row(measure: Measure, sample: &Sample) -> Row {
             if good < 0.2 && sample.peers_out == 0 && peers < 3 {
                 return row.is(
                     State::Degraded,
-                    format!("{} of {} connections could not be opened", sample.dials_failed, sample.dials),
+                    format!("{} of {} peers that were dialled could not be reached", sample.dials_failed, sample.dials),
                     "peers are gone, or a firewall is in between: check the addresses given with --bootstrap",
                 );
             }
@@ -291,7 +326,11 @@ pub(super) fn row(measure: Measure, sample: &Sample) -> Row {
             None => plain(f64::NAN, "none came".to_owned()),
         },
         Measure::Churn => {
-            let row = plain(sample.left as f64, format!("{} came, {} went", sample.joined, sample.left));
+            let silent = match sample.dead {
+                0 => String::new(),
+                dead => format!(", {dead} without a word"),
+            };
+            let row = plain(sample.left as f64, format!("{} came, {} went{silent}", sample.joined, sample.left));
             if sample.running_for < SETTLING {
                 return row;
             }

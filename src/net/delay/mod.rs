@@ -13,8 +13,6 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 use libp2p::{PeerId, core::muxing::StreamMuxerBox};
 use tokio::time::Instant;
 
-pub(super) use muxer::transport;
-
 use crate::domain::geo::GeoLocation;
 
 /// Share of one way by which it is longer at most, where delays go by distance. Nothing is faster than light.
@@ -50,7 +48,7 @@ impl Delays {
     }
 
     /// The connection with its delay, where the peer has one.
-    fn apply(&self, me: &PeerId, peer: &PeerId, connection: StreamMuxerBox) -> StreamMuxerBox {
+    pub(super) fn apply(&self, me: &PeerId, peer: &PeerId, connection: StreamMuxerBox) -> StreamMuxerBox {
         let Some(one_way) = (self.one_way)(peer) else { return connection };
         let mut hasher = blake3::Hasher::new_derive_key("swarmdex delay of a link, format 1");
         hasher.update(&self.seed.to_be_bytes()).update(&peer.to_bytes()).update(&me.to_bytes());

@@ -7,39 +7,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use libp2p::{
-    PeerId, Transport,
-    core::{
-        muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, SubstreamBox},
-        transport::Boxed,
-        upgrade::Version,
-    },
-    identity::Keypair,
-    noise, quic, tcp, yamux,
-};
+use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, SubstreamBox};
 use tokio::time::{Sleep, sleep};
 
-use super::{Delays, Pace, stream::Delayed};
-
-/// TCP and QUIC as [`SwarmBuilder`](libp2p::SwarmBuilder) puts them together, which lets nobody in between.
-pub(in crate::net) fn transport(
-    key: &Keypair,
-    delays: Delays,
-) -> Result<Boxed<(PeerId, StreamMuxerBox)>, noise::Error> {
-    let me = key.public().to_peer_id();
-    let tcp = tcp::tokio::Transport::new(tcp::Config::default())
-        .upgrade(Version::V1Lazy)
-        .authenticate(noise::Config::new(key)?)
-        .multiplex(yamux::Config::default())
-        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
-    let quic = quic::tokio::Transport::new(quic::Config::new(key))
-        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
-    let both = tcp.or_transport(quic).map(move |either, _| {
-        let (peer, connection) = either.into_inner();
-        (peer, delays.apply(&me, &peer, connection))
-    });
-    Ok(both.boxed())
-}
+use super::{Pace, stream::Delayed};
 
 pub(super) struct Muxer {
     inner: StreamMuxerBox,
