@@ -56,7 +56,7 @@ impl Trouble {
         match self {
             Self::Locked => "another program has it open: end that (a backup, or sqlite3), and try again",
             Self::Damaged => {
-                "it is damaged: bring back a backup with `swarmdex restore`, or move swarmdex.db away to begin with an empty \
+                "it is damaged: bring back a backup with `swarmdex restore DIR --replace`, or move swarmdex.db away to begin with an empty \
                  one; the keys are in files of their own and stay"
             }
             Self::Full => {
