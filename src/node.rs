@@ -249,6 +249,7 @@ impl Node {
             tokio::spawn(registry.clone().run_safety(stop.clone())),
             tokio::spawn(registry.clone().run_sync(lacking, stop.clone())),
             tokio::spawn(registry.clone().run_spreading(stop.clone())),
+            tokio::spawn(registry.clone().run_latest(stop.clone())),
             tokio::spawn(registry.clone().run_conflicts(stop.clone())),
         ];
         Ok(Self { handle: NodeHandle { net, registry, bus, tally, metrics, data_dir }, stop, tasks })

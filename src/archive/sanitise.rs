@@ -1,10 +1,9 @@
 //! What somebody wrote about a package, made such that it can be signed: cut, cleaned or left out.
 
-use semver::VersionReq;
-
 use crate::domain::{
     manifest::{Content, Draft, limit},
     name::PackageName,
+    requirement::Requirement,
     text::printable,
     time::Timestamp,
 };
@@ -20,7 +19,7 @@ const KEY: usize = 52;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
     pub name: PackageName,
-    pub requirement: VersionReq,
+    pub requirement: Requirement,
     pub optional: bool,
 }
 

@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::HumanBytes;
-use semver::VersionReq;
 use serde::Serialize;
 
 use super::{
     DONE,
     global::Global,
-    id::{Wanted, exactly},
+    id::Wanted,
     names, print,
     release::{check_fresh, find},
     session,
@@ -22,6 +21,7 @@ use crate::{
     control::Control,
     domain::{
         name::{PackageRef, short_id},
+        requirement::Requirement,
         trust::Trust,
     },
     registry::{Fetched, Release},
@@ -144,7 +144,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     let told = spinner.clone();
     let wanted = vec![(
         PackageRef { requirement: None, ..package.clone() },
-        package.requirement.clone().unwrap_or(VersionReq::STAR),
+        package.requirement.clone().unwrap_or(Requirement::STAR),
     )];
     let resolved = async {
         // Resolved by key; the lock keeps what was typed beside it.
@@ -164,7 +164,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     let mut releases = Vec::new();
     for one in resolution.releases {
         let reference = PackageRef::of(&one.package);
-        let release = registry.get_package_version(&reference, &exactly(&one.version)).await?;
+        let release = registry.get_package_version(&reference, &Requirement::exactly(&one.version)).await?;
         check_fresh(args.fresh, &release.package, &release.freshness)?;
         names::warn_of_look_alike(&*registry, &release).await?;
         releases.push(release);
@@ -192,7 +192,8 @@ async fn locked(node: &dyn Control, args: &Args) -> Result<()> {
     let registry = node.registry();
     let mut releases = Vec::new();
     for one in lock.dependencies_first() {
-        let release = registry.get_package_version(&PackageRef::of(&one.id), &exactly(&one.version)).await?;
+        let release =
+            registry.get_package_version(&PackageRef::of(&one.id), &Requirement::exactly(&one.version)).await?;
         check_fresh(args.fresh, &release.package, &release.freshness)?;
         lock.check(&one.id, &release.manifest_hash, &release.manifest).map_err(|error| error.at(&path))?;
         releases.push(release);

@@ -4,9 +4,9 @@ use std::str::FromStr;
 
 use semver::Version;
 
-pub(super) use crate::domain::release::exactly;
 use crate::domain::{
     name::{NameError, PackageRef},
+    requirement::Requirement,
     text::printable,
 };
 
@@ -21,7 +21,7 @@ impl FromStr for Wanted {
     fn from_str(text: &str) -> Result<Self, NameError> {
         let mut package: PackageRef = text.parse()?;
         if let Some(version) = text.split_once('@').and_then(|(_, version)| version.parse().ok()) {
-            package.requirement = Some(exactly(&version));
+            package.requirement = Some(Requirement::exactly(&version));
         }
         Ok(Self(package))
     }

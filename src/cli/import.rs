@@ -200,9 +200,7 @@ async fn import(node: &dyn Control, path: &Path, owner: &str, handle: Option<&Ha
     };
     match published.await {
         Ok(receipt) => Ok(Became::Published { id: receipt.id }),
-        Err(error) if matches!(error.code(), "version_taken" | "version_not_newer") => {
-            Ok(Became::Known { why: error.to_string() })
-        }
+        Err(error) if error.code() == "version_taken" => Ok(Became::Known { why: error.to_string() }),
         // What is wrong with the node is wrong for all of them.
         Err(error)
             if matches!(error.code(), "control" | "closed" | "commit" | "database" | "store_full" | "read_only") =>

@@ -27,6 +27,7 @@ pub mod query;
 pub mod record;
 pub mod release;
 pub mod reputation;
+pub mod requirement;
 pub mod room;
 pub mod secret;
 pub mod shares;

@@ -148,10 +148,11 @@ impl P2pRegistry {
             Err(errors) => return Ok(Err(refused(&errors))),
         };
         let mut base = self.base(&id)?;
-        match check_version(&id.name, &manifest.version, &base.releases) {
+        match check_version(&id.name, &manifest.version, &base.releases, base.complete) {
             Ok(()) => {}
-            Err(error) if matches!(error.code(), "version_taken" | "version_not_newer") => {
-                return Ok(Err(Imported::Known));
+            Err(error) if error.code() == "version_taken" => return Ok(Err(Imported::Known)),
+            Err(error) if error.code() == "history_unknown" => {
+                return Ok(Err(Imported::Refused { why: error.to_string() }));
             }
             Err(error) => return Err(error),
         }

@@ -8,15 +8,15 @@ use std::{
 
 use async_trait::async_trait;
 use libp2p::{PeerId, identity::Keypair};
-use semver::{Version, VersionReq};
+use semver::Version;
 use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
     Announced, Artifacts, Bundle, Catalogue, Imported, Importing, LookAlike, Own, Package, PublishStep, Publisher,
     Receipt, Registry, Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache, fetch::Fetches,
-    intake::Threads, newcomers::Newcomers, notices::Notices, panel, provide::Providing, publish, safety::Looking,
-    search,
+    intake::Threads, latest::Unlisted, newcomers::Newcomers, notices::Notices, panel, provide::Providing, publish,
+    safety::Looking, search,
 };
 use crate::{
     RegistryError, Result,
@@ -29,6 +29,7 @@ use crate::{
         query::Query,
         record::{Announcement, NodeClaim, Signed},
         release::ReleaseEntry,
+        requirement::Requirement,
         trust::Claims,
     },
     metrics::Metrics,
@@ -90,6 +91,7 @@ pub(super) struct State {
     pub fetches: Fetches,
     pub providing: Providing,
     pub looking: Looking,
+    pub unlisted: Unlisted,
 }
 
 /// A [`Registry`] over a store and the network. Cheap to clone.
@@ -133,6 +135,7 @@ impl P2pRegistry {
             fetches: Fetches::default(),
             providing: Providing::default(),
             looking: Looking::default(),
+            unlisted: Unlisted::default(),
         };
         let registry = Self { net, store, contents, board, bus, tally, metrics, state: Arc::new(state) };
         let handle = registry.state.options.handle.clone().or(registry.published_handle()?);
@@ -275,7 +278,7 @@ impl Registry for P2pRegistry {
         self.traced_get(package, get, |found| found.source).await
     }
 
-    async fn get_package_version(&self, package: &PackageRef, requirement: &VersionReq) -> Result<Release> {
+    async fn get_package_version(&self, package: &PackageRef, requirement: &Requirement) -> Result<Release> {
         self.traced_get(package, self.release(package, requirement), |found| found.source).await
     }
 

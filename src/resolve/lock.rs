@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use semver::{Version, VersionReq};
+use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::{MAX_PACKAGES, Resolution, range};
@@ -21,6 +21,7 @@ use crate::{
         hash::Hash,
         manifest::{Content, Manifest, check_file},
         name::{Handle, Owner, PackageId, PackageRef},
+        requirement::Requirement,
         text,
     },
 };
@@ -54,7 +55,7 @@ impl LockError {
 pub struct Wanted {
     /// As it was written, without a requirement.
     pub package: PackageRef,
-    pub requirement: VersionReq,
+    pub requirement: Requirement,
     pub id: PackageId,
 }
 
@@ -120,7 +121,7 @@ struct PackageEntry {
 
 impl Lock {
     /// What `resolution` came to, for what `wanted` asked: the same list it was resolved from.
-    pub fn of(resolution: &Resolution, wanted: &[(PackageRef, VersionReq)]) -> Self {
+    pub fn of(resolution: &Resolution, wanted: &[(PackageRef, Requirement)]) -> Self {
         let versions: BTreeMap<_, _> =
             resolution.releases.iter().map(|release| (&release.package, &release.version)).collect();
         let locked = |release: &super::Resolved| Locked {
@@ -159,7 +160,7 @@ impl Lock {
     }
 
     /// Whether this lock is the answer to exactly this question.
-    pub fn answers(&self, wanted: &[(PackageRef, VersionReq)]) -> bool {
+    pub fn answers(&self, wanted: &[(PackageRef, Requirement)]) -> bool {
         let asked = wanted.iter().cloned().map(super::universe::with_inner);
         asked.eq(self.wanted.iter().map(|wanted| (wanted.package.clone(), wanted.requirement.clone())))
     }
@@ -578,7 +579,7 @@ mod tests {
             }
             let wanted = packages.values().map(|locked| Wanted {
                 package: PackageRef::of(&locked.id),
-                requirement: format!(">={}", locked.version).parse().unwrap(),
+                requirement: Requirement::exactly(&locked.version),
                 id: locked.id.clone(),
             });
             Lock { wanted: wanted.collect(), packages }
