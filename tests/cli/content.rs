@@ -185,10 +185,19 @@ fn crates_are_imported_and_bad_ones_do_not_stop_the_rest() {
     let node = Running::start(&home, &["--handle", "mirror"]);
 
     let ran = home.run(["import", "cache", "--handle", "mirror", "--json"]);
-    assert_eq!(last(&ran), serde_json::json!({ "published": 4, "known": 0, "refused": 2 }), "{}", ran.stdout);
+    let summary =
+        |ran: &Ran| -> serde_json::Value { serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap() };
+    assert_eq!(summary(&ran), serde_json::json!({ "published": 4, "known": 0, "refused": 2 }), "{}", ran.stdout);
+    assert_eq!(ran.code, Some(1), "something failed");
     assert!(ran.stderr.contains("broken-1.0.0.crate was not imported") && ran.stderr.contains("not called so"));
     let again = home.run(["import", "cache", "--handle", "mirror"]);
     assert!(again.stdout.contains("0 published, 4 there already, 2 not imported"), "{}", again.stdout);
+    let good = home.run(["import", "cache/base-1.0.0.crate", &top, "--handle", "mirror"]);
+    assert!(good.code == Some(0) && good.stdout.contains("2 there already"), "{}", good.stdout);
+    // The same version with other bytes is not there already.
+    crate_file(&home, "other/base-1.0.0.crate", "base", "1.0.0", "top = \"1\"\n");
+    let other = home.run(["import", "other", "--handle", "mirror"]);
+    assert!(other.code == Some(1) && other.stderr.contains("has other bytes"), "{}", other.stderr);
 
     let bob = Home::new();
     let shown = bob.alone(&join(&node, &["show", "mirror/top", "--json"])).json();
@@ -289,6 +298,51 @@ fn a_get_that_is_killed_goes_on_where_it_was() {
 const STANZAS: &str = "Package: spellcheck\nVersion: 1:2.3-4+deb12u1\nSection: text\nMaintainer: A Team <team@example.org>\nDepends: libspell (>= 2.0)\nDescription: finds words that are spelt wrongly\n\nPackage: libspell\nVersion: 2.3-4\nSection: libs\nDescription: what spellcheck is made of\n\nPackage: broken\nDescription: no version\n";
 
 #[test]
+fn nothing_of_an_index_is_lost_without_a_word() {
+    let home = Home::new();
+    let stanza = |version: &str, says: &str| {
+        format!("Package: tool\nVersion: {version}\nSection: utils\nDescription: {says}\n\n")
+    };
+    let index = |name: &str, stanzas: &[String]| home.file(name, &stanzas.concat());
+    let first = index("first", &[stanza("1:5.0-1", "a tool")]);
+    let epoch = index("epoch", &[stanza("2:0.5-1", "the next tool")]);
+    let _node = Running::start(&home, &["--handle", "mirror"]);
+    let import = |index: &str| home.run(["import", "debian", "--sign", "--handle", "mirror", index]);
+
+    let ran = import(&first);
+    assert!(ran.code == Some(0) && ran.stdout.contains("1 signed"), "{} {}", ran.stdout, ran.stderr);
+    // The epoch is no part of the version proper: it is taken, and said not to be the latest.
+    let ran = import(&epoch);
+    assert!(ran.stdout.contains("1 signed") && ran.stdout.contains("1 of them not the latest"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("tool 0.5.0+2-0.5.1 is signed, and 5.0.0+1-5.0.1 stays the latest"), "{}", ran.stderr);
+    let got = home.run(["show", "mirror/tool@=0.5.0+2-0.5.1", "--json"]).json();
+    assert_eq!(got["manifest"]["description"], "the next tool");
+    let again = import(&epoch);
+    assert!(again.code == Some(0) && again.stdout.contains("1 there already"), "{}", again.stdout);
+
+    // Two versions of Debian's that are one of ours: the second is not there already.
+    let ran = import(&index("dots", &[stanza("1.0.0.1", "one"), stanza("1.0.0-1", "another")]));
+    assert_eq!(ran.code, Some(1), "{} {}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("1 signed as your own, 0 there already, 1 passed over"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("1.0.0+1.0.0.1 is there already and is another text"), "{}", ran.stderr);
+
+    // A preview is of one version.
+    let ran = home.run(["import", "debian", &index("two", &[stanza("1.0-1", "old"), stanza("1.1-1", "new")])]);
+    assert!(ran.stdout.contains("1 previews") && ran.stdout.contains("1 replaced"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("listed as 1.1.0+1.1.1, in the place of 1.0.0+1.0.1"), "{}", ran.stderr);
+
+    // An index that ends in its middle fails, and the others are read.
+    let damaged = home.path("damaged.gz");
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut packed, stanza("3.0-1", "cut off").as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    fs::write(&damaged, &packed[..packed.len() - 12]).unwrap();
+    let ran = home.run(["import", "debian", damaged.to_str().unwrap(), &first]);
+    assert!(ran.code == Some(1) && ran.stderr.contains("cut off or damaged"), "{} {}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("1 files not read to their end"), "{}", ran.stdout);
+}
+
+#[test]
 fn an_index_is_previewed_or_signed() {
     let home = Home::new();
     let index = home.file("Packages", STANZAS);
@@ -296,7 +350,7 @@ fn an_index_is_previewed_or_signed() {
 
     // Previews are for this node's own eyes.
     let ran = home.run(["import", "debian", &index]);
-    assert!(ran.code == Some(0) && ran.stdout.contains("2 previews"), "{} {}", ran.stdout, ran.stderr);
+    assert!(ran.code == Some(1) && ran.stdout.contains("2 previews"), "{} {}", ran.stdout, ran.stderr);
     assert!(ran.stderr.contains("broken") && ran.stderr.contains("no Version"), "{}", ran.stderr);
     let found = home.run(["search", "spelt wrongly", "--local", "--json"]).json();
     assert_eq!((&found["hits"][0]["name"], &found["hits"][0]["preview"]), (&"spellcheck".into(), &true.into()));
@@ -312,7 +366,10 @@ fn an_index_is_previewed_or_signed() {
 
     // Signed, they are releases like others.
     let signed = home.run(["import", "debian", "--sign", "--handle", "mirror", "--json", &index]);
-    assert_eq!(last(&signed), serde_json::json!({ "imported": 2, "known": 0, "refused": 1 }));
+    let summary: serde_json::Value = serde_json::from_str(signed.stdout.lines().last().unwrap()).unwrap();
+    let expected =
+        serde_json::json!({ "imported": 2, "known": 0, "refused": 1, "behind": 0, "replaced": 0, "unread": 0 });
+    assert_eq!((summary, signed.code), (expected, Some(1)));
     let again = home.run(["import", "debian", "--sign", "--handle", "mirror", &index]);
     assert!(again.stdout.contains("2 there already"), "{}", again.stdout);
     let found = bob.alone(&join(&node, &["search", "spellcheck", "--json"])).json();
