@@ -4,7 +4,7 @@ use crate::domain::{
     manifest::{Content, Draft, limit},
     name::PackageName,
     requirement::Requirement,
-    text::printable,
+    text::{is_joiner, printable},
     time::Timestamp,
 };
 
@@ -55,7 +55,8 @@ pub(crate) fn clean(text: &str, most: usize) -> String {
 pub(crate) fn shorten(mut text: String, most: usize) -> String {
     if text.len() > most {
         text.truncate(text.floor_char_boundary(most.saturating_sub('…'.len_utf8())));
-        text.truncate(text.trim_end().len());
+        // A joiner is nothing without what it joins.
+        text.truncate(text.trim_end_matches(|c: char| c.is_whitespace() || is_joiner(c)).len());
         text.push('…');
     }
     text
