@@ -383,7 +383,7 @@ impl Contents for Replay {
         Ok(Usage::default())
     }
 
-    async fn keep(&self, _: ContentRoot, _: bool) -> Result<bool> {
+    async fn keep(&self, _: ContentRoot, _: String, _: bool) -> Result<bool> {
         only_watched("keeping content")
     }
 

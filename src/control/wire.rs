@@ -133,6 +133,9 @@ pub struct OfContent {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Keep {
     pub root: ContentRoot,
+    /// For which release; a pin for none in particular is one of its own.
+    #[serde(default)]
+    pub release: String,
     pub pinned: bool,
 }
 

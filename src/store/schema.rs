@@ -136,15 +136,17 @@ CREATE TABLE records (
 -- Content by its root. `data` is last and only of what is small; the rest is in files.
 CREATE TABLE contents (
     id INTEGER PRIMARY KEY, root BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, own INTEGER NOT NULL DEFAULT 0,
-    pinned INTEGER NOT NULL DEFAULT 0, added_at INTEGER NOT NULL, used_at INTEGER NOT NULL, what TEXT, origin TEXT,
+    added_at INTEGER NOT NULL, used_at INTEGER NOT NULL, what TEXT, origin TEXT,
     data BLOB
 );
 CREATE INDEX contents_by_use ON contents (used_at);
 -- What was damaged: what it was kept for comes back with it.
 CREATE TABLE lost (
-    root BLOB PRIMARY KEY, size INTEGER NOT NULL, own INTEGER NOT NULL, pinned INTEGER NOT NULL, what TEXT,
-    since INTEGER NOT NULL
+    root BLOB PRIMARY KEY, size INTEGER NOT NULL, own INTEGER NOT NULL, what TEXT, since INTEGER NOT NULL
 ) WITHOUT ROWID;
+-- What a person had pinned, and so keeps content whether it is here or was damaged. Two releases may have the same bytes: each
+-- is pinned by itself.
+CREATE TABLE content_pins (root BLOB NOT NULL, release TEXT NOT NULL, PRIMARY KEY (root, release)) WITHOUT ROWID;
 -- Fetches that have not ended: a node that starts again goes on with them.
 CREATE TABLE fetches (
     root BLOB PRIMARY KEY, wanted TEXT NOT NULL, paused INTEGER NOT NULL DEFAULT 0, since INTEGER NOT NULL

@@ -253,6 +253,29 @@ fn content_is_listed_kept_verified_and_cleaned_up() {
     Home::new().run(["transfers"]).complains(3, &["no node runs"]);
 }
 
+#[test]
+fn a_pin_is_for_a_release_and_not_for_its_bytes() {
+    let alice = Home::new();
+    let node = Running::start(&alice, &["--handle", "alice"]);
+    for name in ["one", "two"] {
+        let file = alice.file(&format!("{name}.bin"), "the same bytes");
+        let manifest = alice.file(&format!("{name}.toml"), &toml(name, "1.0.0", ""));
+        alice.run(["publish", &file, "--manifest", &manifest, "--json"]).json();
+    }
+    let bob = Home::new();
+    for name in ["alice/one", "alice/two"] {
+        last(&bob.alone(&join(&node, &["get", name, "--trust-new", "--json"])));
+        assert_eq!(bob.alone(&["pin", name]).code, Some(0));
+    }
+    let unpinned = bob.alone(&["unpin", "alice/one"]);
+    assert!(unpinned.code == Some(0) && unpinned.stderr.contains("/two@1.0.0 too"), "{}", unpinned.stderr);
+    assert_eq!(bob.alone(&["gc", "--all", "--json"]).json()["contents"], 0);
+    let list = bob.alone(&["contents", "--json"]).json();
+    assert!(list[0]["pinned_for"][0].as_str().unwrap().ends_with("/two@1.0.0"), "{list}");
+    assert_eq!(bob.alone(&["unpin", "alice/two"]).code, Some(0));
+    assert_eq!(bob.alone(&["gc", "--all", "--json"]).json()["contents"], 1);
+}
+
 fn blake3_bytes(size: usize) -> Vec<u8> {
     let mut out = vec![0; size];
     blake3::Hasher::new().finalize_xof().fill(&mut out);
