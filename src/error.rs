@@ -303,15 +303,8 @@ impl RegistryError {
 
     /// Whether what was looked for is not there, as far as it could be found out.
     pub(crate) fn is_missing(&self) -> bool {
-        matches!(
-            self,
-            Self::NoContent(_)
-                | Self::NoConflict(_)
-                | Self::NotFound { .. }
-                | Self::NoMatch { .. }
-                | Self::NoVersion { .. }
-                | Self::UnknownHandle(_)
-        )
+        // By the code, which an error from the other side of the control socket has as well.
+        matches!(self.code(), "no_content" | "no_conflict" | "not_found" | "no_match" | "no_version" | "unknown_handle")
     }
 
     pub(crate) fn file(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {

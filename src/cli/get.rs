@@ -1,6 +1,7 @@
 //! `get ID[@REQ]`: resolve, fetch, verify, write.
 
 mod download;
+mod prune;
 
 use std::path::{Path, PathBuf};
 
@@ -78,6 +79,8 @@ enum Line<'a> {
     /// One that was written.
     Got(Got<'a>),
     Lock(&'a Path),
+    /// What an earlier resolution had needed.
+    Removed(&'a Path),
 }
 
 #[derive(Serialize)]
@@ -170,15 +173,33 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
         releases.push(release);
     }
     let path = lock_path(args);
+    let before = Lock::read(&path).ok();
     // First, so that what was resolved can be had again also when something does not arrive.
     lock.write(&path)?;
     all(node, releases, args).await?;
+    if let Some(before) = before {
+        let (out, extract, now) = (out(args), args.extract, lock.clone());
+        let pruned = tokio::task::spawn_blocking(move || prune::prune(&out, &before, &now, extract)).await;
+        for (place, is_gone) in pruned.map_err(|error| print::internal("removing what is not needed", error))?? {
+            match (is_gone, args.json) {
+                (true, true) => print::json(&Line::Removed(&place))?,
+                (true, false) => print::note(format!("removed {}, which nothing needs any more", place.display())),
+                (false, _) => {
+                    print::note(format!("nothing needs {} any more; it was changed, and stays", place.display()));
+                }
+            }
+        }
+    }
     if args.json {
         print::json(&Line::Lock(&path))
     } else {
         print::note(format!("{} says what these are; `get --locked` fetches the same again", path.display()));
         Ok(())
     }
+}
+
+fn out(args: &Args) -> PathBuf {
+    args.output.clone().unwrap_or_else(|| PathBuf::from("."))
 }
 
 fn lock_path(args: &Args) -> PathBuf {
@@ -203,7 +224,7 @@ async fn locked(node: &dyn Control, args: &Args) -> Result<()> {
 
 /// Fetches several, each into a directory of its own.
 async fn all(node: &dyn Control, releases: Vec<Release>, args: &Args) -> Result<()> {
-    let out = args.output.clone().unwrap_or_else(|| PathBuf::from("."));
+    let out = out(args);
     let bytes = releases.iter().map(|release| release.manifest.size).sum();
     let progress = Progress::new(&format!("{} packages", releases.len()), bytes, args.json);
     let target = |release: &Release| {

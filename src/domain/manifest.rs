@@ -201,7 +201,13 @@ impl Draft {
             native,
             created,
         };
-        let errors = manifest.field_errors();
+        let mut errors = manifest.field_errors();
+        // Of what is signed it would mean nothing, and was taken by earlier versions.
+        let checked = manifest.dependencies.iter().map(|dependency| dependency.requirement.check());
+        errors.extend(
+            checked
+                .filter_map(|checked| Some(FieldError { field: "dependencies", problem: checked.err()?.to_string() })),
+        );
         if errors.is_empty() { Ok(manifest) } else { Err(errors) }
     }
 }

@@ -35,5 +35,6 @@ pub mod size;
 pub mod skeleton;
 pub mod text;
 pub mod time;
+pub mod toml;
 pub mod transfer;
 pub mod trust;

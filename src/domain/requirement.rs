@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use semver::{BuildMetadata, Comparator, Op, Version, VersionReq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use super::text::{fit, printable};
+
 /// A list of comparators, all of which hold. [`VersionReq`] drops the build metadata that somebody writes into one; here
 /// `=1.2.3+b2` is that build, and `=1.2.3` the version that has none. Every other comparator takes all builds, as in
 /// semver.
@@ -145,7 +147,10 @@ impl Serialize for Requirement {
 impl<'de> Deserialize<'de> for Requirement {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::read(&text).map_err(D::Error::custom)
+        Self::read(&text).map_err(|error| {
+            let text = fit(&printable(&text), 40);
+            D::Error::custom(format!("\"{text}\" is no requirement ({error}); write one such as ^1.2"))
+        })
     }
 }
 

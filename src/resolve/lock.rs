@@ -23,6 +23,7 @@ use crate::{
         name::{Handle, Owner, PackageId, PackageRef},
         requirement::Requirement,
         text,
+        toml::in_toml,
     },
 };
 
@@ -196,7 +197,7 @@ impl Lock {
             let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
             LockError(format!(
                 "is broken at line {line}: {}; correct it, or delete the file and resolve again",
-                error.message()
+                in_toml(error.message())
             ))
         };
         match toml::from_str::<FormatOnly>(text).map_err(broken)?.format {
@@ -501,7 +502,7 @@ mod tests {
             (changed("format = 1", "format = 2"), "has format 2, and this Swarmdex knows format 1; use"),
             (changed("format = 1", ""), "has no format number; delete"),
             (changed("format = 1", "format = 1\nformat = 1"), "is broken at line 4: duplicate key"),
-            (changed("size = ", "seize = "), "unknown field `seize`"),
+            (changed("size = ", "seize = "), "there is no key seize"),
             (changed("version = \"1.5.0\"", "version = \"1.5\""), "number 2, 12D3Koo"),
             (changed("version = \"1.5.0\"", "version = \"1.6.0\""), "where"),
             (changed("\"^1\"", "\"^2\""), "1.2.0, where ^2 was asked for; undo the change"),

@@ -152,6 +152,91 @@ fn dependencies_are_resolved_locked_and_had_again_exactly() {
     carol.alone(&["get", "--locked", "--lock", "none.lock"]).complains(1, &["none.lock"]);
 }
 
+#[test]
+fn a_version_that_is_named_is_that_build_in_every_verb() {
+    let alice = Home::new();
+    let _node = Running::start(&alice, &["--handle", "alice"]);
+    let publish = |name: &str, version: &str| {
+        let dir = project(&alice, name, &toml(name, version, ""));
+        alice.run(["publish", &dir, "--json"]).json()["id"].as_str().unwrap().to_owned()
+    };
+    publish("x", "1.0.0");
+    let id = publish("x", "1.0.0+b2");
+    publish("x", "1.0.0+c10");
+    publish("y", "1.0.0+b2");
+    let shown = |asked: &str| alice.run(["show", asked, "--json"]).json()["manifest"]["version"].clone();
+    for (asked, version) in [
+        ("alice/x@=1.0.0+b2", "1.0.0+b2"),
+        ("alice/x@1.0.0+b2", "1.0.0+b2"),
+        (&id, "1.0.0+b2"),
+        ("alice/x@=1.0.0", "1.0.0"),
+        ("alice/x@1.0.0", "1.0.0"),
+        ("alice/x@^1", "1.0.0+c10"),
+        ("alice/x", "1.0.0+c10"),
+    ] {
+        assert_eq!(shown(asked), version, "{asked}");
+    }
+    alice.run(["get", "alice/x@=1.0.0+zz"]).complains(1, &["=1.0.0+zz", "1.0.0+c10, 1.0.0+b2, 1.0.0"]);
+    alice.run(["get", "alice/y@=1.0.0"]).complains(1, &["=1.0.0", "it has 1.0.0+b2"]);
+    alice.run(["versions", "alice/y@=1.0.0"]).complains(1, &["there is 1.0.0+b2"]);
+    alice.run(["get", "alice/y@=1.0.0", "--with-deps"]).complains(1, &["alice/y also has 1.0.0+b2"]);
+    assert_eq!(alice.run(["get", "alice/x@=1.0.0+b2", "--with-deps", "--output", "all"]).code, Some(0));
+    let lock = fs::read_to_string(alice.path("all/swarmdex.lock")).unwrap();
+    assert!(lock.contains("requirement = \"=1.0.0+b2\"") && lock.contains("version = \"1.0.0+b2\""), "{lock}");
+    assert_eq!(alice.run(["get", "--locked", "--output", "all"]).code, Some(0));
+    alice.run(["yank", "alice/x@1.0.0+b2", "--json"]).json();
+    let versions = alice.run(["versions", "alice/x", "--json"]).json();
+    let yanked: Vec<_> = versions.as_array().unwrap().iter().filter(|one| one["yanked"] == true).collect();
+    assert!(yanked.len() == 1 && yanked[0]["version"] == "1.0.0+b2", "{versions}");
+    alice.run(["yank", "alice/y@1.0.0"]).complains(1, &["1.0.0 is not a release"]);
+}
+
+#[test]
+fn what_is_not_needed_any_more_goes_and_what_is_missing_is_said_with_who_needs_it() {
+    let alice = Home::new();
+    let _node = Running::start(&alice, &["--handle", "alice"]);
+    let publish = |name: &str, version: &str, needs: &str| {
+        let needs = format!("dependencies = [{needs}]");
+        let dir = project(&alice, name, &toml(name, version, &needs));
+        alice.run(["publish", &dir, "--json"]).json()
+    };
+    publish("json", "1.0.0", "");
+    publish("xml", "1.0.0", "");
+    let needs = |name: &str| format!("{{ package = \"alice/{name}\", requirement = \"^1\" }}");
+    publish("app", "1.0.0", &[needs("json"), needs("xml")].join(", "));
+    alice.run(["get", "alice/app", "--with-deps", "--output", "all"]);
+    let json = alice.path("all/alice/json-1.0.0/json-1.0.0.tar.zst");
+    assert!(json.exists());
+    // What somebody changed is not taken away.
+    let xml = alice.path("all/alice/xml-1.0.0/xml-1.0.0.tar.zst");
+    fs::write(&xml, "mine").unwrap();
+    publish("app", "1.1.0", "");
+    let again = alice.run(["get", "alice/app", "--with-deps", "--output", "all"]);
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    assert!(again.stderr.contains("removed all/alice/json-1.0.0"), "{}", again.stderr);
+    assert!(again.stderr.contains("xml-1.0.0 any more; it was changed, and stays"), "{}", again.stderr);
+    assert!(!json.parent().unwrap().exists() && xml.exists() && !alice.path("all/alice/app-1.0.0").exists());
+    assert!(alice.path("all/alice/app-1.1.0/app-1.1.0.tar.zst").exists());
+
+    // Unpacked, it goes with its directory.
+    publish("tool", "1.0.0", &needs("json"));
+    alice.run(["get", "alice/tool", "--with-deps", "--extract", "--output", "tree"]);
+    assert!(alice.path("tree/alice/json-1.0.0/README.md").exists());
+    publish("tool", "1.1.0", "");
+    let again = alice.run(["get", "alice/tool", "--with-deps", "--extract", "--output", "tree", "--json"]);
+    let removed = again.stdout.lines().filter(|line| line.contains("removed")).count();
+    assert!(removed == 2 && !alice.path("tree/alice/json-1.0.0").exists(), "{} {}", again.stdout, again.stderr);
+
+    // Through a running node, too.
+    publish("mid", "1.0.0", &needs("gone"));
+    publish("top", "1.0.0", &needs("mid"));
+    let missing = alice.run(["get", "alice/top", "--with-deps", "--output", "none"]);
+    assert!(missing.code != Some(0), "{}", missing.stdout);
+    for said in ["alice/mid", "/gone, which was not found", "alice/top"] {
+        assert!(missing.stderr.contains(said), "{}", missing.stderr);
+    }
+}
+
 /// A crate as cargo packs it, as far as an import looks.
 fn crate_file(home: &Home, file: &str, name: &str, version: &str, needs: &str) -> String {
     let manifest = format!(
@@ -412,6 +497,10 @@ fn an_index_is_previewed_or_signed() {
     assert_eq!((page["hits"].as_array().unwrap().len(), &page["total"]), (1, &2.into()));
     let wrong = home.run(["search", "--local", "colour:red spell"]);
     assert!(wrong.code == Some(0) && wrong.stderr.contains("there is no colour:"), "{}", wrong.stderr);
+    for nothing in ["%", "(", "🦀", "is:nonsense"] {
+        home.run(["search", "--local", nothing]).complains(2, &["nothing is searched for", nothing]);
+    }
+    home.run(["search", "--local", "--", "-spell"]).complains(2, &["-spell: this says what to leave out"]);
     home.run(["import", "debian"]).complains(2, &["required arguments"]);
     let junk = home.file("junk", "this is no index at all\n");
     home.run(["import", "debian", &junk]).complains(2, &["not a Packages index"]);
