@@ -209,8 +209,8 @@ impl Terms {
             runs(text).into_iter().map(|words| Phrase { words, open: false }).collect()
         };
         // A hyphen at the end is where somebody is about to write what is not wanted.
-        if found.is_empty() && quotes % 2 == 0 && !(piece.is_last && text == "-") {
-            self.mistake(piece, "there is no letter or digit in it, so that nothing is searched for by it".to_owned());
+        if found.is_empty() && quotes.is_multiple_of(2) && !(piece.is_last && text == "-") {
+            self.mistake(piece, "there is no letter or digit in it to search for".to_owned());
         }
         if let Some(last) = found.last_mut() {
             last.open = open;
