@@ -40,7 +40,9 @@ const RUNS: usize = 3;
 const PACE: u64 = 20 << 20;
 const SMALL: usize = 2_000;
 
+#[track_caller]
 fn median(mut values: Vec<f64>) -> f64 {
+    assert!(!values.is_empty(), "nothing was measured, and a figure of nothing is none");
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() / 2]
 }
@@ -61,7 +63,11 @@ fn content(path: &Path, size: usize, seed: u8) {
 fn peak_mib(process: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1_024.0
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|kib| kib.parse::<f64>().ok())
+        .expect("the process says how much memory it had")
+        / 1_024.0
 }
 
 /// Another process of this bench, which does `what` and says where it is reached.

@@ -262,7 +262,8 @@ impl Lab {
         let mut done = Vec::new();
         for content in contents {
             let (sender, mut progress) = mpsc::channel(1_024);
-            let wanted = Wanted { content: *content, what: "bench".to_owned(), package: None, beside: None, for_others: false };
+            let wanted =
+                Wanted { content: *content, what: "bench".to_owned(), package: None, beside: None, for_others: false };
             let begun = Instant::now();
             let got = node.contents().fetch(wanted, Some(sender)).await;
             let ms = begun.elapsed().as_secs_f64() * 1_000.0;

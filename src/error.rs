@@ -6,7 +6,7 @@ pub use trouble::Trouble;
 
 use std::path::{Path, PathBuf};
 
-use semver::{Version, VersionReq};
+use semver::Version;
 
 use crate::{
     clock,
@@ -15,6 +15,7 @@ use crate::{
         manifest::FieldError,
         name::{Handle, NameError, PackageName, PublisherId},
         record::Refusal,
+        requirement::Requirement,
         secret::Role,
         trust::{Claimant, MAX_HANDLES},
     },
@@ -40,8 +41,9 @@ pub enum RegistryError {
     )]
     Preview(PackageName),
 
-    #[error("{package} has no release that matches {requirement}; `versions {package}` lists what there is")]
-    NoMatch { package: String, requirement: VersionReq },
+    /// `instead` is what there is of it, as far as it helps.
+    #[error("{package} has no release that matches {requirement}; {}`versions {package}` lists what there is", has(.instead))]
+    NoMatch { package: String, requirement: Requirement, instead: Vec<Version> },
 
     #[error("{package} {version} is not a release; `versions {package}` lists what there is")]
     NoVersion { package: String, version: Version },
@@ -80,10 +82,13 @@ pub enum RegistryError {
     )]
     TooManyHandles { handle: Handle, handles: Vec<Handle> },
 
-    #[error("version {given} is not newer than {latest}, the latest release of {package}; choose a higher one")]
-    VersionNotNewer { package: PackageName, given: Version, latest: Version },
+    #[error(
+        "the oldest releases of {package} could not be had, so that nobody here knows whether there has been a {given}; publish a \
+         version above {latest}, or try again when more peers are connected"
+    )]
+    HistoryUnknown { package: PackageName, given: Version, latest: Version },
 
-    #[error("{package} {version} has been published already and a release never changes; choose a higher version")]
+    #[error("{package} {version} has been published already and a release never changes; choose another version")]
     VersionTaken { package: PackageName, version: Version },
 
     #[error("no conflict {0} is known here; `conflicts` lists those that are")]
@@ -261,7 +266,7 @@ impl RegistryError {
             Self::AmbiguousHandle { .. } => "ambiguous_handle",
             Self::UnpinnedHandle { .. } => "unpinned_handle",
             Self::TooManyHandles { .. } => "too_many_handles",
-            Self::VersionNotNewer { .. } => "version_not_newer",
+            Self::HistoryUnknown { .. } => "history_unknown",
             Self::VersionTaken { .. } => "version_taken",
             Self::NotYours { .. } => "not_yours",
             Self::NoConflict(_) => "no_conflict",
@@ -312,7 +317,7 @@ impl RegistryError {
             | Self::AmbiguousHandle { .. }
             | Self::UnpinnedHandle { .. }
             | Self::TooManyHandles { .. }
-            | Self::VersionNotNewer { .. }
+            | Self::HistoryUnknown { .. }
             | Self::VersionTaken { .. }
             | Self::NotYours { .. }
             | Self::Refused { .. }
@@ -326,15 +331,8 @@ impl RegistryError {
 
     /// Whether what was looked for is not there, as far as it could be found out.
     pub(crate) fn is_missing(&self) -> bool {
-        matches!(
-            self,
-            Self::NoContent(_)
-                | Self::NoConflict(_)
-                | Self::NotFound { .. }
-                | Self::NoMatch { .. }
-                | Self::NoVersion { .. }
-                | Self::UnknownHandle(_)
-        )
+        // By the code, which an error from the other side of the control socket has as well.
+        matches!(self.code(), "no_content" | "no_conflict" | "not_found" | "no_match" | "no_version" | "unknown_handle")
     }
 
     pub(crate) fn file(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
@@ -384,6 +382,14 @@ fn kept(done: u64, size: u64) -> String {
 
 fn list<T: ToString>(all: &[T]) -> String {
     all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// What there is instead, as the middle of a sentence.
+fn has(instead: &[Version]) -> String {
+    match instead.iter().map(ToString::to_string).collect::<Vec<_>>() {
+        instead if instead.is_empty() => String::new(),
+        instead => format!("it has {}; ", instead.join(", ")),
+    }
 }
 
 /// The first seen first, with since when; a flood of others is only counted.

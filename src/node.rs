@@ -283,6 +283,7 @@ impl Node {
             tokio::spawn(registry.clone().run_copies(stop.clone())),
             tokio::spawn(registry.clone().run_sync(lacking, stop.clone())),
             tokio::spawn(registry.clone().run_spreading(stop.clone())),
+            tokio::spawn(registry.clone().run_latest(stop.clone())),
             tokio::spawn(registry.clone().run_conflicts(stop.clone())),
         ];
         Ok(Self { handle: NodeHandle { net, registry, bus, tally, metrics, store, data_dir }, stop, tasks })

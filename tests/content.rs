@@ -396,7 +396,7 @@ async fn what_is_pinned_stays_so_through_damage() {
     let sent = bytes(1 << 20, 17);
     let a = Lab::start(TCP, &[]).await;
     let content = put(a.node.contents(), &sent).await.content;
-    a.node.contents().keep(content.root, true).await.unwrap();
+    a.node.contents().keep(content.root, String::new(), true).await.unwrap();
     let name = blake3::Hash::from(content.root.0).to_hex();
     std::fs::remove_file(a.dir.path().join(format!("content/{name}.data"))).unwrap();
     assert!(!a.node.contents().check(content.root).await.unwrap());

@@ -92,7 +92,8 @@ async fn became(size: u64, serve: Serve) -> (String, TransferPeer) {
     let peer = bad_server(size, serve).await;
     let lab = victim(&peer).await;
     let contents = lab.node.contents();
-    let wanted = Wanted { content: content(size), what: "a test".to_owned(), package: None, beside: None, for_others: false };
+    let wanted =
+        Wanted { content: content(size), what: "a test".to_owned(), package: None, beside: None, for_others: false };
     let fetching = tokio::time::timeout(PATIENCE, contents.fetch(wanted, None)).await;
     let error = fetching.expect("a fetch that does not end").unwrap_err();
     assert!(matches!(error, RegistryError::Fetch { .. }), "{error}");
@@ -162,7 +163,8 @@ async fn a_peer_that_says_it_is_busy_is_asked_a_few_times_and_no_more() {
 async fn a_size_that_the_manifest_does_not_say_is_no_lie() {
     let peer = bad_server(5 * MIB, Arc::new(|_, _| Box::pin(async {}))).await;
     let lab = victim(&peer).await;
-    let wanted = Wanted { content: content(4 * MIB), what: "a test".to_owned(), package: None, beside: None, for_others: false };
+    let wanted =
+        Wanted { content: content(4 * MIB), what: "a test".to_owned(), package: None, beside: None, for_others: false };
     let error = lab.node.contents().fetch(wanted, None).await.unwrap_err().to_string();
     assert!(error.contains("5242880"), "{error}");
     lab.stop().await;

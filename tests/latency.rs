@@ -56,7 +56,13 @@ async fn everything_takes_its_time(listen: &str) {
     let mut sent = vec![0; 6 << 20];
     blake3::Hasher::new().update(b"far").finalize_xof().fill(&mut sent);
     let artifacts = put(a.node.contents(), &sent).await;
-    let wanted = Wanted { content: artifacts.content, what: "a test".to_owned(), package: None, beside: None, for_others: false };
+    let wanted = Wanted {
+        content: artifacts.content,
+        what: "a test".to_owned(),
+        package: None,
+        beside: None,
+        for_others: false,
+    };
     let began = Instant::now();
     let contents = b.node.contents();
     let fetched = tokio::time::timeout(PATIENCE, contents.fetch(wanted, None)).await.unwrap().unwrap();

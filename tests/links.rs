@@ -276,7 +276,13 @@ async fn what_a_node_that_restarts_publishes_is_fetched_at_once() {
             let package = a.node.registry().get_package(&exactly).await.unwrap();
             assert_eq!(package.latest.unwrap().version.to_string(), version);
             let content = Content { root: receipt.content, size: receipt.size };
-            let wanted = Wanted { content, what: version.clone(), package: Some(receipt.package), beside: None, for_others: false };
+            let wanted = Wanted {
+                content,
+                what: version.clone(),
+                package: Some(receipt.package),
+                beside: None,
+                for_others: false,
+            };
             let fetched = tokio::time::timeout(PATIENCE, a.node.contents().fetch(wanted, None)).await;
             fetched.unwrap_or_else(|_| panic!("{listen} {version} hangs")).unwrap();
             dir = publisher.stop().await;
@@ -295,7 +301,13 @@ async fn what_was_opened_before_a_power_cut_is_used_no_more() {
         until("the publisher to be connected", GONE, async || connected(&b).await == 1).await;
         let receipt = publish(&b, "web", &format!("1.{restart}.0"), &vec![restart; 30_000]).await;
         let content = Content { root: receipt.content, size: receipt.size };
-        let wanted = Wanted { content, what: "a test".to_owned(), package: Some(receipt.package), beside: None, for_others: false };
+        let wanted = Wanted {
+            content,
+            what: "a test".to_owned(),
+            package: Some(receipt.package),
+            beside: None,
+            for_others: false,
+        };
         let fetched = tokio::time::timeout(PATIENCE, a.node.contents().fetch(wanted, None)).await;
         fetched.unwrap_or_else(|_| panic!("1.{restart}.0 hangs")).unwrap();
         let before = a.node.peers().await.unwrap()[0].connection.clone().unwrap();

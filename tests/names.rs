@@ -5,12 +5,12 @@
 mod lab;
 
 use lab::{Lab, PATIENCE, TCP, draft, put, wait_for};
-use semver::VersionReq;
 use swarmdex::{
     domain::{
         manifest::{Dependency, Draft},
         name::{Handle, Owner, PackageId, PackageRef, PublisherId},
         query::Query,
+        requirement::Requirement,
         trust::{Bound, MAX_HANDLES, Meaning, Trust, Unsure},
     },
     registry::{Known, Receipt, Registry},
@@ -22,7 +22,7 @@ fn handle(text: &str) -> Handle {
 }
 
 fn needs(package: &str) -> Dependency {
-    Dependency { package: package.to_owned(), handle: None, requirement: VersionReq::STAR, optional: false }
+    Dependency { package: package.to_owned(), handle: None, requirement: Requirement::STAR, optional: false }
 }
 
 /// Publishes a release under a handle, with what it needs.
@@ -83,13 +83,13 @@ async fn a_dependency_is_signed_by_key_and_an_impostor_is_never_fetched_for_it()
     for lab in [&alice, &carol] {
         until_it_has(lab, &fake).await;
     }
-    let wanted = vec![(PackageRef::of(&app.package), VersionReq::STAR)];
+    let wanted = vec![(PackageRef::of(&app.package), Requirement::STAR)];
     let resolution = resolve_on(carol.node.registry(), wanted, |_| {}).await.unwrap();
     let got: Vec<_> = resolution.releases.iter().map(|one| (one.package.clone(), one.version.to_string())).collect();
     assert_eq!(got, [(lib.clone(), "1.0.0".to_owned()), (app.package.clone(), "1.0.0".to_owned())]);
 
     // Nor does a handle at the top lead anywhere that nobody pinned.
-    let by_handle = vec![("bob/lib".parse().unwrap(), VersionReq::STAR)];
+    let by_handle = vec![("bob/lib".parse().unwrap(), Requirement::STAR)];
     assert_eq!(code(resolve_on(carol.node.registry(), by_handle.clone(), |_| {}).await), "ambiguous_handle");
     let pinned = resolve_on(alice.node.registry(), by_handle, |_| {}).await.unwrap();
     assert_eq!(pinned.root, std::slice::from_ref(&lib));
@@ -127,7 +127,7 @@ async fn looking_pins_nothing_and_a_pin_takes_as_many_peers_as_there_are_up_to_t
         assert_eq!((found.id.clone(), found.trust), (id.clone(), Trust::Unknown));
         assert_eq!(found.title(), format!("mallory/x ({})", id.publisher.fingerprint()));
         registry.list_versions(package).await.unwrap();
-        let release = registry.get_package_version(package, &VersionReq::STAR).await.unwrap();
+        let release = registry.get_package_version(package, &Requirement::STAR).await.unwrap();
         assert_eq!(release.trust, Trust::Unknown);
     }
     registry.search(&Query::text("x")).await.unwrap();

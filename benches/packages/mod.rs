@@ -88,7 +88,9 @@ pub fn publisher(key: &Keypair) -> PublisherId {
     PublisherId::of(&key.public())
 }
 
+#[track_caller]
 pub fn percentile(values: &mut [f64], share: f64) -> f64 {
+    assert!(!values.is_empty(), "nothing was measured, and a figure of nothing is none");
     values.sort_unstable_by(f64::total_cmp);
     values[((values.len() - 1) as f64 * share).round() as usize]
 }
@@ -97,5 +99,9 @@ pub fn percentile(values: &mut [f64], share: f64) -> f64 {
 pub fn resident_mib(process: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1_024.0
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|kib| kib.parse::<f64>().ok())
+        .expect("the process says how much memory it has")
+        / 1_024.0
 }

@@ -48,9 +48,9 @@ pub enum Unreadable {
     NotIndex(PathBuf),
     #[error("{} is cut off or damaged after {} lines ({}); fetch it again", .path.display(), .lines, printable(&.source.to_string()))]
     Damaged { path: PathBuf, lines: u64, source: io::Error },
-    #[error("{} unpacks to more than {bytes} bytes, which no index does; do not trust whoever made it", .path.display())]
+    #[error("{} unpacks to more than {bytes} bytes, which no index does; check where it comes from", .path.display())]
     TooLarge { path: PathBuf, bytes: u64 },
-    #[error("{} has more than {stanzas} packages, which no index has; do not trust whoever made it", .path.display())]
+    #[error("{} has more than {stanzas} packages, which no index has; check where it comes from", .path.display())]
     TooMany { path: PathBuf, stanzas: u64 },
 }
 

@@ -2,17 +2,19 @@
 //!
 //! Everything is unpacked into a directory of its own beside the place that was asked for, and renamed when it is whole.
 //! Links are made last, so that nothing can be written through one; each name of a path is looked at before it is
-//! entered all the same. Hard links are refused: what we pack has none, and to a file outside they are a way in. What is
-//! unpacked is counted as it comes, because headers say what they like.
+//! entered all the same. Hard links are only made as copies, of what the same archive has unpacked before: to a file outside
+//! they are a way in. What is unpacked, and copied, is counted as it comes, because headers say what they like.
+//!
+//! Of several entries of one path the last counts, as for tar: `tar -r` adds what has changed.
 //!
 //! Of modes it keeps what the owner and others may read and execute, and what the owner may write, under the umask of
 //! whoever unpacks; of directories nothing. Owners and times are not kept.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -63,30 +65,36 @@ pub enum Unsafe {
     Path(BadPath),
     #[error("is a link {0}")]
     Link(BadLink),
-    #[error("is a hard link, which are never unpacked")]
+    #[error("is a hard link to something that is no file before it in the archive")]
     HardLink,
     #[error("is a device, a pipe or something else that is neither file, link nor directory")]
     Special,
     #[error("lies below something that is no directory")]
     Through,
-    #[error("is there twice, or under a name that this disk takes for the same")]
-    Duplicate,
+    #[error("is there as a directory and as something else, or has a name that this disk takes for another's")]
+    Conflict,
     #[error("has a header that programs read in different ways")]
     Ambiguous,
 }
+
+/// What to do where an archive may be as it is meant to be.
+const AS_IT_IS: &str =
+    "if it is meant to be so, `get` without --extract fetches it as it is, for tar to list and to unpack";
 
 /// Why nothing was unpacked. Nothing is left of it then, neither in the place that was asked for nor beside it.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractError {
     #[error("nothing can be unpacked to {}: {why}; name a directory that does not exist yet, or an empty one", .into.display())]
     Place { into: PathBuf, why: &'static str },
-    #[error("the archive was not unpacked: \"{path}\" in it {why}; do not trust whoever made it")]
+    #[error("the archive was not unpacked: \"{path}\" in it {why}, which is not done here; {AS_IT_IS}")]
     Refused { path: String, why: Unsafe },
-    #[error("the archive was not unpacked: it has more than {limit} bytes in it; raise the limit if it may have")]
+    #[error("the archive was not unpacked: it has more than {limit} bytes in it; {AS_IT_IS}")]
     TooLarge { limit: u64 },
-    #[error("the archive was not unpacked: it has more than {limit} entries; raise the limit if it may have")]
+    #[error("the archive was not unpacked: it has more than {limit} entries; {AS_IT_IS}")]
     TooMany { limit: u64 },
-    #[error("the archive was not unpacked: it unpacks to more than {limit} times its size, as a bomb does")]
+    #[error(
+        "the archive was not unpacked: it unpacks to more than {limit} times its size, which is done to fill disks; {AS_IT_IS}"
+    )]
     Bomb { limit: u64 },
     #[error("the archive was not unpacked: it is cut off or damaged ({}); fetch it again", printable(&.0.to_string()))]
     Damaged(io::Error),
@@ -176,11 +184,12 @@ struct Tree {
     limit: u64,
     /// Entries, and directories made on the way to them.
     counted: u64,
-    /// Directories that have an entry of their own.
-    listed: HashSet<String>,
-    links: Vec<(String, String)>,
+    /// By path, with their bytes.
+    files: HashMap<String, u64>,
+    /// Symbolic links that are to be made, each with its target.
+    links: BTreeMap<String, String>,
     /// To be synced.
-    made: Vec<PathBuf>,
+    made: BTreeSet<PathBuf>,
     extracted: Extracted,
 }
 
@@ -190,9 +199,9 @@ impl Tree {
             root,
             limit,
             counted: 0,
-            listed: HashSet::new(),
-            links: Vec::new(),
-            made: Vec::new(),
+            files: HashMap::new(),
+            links: BTreeMap::new(),
+            made: BTreeSet::new(),
             extracted: Extracted::default(),
         };
         tree.make(tree.root.clone())?;
@@ -204,7 +213,7 @@ impl Tree {
         let mut entries = Entries::new(&mut archive).map_err(ExtractError::Damaged)?;
         let mut buffer = vec![0; 64 << 10];
         while let Some(entry) = entries.next(|| count(&mut self.counted, self.limit))? {
-            self.add(entry, &mut buffer)?;
+            self.add(entry, meter, &mut buffer)?;
         }
         // Without a block of zeros where the next header would be, a tar archive that was cut off between two entries
         // looks whole.
@@ -214,7 +223,7 @@ impl Tree {
         entries::check_end(archive.into_inner(), &mut buffer)
     }
 
-    fn add<R: Read>(&mut self, entry: Entry<'_, R>, buffer: &mut [u8]) -> Result<(), ExtractError> {
+    fn add<R: Read>(&mut self, entry: Entry<'_, R>, meter: &Meter, buffer: &mut [u8]) -> Result<(), ExtractError> {
         let Entry { path: written, what } = entry;
         // `tar -c .` puts the directory itself in, and a dot and a slash before everything.
         let mut bytes = written.strip_prefix(b"./").unwrap_or(&written);
@@ -230,37 +239,93 @@ impl Tree {
         match what {
             What::Directory => {
                 let place = self.place(path)?;
-                if !self.listed.insert(path.to_owned()) {
-                    return Err(refused(Unsafe::Duplicate));
+                if !fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.is_dir()) {
+                    self.clear(path, &place)?;
+                    self.make(place)?;
                 }
-                match fs::symlink_metadata(&place) {
-                    Ok(metadata) if metadata.is_dir() => Ok(()),
-                    Ok(_) => Err(refused(Unsafe::Duplicate)),
-                    Err(_) => self.make(place),
-                }
+                self.links.remove(path);
+                Ok(())
             }
             What::Link(target) => {
                 let target = path::check_link(path, &target).map_err(|why| refused(Unsafe::Link(why)))?;
-                self.links.push((path.to_owned(), target.to_owned()));
+                let place = self.place(path)?;
+                self.clear(path, &place)?;
+                self.links.insert(path.to_owned(), target.to_owned());
                 Ok(())
             }
             What::File { mode, size, content } => {
-                let place = self.place(path)?;
-                let mut file = OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(mode & 0o755 | 0o600)
-                    .open(&place)
-                    .map_err(|error| made_twice(path, &place, error))?;
+                let (mut file, place) = self.create(path, mode)?;
                 copy(content, &mut file, &place, size, buffer)?;
-                self.made.push(place);
-                self.extracted.files += 1;
-                self.extracted.bytes += size;
+                self.keep(path, place, size);
                 Ok(())
             }
-            What::HardLink => Err(refused(Unsafe::HardLink)),
+            What::HardLink(target) => {
+                let target = target.strip_prefix(b"./").unwrap_or(&target);
+                let target = path::check(target).map_err(|_| refused(Unsafe::HardLink))?;
+                if let Some(of_link) = self.links.get(target).cloned() {
+                    // What it points to is seen from another directory now.
+                    path::check_link(path, of_link.as_bytes()).map_err(|why| refused(Unsafe::Link(why)))?;
+                    let place = self.place(path)?;
+                    self.clear(path, &place)?;
+                    self.links.insert(path.to_owned(), of_link);
+                    return Ok(());
+                }
+                let size = *self.files.get(target).ok_or_else(|| refused(Unsafe::HardLink))?;
+                // `tar -c a a` has the second one as a link to itself.
+                if target == path {
+                    return Ok(());
+                }
+                meter.copies(size).map_err(ExtractError::Damaged)?;
+                let from = self.place(target)?;
+                let reading = || ExtractError::file(&from, "read");
+                let metadata = fs::symlink_metadata(&from).map_err(reading())?;
+                if !metadata.is_file() {
+                    return Err(refused(Unsafe::HardLink));
+                }
+                let mut original = File::open(&from).map_err(reading())?;
+                let (mut file, place) = self.create(path, metadata.permissions().mode())?;
+                io::copy(&mut original, &mut file).map_err(ExtractError::file(&place, "written"))?;
+                self.keep(path, place, size);
+                Ok(())
+            }
             What::Special => Err(refused(Unsafe::Special)),
         }
+    }
+
+    /// A new file at `path`, in the place of what the archive had there before.
+    fn create(&mut self, path: &str, mode: u32) -> Result<(File, PathBuf), ExtractError> {
+        let place = self.place(path)?;
+        self.clear(path, &place)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(mode & 0o755 | 0o600);
+        let file = options.open(&place).map_err(|error| taken_by_another(path, &place, error))?;
+        Ok((file, place))
+    }
+
+    fn keep(&mut self, path: &str, place: PathBuf, size: u64) {
+        self.made.insert(place);
+        self.files.insert(path.to_owned(), size);
+        self.extracted.files += 1;
+        self.extracted.bytes += size;
+    }
+
+    /// Takes away what the archive had at `path` before, because its last entry counts. A directory that has something in it
+    /// stays.
+    fn clear(&mut self, path: &str, place: &Path) -> Result<(), ExtractError> {
+        self.links.remove(path);
+        if let Some(size) = self.files.remove(path) {
+            fs::remove_file(place).map_err(ExtractError::file(place, "replaced"))?;
+            self.made.remove(place);
+            self.extracted.files -= 1;
+            self.extracted.bytes -= size;
+        } else if self.made.contains(place) {
+            fs::remove_dir(place).map_err(|error| match error.kind() {
+                ErrorKind::DirectoryNotEmpty => ExtractError::refused(path.as_bytes(), Unsafe::Conflict),
+                _ => ExtractError::file(place, "replaced")(error),
+            })?;
+            self.made.remove(place);
+        }
+        Ok(())
     }
 
     /// Where `path` goes. Makes the directories on the way, and enters nothing that is not one.
@@ -286,16 +351,23 @@ impl Tree {
     }
 
     fn make(&mut self, dir: PathBuf) -> Result<(), ExtractError> {
-        DirBuilder::new().mode(0o755).create(&dir).map_err(ExtractError::file(&dir, "made"))?;
-        self.made.push(dir);
+        DirBuilder::new().mode(0o755).create(&dir).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => ExtractError::refused(self.within(&dir).as_bytes(), Unsafe::Conflict),
+            _ => ExtractError::file(&dir, "made")(error),
+        })?;
+        self.made.insert(dir);
         Ok(())
+    }
+
+    fn within(&self, place: &Path) -> String {
+        place.strip_prefix(&self.root).unwrap_or(place).to_string_lossy().into_owned()
     }
 
     /// Makes the links, and has everything on the disk.
     fn finish(mut self) -> Result<Extracted, ExtractError> {
         for (path, target) in std::mem::take(&mut self.links) {
             let place = self.place(&path)?;
-            symlink(target, &place).map_err(|error| made_twice(&path, &place, error))?;
+            symlink(target, &place).map_err(|error| taken_by_another(&path, &place, error))?;
         }
         // All at once at the end: by then the system has written most of it by itself.
         for place in &self.made {
@@ -305,9 +377,9 @@ impl Tree {
     }
 }
 
-fn made_twice(path: &str, place: &Path, error: io::Error) -> ExtractError {
+fn taken_by_another(path: &str, place: &Path, error: io::Error) -> ExtractError {
     match error.kind() {
-        ErrorKind::AlreadyExists => ExtractError::refused(path.as_bytes(), Unsafe::Duplicate),
+        ErrorKind::AlreadyExists => ExtractError::refused(path.as_bytes(), Unsafe::Conflict),
         _ => ExtractError::file(place, "made")(error),
     }
 }

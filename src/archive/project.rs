@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 use crate::domain::{
     manifest::{Draft, limit},
     text::printable,
+    toml::in_toml,
 };
 
 /// The name of the file.
@@ -77,7 +78,7 @@ pub enum ProjectError {
     #[error("{} is not UTF-8; save it as such", .0.display())]
     NotText(PathBuf),
     /// `text` is what was read, so that the line can be shown.
-    #[error("{}, line {}: {}; correct it and try again", .path.display(), line(.text, .error.span()), printable(.error.message()))]
+    #[error("{}, line {}: {}; correct it and try again", .path.display(), line(.text, .error.span()), printable(&in_toml(.error.message())))]
     Toml { path: PathBuf, text: String, error: Box<toml::de::Error> },
     #[error("{}, line {line}: there is no key \"{key}\"; there are {}", .path.display(), KEYS.join(", "))]
     Key { path: PathBuf, line: usize, key: String },

@@ -1,11 +1,10 @@
 //! What somebody wrote about a package, made such that it can be signed: cut, cleaned or left out.
 
-use semver::VersionReq;
-
 use crate::domain::{
     manifest::{Content, Draft, limit},
     name::PackageName,
-    text::printable,
+    requirement::Requirement,
+    text::{is_joiner, printable},
     time::Timestamp,
 };
 
@@ -20,7 +19,7 @@ const KEY: usize = 52;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
     pub name: PackageName,
-    pub requirement: VersionReq,
+    pub requirement: Requirement,
     pub optional: bool,
 }
 
@@ -56,7 +55,8 @@ pub(crate) fn clean(text: &str, most: usize) -> String {
 pub(crate) fn shorten(mut text: String, most: usize) -> String {
     if text.len() > most {
         text.truncate(text.floor_char_boundary(most.saturating_sub('…'.len_utf8())));
-        text.truncate(text.trim_end().len());
+        // A joiner is nothing without what it joins.
+        text.truncate(text.trim_end_matches(|c: char| c.is_whitespace() || is_joiner(c)).len());
         text.push('…');
     }
     text

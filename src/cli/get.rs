@@ -1,18 +1,18 @@
 //! `get ID[@REQ]`: resolve, fetch, verify, write.
 
 mod download;
+mod prune;
 
 use std::path::{Path, PathBuf};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::HumanBytes;
-use semver::VersionReq;
 use serde::Serialize;
 
 use super::{
     DONE,
     global::Global,
-    id::{Wanted, exactly},
+    id::Wanted,
     names, print,
     release::{check_fresh, find},
     session,
@@ -22,6 +22,7 @@ use crate::{
     control::Control,
     domain::{
         name::{PackageRef, short_id},
+        requirement::Requirement,
         trust::Trust,
     },
     registry::{Fetched, Release},
@@ -78,6 +79,8 @@ enum Line<'a> {
     /// One that was written.
     Got(Got<'a>),
     Lock(&'a Path),
+    /// What an earlier resolution had needed.
+    Removed(&'a Path),
 }
 
 #[derive(Serialize)]
@@ -144,7 +147,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     let told = spinner.clone();
     let wanted = vec![(
         PackageRef { requirement: None, ..package.clone() },
-        package.requirement.clone().unwrap_or(VersionReq::STAR),
+        package.requirement.clone().unwrap_or(Requirement::STAR),
     )];
     let resolved = async {
         // Resolved by key; the lock keeps what was typed beside it.
@@ -164,22 +167,40 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     let mut releases = Vec::new();
     for one in resolution.releases {
         let reference = PackageRef::of(&one.package);
-        let release = registry.get_package_version(&reference, &exactly(&one.version)).await?;
+        let release = registry.get_package_version(&reference, &Requirement::exactly(&one.version)).await?;
         check_fresh(args.fresh, &release.package, &release.freshness)?;
         names::warn_of_look_alike(&*registry, &release).await?;
         releases.push(release);
     }
     let path = lock_path(args);
+    let before = Lock::read(&path).ok();
     make_output(args)?;
     // First, so that what was resolved can be had again also when something does not arrive.
     lock.write(&path)?;
     all(node, releases, args).await?;
+    if let Some(before) = before {
+        let (out, extract, now) = (out(args), args.extract, lock.clone());
+        let pruned = tokio::task::spawn_blocking(move || prune::prune(&out, &before, &now, extract)).await;
+        for (place, is_gone) in pruned.map_err(|error| print::internal("removing what is not needed", error))?? {
+            match (is_gone, args.json) {
+                (true, true) => print::json(&Line::Removed(&place))?,
+                (true, false) => print::note(format!("removed {}, which nothing needs any more", place.display())),
+                (false, _) => {
+                    print::note(format!("nothing needs {} any more; it was changed, and stays", place.display()));
+                }
+            }
+        }
+    }
     if args.json {
         print::json(&Line::Lock(&path))
     } else {
         print::note(format!("{} says what these are; `get --locked` fetches the same again", path.display()));
         Ok(())
     }
+}
+
+fn out(args: &Args) -> PathBuf {
+    args.output.clone().unwrap_or_else(|| PathBuf::from("."))
 }
 
 fn lock_path(args: &Args) -> PathBuf {
@@ -193,7 +214,8 @@ async fn locked(node: &dyn Control, args: &Args) -> Result<()> {
     let registry = node.registry();
     let mut releases = Vec::new();
     for one in lock.dependencies_first() {
-        let release = registry.get_package_version(&PackageRef::of(&one.id), &exactly(&one.version)).await?;
+        let release =
+            registry.get_package_version(&PackageRef::of(&one.id), &Requirement::exactly(&one.version)).await?;
         check_fresh(args.fresh, &release.package, &release.freshness)?;
         lock.check(&one.id, &release.manifest_hash, &release.manifest).map_err(|error| error.at(&path))?;
         releases.push(release);
@@ -210,7 +232,7 @@ fn make_output(args: &Args) -> Result<()> {
 
 /// Fetches several, each into a directory of its own.
 async fn all(node: &dyn Control, releases: Vec<Release>, args: &Args) -> Result<()> {
-    let out = args.output.clone().unwrap_or_else(|| PathBuf::from("."));
+    let out = out(args);
     let bytes = releases.iter().map(|release| release.manifest.size).sum();
     let progress = Progress::new(&format!("{} packages", releases.len()), bytes, args.json);
     let target = |release: &Release| {

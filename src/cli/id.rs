@@ -4,9 +4,9 @@ use std::str::FromStr;
 
 use semver::Version;
 
-pub(super) use crate::domain::release::exactly;
 use crate::domain::{
     name::{NameError, PackageRef},
+    requirement::Requirement,
     text::printable,
 };
 
@@ -19,11 +19,14 @@ impl FromStr for Wanted {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let mut package: PackageRef = text.parse()?;
-        if let Some(version) = text.split_once('@').and_then(|(_, version)| version.parse().ok()) {
-            package.requirement = Some(exactly(&version));
-        }
-        Ok(Self(package))
+        // First, because a requirement takes no build but behind =.
+        let whole = text.split_once('@').and_then(|(package, version)| Some((package, version.parse().ok()?)));
+        Ok(Self(match whole {
+            Some((package, version)) => {
+                PackageRef { requirement: Some(Requirement::exactly(&version)), ..package.parse()? }
+            }
+            None => text.parse()?,
+        }))
     }
 }
 
@@ -60,6 +63,9 @@ mod tests {
         assert_eq!(requirement("alice/web@1.2").as_deref(), Some("^1.2"));
         assert_eq!(requirement("alice/web@1.2.3").as_deref(), Some("=1.2.3"));
         assert_eq!(requirement("alice/web@2.0.0-rc.1").as_deref(), Some("=2.0.0-rc.1"));
+        assert_eq!(requirement("alice/web@1.2.3+b2").as_deref(), Some("=1.2.3+b2"));
+        assert_eq!(requirement("alice/web@=1.2.3+b2").as_deref(), Some("=1.2.3+b2"));
+        assert!("alice/web@^1.2.3+b2".parse::<Wanted>().is_err());
         assert!("alice/web@not".parse::<Wanted>().is_err() && "web".parse::<Wanted>().is_err());
     }
 

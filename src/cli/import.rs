@@ -11,7 +11,7 @@ use crate::{
     archive::{crates, inspect},
     config::Settings,
     control::Control,
-    domain::{manifest::Draft, name::Handle},
+    domain::{manifest::Draft, name::Handle, requirement::Requirement},
     prepare::{self, Prepared},
     registry::Publisher,
 };
@@ -48,7 +48,7 @@ enum Became {
     Published {
         id: String,
     },
-    /// It was published before, or a newer one was.
+    /// It was published before.
     Known {
         why: String,
     },
@@ -108,7 +108,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         } else {
             print::lines(&format!("{published} published, {known} there already, {refused} not imported"))?;
         }
-        Ok(if refused == 0 || published + known > 0 { DONE } else { FAILED })
+        Ok(if refused == 0 { DONE } else { FAILED })
     })
     .await
 }
@@ -146,7 +146,7 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             files.push(path.clone());
         }
     }
-    // A version must be higher than the one before: by name, and then as versions go.
+    // By name, and then as versions go, so that who is told of each is told of the latest last.
     let key = |path: &PathBuf| {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let split = stem.match_indices('-').map(|(at, _)| stem.split_at(at)).find_map(|(name, rest)| {
@@ -193,15 +193,25 @@ async fn import(node: &dyn Control, path: &Path, owner: &str, handle: Option<&Ha
         let why = format!("it holds {name} {version}, and is not called so; rename it if that is right");
         return Ok(Became::Refused { why });
     }
+    let exactly = Requirement::exactly(version);
+    let package = format!("{owner}/{name}").parse()?;
+    let mut root = None;
     let published = async {
         let (draft, artifacts) = prepared.put(&*node.contents(), |_| {}).await?;
+        root = Some(artifacts.content.root);
         let draft = Draft { handle: draft.handle.or_else(|| handle.cloned()), ..draft };
         node.registry().publish(draft, artifacts, None).await
     };
     match published.await {
         Ok(receipt) => Ok(Became::Published { id: receipt.id }),
-        Err(error) if matches!(error.code(), "version_taken" | "version_not_newer") => {
-            Ok(Became::Known { why: error.to_string() })
+        Err(error) if error.code() == "version_taken" => {
+            let there = node.registry().get_package_version(&package, &exactly).await;
+            Ok(match there {
+                Ok(there) if Some(there.manifest.content) != root => {
+                    Became::Refused { why: format!("{error}; what is published has other bytes") }
+                }
+                _ => Became::Known { why: error.to_string() },
+            })
         }
         // What is wrong with the node is wrong for all of them.
         Err(error)

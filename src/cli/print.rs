@@ -12,7 +12,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::{
     RegistryError, Result,
-    domain::text::{fit, is_unsafe_char, printable},
+    domain::text::{fit, printable, safe_or_not},
     ui,
 };
 
@@ -29,7 +29,7 @@ pub(super) fn note(text: impl Display) {
 
 /// As [`note`], for a row whose columns are aligned by spaces.
 pub(super) fn note_row(row: &str) {
-    let row: String = row.chars().map(|c| if is_unsafe_char(c) { ' ' } else { c }).collect();
+    let row: String = safe_or_not(row).map(|(c, is_unsafe)| if is_unsafe { ' ' } else { c }).collect();
     let _ = writeln!(io::stderr(), "{row}");
 }
 

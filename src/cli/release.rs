@@ -2,12 +2,9 @@
 
 use std::fmt::Display;
 
-use semver::VersionReq;
-
-use super::id::exactly;
 use crate::{
     RegistryError, Result, clock,
-    domain::{freshness::Freshness, name::PackageRef, release},
+    domain::{freshness::Freshness, name::PackageRef, release, requirement::Requirement},
     registry::{Registry, Release},
 };
 
@@ -26,7 +23,7 @@ pub(super) async fn find(registry: &dyn Registry, package: &PackageRef) -> Resul
         Some(requirement) => requirement.clone(),
         None => {
             let releases = registry.get_package(package).await?.releases;
-            release::resolve(&releases, None).map_or(VersionReq::STAR, |latest| exactly(&latest.version))
+            release::resolve(&releases, None).map_or(Requirement::STAR, |latest| Requirement::exactly(&latest.version))
         }
     };
     registry.get_package_version(package, &requirement).await

@@ -7,7 +7,7 @@ use super::{DONE, FAILED, global::Global, print, session};
 use crate::{
     RegistryError, Result,
     domain::{
-        query::{MAX_HITS, MAX_LABELS, MAX_OFFSET, MAX_TEXT, Query, parse},
+        query::{MAX_HITS, MAX_LABELS, MAX_OFFSET, MAX_TEXT, Mistake, Query},
         time::{Ago, Timestamp},
     },
     registry::{Coverage, Facets, Hit, LookAlike, SearchResults, claimed},
@@ -124,10 +124,13 @@ pub(super) fn score(text: &str) -> Result<f64, &'static str> {
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let json = args.json;
     let query = query(args)?;
-    for mistake in parse(&query.text).mistakes {
-        let place = query.text.get(mistake.at).unwrap_or_default();
-        print::note(format!("{place}: {}; the rest is searched for", mistake.why));
+    let said = |mistake: Mistake| format!("{}: {}", query.text.get(mistake.at).unwrap_or_default(), mistake.why);
+    let terms = query.terms();
+    if terms.asks_nothing() {
+        let said: Vec<String> = terms.mistakes.into_iter().map(said).collect();
+        return Err(RegistryError::Usage(format!("nothing is searched for: {}", said.join("; "))));
     }
+    terms.mistakes.into_iter().for_each(|mistake| print::note(format!("{}; the rest is searched for", said(mistake))));
     session::with(global, async |node, settings| {
         let spinner = print::spinner(if query.local { "searching" } else { "asking peers" });
         let query = Query { timeout: Some(settings.query_timeout), ..query };

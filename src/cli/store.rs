@@ -99,7 +99,8 @@ pub(super) async fn keep(global: &Global, args: One, pinned: bool) -> Result<u8>
         let release = find(&*node.registry(), &args.package.0).await?;
         let manifest = &release.manifest;
         let contents = node.contents();
-        if !contents.keep(manifest.content, pinned).await? {
+        let id = format!("{}@{}", release.package, manifest.version);
+        if !contents.keep(manifest.content, id.clone(), pinned).await? {
             print::note(format!(
                 "error: the bytes of {} {} are not here; `get` fetches them",
                 manifest.name, manifest.version
@@ -107,13 +108,17 @@ pub(super) async fn keep(global: &Global, args: One, pinned: bool) -> Result<u8>
             return Ok(FAILED);
         }
         for beside in [manifest.readme, manifest.native].into_iter().flatten() {
-            contents.keep(beside.root, pinned).await?;
+            contents.keep(beside.root, id.clone(), pinned).await?;
         }
-        let own = contents.held(manifest.content).await?.is_some_and(|held| held.own);
-        let how = match (pinned, own) {
-            (true, _) => "is kept whatever the quota says",
-            (false, true) => "is your own, and stays in any case",
-            (false, false) => "goes when room is needed",
+        let held = contents.held(manifest.content).await?;
+        let (own, others) = held.map_or((false, Vec::new()), |held| (held.own, held.pinned_for));
+        let how = match (pinned, own, others.as_slice()) {
+            (true, ..) => "is kept whatever the quota says".to_owned(),
+            (false, true, _) => "is your own, and stays in any case".to_owned(),
+            (false, false, []) => "goes when room is needed".to_owned(),
+            (false, false, others) => {
+                format!("is not pinned any more; its bytes stay, because they are pinned for {} too", others.join(", "))
+            }
         };
         print::note(format!("{} {} {how}", manifest.name, manifest.version));
         Ok(DONE)

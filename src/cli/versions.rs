@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{DONE, FAILED, global::Global, id::Wanted, print, release::check_fresh, session};
 use crate::{
     Result, clock,
-    domain::{freshness::Freshness, hash::Hash},
+    domain::{freshness::Freshness, hash::Hash, release},
 };
 
 #[derive(Debug, clap::Args)]
@@ -38,12 +38,22 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             print::note(format!("{}, {}", found.title(), found.trust.label()));
         }
         let (freshness, mut releases) = (found.freshness, found.releases);
+        let others: Vec<semver::Version> = match &package.requirement {
+            Some(wanted) => release::instead(&releases, wanted).into_iter().cloned().collect(),
+            None => Vec::new(),
+        };
         releases.retain(|entry| package.requirement.as_ref().is_none_or(|wanted| wanted.matches(&entry.version)));
         releases.sort_by(|a, b| b.version.cmp(&a.version));
         let listed: Vec<Listed> = releases
             .into_iter()
             .map(|entry| Listed { version: entry.version, yanked: entry.yanked, manifest: entry.manifest, freshness })
             .collect();
+        if listed.is_empty()
+            && let Some(requirement) = &package.requirement
+        {
+            let instead = others.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            print::note(format!("no release matches {requirement}; there is {instead}"));
+        }
         show(&listed, args.json)?;
         if !args.json && !listed.is_empty() {
             print::note(freshness.told(clock::now()).to_string());
@@ -58,7 +68,6 @@ fn show(listed: &[Listed], json: bool) -> Result<()> {
         return print::json(&listed);
     }
     if listed.is_empty() {
-        print::note("no release matches");
         return Ok(());
     }
     let row = |entry: &Listed| {

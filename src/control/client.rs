@@ -18,7 +18,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use libp2p::{Multiaddr, PeerId};
-use semver::{Version, VersionReq};
+use semver::Version;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -44,6 +44,7 @@ use crate::{
         name::{Handle, PackageName, PackageRef, PublisherId},
         query::Query,
         release::ReleaseEntry,
+        requirement::Requirement,
         trust::Claims,
     },
     registry::{
@@ -468,7 +469,7 @@ impl Registry for Remote {
         self.post("/v1/package", &wire::OfPackage { package: package.to_string() }).await
     }
 
-    async fn get_package_version(&self, package: &PackageRef, requirement: &VersionReq) -> Result<Release> {
+    async fn get_package_version(&self, package: &PackageRef, requirement: &Requirement) -> Result<Release> {
         let asked = wire::OfRelease { package: package.to_string(), requirement: requirement.clone() };
         self.post("/v1/release", &asked).await
     }

@@ -103,8 +103,8 @@ impl Contents for Remote {
         self.get("/v1/contents/usage").await
     }
 
-    async fn keep(&self, root: ContentRoot, pinned: bool) -> Result<bool> {
-        let asked = wire::Keep { root, pinned };
+    async fn keep(&self, root: ContentRoot, release: String, pinned: bool) -> Result<bool> {
+        let asked = wire::Keep { root, release, pinned };
         self.change("keeping content", "/v1/contents/keep", &asked).await.map(|Done { done }| done)
     }
 

@@ -98,7 +98,10 @@ async fn held(State(it): Node, given: Given<wire::OfContent>) -> Response {
 }
 
 async fn keep(State(it): Node, given: Given<wire::Keep>) -> Response {
-    with(given, async |asked| it.contents().keep(asked.root, asked.pinned).await.map(|done| Done { done })).await
+    with(given, async |asked| {
+        it.contents().keep(asked.root, asked.release, asked.pinned).await.map(|done| Done { done })
+    })
+    .await
 }
 
 async fn clean_up(State(it): Node, given: Given<wire::CleanUp>) -> Response {

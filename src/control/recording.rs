@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
-use semver::{Version, VersionReq};
+use semver::Version;
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{mpsc, watch},
@@ -34,6 +34,7 @@ use crate::{
         name::{Handle, PackageName, PackageRef, PublisherId},
         query::Query,
         release::ReleaseEntry,
+        requirement::Requirement,
         time::Timestamp,
         transfer::{Transfer, TransferId},
         trust::Claims,
@@ -395,7 +396,7 @@ impl Contents for Replay {
         Ok(Usage::default())
     }
 
-    async fn keep(&self, _: ContentRoot, _: bool) -> Result<bool> {
+    async fn keep(&self, _: ContentRoot, _: String, _: bool) -> Result<bool> {
         only_watched("keeping content")
     }
 
@@ -442,7 +443,7 @@ impl Registry for Replay {
         only_watched("looking into a package")
     }
 
-    async fn get_package_version(&self, _: &PackageRef, _: &VersionReq) -> Result<Release> {
+    async fn get_package_version(&self, _: &PackageRef, _: &Requirement) -> Result<Release> {
         only_watched("looking into a package")
     }
 

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use libp2p::PeerId;
-use semver::{Version, VersionReq};
+use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::Wait;
@@ -15,6 +15,7 @@ use crate::{
         lookup::Sought,
         manifest::Draft,
         name::{Handle, PackageName, PublisherId},
+        requirement::Requirement,
         transfer::{Transfer, TransferId},
     },
     registry::{Artifacts, Bundle, Fetched, Importing, Order, PublishStep, Receipt},
@@ -32,7 +33,7 @@ pub struct OfPackage {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct OfRelease {
     pub package: String,
-    pub requirement: VersionReq,
+    pub requirement: Requirement,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -132,6 +133,9 @@ pub struct OfContent {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Keep {
     pub root: ContentRoot,
+    /// For which release; a pin for none in particular is one of its own.
+    #[serde(default)]
+    pub release: String,
     pub pinned: bool,
 }
 
@@ -204,8 +208,9 @@ pub fn status_of(error: &RegistryError) -> StatusCode {
         "not_found" | "no_content" | "no_conflict" | "no_match" | "no_version" | "unknown_handle" => {
             StatusCode::NOT_FOUND
         }
-        "version_not_newer" | "version_taken" | "ambiguous_handle" | "unpinned_handle" | "unresolvable"
-        | "one_sided" => StatusCode::CONFLICT,
+        "history_unknown" | "version_taken" | "ambiguous_handle" | "unpinned_handle" | "unresolvable" | "one_sided" => {
+            StatusCode::CONFLICT
+        }
         "not_yours" => StatusCode::FORBIDDEN,
         "timeout" | "unreached" => StatusCode::GATEWAY_TIMEOUT,
         "too_large" => StatusCode::PAYLOAD_TOO_LARGE,

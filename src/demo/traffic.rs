@@ -15,6 +15,7 @@ use crate::{
     domain::{
         hash::ContentRoot,
         name::{PackageId, PackageRef},
+        requirement::Requirement,
     },
     node::{Conduct, NodeHandle},
     registry::{Wanted, read_whole},
@@ -152,6 +153,6 @@ impl Stage {
 
 /// What is to be fetched of a package; `None` while nothing of it is known there.
 async fn wanted(node: &NodeHandle, package: &PackageId) -> Option<Wanted> {
-    let release = node.registry().get_package_version(&PackageRef::of(package), &semver::VersionReq::STAR).await;
+    let release = node.registry().get_package_version(&PackageRef::of(package), &Requirement::STAR).await;
     release.ok().map(|release| Wanted::of(&release))
 }

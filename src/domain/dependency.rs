@@ -1,9 +1,11 @@
 //! Another package that a release needs: as a person writes it, and by key as it is signed.
 
-use semver::VersionReq;
 use serde::{Deserialize, Serialize};
 
-use super::name::{Handle, Owner, PackageId, PackageRef, PublisherId};
+use super::{
+    name::{Handle, Owner, PackageId, PackageRef, PublisherId},
+    requirement::Requirement,
+};
 
 /// Another package that a release needs. A draft may name it by handle; what is signed names it by key, because anybody
 /// may claim a handle, and each node knows other claims.
@@ -15,7 +17,7 @@ pub struct Dependency {
     /// The author of the manifest calls that key so: a label for eyes, which decides nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handle: Option<Handle>,
-    pub requirement: VersionReq,
+    pub requirement: Requirement,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
 }
@@ -45,8 +47,10 @@ impl Dependency {
             Owner::Publisher(publisher) => (publisher, self.handle),
             Owner::Handle(handle) => (meaning(&handle)?, Some(handle)),
         };
-        let mut requirement = self.requirement;
-        requirement.comparators.extend(within.into_iter().flat_map(|within| within.comparators));
+        let requirement = match within {
+            Some(within) => self.requirement.and(within),
+            None => self.requirement,
+        };
         Ok(Self { package: PackageId { publisher, name }.to_string(), handle, requirement, optional: self.optional })
     }
 

@@ -8,7 +8,7 @@ use super::{
     hash::ContentRoot,
     name::{Handle, PackageName, PackageRef},
     release::MAX_VERSION,
-    text::is_unsafe_char,
+    text::{is_joiner, is_unsafe_char, safe_or_not},
     time::Timestamp,
 };
 
@@ -201,7 +201,13 @@ impl Draft {
             native,
             created,
         };
-        let errors = manifest.field_errors();
+        let mut errors = manifest.field_errors();
+        // Of what is signed it would mean nothing, and was taken by earlier versions.
+        let checked = manifest.dependencies.iter().map(|dependency| dependency.requirement.check());
+        errors.extend(
+            checked
+                .filter_map(|checked| Some(FieldError { field: "dependencies", problem: checked.err()?.to_string() })),
+        );
         if errors.is_empty() { Ok(manifest) } else { Err(errors) }
     }
 }
@@ -243,7 +249,11 @@ impl Manifest {
                     refuse(field, format!("is {length} characters long, {longest} at most"));
                 }
                 let multiline = field == "description";
-                if value.chars().any(|c| is_unsafe_char(c) && !(multiline && c == '\n')) {
+                // Of people's texts, joiners are a part.
+                let is_text = !matches!(field, "license" | "repository" | "homepage");
+                let is_unsafe =
+                    |(c, in_place): (char, bool)| (in_place || is_joiner(c) && !is_text) && !(multiline && c == '\n');
+                if safe_or_not(&value).any(is_unsafe) {
                     refuse(field, "has control or invisible characters; remove them".to_owned());
                 }
             }
@@ -370,6 +380,21 @@ mod tests {
         let errors = draft.into_manifest(content(b""), Timestamp(0)).unwrap_err();
         let fields: Vec<_> = errors.iter().map(|error| error.field).collect();
         assert_eq!(fields, ["title", "description", "tags", "homepage", "dependencies"]);
+    }
+
+    #[test]
+    fn a_text_may_have_the_joiners_that_its_script_needs() {
+        let errors = |change: &dyn Fn(&mut Draft)| {
+            let mut draft = draft("name = \"web\"\nversion = \"1.0.0\"").unwrap();
+            change(&mut draft);
+            draft.into_manifest(content(b""), Timestamp(0)).err().map(|errors| errors[0].field)
+        };
+        let persian = "می\u{200c}خواهم";
+        assert_eq!(errors(&|draft| draft.title = Some(persian.to_owned())), None);
+        assert_eq!(errors(&|draft| draft.description = format!("{persian}\n{persian}")), None);
+        assert_eq!(errors(&|draft| draft.tags = vec![persian.to_owned()]), None);
+        assert_eq!(errors(&|draft| draft.title = Some("we\u{200d}b".to_owned())), Some("title"));
+        assert_eq!(errors(&|draft| draft.homepage = Some(format!("https://example.org/{persian}"))), Some("homepage"));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::{fmt, str::FromStr};
 
 use libp2p::{PeerId, identity::PublicKey};
-use semver::VersionReq;
 use serde::{Deserialize, Serialize};
+
+use super::requirement::{Requirement, RequirementError};
 
 /// Why a name is not one, in words for the person who typed it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -209,7 +210,7 @@ impl fmt::Display for Owner {
 pub struct PackageRef {
     pub owner: Owner,
     pub name: PackageName,
-    pub requirement: Option<VersionReq>,
+    pub requirement: Option<Requirement>,
 }
 
 impl PackageRef {
@@ -244,7 +245,14 @@ impl FromStr for PackageRef {
         };
         let requirement = requirement
             .map(|text| {
-                VersionReq::parse(text).map_err(|_| wrong("after @ goes a version requirement such as 1.2 or ^1"))
+                text.parse().map_err(|error| {
+                    wrong(match error {
+                        RequirementError::Semver(_) => "after @ goes a version requirement such as 1.2 or ^1",
+                        RequirementError::Build(_) => {
+                            "a build, which is what stands behind +, can only be asked for exactly, as @=1.2.3+build"
+                        }
+                    })
+                })
             })
             .transpose()?;
         Ok(Self { owner, name: name.parse()?, requirement })

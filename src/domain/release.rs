@@ -1,9 +1,9 @@
 //! Releases as heads list them, and the pure operations on such lists.
 
-use semver::{Comparator, Op, Version, VersionReq};
+use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::hash::Hash;
+use super::{hash::Hash, requirement::Requirement};
 
 /// Longest version, in characters: semver itself sets no bound, a head of 14 KiB must.
 pub const MAX_VERSION: usize = 64;
@@ -24,7 +24,7 @@ pub struct ReleaseEntry {
 ///
 /// Without a requirement, the highest release proper, or the highest pre-release where there is nothing else.
 /// A yanked release is returned only for `=x.y.z`, as cargo does for a lock file.
-pub fn resolve<'a>(releases: &'a [ReleaseEntry], requirement: Option<&VersionReq>) -> Option<&'a ReleaseEntry> {
+pub fn resolve<'a>(releases: &'a [ReleaseEntry], requirement: Option<&Requirement>) -> Option<&'a ReleaseEntry> {
     let live = || releases.iter().filter(|release| !release.yanked);
     let highest = |a: &&ReleaseEntry, b: &&ReleaseEntry| a.version.cmp(&b.version);
     match requirement {
@@ -34,27 +34,28 @@ pub fn resolve<'a>(releases: &'a [ReleaseEntry], requirement: Option<&VersionReq
         Some(requirement) => live()
             .filter(|release| requirement.matches(&release.version))
             .max_by(highest)
-            .or_else(|| releases.iter().find(|release| is_exactly(requirement, &release.version))),
+            .or_else(|| releases.iter().find(|release| requirement.is_exactly(&release.version))),
     }
 }
 
-/// The requirement that only `version` fulfils, yanked or not.
-pub fn exactly(version: &Version) -> VersionReq {
-    let comparator = Comparator {
-        op: Op::Exact,
-        major: version.major,
-        minor: Some(version.minor),
-        patch: Some(version.patch),
-        pre: version.pre.clone(),
+/// Releases to name to somebody whose requirement takes none: other builds of the version that was named, else the highest,
+/// five at most.
+pub fn instead<'a>(releases: &'a [ReleaseEntry], requirement: &Requirement) -> Vec<&'a Version> {
+    let mut others: Vec<&Version> = releases.iter().map(|release| &release.version).collect();
+    let build_of_named = |version: &&Version| {
+        requirement.comparators().any(|(_, named)| named.is_some_and(|named| is_build_of(version, &named)))
     };
-    VersionReq { comparators: vec![comparator] }
+    if others.iter().any(build_of_named) {
+        others.retain(build_of_named);
+    }
+    others.sort_by(|a, b| b.cmp(a));
+    others.truncate(5);
+    others
 }
 
-/// Whether a requirement names one version in full, and it is this one.
-pub(crate) fn is_exactly(requirement: &VersionReq, version: &Version) -> bool {
-    requirement.matches(version)
-        && requirement.comparators.iter().all(|comparator| comparator.op == Op::Exact && comparator.patch.is_some())
-        && !requirement.comparators.is_empty()
+/// Returns true where the two differ in their build metadata at most.
+pub fn is_build_of(version: &Version, other: &Version) -> bool {
+    version.cmp_precedence(other).is_eq()
 }
 
 /// A version whose manifest hash differs from the first one seen.
@@ -112,7 +113,7 @@ mod tests {
             entry("2.0.0-rc.1", 4, false),
         ];
         let pick = |req: Option<&str>| {
-            let req = req.map(|text| VersionReq::parse(text).unwrap());
+            let req = req.map(|text| text.parse().unwrap());
             resolve(&list, req.as_ref()).map(|release| release.version.to_string())
         };
         assert_eq!(pick(None).as_deref(), Some("1.1.0"));

@@ -17,6 +17,7 @@ use crate::{
     domain::{
         lookup::{Copy, End, Looked, RoutingTable, Sought, Trace},
         record::{DhtKey, Record},
+        release,
     },
 };
 
@@ -137,8 +138,9 @@ impl Net {
 fn says(record: &Record) -> String {
     match record {
         Record::Head(head) => {
-            let newest = head.releases.last().map(|entry| format!(", newest {}", entry.version)).unwrap_or_default();
-            format!("{}, seq {}, {} releases{newest}", what_of(record), head.seq, head.releases.len())
+            let latest = release::resolve(&head.releases, None);
+            let latest = latest.map(|entry| format!(", latest {}", entry.version)).unwrap_or_default();
+            format!("{}, seq {}, {} releases{latest}", what_of(record), head.seq, head.releases.len())
         }
         Record::Manifest(_) | Record::Page(_) => what_of(record),
     }

@@ -130,8 +130,9 @@ pub trait Contents: Send + Sync {
 
     async fn usage(&self) -> Result<Usage>;
 
-    /// Keeps content whatever the quota says, or no longer; false when it is not here.
-    async fn keep(&self, root: ContentRoot, pinned: bool) -> Result<bool>;
+    /// Keeps content whatever the quota says for a release, or no longer for that one; false when it is not here. What is
+    /// pinned for a release stays for it, whatever becomes of others with the same bytes.
+    async fn keep(&self, root: ContentRoot, release: String, pinned: bool) -> Result<bool>;
 
     /// Removes what is neither own nor pinned: as much as the quota wants, or `all` of it; and what was left of fetches
     /// that nobody has gone on with for a week, or with `all` for a minute.
@@ -228,9 +229,9 @@ impl Contents for P2pRegistry {
         self.contents.usage()
     }
 
-    async fn keep(&self, root: ContentRoot, pinned: bool) -> Result<bool> {
+    async fn keep(&self, root: ContentRoot, release: String, pinned: bool) -> Result<bool> {
         self.store.asked_for(root).await?;
-        self.contents.set_pinned(root, pinned).await
+        self.contents.set_pinned(root, release, pinned).await
     }
 
     async fn clean_up(&self, all: bool) -> Result<Freed> {

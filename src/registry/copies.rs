@@ -508,7 +508,8 @@ impl P2pRegistry {
                 continue;
             }
             let beside = (content.root != release.content).then_some(release.content);
-            let wanted = Wanted { content, what: what.clone(), package: Some(package.clone()), beside, for_others: true };
+            let wanted =
+                Wanted { content, what: what.clone(), package: Some(package.clone()), beside, for_others: true };
             let Ok(mut shown) = self.begin_fetch(wanted) else { return false };
             let ended = |state: &TransferState| !matches!(state, TransferState::Waiting | TransferState::Running);
             let end = shown.wait_for(|transfer| ended(&transfer.state)).await.map(|transfer| transfer.state.clone());

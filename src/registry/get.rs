@@ -4,7 +4,6 @@ use std::{collections::HashMap, time::Duration};
 
 use futures::FutureExt;
 use libp2p::PeerId;
-use semver::VersionReq;
 use tracing::{Span, field::Empty};
 
 use super::{P2pRegistry, Package, Release, Source, claimed, judged, panel::Panel};
@@ -18,6 +17,7 @@ use crate::{
         record::{DhtKey, Head, Page, Payload, Record, Signed, consistent, select},
         release,
         reputation::Outcome,
+        requirement::Requirement,
     },
     ending::Ending,
     metrics::Provenance,
@@ -96,15 +96,18 @@ impl P2pRegistry {
     }
 
     /// The highest release that matches, after asking the network for one that is not held.
-    pub(super) async fn release(&self, package: &PackageRef, requirement: &VersionReq) -> Result<Release> {
+    pub(super) async fn release(&self, package: &PackageRef, requirement: &Requirement) -> Result<Release> {
         let id = self.resolve(package).await?;
         let mut found = self.package(&id).await?;
         if release::resolve(&found.releases, Some(requirement)).is_none() {
             // What is held may lack the newest release.
             found = self.package_from_network(&id).await.unwrap_or(found);
         }
-        let entry = release::resolve(&found.releases, Some(requirement))
-            .ok_or_else(|| RegistryError::NoMatch { package: found.title(), requirement: requirement.clone() })?;
+        let entry = release::resolve(&found.releases, Some(requirement)).ok_or_else(|| RegistryError::NoMatch {
+            package: found.title(),
+            requirement: requirement.clone(),
+            instead: release::instead(&found.releases, requirement).into_iter().cloned().collect(),
+        })?;
         let manifest = self.manifest(&id, &entry.manifest).await?;
         Ok(Release {
             package: id,
@@ -324,7 +327,7 @@ impl P2pRegistry {
     }
 
     /// Fetches the pages a head links to that are not held.
-    async fn fetch_pages(&self, id: &PackageId, head: &Head) -> Result<()> {
+    pub(super) async fn fetch_pages(&self, id: &PackageId, head: &Head) -> Result<()> {
         let mut next = head.older;
         for _ in 0..MAX_PAGES {
             let Some(hash) = next else { break };

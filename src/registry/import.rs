@@ -4,6 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use bytes::Bytes;
 use libp2p::identity::Keypair;
+use semver::Version;
 use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,7 @@ use crate::{
         manifest::{Artifacts, Content, Draft, Manifest},
         name::{Handle, PackageId, PublisherId},
         record::{DEFAULT_LIFE, HeadState, Record, Signed},
-        release::ReleaseEntry,
+        release::{self, ReleaseEntry},
     },
     store::{OwnRelease, content::SMALL},
 };
@@ -50,7 +51,12 @@ pub enum Importing {
 #[serde(rename_all = "lowercase", tag = "outcome")]
 pub enum Imported {
     Taken,
-    /// This version was there before, or a later one.
+    /// Taken, and another release of the package stays its latest, because its version is higher.
+    Behind {
+        version: Version,
+        latest: Version,
+    },
+    /// This very release was there before.
     Known,
     Refused {
         why: String,
@@ -108,8 +114,8 @@ impl P2pRegistry {
                 };
                 match signed {
                     Ok(release) => {
+                        outcomes.push(taken(&release));
                         releases.push(release);
-                        outcomes.push(Imported::Taken);
                     }
                     Err(outcome) => outcomes.push(outcome),
                 }
@@ -148,10 +154,21 @@ impl P2pRegistry {
             Err(errors) => return Ok(Err(refused(&errors))),
         };
         let mut base = self.base(&id)?;
-        match check_version(&id.name, &manifest.version, &base.releases) {
+        match check_version(&id.name, &manifest.version, &base.releases, base.complete) {
             Ok(()) => {}
-            Err(error) if matches!(error.code(), "version_taken" | "version_not_newer") => {
-                return Ok(Err(Imported::Known));
+            Err(RegistryError::VersionTaken { version, .. }) => {
+                let there = base.releases.iter().find(|entry| entry.version == version);
+                let there = there.map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten();
+                // Not everything in a version of another ecosystem's can be said in one of ours.
+                return Ok(Err(match there {
+                    Some(there) if there.content != manifest.content => Imported::Refused {
+                        why: format!("{version} is there already and is another text; a release never changes"),
+                    },
+                    _ => Imported::Known,
+                }));
+            }
+            Err(error) if error.code() == "history_unknown" => {
+                return Ok(Err(Imported::Refused { why: error.to_string() }));
             }
             Err(error) => return Err(error),
         }
@@ -224,6 +241,16 @@ impl P2pRegistry {
             self.provide_soon(content, &what);
         }
         self.store.spread(id.clone()).await
+    }
+}
+
+/// What becomes of a release that is signed.
+fn taken(OwnRelease { head, manifest, .. }: &OwnRelease) -> Imported {
+    match release::resolve(&head.releases, None) {
+        Some(latest) if latest.version > manifest.version => {
+            Imported::Behind { version: manifest.version.clone(), latest: latest.version.clone() }
+        }
+        _ => Imported::Taken,
     }
 }
 

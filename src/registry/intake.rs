@@ -223,10 +223,13 @@ impl P2pRegistry {
     async fn commit(&self, announcement: Announcement, admission: Admission, via: PeerId, verified_at: Timestamp) {
         let (head, manifest) = (announcement.head.clone(), announcement.manifest.clone());
         match self.accept_head(head, vec![manifest], verified_at).await {
-            Ok(verdict) if verdict.refusal().is_some() => {}
+            Ok(verdict) if verdict.refusal().is_some() => return,
             Ok(_) if admission == Admission::Same => {}
             Ok(_) => self.tell(&announcement, Some(via), verified_at),
-            Err(error) => tracing::error!(%error, "an announcement could not be kept"),
+            Err(error) => return tracing::error!(%error, "an announcement could not be kept"),
+        }
+        if let Err(error) = self.note_latest(&announcement.head) {
+            tracing::error!(%error, "the catalogue could not be read");
         }
     }
 

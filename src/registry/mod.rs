@@ -11,6 +11,7 @@ mod handles;
 mod import;
 mod intake;
 mod judged;
+mod latest;
 mod newcomers;
 mod notices;
 mod own;
@@ -34,7 +35,7 @@ pub use types::*;
 pub use crate::store::content::Held;
 
 use async_trait::async_trait;
-use semver::{Version, VersionReq};
+use semver::Version;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -44,6 +45,7 @@ use crate::{
         manifest::{Draft, Manifest},
         name::{Handle, PackageName, PackageRef, PublisherId},
         query::Query,
+        requirement::Requirement,
         trust::Claims,
     },
 };
@@ -63,7 +65,7 @@ pub trait Registry: Send + Sync {
     async fn get_package(&self, package: &PackageRef) -> Result<Package>;
 
     /// The highest release that matches; a yanked one only for an exact requirement.
-    async fn get_package_version(&self, package: &PackageRef, requirement: &VersionReq) -> Result<Release>;
+    async fn get_package_version(&self, package: &PackageRef, requirement: &Requirement) -> Result<Release>;
 
     /// Every release there is, in the order they were published.
     async fn list_versions(&self, package: &PackageRef) -> Result<Vec<crate::domain::release::ReleaseEntry>>;

@@ -17,16 +17,17 @@ impl P2pRegistry {
             .map(|stored| {
                 let head = stored.head;
                 let id = PackageId { publisher: *publisher, name: head.name.clone() };
-                let latest = head.releases.iter().max_by(|a, b| a.version.cmp(&b.version)).cloned();
+                let (releases, _) = self.store.releases(&head)?;
+                let latest = releases.iter().max_by(|a, b| a.version.cmp(&b.version)).cloned();
                 let manifest = latest.as_ref().map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten();
                 let reach = self.store.reach(&id)?;
                 let copies = latest.as_ref().map_or(Ok(0), |entry| self.copies_of(&entry.manifest))?;
-                let (releases, _) = self.store.releases(&head)?;
                 Ok(OwnPackage {
                     handle: head.handle.clone(),
                     seq: head.seq,
                     signed_at: head.signed_at,
                     releases: releases.len(),
+                    versions: releases.into_iter().map(|entry| entry.version).collect(),
                     latest,
                     manifest: manifest.map(Signed::into_value),
                     replicas: reach.map(|reach| reach.replicas),

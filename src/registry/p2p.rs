@@ -8,15 +8,15 @@ use std::{
 
 use async_trait::async_trait;
 use libp2p::{PeerId, identity::Keypair};
-use semver::{Version, VersionReq};
+use semver::Version;
 use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
     Announced, Artifacts, Bundle, Catalogue, Imported, Importing, LookAlike, Own, Package, PublishStep, Publisher,
     Receipt, Registry, Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache, copies::Copying,
-    fetch::Fetches, intake::Threads, newcomers::Newcomers, notices::Notices, panel, provide::Providing, publish,
-    safety::Looking, search,
+    fetch::Fetches, intake::Threads, latest::Unlisted, newcomers::Newcomers, notices::Notices, panel,
+    provide::Providing, publish, safety::Looking, search,
 };
 use crate::{
     RegistryError, Result,
@@ -29,6 +29,7 @@ use crate::{
         query::Query,
         record::{Announcement, NodeClaim, Signed},
         release::ReleaseEntry,
+        requirement::Requirement,
         secret::Role,
         trust::Claims,
     },
@@ -100,6 +101,7 @@ pub(super) struct State {
     pub providing: Providing,
     pub copying: Copying,
     pub looking: Looking,
+    pub unlisted: Unlisted,
 }
 
 /// A [`Registry`] over a store and the network. Cheap to clone.
@@ -146,6 +148,7 @@ impl P2pRegistry {
             providing: Providing::default(),
             copying: Copying::default(),
             looking: Looking::default(),
+            unlisted: Unlisted::default(),
         };
         let registry = Self { net, store, contents, board, bus, tally, metrics, state: Arc::new(state) };
         let handle = registry.state.options.handle.clone().or(registry.published_handle()?);
@@ -302,7 +305,7 @@ impl Registry for P2pRegistry {
         self.traced_get(package, get, |found| found.source).await
     }
 
-    async fn get_package_version(&self, package: &PackageRef, requirement: &VersionReq) -> Result<Release> {
+    async fn get_package_version(&self, package: &PackageRef, requirement: &Requirement) -> Result<Release> {
         self.traced_get(package, self.release(package, requirement), |found| found.source).await
     }
 

@@ -40,6 +40,8 @@ pub(super) struct Base {
     /// The heads that the next one follows.
     pub prev: Vec<Hash>,
     pub releases: Vec<ReleaseEntry>,
+    /// False when the oldest of them are not held.
+    pub complete: bool,
     pub handle: Option<Handle>,
 }
 
@@ -121,7 +123,7 @@ impl P2pRegistry {
         let looked = Instant::now();
         let mut base = self.newest_base(&id).await?;
         let lookup = looked.elapsed();
-        check_version(&id.name, &manifest.version, &base.releases)?;
+        check_version(&id.name, &manifest.version, &base.releases, base.complete)?;
         let handle = handle.or_else(|| base.handle.clone());
         self.check_handles(&id.publisher, handle.as_ref())?;
         base.handle.clone_from(&handle);
@@ -195,23 +197,32 @@ impl P2pRegistry {
         if *self.net.joined().borrow() > 0 {
             self.refresh_head(id).await?;
         }
+        let base = self.base(id)?;
+        if base.complete {
+            return Ok(base);
+        }
+        if let Some(held) = self.store.head(id)? {
+            self.fetch_pages(id, &held.head).await?;
+        }
         self.base(id)
     }
 
     /// What the next head of a package follows, by what is held.
     pub(super) fn base(&self, id: &PackageId) -> Result<Base> {
-        let mut base = Base { seq: 0, prev: Vec::new(), releases: Vec::new(), handle: None };
+        let mut base = Base { seq: 0, prev: Vec::new(), releases: Vec::new(), complete: true, handle: None };
         if let Some(mark) = self.store.mark(id)? {
             (base.seq, base.prev) = (mark.seq, vec![mark.hash]);
         }
         if let Some(held) = self.store.head(id)? {
-            base.releases = self.store.releases(&held.head)?.0;
+            (base.releases, base.complete) = self.store.releases(&held.head)?;
             base.handle.clone_from(&held.head.handle);
         }
         for (loser, _) in self.store.fork_losers(id)?.into_iter().filter(|(loser, _)| loser.seq == base.seq) {
             if base.prev.len() < MAX_PREV {
                 base.prev.push(loser.hash());
-                base.releases = release::merge(&base.releases, &self.store.releases(&loser)?.0);
+                let (releases, complete) = self.store.releases(&loser)?;
+                base.releases = release::merge(&base.releases, &releases);
+                base.complete &= complete;
             }
         }
         Ok(base)
@@ -414,17 +425,21 @@ impl Delivered {
     }
 }
 
-/// A release is added at the end only: never twice, never below the last one.
-pub(crate) fn check_version(name: &PackageName, version: &Version, releases: &[ReleaseEntry]) -> Result<()> {
+/// A release is added, in whatever order, and never changed: its version must be none that there is. Where not all of
+/// `releases` are known, only one above them is certain not to be there.
+pub(crate) fn check_version(
+    name: &PackageName,
+    version: &Version,
+    releases: &[ReleaseEntry],
+    complete: bool,
+) -> Result<()> {
     if releases.iter().any(|entry| entry.version == *version) {
         return Err(RegistryError::VersionTaken { package: name.clone(), version: version.clone() });
     }
     match releases.iter().map(|entry| &entry.version).max() {
-        Some(latest) if version < latest => Err(RegistryError::VersionNotNewer {
-            package: name.clone(),
-            given: version.clone(),
-            latest: latest.clone(),
-        }),
+        Some(latest) if version < latest && !complete => {
+            Err(RegistryError::HistoryUnknown { package: name.clone(), given: version.clone(), latest: latest.clone() })
+        }
         _ => Ok(()),
     }
 }

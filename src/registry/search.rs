@@ -160,7 +160,8 @@ async fn run(registry: P2pRegistry, query: Query, updates: mpsc::Sender<SearchUp
         Err(error) => tracing::error!(%error, "the labels of a search's matches could not be counted"),
     }
     let mut accepted = Vec::new();
-    if !query.local {
+    // Whoever understands it otherwise would answer with everything.
+    if !query.local && !terms.asks_nothing() {
         let asking = Asking::of(&registry, &query, terms);
         accepted = ask_peers(asking, &mut search, &mut coverage).await;
     }

@@ -323,6 +323,9 @@ pub struct OwnPackage {
     pub seq: u64,
     pub signed_at: Timestamp,
     pub releases: usize,
+    /// Of all releases, in the order they were published.
+    #[serde(default)]
+    pub versions: Vec<Version>,
     /// The highest release, yanked or not.
     pub latest: Option<ReleaseEntry>,
     /// Its manifest, if it is held.

@@ -10,21 +10,21 @@
 //!   everybody's pre-releases in;
 //! - pre-releases by `*` at the top, where a package has nothing else.
 
-use semver::{Version, VersionReq};
+use semver::Version;
 
 use super::{range, set::Set};
-use crate::domain::release::{ReleaseEntry, is_exactly};
+use crate::domain::{release::ReleaseEntry, requirement::Requirement};
 
 /// The versions of a package that a requirement takes, as a set without the releases that it may not have. `asked` is
 /// what was asked for at the top of this very package.
-pub(super) fn admit(requirement: &VersionReq, releases: &[ReleaseEntry], asked: &[VersionReq]) -> Set {
+pub(super) fn admit(requirement: &Requirement, releases: &[ReleaseEntry], asked: &[Requirement]) -> Set {
     let range = range::of(requirement);
     let bare = !releases.iter().any(is_plain);
     let meant = |release: &ReleaseEntry| {
         names(requirement, release)
             || asked
                 .iter()
-                .any(|asked| names(asked, release) || (bare && !release.yanked && *asked == VersionReq::STAR))
+                .any(|asked| names(asked, release) || (bare && !release.yanked && *asked == Requirement::STAR))
     };
     let held_back = Set::of(
         releases
@@ -40,7 +40,7 @@ pub(super) fn is_plain(release: &ReleaseEntry) -> bool {
     release.version.pre.is_empty() && !release.yanked
 }
 
-fn names(requirement: &VersionReq, release: &ReleaseEntry) -> bool {
+fn names(requirement: &Requirement, release: &ReleaseEntry) -> bool {
     let version: &Version = &release.version;
-    if release.yanked { is_exactly(requirement, version) } else { requirement.matches(version) }
+    if release.yanked { requirement.is_exactly(version) } else { requirement.matches(version) }
 }

@@ -11,6 +11,8 @@ use pubgrub::{
 };
 use semver::Version;
 
+use crate::domain::release::is_build_of;
+
 use super::{
     Source,
     admit::is_plain,
@@ -228,6 +230,21 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
         for (package, set) in packages.into_iter().take(MAX_HELD_BACK) {
             let Some(found) = self.universe.found(&package) else { continue };
             let set = self.whole(&found, set);
+            let builds: Vec<_> = found
+                .releases
+                .iter()
+                .rev()
+                .map(|release| &release.version)
+                .filter(|version| !set.contains(version) && set.named().any(|named| is_build_of(version, named)))
+                .take(MAX_HELD_BACK)
+                .map(ToString::to_string)
+                .collect();
+            if !builds.is_empty() {
+                notes.push(format!(
+                    "{package} also has {}: other builds, which are named with what is behind +.",
+                    builds.join(", ")
+                ));
+            }
             // Who asks for ^2 wants to know of 2.0.0-rc.1, which is below it.
             let proper = |version: &Version| Version::new(version.major, version.minor, version.patch);
             let within = |version: &Version| set.contains(version) || set.contains(&proper(version));

@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use semver::{Version, VersionReq};
+use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::{MAX_PACKAGES, Resolution, range};
@@ -21,7 +21,9 @@ use crate::{
         hash::Hash,
         manifest::{Content, Manifest, check_file},
         name::{Handle, Owner, PackageId, PackageRef},
+        requirement::Requirement,
         text,
+        toml::in_toml,
     },
 };
 
@@ -54,7 +56,7 @@ impl LockError {
 pub struct Wanted {
     /// As it was written, without a requirement.
     pub package: PackageRef,
-    pub requirement: VersionReq,
+    pub requirement: Requirement,
     pub id: PackageId,
 }
 
@@ -120,7 +122,7 @@ struct PackageEntry {
 
 impl Lock {
     /// What `resolution` came to, for what `wanted` asked: the same list it was resolved from.
-    pub fn of(resolution: &Resolution, wanted: &[(PackageRef, VersionReq)]) -> Self {
+    pub fn of(resolution: &Resolution, wanted: &[(PackageRef, Requirement)]) -> Self {
         let versions: BTreeMap<_, _> =
             resolution.releases.iter().map(|release| (&release.package, &release.version)).collect();
         let locked = |release: &super::Resolved| Locked {
@@ -159,7 +161,7 @@ impl Lock {
     }
 
     /// Whether this lock is the answer to exactly this question.
-    pub fn answers(&self, wanted: &[(PackageRef, VersionReq)]) -> bool {
+    pub fn answers(&self, wanted: &[(PackageRef, Requirement)]) -> bool {
         let asked = wanted.iter().cloned().map(super::universe::with_inner);
         asked.eq(self.wanted.iter().map(|wanted| (wanted.package.clone(), wanted.requirement.clone())))
     }
@@ -195,7 +197,7 @@ impl Lock {
             let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
             LockError(format!(
                 "is broken at line {line}: {}; correct it, or delete the file and resolve again",
-                error.message()
+                in_toml(error.message())
             ))
         };
         match toml::from_str::<FormatOnly>(text).map_err(broken)?.format {
@@ -500,7 +502,7 @@ mod tests {
             (changed("format = 1", "format = 2"), "has format 2, and this Swarmdex knows format 1; use"),
             (changed("format = 1", ""), "has no format number; delete"),
             (changed("format = 1", "format = 1\nformat = 1"), "is broken at line 4: duplicate key"),
-            (changed("size = ", "seize = "), "unknown field `seize`"),
+            (changed("size = ", "seize = "), "there is no key seize"),
             (changed("version = \"1.5.0\"", "version = \"1.5\""), "number 2, 12D3Koo"),
             (changed("version = \"1.5.0\"", "version = \"1.6.0\""), "where"),
             (changed("\"^1\"", "\"^2\""), "1.2.0, where ^2 was asked for; undo the change"),
@@ -578,7 +580,7 @@ mod tests {
             }
             let wanted = packages.values().map(|locked| Wanted {
                 package: PackageRef::of(&locked.id),
-                requirement: format!(">={}", locked.version).parse().unwrap(),
+                requirement: Requirement::exactly(&locked.version),
                 id: locked.id.clone(),
             });
             Lock { wanted: wanted.collect(), packages }

@@ -25,7 +25,7 @@ pub use over::{OverRegistry, resolve_on};
 use std::{collections::BTreeMap, fmt};
 
 use pubgrub::PubGrubError;
-use semver::{Version, VersionReq};
+use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -35,6 +35,7 @@ use crate::{
         manifest::Manifest,
         name::{Handle, PackageId, PackageRef},
         release::ReleaseEntry,
+        requirement::Requirement,
         trust::Trust,
     },
 };
@@ -164,7 +165,7 @@ impl From<Unresolved> for RegistryError {
 /// package in `wanted` that is not found is the source's own error.
 pub fn resolve(
     source: &(impl Source + ?Sized),
-    wanted: &[(PackageRef, VersionReq)],
+    wanted: &[(PackageRef, Requirement)],
     told: &dyn Fn(Resolving),
 ) -> Result<Resolution, Unresolved> {
     resolve_within(MAX_STEPS, source, wanted, told)
@@ -173,7 +174,7 @@ pub fn resolve(
 fn resolve_within(
     steps: usize,
     source: &(impl Source + ?Sized),
-    wanted: &[(PackageRef, VersionReq)],
+    wanted: &[(PackageRef, Requirement)],
     told: &dyn Fn(Resolving),
 ) -> Result<Resolution, Unresolved> {
     let universe = Universe::around(source, wanted, told, steps)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
-use semver::{Version, VersionReq};
+use semver::Version;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +13,7 @@ use crate::{
     domain::{
         manifest::Manifest,
         name::{Handle, Owner, PackageId, PackageRef},
+        requirement::Requirement,
         trust::Meaning,
     },
     registry::Registry,
@@ -93,7 +94,7 @@ impl Source for OverRegistry {
 /// [`RegistryError::Unresolvable`] with the explanation, or whatever a question failed with.
 pub async fn resolve_on(
     registry: Arc<dyn Registry>,
-    wanted: Vec<(PackageRef, VersionReq)>,
+    wanted: Vec<(PackageRef, Requirement)>,
     told: impl Fn(Resolving) + Send + 'static,
 ) -> Result<Resolution> {
     let stop = CancellationToken::new();

@@ -1,24 +1,26 @@
 //! Requirements as sets of versions, which a solver can intersect and take the complement of.
 //!
-//! For versions without a pre-release the set holds exactly what [`VersionReq::matches`] takes. For pre-releases it is an
+//! For versions without a pre-release the set holds exactly what [`Requirement::matches`] takes. For pre-releases it is an
 //! outer bound: whatever matches is in it, and no pre-release of an upper bound is, so that `^1` never reaches
 //! `2.0.0-alpha`. Which pre-releases inside are taken is not a matter of order, and is decided in [`super::admit`].
 //!
-//! Build metadata says nothing in a requirement and is ignored in a version, as semver has it. [`Version`] orders by it,
-//! though, so a bound that should take `1.2.3` and not what comes after is written as "below the next version there can
-//! be", and holds every build of `1.2.3`.
+//! A version that is named exactly is one build. All other comparators ignore build metadata, as semver has it. [`Version`]
+//! orders by it, though, so a bound that should take `1.2.3` and not what comes after is written as "below the next version
+//! there can be", and holds every build of `1.2.3`.
 
 use std::ops::Bound;
 
 use pubgrub::Ranges;
 use semver::{Comparator, Op, Prerelease, Version, VersionReq};
 
+use crate::domain::requirement::Requirement;
+
 /// The versions that a requirement takes.
-pub fn of(requirement: &VersionReq) -> Ranges<Version> {
+pub fn of(requirement: &Requirement) -> Ranges<Version> {
+    let semver = requirement.semver();
     requirement
-        .comparators
-        .iter()
-        .map(|comparator| one(comparator, requirement))
+        .comparators()
+        .map(|(comparator, exact)| exact.map_or_else(|| one(comparator, &semver), Ranges::singleton))
         .fold(Ranges::full(), |set, next| set.intersection(&next))
 }
 
@@ -50,7 +52,7 @@ fn one(comparator: &Comparator, requirement: &VersionReq) -> Ranges<Version> {
             };
             from_to(start, caret_end(major, minor, patch))
         }
-        // Exact and wildcard, and whatever semver may add, which it can only by a new release that is read first.
+        // Exact with a part of a version, wildcard, and whatever semver may add, which it can only by a new release that is read first.
         _ => from_to(lowest, past),
     }
 }
@@ -114,32 +116,35 @@ mod tests {
         prop::sample::select(vec!["0", "a", "a.0", "a.1", "b", "rc.1", "1", "a-"])
     }
 
+    fn build() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec!["", "+b", "+9.z"])
+    }
+
     pub(super) fn version(pre: impl Strategy<Value = Option<&'static str>>) -> impl Strategy<Value = Version> {
-        (number(), number(), number(), pre, prop::sample::select(vec!["", "+b", "+9.z"])).prop_map(
-            |(major, minor, patch, pre, build)| {
-                let pre = pre.map(|pre| format!("-{pre}")).unwrap_or_default();
-                format!("{major}.{minor}.{patch}{pre}{build}").parse().unwrap()
-            },
-        )
+        (number(), number(), number(), pre, build()).prop_map(|(major, minor, patch, pre, build)| {
+            let pre = pre.map(|pre| format!("-{pre}")).unwrap_or_default();
+            format!("{major}.{minor}.{patch}{pre}{build}").parse().unwrap()
+        })
     }
 
     fn comparator() -> impl Strategy<Value = String> {
         let op = prop::sample::select(vec!["", "^", "~", "=", ">", ">=", "<", "<="]);
         let parts = (number(), number(), number(), prop::option::weighted(0.3, pre()), 1usize..=3);
-        let full = (op, parts).prop_map(|(op, (major, minor, patch, pre, parts))| match (parts, pre) {
+        let full = (op, parts, build()).prop_map(|(op, (major, minor, patch, pre, parts), build)| match (parts, pre) {
             (1, _) => format!("{op}{major}"),
             (2, _) => format!("{op}{major}.{minor}"),
-            (_, None) => format!("{op}{major}.{minor}.{patch}"),
-            (_, Some(pre)) => format!("{op}{major}.{minor}.{patch}-{pre}"),
+            (_, None) => format!("{op}{major}.{minor}.{patch}{build}"),
+            (_, Some(pre)) => format!("{op}{major}.{minor}.{patch}-{pre}{build}"),
         });
         let wild = (number(), number(), any::<bool>())
             .prop_map(|(a, b, minor)| if minor { format!("{a}.{b}.*") } else { format!("{a}.*") });
         prop_oneof![6 => full, 1 => wild]
     }
 
-    pub(super) fn requirement() -> impl Strategy<Value = VersionReq> {
-        let list = prop::collection::vec(comparator(), 1..4).prop_map(|list| list.join(", ").parse().unwrap());
-        prop_oneof![12 => list, 1 => Just(VersionReq::STAR)]
+    pub(super) fn requirement() -> impl Strategy<Value = Requirement> {
+        let list =
+            prop::collection::vec(comparator(), 1..4).prop_map(|list| Requirement::read(&list.join(", ")).unwrap());
+        prop_oneof![12 => list, 1 => Just(Requirement::STAR)]
     }
 
     proptest! {
@@ -171,8 +176,10 @@ mod tests {
             ("^0.3, <0.3.0-c", "0.3.0-beta", true),
             ("<=1.2.3", "1.2.4-alpha", false),
             ("<=1.2.3", "1.2.3+build", true),
-            ("=1.2.3", "1.2.3+build", true),
-            ("=1.2.3-a", "1.2.3-a+build", true),
+            ("=1.2.3", "1.2.3+build", false),
+            ("=1.2.3+build", "1.2.3+build", true),
+            ("=1.2.3+build", "1.2.3", false),
+            ("=1.2.3-a+build", "1.2.3-a+build", true),
             ("=1.2.3-a", "1.2.3-a.0", false),
             (">1.2.3", "1.2.3+build", false),
             ("~0.2.3", "0.3.0-a", false),

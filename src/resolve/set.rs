@@ -56,6 +56,14 @@ impl Set {
     pub fn of<'a>(versions: impl Iterator<Item = &'a Version>) -> Self {
         Self(versions.map(|version| (Bound::Included(version.clone()), Bound::Included(version.clone()))).collect())
     }
+
+    /// The versions in it that stand alone.
+    pub fn named(&self) -> impl Iterator<Item = &Version> {
+        self.0.iter().filter_map(|bounds| match bounds {
+            (Bound::Included(from), Bound::Included(to)) if from == to => Some(from),
+            _ => None,
+        })
+    }
 }
 
 impl fmt::Display for Set {
@@ -67,7 +75,8 @@ impl fmt::Display for Set {
             f.write_str(if index > 0 { " or " } else { "" })?;
             match (from, to) {
                 (Bound::Included(from), Bound::Excluded(to)) if range::next(from).as_ref() == Some(to) => {
-                    write!(f, "{from}")?;
+                    // Every build of it, where the one below is one build.
+                    write!(f, ">={from}, <={from}")?;
                 }
                 (Bound::Included(from), Bound::Included(to)) if from == to => write!(f, "{from}")?,
                 (Bound::Included(from), Bound::Excluded(to)) if caret_end(from).as_ref() == Some(to) => {
@@ -129,6 +138,8 @@ mod tests {
             ("^0.2.3", "^0.2.3"),
             ("~1.2.3", ">=1.2.3, <1.3.0"),
             ("=1.2.3", "1.2.3"),
+            ("=1.2.3+b2", "1.2.3+b2"),
+            (">=1.2.3, <=1.2.3", ">=1.2.3, <=1.2.3"),
             ("=1.2.3-rc.1", "1.2.3-rc.1"),
             ("<2", "<2.0.0"),
             (">1.2", ">=1.3.0"),

@@ -7,13 +7,14 @@ use std::{
 
 use libp2p::identity::Keypair;
 use proptest::prelude::*;
-use semver::{Version, VersionReq};
+use semver::Version;
 
 use super::*;
 use crate::domain::{
     hash::ContentRoot,
     manifest::{Content, Dependency, Draft, Manifest},
     name::{Owner, PublisherId},
+    requirement::Requirement,
     time::Timestamp,
     trust::Trust,
 };
@@ -30,7 +31,7 @@ pub(super) fn id(package: &str) -> PackageId {
     PackageId { publisher: publisher(handle), name: name.parse().unwrap() }
 }
 
-pub(super) fn wanted(list: &[(&str, &str)]) -> Vec<(PackageRef, VersionReq)> {
+pub(super) fn wanted(list: &[(&str, &str)]) -> Vec<(PackageRef, Requirement)> {
     list.iter().map(|(package, requirement)| (package.parse().unwrap(), requirement.parse().unwrap())).collect()
 }
 
@@ -282,6 +283,29 @@ fn a_yanked_release_is_taken_where_it_is_named() {
 }
 
 #[test]
+fn a_build_that_is_named_is_that_one_or_none() {
+    let world = World::default()
+        .with("a/lib", "1.0.0", &[])
+        .with("a/lib", "1.0.0+b2", &[])
+        .with("a/lib", "1.0.0+c10", &[])
+        .with("a/built", "1.0.0+b2", &[])
+        .with("a/built", "1.0.0+c10", &[])
+        .with("a/app", "1.0.0", &["a/lib =1.0.0+b2"])
+        .with("a/plain", "1.0.0", &["a/built =1.0.0"]);
+    assert_eq!(world.names(&[("a/lib", "=1.0.0+b2")]), ["a/lib 1.0.0+b2"]);
+    assert_eq!(world.names(&[("a/lib", "=1.0.0")]), ["a/lib 1.0.0"]);
+    assert_eq!(world.names(&[("a/lib", "^1")]), ["a/lib 1.0.0+c10"]);
+    assert_eq!(world.names(&[("a/app", "*")]), ["a/lib 1.0.0+b2", "a/app 1.0.0"]);
+    for (list, asked) in [([("a/built", "=1.0.0")], "1.0.0"), ([("a/built", "=1.0.0+zz")], "1.0.0+zz")] {
+        let explanation = world.explanation(&list);
+        assert!(explanation.contains(&format!("a/built has no release in {asked}")), "{explanation}");
+        assert!(explanation.contains("a/built also has 1.0.0+c10, 1.0.0+b2"), "{explanation}");
+    }
+    let explanation = world.explanation(&[("a/plain", "*")]);
+    assert!(explanation.contains("a/built also has 1.0.0+c10, 1.0.0+b2"), "{explanation}");
+}
+
+#[test]
 fn a_pre_release_is_taken_where_it_is_named_or_all_there_is() {
     let world = World::default()
         .with("a/lib", "1.0.0", &[])
@@ -439,15 +463,15 @@ prop_compose! {
 /// The rules again, in other words: whether one requirement takes one release.
 fn takes(
     world: &World,
-    asked: &[(PackageRef, VersionReq)],
+    asked: &[(PackageRef, Requirement)],
     id: &PackageId,
-    requirement: &VersionReq,
+    requirement: &Requirement,
     version: &Version,
 ) -> bool {
     let releases = &world.releases[id].1;
     let release = releases.iter().find(|release| release.version == *version).unwrap();
     let all_odd = releases.iter().all(|release| release.yanked || !release.version.pre.is_empty());
-    let names = |requirement: &VersionReq| match release.yanked {
+    let names = |requirement: &Requirement| match release.yanked {
         true => requirement.to_string() == format!("={version}"),
         false => requirement.matches(version),
     };
@@ -458,7 +482,7 @@ fn takes(
     let top = asked
         .iter()
         .filter(|(package, _)| mine(package) == *id)
-        .any(|(_, top)| names(top) || (all_odd && !release.yanked && top.comparators.is_empty()));
+        .any(|(_, top)| names(top) || (all_odd && !release.yanked && *top == Requirement::STAR));
     // With no pre-release in its way, a version's place in the order is what a range goes by.
     let plain = Version::new(version.major, version.minor, version.patch);
     let within =
@@ -469,8 +493,8 @@ fn takes(
 }
 
 /// Whether a choice of releases, one at most for each package, is a solution.
-fn holds(world: &World, asked: &[(PackageRef, VersionReq)], choice: &BTreeMap<PackageId, Version>) -> bool {
-    let met = |id: PackageId, requirement: &VersionReq| {
+fn holds(world: &World, asked: &[(PackageRef, Requirement)], choice: &BTreeMap<PackageId, Version>) -> bool {
+    let met = |id: PackageId, requirement: &Requirement| {
         choice.get(&id).is_some_and(|version| takes(world, asked, &id, requirement, version))
     };
     asked.iter().all(|(package, requirement)| met(id(&package.to_string()), requirement))
@@ -481,7 +505,7 @@ fn holds(world: &World, asked: &[(PackageRef, VersionReq)], choice: &BTreeMap<Pa
         })
 }
 
-fn any_holds(world: &World, asked: &[(PackageRef, VersionReq)]) -> bool {
+fn any_holds(world: &World, asked: &[(PackageRef, Requirement)]) -> bool {
     let packages: Vec<_> = world.releases.iter().collect();
     let mut choices = vec![BTreeMap::new()];
     for (id, (_, releases)) in packages {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use pubgrub::{Dependencies, DependencyProvider, PackageResolutionStatistics};
-use semver::{Version, VersionReq};
+use semver::Version;
 
 use super::{MAX_PACKAGES, Releases, Resolved, Resolving, Source, Unresolved, admit::admit, set::Set};
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         manifest::Manifest,
         name::{Handle, Owner, PackageId, PackageName, PackageRef},
         release::ReleaseEntry,
+        requirement::Requirement,
         text,
     },
     registry,
@@ -66,7 +67,7 @@ impl Found {
 type Spelling = (Owner, PackageName);
 /// Why something is missing, as a clause.
 type Why = String;
-type Wish = (PackageRef, VersionReq);
+type Wish = (PackageRef, Requirement);
 
 #[derive(Default)]
 struct Known {
@@ -81,7 +82,7 @@ pub(super) struct Universe<'a, S: ?Sized> {
     told: &'a dyn Fn(Resolving),
     root: Vec<PackageId>,
     /// The top's requirements by package.
-    asked: BTreeMap<PackageId, Vec<VersionReq>>,
+    asked: BTreeMap<PackageId, Vec<Requirement>>,
     known: RefCell<Known>,
     steps_left: Cell<usize>,
 }
@@ -256,7 +257,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         Ok(manifest)
     }
 
-    fn set(&self, requirement: &VersionReq, found: &Found) -> Set {
+    fn set(&self, requirement: &Requirement, found: &Found) -> Set {
         admit(requirement, &found.releases, self.asked.get(&found.id).map_or(&[], Vec::as_slice))
     }
 
@@ -319,7 +320,7 @@ fn spelling(package: &PackageRef) -> Spelling {
 /// A wish with the requirement that its reference has within: both count.
 pub(super) fn with_inner((mut package, mut requirement): Wish) -> Wish {
     if let Some(inner) = package.requirement.take() {
-        requirement.comparators.extend(inner.comparators);
+        requirement = requirement.and(inner);
     }
     (package, requirement)
 }

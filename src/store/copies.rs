@@ -92,7 +92,7 @@ fn drop_copies(db: &Connection, releases: &[Hash]) -> rusqlite::Result<Vec<Conte
     for root in roots {
         let kept = db.prepare_cached("SELECT 1 FROM copied WHERE root = ?")?.exists([root.0])?;
         let wanted =
-            db.prepare_cached("SELECT 1 FROM contents WHERE root = ? AND (own = 1 OR pinned = 1)")?.exists([root.0])?;
+            db.prepare_cached("SELECT 1 FROM contents WHERE root = ?1 AND (own = 1 OR EXISTS (SELECT 1 FROM content_pins WHERE root = ?1))")?.exists([root.0])?;
         if !kept && !wanted {
             db.prepare_cached("DELETE FROM contents WHERE root = ?")?.execute([root.0])?;
             gone.push(root);

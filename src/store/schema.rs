@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use crate::{RegistryError, Result};
 
 /// The number of [`SCHEMA`], in the database's `user_version`. Earlier ones, up to 6, held records whose hashes are computed
-/// otherwise: nothing leads from there to here.
+/// otherwise, and 7 took words apart otherwise and knew no pins of releases: nothing leads from there to here.
 const VERSION: i64 = 8;
 
 const SCHEMA: &str = r"
@@ -93,11 +93,11 @@ CREATE INDEX packages_by_skeleton ON packages (skeleton, publisher);
 CREATE INDEX packages_by_name ON packages (name, popularity);
 CREATE INDEX packages_by_popularity ON packages (popularity);
 CREATE INDEX packages_by_age ON packages (signed_at);
--- Words as `domain::query::words` makes them: what stands between them is a space, so that the index splits nowhere else.
+-- Words as `domain::query::words` makes them: what stands between them is a space, so that the index splits nowhere else; `c++` and `c#` are two of them.
 -- `facets` has a word for each label, which no text has: see listing.rs.
 CREATE VIRTUAL TABLE words USING fts5 (
     name, title, description, labels, facets,
-    content='', contentless_delete=1, prefix='1 2 3', tokenize='ascii'
+    content='', contentless_delete=1, prefix='1 2 3', tokenize='ascii tokenchars ''+#'''
 );
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, 'row');
 -- Who needs whom, by the hash of the id of the package that is needed; and whose dependents have changed since they were
@@ -136,15 +136,17 @@ CREATE TABLE records (
 -- Content by its root. `data` is last and only of what is small; the rest is in files.
 CREATE TABLE contents (
     id INTEGER PRIMARY KEY, root BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, own INTEGER NOT NULL DEFAULT 0,
-    pinned INTEGER NOT NULL DEFAULT 0, added_at INTEGER NOT NULL, used_at INTEGER NOT NULL, what TEXT, origin TEXT,
+    added_at INTEGER NOT NULL, used_at INTEGER NOT NULL, what TEXT, origin TEXT,
     data BLOB
 );
 CREATE INDEX contents_by_use ON contents (used_at);
 -- What was damaged: what it was kept for comes back with it.
 CREATE TABLE lost (
-    root BLOB PRIMARY KEY, size INTEGER NOT NULL, own INTEGER NOT NULL, pinned INTEGER NOT NULL, what TEXT,
-    since INTEGER NOT NULL
+    root BLOB PRIMARY KEY, size INTEGER NOT NULL, own INTEGER NOT NULL, what TEXT, since INTEGER NOT NULL
 ) WITHOUT ROWID;
+-- What a person had pinned, and so keeps content whether it is here or was damaged. Two releases may have the same bytes: each
+-- is pinned by itself.
+CREATE TABLE content_pins (root BLOB NOT NULL, release TEXT NOT NULL, PRIMARY KEY (root, release)) WITHOUT ROWID;
 -- Releases whose bytes are kept for others, or fetched to be, by the hashes of their manifests. `copied` says which contents no
 -- person asked for: when one of them goes, the release is not kept any more.
 CREATE TABLE copies (

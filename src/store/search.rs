@@ -159,6 +159,9 @@ impl<'a> Search<'a> {
     }
 
     fn run(mut self, offset: usize, limit: usize) -> rusqlite::Result<Found> {
+        if self.terms.asks_nothing() {
+            return Ok(Found::default());
+        }
         if self.terms.wanted.is_empty() {
             let total = self.total()?;
             return Ok(Found { hits: self.newest(offset, limit)?, total, instead: None });
@@ -456,7 +459,7 @@ impl<'a> Search<'a> {
     fn instead(&self, between: &str) -> Option<String> {
         let best = |(at, phrase): (usize, &Phrase)| match self.alike.get(&at).and_then(|alike| alike.first()) {
             Some(word) => word.clone(),
-            None => format!("{}{}", phrase.words.join(" "), if phrase.open && self.lengthened { "*" } else { "" }),
+            None => format!("{}{}", phrase.text(), if phrase.open && self.lengthened { "*" } else { "" }),
         };
         Some(self.terms.wanted.iter().enumerate().map(best).collect::<Vec<_>>().join(between))
     }
@@ -552,6 +555,9 @@ impl<'a> Search<'a> {
     }
 
     fn facets(mut self) -> rusqlite::Result<Facets> {
+        if self.terms.asks_nothing() {
+            return Ok(Facets::default());
+        }
         let (total, _) = self.widen()?;
         let step = total.div_ceil(COUNTED).max(1);
         let mut counts: BTreeMap<(Facet, String), (u64, String)> = BTreeMap::new();

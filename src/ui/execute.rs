@@ -27,7 +27,7 @@ use crate::{
         manifest::{Draft, limit},
         name::{PackageId, PackageRef},
         query::Query,
-        release::exactly,
+        requirement::Requirement,
         trust::Trust,
     },
     node::MAX_CONTENT,
@@ -295,7 +295,7 @@ async fn download(
     root: &mut Option<ContentRoot>,
 ) -> Result<()> {
     let (contents, registry) = (control.contents(), control.registry());
-    let release = registry.get_package_version(&PackageRef::of(package), &exactly(version)).await?;
+    let release = registry.get_package_version(&PackageRef::of(package), &Requirement::exactly(version)).await?;
     let wanted = Wanted::of(&release);
     *root = Some(wanted.content.root);
     let is_here = contents.held(wanted.content.root).await?.is_some();

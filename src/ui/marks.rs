@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use crate::domain::query::{Phrase, is_between_words, letters};
+use crate::domain::query::{Phrase, letters, split};
 
 /// The parts of `text` that one of `phrases` asks for, in bytes: in order, apart from one another, and at the borders of
 /// characters. Words are told apart as the index tells them, so that what is marked is why it was found.
 pub fn marks(phrases: &[Phrase], text: &str) -> Vec<Range<usize>> {
-    let words = words(text);
+    let words: Vec<Word<'_>> = split(text).collect();
     let mut found: Vec<Range<usize>> = Vec::new();
     for at in 0..words.len() {
         let rest = words.get(at..).unwrap_or_default();
@@ -27,20 +27,6 @@ pub fn marks(phrases: &[Phrase], text: &str) -> Vec<Range<usize>> {
 /// A word and where it begins.
 type Word<'a> = (usize, &'a str);
 
-fn words(text: &str) -> Vec<Word<'_>> {
-    let mut words = Vec::new();
-    let mut from = 0;
-    // With their separators, each piece's length leads to the next one's place.
-    for piece in text.split_inclusive(is_between_words) {
-        let word = piece.trim_end_matches(is_between_words);
-        if !word.is_empty() {
-            words.push((from, word));
-        }
-        from += piece.len();
-    }
-    words
-}
-
 /// What `phrase` asks for at the beginning of `words`.
 fn begins(words: &[Word<'_>], phrase: &Phrase) -> Option<Range<usize>> {
     let (start, _) = words.first()?;
@@ -48,9 +34,9 @@ fn begins(words: &[Word<'_>], phrase: &Phrase) -> Option<Range<usize>> {
     let mut end = *start;
     for (number, wanted) in phrase.words.iter().enumerate() {
         let (from, word) = words.get(number)?;
-        let length = common(word, wanted)?;
+        let (length, is_whole) = common(word, wanted)?;
         let may_go_on = phrase.open && number == last;
-        if length < word.len() && !may_go_on {
+        if (length < word.len() || !is_whole) && !may_go_on {
             return None;
         }
         end = from + length;
@@ -58,20 +44,24 @@ fn begins(words: &[Word<'_>], phrase: &Phrase) -> Option<Range<usize>> {
     Some(*start..end)
 }
 
-/// Bytes of `word` that are `wanted`, which is as the index has it; a character may have more or fewer bytes there.
-fn common(word: &str, wanted: &str) -> Option<usize> {
+/// Bytes of `word` that are `wanted`, which is as the index has it; a character may have more or fewer bytes there. False
+/// where the last character is only begun by it, as ß is by an s.
+fn common(word: &str, wanted: &str) -> Option<(usize, bool)> {
     let mut left = letters(wanted).peekable();
     let mut rest = word.char_indices().peekable();
     while let Some((at, c)) = rest.next() {
+        let end = at + c.len_utf8();
         for letter in letters(c.encode_utf8(&mut [0; 4])) {
-            if left.next() != Some(letter) {
-                return None;
+            match left.next() {
+                Some(next) if next == letter => {}
+                None => return Some((end, false)),
+                Some(_) => return None,
             }
         }
         // Marks belong to the letter before them.
         let is_mark = |c: char| letters(c.encode_utf8(&mut [0; 4])).next().is_none();
         if left.peek().is_none() && rest.peek().is_none_or(|(_, next)| !is_mark(*next)) {
-            return Some(at + c.len_utf8());
+            return Some((end, true));
         }
     }
     None
@@ -96,6 +86,13 @@ mod tests {
         assert_eq!(marked("tag:json -json", "json"), Vec::<&str>::new());
         assert_eq!(marked("größ", "GRÖßE 日本"), ["GRÖß"]);
         assert_eq!(marked("日本", "日本語"), ["日本"]);
+        assert_eq!(marked("本語", "日本語"), ["本語"]);
+        assert_eq!(marked("本 語 ", "日本語"), ["本語"], "side by side");
+        assert_eq!(marked("STRASSE", "die Straße"), ["Straße"]);
+        assert_eq!(marked("stras", "die Straße"), ["Straß"]);
+        assert_eq!(marked("\"stras\"", "die Straße"), Vec::<&str>::new());
+        assert_eq!(marked("c++", "C++ and C"), ["C++"]);
+        assert_eq!(marked("می\u{200c}خواهم", "می\u{200c}خواهم"), ["می\u{200c}خواهم"]);
     }
 
     proptest! {

@@ -152,6 +152,91 @@ fn dependencies_are_resolved_locked_and_had_again_exactly() {
     carol.alone(&["get", "--locked", "--lock", "none.lock"]).complains(1, &["none.lock"]);
 }
 
+#[test]
+fn a_version_that_is_named_is_that_build_in_every_verb() {
+    let alice = Home::new();
+    let _node = Running::start(&alice, &["--handle", "alice"]);
+    let publish = |name: &str, version: &str| {
+        let dir = project(&alice, name, &toml(name, version, ""));
+        alice.run(["publish", &dir, "--json"]).json()["id"].as_str().unwrap().to_owned()
+    };
+    publish("x", "1.0.0");
+    let id = publish("x", "1.0.0+b2");
+    publish("x", "1.0.0+c10");
+    publish("y", "1.0.0+b2");
+    let shown = |asked: &str| alice.run(["show", asked, "--json"]).json()["manifest"]["version"].clone();
+    for (asked, version) in [
+        ("alice/x@=1.0.0+b2", "1.0.0+b2"),
+        ("alice/x@1.0.0+b2", "1.0.0+b2"),
+        (&id, "1.0.0+b2"),
+        ("alice/x@=1.0.0", "1.0.0"),
+        ("alice/x@1.0.0", "1.0.0"),
+        ("alice/x@^1", "1.0.0+c10"),
+        ("alice/x", "1.0.0+c10"),
+    ] {
+        assert_eq!(shown(asked), version, "{asked}");
+    }
+    alice.run(["get", "alice/x@=1.0.0+zz"]).complains(1, &["=1.0.0+zz", "1.0.0+c10, 1.0.0+b2, 1.0.0"]);
+    alice.run(["get", "alice/y@=1.0.0"]).complains(1, &["=1.0.0", "it has 1.0.0+b2"]);
+    alice.run(["versions", "alice/y@=1.0.0"]).complains(1, &["there is 1.0.0+b2"]);
+    alice.run(["get", "alice/y@=1.0.0", "--with-deps"]).complains(1, &["alice/y also has 1.0.0+b2"]);
+    assert_eq!(alice.run(["get", "alice/x@=1.0.0+b2", "--with-deps", "--output", "all"]).code, Some(0));
+    let lock = fs::read_to_string(alice.path("all/swarmdex.lock")).unwrap();
+    assert!(lock.contains("requirement = \"=1.0.0+b2\"") && lock.contains("version = \"1.0.0+b2\""), "{lock}");
+    assert_eq!(alice.run(["get", "--locked", "--output", "all"]).code, Some(0));
+    alice.run(["yank", "alice/x@1.0.0+b2", "--json"]).json();
+    let versions = alice.run(["versions", "alice/x", "--json"]).json();
+    let yanked: Vec<_> = versions.as_array().unwrap().iter().filter(|one| one["yanked"] == true).collect();
+    assert!(yanked.len() == 1 && yanked[0]["version"] == "1.0.0+b2", "{versions}");
+    alice.run(["yank", "alice/y@1.0.0"]).complains(1, &["1.0.0 is not a release"]);
+}
+
+#[test]
+fn what_is_not_needed_any_more_goes_and_what_is_missing_is_said_with_who_needs_it() {
+    let alice = Home::new();
+    let _node = Running::start(&alice, &["--handle", "alice"]);
+    let publish = |name: &str, version: &str, needs: &str| {
+        let needs = format!("dependencies = [{needs}]");
+        let dir = project(&alice, name, &toml(name, version, &needs));
+        alice.run(["publish", &dir, "--json"]).json()
+    };
+    publish("json", "1.0.0", "");
+    publish("xml", "1.0.0", "");
+    let needs = |name: &str| format!("{{ package = \"alice/{name}\", requirement = \"^1\" }}");
+    publish("app", "1.0.0", &[needs("json"), needs("xml")].join(", "));
+    alice.run(["get", "alice/app", "--with-deps", "--output", "all"]);
+    let json = alice.path("all/alice/json-1.0.0/json-1.0.0.tar.zst");
+    assert!(json.exists());
+    // What somebody changed is not taken away.
+    let xml = alice.path("all/alice/xml-1.0.0/xml-1.0.0.tar.zst");
+    fs::write(&xml, "mine").unwrap();
+    publish("app", "1.1.0", "");
+    let again = alice.run(["get", "alice/app", "--with-deps", "--output", "all"]);
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    assert!(again.stderr.contains("removed all/alice/json-1.0.0"), "{}", again.stderr);
+    assert!(again.stderr.contains("xml-1.0.0 any more; it was changed, and stays"), "{}", again.stderr);
+    assert!(!json.parent().unwrap().exists() && xml.exists() && !alice.path("all/alice/app-1.0.0").exists());
+    assert!(alice.path("all/alice/app-1.1.0/app-1.1.0.tar.zst").exists());
+
+    // Unpacked, it goes with its directory.
+    publish("tool", "1.0.0", &needs("json"));
+    alice.run(["get", "alice/tool", "--with-deps", "--extract", "--output", "tree"]);
+    assert!(alice.path("tree/alice/json-1.0.0/README.md").exists());
+    publish("tool", "1.1.0", "");
+    let again = alice.run(["get", "alice/tool", "--with-deps", "--extract", "--output", "tree", "--json"]);
+    let removed = again.stdout.lines().filter(|line| line.contains("removed")).count();
+    assert!(removed == 2 && !alice.path("tree/alice/json-1.0.0").exists(), "{} {}", again.stdout, again.stderr);
+
+    // Through a running node, too.
+    publish("mid", "1.0.0", &needs("gone"));
+    publish("top", "1.0.0", &needs("mid"));
+    let missing = alice.run(["get", "alice/top", "--with-deps", "--output", "none"]);
+    assert!(missing.code != Some(0), "{}", missing.stdout);
+    for said in ["alice/mid", "/gone, which was not found", "alice/top"] {
+        assert!(missing.stderr.contains(said), "{}", missing.stderr);
+    }
+}
+
 /// A crate as cargo packs it, as far as an import looks.
 fn crate_file(home: &Home, file: &str, name: &str, version: &str, needs: &str) -> String {
     let manifest = format!(
@@ -185,10 +270,19 @@ fn crates_are_imported_and_bad_ones_do_not_stop_the_rest() {
     let node = Running::start(&home, &["--handle", "mirror"]);
 
     let ran = home.run(["import", "cache", "--handle", "mirror", "--json"]);
-    assert_eq!(last(&ran), serde_json::json!({ "published": 4, "known": 0, "refused": 2 }), "{}", ran.stdout);
+    let summary =
+        |ran: &Ran| -> serde_json::Value { serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap() };
+    assert_eq!(summary(&ran), serde_json::json!({ "published": 4, "known": 0, "refused": 2 }), "{}", ran.stdout);
+    assert_eq!(ran.code, Some(1), "something failed");
     assert!(ran.stderr.contains("broken-1.0.0.crate was not imported") && ran.stderr.contains("not called so"));
     let again = home.run(["import", "cache", "--handle", "mirror"]);
     assert!(again.stdout.contains("0 published, 4 there already, 2 not imported"), "{}", again.stdout);
+    let good = home.run(["import", "cache/base-1.0.0.crate", &top, "--handle", "mirror"]);
+    assert!(good.code == Some(0) && good.stdout.contains("2 there already"), "{}", good.stdout);
+    // The same version with other bytes is not there already.
+    crate_file(&home, "other/base-1.0.0.crate", "base", "1.0.0", "top = \"1\"\n");
+    let other = home.run(["import", "other", "--handle", "mirror"]);
+    assert!(other.code == Some(1) && other.stderr.contains("has other bytes"), "{}", other.stderr);
 
     let bob = Home::new();
     let shown = bob.alone(&join(&node, &["show", "mirror/top", "--json"])).json();
@@ -244,6 +338,29 @@ fn content_is_listed_kept_verified_and_cleaned_up() {
     Home::new().run(["transfers"]).complains(3, &["no node runs"]);
 }
 
+#[test]
+fn a_pin_is_for_a_release_and_not_for_its_bytes() {
+    let alice = Home::new();
+    let node = Running::start(&alice, &["--handle", "alice"]);
+    for name in ["one", "two"] {
+        let file = alice.file(&format!("{name}.bin"), "the same bytes");
+        let manifest = alice.file(&format!("{name}.toml"), &toml(name, "1.0.0", ""));
+        alice.run(["publish", &file, "--manifest", &manifest, "--json"]).json();
+    }
+    let bob = Home::new();
+    for name in ["alice/one", "alice/two"] {
+        last(&bob.alone(&join(&node, &["get", name, "--trust-new", "--json"])));
+        assert_eq!(bob.alone(&["pin", name]).code, Some(0));
+    }
+    let unpinned = bob.alone(&["unpin", "alice/one"]);
+    assert!(unpinned.code == Some(0) && unpinned.stderr.contains("/two@1.0.0 too"), "{}", unpinned.stderr);
+    assert_eq!(bob.alone(&["gc", "--all", "--json"]).json()["contents"], 0);
+    let list = bob.alone(&["contents", "--json"]).json();
+    assert!(list[0]["pinned_for"][0].as_str().unwrap().ends_with("/two@1.0.0"), "{list}");
+    assert_eq!(bob.alone(&["unpin", "alice/two"]).code, Some(0));
+    assert_eq!(bob.alone(&["gc", "--all", "--json"]).json()["contents"], 1);
+}
+
 fn blake3_bytes(size: usize) -> Vec<u8> {
     let mut out = vec![0; size];
     blake3::Hasher::new().finalize_xof().fill(&mut out);
@@ -289,6 +406,51 @@ fn a_get_that_is_killed_goes_on_where_it_was() {
 const STANZAS: &str = "Package: spellcheck\nVersion: 1:2.3-4+deb12u1\nSection: text\nMaintainer: A Team <team@example.org>\nDepends: libspell (>= 2.0)\nDescription: finds words that are spelt wrongly\n\nPackage: libspell\nVersion: 2.3-4\nSection: libs\nDescription: what spellcheck is made of\n\nPackage: broken\nDescription: no version\n";
 
 #[test]
+fn nothing_of_an_index_is_lost_without_a_word() {
+    let home = Home::new();
+    let stanza = |version: &str, says: &str| {
+        format!("Package: tool\nVersion: {version}\nSection: utils\nDescription: {says}\n\n")
+    };
+    let index = |name: &str, stanzas: &[String]| home.file(name, &stanzas.concat());
+    let first = index("first", &[stanza("1:5.0-1", "a tool")]);
+    let epoch = index("epoch", &[stanza("2:0.5-1", "the next tool")]);
+    let _node = Running::start(&home, &["--handle", "mirror"]);
+    let import = |index: &str| home.run(["import", "debian", "--sign", "--handle", "mirror", index]);
+
+    let ran = import(&first);
+    assert!(ran.code == Some(0) && ran.stdout.contains("1 signed"), "{} {}", ran.stdout, ran.stderr);
+    // The epoch is no part of the version proper: it is taken, and said not to be the latest.
+    let ran = import(&epoch);
+    assert!(ran.stdout.contains("1 signed") && ran.stdout.contains("1 of them not the latest"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("tool 0.5.0+2-0.5.1 is signed, and 5.0.0+1-5.0.1 stays the latest"), "{}", ran.stderr);
+    let got = home.run(["show", "mirror/tool@=0.5.0+2-0.5.1", "--json"]).json();
+    assert_eq!(got["manifest"]["description"], "the next tool");
+    let again = import(&epoch);
+    assert!(again.code == Some(0) && again.stdout.contains("1 there already"), "{}", again.stdout);
+
+    // Two versions of Debian's that are one of ours: the second is not there already.
+    let ran = import(&index("dots", &[stanza("1.0.0.1", "one"), stanza("1.0.0-1", "another")]));
+    assert_eq!(ran.code, Some(1), "{} {}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("1 signed as your own, 0 there already, 1 passed over"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("1.0.0+1.0.0.1 is there already and is another text"), "{}", ran.stderr);
+
+    // A preview is of one version.
+    let ran = home.run(["import", "debian", &index("two", &[stanza("1.0-1", "old"), stanza("1.1-1", "new")])]);
+    assert!(ran.stdout.contains("1 previews") && ran.stdout.contains("1 replaced"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("listed as 1.1.0+1.1.1, in the place of 1.0.0+1.0.1"), "{}", ran.stderr);
+
+    // An index that ends in its middle fails, and the others are read.
+    let damaged = home.path("damaged.gz");
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut packed, stanza("3.0-1", "cut off").as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    fs::write(&damaged, &packed[..packed.len() - 12]).unwrap();
+    let ran = home.run(["import", "debian", damaged.to_str().unwrap(), &first]);
+    assert!(ran.code == Some(1) && ran.stderr.contains("cut off or damaged"), "{} {}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("1 files not read to their end"), "{}", ran.stdout);
+}
+
+#[test]
 fn an_index_is_previewed_or_signed() {
     let home = Home::new();
     let index = home.file("Packages", STANZAS);
@@ -296,7 +458,7 @@ fn an_index_is_previewed_or_signed() {
 
     // Previews are for this node's own eyes.
     let ran = home.run(["import", "debian", &index]);
-    assert!(ran.code == Some(0) && ran.stdout.contains("2 previews"), "{} {}", ran.stdout, ran.stderr);
+    assert!(ran.code == Some(1) && ran.stdout.contains("2 previews"), "{} {}", ran.stdout, ran.stderr);
     assert!(ran.stderr.contains("broken") && ran.stderr.contains("no Version"), "{}", ran.stderr);
     let found = home.run(["search", "spelt wrongly", "--local", "--json"]).json();
     assert_eq!((&found["hits"][0]["name"], &found["hits"][0]["preview"]), (&"spellcheck".into(), &true.into()));
@@ -312,7 +474,10 @@ fn an_index_is_previewed_or_signed() {
 
     // Signed, they are releases like others.
     let signed = home.run(["import", "debian", "--sign", "--handle", "mirror", "--json", &index]);
-    assert_eq!(last(&signed), serde_json::json!({ "imported": 2, "known": 0, "refused": 1 }));
+    let summary: serde_json::Value = serde_json::from_str(signed.stdout.lines().last().unwrap()).unwrap();
+    let expected =
+        serde_json::json!({ "imported": 2, "known": 0, "refused": 1, "behind": 0, "replaced": 0, "unread": 0 });
+    assert_eq!((summary, signed.code), (expected, Some(1)));
     let again = home.run(["import", "debian", "--sign", "--handle", "mirror", &index]);
     assert!(again.stdout.contains("2 there already"), "{}", again.stdout);
     let found = bob.alone(&join(&node, &["search", "spellcheck", "--json"])).json();
@@ -332,6 +497,10 @@ fn an_index_is_previewed_or_signed() {
     assert_eq!((page["hits"].as_array().unwrap().len(), &page["total"]), (1, &2.into()));
     let wrong = home.run(["search", "--local", "colour:red spell"]);
     assert!(wrong.code == Some(0) && wrong.stderr.contains("there is no colour:"), "{}", wrong.stderr);
+    for nothing in ["%", "(", "🦀", "is:nonsense"] {
+        home.run(["search", "--local", nothing]).complains(2, &["nothing is searched for", nothing]);
+    }
+    home.run(["search", "--local", "--", "-spell"]).complains(2, &["-spell: this says what to leave out"]);
     home.run(["import", "debian"]).complains(2, &["required arguments"]);
     let junk = home.file("junk", "this is no index at all\n");
     home.run(["import", "debian", &junk]).complains(2, &["not a Packages index"]);

@@ -1,7 +1,7 @@
 //! From a `Cargo.toml` that somebody wrote to a draft that can be signed. Name and version must be right; everything
 //! else is cut, cleaned or left out.
 
-use semver::{Version, VersionReq};
+use semver::{Comparator, Op, Version, VersionReq};
 use toml::{Table, Value};
 
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
         manifest::{Content, Draft, Ecosystem, limit},
         name::PackageName,
         release::MAX_VERSION,
+        requirement::Requirement,
     },
 };
 
@@ -80,7 +81,18 @@ fn need(name: &str, value: &Value) -> Option<Need> {
     let requirement = value.as_str().or_else(|| field("version")?.as_str()).unwrap_or("*");
     Some(Need {
         name: name.to_lowercase().parse().ok()?,
-        requirement: VersionReq::parse(requirement).ok()?,
+        requirement: every_build(requirement)?,
         optional: field("optional").and_then(Value::as_bool).unwrap_or_default(),
     })
+}
+
+/// A requirement as cargo means it: there `=1.2.3` takes `1.2.3+build` as well, here it does not.
+pub(crate) fn every_build(requirement: &str) -> Option<Requirement> {
+    let VersionReq { comparators } = VersionReq::parse(requirement).ok()?;
+    let ops = |op: Op, whole: bool| if op == Op::Exact && whole { vec![Op::GreaterEq, Op::LessEq] } else { vec![op] };
+    let one = |comparator: Comparator| {
+        let ops = ops(comparator.op, comparator.patch.is_some()).into_iter();
+        ops.map(move |op| Requirement::of(Comparator { op, ..comparator.clone() }))
+    };
+    Some(comparators.into_iter().flat_map(one).fold(Requirement::STAR, Requirement::and))
 }

@@ -3,8 +3,6 @@
 
 use std::{collections::HashMap, str};
 
-use semver::VersionReq;
-
 use super::{tags::tags, version};
 use crate::{
     archive::sanitise::{Need, bounded, checked, labels, link, shorten, without_address},
@@ -12,6 +10,7 @@ use crate::{
         hash::ContentRoot,
         manifest::{Content, Draft, Ecosystem, limit},
         name::{NameError, PackageName},
+        requirement::Requirement,
         text::{fit, printable},
     },
 };
@@ -162,14 +161,13 @@ fn need(relation: &str) -> Option<Need> {
     let first = relation.split('|').next()?.trim();
     let name = name(first.split([':', ' ', '\t', '\n', '(', '[', '<']).next()?).ok()?;
     let version = first.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
-    let requirement = version.map_or(VersionReq::STAR, |(version, _)| version::requirement(version.trim()));
+    let requirement = version.map_or(Requirement::STAR, |(version, _)| version::requirement(version.trim()));
     Some(Need { name, requirement, optional: false })
 }
 
 /// Adds the bounds of `other`, as long as a manifest takes the whole.
-fn narrow(requirement: &mut VersionReq, other: VersionReq) {
-    let mut both = requirement.clone();
-    both.comparators.extend(other.comparators);
+fn narrow(requirement: &mut Requirement, other: Requirement) {
+    let both = requirement.clone().and(other);
     if both.to_string().len() <= limit::REQUIREMENT {
         *requirement = both;
     }

@@ -122,7 +122,7 @@ fn real_stanzas_become_releases() {
         ["libc6 >=2.34.0", "libcurl3-gnutls >=7.56.1", "perl *", "liberror-perl *", "git-man >=2.39.5, <=2.39.5"]
     );
     assert_eq!((gpp.draft.name.as_str(), gpp.draft.title.as_deref()), ("g__", Some("g++: GNU C++ compiler")));
-    assert_eq!(needs(gpp), ["cpp =12.2.0", "gcc =12.2.0", "g__-12 >=12.2.0", "gcc-12 >=12.2.0"]);
+    assert_eq!(needs(gpp), ["cpp =12.2.0+4-12.2.0.3", "gcc =12.2.0+4-12.2.0.3", "g__-12 >=12.2.0", "gcc-12 >=12.2.0"]);
 }
 
 #[test]

@@ -17,9 +17,9 @@
 //! - All of it is the build, in which semver's order has the last word: so `-10` comes after `-9`, and `deb12u10` after
 //!   `deb12u9`. `:` and `~` become `-`, everything else that semver does not have becomes a dot.
 
-use semver::{BuildMetadata, Comparator, Op, Prerelease, Version, VersionReq};
+use semver::{BuildMetadata, Comparator, Op, Prerelease, Version};
 
-use crate::domain::release::MAX_VERSION;
+use crate::domain::{release::MAX_VERSION, requirement::Requirement};
 
 /// What upstreams call a version that is not finished.
 const UNFINISHED: [&str; 11] = ["a", "alpha", "b", "beta", "cr", "dev", "devel", "m", "pre", "preview", "rc"];
@@ -36,22 +36,23 @@ pub(super) fn semver(debian: &str) -> Version {
 }
 
 /// What `(>= 1.2-3)` and its like ask for, from what is between the parentheses; `*` when it is nothing of the kind.
-///
-/// Never narrower than what Debian asks for, because revisions do not count here: `(>> 1.2-3)` and `(<< 1.2-3)` both
+/// `(= 1.2-3)` is that revision and no other. The others are never narrower than what Debian asks for, because revisions
+/// do not count there: `(>> 1.2-3)` and `(<< 1.2-3)` both
 /// include `1.2.0`, which 1.2-4 and 1.2-2 have become. git needs git-man `(>> 1:2.39.5)` and `(<< 1:2.39.5-.)`.
-pub(super) fn requirement(debian: &str) -> VersionReq {
+pub(super) fn requirement(debian: &str) -> Requirement {
     let wanted = debian.trim_start_matches(['<', '=', '>']);
     let (version, rest) = release(wanted.trim());
     let op = match debian.strip_suffix(wanted) {
         Some(">=" | ">>") => Op::GreaterEq,
-        Some("=") => Op::Exact,
+        // With the build, which is all of Debian's version.
+        Some("=") => return Requirement::exactly(&semver(wanted.trim())),
         // Whatever begins with these numbers is later than they are, but for what a tilde makes earlier.
         Some("<<") if matches!(rest, "" | "~") => Op::Less,
         Some("<<" | "<=") => Op::LessEq,
-        _ => return VersionReq::STAR,
+        _ => return Requirement::STAR,
     };
     let Version { major, minor, patch, pre, .. } = version;
-    VersionReq { comparators: vec![Comparator { op, major, minor: Some(minor), patch: Some(patch), pre }] }
+    Requirement::of(Comparator { op, major, minor: Some(minor), patch: Some(patch), pre })
 }
 
 /// The version without a build, and what stands behind that in Debian's.
@@ -188,13 +189,13 @@ mod tests {
             (">= 1:1.2.2", ">=1.2.2", "1:1.2.2-1"),
             (">> 1:2.39.5", ">=2.39.5", "1:2.39.5-0+deb12u3"),
             ("<< 1:2.39.5-.", "<=2.39.5", "1:2.39.5-0+deb12u3"),
-            ("= 2:9.0.1378-2+deb12u2", "=9.0.1378", "2:9.0.1378-2+deb12u2"),
+            ("= 2:9.0.1378-2+deb12u2", "=9.0.1378+2-9.0.1378.2.deb12u.2", "2:9.0.1378-2+deb12u2"),
             ("<< 3.12", "<3.12.0", "3.11.2-1+b1"),
             ("<< 3.12~", "<3.12.0", "3.11.2-1+b1"),
             ("<= 0.0.26-3", "<=0.0.26", "0.0.26-3"),
             (">= 3.1~", ">=3.1.0", "3.4-1+b6"),
             (">=1.0", ">=1.0.0", "1.0"),
-            ("= 1.0~rc2-10.5", "=1.0.0-rc.2", "1.0~rc2-10.5"),
+            ("= 1.0~rc2-10.5", "=1.0.0-rc.2+1.0-rc.2.10.5", "1.0~rc2-10.5"),
             ("< 1", "*", "7"),
             ("1", "*", "7"),
             ("", "*", "7"),
@@ -204,6 +205,7 @@ mod tests {
             assert!(requirement.matches(&semver(taken)), "{debian} {taken}");
         }
         assert!(!requirement("<< 3.12").matches(&semver("3.12.1-1")));
+        assert!(!requirement("= 3.12-1").matches(&semver("3.12-2")));
     }
 
     proptest! {
@@ -222,7 +224,7 @@ mod tests {
             for op in [">=", "=", "<="] {
                 let requirement = requirement(&format!("{op} {version}"));
                 prop_assert!(requirement.matches(&semver(&version)), "{}", requirement);
-                prop_assert_eq!(VersionReq::parse(&requirement.to_string()).unwrap(), requirement);
+                prop_assert_eq!(Requirement::read(&requirement.to_string()).unwrap(), requirement);
             }
         }
     }

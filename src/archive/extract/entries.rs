@@ -22,9 +22,14 @@ pub(super) struct Entry<'a, R: Read> {
 
 pub(super) enum What<C> {
     Directory,
-    File { mode: u32, size: u64, content: C },
+    File {
+        mode: u32,
+        size: u64,
+        content: C,
+    },
     Link(Vec<u8>),
-    HardLink,
+    /// To what, as written.
+    HardLink(Vec<u8>),
     Special,
 }
 
@@ -120,12 +125,13 @@ impl Extension {
         if self.size.is_some_and(|size| size != entry.size()) {
             return Err(ExtractError::refused(&path, Unsafe::Ambiguous));
         }
+        let named = || header.link_name_bytes().map(|name| name.into_owned());
         let what = match kind {
             EntryType::Directory => What::Directory,
-            EntryType::Symlink => {
-                What::Link(self.link.or_else(|| Some(header.link_name_bytes()?.into_owned())).unwrap_or_default())
-            }
-            EntryType::Link => What::HardLink,
+            EntryType::Symlink => What::Link(self.link.or_else(named).unwrap_or_default()),
+            // Some programs take the bytes behind one for the file's, and some for the next header.
+            EntryType::Link if entry.size() > 0 => return Err(ExtractError::refused(&path, Unsafe::Ambiguous)),
+            EntryType::Link => What::HardLink(self.link.or_else(named).unwrap_or_default()),
             EntryType::Regular => {
                 let mode = header.mode().map_err(ExtractError::Damaged)?;
                 What::File { mode, size: entry.size(), content: entry }

@@ -1,4 +1,4 @@
-//! What goes into the compression and what comes out, counted as it passes.
+//! What goes into the compression and what comes out, counted as it passes; and what is copied of that.
 
 use std::{
     cell::Cell,
@@ -19,12 +19,13 @@ pub(super) struct Meter {
     ratio: u64,
     packed: Cell<u64>,
     unpacked: Cell<u64>,
+    copied: Cell<u64>,
     over: Cell<Option<Over>>,
 }
 
 impl Meter {
     pub fn new(bytes: u64, ratio: u64) -> Self {
-        Self { bytes, ratio, packed: Cell::new(0), unpacked: Cell::new(0), over: Cell::new(None) }
+        Self { bytes, ratio, packed: Cell::new(0), unpacked: Cell::new(0), copied: Cell::new(0), over: Cell::new(None) }
     }
 
     /// Which limit ended the reading, if one did: readers in between turn errors into their own.
@@ -34,6 +35,24 @@ impl Meter {
 
     pub fn bytes_unpacked(&self) -> u64 {
         self.unpacked.get()
+    }
+
+    /// Counts bytes that are about to be copied within the tree, as if they came out of the compression once more.
+    pub fn copies(&self, bytes: u64) -> io::Result<()> {
+        self.copied.set(self.copied.get().saturating_add(bytes));
+        self.check()
+    }
+
+    fn check(&self) -> io::Result<()> {
+        let made = self.unpacked.get().saturating_add(self.copied.get());
+        if made > self.bytes {
+            self.over.set(Some(Over::Bytes));
+        } else if made > UNJUDGED && made > self.packed.get().saturating_mul(self.ratio) {
+            self.over.set(Some(Over::Ratio));
+        } else {
+            return Ok(());
+        }
+        Err(io::Error::other("it unpacks to too much"))
     }
 
     pub fn packed<R: Read>(&self, reader: R) -> Packed<'_, R> {
@@ -66,16 +85,7 @@ pub(super) struct Unpacked<'a, R> {
 impl<R: Read> Read for Unpacked<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
-        let meter = self.meter;
-        let unpacked = meter.unpacked.get() + read as u64;
-        meter.unpacked.set(unpacked);
-        if unpacked > meter.bytes {
-            meter.over.set(Some(Over::Bytes));
-        } else if unpacked > UNJUDGED && unpacked > meter.packed.get().saturating_mul(meter.ratio) {
-            meter.over.set(Some(Over::Ratio));
-        } else {
-            return Ok(read);
-        }
-        Err(io::Error::other("it unpacks to too much"))
+        self.meter.unpacked.set(self.meter.unpacked.get() + read as u64);
+        self.meter.check().map(|()| read)
     }
 }

@@ -237,13 +237,16 @@ fn links_that_leave_the_tree_are_refused() {
 #[test]
 fn nothing_is_written_through_a_link() {
     let through = Tar::default().dir("a").link("l", "a").file("l/x", b"x");
-    assert_eq!(refused(through), Unsafe::Duplicate);
+    assert_eq!(refused(through), Unsafe::Conflict);
     let later = Tar::default().dir("a").file("l/x", b"x").link("l", "a");
-    assert_eq!(refused(later), Unsafe::Duplicate);
-    let replaced = Tar::default().link("l", "a").file("l", b"x");
-    assert_eq!(refused(replaced), Unsafe::Duplicate);
+    assert_eq!(refused(later), Unsafe::Conflict);
     assert_eq!(refused(Tar::default().file("a", b"x").file("a/b", b"x")), Unsafe::Through);
-    assert_eq!(refused(Tar::default().link("l", "a").link("l/x", "y")), Unsafe::Through);
+    assert_eq!(refused(Tar::default().link("l", "a").link("l/x", "y")), Unsafe::Conflict);
+    // A file that comes in the place of a link is written in its place, not where it points to.
+    let replaced = Tar::default().file("a", b"a").link("l", "a").file("l", b"x").end();
+    let found = extracted(&replaced, Kind::Tar, LIMITS).unwrap();
+    assert_eq!(found["a"], format!("644 {}", blake3::hash(b"a").to_hex()));
+    assert_eq!(found["l"], format!("644 {}", blake3::hash(b"x").to_hex()));
 
     // A link that somebody else put in the way meanwhile.
     let around = tempfile::tempdir().unwrap();
@@ -254,12 +257,38 @@ fn nothing_is_written_through_a_link() {
     assert!(matches!(error, ExtractError::Refused { why: Unsafe::Through, .. }), "{error}");
 }
 
+fn hard(tar: Tar, path: &str, target: &str) -> Tar {
+    tar.add(EntryType::Link, path.as_bytes(), target.as_bytes(), 0o644, b"")
+}
+
 #[test]
-fn hard_links_and_devices_are_refused() {
-    let hard = |target: &[u8]| refused(Tar::default().file("a", b"x").add(EntryType::Link, b"l", target, 0o644, b""));
-    for target in [&b"../secret"[..], b"/etc/passwd", b"a"] {
-        assert_eq!(hard(target), Unsafe::HardLink);
+fn hard_links_within_the_archive_are_copies() {
+    let tar =
+        Tar::default().add(EntryType::Regular, b"./bin/git", b"", 0o755, b"program").dir("d").link("d/l", "../bin");
+    let tar =
+        hard(hard(hard(hard(tar, "./bin/git-add", "./bin/git"), "git", "bin/git-add"), "d/m", "d/l"), "git", "git");
+    // Later the first is another: what was linked to it stays what it was.
+    let found = extracted(&tar.file("bin/git", b"new").end(), Kind::Tar, LIMITS).unwrap();
+    let program = format!("755 {}", blake3::hash(b"program").to_hex());
+    assert_eq!((&found["bin/git-add"], &found["git"]), (&program, &program));
+    assert_eq!(found["bin/git"], format!("644 {}", blake3::hash(b"new").to_hex()));
+    assert_eq!((found["d/l"].as_str(), found["d/m"].as_str()), ("link ../bin", "link ../bin"));
+
+    let long = Tar::default().file("a", b"x").add(EntryType::GNULongLink, b"K", b"", 0, b"a\0");
+    assert!(extracted(&hard(long, "l", "other").end(), Kind::Tar, LIMITS).is_ok(), "an extension says to what");
+}
+
+#[test]
+fn hard_links_out_of_the_archive_and_devices_are_refused() {
+    for target in ["../secret", "/etc/passwd", "later", "dir", "", "l", "a/../a", "secret"] {
+        let tar = hard(Tar::default().file("a", b"x").dir("dir"), "l", target).file("later", b"x");
+        assert_eq!(refused(tar), Unsafe::HardLink, "{target}");
     }
+    // A link that is copied into another directory points somewhere else.
+    let moved = hard(Tar::default().dir("a").link("a/l", "../x"), "l", "a/l");
+    assert_eq!(refused(moved), Unsafe::Link(BadLink::Leaves));
+    let bytes = Tar::default().file("a", b"x").add(EntryType::Link, b"l", b"a", 0o644, b"bytes");
+    assert_eq!(refused(bytes), Unsafe::Ambiguous);
     for kind in [EntryType::Char, EntryType::Block, EntryType::Fifo, EntryType::Continuous, EntryType::GNUSparse] {
         assert_eq!(refused(Tar::default().add(kind, b"dev", b"", 0o666, b"")), Unsafe::Special);
     }
@@ -281,17 +310,38 @@ fn modes_are_what_the_owner_may_do() {
 }
 
 #[test]
-fn what_is_there_twice_is_refused() {
-    for twice in [
-        Tar::default().file("a", b"1").file("a", b"2"),
-        Tar::default().file("a", b"1").file("./a", b"2"),
-        Tar::default().file("a", b"1").dir("a"),
-        Tar::default().dir("a").file("a", b"1"),
-        Tar::default().dir("a").dir("a/"),
-        Tar::default().link("a", "b").link("a", "c"),
-        Tar::default().dir("a").link("a", "c"),
+fn of_what_is_there_twice_the_last_counts() {
+    let two = format!("644 {}", blake3::hash(b"2").to_hex());
+    for (twice, last) in [
+        (Tar::default().file("a", b"1").file("a", b"2"), two.as_str()),
+        (Tar::default().file("a", b"1").file("./a", b"2"), &two),
+        (Tar::default().dir("a").file("a", b"2"), &two),
+        (Tar::default().link("a", "b").file("a", b"2"), &two),
+        (Tar::default().file("a", b"1").dir("a"), "directory"),
+        (Tar::default().link("a", "b").dir("a"), "directory"),
+        (Tar::default().dir("a").dir("a/"), "directory"),
+        (Tar::default().link("a", "b").link("a", "c"), "link c"),
+        (Tar::default().dir("a").link("a", "c"), "link c"),
+        (Tar::default().file("a", b"1").link("a", "c"), "link c"),
+        (hard(Tar::default().file("b", b"2").file("a", b"1"), "a", "b"), &two),
     ] {
-        assert_eq!(refused(twice), Unsafe::Duplicate);
+        let mut found = extracted(&twice.end(), Kind::Tar, LIMITS).unwrap();
+        found.remove("b");
+        assert_eq!(found, BTreeMap::from([("a".to_owned(), last.to_owned())]));
+    }
+    assert_eq!(refused(Tar::default().file("a/b", b"1").file("a", b"2")), Unsafe::Conflict);
+    // What does not count has come out of the compression all the same.
+    let again = (0..5).fold(Tar::default(), |tar, _| tar.file("a", &vec![7; 1 << 20]));
+    let error = extracted(&again.end(), Kind::Tar, ExtractLimits { bytes: 4 << 20, ..LIMITS }).unwrap_err();
+    assert!(matches!(error, ExtractError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn what_is_refused_accuses_nobody_and_says_what_to_do() {
+    let tars = [Tar::default().link("l", "/usr/bin/python3"), hard(Tar::default(), "l", "/etc/passwd")];
+    for tar in tars {
+        let error = extracted(&tar.end(), Kind::Tar, LIMITS).unwrap_err().to_string();
+        assert!(error.contains("without --extract") && !error.contains("trust"), "{error}");
     }
 }
 
@@ -341,6 +391,16 @@ fn bombs_are_given_up_early() {
     assert!(matches!(error, ExtractError::Bomb { .. }), "{error}");
     let name = Tar::default().add(EntryType::GNULongName, b"L", b"", 0, &vec![b'x'; 20 << 20]).file("x", b"").end();
     damaged(&zstd(&name), Kind::Zstd);
+    // Copies of one file count like files.
+    let file = Tar::default().file("a", &vec![7; 1 << 20]);
+    let links = (0..100).fold(file, |tar, n| hard(tar, &format!("l{n}"), "a")).end();
+    for (limits, is_bomb) in [(ExtractLimits { ratio: u64::MAX, ..LIMITS }, false), (LIMITS, true)] {
+        let error = extracted(&zstd(&links), Kind::Zstd, limits).unwrap_err();
+        assert_eq!(matches!(error, ExtractError::Bomb { .. }), is_bomb, "{error}");
+        assert!(is_bomb || matches!(error, ExtractError::TooLarge { .. }), "{error}");
+    }
+    let error = extracted(&links, Kind::Tar, ExtractLimits { bytes: 50 << 20, ratio: u64::MAX, ..LIMITS }).unwrap_err();
+    assert!(matches!(error, ExtractError::TooLarge { .. }), "{error}");
     // Small ones harm nobody.
     let small = Tar::default().file("zeros", &vec![0; 15 << 20]).end();
     assert!(extracted(&zstd(&small), Kind::Zstd, LIMITS).is_ok());
@@ -499,7 +559,7 @@ proptest! {
     /// Whatever the bytes, nothing is left when they are refused, and nothing outside when they are not.
     #[test]
     fn any_bytes_are_unpacked_or_refused(
-        blocks in prop::collection::vec(("[./a-b\\\\]{0,8}", "[./a-b]{0,6}", prop::sample::select(b"0125LKxgS37\0".to_vec()),
+        blocks in prop::collection::vec(("[./a-b\\\\]{0,8}", "[./a-b]{0,6}", prop::sample::select(b"01125LKxgS37\0".to_vec()),
             "([0-9]{1,2} (path|linkpath|size)=[./a0-9]{0,5}\n)?|[./ab]{0,9}"), 0..6),
         end in any::<bool>(), flip in any::<prop::sample::Index>(), flips in any::<bool>(),
     ) {

@@ -50,14 +50,17 @@ fn what_is_wrong_is_named_with_its_line() {
     let dir = tempfile::tempdir().unwrap();
     for (wrong, part) in [
         ("exlude = []", "line 3: there is no key \"exlude\"; there are handle"),
-        ("title = 5", "line 3: invalid type"),
+        ("title = 5", "line 3: here is the number 5, where a text"),
         ("exclude = \"x\"", "line 3: "),
         ("exclude = [5]", "line 3: "),
         ("include = true", "line 3: "),
         ("readme = true", "line 3: "),
         ("readme = [\n]", "line 3: "),
-        ("\n\ntags = [\n\"a\",\n7]", "line 7: invalid type"),
-        ("dependencies = [{ package = \"a/b\", requirement = \"^1\", wild = 1 }]", "line 3: unknown field `wild`"),
+        ("\n\ntags = [\n\"a\",\n7]", "line 7: here is the number 7, where a text"),
+        (
+            "dependencies = [{ package = \"a/b\", requirement = \"^1\", wild = 1 }]",
+            "line 3: there is no key wild here; there are package",
+        ),
         ("name = \"again\"", "line 3: duplicate key"),
         ("[", "line 3: "),
     ] {
@@ -68,7 +71,7 @@ fn what_is_wrong_is_named_with_its_line() {
     let error = project(dir.path(), "name = \"web\"\nversion = \"one\"").unwrap_err();
     let ProjectError::Toml { text, error, .. } = error else { panic!("{error}") };
     assert_eq!(&text[error.span().unwrap()], "\"one\"");
-    assert!(project(dir.path(), "version = \"1.0.0\"").unwrap_err().to_string().contains("missing field `name`"));
+    assert!(project(dir.path(), "version = \"1.0.0\"").unwrap_err().to_string().contains("the key name is missing"));
 }
 
 #[test]
@@ -133,4 +136,16 @@ fn a_readme_that_leaves_the_directory_or_is_no_text_is_refused() {
     symlink("../secret", dir.join("README.md")).unwrap();
     let error = project(&dir, HEAD).unwrap_err().to_string();
     assert!(error.contains("README.md") && error.contains("readme = false"), "{error}");
+}
+
+#[test]
+fn the_example_of_the_documentation_is_right() {
+    let page = include_str!("../../../docs/packing.md");
+    let (_, rest) = page.split_once("```toml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let parsed = parse(Path::new(FILE), example).unwrap();
+    assert_eq!(parsed.draft.dependencies.len(), 2);
+    for key in KEYS.iter().filter(|key| **key != "ecosystem") {
+        assert!(example.lines().any(|line| line.starts_with(&format!("{key} = "))), "{key}");
+    }
 }

@@ -1,11 +1,12 @@
 //! `import debian FILE …`: a mirror's index, as previews or as releases of one's own.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use semver::Version;
 use serde::Serialize;
 
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
 /// Bytes of stanzas in one batch: with what is around them it fits into a request of the control socket.
 const BATCH_BYTES: usize = 80 << 10;
 const BATCH: usize = 250;
-/// Stanzas that are passed over and named; of more only the number is told.
+/// Packages that are named; of more only the number is told.
 const NAMED: usize = 20;
 
 #[derive(Debug, clap::Args)]
@@ -50,6 +51,12 @@ struct Summary {
     imported: u64,
     known: u64,
     refused: u64,
+    /// Of those that were imported, what is not its package's latest.
+    behind: u64,
+    /// Previews in whose place another one of the same package came: one is listed.
+    replaced: u64,
+    /// Files that could not be read to their end.
+    unread: u64,
 }
 
 #[derive(Serialize)]
@@ -79,20 +86,36 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         } else {
             (Importing::Preview, node.status().await?.node.peer_id.to_string(), None)
         };
-        let mut import =
-            Import { node, how, owner, handle, json: args.json, summary: Summary::default(), batch: vec![] };
+        let mut import = Import {
+            node,
+            how,
+            owner,
+            handle,
+            json: args.json,
+            summary: Summary::default(),
+            batch: vec![],
+            named: 0,
+            previews: HashMap::new(),
+        };
         for (file, index) in indexes {
             import.index(&file, index).await?;
         }
-        let Summary { imported, known, refused } = import.summary;
+        let Summary { imported, known, refused, behind, replaced, unread } = import.summary;
         if args.json {
             print::json(&import.summary)?;
         } else {
             let what = if args.sign { "signed as your own" } else { "previews, for this node's own eyes" };
+            let more = [
+                (behind, "of them not the latest of their package"),
+                (replaced, "replaced by another version of the same package"),
+                (unread, "files not read to their end"),
+            ];
+            let more = more.iter().filter(|(count, _)| *count > 0);
+            let more: String = more.map(|(count, what)| format!(", {} {what}", HumanCount(*count))).collect();
             let (imported, known, refused) = (HumanCount(imported), HumanCount(known), HumanCount(refused));
-            print::lines(&format!("{imported} {what}, {known} there already, {refused} passed over"))?;
+            print::lines(&format!("{imported} {what}, {known} there already, {refused} passed over{more}"))?;
         }
-        Ok(if imported + known > 0 || refused == 0 { DONE } else { FAILED })
+        Ok(if refused + unread == 0 { DONE } else { FAILED })
     })
     .await
 }
@@ -107,6 +130,10 @@ struct Import<'a> {
     json: bool,
     summary: Summary,
     batch: Vec<Bundle>,
+    /// Packages that were named.
+    named: usize,
+    /// Previews that this import has listed, each as which version.
+    previews: HashMap<String, Version>,
 }
 
 impl Import<'_> {
@@ -139,8 +166,8 @@ impl Import<'_> {
                 }
             }
             if let Some(error) = failed {
-                self.flush(&bar).await?;
-                return Err(RegistryError::Usage(error.to_string()));
+                self.summary.unread += 1;
+                bar.suspend(|| print::note(format!("error: {error}")));
             }
             reading = left;
         }
@@ -170,11 +197,36 @@ impl Import<'_> {
             return Ok(());
         }
         let batch = std::mem::take(&mut self.batch);
-        let names: Vec<String> = batch.iter().map(|bundle| bundle.draft.name.to_string()).collect();
+        let names: Vec<(String, Version)> =
+            batch.iter().map(|Bundle { draft, .. }| (draft.name.to_string(), draft.version.clone())).collect();
         let outcomes = self.node.registry().import(batch, self.how).await?;
-        for (name, outcome) in names.iter().zip(outcomes) {
+        for ((name, version), outcome) in names.iter().zip(outcomes) {
             match outcome {
+                Imported::Taken if self.how == Importing::Preview => {
+                    self.summary.imported += 1;
+                    if let Some(before) = self.previews.insert(name.clone(), version.clone())
+                        && before != *version
+                    {
+                        self.summary.imported -= 1;
+                        self.summary.replaced += 1;
+                        self.name(
+                            bar,
+                            Some(name),
+                            &format!(
+                                "{name} is listed as {version}, in the place of {before}: a preview is of one version"
+                            ),
+                        )?;
+                    }
+                }
                 Imported::Taken => self.summary.imported += 1,
+                Imported::Behind { version, latest } => {
+                    self.summary.imported += 1;
+                    self.summary.behind += 1;
+                    let why = format!(
+                        "{name} {version} is signed, and {latest} stays the latest of {name}, because it is higher; who wants the other names its version"
+                    );
+                    self.name(bar, Some(name), &why)?;
+                }
                 Imported::Known => self.summary.known += 1,
                 Imported::Refused { why } => {
                     self.passed_over(bar, Some(name), &format!("{name} is passed over: {why}"))?
@@ -187,11 +239,17 @@ impl Import<'_> {
 
     fn passed_over(&mut self, bar: &ProgressBar, package: Option<&str>, why: &str) -> Result<()> {
         self.summary.refused += 1;
+        self.name(bar, package, why)
+    }
+
+    /// Says what became of a package, if it is one of the first of which there is something to say.
+    fn name(&mut self, bar: &ProgressBar, package: Option<&str>, why: &str) -> Result<()> {
+        self.named += 1;
         if self.json {
             bar.suspend(|| print::json(&Line { package, why }))?;
-        } else if self.summary.refused <= NAMED as u64 {
+        } else if self.named <= NAMED {
             bar.suspend(|| print::note(why));
-        } else if self.summary.refused == NAMED as u64 + 1 {
+        } else if self.named == NAMED + 1 {
             bar.suspend(|| print::note("and others, which are only counted; --json names them all"));
         }
         Ok(())

@@ -35,9 +35,9 @@ impl Standing {
         let own = registry.own().await?;
         let Some(publisher) = own.publisher else { return Ok(Self { is_first: true }) };
         let id = PackageId { publisher, name: draft.name.clone() };
-        match registry.list_versions(&PackageRef::of(&id)).await {
-            Ok(releases) => {
-                check_version(&id.name, &draft.version, &releases)?;
+        match registry.get_package(&PackageRef::of(&id)).await {
+            Ok(package) => {
+                check_version(&id.name, &draft.version, &package.releases, package.complete)?;
                 Ok(Self { is_first: false })
             }
             // A network that does not answer now is asked again by the publish.

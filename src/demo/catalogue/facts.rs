@@ -1,13 +1,12 @@
 //! The embedded catalogue: facts about real crates, for machines without a cargo cache and for tests.
 
-use semver::VersionReq;
 use serde::{Deserialize, Serialize};
 
 use super::{Entry, Need};
 use crate::{
     RegistryError, Result,
     archive::{
-        crates::{self, Facts},
+        crates::{self, Facts, every_build},
         sanitise::{bounded, checked},
     },
     domain::hash::ContentRoot,
@@ -62,5 +61,5 @@ fn entry(fact: Fact) -> Result<Entry, String> {
 
 fn need(text: &str) -> Option<Need> {
     let (name, requirement) = text.split_once(' ').unwrap_or((text, "*"));
-    Some(Need { name: name.parse().ok()?, requirement: VersionReq::parse(requirement).ok()?, optional: false })
+    Some(Need { name: name.parse().ok()?, requirement: every_build(requirement)?, optional: false })
 }

@@ -26,10 +26,11 @@ pub fn could_match(terms: &Terms, head: &Signed<Head>, manifest: &Signed<Manifes
     let texts = [manifest.name.as_str(), manifest.title.as_deref().unwrap_or_default(), &manifest.description];
     let labels = manifest.categories.iter().chain(&manifest.tags).map(String::as_str);
     let held: Vec<String> = texts.into_iter().chain(labels).flat_map(words).collect();
+    let is_plain = |word: &str| word.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let foreign = held.iter().any(|word| !word.is_ascii());
     let occurs = |word: &str| {
         let most = may_differ(word);
-        foreign || !word.is_ascii() || held.iter().any(|held| held.starts_with(word) || distance(held, word) <= most)
+        foreign || !is_plain(word) || held.iter().any(|held| held.starts_with(word) || distance(held, word) <= most)
     };
     terms.words().all(occurs) && terms.filters.iter().all(|filter| passes(filter, head, manifest))
 }

@@ -4,7 +4,8 @@
 
 use std::{ops::Range, time::Duration};
 
-use super::words::words;
+use super::words::{joined, runs, words};
+use crate::domain::text::is_joiner;
 
 /// Most words, unwanted words and filters of a search that count.
 const MOST: usize = 16;
@@ -48,6 +49,13 @@ pub struct Phrase {
     pub words: Vec<String>,
     /// The last word may be a beginning.
     pub open: bool,
+}
+
+impl Phrase {
+    /// Its words as a person would have typed them.
+    pub fn text(&self) -> String {
+        joined(self.words.iter().map(String::as_str))
+    }
 }
 
 /// A value that must be there, or must not.
@@ -95,7 +103,7 @@ pub struct Terms {
 
 /// A label as it is compared.
 pub fn fold(label: &str) -> String {
-    label.trim().to_lowercase()
+    label.trim().to_lowercase().replace(is_joiner, "")
 }
 
 /// The licenses that an expression names.
@@ -143,14 +151,28 @@ pub fn parse(text: &str) -> Terms {
     for piece in pieces(text) {
         terms.take(&piece);
     }
+    if terms.asks_nothing() && terms.mistakes.is_empty() {
+        let why = "this says what to leave out, and nothing of what; write a word that is wanted as well";
+        let start = text.len() - text.trim_start().len();
+        terms.mistakes.push(Mistake { at: start..text.trim_end().len(), why: why.to_owned() });
+    }
     terms
 }
 
 impl Terms {
     /// Nothing is asked for: every package that is shown at all.
     pub fn is_everything(&self) -> bool {
-        let Self { wanted, unwanted, filters, within, before, asked, mistakes: _ } = self;
-        let nothing = wanted.is_empty() && unwanted.is_empty() && filters.is_empty();
+        self.names_nothing() && self.unwanted.is_empty() && self.mistakes.is_empty()
+    }
+
+    /// Something was written, and nothing of it says what is wanted: no package matches, where all of them would be a lie.
+    pub fn asks_nothing(&self) -> bool {
+        self.names_nothing() && !(self.unwanted.is_empty() && self.mistakes.is_empty())
+    }
+
+    fn names_nothing(&self) -> bool {
+        let Self { wanted, unwanted: _, filters, within, before, asked, mistakes: _ } = self;
+        let nothing = wanted.is_empty() && filters.is_empty();
         nothing && within.is_none() && before.is_none() && *asked == Asked::default()
     }
 
@@ -184,8 +206,12 @@ impl Terms {
             let words: Vec<String> = words(text).collect();
             if words.is_empty() { vec![] } else { vec![Phrase { words, open: false }] }
         } else {
-            words(text).map(|word| Phrase { words: vec![word], open: false }).collect()
+            runs(text).into_iter().map(|words| Phrase { words, open: false }).collect()
         };
+        // A hyphen at the end is where somebody is about to write what is not wanted.
+        if found.is_empty() && quotes.is_multiple_of(2) && !(piece.is_last && text == "-") {
+            self.mistake(piece, "there is no letter or digit in it to search for".to_owned());
+        }
         if let Some(last) = found.last_mut() {
             last.open = open;
         }
@@ -298,6 +324,47 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_understood_is_no_search_for_everything() {
+        for nothing in
+            ["%", "(", "🦀", "-java", "is:nonsense", "\"", "-\"web server\"", "category:", "colour:red -web", "\"\""]
+        {
+            let terms = parse(nothing);
+            assert!(
+                terms.asks_nothing() && !terms.is_everything() && !terms.mistakes.is_empty(),
+                "{nothing}: {terms:?}"
+            );
+        }
+        for something in [
+            "c++",
+            "C#",
+            "本語",
+            "-java web",
+            "-java category:text",
+            "is:yanked",
+            "-category:games",
+            "updated:<1d",
+            "% web",
+        ] {
+            assert!(!parse(something).asks_nothing(), "{something}");
+        }
+        for everything in ["", "  ", "-"] {
+            assert!(parse(everything).is_everything(), "{everything:?}");
+        }
+        assert_eq!(parse("50 % off").mistakes.len(), 1, "and what is understood searches");
+    }
+
+    #[test]
+    fn what_stands_together_is_searched_for_together() {
+        assert_eq!(parse("本語").wanted, [phrase("本語", true)]);
+        assert_eq!(
+            parse("日本語 c++ web").wanted,
+            [phrase("日本語", false), phrase("c++", false), phrase("web", true)]
+        );
+        assert_eq!(parse("日本語tool").wanted[0].text(), "日本語tool");
+        assert_eq!(parse("-日本").unwanted, [phrase("日本", false)]);
+    }
+
+    #[test]
     fn ages_have_units() {
         const DAY: u64 = 24 * 3_600;
         assert_eq!(parse("updated:<30d").within, Some(Duration::from_secs(30 * DAY)));
@@ -333,7 +400,7 @@ mod tests {
             }
             for phrase in terms.wanted.iter().chain(&terms.unwanted) {
                 prop_assert!(!phrase.words.is_empty());
-                prop_assert!(phrase.words.iter().all(|word| word.chars().all(char::is_alphanumeric) || !word.is_ascii()));
+                prop_assert!(phrase.words.iter().all(|word| word.chars().all(|c| c.is_alphanumeric() || matches!(c, '+' | '#')) || !word.is_ascii()));
             }
             prop_assert!(terms.wanted.len() <= MOST && terms.unwanted.len() <= MOST && terms.filters.len() <= MOST);
         }

@@ -12,7 +12,7 @@ pub use edit::{name_publishers, with, without};
 pub use judge::{could_match, distance, may_differ};
 pub use language::{Asked, Facet, Filter, Mistake, Phrase, Terms, fold, licenses, parse};
 pub use rank::{Candidate, Ranking};
-pub use words::{is_between_words, letters, words};
+pub use words::{joined, letters, runs, split, words};
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! The index only says what matches; on names, people's expectations are firmer than any statistics of words.
 
-use super::Terms;
+use super::{Terms, words};
 
 /// Weights, in parts of the whole. An exact name comes before whatever else a package has to show.
 const EXACT: f64 = 3.0;
@@ -104,18 +104,18 @@ impl Ranking {
 
 /// Words as they are written.
 fn split(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
+    words::split(text).map(|(_, word)| word)
 }
 
-/// Whether it is the word, which is in lower case.
+/// Whether it is the word, which is folded.
 fn is(held: &str, word: &str) -> bool {
-    if held.is_ascii() { held.eq_ignore_ascii_case(word) } else { held.to_lowercase() == word }
+    if held.is_ascii() { held.eq_ignore_ascii_case(word) } else { words::folded(held) == word }
 }
 
 fn begins(held: &str, word: &str) -> bool {
     match held.get(..word.len()) {
         Some(begin) if held.is_ascii() => begin.eq_ignore_ascii_case(word),
-        _ => held.to_lowercase().starts_with(word),
+        _ => words::folded(held).starts_with(word),
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::super::{
     hash::Hash,
     name::{Handle, PackageName},
-    release::{MAX_VERSION, ReleaseEntry},
+    release::{self, MAX_VERSION, ReleaseEntry},
     time::Timestamp,
 };
 use super::{MAX_NUMBER, Payload, Refusal, Signed, check_time};
@@ -123,14 +123,21 @@ pub struct HeadState {
 
 impl HeadState {
     /// Signs the state: full pages are cut from the oldest releases on, so that publishing one more release leaves
-    /// every existing page, and its hash, as it was. The head keeps the newest `PAGE` to `2 * PAGE - 1`.
+    /// every existing page, and its hash, as it was. The head keeps the newest `PAGE` to `2 * PAGE - 1`, and the latest by
+    /// order among them: a package is listed, and shown, by what its head says.
     pub fn sign(
-        self,
+        mut self,
         key: &Keypair,
         now: Timestamp,
         life: Duration,
     ) -> Result<(Signed<Head>, Vec<Signed<Page>>), Refusal> {
         let paged = self.releases.len().checked_div(PAGE).unwrap_or(0).saturating_sub(1) * PAGE;
+        let latest = release::resolve(&self.releases, None).map(|latest| latest.version.clone());
+        let latest = self.releases.iter().position(|entry| Some(&entry.version) == latest.as_ref());
+        if let Some(latest) = latest.filter(|latest| *latest < paged) {
+            let latest = self.releases.remove(latest);
+            self.releases.insert(paged, latest);
+        }
         let (old, recent) = self.releases.split_at_checked(paged).ok_or(Refusal::BadField)?;
         let mut pages: Vec<Signed<Page>> = Vec::new();
         for releases in old.chunks(PAGE) {

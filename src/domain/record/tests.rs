@@ -77,7 +77,7 @@ fn a_manifest_that_names_a_dependency_by_handle_is_neither_signed_nor_taken() {
     let key = Keypair::generate_ed25519();
     let publisher = PublisherId::of(&key.public());
     let needs = |package: String| {
-        let requirement = semver::VersionReq::STAR;
+        let requirement = crate::domain::requirement::Requirement::STAR;
         let dependency = Dependency { package, handle: Some("bob".parse().unwrap()), requirement, optional: false };
         Manifest { dependencies: vec![dependency], ..manifest("web", "1.0.0") }
     };
@@ -216,6 +216,34 @@ proptest! {
         for (before, after) in pages.iter().zip(&grown) {
             prop_assert_eq!(before.hash(), after.hash());
         }
+    }
+
+    #[test]
+    fn the_head_has_the_latest_release_in_whatever_order_they_were_published(
+        count in 1usize..300, at in any::<prop::sample::Index>()
+    ) {
+        let key = Keypair::generate_ed25519();
+        let mut releases = entries(count);
+        let at = at.index(count);
+        releases[at].version = "2.0.0".parse().unwrap();
+        let mut before: Option<Vec<Signed<Page>>> = None;
+        // Published one after the other, each state from what the one before says.
+        let mut list: Vec<ReleaseEntry> = Vec::new();
+        for (seq, release) in (1..).zip(releases) {
+            list.push(release.clone());
+            let (head, pages) = state(list, seq).sign(&key, NOW, DEFAULT_LIFE).unwrap();
+            prop_assert_eq!(head.releases.last(), Some(&release), "what was published last stays last");
+            if seq as usize > at {
+                prop_assert!(head.releases.iter().any(|entry| entry.version.major == 2), "{}", seq);
+            }
+            for (before, after) in before.iter().flatten().zip(&pages) {
+                prop_assert_eq!(before.hash(), after.hash(), "{}", seq);
+            }
+            list = pages.iter().flat_map(|page| page.releases.clone()).collect();
+            list.extend(head.releases.clone());
+            before = Some(pages);
+        }
+        prop_assert_eq!(list.len(), count);
     }
 
     #[test]

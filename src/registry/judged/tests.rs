@@ -28,11 +28,41 @@ const NAMES: [&str; 2] = ["web", "lib"];
 const VERSIONS: [&str; 3] = ["1.0.0", "2.0.0", "3.0.0"];
 /// Words that an index and a judge may take apart in two ways: marks inside words, letters of other widths, scripts and
 /// ages, ligatures, and what is no letter to one of them.
-const WORDS: [&str; 10] =
-    ["seri\u{301}alize", "ｗｅｂ", "pars\u{308}er", "straße", "ﬁle", "Ὀδυσσεύς", "क्षि", "ᲐᲑᲒ", "a·b", "x²y"];
+const WORDS: [&str; 15] = [
+    "seri\u{301}alize",
+    "ｗｅｂ",
+    "pars\u{308}er",
+    "straße",
+    "ﬁle",
+    "Ὀδυσσεύς",
+    "क्षि",
+    "ᲐᲑᲒ",
+    "a·b",
+    "x²y",
+    "c++17",
+    "C#",
+    "日本語tool",
+    "می\u{200c}خواهم",
+    "ภาษาไทย",
+];
 
 /// And as people type them.
-const PLAIN: [&str; 7] = ["serialize", "parser", "strasse", "file", "odysseus", "alize", "2y"];
+const PLAIN: [&str; 14] = [
+    "serialize",
+    "parser",
+    "strasse",
+    "file",
+    "odysseus",
+    "alize",
+    "2y",
+    "STRASSE",
+    "c++",
+    "c",
+    "本語",
+    "語tool",
+    "میخواهم",
+    "ไทย",
+];
 
 /// What somebody signs, by number, so that a failure shrinks.
 #[derive(Clone, Debug)]

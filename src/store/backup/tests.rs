@@ -50,7 +50,7 @@ async fn filled(dir: &Path) -> (Store, ContentStore, BTreeMap<&'static str, Cont
             contents.set_own(root, name.to_owned()).await.unwrap();
         }
         if name.starts_with("pinned") {
-            contents.set_pinned(root, true).await.unwrap();
+            contents.set_pinned(root, "web 1.0.0".to_owned(), true).await.unwrap();
         }
         roots.insert(name, root);
     }

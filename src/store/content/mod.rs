@@ -90,6 +90,9 @@ pub struct Held {
     /// Of a release that this node published.
     pub own: bool,
     pub pinned: bool,
+    /// The releases that a person has pinned it for, as `publisher-id/name@version`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pinned_for: Vec<String>,
     pub added_at: Timestamp,
     pub used_at: Timestamp,
     /// The release it is of, for eyes.
@@ -484,9 +487,10 @@ impl ContentStore {
         self.inner.store.write(move |db| rows::set_own(db, &root, &what)).await
     }
 
-    /// Whether it is kept whatever the quota says; false when it is not held.
-    pub async fn set_pinned(&self, root: ContentRoot, pinned: bool) -> Result<bool> {
-        self.inner.store.write(move |db| rows::set_pinned(db, &root, pinned)).await
+    /// Pins it for a release, so that it is kept whatever the quota says, or takes that pin back; what is pinned for others
+    /// stays. False when it is not held.
+    pub async fn set_pinned(&self, root: ContentRoot, release: String, pin: bool) -> Result<bool> {
+        self.inner.store.write(move |db| rows::set_pinned(db, &root, &release, pin)).await
     }
 
     /// Removes everything that is neither own nor pinned down to `most` bytes in all, and partials of which nothing has

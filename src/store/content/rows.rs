@@ -9,7 +9,9 @@ use crate::{
 };
 
 /// The columns of [`held`], in its order.
-const COLUMNS: &str = "root, size, own, pinned, added_at, used_at, origin, data IS NULL, what";
+const COLUMNS: &str =
+    "root, size, own, (SELECT group_concat(release, char(10)) FROM content_pins p WHERE p.root = contents.root),
+     added_at, used_at, origin, data IS NULL, what";
 
 pub(super) fn root(row: &Row<'_>, column: usize) -> rusqlite::Result<ContentRoot> {
     let bytes: [u8; 32] = row.get(column)?;
@@ -19,10 +21,12 @@ pub(super) fn root(row: &Row<'_>, column: usize) -> rusqlite::Result<ContentRoot
 fn held(row: &Row<'_>) -> rusqlite::Result<Held> {
     let origin: Option<String> = row.get(6)?;
     let origin = origin.map(|text| serde_json::from_str(&text).map_err(|_| damaged(6, "origin"))).transpose()?;
+    let pins: Option<String> = row.get(3)?;
     Ok(Held {
         content: Content { root: root(row, 0)?, size: row.get(1)? },
         own: row.get(2)?,
-        pinned: row.get(3)?,
+        pinned: pins.is_some(),
+        pinned_for: pins.iter().flat_map(|pins| pins.lines()).map(str::to_owned).collect(),
         added_at: Timestamp(row.get(4)?),
         used_at: Timestamp(row.get(5)?),
         origin,
@@ -67,8 +71,7 @@ pub(super) fn put(
     )?
     .execute(params![content.root.0, content.size, own, now.0, now.0, what, origin, data])?;
     db.prepare_cached(
-        "UPDATE contents SET own = max(contents.own, lost.own), pinned = max(contents.pinned, lost.pinned),
-                what = coalesce(lost.what, contents.what)
+        "UPDATE contents SET own = max(contents.own, lost.own), what = coalesce(lost.what, contents.what)
          FROM lost WHERE lost.root = contents.root AND contents.root = ?",
     )?
     .execute([content.root.0])?;
@@ -78,8 +81,8 @@ pub(super) fn put(
 /// Forgets content that is damaged, and not what it was kept for; false when it is not held.
 pub(super) fn lose(db: &Connection, root: &ContentRoot, now: Timestamp) -> rusqlite::Result<bool> {
     db.prepare_cached(
-        "INSERT OR REPLACE INTO lost (root, size, own, pinned, what, since)
-         SELECT root, size, own, pinned, what, ? FROM contents WHERE root = ?",
+        "INSERT OR REPLACE INTO lost (root, size, own, what, since)
+         SELECT root, size, own, what, ? FROM contents WHERE root = ?",
     )?
     .execute(params![now.0, root.0])?;
     remove(db, root)
@@ -87,7 +90,8 @@ pub(super) fn lose(db: &Connection, root: &ContentRoot, now: Timestamp) -> rusql
 
 /// What was damaged and is not here again, the oldest first.
 pub(super) fn lost(db: &Connection) -> rusqlite::Result<Vec<Lost>> {
-    db.prepare_cached("SELECT root, size, own, pinned, what, since FROM lost ORDER BY since, root")?
+    let sql = format!("SELECT root, size, own, {}, what, since FROM lost ORDER BY since, root", pinned("lost"));
+    db.prepare_cached(&sql)?
         .query_map([], |row| {
             Ok(Lost {
                 content: Content { root: root(row, 0)?, size: row.get(1)? },
@@ -102,7 +106,8 @@ pub(super) fn lost(db: &Connection) -> rusqlite::Result<Vec<Lost>> {
 
 /// Damaged content that is neither own nor pinned is not missed for ever.
 pub(super) fn forget_lost(db: &Connection, before: Timestamp) -> rusqlite::Result<()> {
-    db.prepare_cached("DELETE FROM lost WHERE own = 0 AND pinned = 0 AND since < ?")?.execute([before.0]).map(drop)
+    let sql = format!("DELETE FROM lost WHERE own = 0 AND NOT {} AND since < ?", pinned("lost"));
+    db.prepare_cached(&sql)?.execute([before.0]).map(drop)
 }
 
 pub(super) fn set_own(db: &Connection, root: &ContentRoot, what: &str) -> rusqlite::Result<bool> {
@@ -111,10 +116,22 @@ pub(super) fn set_own(db: &Connection, root: &ContentRoot, what: &str) -> rusqli
         .map(|rows| rows > 0)
 }
 
-pub(super) fn set_pinned(db: &Connection, root: &ContentRoot, pinned: bool) -> rusqlite::Result<bool> {
-    db.prepare_cached("UPDATE contents SET pinned = ? WHERE root = ?")?
-        .execute(params![pinned, root.0])
-        .map(|rows| rows > 0)
+/// Pins content for a release, or takes that pin back, and leaves those of others; false when it is not held.
+pub(super) fn set_pinned(db: &Connection, root: &ContentRoot, release: &str, pin: bool) -> rusqlite::Result<bool> {
+    let is_held = db.prepare_cached("SELECT 1 FROM contents WHERE root = ?")?.exists([root.0])?;
+    if !pin {
+        let mut unpin = db.prepare_cached("DELETE FROM content_pins WHERE root = ? AND release = ?")?;
+        unpin.execute(params![root.0, release])?;
+    } else if is_held {
+        let mut pin = db.prepare_cached("INSERT OR IGNORE INTO content_pins (root, release) VALUES (?, ?)")?;
+        pin.execute(params![root.0, release])?;
+    }
+    Ok(is_held)
+}
+
+/// The condition that somebody has pinned a row of `table`.
+fn pinned(table: &str) -> String {
+    format!("EXISTS (SELECT 1 FROM content_pins p WHERE p.root = {table}.root)")
 }
 
 pub(super) fn used(db: &Connection, root: &ContentRoot, now: Timestamp) -> rusqlite::Result<()> {
@@ -127,10 +144,9 @@ pub(super) fn remove(db: &Connection, root: &ContentRoot) -> rusqlite::Result<bo
 
 /// Bytes of everything, and of what is own or pinned.
 pub(super) fn usage(db: &Connection) -> rusqlite::Result<(u64, u64)> {
-    db.prepare_cached(
-        "SELECT coalesce(sum(size), 0), coalesce(sum(CASE WHEN own OR pinned THEN size ELSE 0 END), 0) FROM contents",
-    )?
-    .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+    let kept = format!("CASE WHEN own OR {} THEN size ELSE 0 END", pinned("contents"));
+    db.prepare_cached(&format!("SELECT coalesce(sum(size), 0), coalesce(sum({kept}), 0) FROM contents"))?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// Removes what is neither own nor pinned until all of it takes `most` bytes: first what is kept for others, and of that what
@@ -145,12 +161,14 @@ pub(super) fn evict(
     if bytes <= most {
         return Ok(gone);
     }
-    let mut oldest = db.prepare_cached(
+    let sql = format!(
         "SELECT contents.root, size FROM contents LEFT JOIN (
              SELECT root, max(elsewhere) AS elsewhere FROM copied JOIN copies USING (release) GROUP BY root
          ) AS kept USING (root)
-         WHERE own = 0 AND pinned = 0 ORDER BY kept.elsewhere IS NULL, kept.elsewhere DESC, used_at, contents.root",
-    )?;
+         WHERE own = 0 AND NOT {} ORDER BY kept.elsewhere IS NULL, kept.elsewhere DESC, used_at, contents.root",
+        pinned("contents")
+    );
+    let mut oldest = db.prepare_cached(&sql)?;
     let mut rows = oldest.query([])?;
     while let Some(row) = rows.next()? {
         let (root, size) = (root(row, 0)?, row.get::<_, u64>(1)?);

@@ -208,7 +208,7 @@ async fn the_quota_takes_what_was_used_longest_ago_and_spares_own_and_pinned() {
     let contents = ContentStore::open(dir.path(), store(dir.path()), 1_000_000).unwrap();
     let own = contents.put(io::Cursor::new(bytes(300_000, 1)), true, QUOTA, |_| {}).await.unwrap();
     let pinned = put(&contents, &bytes(300_000, 2)).await;
-    assert!(contents.set_pinned(pinned.root, true).await.unwrap());
+    assert!(contents.set_pinned(pinned.root, "a".to_owned(), true).await.unwrap());
     let age = |root: ContentRoot, at: u64| contents.inner.store.write(move |db| rows::used(db, &root, Timestamp(at)));
     let (old, young) = (put(&contents, &bytes(150_000, 3)).await, put(&contents, &bytes(150_000, 4)).await);
     age(old.root, 1).await.unwrap();
@@ -221,7 +221,31 @@ async fn the_quota_takes_what_was_used_longest_ago_and_spares_own_and_pinned() {
     let freed = contents.gc(0, Duration::ZERO).await.unwrap();
     assert_eq!((freed.contents, freed.bytes), (2, 350_000));
     assert_eq!(files(dir.path()).len(), 4, "own and pinned: {:?}", files(dir.path()));
-    assert!(contents.set_pinned(pinned.root, false).await.unwrap());
+    assert!(contents.set_pinned(pinned.root, "a".to_owned(), false).await.unwrap());
+    assert_eq!(contents.gc(0, Duration::ZERO).await.unwrap().contents, 1);
+}
+
+#[tokio::test]
+async fn what_is_pinned_for_one_release_stays_when_another_is_unpinned() {
+    let dir = tempfile::tempdir().unwrap();
+    let contents = open(dir.path());
+    let content = put(&contents, &bytes(200_000, 2)).await;
+    let pin =
+        async |release: &str, pin: bool| contents.set_pinned(content.root, release.to_owned(), pin).await.unwrap();
+    assert!(pin("a", true).await && pin("b", true).await && pin("b", true).await);
+    assert!(pin("a", false).await && pin("c", false).await);
+    assert_eq!(contents.gc(0, Duration::ZERO).await.unwrap().contents, 0);
+    let held = contents.get(&content.root).unwrap().unwrap();
+    assert_eq!((held.pinned, held.pinned_for), (true, vec!["b".to_owned()]));
+    assert_eq!(contents.usage().unwrap().kept, 200_000);
+
+    // Damaged, and here again, it is pinned as it was.
+    contents.inner.store.write(move |db| rows::lose(db, &content.root, Timestamp(1))).await.unwrap();
+    assert!(contents.lost().unwrap()[0].pinned);
+    assert!(!pin("d", true).await, "it is not here");
+    put(&contents, &bytes(200_000, 2)).await;
+    assert_eq!(contents.get(&content.root).unwrap().unwrap().pinned_for, ["b"]);
+    assert!(pin("b", false).await);
     assert_eq!(contents.gc(0, Duration::ZERO).await.unwrap().contents, 1);
 }
 

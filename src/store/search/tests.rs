@@ -72,6 +72,45 @@ impl Catalogue {
 }
 
 #[tokio::test]
+async fn what_is_written_in_other_scripts_is_found_as_its_readers_write_it() {
+    let catalogue = Catalogue::new();
+    catalogue.add("nihongo", "title = \"日本語の辞書\"\ndescription = \"形態素解析に使う\"").await;
+    catalogue.add("nippon", "description = \"本と語\"").await;
+    catalogue.add("roads", "description = \"Jede Straße in Köln\"").await;
+    catalogue.add("persian", "title = \"می\u{200c}خواهم\"\ndescription = \"a word\"").await;
+    catalogue.add("gxx", "description = \"The GNU C++ compiler\"\ntags = [\"c++\"]").await;
+    catalogue.add("gcc", "description = \"The GNU C compiler\"").await;
+    catalogue.add("mono", "description = \"Compiles C#\"").await;
+
+    for (text, found) in [
+        ("日本語", &["nihongo"][..]),
+        ("本語", &["nihongo"]),
+        ("語の辞", &["nihongo"]),
+        ("解析 辞書", &["nihongo"]),
+        ("本", &["nihongo", "nippon"]),
+        ("\"日本\"", &["nihongo"]),
+        ("本 -日本", &["nippon"]),
+        ("STRASSE", &["roads"]),
+        ("straße köln", &["roads"]),
+        ("میخواهم", &["persian"]),
+        ("می\u{200c}خواهم", &["persian"]),
+        ("c++", &["gxx"]),
+        ("c#", &["mono"]),
+    ] {
+        assert_eq!(catalogue.names(text), found, "{text}");
+    }
+    for (text, first) in [("C++ compiler", "gxx"), ("c compiler", "gcc")] {
+        assert_eq!(catalogue.found(text).hits[0].package.name.as_str(), first, "{text}");
+    }
+    for nothing in ["%", "(", "🦀", "-java", "is:nonsense"] {
+        assert_eq!((catalogue.names(nothing).len(), catalogue.found(nothing).total), (0, 0), "{nothing}");
+        let others = catalogue.store.search_for_others(&Query::text(nothing), NOW).unwrap();
+        assert_eq!(others.total, 0, "{nothing}");
+    }
+    assert_eq!(catalogue.names("").len(), 7);
+}
+
+#[tokio::test]
 async fn the_language_is_understood() {
     let catalogue = Catalogue::new();
     let web = "description = \"A fast web server\"\ncategories = [\"Web\"]\nlicense = \"MIT OR Apache-2.0\"";
@@ -87,7 +126,7 @@ async fn the_language_is_understood() {
     assert_eq!(catalogue.names("web server").len(), 3);
     assert_eq!(catalogue.names("\"web server\""), ["nginx", "oldie"]);
     assert_eq!(catalogue.names("web -java"), ["nginx", "oldie"]);
-    assert_eq!(catalogue.names("-java-web").len(), 2);
+    assert_eq!(catalogue.names("server -java-web").len(), 2);
     assert_eq!(catalogue.names("web category:web"), ["nginx"]);
     assert_eq!(catalogue.names("category:\"Web Servers\""), ["oldie"]);
     assert_eq!(catalogue.names("-category:web").len(), 2);

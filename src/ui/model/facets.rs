@@ -3,7 +3,7 @@
 use crate::{
     domain::{
         query::{Facet, Filter, Terms, fold, with, without},
-        text::{is_unsafe_char, printable},
+        text::{has_unsafe, printable},
     },
     registry::{FacetCount, Facets},
 };
@@ -110,7 +110,7 @@ pub fn toggled(text: &str, facets: &Facets, id: &FacetId) -> Option<String> {
         None => filter.facet == *facet && filter.value == fold(value),
     };
     // A value is somebody else's text, and the field is shown as it is.
-    let is_harmless = !value.chars().any(is_unsafe_char);
+    let is_harmless = !has_unsafe(value);
     without(text, is_it).or_else(|| with(text, *facet, value).filter(|_| is_harmless))
 }
 

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, convert::Infallible};
 
-use semver::{Version, VersionReq};
+use semver::Version;
 use tui_input::Input;
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
         manifest::{Artifacts, Content, Dependency, Draft, Ecosystem, Manifest, limit},
         name::{Handle, PackageName, PackageRef, PublisherId},
         record::{MAX_MANIFEST, signed_len},
+        requirement::Requirement,
         text::printable,
         time::Timestamp,
     },
@@ -131,11 +132,11 @@ pub enum FileState {
     Wrong(String),
 }
 
-/// A release of a package that is there already.
+/// The releases of a package that are there already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Previous {
     pub name: PackageName,
-    pub latest: Version,
+    pub versions: Vec<Version>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -309,9 +310,9 @@ impl Form {
         };
         if let (Some(name), Some(version)) = (&name, &version)
             && let Some(before) = previous.iter().find(|before| before.name == *name)
-            && *version <= before.latest
+            && before.versions.contains(version)
         {
-            parsed.refuse(Field::Version, &format!("must be higher than {}, the last release", before.latest));
+            parsed.refuse(Field::Version, "has been published already; a release never changes");
         }
         let license = text(Field::License);
         if !license.is_empty()
@@ -405,7 +406,7 @@ impl Form {
             // No requirement is any version.
             let wanted = if requirement.is_empty() { "*" } else { requirement.as_str() };
             let field = Field::Needs(row, Part::Requirement);
-            let requirement = parsed.take_as::<VersionReq>(field, wanted, "is no requirement; write one such as ^1.2");
+            let requirement = parsed.take_as::<Requirement>(field, wanted, "is no requirement; write one such as ^1.2");
             let optional = match optional.to_lowercase().as_str() {
                 "" | "n" | "no" => false,
                 "y" | "yes" => true,
@@ -506,7 +507,7 @@ mod tests {
     fn problem(field: Field, text: &str) -> String {
         let mut form = filled();
         form.set(field, text);
-        let previous = [Previous { name: "web".parse().unwrap(), latest: Version::new(1, 1, 0) }];
+        let previous = [Previous { name: "web".parse().unwrap(), versions: vec![Version::new(1, 1, 0)] }];
         form.check(&previous).problems.remove(&field).unwrap_or_default()
     }
 
@@ -528,7 +529,7 @@ mod tests {
             (Field::Name, "Web", ""),
             (Field::Version, "one", ""),
             (Field::Version, "", "such as 1.0.0"),
-            (Field::Version, "1.1.0", "higher than 1.1.0"),
+            (Field::Version, "1.1.0", "published already"),
             (Field::License, "Apache-2.0/MIT", "did you mean"),
             (Field::License, "Apache 2", "write SPDX"),
             (Field::Repository, "example.org/web", "is no link"),
@@ -544,6 +545,7 @@ mod tests {
         }
         assert_eq!(problem(Field::License, "LicenseRef-mine"), "");
         assert_eq!(problem(Field::Version, "1.1.1"), "");
+        assert_eq!(problem(Field::Version, "1.0.9"), "");
     }
 
     #[test]

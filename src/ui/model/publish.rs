@@ -144,13 +144,11 @@ pub struct Publish {
 }
 
 impl Publish {
-    /// The last release of each package, which the next must be higher than.
+    /// The releases of each package: the next one is none of them.
     pub fn previous(&self) -> Vec<Previous> {
-        let latest = |package: &OwnPackage| {
-            let latest = package.latest.as_ref()?.version.clone();
-            Some(Previous { name: package.id.name.clone(), latest })
-        };
-        self.mine.all().filter_map(latest).collect()
+        let previous =
+            |package: &OwnPackage| Previous { name: package.id.name.clone(), versions: package.versions.clone() };
+        self.mine.all().map(previous).collect()
     }
 
     pub fn check(&self) -> Option<Checked> {

@@ -8,7 +8,7 @@ use super::{facets::FacetId, feed::key, recent::Recent};
 use crate::{
     domain::{
         name::PackageId,
-        query::{Phrase, Terms, parse, words},
+        query::{Phrase, Terms, parse, runs},
         text::printable,
         time::{Ago, Timestamp},
     },
@@ -196,7 +196,7 @@ impl SearchView {
         let mut phrases = self.terms.wanted.clone();
         for word in self.instead.iter().flat_map(|instead| instead.split_whitespace()).filter(|word| *word != OR) {
             let open = word.ends_with('*');
-            phrases.extend(words(word).map(|word| Phrase { words: vec![word], open }));
+            phrases.extend(runs(word).into_iter().map(|words| Phrase { words, open }));
         }
         phrases
     }
@@ -204,7 +204,7 @@ impl SearchView {
     /// That something else was searched for.
     pub fn said_instead(&self) -> Option<String> {
         let instead = printable(self.instead.as_deref()?).replace(&format!(" {OR} "), "\" or \"");
-        let asked = self.terms.words().collect::<Vec<_>>().join(" ");
+        let asked = self.terms.wanted.iter().map(Phrase::text).collect::<Vec<_>>().join(" ");
         Some(if self.some_have {
             format!("little has \"{asked}\"; showing what has \"{instead}\" too")
         } else {

@@ -109,7 +109,9 @@ fn found(model: &Model, view: &PackageView, package: &Package, width: usize, the
     field(&mut lines, "state", &package.freshness.told(now).to_string(), style, width, theme);
 
     heading(&mut lines, &format!("Releases ({})", package.releases.len()), theme);
-    for entry in package.releases.iter().rev() {
+    let mut releases: Vec<_> = package.releases.iter().collect();
+    releases.sort_by(|a, b| b.version.cmp(&a.version));
+    for entry in releases {
         let mut spans = vec![
             Span::raw(format!("{:<16}", entry.version.to_string())),
             Span::styled(format!("manifest {}", entry.manifest.fingerprint()), theme.dim()),

@@ -22,6 +22,7 @@ fn own(n: u8, version: &str, pending: bool, yanked: bool) -> OwnPackage {
         seq: 3,
         signed_at: NOW.before(seconds(4_000)),
         releases: 3,
+        versions: vec![version.parse().unwrap()],
         latest: Some(entry),
         manifest: package().latest,
         replicas: Some(if pending { 0 } else { 3 }),

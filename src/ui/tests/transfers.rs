@@ -138,6 +138,7 @@ fn held() -> Held {
         content,
         own: false,
         pinned: false,
+        pinned_for: Vec::new(),
         added_at: NOW,
         used_at: NOW,
         what: None,

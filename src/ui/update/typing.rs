@@ -5,7 +5,10 @@ use tui_input::{Input, InputRequest};
 use super::{publish, search, settle};
 use crate::{
     bus::Level,
-    domain::{text::printable, time::Timestamp},
+    domain::{
+        text::{is_joiner, is_unsafe_char, printable},
+        time::Timestamp,
+    },
     ui::{
         action::{Edit, Place, Screen},
         effect::Effect,
@@ -104,7 +107,7 @@ pub(super) fn edit(model: &mut Model, request: InputRequest) -> Vec<Effect> {
     let most = most_of(model);
     let Some(field) = field(model) else { return Vec::new() };
     if let InputRequest::InsertChar(c) = request
-        && (field.value().chars().count() >= most || crate::domain::text::is_unsafe_char(c))
+        && (field.value().chars().count() >= most || is_unsafe_char(c) && !is_joiner(c))
     {
         return Vec::new();
     }
