@@ -137,14 +137,14 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
         }
         banned(first, forger.id, Fault::ForgedRecord).await
     };
-    // A thousand a second, each of them right.
+    // A thousand a second, each of them right, as far as the machine can.
     let flooded = async {
         let key = Keypair::generate_ed25519();
         let mut every = tokio::time::interval(Duration::from_millis(1));
         let flood = async {
             for seq in 1.. {
                 every.tick().await;
-                spammer.shout(&announcement(&key, "spam", seq));
+                spammer.shouted(&announcement(&key, "spam", seq)).await;
             }
         };
         tokio::select! {

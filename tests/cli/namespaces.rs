@@ -163,10 +163,6 @@ fn a_machine_without_a_network_has_every_verb_that_needs_none() {
         run(words);
     }
 
-    // An address that the settings name, of an interface that is not there.
-    let settings = home.file("settings.toml", "listen = [\"/ip4/203.0.113.7/tcp/4807\"]");
-    assert!(run(&["--config", &settings, "versions", "alice/web"]).stderr.contains("cannot be listened on"));
-
     // A node that stays says what is wrong, and listens once there is an interface.
     let stays = space.node(&home, &["--listen", "/ip4/0.0.0.0/tcp/4807"]);
     assert!(stays.addresses.is_empty(), "{:?}", stays.addresses);
@@ -174,4 +170,9 @@ fn a_machine_without_a_network_has_every_verb_that_needs_none() {
     assert!(health.contains("no network interface is up"), "{health}");
     space.ip("link set lo up");
     until("an address", || home.run(["status"]).stdout.contains("/ip4/127.0.0.1/tcp/4807"));
+    drop(stays);
+
+    // An address that the settings name, of an interface that is not there.
+    let settings = home.file("settings.toml", "listen = [\"/ip4/203.0.113.7/tcp/4807\"]");
+    assert!(run(&["--config", &settings, "versions", "alice/web"]).stderr.contains("cannot be listened on"));
 }

@@ -171,7 +171,7 @@ type Reply = tokio::sync::oneshot::Sender<Vec<Vec<u8>>>;
 enum Do {
     Knock(Multiaddr),
     Ask(PeerId, Request, tokio::sync::oneshot::Sender<Option<Response>>),
-    Shout(Vec<u8>),
+    Shout(Vec<u8>, Option<tokio::sync::oneshot::Sender<()>>),
     Hold(Vec<u8>, Vec<u8>),
     Put(Vec<u8>, Vec<u8>, PeerId, tokio::sync::oneshot::Sender<()>),
     Get(Vec<u8>, Reply),
@@ -238,10 +238,11 @@ impl BarePeer {
                         Some(Do::Ask(peer, request, reply)) => {
                             asks.insert(swarm.behaviour_mut().query.send_request(&peer, request), reply);
                         }
-                        Some(Do::Shout(data)) => {
+                        Some(Do::Shout(data, done)) => {
                             let topic = gossipsub::IdentTopic::new(format!("/swarmdex/{NETWORK}/announce/2"));
                             // With nobody there to hear it, it is lost.
                             let _ = swarm.behaviour_mut().gossip.publish(topic, data);
+                            done.map(|done| done.send(()));
                         }
                         Some(Do::Hold(key, value)) => {
                             use kad::store::RecordStore;
@@ -355,7 +356,14 @@ impl BarePeer {
 
     /// Gossips something on the topic of announcements, as its own.
     pub fn shout(&self, data: &[u8]) {
-        self.commands.send(Do::Shout(data.to_vec())).ok().unwrap();
+        self.commands.send(Do::Shout(data.to_vec(), None)).ok().unwrap();
+    }
+
+    /// Likewise, and returns once it has: one that is told more than it can say would say nothing else.
+    pub async fn shouted(&self, data: &[u8]) {
+        let (done, receiver) = tokio::sync::oneshot::channel();
+        self.commands.send(Do::Shout(data.to_vec(), Some(done))).ok().unwrap();
+        receiver.await.unwrap();
     }
 
     /// Holds a record in its own store, whatever it is.
