@@ -19,6 +19,9 @@ use super::{
 pub const OF_UNKNOWN: u64 = 4;
 /// And one of them so many.
 pub const OF_ONE_UNKNOWN: u64 = 16;
+/// Whoever comes after so many of its neighbours in the order for a content does not take it: nobody can have a content spread over
+/// all of a network.
+pub const AMONG: usize = 8;
 /// A copy is charged so many bytes at least, which bounds how many there can be.
 pub const LEAST: u64 = 16 * 1_024;
 
@@ -60,6 +63,13 @@ pub fn order(root: &ContentRoot, peers: impl IntoIterator<Item = PeerId>) -> Vec
     weighed.sort_unstable_by(|a, b| b.cmp(a));
     weighed.dedup();
     weighed.into_iter().map(|(_, peer)| peer).collect()
+}
+
+/// Says whether a peer is one of those that are to have a content, among its neighbours. Neighbours of who asks it may be others:
+/// weights are the same everywhere, so that who is first among some is among the first of as many others.
+pub fn is_among(root: &ContentRoot, peer: &PeerId, neighbours: impl IntoIterator<Item = PeerId>) -> bool {
+    let own = weight(root, peer);
+    neighbours.into_iter().filter(|other| other != peer && weight(root, other) > own).take(AMONG).count() < AMONG
 }
 
 fn weight(root: &ContentRoot, peer: &PeerId) -> [u8; 32] {
@@ -155,6 +165,26 @@ mod tests {
         }
         // 167 each, give or take five deviations.
         assert!(peers.iter().all(|peer| (105..235).contains(&first[peer])), "{first:?}");
+    }
+
+    #[test]
+    fn whoever_is_chosen_among_some_neighbours_takes_it_among_others() {
+        let all: Vec<PeerId> = (0..1_000).map(|_| PeerId::random()).collect();
+        // Fixed steps through random identities.
+        let neighbours = |of: usize| (0..64).map(move |n| (of * 31 + n * 17 + 1) % 1_000);
+        let (mut chosen, mut taken, mut forced) = (0, 0, 0);
+        for n in 0..500_usize {
+            let root = ContentRoot::of(&n.to_be_bytes());
+            let near = |of: usize| neighbours(of).map(|at| all[at]).collect::<Vec<_>>();
+            for peer in order(&root, near(n)).into_iter().take(2) {
+                let at = all.iter().position(|one| *one == peer).unwrap();
+                chosen += 1;
+                taken += usize::from(is_among(&root, &peer, near(at)));
+            }
+            forced += (0..1_000).filter(|at| is_among(&root, &all[*at], near(*at))).count();
+        }
+        assert!(taken * 100 > chosen * 98, "{taken} of {chosen}");
+        assert!(forced / 500 < 200, "an eighth of the network at most, and a little: {}", forced / 500);
     }
 
     /// What a node does that keeps releases for others, without its disk.

@@ -27,7 +27,7 @@ use crate::{
     RegistryError, Result, clock,
     domain::{
         content::groups,
-        copies::{CopyFigures, LEAST, order},
+        copies::{CopyFigures, LEAST, is_among, order},
         hash::{ContentRoot, Hash},
         manifest::{Content, Manifest},
         name::PackageId,
@@ -54,6 +54,8 @@ const AT_ONCE: usize = 4;
 const AGAIN: Duration = Duration::from_secs(60);
 /// Offers in vain, one after the other, after which the rest waits for its turn.
 const IN_VAIN: usize = 20;
+/// What nobody took for so long is told: right after a start nobody has said yet how much room there is.
+const PATIENT: Duration = Duration::from_secs(120);
 /// Own releases that want copies are looked for this often.
 const LOOK: Duration = Duration::from_secs(5);
 /// Between two questions how far a peer is: short at first, because most releases are small.
@@ -185,7 +187,8 @@ impl P2pRegistry {
         let step = (most / STEPS).max(1);
         let room = most.saturating_sub(of_known) / step * step;
         self.net.greet(|greeting| greeting.room = room);
-        let waiting = self.store.tried_in_vain()?.saturating_sub(underway.borrow().len() as u64);
+        let waiting =
+            self.store.tried_in_vain(clock::now().before(PATIENT))?.saturating_sub(underway.borrow().len() as u64);
         let waiting = if self.state.options.copies == 0 { 0 } else { waiting };
         self.net.tell_copies(CopyFigures { waiting, kept, room: most });
         Ok(())
@@ -427,6 +430,12 @@ impl P2pRegistry {
         }
         let fits = contents.iter().all(|content| content.size <= self.state.options.max_content.min(room));
         if !fits || self.store.trust(&publisher, None)? == Trust::Distrusted {
+            return Ok(Some(Keeping::Declined));
+        }
+        let me = self.net.peer_id();
+        let rooms = self.net.rooms().await?;
+        let neighbours = rooms.iter().filter(|(_, room)| *room > 0).map(|(peer, _)| *peer);
+        if !is_among(&release.content, &me, neighbours) {
             return Ok(Some(Keeping::Declined));
         }
         let known = Arc::new(self.net.known());

@@ -118,6 +118,6 @@ fn take_one(db: &Connection, release: &OwnRelease, now: Timestamp) -> rusqlite::
     let verdict = catalogue::take(db, head, pages, manifests, true, now)?;
     db.prepare_cached("INSERT OR IGNORE INTO unspread (publisher, name) VALUES (?, ?)")?
         .execute(params![head.publisher().to_bytes(), head.name.as_str()])?;
-    copies::want(db, &manifest.hash())?;
+    copies::want(db, &manifest.hash(), now)?;
     Ok(verdict)
 }

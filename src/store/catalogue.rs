@@ -201,7 +201,7 @@ impl Store {
                 "INSERT OR REPLACE INTO outbox (publisher, name, version, replicas, announced, since) VALUES (?, ?, ?, 0, 0, ?)",
             )?
             .execute(params![head.publisher().to_bytes(), head.name.as_str(), version.to_string(), now.0])?;
-            manifests.iter().try_for_each(|manifest| copies::want(db, &manifest.hash()))?;
+            manifests.iter().try_for_each(|manifest| copies::want(db, &manifest.hash(), now))?;
             Ok((verdict, gone))
         });
         let (verdict, gone) = verdict.await?;

@@ -319,10 +319,11 @@ impl Store {
         })
     }
 
-    /// Own releases that want copies although they were tried.
-    pub fn tried_in_vain(&self) -> Result<u64> {
+    /// Own releases that have wanted copies since before then, although they were tried.
+    pub fn tried_in_vain(&self, before: Timestamp) -> Result<u64> {
         self.read(|db| {
-            db.prepare_cached("SELECT count(*) FROM uncopied WHERE tried_at > 0")?.query_row([], |row| row.get(0))
+            db.prepare_cached("SELECT count(*) FROM uncopied WHERE tried_at > 0 AND since < ?")?
+                .query_row([before.0], |row| row.get(0))
         })
     }
 
@@ -342,8 +343,8 @@ impl Store {
 }
 
 /// Notes that a release of this node's wants copies.
-pub(super) fn want(db: &Connection, release: &Hash) -> rusqlite::Result<()> {
-    db.prepare_cached("INSERT OR IGNORE INTO uncopied (release, tried_at) VALUES (?, 0)")?
-        .execute([release.0])
+pub(super) fn want(db: &Connection, release: &Hash, now: Timestamp) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT OR IGNORE INTO uncopied (release, since) VALUES (?, ?)")?
+        .execute(params![release.0, now.0])
         .map(drop)
 }

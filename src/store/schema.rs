@@ -169,7 +169,9 @@ CREATE TABLE holders (
     PRIMARY KEY (release, peer)
 );
 -- Own releases that too few nodes have.
-CREATE TABLE uncopied (release BLOB PRIMARY KEY, tried_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE uncopied (
+    release BLOB PRIMARY KEY, since INTEGER NOT NULL, tried_at INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
 CREATE INDEX uncopied_by_trial ON uncopied (tried_at);
 -- Fetches that have not ended: a node that starts again goes on with them.
 CREATE TABLE fetches (

@@ -191,7 +191,7 @@ impl Measure {
                 "Own packages older than a day whose content fewer than two nodes have, this one counted, or whose head expires within 10 days."
             }
             Self::Copies => {
-                "Own releases that too few other nodes have, and bytes of others' releases that are kept here (keep_for_others_mb)."
+                "Own releases that wait for nodes with room for their bytes, and bytes of others' releases that are kept here (keep_for_others_mb)."
             }
             Self::Disk => "Space that is free where this node keeps its data.",
             Self::Clock => "This machine's clock against the median of the peers'.",

@@ -383,10 +383,10 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
         Measure::Copies => {
             let CopyFigures { waiting, kept, room } = sample.copies;
             let shown = match room {
-                0 if kept == 0 => format!("{waiting} wait, none kept for others"),
+                0 if kept == 0 => format!("{waiting} wait, none kept"),
                 room => {
                     let (kept, room) = (size(kept as f64), size(room as f64));
-                    format!("{waiting} wait, {kept} of {room} kept for others")
+                    format!("{waiting} wait, {kept} of {room}")
                 }
             };
             let row = plain(waiting as f64, shown);
