@@ -190,10 +190,12 @@ async fn what_a_person_asked_for_stays_when_the_room_for_others_goes() {
     let receipt = publish(&publisher.node, "web", &noise(3, 200_000)).await;
     assert!(publisher.node.wait_copied(PATIENCE).await);
     let peer = peers.into_iter().next().unwrap();
-    assert!(holds(&peer.node, receipt.content).await, "both were to have it");
+    let for_others = async || peer.node.contents().held(receipt.content).await.unwrap().unwrap().for_others;
+    assert!(for_others().await, "both were to have it");
     let release =
         peer.node.registry().get_package_version(&reference(&receipt.package), &"*".parse().unwrap()).await.unwrap();
     assert!(peer.node.contents().fetch(Wanted::of(&release), None).await.unwrap().was_held);
+    assert!(!for_others().await);
     peer.node.shutdown().await.unwrap();
     let again = Node::start(copying(peer.dir.path(), &[], 0)).await.unwrap();
     // What goes, goes before anything is offered to others.

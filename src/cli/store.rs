@@ -65,6 +65,7 @@ pub(super) async fn list(global: &Global, args: List) -> Result<u8> {
             let kept = match (held.own, held.pinned) {
                 (true, _) => "own",
                 (false, true) => "pinned",
+                (false, false) if held.for_others => "for others",
                 (false, false) => "",
             };
             vec![

@@ -142,14 +142,19 @@ impl Store {
                 release.envelope().as_ref()
             ])?;
             for content in contents {
-                // What is here already was asked for by a person, unless another copy brought it.
+                // What is here already, or begun, was asked for by a person, unless another copy brought it.
                 db.prepare_cached(
                     "INSERT OR IGNORE INTO copied (root, release) SELECT ?1, ?2
-                     WHERE NOT EXISTS (SELECT 1 FROM contents WHERE root = ?1)
+                     WHERE NOT EXISTS (SELECT 1 FROM contents WHERE root = ?1
+                                       UNION ALL SELECT 1 FROM fetches WHERE root = ?1)
                         OR EXISTS (SELECT 1 FROM copied WHERE root = ?1)",
                 )?
                 .execute(params![content.root.0, release.hash().0])?;
             }
+            db.prepare_cached(
+                "DELETE FROM copies WHERE release = ?1 AND NOT EXISTS (SELECT 1 FROM copied WHERE release = ?1)",
+            )?
+            .execute([release.hash().0])?;
             Ok(Reserved::Taken { gone })
         })
         .await
@@ -347,4 +352,75 @@ pub(super) fn want(db: &Connection, release: &Hash, now: Timestamp) -> rusqlite:
     db.prepare_cached("INSERT OR IGNORE INTO uncopied (release, since) VALUES (?, ?)")?
         .execute(params![release.0, now.0])
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use libp2p::identity::Keypair;
+
+    use super::*;
+    use crate::{
+        metrics::Metrics,
+        registry::{Artifacts, Wanted},
+        store::content::ContentStore,
+    };
+
+    const NOW: Timestamp = Timestamp(1_790_000_000_000);
+
+    fn release(key: &Keypair, name: &str, bytes: &[u8]) -> Signed<Manifest> {
+        let draft: crate::domain::manifest::Draft =
+            toml::from_str(&format!("name = \"{name}\"\nversion = \"1.0.0\"\ndescription = \"A thing\"")).unwrap();
+        let content = Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 };
+        Signed::sign(key, draft.into_manifest(Artifacts::from(content), NOW).unwrap()).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_person_has_or_began_is_not_kept_for_others_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Metrics::default()).unwrap();
+        let contents = ContentStore::open(dir.path(), store.clone(), 1 << 30).unwrap();
+        let key = Keypair::generate_ed25519();
+        let (begun, held, new) = (b"begun".as_slice(), b"held".as_slice(), b"new".as_slice());
+        let wanted = Content { root: ContentRoot::of(begun), size: 5 };
+        let wanted = Wanted { content: wanted, what: "web".to_owned(), package: None, beside: None, for_others: false };
+        store.note_fetch(wanted, true, NOW).await.unwrap();
+        contents.put(std::io::Cursor::new(held), false, 1 << 20, |_| {}).await.unwrap();
+        let room = 1 << 30;
+        for (name, bytes, kept) in [("begun", begun, 0), ("held", held, 0), ("new", new, LEAST)] {
+            let release = release(&key, name, bytes);
+            let reserved = store.reserve_copy(release.clone(), Arc::default(), room, NOW).await.unwrap();
+            assert_eq!(reserved, Reserved::Taken { gone: Vec::new() }, "{name}");
+            assert_eq!(store.copies_usage(&HashSet::new()).unwrap(), (kept, 0), "{name}");
+            // It did not come: what a person has or began stays.
+            let gone = store.drop_copy(release.hash()).await.unwrap();
+            assert_eq!(gone, if kept > 0 { vec![release.content] } else { Vec::new() }, "{name}");
+        }
+        assert_eq!(store.fetches().unwrap().len(), 1);
+        assert!(contents.get(&ContentRoot::of(held)).unwrap().is_some());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_releases_with_the_same_bytes_are_kept_until_both_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Metrics::default()).unwrap();
+        let contents = ContentStore::open(dir.path(), store.clone(), 1 << 30).unwrap();
+        let key = Keypair::generate_ed25519();
+        let (one, two) = (release(&key, "one", b"bytes"), release(&key, "two", b"bytes"));
+        store.reserve_copy(one.clone(), Arc::default(), 1 << 30, NOW).await.unwrap();
+        contents.put(std::io::Cursor::new(b"bytes"), false, 1 << 20, |_| {}).await.unwrap();
+        store.reserve_copy(two.clone(), Arc::default(), 1 << 30, NOW).await.unwrap();
+        assert_eq!(store.copies_usage(&HashSet::new()).unwrap().0, 2 * LEAST);
+        assert_eq!(store.drop_copy(one.hash()).await.unwrap(), []);
+        assert!(contents.get(&one.content).unwrap().unwrap().for_others);
+        assert_eq!(store.drop_copy(two.hash()).await.unwrap(), [two.content]);
+        assert_eq!(contents.get(&one.content).unwrap(), None);
+        // A person asks for what is kept for others: it is theirs.
+        store.reserve_copy(one.clone(), Arc::default(), 1 << 30, NOW).await.unwrap();
+        contents.put(std::io::Cursor::new(b"bytes"), false, 1 << 20, |_| {}).await.unwrap();
+        store.asked_for(one.content).await.unwrap();
+        assert_eq!(store.copies_usage(&HashSet::new()).unwrap(), (0, 0));
+        assert!(!contents.get(&one.content).unwrap().unwrap().for_others);
+    }
 }

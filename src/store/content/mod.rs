@@ -93,6 +93,9 @@ pub struct Held {
     /// The releases that a person has pinned it for, as `publisher-id/name@version`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pinned_for: Vec<String>,
+    /// Nobody asked for it here: it is kept for others.
+    #[serde(default)]
+    pub for_others: bool,
     pub added_at: Timestamp,
     pub used_at: Timestamp,
     /// The release it is of, for eyes.

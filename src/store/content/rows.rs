@@ -11,7 +11,7 @@ use crate::{
 /// The columns of [`held`], in its order.
 const COLUMNS: &str =
     "root, size, own, (SELECT group_concat(release, char(10)) FROM content_pins p WHERE p.root = contents.root),
-     added_at, used_at, origin, data IS NULL, what";
+     added_at, used_at, origin, data IS NULL, what, EXISTS (SELECT 1 FROM copied WHERE copied.root = contents.root)";
 
 pub(super) fn root(row: &Row<'_>, column: usize) -> rusqlite::Result<ContentRoot> {
     let bytes: [u8; 32] = row.get(column)?;
@@ -32,6 +32,7 @@ fn held(row: &Row<'_>) -> rusqlite::Result<Held> {
         origin,
         in_file: row.get(7)?,
         what: row.get(8)?,
+        for_others: row.get(9)?,
     })
 }
 

@@ -139,6 +139,7 @@ fn held() -> Held {
         own: false,
         pinned: false,
         pinned_for: Vec::new(),
+        for_others: false,
         added_at: NOW,
         used_at: NOW,
         what: None,
