@@ -110,4 +110,5 @@ async fn main() {
 }
 RUST
 cd "$dir"
-cargo run --quiet
+cargo build --quiet
+cargo run --quiet || { echo "this has changed"; exit 1; }

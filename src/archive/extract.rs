@@ -77,7 +77,7 @@ pub enum Unsafe {
     Ambiguous,
 }
 
-/// What to do where an archive may be as it is meant to be.
+/// Says what to do where an archive may be as it is meant to be.
 const AS_IT_IS: &str =
     "if it is meant to be so, `get` without --extract fetches it as it is, for tar to list and to unpack";
 

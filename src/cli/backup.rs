@@ -170,7 +170,7 @@ pub(super) async fn restore(global: &Global, args: Restore) -> Result<u8> {
     Ok(DONE)
 }
 
-/// Who the node is now, and what is still to be done about it.
+/// Says who the node is now, and what is still to be done about it.
 fn tell_of_keys(backup: &Backup, new_identity: bool) {
     let node = backup.node.clone().unwrap_or_else(|| "one that never ran".to_owned());
     match (backup.has_key(Role::Identity), new_identity) {

@@ -120,7 +120,7 @@ fn validate(global: &Global, asked: Option<&Path>, json: bool) -> Result<u8> {
     Ok(if wrong.is_empty() { DONE } else { USAGE })
 }
 
-/// What is wrong with the rest of the settings in force: the environment, flags, and the directories that nobody chose.
+/// Finds what is wrong with the rest of the settings in force: the environment, flags, and the directories that nobody chose.
 fn beside(global: &Global) -> Vec<Problem> {
     let refused = match global.settings() {
         Ok(settings) => start::problems(&settings).into_iter().map(RegistryError::Usage).collect(),

@@ -1,4 +1,4 @@
-//! What goes into the compression and what comes out, counted as it passes; and what is copied of that.
+//! Counts what goes into the compression and what comes out, as it passes, and what is copied of that.
 
 use std::{
     cell::Cell,
