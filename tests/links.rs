@@ -14,7 +14,6 @@ use std::{
 };
 
 use lab::{Lab, PATIENCE, QUIC, TCP, draft, options, put, reference};
-use libp2p::{Multiaddr, multiaddr::Protocol};
 use swarmdex::{
     bus::PeerSnapshot,
     domain::{health::verdict, manifest::Content},
@@ -50,13 +49,7 @@ struct Way {
 
 impl Way {
     async fn to(node: &str, pace: Option<Pace>) -> Self {
-        let address: Multiaddr = node.parse().unwrap();
-        let mut parts = address.iter();
-        let (Some(Protocol::Ip4(ip)), Some(Protocol::Tcp(port)), Some(Protocol::P2p(peer))) =
-            (parts.next(), parts.next(), parts.next())
-        else {
-            panic!("{node}");
-        };
+        let (ip, port, peer) = lab::tcp_parts(node);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let way = listener.local_addr().unwrap();
         let (cut, is_cut) = watch::channel(0);

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::P2pRegistry;
+use super::{P2pRegistry, blocking};
 use crate::{
-    RegistryError, Result,
+    Result,
     bus::Event,
     domain::{
         conflict::{Case, ConflictId, Conflicts, Evidence},
@@ -80,8 +80,7 @@ impl P2pRegistry {
     /// Hundreds of rows take their time.
     async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Store) -> Result<T> + Send + 'static) -> Result<T> {
         let store = self.store.clone();
-        let looked = tokio::task::spawn_blocking(move || look(&store)).await;
-        looked.map_err(|error| RegistryError::Internal { what: "looking at conflicts", why: error.to_string() })?
+        blocking("looking at conflicts", move || look(&store)).await
     }
 
     /// Takes a head that changes a version, with the manifest that came along: the evidence is kept with it.

@@ -39,7 +39,7 @@ use semver::Version;
 use tokio::sync::mpsc;
 
 use crate::{
-    Result,
+    RegistryError, Result,
     domain::{
         conflict::{ConflictId, Conflicts, Evidence},
         manifest::{Draft, Manifest},
@@ -49,6 +49,15 @@ use crate::{
         trust::Claims,
     },
 };
+
+/// Runs what reads or writes much on a thread that may wait; `what` is what is said to have failed if it ends before it is done.
+async fn blocking<T: Send + 'static>(
+    what: &'static str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(RegistryError::Internal { what, why: error.to_string() }))
+}
 
 /// A package registry. `Send + Sync` and object safe, so an `Arc<dyn Registry>` works from any thread, whatever the
 /// implementation holds behind it.

@@ -1,7 +1,7 @@
 //! Which of this node's own packages would be lost with it.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -12,12 +12,12 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::P2pRegistry;
+use super::{P2pRegistry, blocking};
 use crate::{
-    RegistryError, Result, clock,
+    Result, clock,
     domain::{
         name::PackageId,
-        record::{DhtKey, Head, Signed},
+        record::{Head, Signed},
         release,
         time::Timestamp,
     },
@@ -36,8 +36,6 @@ const SOON: Duration = Duration::from_secs(10 * 86_400);
 const YOUNG: Duration = Duration::from_secs(86_400);
 /// Those that are named.
 const NAMED: usize = 20;
-/// Wait for the DHT, for each.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Default)]
 pub(super) struct Looking {
@@ -92,13 +90,12 @@ impl P2pRegistry {
         let now = clock::now();
         let store = self.store.clone();
         let from = self.state.looking.at.load(Ordering::Relaxed);
-        let read = tokio::task::spawn_blocking(move || {
+        let read = blocking("reading the own packages", move || {
             let own = store.own_count()?;
             let from = from.checked_rem(own).unwrap_or_default();
-            Ok::<_, RegistryError>((own, from, store.own_heads(from, A_ROUND)?))
+            Ok((own, from, store.own_heads(from, A_ROUND)?))
         });
-        let read = read.await.map_err(|error| RegistryError::Internal { what: "reading", why: error.to_string() })?;
-        let (own, from, heads) = read?;
+        let (own, from, heads) = read.await?;
         let looking = &self.state.looking;
         let found = || looking.found.lock().unwrap_or_else(PoisonError::into_inner);
         if heads.len() >= own {
@@ -131,19 +128,8 @@ impl P2pRegistry {
         if manifest.created.after(YOUNG) > now {
             return Ok(false);
         }
-        let key = DhtKey::of_content(&manifest.content);
         let what = format!("who else has {} {}", manifest.name, manifest.version);
-        let mut found = self.net.find_providers(key, what, PATIENCE).await?;
-        let mut others = HashSet::new();
-        while let Some(peer) = found.recv().await {
-            if peer != self.net.peer_id() {
-                others.insert(peer);
-            }
-            if others.len() + 1 >= ENOUGH {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(self.find_holders(manifest.content, what, ENOUGH - 1).await?.len() < ENOUGH - 1)
     }
 }
 

@@ -10,12 +10,12 @@ use tokio::sync::mpsc;
 use tracing::field::Empty;
 
 use super::{
-    Catalogue, Coverage, Hit, P2pRegistry, SearchResults, SearchUpdate, Source,
+    Catalogue, Coverage, Hit, P2pRegistry, SearchResults, SearchUpdate, Source, blocking,
     judged::{self, Judged},
     panel::Panel,
 };
 use crate::{
-    RegistryError, Result, clock,
+    Result, clock,
     domain::{
         manifest::Manifest,
         name::PackageId,
@@ -181,10 +181,7 @@ async fn in_store<T: Send + 'static>(
     read: impl FnOnce(&Store, &Query, Timestamp) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (store, query, now) = (registry.store.clone(), query.clone(), clock::now());
-    let read = tokio::task::spawn_blocking(move || read(&store, &query, now)).await;
-    read.unwrap_or_else(|error| {
-        Err(RegistryError::Internal { what: "searching the catalogue", why: error.to_string() })
-    })
+    blocking("searching the catalogue", move || read(&store, &query, now)).await
 }
 
 /// What peers are asked.

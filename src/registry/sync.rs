@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Catalogue, P2pRegistry,
+    Catalogue, P2pRegistry, blocking,
     judged::{self, is_mostly_wrong},
 };
 use crate::{
@@ -54,6 +54,8 @@ const SLEPT: Duration = Duration::from_secs(60);
 const TRIES: u32 = 3;
 /// Peers whose last comparison is remembered.
 const REMEMBERED: usize = 2_048;
+/// What is told when its thread ends before it is done.
+const COMPARING: &str = "comparing catalogues";
 /// From so many new packages on, a person is told.
 const WORTH_TELLING: usize = 100;
 
@@ -257,7 +259,7 @@ impl P2pRegistry {
                     Stopped::Silent => self.net.observe(peer, Outcome::AnswerLate),
                     Stopped::Lost(_) | Stopped::Busy => {}
                 }
-                Err(RegistryError::Internal { what: "comparing catalogues", why: stopped.to_string() })
+                Err(RegistryError::Internal { what: COMPARING, why: stopped.to_string() })
             }
         }
     }
@@ -265,13 +267,13 @@ impl P2pRegistry {
     async fn compare_and_take(&self, peer: PeerId, report: &mut SyncReport) -> Result<(), Failed> {
         let mut link = self.net.open_sync(peer, REACH).await?;
         let heads = self.net.heads().clone();
-        let set = blocking(move || heads.get()).await?;
+        let set = blocking(COMPARING, move || heads.get()).await?;
         let compared = link.compare(set, MOST_CLAIMED).await;
         report.bytes = link.bytes;
         let differences = compared?;
         (report.rounds, report.they_lack) = (differences.rounds, differences.ours);
         let store = self.store.clone();
-        let wanted = blocking(move || store.unrefused(differences.theirs)).await?;
+        let wanted = blocking(COMPARING, move || store.unrefused(differences.theirs)).await?;
         report.differed = wanted.len();
         let taken = self.take_all(&mut link, wanted, &mut report.taken).await;
         report.bytes = link.bytes;
@@ -311,7 +313,7 @@ impl P2pRegistry {
             let judged = judged;
             while let Some((asked, items)) = answers.recv().await {
                 let registry = self.clone();
-                let done = blocking(move || Ok(registry.judge_items(peer, &asked, items))).await??;
+                let done = blocking(COMPARING, move || Ok(registry.judge_items(peer, &asked, items))).await??;
                 if judged.send(done).await.is_err() {
                     break;
                 }
@@ -463,11 +465,6 @@ async fn sleep_until(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(RegistryError::Internal { what: "comparing catalogues", why: error.to_string() }))
 }
 
 #[cfg(test)]

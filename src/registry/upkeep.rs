@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::P2pRegistry;
+use super::{P2pRegistry, blocking};
 use crate::{
-    RegistryError, Result, clock,
+    Result, clock,
     domain::{
         name::{PackageId, PublisherId},
         record::{DEFAULT_LIFE, Head, Signed},
@@ -112,9 +112,7 @@ impl P2pRegistry {
     /// Looks through whom this node knows of the publishers.
     pub(super) async fn know(&self) -> Result<()> {
         let (store, before) = (self.store.clone(), clock::now().before(KNOWN_AFTER));
-        let known = tokio::task::spawn_blocking(move || store.known_publishers(before, MAX_KNOWN)).await;
-        let known = known
-            .map_err(|error| RegistryError::Internal { what: "reading the publishers", why: error.to_string() })??;
+        let known = blocking("reading the publishers", move || store.known_publishers(before, MAX_KNOWN)).await?;
         self.net.know(known);
         Ok(())
     }
@@ -125,8 +123,7 @@ impl P2pRegistry {
         let third = |jitter: f64| DEFAULT_LIFE.mul_f64(1.0 / 3.0 - jitter);
         // Verifying what is read takes its time, and thousands of packages may have been imported at once.
         let (store, before) = (self.store.clone(), now.before(third(RENEWAL_JITTER)));
-        let due = tokio::task::spawn_blocking(move || store.own_heads_before(before, MAX_RENEWED)).await;
-        let due = due.map_err(|error| RegistryError::Internal { what: "renewing heads", why: error.to_string() })??;
+        let due = blocking("renewing heads", move || store.own_heads_before(before, MAX_RENEWED)).await?;
         for StoredHead { head, .. } in due {
             let jitter = f64::from(head.hash().0.first().copied().unwrap_or_default()) / 255.0 * RENEWAL_JITTER;
             if now.since(head.signed_at) < third(jitter) {

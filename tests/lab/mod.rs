@@ -4,7 +4,7 @@
 
 pub mod mmdb;
 
-use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use libp2p::{
@@ -416,9 +416,8 @@ impl BarePeer {
     }
 }
 
-/// An address that leads to a node's, and from which whoever dials it comes to the node as from `source`: any address of
-/// 127.0.0.0/8 is this machine's.
-pub async fn by_way_of(source: [u8; 4], node: &str) -> String {
+/// What a node's address over TCP consists of.
+pub fn tcp_parts(node: &str) -> (Ipv4Addr, u16, PeerId) {
     let address: Multiaddr = node.parse().unwrap();
     let mut parts = address.iter();
     let (Some(Protocol::Ip4(ip)), Some(Protocol::Tcp(port)), Some(Protocol::P2p(peer))) =
@@ -426,6 +425,13 @@ pub async fn by_way_of(source: [u8; 4], node: &str) -> String {
     else {
         panic!("{node}");
     };
+    (ip, port, peer)
+}
+
+/// An address that leads to a node's, and from which whoever dials it comes to the node as from `source`: any address of
+/// 127.0.0.0/8 is this machine's.
+pub async fn by_way_of(source: [u8; 4], node: &str) -> String {
+    let (ip, port, peer) = tcp_parts(node);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let way = listener.local_addr().unwrap();
     tokio::spawn(async move {

@@ -1,0 +1,160 @@
+//! Giving: an own release is offered to other nodes until as many hold it as it wants.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use libp2p::PeerId;
+use serde_bytes::ByteBuf;
+use tokio::{sync::mpsc, task::JoinSet};
+
+use super::holders::Shown;
+use crate::{
+    Result, clock,
+    domain::{
+        copies::{LEAST, order},
+        manifest::Manifest,
+        record::Signed,
+        reputation::Outcome,
+    },
+    net::{
+        AskError,
+        protocol::{Keeping, Request, Response},
+    },
+    registry::{P2pRegistry, PublishStep},
+    store::contents_of,
+};
+
+/// Own releases that are given to others at once.
+const AT_ONCE: usize = 4;
+/// An own release that nobody took is offered again after this long, and when a peer with room comes.
+const AGAIN: Duration = Duration::from_secs(60);
+/// Offers in vain, one after the other, after which the rest waits for its turn.
+const IN_VAIN: usize = 20;
+/// Between two questions how far a peer is: short at first, because most releases are small.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// A peer to which nothing came for so long does not get it.
+const STALLED: Duration = Duration::from_secs(40);
+
+impl P2pRegistry {
+    /// Gives own releases that want copies to others: those that were not tried lately, or `all`.
+    pub(super) async fn copy_own(&self, all: bool) -> Result<()> {
+        let begun = clock::now();
+        let before = if all { begun } else { begun.before(AGAIN) };
+        let mut running = FuturesUnordered::new();
+        let mut begun_now = HashSet::new();
+        let mut in_vain = 0;
+        loop {
+            while running.len() < AT_ONCE && in_vain < IN_VAIN {
+                let Some(release) = self.store.next_uncopied(before)? else { break };
+                if !begun_now.insert(release) {
+                    break;
+                }
+                // Whatever comes of it, the next one is another.
+                self.store.tried_to_copy(release, false, begun).await?;
+                let Some(manifest) = self.store.manifest(&release)? else {
+                    self.store.tried_to_copy(release, true, begun).await?;
+                    continue;
+                };
+                running.push(async move { self.give_copies(&manifest, None).await });
+            }
+            match running.next().await {
+                None => return Ok(()),
+                Some(had) => in_vain = if had? == 0 { in_vain + 1 } else { 0 },
+            }
+        }
+    }
+
+    /// Has other nodes take the bytes of an own release, as many as it wants; how many there are goes to `progress` as it changes.
+    /// Returns how many have it.
+    pub(in crate::registry) async fn give_copies(
+        &self,
+        release: &Signed<Manifest>,
+        progress: Option<&mpsc::Sender<PublishStep>>,
+    ) -> Result<usize> {
+        let (wanted, hash) = (self.state.options.copies, release.hash());
+        let underway = &self.state.copying.underway;
+        if !underway.send_if_modified(|underway| underway.insert(hash)) {
+            return self.copies_of(&hash);
+        }
+        let given = self.place_copies(release, wanted, progress).await;
+        underway.send_if_modified(|underway| underway.remove(&hash));
+        let nodes = given?;
+        self.store.tried_to_copy(hash, nodes >= wanted, clock::now()).await?;
+        Ok(nodes)
+    }
+
+    pub(super) async fn place_copies(
+        &self,
+        release: &Signed<Manifest>,
+        wanted: usize,
+        progress: Option<&mpsc::Sender<PublishStep>>,
+    ) -> Result<usize> {
+        let hash = release.hash();
+        let known: HashSet<PeerId> = self.store.holders(&hash)?.iter().map(|holder| holder.peer).collect();
+        let mut nodes = self.copies_of(&hash)?;
+        let bytes = contents_of(release).iter().fold(0_u64, |sum, content| sum.saturating_add(content.size)).max(LEAST);
+        let rooms = self.net.rooms().await?;
+        let takes = |(peer, room): &(PeerId, u64)| {
+            *room >= bytes && !known.contains(peer) && !self.state.copying.unfit().contains(peer)
+        };
+        let mut left: VecDeque<PeerId> =
+            order(&release.content, rooms.iter().filter(|one| takes(one)).map(|(peer, _)| *peer)).into();
+        let mut offers = JoinSet::new();
+        loop {
+            while nodes + offers.len() < wanted
+                && let Some(peer) = left.pop_front()
+            {
+                let (registry, release) = (self.clone(), release.clone());
+                offers.spawn(async move { (peer, registry.offer(peer, &release).await) });
+            }
+            let Some(offered) = offers.join_next().await else { return Ok(nodes) };
+            let Ok((peer, taken)) = offered else { continue };
+            if taken? {
+                self.store.saw_holder(hash, peer, clock::now()).await?;
+                nodes += 1;
+                progress.map(|progress| progress.try_send(PublishStep::Copied { nodes, wanted }));
+            }
+        }
+    }
+
+    /// Asks a peer to keep a release, and waits until it has it; false when it does not take it.
+    async fn offer(&self, peer: PeerId, release: &Signed<Manifest>) -> Result<bool> {
+        let envelope = ByteBuf::from(release.envelope().to_vec());
+        let (mut done, mut came, mut pause) = (0, Instant::now(), FIRST_PAUSE);
+        loop {
+            let answer = self.net.ask(peer, Request::Keep(envelope.clone()), self.net.query_timeout()).await?;
+            match answer {
+                Ok(Response::Keeping(Keeping::Held)) => {
+                    return Ok(match self.shown(peer, release).await {
+                        Shown::Holds => true,
+                        Shown::Away => false,
+                        Shown::Lacks | Shown::Pretends => {
+                            self.pretends(peer, release);
+                            false
+                        }
+                    });
+                }
+                Ok(Response::Keeping(Keeping::Fetching { done: now })) if now > done => {
+                    (done, came) = (now, Instant::now())
+                }
+                Ok(Response::Keeping(Keeping::Fetching { .. })) | Err(AskError::Busy | AskError::TimedOut) => {}
+                Ok(Response::Keeping(Keeping::Declined)) | Err(AskError::Refused | AskError::Unreachable) => {
+                    return Ok(false);
+                }
+                Ok(_) => {
+                    self.net.observe(peer, Outcome::AnswerWrong);
+                    return Ok(false);
+                }
+            }
+            if came.elapsed() >= STALLED {
+                return Ok(false);
+            }
+            tokio::time::sleep(pause).await;
+            pause = pause.mul_f64(1.5).min(LONGEST_PAUSE);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Looking after: who else holds a release, and a copy that was lost is made anew.
+
+use std::{sync::PoisonError, time::Duration};
+
+use libp2p::PeerId;
+use rand::RngExt;
+
+use crate::{
+    Result, clock,
+    domain::{
+        content::groups,
+        copies::order,
+        hash::{ContentRoot, Hash},
+        manifest::{Content, Manifest},
+        record::{DhtKey, Signed},
+        reputation::Outcome,
+        time::Timestamp,
+    },
+    net::content::{Answered, Broken, ContentLink},
+    registry::{P2pRegistry, fetch::REACH},
+    store::contents_of,
+};
+
+/// Groups of a content that a peer has to show.
+const PROVEN_BY: usize = 2;
+/// Copies that are looked after in a round, and how many rounds there are in the time after which one counts as lost.
+const A_ROUND: usize = 100;
+pub(super) const ROUNDS: u32 = 24;
+/// Wait for the DHT, for each.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Nodes that are looked at for one release.
+const MOST_HOLDERS: usize = 16;
+/// Peers that are remembered as not holding what they say they hold.
+const MOST_UNFIT: usize = 1_000;
+
+/// What a peer shows of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Groups that were chosen at random verified.
+    Holds,
+    /// It says that it does not hold it.
+    Lacks,
+    /// It says that it holds it, and does not give it.
+    Pretends,
+    /// It could not be asked.
+    Away,
+}
+
+impl P2pRegistry {
+    /// Nodes that have a content: this one if it has, and those of which the DHT says so.
+    pub(in crate::registry) async fn holders_of(&self, root: ContentRoot) -> Result<Vec<PeerId>> {
+        let here = self.contents.get(&root)?.map(|_| self.net.peer_id());
+        let mut holders: Vec<PeerId> = here.into_iter().collect();
+        if *self.net.joined().borrow() > 0 {
+            holders.extend(self.find_holders(root, format!("who has {root}"), MOST_HOLDERS - holders.len()).await?);
+        }
+        Ok(holders)
+    }
+
+    /// Other nodes of which the DHT says that they have a content, `most` at most; `what` is what the lookup is called.
+    pub(in crate::registry) async fn find_holders(
+        &self,
+        root: ContentRoot,
+        what: String,
+        most: usize,
+    ) -> Result<Vec<PeerId>> {
+        let timeout = PATIENCE.min(self.net.query_timeout());
+        let mut found = self.net.find_providers(DhtKey::of_content(&root), what, timeout).await?;
+        let mut holders = Vec::new();
+        while holders.len() < most
+            && let Some(peer) = found.recv().await
+        {
+            if peer != self.net.peer_id() && !holders.contains(&peer) {
+                holders.push(peer);
+            }
+        }
+        Ok(holders)
+    }
+
+    /// Looks at some of the releases that this node keeps, or had copied: who else has them, and whether that is enough.
+    pub(super) async fn look_after_copies(&self) -> Result<()> {
+        let at = *self.state.copying.at.lock().unwrap_or_else(PoisonError::into_inner);
+        let [of_others, own] = at;
+        let copies = self.store.copies_after(of_others, A_ROUND)?;
+        let copied = self.store.copied_after(own, A_ROUND)?;
+        let next = |count: usize, last: Option<Hash>| {
+            if count < A_ROUND { Hash([0; 32]) } else { last.unwrap_or(Hash([0; 32])) }
+        };
+        let after = [
+            next(copies.len(), copies.last().map(|(copy, _)| copy.release)),
+            next(copied.len(), copied.last().copied()),
+        ];
+        for (copy, envelope) in copies {
+            match Signed::<Manifest>::verify(&envelope) {
+                Ok(release) => self.look_after(&release, copy.since).await?,
+                Err(refusal) => {
+                    tracing::error!(%refusal, release = %copy.release, "a release that is kept does not verify")
+                }
+            }
+        }
+        for release in copied {
+            if let Some(manifest) = self.store.manifest(&release)? {
+                let since = manifest.created;
+                self.look_after(&manifest, since).await?;
+            }
+        }
+        *self.state.copying.at.lock().unwrap_or_else(PoisonError::into_inner) = after;
+        Ok(())
+    }
+
+    async fn look_after(&self, release: &Signed<Manifest>, since: Timestamp) -> Result<()> {
+        let (hash, me) = (release.hash(), self.net.peer_id());
+        let lost_after = self.state.options.copy_lost_after;
+        let mut nodes: Vec<PeerId> = self.store.holders(&hash)?.into_iter().map(|holder| holder.peer).collect();
+        let what = format!("who has {} {}", release.name, release.version);
+        for peer in self.find_holders(release.content, what, usize::MAX).await? {
+            if !nodes.contains(&peer) && !self.state.copying.unfit().contains(&peer) {
+                nodes.push(peer);
+            }
+        }
+        for peer in nodes.into_iter().take(MOST_HOLDERS) {
+            match self.shown(peer, release).await {
+                Shown::Holds => self.store.saw_holder(hash, peer, clock::now()).await?,
+                Shown::Away => self.store.missed_holder(hash, peer, clock::now()).await?,
+                Shown::Lacks => self.store.forget_holder(hash, peer).await?,
+                Shown::Pretends => {
+                    self.pretends(peer, release);
+                    self.store.forget_holder(hash, peer).await?;
+                }
+            }
+        }
+        let now = clock::now();
+        for holder in self.store.holders(&hash)? {
+            if holder.missing_since.is_some_and(|missing| now.since(missing) >= lost_after) {
+                self.store.forget_holder(hash, holder.peer).await?;
+            }
+        }
+        let holders = self.store.holders(&hash)?;
+        self.store.set_elsewhere(hash, self.copies_of(&hash)? as u64).await?;
+        let wanted = self.state.options.copies;
+        // Right after a publish nobody has heard yet of who holds it.
+        if holders.len() >= wanted || now.since(since) < lost_after {
+            return Ok(());
+        }
+        let all = holders.iter().map(|holder| holder.peer).chain([me]);
+        if order(&release.content, all).first() == Some(&me) {
+            let nodes = self.place_copies(release, wanted, None).await?;
+            tracing::info!(package = %release.name, version = %release.version, nodes, "a copy was lost, and is made anew");
+        }
+        Ok(())
+    }
+
+    /// A peer says that it holds a release and does not: it loses its place and its score.
+    pub(super) fn pretends(&self, peer: PeerId, release: &Manifest) {
+        tracing::info!(%peer, package = %release.name, version = %release.version, "a peer says that it keeps it, and does not");
+        self.net.observe(peer, Outcome::AnswerWrong);
+        let mut unfit = self.state.copying.unfit();
+        if unfit.len() >= MOST_UNFIT {
+            unfit.clear();
+        }
+        unfit.insert(peer);
+    }
+
+    /// Asks a peer for groups of a release's contents, chosen at random.
+    pub(super) async fn shown(&self, peer: PeerId, release: &Manifest) -> Shown {
+        for content in contents_of(release) {
+            let mut shown = self.shown_of(peer, content, false).await;
+            // A stream that was kept may be of a connection that is no more.
+            if shown == Shown::Away {
+                shown = self.shown_of(peer, content, true).await;
+            }
+            if shown != Shown::Holds {
+                return shown;
+            }
+        }
+        Shown::Holds
+    }
+
+    async fn shown_of(&self, peer: PeerId, content: Content, fresh: bool) -> Shown {
+        let links = &self.state.fetches.links;
+        let Ok((link, place)) = links.take(&self.net, peer, REACH, fresh).await else { return Shown::Away };
+        match ask_for_some(link, content).await {
+            Ok((link, shown)) => {
+                links.give_back(link, place);
+                shown
+            }
+            Err(Broken::Lied) => Shown::Pretends,
+            Err(Broken::Lost(_) | Broken::Silent) => Shown::Away,
+        }
+    }
+}
+
+/// Asks for a content's first question, and then for groups of it.
+async fn ask_for_some(mut link: ContentLink, content: Content) -> Result<(ContentLink, Shown), Broken> {
+    link.ask_held(content.root).await?;
+    let (mut link, answered) = link.answer(content, &(0..0), |_| {}).await?;
+    let count = groups(content.size);
+    match answered {
+        Answered::Holds { size, have } if size == content.size && have == crate::domain::content::all(size) => {}
+        Answered::Busy => return Ok((link, Shown::Away)),
+        _ => return Ok((link, Shown::Lacks)),
+    }
+    for _ in 0..PROVEN_BY {
+        let group = rand::rng().random_range(0..count.max(1));
+        link.ask(content.root, &(group..group + 1)).await?;
+        let (back, answered) = link.answer(content, &(group..group + 1), |_| {}).await?;
+        link = back;
+        match answered {
+            Answered::Bytes => {}
+            Answered::Busy => return Ok((link, Shown::Away)),
+            _ => return Ok((link, Shown::Pretends)),
+        }
+    }
+    Ok((link, Shown::Holds))
+}

@@ -1,0 +1,205 @@
+//! Keeping: what other nodes ask this one to hold for them, and the room that there is for it.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use libp2p::PeerId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::Copying;
+use crate::{
+    Result, clock,
+    domain::{
+        copies::{CopyFigures, is_among},
+        hash::ContentRoot,
+        manifest::{Content, Manifest},
+        name::PackageId,
+        record::Signed,
+        transfer::TransferState,
+        trust::Trust,
+    },
+    net::protocol::{Keeping, Response},
+    registry::{P2pRegistry, Wanted, blocking},
+    store::{Reserved, contents_of},
+};
+
+/// Releases that are fetched for others at once, and of publishers that are not known here.
+pub(super) const FOR_OTHERS: usize = 4;
+pub(super) const FOR_UNKNOWN: usize = 2;
+/// What nobody took for so long is told: right after a start nobody has said yet how much room there is.
+const PATIENT: Duration = Duration::from_secs(120);
+/// Whoever asks is told at once where a release comes within this.
+const AT_ONCE_HERE: Duration = Duration::from_millis(200);
+/// Room is told to peers in so many steps.
+const STEPS: u64 = 64;
+
+impl P2pRegistry {
+    /// Tells peers how many bytes they may have kept here, and whoever looks at this node's health how it stands. What is kept of
+    /// unknown publishers makes room for known ones.
+    pub(super) fn tell_room(&self) -> Result<()> {
+        let Copying { underway, .. } = &self.state.copying;
+        let (kept, of_known) = self.store.copies_usage(&self.net.known())?;
+        let most = if self.state.options.stays { self.room_for_others()? } else { 0 };
+        let step = (most / STEPS).max(1);
+        let room = most.saturating_sub(of_known) / step * step;
+        self.net.greet(|greeting| greeting.room = room);
+        let waiting =
+            self.store.tried_in_vain(clock::now().before(PATIENT))?.saturating_sub(underway.borrow().len() as u64);
+        let waiting = if self.state.options.copies == 0 { 0 } else { waiting };
+        self.net.tell_copies(CopyFigures { waiting, kept, room: most });
+        Ok(())
+    }
+
+    /// Bytes that may be kept for others in all: what was fetched by a person is not displaced.
+    fn room_for_others(&self) -> Result<u64> {
+        let most = self.state.options.keep_for_others;
+        if most == 0 || !self.state.options.provide {
+            return Ok(0);
+        }
+        let usage = self.contents.usage()?;
+        let (kept, _) = self.store.copies_usage(&HashSet::new())?;
+        Ok(most.min(usage.quota.saturating_sub(usage.bytes).saturating_add(kept)))
+    }
+
+    /// Drops what an earlier run of this node had begun to keep for others, and what there is no room for any more.
+    pub(in crate::registry) async fn tidy_copies(&self) -> Result<()> {
+        let store = self.store.clone();
+        let known =
+            blocking("reading the publishers", move || store.known_publishers(clock::now(), usize::MAX >> 1)).await?;
+        let room = self.room_for_others()?;
+        let gone = self.store.tidy_copies(Arc::new(known), room).await?;
+        self.forget_contents(gone).await?;
+        self.tell_room()
+    }
+
+    async fn forget_contents(&self, gone: Vec<ContentRoot>) -> Result<()> {
+        for root in &gone {
+            self.store.forget_fetch(*root).await?;
+        }
+        self.contents.remove_files_of(gone).await;
+        Ok(())
+    }
+
+    /// Answers a peer that asks this node to keep a release for others.
+    pub(in crate::registry) async fn keep_for(&self, from: PeerId, envelope: &[u8]) -> Response {
+        let Ok(release) = Signed::<Manifest>::verify(envelope) else { return Response::Refused };
+        match self.keep(from, release).await {
+            Ok(Some(keeping)) => Response::Keeping(keeping),
+            Ok(None) => Response::Busy,
+            Err(error) => {
+                tracing::warn!(%error, "what a peer asks to be kept could not be looked at");
+                Response::Busy
+            }
+        }
+    }
+
+    /// `None` when there is too much to do.
+    async fn keep(&self, from: PeerId, release: Signed<Manifest>) -> Result<Option<Keeping>> {
+        let (publisher, contents) = (release.publisher(), contents_of(&release));
+        if let Some(keeping) = self.keeping(&release, &contents)? {
+            return Ok(Some(keeping));
+        }
+        let room = self.room_for_others()?;
+        if !self.state.options.stays {
+            return Ok(Some(Keeping::Declined));
+        }
+        let fits = contents.iter().all(|content| content.size <= self.state.options.max_content.min(room));
+        if !fits || self.store.trust(&publisher, None)? == Trust::Distrusted {
+            return Ok(Some(Keeping::Declined));
+        }
+        let me = self.net.peer_id();
+        let rooms = self.net.rooms().await?;
+        let neighbours = rooms.iter().filter(|(_, room)| *room > 0).map(|(peer, _)| *peer);
+        if !is_among(&release.content, &me, neighbours) {
+            return Ok(Some(Keeping::Declined));
+        }
+        let known = Arc::new(self.net.known());
+        let copying = &self.state.copying;
+        let place = |places: &Arc<Semaphore>| places.clone().try_acquire_owned().ok();
+        let of_unknown = if known.contains(&publisher) { None } else { Some(place(&copying.of_unknown)) };
+        let (Some(all), Some(of_unknown)) =
+            (place(&copying.places), of_unknown.map_or(Some(None), |one| one.map(Some)))
+        else {
+            return Ok(None);
+        };
+        match self.store.reserve_copy(release.clone(), known, room, clock::now()).await? {
+            Reserved::Declined => return Ok(Some(Keeping::Declined)),
+            // What was kept and is not all here any more is fetched again.
+            Reserved::Kept => {}
+            Reserved::Taken { gone } => self.forget_contents(gone).await?,
+        }
+        if !copying.fetching().insert(release.hash()) {
+            return Ok(Some(Keeping::Fetching { done: 0 }));
+        }
+        self.state.announcers.note(release.content, from);
+        let registry = self.clone();
+        let places = [Some(all), of_unknown];
+        let (ended, end) = oneshot::channel::<()>();
+        let (fetches, stop) = (&self.state.fetches, self.state.fetches.stop.clone());
+        let fetched = release.clone();
+        fetches.tasks.spawn(async move {
+            stop.run_until_cancelled(registry.fetch_for_others(fetched, places)).await;
+            drop(ended);
+        });
+        // What is small is here before it could be asked for again.
+        let _ = tokio::time::timeout(AT_ONCE_HERE, end).await;
+        Ok(Some(self.keeping(&release, &contents)?.unwrap_or(Keeping::Declined)))
+    }
+
+    /// How far this node is with a release; `None` when it does nothing about it.
+    fn keeping(&self, release: &Signed<Manifest>, contents: &[Content]) -> Result<Option<Keeping>> {
+        let mut done = 0;
+        let mut all = true;
+        for content in contents {
+            match self.contents.get(&content.root)?.filter(|held| held.content == *content) {
+                Some(held) => done += held.content.size,
+                None => {
+                    all = false;
+                    done += self.fetched_of(&content.root);
+                }
+            }
+        }
+        Ok(match (all, self.state.copying.fetching().contains(&release.hash())) {
+            (true, false) => Some(Keeping::Held),
+            (_, true) => Some(Keeping::Fetching { done }),
+            (false, false) => None,
+        })
+    }
+
+    async fn fetch_for_others(self, release: Signed<Manifest>, _places: [Option<OwnedSemaphorePermit>; 2]) {
+        let hash = release.hash();
+        let kept = self.fetch_all_of(&release).await;
+        self.state.copying.fetching().remove(&hash);
+        let noted = async {
+            if kept {
+                self.provide_soon(release.content, &format!("{} {}", release.name, release.version));
+            } else {
+                let gone = self.store.drop_copy(hash).await?;
+                self.forget_contents(gone).await?;
+            }
+            self.tell_room()
+        };
+        if let Err(error) = noted.await {
+            tracing::error!(%error, package = %release.name, "what is kept for others could not be written down");
+        }
+    }
+
+    async fn fetch_all_of(&self, release: &Signed<Manifest>) -> bool {
+        let package = PackageId { publisher: release.publisher(), name: release.name.clone() };
+        let what = format!("copy of {}/{} {}", package.publisher.fingerprint(), release.name, release.version);
+        for content in contents_of(release) {
+            if self.contents.get(&content.root).is_ok_and(|held| held.is_some()) {
+                continue;
+            }
+            let beside = (content.root != release.content).then_some(release.content);
+            let wanted =
+                Wanted { content, what: what.clone(), package: Some(package.clone()), beside, for_others: true };
+            let Ok(mut shown) = self.begin_fetch(wanted) else { return false };
+            let ended = |state: &TransferState| !matches!(state, TransferState::Waiting | TransferState::Running);
+            let end = shown.wait_for(|transfer| ended(&transfer.state)).await.map(|transfer| transfer.state.clone());
+            if !matches!(end, Ok(TransferState::Done)) {
+                return false;
+            }
+        }
+        true
+    }
+}
