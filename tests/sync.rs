@@ -7,7 +7,7 @@ mod lab;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use lab::{DAY, Lab, PATIENCE, TCP, head, manifest, options, reference};
@@ -23,7 +23,7 @@ use swarmdex::{
     },
     metrics::Metrics,
     node::{Node, NodeOptions},
-    registry::Source,
+    registry::{Source, SyncReport},
     store::Store,
 };
 
@@ -76,6 +76,21 @@ async fn until_it_has(lab: &Lab, expected: &BTreeSet<Hash>) {
     waited.await.unwrap_or_else(|_| panic!("it has {}", what()));
 }
 
+/// Has a node compare its catalogue with another's, which is busy while it does so by itself, or has just done so.
+async fn compared(lab: &Lab, with: &Lab) -> SyncReport {
+    let begun = Instant::now();
+    loop {
+        match lab.node.sync_with(with.node.peer_id()).await {
+            Ok(report) => return report,
+            Err(error) => {
+                let busy = error.to_string().contains("it is busy") && begun.elapsed() < PATIENCE;
+                assert!(busy, "{error}");
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 async fn synced_bytes(lab: &Lab) -> u64 {
     let text = lab.node.metrics().await.unwrap();
     let line = text.lines().find(|line| line.starts_with("swarmdex_sync_bytes_total")).unwrap();
@@ -104,13 +119,7 @@ async fn a_newcomer_has_everything_and_equals_tell_each_other_nothing() {
     let package = fresh.node.registry().get_package(&reference(&found.hits[0].package)).await.unwrap();
     assert_eq!(package.latest.unwrap().version.to_string(), "1.1.0");
 
-    let mut report = fresh.node.sync_with(full.node.peer_id()).await;
-    while report.is_err() {
-        // It was compared with just now by itself.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        report = fresh.node.sync_with(full.node.peer_id()).await;
-    }
-    let report = report.unwrap();
+    let report = compared(&fresh, &full).await;
     assert!((report.differed, report.taken, report.they_lack) == (0, 0, 0) && report.bytes < 10_240, "{report:?}");
     full.stop().await;
     fresh.stop().await;
@@ -219,7 +228,7 @@ async fn a_full_catalogue_keeps_its_own_and_what_it_trusts() {
     assert!(held.contains(&records[400].0.hash()), "what a friend's package needs stays");
     // What went is not asked for again.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let report = small.node.sync_with(full.node.peer_id()).await.unwrap();
+    let report = compared(&small, &full).await;
     assert_eq!((report.differed, report.taken), (0, 0), "{report:?}");
     small.stop().await;
     full.stop().await;

@@ -7,6 +7,7 @@
 mod answer;
 mod behaviour;
 mod claims;
+mod closed;
 mod command;
 mod conduct;
 mod connections;

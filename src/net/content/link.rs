@@ -8,7 +8,7 @@ use bao_tree::io::{
 };
 use bytes::{Bytes, BytesMut};
 use futures::{
-    AsyncReadExt, AsyncWriteExt,
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt,
     io::{ReadHalf, WriteHalf},
 };
 use iroh_io::AsyncStreamReader;
@@ -25,6 +25,7 @@ use crate::{
         hash::ContentRoot,
         manifest::Content,
     },
+    net::closed::or_closed,
     store::content::{chunks, hash, tree},
 };
 
@@ -69,15 +70,15 @@ pub enum Answered {
 }
 
 /// A stream to a peer. Questions are answered in their order.
-pub struct ContentLink {
+pub struct ContentLink<S = Stream> {
     pub peer: PeerId,
-    reader: Reader,
-    writer: WriteHalf<Stream>,
+    reader: Reader<S>,
+    writer: WriteHalf<S>,
     _busy: Busy,
 }
 
-impl ContentLink {
-    pub(crate) fn new(peer: PeerId, stream: Stream, idle: Duration, busy: Busy) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> ContentLink<S> {
+    pub(crate) fn new(peer: PeerId, stream: S, idle: Duration, busy: Busy) -> Self {
         let (reader, writer) = stream.split();
         let reader = Reader { stream: reader, held: BytesMut::new(), scratch: vec![0; READ], idle };
         Self { peer, reader, writer, _busy: busy }
@@ -98,7 +99,8 @@ impl ContentLink {
             self.writer.write_all(&question.to_bytes()).await?;
             self.writer.flush().await
         };
-        timeout(self.reader.idle, asked).await.map_err(|_| Broken::Silent)?.map_err(Broken::from)
+        let sent = timeout(self.reader.idle, asked).await.map_err(|_| Broken::Silent)?;
+        Ok(or_closed(sent)?)
     }
 
     /// Reads the answer to the oldest question, which was for `range` of `content`; `take` gets what has been verified,
@@ -163,15 +165,15 @@ impl ContentLink {
 }
 
 /// Reads a stream in large pieces and hands out small ones.
-struct Reader {
-    stream: ReadHalf<Stream>,
+struct Reader<S> {
+    stream: ReadHalf<S>,
     held: BytesMut,
     scratch: Vec<u8>,
     /// Longest time in which nothing comes.
     idle: Duration,
 }
 
-impl Reader {
+impl<S: AsyncRead + Unpin> Reader<S> {
     /// False when the stream has ended.
     async fn fill(&mut self) -> io::Result<bool> {
         let read = timeout(self.idle, self.stream.read(&mut self.scratch)).await;
@@ -181,7 +183,7 @@ impl Reader {
     }
 }
 
-impl AsyncStreamReader for Reader {
+impl<S: AsyncRead + Unpin> AsyncStreamReader for Reader<S> {
     async fn read_bytes(&mut self, len: usize) -> io::Result<Bytes> {
         while self.held.len() < len && self.fill().await? {}
         Ok(self.held.split_to(len.min(self.held.len())).freeze())
@@ -190,5 +192,29 @@ impl AsyncStreamReader for Reader {
     async fn read<const L: usize>(&mut self) -> io::Result<[u8; L]> {
         let bytes = self.read_bytes(L).await?;
         bytes.as_ref().try_into().map_err(|_| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::io::Cursor;
+
+    use super::*;
+    use crate::net::{closed::tests::Closed, content::BusyPeers};
+
+    /// Asks a peer that said something and closed the stream before it was asked.
+    async fn answered_after(said: &[u8]) -> Result<Answered, Broken> {
+        let (peer, content) = (PeerId::random(), Content { root: ContentRoot::of(b"x"), size: 1 });
+        let stream = Closed(Cursor::new(said.to_vec()));
+        let mut link = ContentLink::new(peer, stream, Duration::from_secs(10), BusyPeers::default().hold(peer));
+        link.ask(content.root, &(0..1)).await?;
+        link.answer(content, &(0..1), |_| {}).await.map(|(_, answered)| answered)
+    }
+
+    #[tokio::test]
+    async fn who_is_busy_and_closes_before_it_is_asked_is_busy() {
+        let busy = Head { status: Status::Busy, size: 0, length: 0 }.to_bytes();
+        assert_eq!(answered_after(&busy).await.unwrap(), Answered::Busy);
+        assert!(matches!(answered_after(&[]).await, Err(Broken::Lost(_))), "it said nothing");
     }
 }

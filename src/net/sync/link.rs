@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, io, time::Duration};
 
+use futures::{AsyncRead, AsyncWrite};
 use libp2p::{PeerId, Stream};
 use negentropy::{Id, Negentropy};
 
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::hash::Hash,
-    net::{content::Busy, protocol::Item},
+    net::{closed::or_closed, content::Busy, protocol::Item},
 };
 
 /// Messages until the difference is known. Each message lists about two thousand hashes, or narrows sixteenfold.
@@ -54,22 +55,22 @@ pub struct Differences {
 }
 
 /// A stream to a peer. One question at a time, except for heads.
-pub struct SyncLink {
+pub struct SyncLink<S = Stream> {
     pub peer: PeerId,
-    stream: Stream,
+    stream: S,
     /// Bytes that went and came.
     pub bytes: u64,
     _busy: Busy,
 }
 
-impl SyncLink {
-    pub(crate) fn new(peer: PeerId, stream: Stream, busy: Busy) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> SyncLink<S> {
+    pub(crate) fn new(peer: PeerId, stream: S, busy: Busy) -> Self {
         Self { peer, stream, bytes: 0, _busy: busy }
     }
 
     async fn send(&mut self, question: &Question) -> Result<(), Stopped> {
-        self.bytes += wire::write(&mut self.stream, question, SILENCE).await?;
-        Ok(())
+        let sent = wire::write(&mut self.stream, question, SILENCE).await.map(|length| self.bytes += length);
+        Ok(or_closed(sent)?)
     }
 
     async fn receive(&mut self) -> Result<Answer, Stopped> {
@@ -150,3 +151,27 @@ impl SyncLink {
 }
 
 const _: () = assert!(MAX_COMPARED < MAX_FRAME, "a message of the comparison fits into a frame");
+
+#[cfg(test)]
+mod tests {
+    use futures::io::Cursor;
+
+    use super::*;
+    use crate::net::{closed::tests::Closed, content::BusyPeers};
+
+    /// Has a peer compare that said something and closed the stream before it was asked.
+    async fn compared_after(said: &[u8]) -> Stopped {
+        let peer = PeerId::random();
+        let stream = Closed(Cursor::new(said.to_vec()));
+        let mut link = SyncLink::new(peer, stream, BusyPeers::default().hold(peer));
+        link.compare(Heads::of([]).unwrap(), 10).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn who_is_busy_and_closes_before_it_is_asked_is_busy() {
+        let mut busy = Cursor::new(Vec::new());
+        wire::write(&mut busy, &Answer::Busy, SILENCE).await.unwrap();
+        assert!(matches!(compared_after(busy.get_ref()).await, Stopped::Busy));
+        assert!(matches!(compared_after(&[]).await, Stopped::Lost(_)), "it said nothing");
+    }
+}
