@@ -55,6 +55,10 @@ pub enum RegistryError {
     #[error("the lock file {} {why}", .path.display())]
     Lock { path: PathBuf, why: String },
 
+    /// What went wrong with something that was not asked for itself.
+    #[error("{by} needs what could not be had: {error}")]
+    Needed { by: String, error: Box<RegistryError> },
+
     #[error("no peer is known whose id begins or ends with \"{0}\"; `peers` lists them")]
     NoPeer(String),
 
@@ -246,6 +250,7 @@ impl RegistryError {
             | Self::NotPut(_) => true,
             Self::AmbiguousHandle { .. } | Self::UnpinnedHandle { .. } | Self::TooManyHandles { .. } => true,
             Self::Remote { usage, .. } => *usage,
+            Self::Needed { error, .. } => error.is_usage(),
             _ => false,
         }
     }
@@ -304,12 +309,14 @@ impl RegistryError {
             Self::Usage(_) => "usage",
             Self::Internal { .. } => "internal",
             Self::Remote { code, .. } => code,
+            Self::Needed { error, .. } => error.code(),
         }
     }
 
     /// The word for it in the log and in the metrics.
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
+            Self::Needed { error, .. } => error.outcome(),
             _ if self.is_missing() => "missing",
             Self::Timeout { .. } => "timeout",
             Self::Name(_)
@@ -333,6 +340,14 @@ impl RegistryError {
     pub(crate) fn is_missing(&self) -> bool {
         // By the code, which an error from the other side of the control socket has as well.
         matches!(self.code(), "no_content" | "no_conflict" | "not_found" | "no_match" | "no_version" | "unknown_handle")
+    }
+
+    /// Says who needs that with which this went wrong: a person never asked for it. `None` is that they did.
+    pub(crate) fn needed_by(self, by: Option<String>) -> Self {
+        match (self, by) {
+            (ended @ (Self::Closed | Self::Interrupted | Self::Needed { .. }), _) | (ended, None) => ended,
+            (error, Some(by)) => Self::Needed { by, error: Box::new(error) },
+        }
     }
 
     pub(crate) fn file(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {

@@ -167,7 +167,8 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     let mut releases = Vec::new();
     for one in resolution.releases {
         let reference = PackageRef::of(&one.package);
-        let release = registry.get_package_version(&reference, &Requirement::exactly(&one.version)).await?;
+        let release = registry.get_package_version(&reference, &Requirement::exactly(&one.version)).await;
+        let release = release.map_err(|error| error.needed_by(lock.who_needs(&one.package)))?;
         check_fresh(args.fresh, &release.package, &release.freshness)?;
         names::warn_of_look_alike(&*registry, &release).await?;
         releases.push(release);
@@ -177,7 +178,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     make_output(args)?;
     // First, so that what was resolved can be had again also when something does not arrive.
     lock.write(&path)?;
-    all(node, releases, args).await?;
+    all(node, releases, &lock, args).await?;
     if let Some(before) = before {
         let (out, extract, now) = (out(args), args.extract, lock.clone());
         let pruned = tokio::task::spawn_blocking(move || prune::prune(&out, &before, &now, extract)).await;
@@ -214,14 +215,14 @@ async fn locked(node: &dyn Control, args: &Args) -> Result<()> {
     let registry = node.registry();
     let mut releases = Vec::new();
     for one in lock.dependencies_first() {
-        let release =
-            registry.get_package_version(&PackageRef::of(&one.id), &Requirement::exactly(&one.version)).await?;
+        let release = registry.get_package_version(&PackageRef::of(&one.id), &Requirement::exactly(&one.version)).await;
+        let release = release.map_err(|error| error.needed_by(lock.who_needs(&one.id)))?;
         check_fresh(args.fresh, &release.package, &release.freshness)?;
         lock.check(&one.id, &release.manifest_hash, &release.manifest).map_err(|error| error.at(&path))?;
         releases.push(release);
     }
     make_output(args)?;
-    all(node, releases, args).await
+    all(node, releases, &lock, args).await
 }
 
 /// Makes the directory for several releases, and none above it.
@@ -231,7 +232,7 @@ fn make_output(args: &Args) -> Result<()> {
 }
 
 /// Fetches several, each into a directory of its own.
-async fn all(node: &dyn Control, releases: Vec<Release>, args: &Args) -> Result<()> {
+async fn all(node: &dyn Control, releases: Vec<Release>, lock: &Lock, args: &Args) -> Result<()> {
     let out = out(args);
     let bytes = releases.iter().map(|release| release.manifest.size).sum();
     let progress = Progress::new(&format!("{} packages", releases.len()), bytes, args.json);
@@ -250,7 +251,8 @@ async fn all(node: &dyn Control, releases: Vec<Release>, args: &Args) -> Result<
     let progress = &progress;
     let fetch = async |release: &Release| {
         let target = target(release);
-        let fetched = download(node, release, &target, progress).await?;
+        let fetched = download(node, release, &target, progress).await;
+        let fetched = fetched.map_err(|error| error.needed_by(lock.who_needs(&release.package)))?;
         Ok::<_, RegistryError>((target.path, fetched))
     };
     let got: Result<Vec<_>> = stream::iter(&releases).map(fetch).buffered(AT_ONCE).try_collect().await;

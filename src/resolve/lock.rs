@@ -25,6 +25,7 @@ use crate::{
         text,
         toml::in_toml,
     },
+    registry,
 };
 
 /// What the file is called, beside what it locks.
@@ -158,6 +159,16 @@ impl Lock {
 
     pub fn get(&self, package: &PackageId) -> Option<&Locked> {
         self.packages.get(package)
+    }
+
+    /// A release that needs a package, with its version; none where it was asked for itself.
+    pub fn who_needs(&self, package: &PackageId) -> Option<String> {
+        if self.wanted.iter().any(|wanted| wanted.id == *package) {
+            return None;
+        }
+        let needs = |locked: &&Locked| locked.dependencies.iter().any(|(needed, _)| needed == package);
+        let needs = self.packages.values().find(needs)?;
+        Some(format!("{} {}", registry::claimed(&needs.id, needs.handle.as_ref()), needs.version))
     }
 
     /// Whether this lock is the answer to exactly this question.

@@ -41,6 +41,7 @@ pub(super) struct World {
     releases: BTreeMap<PackageId, (Handle, Vec<ReleaseEntry>)>,
     manifests: BTreeMap<(PackageId, Version), Manifest>,
     broken: BTreeSet<PackageId>,
+    mute: BTreeSet<PackageId>,
     asked: RefCell<Vec<String>>,
 }
 
@@ -86,6 +87,12 @@ impl World {
     /// With a package whose every question fails.
     fn failing(mut self, package: &str) -> Self {
         self.broken.insert(id(package));
+        self
+    }
+
+    /// With a package whose releases are known and whose manifests do not come.
+    fn mute(mut self, package: &str) -> Self {
+        self.mute.insert(id(package));
         self
     }
 
@@ -145,6 +152,9 @@ impl Source for World {
 
     fn manifest(&self, package: &PackageId, version: &Version) -> crate::Result<Manifest> {
         self.asked.borrow_mut().push(format!("{} {version}", package.name));
+        if self.mute.contains(package) {
+            return Err(RegistryError::Timeout { what: package.to_string(), millis: 5 });
+        }
         self.manifests
             .get(&(package.clone(), version.clone()))
             .cloned()
@@ -247,6 +257,19 @@ fn what_failed_is_not_what_is_missing() {
     let world = World::default().with("a/app", "1.0.0", &[]).with("a/app", "1.1.0", &["b/slow *"]).failing("b/slow");
     let error = RegistryError::from(world.solve(&[("a/app", "*")]).unwrap_err());
     assert_eq!(error.code(), "timeout");
+    assert!(error.to_string().starts_with("a/app 1.1.0 needs what could not be had: "), "{error}");
+    let error = RegistryError::from(world.solve(&[("b/slow", "*")]).unwrap_err());
+    assert!(error.to_string().starts_with("b/slow did not"), "nothing needs it: {error}");
+}
+
+#[test]
+fn whose_manifest_does_not_come_is_needed_by_somebody() {
+    let world = World::default().with("a/app", "1.0.0", &["a/lib *"]).with("a/lib", "1.0.0", &["b/deep *"]);
+    let world = world.with("b/deep", "1.0.0", &[]).mute("b/deep");
+    let error = RegistryError::from(world.solve(&[("a/app", "*")]).unwrap_err());
+    assert!(error.code() == "timeout" && error.to_string().starts_with("a/lib 1.0.0 needs"), "{error}");
+    let error = RegistryError::from(world.solve(&[("a/app", "*"), ("b/deep", "*")]).unwrap_err());
+    assert!(!error.to_string().contains("needs"), "it was asked for: {error}");
 }
 
 #[test]

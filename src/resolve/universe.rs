@@ -75,6 +75,8 @@ struct Known {
     packages: BTreeMap<PackageId, Rc<Found>>,
     titles: BTreeSet<Arc<str>>,
     manifests: BTreeMap<(PackageId, Version), Result<Rc<Manifest>, Why>>,
+    /// The first release that was seen to need a package.
+    needed_by: BTreeMap<PackageId, String>,
 }
 
 pub(super) struct Universe<'a, S: ?Sized> {
@@ -251,7 +253,10 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
                 (self.told)(Resolving::Missing { what, why: error.to_string() });
                 Err("its manifest was not found".to_owned())
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                let by = self.known.borrow().needed_by.get(&found.id).cloned();
+                return Err(error.needed_by(by.filter(|_| !self.asked.contains_key(&found.id))).into());
+            }
         };
         self.known.borrow_mut().manifests.insert(key, manifest.clone());
         Ok(manifest)
@@ -271,13 +276,18 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
             Ok(wishes) => wishes,
             Err(why) => return Ok(Err(why)),
         };
-        let packages = self.look_up(wishes.iter().map(|(package, _)| package))?;
+        let by = || format!("{} {version}", found.title);
+        let packages = self.look_up(wishes.iter().map(|(package, _)| package)).map_err(|failed| match failed {
+            Unresolved::Failed(error) => Unresolved::Failed(error.needed_by(Some(by()))),
+            other => other,
+        })?;
         let mut needs = Vec::with_capacity(wishes.len());
         for ((_, requirement), needed) in wishes.iter().zip(packages) {
             let needed = match needed {
                 Ok(needed) => needed,
                 Err(why) => return Ok(Err(format!("it needs {why}"))),
             };
+            self.known.borrow_mut().needed_by.entry(needed.id.clone()).or_insert_with(by);
             let set = self.set(requirement, &needed);
             // The solver leaves it to us what a release means that needs its own package.
             if needed.id != found.id {
