@@ -286,6 +286,26 @@ async fn a_fetch_is_paused_gone_on_with_after_a_restart_and_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_fetch_is_told_that_the_node_ends_and_its_directory_is_free() {
+    let a = start(Conduct::Paced(1 << 20), &[], |_| {}).await;
+    let content = put(a.node.contents(), &bytes(32 << 20, 9)).await.content;
+    let b = start(Conduct::Honest, &[a.address().await], |_| {}).await;
+    let contents = b.node.contents();
+    let fetching = tokio::spawn(async move {
+        let ended = contents.fetch(wanted(content), None).await;
+        // One that is begun when the node has ended does not hold it either.
+        (ended, contents.fetch(wanted(content), None).await)
+    });
+    until(&b, "a part of it", |one| is_fetch(one) && one.done > 0).await;
+    let dir = b.stop().await;
+    let (ended, begun) = tokio::time::timeout(PATIENCE, fetching).await.expect("it waits for ever").unwrap();
+    assert!(matches!(ended, Err(RegistryError::Closed)), "{ended:?}");
+    assert!(begun.is_err(), "{begun:?}");
+    Lab::start_in(dir, TCP, &[]).await.stop().await;
+    a.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fifty_who_want_the_same_fetch_it_once() {
     let a = Lab::start(TCP, &[]).await;
     let content = put(a.node.contents(), &bytes(2 << 20, 7)).await.content;

@@ -96,6 +96,7 @@ impl Board {
                 started_at: now,
                 ended_at: None,
                 for_others: false,
+                beside: false,
             };
             // Long ago, so that the first change is told.
             let told = at.checked_sub(TELL).unwrap_or(at);
@@ -193,6 +194,7 @@ mod tests {
                 started_at: Timestamp(n as u64),
                 ended_at: None,
                 for_others: false,
+                beside: false,
             });
         }
         assert_eq!(board.list().len(), MOST);

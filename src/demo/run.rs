@@ -373,6 +373,7 @@ impl Stage {
             cues.push((absence.returns, Cue::Return(absence.peer)));
         }
         cues.sort_by_key(|(at, _)| *at);
+        let mut leaving: HashMap<usize, tokio::task::JoinHandle<()>> = HashMap::new();
         let curtain = tokio::time::Instant::now();
         for (at, cue) in cues {
             tokio::select! {
@@ -386,13 +387,19 @@ impl Stage {
                         *place = None;
                     }
                     if let Some(node) = nodes.remove(&number) {
-                        tokio::spawn(node.shutdown());
+                        leaving.insert(number, tokio::spawn(async move { drop(node.shutdown().await) }));
                     }
                 }
-                Cue::Return(number) => match self.enter_again(number).await {
-                    Ok(node) => drop(nodes.insert(number, node)),
-                    Err(error) => self.note_error(format!("node {number} did not return: {error}")),
-                },
+                Cue::Return(number) => {
+                    // On a busy machine it may not have left yet, and its directory is held.
+                    if let Some(left) = leaving.remove(&number) {
+                        let _ = left.await;
+                    }
+                    match self.enter_again(number).await {
+                        Ok(node) => drop(nodes.insert(number, node)),
+                        Err(error) => self.note_error(format!("node {number} did not return: {error}")),
+                    }
+                }
             }
         }
         self.stop.cancelled().await;

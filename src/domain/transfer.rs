@@ -136,6 +136,9 @@ pub struct Transfer {
     /// Nobody asked for it here: it is kept for others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub for_others: bool,
+    /// It travels with the content of a release, as a readme does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beside: bool,
 }
 
 impl Transfer {

@@ -529,6 +529,7 @@ mod tests {
             started_at: NOON,
             ended_at: ended.map(later),
             for_others: false,
+            beside: false,
         };
         let mut tell = |transfer: Transfer, at| {
             teller.batch(Batch { transfers: vec![transfer], events: 1, ..Batch::default() }, later(at)).join("; ")

@@ -113,6 +113,7 @@ fn begun(wanted: &Wanted, state: TransferState) -> Transfer {
         started_at: clock::now(),
         ended_at: None,
         for_others: wanted.for_others,
+        beside: wanted.beside.is_some(),
     }
 }
 
@@ -169,7 +170,12 @@ impl P2pRegistry {
         let shown = entry.shown.subscribe();
         let (fetches, registry) = (&self.state.fetches, self.clone());
         let stop = fetches.stop.clone();
-        fetches.tasks.spawn(async move { stop.run_until_cancelled(registry.run_fetch(entry)).await });
+        fetches.tasks.spawn(async move {
+            if stop.run_until_cancelled(registry.clone().run_fetch(entry)).await.is_none() {
+                // Whoever waits for it holds the registry: without this they would wait for each other, for ever.
+                registry.state.fetches.lock().remove(&root);
+            }
+        });
         Ok(shown)
     }
 

@@ -157,7 +157,13 @@ impl Transfers {
     /// Takes what changed; returns what a person is to be told, each with whether it answers that person.
     pub fn put(&mut self, changed: Vec<Transfer>, now: Timestamp) -> Vec<(Notice, bool)> {
         let notices = changed.iter().filter_map(|transfer| self.ended(transfer, now)).collect();
-        self.table.put(changed, now);
+        // Of a copy the readme is no row beside the release's, unless it does not come.
+        let is_told = |one: &Transfer| {
+            let is_part = one.for_others && one.beside && !matches!(one.state, TransferState::Failed(_));
+            !is_part || self.table.get(&one.id).is_some()
+        };
+        let rows: Vec<Transfer> = changed.into_iter().filter(is_told).collect();
+        self.table.put(rows, now);
         notices
     }
 

@@ -27,6 +27,7 @@ fn transfer(bytes: u64, peer: PeerId, ended: Option<Timestamp>) -> Transfer {
         started_at: NOW,
         ended_at: ended,
         for_others: false,
+        beside: false,
     }
 }
 

@@ -34,6 +34,7 @@ fn fetch(n: u8, what: &str, state: TransferState, done: u64) -> Transfer {
         rate: 0.0,
         ended_at: (!state.is_open()).then(|| NOW.before(seconds(u64::from(n)))),
         for_others: false,
+        beside: false,
         state,
         peers: vec![],
         started_at: NOW.before(seconds(4 + u64::from(n))),
@@ -224,6 +225,18 @@ fn an_opened_transfer_goes_on_before_the_eyes() {
     tell(&mut model, vec![finished(1)]);
     let text = picture(&model);
     assert!(text.contains("hash verified: BLAKE3 of all 12928590 bytes") && text.contains("LIED"), "{text}");
+}
+
+#[test]
+fn a_copy_with_its_readme_is_one_row() {
+    let mut model = on((120, 40), 0);
+    let what = "copy of alice/web 1.2.0";
+    let copy = |n, beside, state| Transfer { for_others: true, beside, ..fetch(n, what, state, 0) };
+    let rows = |model: &Model| model.transfers.table.all().filter(|one| one.what == what).count();
+    tell(&mut model, vec![copy(20, false, TransferState::Running), copy(21, true, TransferState::Running)]);
+    assert_eq!(rows(&model), 1);
+    tell(&mut model, vec![copy(21, true, TransferState::Failed("nobody has it".to_owned()))]);
+    assert_eq!(rows(&model), 2, "what is missing is said");
 }
 
 #[test]

@@ -68,6 +68,7 @@ mod tests {
             started_at: Timestamp(0),
             ended_at: ended.map(|ago| NOW.before(Duration::from_secs(ago))),
             for_others: false,
+            beside: false,
         }
     }
 
