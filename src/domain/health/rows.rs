@@ -279,7 +279,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
             row.good()
         }
         Measure::Banned if sample.doubted > 0 => {
-            let text = format!("{}, {} doubted", sample.banned, sample.doubted);
+            let text = format!("{} banned, {} doubted", sample.banned, sample.doubted);
             plain(sample.banned as f64, text).good_when("none doubted").is(
                 State::Bad,
                 format!(

@@ -47,6 +47,13 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
         let text = format!("Somebody else has this handle: {claimed}.");
         lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.fair()))));
     }
+    // Before a list that may be longer than the screen.
+    for (text, style) in review.listing.iter().flat_map(|listing| {
+        let refused = listing.refused.iter().map(|refused| (refused.to_string(), theme.bad()));
+        refused.chain(listing.warnings.iter().map(|warning| (format!("! {warning}"), theme.fair())))
+    }) {
+        lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, style))));
+    }
     let Some(draft) = &review.checked.draft else { return lines };
     heading(&mut lines, "The manifest as it will be signed", theme);
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -85,14 +92,14 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
 
 /// Lists the files that go in and those that stay out.
 fn files(lines: &mut Vec<Line<'static>>, listing: &Listing, width: usize, theme: Theme) {
-    for refused in &listing.refused {
-        lines.extend(
-            wrap(&refused.to_string(), width).into_iter().map(|line| Line::from(Span::styled(line, theme.bad()))),
-        );
-    }
     let (count, bytes) = listing.files();
     let what = if count == 1 { "file" } else { "files" };
-    heading(lines, &format!("What goes in: {count} {what}, {}", Size(bytes)), theme);
+    let out = match listing.left_out.len() as u64 + listing.left_out_more {
+        0 => String::new(),
+        1 => "; 1 stays out".to_owned(),
+        count => format!("; {count} stay out"),
+    };
+    heading(lines, &format!("What goes in: {count} {what}, {}{out}", Size(bytes)), theme);
     for row in listing.folded(MOST_ROWS) {
         let count = if row.files > 1 { format!(" ({} files)", row.files) } else { String::new() };
         let path = format!("{}{count}", printable(&row.path));
@@ -100,10 +107,6 @@ fn files(lines: &mut Vec<Line<'static>>, listing: &Listing, width: usize, theme:
     }
     if listing.entries.is_empty() {
         lines.push(Line::from(Span::styled("nothing", theme.fair())));
-    }
-    for warning in &listing.warnings {
-        let text = format!("! {warning}");
-        lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.fair()))));
     }
     if listing.left_out.is_empty() {
         return;

@@ -261,7 +261,7 @@ fn the_review_shows_what_goes_in_and_what_stays_out() {
     }
     let text = picture(&model);
     for part in [
-        "What goes in: 1 file, 1.3 KiB",
+        "What goes in: 1 file, 1.3 KiB; 2 stay out",
         "1.3 KiB      src/main.rs",
         "20 B         .env: .env* is often private",
         "target/: .gitignore says /target/",
@@ -270,6 +270,9 @@ fn the_review_shows_what_goes_in_and_what_stays_out() {
     ] {
         assert!(text.contains(part), "\"{part}\" is missing: {text}");
     }
+    let at = |part: &str| text.find(part).unwrap();
+    let heading = at("The manifest as it will be signed");
+    assert!(at("! README") < heading && at("notes.txt is a key") < heading, "seen without scrolling: {text}");
 }
 
 #[test]
