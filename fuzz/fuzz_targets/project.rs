@@ -1,13 +1,23 @@
 //! swarmdex.toml.
 #![no_main]
 
-use swarmdex::archive::project;
+use swarmdex::{
+    archive::project,
+    domain::{
+        hash::ContentRoot,
+        manifest::{Artifacts, Content},
+    },
+};
+use swarmdex_fuzz::NOW;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     swarmdex_fuzz::file("swarmdex.toml", bytes);
     match project::read(swarmdex_fuzz::dir()) {
-        Ok(project) => drop(project.draft.is_by_key()),
-        // Every error can be told.
+        // What is read becomes a manifest, or is told what is wrong with it.
+        Ok(project) => {
+            let nothing = Content { root: ContentRoot::of(b""), size: 0 };
+            drop(project.draft.into_manifest(Artifacts::from(nothing), NOW));
+        }
         Err(error) => drop(error.to_string()),
     }
 });
