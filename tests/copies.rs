@@ -255,7 +255,20 @@ async fn whoever_says_that_it_holds_what_it_does_not_is_not_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_fills_nobodys_room() {
-    let (peers, door) = swarm(3, |options| options).await;
+    fill_the_room(64 * MIB, 10).await;
+}
+
+/// A gigabyte in all.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes"]
+async fn a_strangers_gigabyte_fills_nobodys_room() {
+    fill_the_room(256 * MIB, 64).await;
+}
+
+/// Four keys offer so many packages of 4 MiB each to nodes with so much room: of each key a sixteenth is kept, and of all of them a
+/// quarter.
+async fn fill_the_room(room: u64, packages: u64) {
+    let (peers, door) = swarm(3, |options| NodeOptions { keep_for_others: room, ..options }).await;
     let [keeper, ..] = &peers[..] else { unreachable!() };
     let honest = start(&door, |options| options).await;
     wait_for_room(&honest.node, 3).await;
@@ -263,17 +276,15 @@ async fn a_stranger_fills_nobodys_room() {
     assert!(honest.node.wait_copied(PATIENCE).await);
     let stays = [how_many_hold(&peers, receipt.content).await, keeper.node.contents().list().await.unwrap().len()];
     assert_eq!(stays[0], 2);
-    // Four keys, each of which has 40 MiB to give: a sixteenth of 64 MiB is 4.
     let mut offered = Vec::new();
     for n in 0..4_u64 {
         let attacker = start(&door, |options| NodeOptions { copies: 16, ..options }).await;
         wait_for_room(&attacker.node, 3).await;
-        for package in 0..10_u64 {
-            offered.push(
-                publish(&attacker.node, &format!("junk-{package}"), &noise(100 + n * 10 + package, 4 << 20)).await,
-            );
+        for package in 0..packages {
+            let bytes = noise(100 + n * packages + package, 4 << 20);
+            offered.push(publish(&attacker.node, &format!("junk-{package}"), &bytes).await);
         }
-        attacker.node.wait_copied(PATIENCE).await;
+        attacker.node.wait_copied(PATIENCE / 3).await;
         attacker.node.shutdown().await.unwrap();
     }
     assert_eq!(how_many_hold(&peers, receipt.content).await, 2, "an attacker displaces nobody");
@@ -284,7 +295,9 @@ async fn a_stranger_fills_nobodys_room() {
                 *of.entry(one.package.publisher).or_default() += one.size;
             }
         }
-        assert!(of.values().all(|bytes| *bytes <= 4 * MIB) && of.values().sum::<u64>() <= 16 * MIB, "{of:?}");
+        let all: u64 = of.values().sum();
+        println!("of {} MiB offered a node with room for {} MiB keeps {}", packages * 16, room / MIB, all / MIB);
+        assert!(of.values().all(|bytes| *bytes <= room / 16) && all <= room / 4, "{of:?}");
     }
 }
 

@@ -266,8 +266,12 @@ async fn what_a_node_that_restarts_publishes_is_fetched_at_once() {
             let bytes = vec![restart as u8; size];
             let receipt = publish(&publisher, "web", &version, &bytes).await;
             let exactly = reference(&receipt.package);
-            let package = a.node.registry().get_package(&exactly).await.unwrap();
-            assert_eq!(package.latest.unwrap().version.to_string(), version);
+            // What was looked up before is believed until the announcement comes, which may be told again.
+            until("the release to be heard of", PATIENCE, async || {
+                let package = a.node.registry().get_package(&exactly).await.unwrap();
+                package.latest.is_some_and(|latest| latest.version.to_string() == version)
+            })
+            .await;
             let content = Content { root: receipt.content, size: receipt.size };
             let wanted = Wanted {
                 content,

@@ -38,8 +38,8 @@ use tokio::sync::mpsc;
 pub const NETWORK: &str = "lab";
 pub const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 pub const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
-/// Longest wait for something that must happen; a test that gets here has failed.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait for something that must happen, on a busy machine too; a test that gets here has failed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const DAY: Duration = Duration::from_secs(86_400);
 
 pub fn options(dir: &Path, listen: &str, bootstrap: &[String]) -> NodeOptions {
