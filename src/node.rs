@@ -297,6 +297,8 @@ impl Node {
     pub async fn shutdown(self) -> Result<()> {
         const MOST: Duration = Duration::from_millis(1_800);
         let Self { handle, stop, tasks } = self;
+        // Also where the goodbye takes longer than there is time: tasks that are not told go on, and hold the data directory.
+        let _told = stop.clone().drop_guard();
         let ended = async {
             let told = handle.net.shutdown().await;
             stop.cancel();

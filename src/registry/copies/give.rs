@@ -36,6 +36,8 @@ const IN_VAIN: usize = 20;
 /// Between two questions how far a peer is: short at first, because most releases are small.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// No more peers are asked after this: a publish waits for those that are getting it, and the next round is soon.
+const ASKING: Duration = Duration::from_secs(60);
 /// A peer to which nothing came for so long does not get it.
 const STALLED: Duration = Duration::from_secs(40);
 
@@ -103,9 +105,10 @@ impl P2pRegistry {
         };
         let mut left: VecDeque<PeerId> =
             order(&release.content, rooms.iter().filter(|one| takes(one)).map(|(peer, _)| *peer)).into();
-        let mut offers = JoinSet::new();
+        let (mut offers, begun) = (JoinSet::new(), Instant::now());
         loop {
             while nodes + offers.len() < wanted
+                && begun.elapsed() < ASKING
                 && let Some(peer) = left.pop_front()
             {
                 let (registry, release) = (self.clone(), release.clone());
