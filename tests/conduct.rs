@@ -176,13 +176,18 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
     };
     // Three times what one may say at once, each of it right.
     let flooded = async {
+        let mut every = tokio::time::interval(Duration::from_millis(1));
         let flood = async {
-            for data in &flood {
+            // Again from the beginning: what was said while nobody listened was lost, and the rest is not sent twice.
+            for data in flood.iter().cycle() {
+                every.tick().await;
                 spammer.shouted(data).await;
             }
         };
-        let (peer, ()) = tokio::join!(banned(first, spammer.id, Fault::Flooding), flood);
-        peer
+        tokio::select! {
+            peer = banned(first, spammer.id, Fault::Flooding) => peer,
+            () = flood => unreachable!("it does not end"),
+        }
     };
     let (stalled, damaged, forged, flooded) = tokio::join!(stalled, damaged, forged, flooded);
     for peer in [stalled, damaged, forged, flooded] {

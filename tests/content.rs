@@ -254,7 +254,7 @@ async fn without_a_provider_it_says_so_and_goes_on_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fetch_is_paused_gone_on_with_after_a_restart_and_cancelled() {
     let sent = bytes(8 << 20, 6);
-    let a = start(Conduct::Paced(4 << 20), &[], |_| {}).await;
+    let a = start(Conduct::Paced(1 << 20), &[], |_| {}).await;
     let content = put(a.node.contents(), &sent).await.content;
     let id = TransferId::Fetch { root: content.root };
     let b = start(Conduct::Honest, &[a.address().await], |_| {}).await;
@@ -340,7 +340,7 @@ async fn what_is_incomplete_is_served_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_who_have_a_part_do_not_wait_for_one_another() {
     let sent = bytes(12 << 20, 16);
-    let a = start(Conduct::Paced(4 << 20), &[], |_| {}).await;
+    let a = start(Conduct::Paced(1 << 20), &[], |_| {}).await;
     let content = put(a.node.contents(), &sent).await.content;
     let b = start(Conduct::Honest, &[a.address().await], |_| {}).await;
     let c = start(Conduct::Honest, &[a.address().await, b.address().await], |_| {}).await;
