@@ -9,7 +9,7 @@ mod cargo;
 mod debian;
 mod generic;
 mod npm;
-mod pypi;
+pub mod pypi;
 mod requirement;
 mod version;
 
