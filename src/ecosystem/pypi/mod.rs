@@ -1,6 +1,9 @@
-//! PyPI's names, versions and requirements, as the Python library `packaging` 26.4 has them, and what the names of its files say.
+//! PyPI's names, versions and requirements, as the Python library `packaging` 26.4 has them, what the names of its files say, and how
+//! one package needs another.
 
+pub mod dependency;
 pub mod file;
+pub mod marker;
 mod specifier;
 mod version;
 
@@ -17,8 +20,18 @@ pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     if name.is_empty() || name.starts_with(is_separator) || name.ends_with(is_separator) {
         return Err(Refused::because("must start and end with a letter or a digit"));
     }
-    let words: Vec<&str> = name.split(is_separator).filter(|word| !word.is_empty()).collect();
-    Ok(words.join("-").to_ascii_lowercase())
+    Ok(collapsed(name))
+}
+
+/// What PEP 503 makes of any text.
+fn collapsed(text: &str) -> String {
+    let mut collapsed = String::with_capacity(text.len());
+    for c in text.chars().flat_map(char::to_lowercase).map(|c| if is_separator(c) { '-' } else { c }) {
+        if c != '-' || !collapsed.ends_with('-') {
+            collapsed.push(c);
+        }
+    }
+    collapsed
 }
 
 fn is_separator(c: char) -> bool {

@@ -52,6 +52,21 @@ impl Requirement {
         parts.map(Specifier::parse).collect::<Result<_, _>>().map(Self)
     }
 
+    /// One specifier, in which a comma is nothing special.
+    pub(super) fn one(text: &str) -> Result<Self, Refused> {
+        Ok(Self(vec![Specifier::parse(text.trim_matches(is_space))?]))
+    }
+
+    /// As [`Self::matches`], of a text that may be no version: `===` may take it, and nothing else does.
+    pub(super) fn matches_text(&self, text: &str) -> bool {
+        let version = Version::parse(text).ok();
+        self.0.iter().all(|specifier| match (&version, specifier) {
+            (Some(version), specifier) => specifier.matches(version, text),
+            (None, Specifier::Arbitrary { text: named, .. }) => text.to_lowercase() == *named,
+            (None, _) => false,
+        })
+    }
+
     pub(in crate::ecosystem) fn matches(&self, version: &Version, text: &str) -> bool {
         self.0.iter().all(|specifier| specifier.matches(version, text))
     }

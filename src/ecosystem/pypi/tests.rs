@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::{
     super::{Ecosystem, Requirement, Version},
+    dependency::{Dependency, Wanted},
     file::{FileName, Packing, SourceFile, Wheel},
+    marker::Marker,
     normalise,
 };
 
@@ -365,6 +367,128 @@ fn source_distributions_say_their_name_and_version() {
     }
 }
 
+#[test]
+fn dependencies_have_a_name_and_conditions() {
+    let versions = |text: &str| Wanted::Versions(text.to_owned());
+    for (text, name, extras, wanted, marker) in [
+        ("requests", "requests", &[][..], versions(""), None),
+        ("A.B-c_d>=1,<2", "A.B-c_d", &[], versions(">=1,<2"), None),
+        ("a (>=1.0 , <2)", "a", &[], versions(">=1.0 , <2"), None),
+        ("a() ", "a", &[], versions(""), None),
+        ("a[x, y.z]~=1.0;os_name=='nt'", "a", &["x", "y.z"], versions("~=1.0"), Some("os_name=='nt'")),
+        (" a [ ] ===odd! ; extra == 'x' ", "a", &[], versions("===odd!"), Some("extra == 'x'")),
+        ("a>=1,", "a", &[], versions(">=1,"), None),
+        (
+            "a @ https://example.org/a;b ; os_name==''",
+            "a",
+            &[],
+            Wanted::Url("https://example.org/a;b".to_owned()),
+            Some("os_name==''"),
+        ),
+        ("a[b]@file:///x", "a", &["b"], Wanted::Url("file:///x".to_owned()), None),
+    ] {
+        let dependency = Dependency::parse(text).unwrap_or_else(|why| panic!("{text:?} {why}"));
+        assert_eq!((dependency.name.as_str(), dependency.wanted), (name, wanted), "{text}");
+        assert_eq!(
+            (dependency.extras, dependency.marker.as_ref().map(Marker::as_str)),
+            (extras.iter().map(ToString::to_string).collect(), marker),
+            "{text}"
+        );
+    }
+    for bad in [
+        "", " ", "-a", "a b", "a 1.0", "a>=1.*", "a>=1 <2", "a>=1,,<2", "a,", "a>=1;", "a;", "a[b", "a[b c]", "a[b,]",
+        "a[,b]", "a(>=1", "a)", "a @", "a @ x y", "a_", "aé", "a==1.0é", "a[é]", "a>=1)", "a>=1\n",
+    ] {
+        let parsed = Dependency::parse(bad);
+        assert!(parsed.is_err(), "{bad:?}: {parsed:?}");
+    }
+}
+
+/// What a Python says of itself, with these extras wanted.
+fn holds(marker: &str, extras: &[&str]) -> Result<bool, super::super::Refused> {
+    let said = [
+        ("python_version", "3.11"),
+        ("python_full_version", "3.11.7+"),
+        ("os_name", "posix"),
+        ("sys_platform", "linux"),
+        ("platform_release", "6.1.0-amd64"),
+        ("platform_python_implementation", "CPython"),
+    ];
+    let environment = said.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    Marker::parse(marker)?.holds(&environment, &extras.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn conditions_hold_where_packaging_says_so() {
+    for (marker, extras, so) in [
+        ("python_version < '3.9'", &[][..], false),
+        ("python_version >= \"3.9\"", &[], true),
+        ("'3.9' <= python_version", &[], true),
+        ("python_version in '3.10 3.11'", &[], true),
+        ("python_version not\tin '3.1,3.2'", &[], true),
+        ("python_version == '3.11.*'", &[], true),
+        ("python_full_version > '3.11.7'", &[], false),
+        ("python_full_version == '3.11.7+local'", &[], true),
+        ("platform_release >= '6'", &[], false),
+        ("platform_release >= 'x'", &[], false),
+        ("platform_release === '6.1.0-AMD64'", &[], true),
+        ("os.name=='posix'and(sys.platform=='win32'or python_implementation=='CPython')", &[], true),
+        ("os_name == 'nt' and os_name == 'nt' or os_name == 'posix'", &[], true),
+        ("os_name == 'posix' or os_name == 'posix' and os_name == 'nt'", &[], true),
+        ("(os_name == 'posix' or os_name == 'posix') and os_name == 'nt'", &[], false),
+        ("os_name > 'a'", &[], false),
+        ("os_name >= 'posix'", &[], true),
+        ("extra == 'docs'", &[], false),
+        ("extra == 'Docs_.X'", &["a", "docs-x"], true),
+        ("extra != 'docs'", &["docs"], false),
+        ("'docs' == extra", &["docs"], true),
+        ("extra == ''", &[], true),
+        ("python_version == os_name", &[], false),
+    ] {
+        assert_eq!(holds(marker, extras), Ok(so), "{marker}");
+    }
+    for undefined in [
+        "os_name ~= '1.0'",
+        "os_name == 'posix' or platform_machine == 'x86'",
+        "'a' == 'b'",
+        "'x' in extras",
+        "os_name === 'posix'",
+    ] {
+        assert!(Marker::parse(undefined).is_ok() && holds(undefined, &[]).is_err(), "{undefined}");
+    }
+    assert!(holds("extra in 'docs'", &["docs"]).is_err());
+    assert!(Marker::parse("os_name=='' or 'x'!=extra").unwrap().asks_for_extra());
+    assert!(!Marker::parse("os_name == 'extra'").unwrap().asks_for_extra());
+    let nested = |depth: usize| format!("{}os_name==''{}", "(".repeat(depth), ")".repeat(depth));
+    assert!(Marker::parse(&nested(200)).is_ok() && Marker::parse(&nested(201)).is_err());
+    for bad in [
+        "",
+        "()",
+        "os_name",
+        "os_name ==",
+        "os_name == posix",
+        "os_name = 'x'",
+        "os_name == 'x",
+        "os_name == 'x' and",
+        "os_name == 'x' os_name == 'y'",
+        "(os_name == 'x'",
+        "os_name == 'x')",
+        "xos_name == 'x'",
+        "os_name2 == 'x'",
+        "os_name is 'x'",
+        "os_name not 'x'",
+        "os_name notin 'x'",
+        "os_name inin 'x'",
+        "os_name == 'x'andos_name == 'y'",
+        "os_name == 'x'\n",
+        "os_name == '\\x'",
+        "osname == 'x'",
+        "os_name == 'x' AND os_name == 'y'",
+    ] {
+        assert!(Marker::parse(bad).is_err(), "{bad:?}");
+    }
+}
+
 /// Texts that are versions now and then, and nearly so for the rest.
 fn odd_version() -> impl Strategy<Value = String> {
     "([vV ]?)([0-2]!)?[0-2](\\.[01]){0,2}([._-]?(a|b|rc|ALPHA|c)[._-]?[0-2]?)?(-[01]|[._-]?(post|r)[._-]?[0-2]?)?([._-]?dev[0-1]?)?(\\+[ab01](\\.[ab01]){0,2})? ?"
@@ -400,7 +524,7 @@ proptest! {
     fn no_text_makes_it_panic(text in "\\PC*", odd in "[ 0-9a-z.!+*=<>~,v\u{1c}\u{2003}é_-]{0,40}") {
         for text in [&text, &odd] {
             let _ = normalise(text);
-            let _ = FileName::parse(text);
+            let _ = (FileName::parse(text), Dependency::parse(text), Marker::parse(text));
             let _ = FileName::parse(&format!("{text}.whl"));
             let _ = FileName::parse(&format!("{text}.zip"));
             if let (Ok(asked), Ok(version)) = (Ecosystem::Pypi.requirement(text), Ecosystem::Pypi.version("1.0")) {

@@ -4,6 +4,8 @@ import json
 import random
 import sys
 
+from packaging.markers import InvalidMarker, Marker, UndefinedComparison, UndefinedEnvironmentName
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import (
     InvalidName, InvalidSdistFilename, InvalidWheelFilename, canonicalize_name, canonicalize_version,
@@ -15,6 +17,13 @@ MAX_VERSION, MAX_REQUIREMENT, MAX_NAME, MAX_FILE_NAME = 64, 200, 214, 255
 SPACES = [" ", "\t", "\n", "\v", "\f", "\r", "\x1c", "\x1f", "\x85", "\xa0", "\u2003", "\u3000", "\u200b", "\ufeff"]
 ODD = SPACES + list("0123456789abcrpostdevABCV.-_+!*,;=<>~()[]@/%'\"") + [
     "١", "２", "ſ", "\u212a", "é", "İ", "\0", "..", "--", ".*", "===", "dev", "post", "rc", "+", "1!", "v",
+]
+
+
+VARIABLES = [
+    "python_version", "python_version", "python_full_version", "os_name", "os.name", "sys_platform", "sys.platform", "platform_release",
+    "platform_system", "platform_version", "platform.version", "platform_machine", "platform.machine", "platform_python_implementation",
+    "platform.python_implementation", "implementation_name", "implementation_version", "extra", "extra", "extra",
 ]
 
 
@@ -183,6 +192,71 @@ class Rows:
             text = "-".join(parts) + (".whl" if r.random() < 0.97 else ".WHL")
         return self.odd(text) if r.random() < 0.2 else text
 
+    def dependency(self):
+        r = self.r
+        space = lambda: r.choice(["", "", " ", "  ", "\t"])
+        text = space() + self.name() + space()
+        if r.random() < 0.25:
+            text += "[" + space() + ("," + space()).join(self.name() for _ in range(r.randint(0, 3))) + space() + "]" + space()
+        if r.random() < 0.1:
+            text += "@" + space() + r.choice(["https://example.org/a.whl", "file:///a;b", "git+https://x/y@z#egg=a", "x"]) + r.choice([" ", "", "\t"])
+        elif r.random() < 0.8:
+            versions = self.specifiers()
+            text += "(" + versions + ")" if r.random() < 0.15 else versions
+        if r.random() < 0.3:
+            text += space() + ";" + space() + self.marker()
+        return self.odd(text) if r.random() < 0.15 else text
+
+    def comparison(self):
+        r = self.r
+        quote = r.choice("'\"")
+        space = lambda: r.choice([" ", " ", "", "\t"])
+        variable = r.choice(VARIABLES)
+        if r.random() < 0.05:
+            variable = r.choice(["extras", "dependency_groups", "python_implementation", "os_name2", "Extra", "osname"])
+        if "version" in variable or variable == "platform_release":
+            value = r.choice(["3", "3.9", "3.11", "3.11.7", "3.12.0rc1", "3.*", "3.11.*", "2.7 3.11", "7.3.13", "6.1.0-amd64", self.version()])
+        else:
+            value = r.choice(["linux", "win32", "posix", "nt", "CPython", "cpython", "Docs", "docs", "a", "", "test_x", "x86_64", "Linux", "é"])
+        operator = r.choice(["==", "==", "!=", "<", "<=", ">", ">=", "in", "not in", "not  in"])
+        if r.random() < 0.05:
+            operator = r.choice(["~=", "===", "~=", "is", "="])
+        if variable == "extra" and r.random() < 0.8:
+            operator = r.choice(["==", "!="])
+        if operator[0] in "in":
+            operator = r.choice([" ", "\t", " ", "" if r.random() < 0.1 else " "]) + operator + r.choice([" "] * 9 + [""])
+        sides = [variable, quote + value + quote]
+        if r.random() < 0.2:
+            sides.reverse()
+        if r.random() < 0.04:
+            sides = [r.choice(sides), r.choice(sides)]
+        return sides[0] + space() + operator + space() + sides[1]
+
+    def marker(self, depth=0):
+        r = self.r
+        parts = []
+        for _ in range(r.choices([1, 2, 3, 4], [8, 4, 2, 1])[0]):
+            part = "(" + self.marker(depth + 1) + ")" if depth < 4 and r.random() < 0.2 else self.comparison()
+            parts.append(part)
+        text = parts[0]
+        for part in parts[1:]:
+            text += r.choice([" "] * 20 + ["  ", "\t", ""]) + r.choice(["and", "or"]) + r.choice([" "] * 12 + [""]) + part
+        return text
+
+    def environment(self):
+        r = self.r
+        environment = {
+            "python_version": r.choice(["3.11", "2.7", "3.9", "3.12"]), "python_full_version": r.choice(["3.11.7", "3.12.0rc1", "3.12.0+"]),
+            "os_name": r.choice(["posix", "nt"]), "sys_platform": r.choice(["linux", "win32"]), "platform_machine": "x86_64",
+            "platform_release": r.choice(["6.1.0-amd64", "10", "6.1.0"]), "platform_system": "Linux",
+            "platform_version": r.choice(["#1 SMP", "10.0.1"]), "implementation_name": "cpython",
+            "implementation_version": r.choice(["3.11.7", "7.3.13"]), "platform_python_implementation": "CPython",
+        }
+        if r.random() < 0.05:
+            del environment[r.choice(list(environment))]
+        extras = r.sample(["docs", "a", "test-x", "b"], r.choice([0, 0, 1, 2]))
+        return environment, extras
+
 
 # --- what packaging says
 
@@ -270,11 +344,57 @@ def file(text):
     return answer, None
 
 
+def marker(text):
+    try:
+        return Marker(text)
+    except InvalidMarker:
+        return None
+
+
+def unquotable(text):
+    """Why we may refuse a condition that packaging takes."""
+    if any(c == "\\" or ord(c) < 32 and c != "\t" or 127 <= ord(c) < 160 for c in text) or "\t" in "".join(text.split("'")[1::2] + text.split('"')[1::2]):
+        return "a quoted text has no backslash and no control character"
+    return None
+
+
+def holds(text, environment, extras):
+    condition = marker(text)
+    try:
+        # Nothing is filled in from the Python that runs this.
+        prepared = dict(environment)
+        prepared["extra"] = frozenset(extras) if extras else ""
+        if "python_full_version" in prepared and prepared["python_full_version"].endswith("+"):
+            prepared["python_full_version"] += "local"
+        return None if condition is None else condition.evaluate_prepared(prepared)
+    except (UndefinedComparison, UndefinedEnvironmentName):
+        return None
+
+
+def dependency(text):
+    try:
+        found = Requirement(text)
+    except InvalidRequirement:
+        return None, None
+    versions = sorted({str(specifier) for specifier in found.specifier})
+    answer = {"name": found.name, "extras": sorted(found.extras), "versions": versions, "url": found.url, "marker": found.marker is not None}
+    if name_of(found.name) is None:
+        return answer, "the name must be one that a package may have"
+    written = text.split(";")[0]
+    if "===" in written and (not written.isascii() or any(not part.strip(" \t()") for part in written.split(","))):
+        return answer, "=== takes anything there"
+    if any(c.isspace() and c not in " \t" for c in written):
+        return answer, "white space other than blanks and tabs"
+    if sum(map(len, versions)) + len(versions) > MAX_REQUIREMENT or len(text.encode()) > 4096:
+        return answer, "longer than we take"
+    return answer, unquotable(text)
+
+
 def main():
     seed, count = int(sys.argv[1]), int(sys.argv[2])
     rows = Rows(seed)
-    kinds = ["version", "key", "pre", "compare", "requirement", "any", "matches", "names", "exactly", "name", "file"]
-    weights = [12, 6, 2, 22, 10, 1, 30, 6, 4, 3, 4]
+    kinds = ["version", "key", "pre", "compare", "requirement", "any", "matches", "names", "exactly", "name", "file", "dependency", "marker", "holds"]
+    weights = [12, 6, 2, 22, 10, 1, 30, 6, 4, 3, 4, 5, 2, 6]
     for _ in range(count):
         kind, known = rows.r.choices(kinds, weights)[0], None
         match kind:
@@ -313,6 +433,16 @@ def main():
             case "file":
                 ask = [rows.file()]
                 want, known = file(*ask)
+            case "dependency":
+                ask = [rows.dependency()]
+                want, known = dependency(*ask)
+            case "marker":
+                ask = [rows.odd(rows.marker()) if rows.r.random() < 0.6 else rows.marker()]
+                want, known = marker(*ask) is not None, unquotable(*ask)
+            case "holds":
+                text, (environment, extras) = rows.marker(), rows.environment()
+                ask = [text, json.dumps(environment), *extras]
+                want, known = holds(text, environment, extras), unquotable(text)
         row = {"ask": ["pypi", kind, *ask], "want": want}
         if known:
             row["known"] = known

@@ -7,7 +7,7 @@ mod ecosystem;
 
 use std::{
     cmp::Ordering,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     error::Error,
     io::{self, BufRead},
     process::ExitCode,
@@ -16,7 +16,14 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use ecosystem::{Ecosystem, Requirement, Version, pypi::file::FileName};
+use ecosystem::{
+    Ecosystem, Requirement, Version,
+    pypi::{
+        dependency::{Dependency, Wanted},
+        file::FileName,
+        marker::Marker,
+    },
+};
 
 /// Differences of one question that are shown.
 const SHOWN: usize = 20;
@@ -88,6 +95,22 @@ fn answer(ecosystem: &Ecosystem, question: &str, of: &[&str]) -> Option<Value> {
         ("includes", [asked, text]) => asked_of(ecosystem, asked, text, Requirement::includes),
         ("names", [asked, text]) => asked_of(ecosystem, asked, text, Requirement::names),
         ("exactly", [asked, text]) => asked_of(ecosystem, asked, text, Requirement::is_exactly),
+        ("dependency", [text]) => Dependency::parse(text).map_or(Value::Null, |found| {
+            let (versions, url) = match found.wanted {
+                Wanted::Versions(versions) => (versions, None),
+                Wanted::Url(url) => (String::new(), Some(url)),
+            };
+            let squeezed = versions.split_whitespace().collect::<String>();
+            let versions: BTreeSet<&str> = squeezed.split(',').filter(|part| !part.is_empty()).collect();
+            let extras: BTreeSet<String> = found.extras.into_iter().collect();
+            json!({ "name": found.name, "extras": extras, "versions": versions, "url": url, "marker": found.marker.is_some() })
+        }),
+        ("marker", [text]) => json!(Marker::parse(text).is_ok()),
+        ("holds", [text, environment, extras @ ..]) => {
+            let environment = serde_json::from_str(environment).ok()?;
+            let extras = extras.iter().map(ToString::to_string).collect();
+            json!(Marker::parse(text).and_then(|marker| marker.holds(&environment, &extras)).ok())
+        }
         ("file", [name]) => match FileName::parse(name) {
             Ok(FileName::Wheel(wheel)) => json!({
                 "name": ecosystem.normalise(&wheel.name).ok(), "version": wheel.version.key(),
