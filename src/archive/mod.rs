@@ -2,9 +2,8 @@
 //!
 //! [`project`] reads the `swarmdex.toml` of a directory, [`pack`] makes one archive of it, the same bytes wherever it is
 //! packed, and [`extract`] unpacks an archive that may have been made by anybody; [`inspect`] looks for keys in one.
-//! [`crates`] reads what cargo packs, [`pypi`] wheels and source distributions, and [`debian`] the index that a Debian archive has of
-//! its packages. Everything
-//! blocks: whoever must not wait calls it on a thread that may.
+//! [`crates`] reads what cargo packs, [`pypi`] wheels and source distributions, and [`debian`] the index that a Debian
+//! archive has of its packages. Everything blocks: whoever must not wait calls it on a thread that may.
 
 pub mod crates;
 pub mod debian;

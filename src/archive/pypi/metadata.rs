@@ -28,6 +28,8 @@ pub struct CoreMetadata {
     pub keywords: Vec<String>,
     pub classifiers: Vec<String>,
     pub requires_python: Option<String>,
+    /// Of a source distribution whose metadata is older than 2.2, or that has the field among the dynamic ones, it is for
+    /// the wheel built of it to say.
     pub requires_dist: Vec<RequiresDist>,
     pub provides_extra: Vec<String>,
     /// Fields, in lower case, that a wheel built of this may say otherwise.
