@@ -8,6 +8,8 @@
 mod cargo;
 mod debian;
 mod generic;
+#[cfg(test)]
+mod hard_cases;
 mod npm;
 mod pypi;
 mod requirement;

@@ -33,6 +33,10 @@ enum Op {
 impl Requirement {
     pub(in crate::ecosystem) fn parse(text: &str) -> Result<Self, Refused> {
         let text = text.split(is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+        if text.split([' ', '|']).any(|word| word.starts_with('+')) {
+            // npm takes it away, and what is left for a range.
+            return Err(Refused::because("has build metadata with no version before it"));
+        }
         let sides = text.split("||").map(|side| without_builds(side.trim_matches(' '))).collect::<Vec<_>>();
         let read = |wide| sides.iter().map(|side| list(side, wide)).collect::<Result<Vec<_>, _>>();
         let mut lists = read(false)?;
@@ -134,10 +138,10 @@ fn without_builds(text: &str) -> String {
     kept
 }
 
-/// The comparators of one side of a `||`. Words are parted by single spaces, or by two where there was a build.
+/// The comparators of one side of a `||`.
 fn list(side: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
     let mut list = match side.split_once(" - ") {
-        Some((from, to)) => between(from, to.strip_suffix(' ').unwrap_or(to), wide)?,
+        Some((from, to)) => between(from, to, wide)?,
         None => {
             let mut list = Vec::new();
             for word in joined(side) {
@@ -146,7 +150,7 @@ fn list(side: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
             list
         }
     };
-    list.retain(|comparator| !comparator.takes_every_release());
+    list.retain(|comparator| wide || !comparator.takes_every_release());
     Ok(list)
 }
 
@@ -154,11 +158,18 @@ fn list(side: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
 /// and their like, then for `~` and `^`: so `~ > 1` is one word, and `> = 1` is not.
 fn joined(side: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
+    let mut open = false;
     for word in side.split(' ').filter(|word| !word.is_empty()) {
-        let begins = word.trim_start_matches(['v', '=']).starts_with(|c: char| c.is_ascii_digit() || "xX*".contains(c));
+        let version = word.trim_start_matches(['v', '=']);
         match words.last_mut() {
-            Some(last) if begins && is_operator(last) => last.push_str(word),
-            _ => words.push(word.to_owned()),
+            Some(last) if open && (version.is_empty() || version.starts_with(is_part)) => {
+                last.push_str(word);
+                open = false;
+            }
+            _ => {
+                words.push(word.to_owned());
+                open = is_operator(word);
+            }
         }
     }
     let mut twice: Vec<String> = Vec::new();
@@ -172,6 +183,11 @@ fn joined(side: &str) -> Vec<String> {
         }
     }
     twice
+}
+
+/// What a number, or an x in the place of one, begins with.
+fn is_part(c: char) -> bool {
+    c.is_ascii_digit() || "xX*".contains(c)
 }
 
 fn is_operator(word: &str) -> bool {
@@ -456,9 +472,9 @@ mod tests {
     }
 
     #[test]
-    fn a_star_that_is_stuck_to_something_is_refused() {
-        // npm takes the star away, and what is left for a range.
-        for odd in ["1.2.3*", "*1.2.3", "1.2.*3", "*>=1.2.3"] {
+    fn stars_and_builds_that_belong_to_nothing_are_refused() {
+        // npm takes them away, and what is left for a range.
+        for odd in ["1.2.3*", "*1.2.3", "1.2.*3", "*>=1.2.3", "+b", "1 +b", "1 ||+b"] {
             assert!(Requirement::parse(odd).is_err(), "{odd}");
         }
     }
@@ -482,6 +498,8 @@ mod tests {
             ("1.0.0 - 2.0.0-b", "2.0.0-c", false),
             ("1 - 2.0.9007199254740991", "2.0.9007199254740991", true),
             (">*", "1.0.0-a", false),
+            (">=0.0.0", "0.0.0-a", false),
+            (">=0", "0.0.0-0", true),
         ] {
             assert_eq!(requirement(range).includes(&version(text)), within, "{range} {text}");
         }
