@@ -11,7 +11,7 @@ mod generic;
 #[cfg(test)]
 mod hard_cases;
 mod npm;
-mod pypi;
+pub mod pypi;
 mod requirement;
 mod version;
 
