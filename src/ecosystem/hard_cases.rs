@@ -118,7 +118,6 @@ fn hard_cases_of_cargo_debian_and_npm() {
 }
 
 #[test]
-#[ignore = "PyPI's versions and specifiers are not there yet"]
 fn hard_cases_of_pypi() {
     check(&Ecosystem::Pypi, &PYPI);
 }

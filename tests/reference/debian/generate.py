@@ -194,7 +194,7 @@ def known(kind, texts):
         return "an epoch is digits"
     if kind in ("requirement", "any", "matches", "exactly") and any(space in texts[0] for space in "\v\f\r\n"):
         return "a requirement has no blanks but spaces and tabs"
-    return taken(texts[0])[1] if kind in ("requirement", "matches", "exactly") else None
+    return taken(texts[0])[1] if kind in ("requirement", "any", "matches", "exactly") else None
 
 
 kinds = ["name", "version", "compare", "requirement", "any", "matches", "exactly"]
