@@ -198,6 +198,8 @@ def known(kind, texts):
     if kind == "name":
         if not texts[0].isascii() or texts[0].startswith("_") or len(texts[0]) > MAX_NAME:
             return "registries refuse names with other letters, of more than 64, and with an underscore before them"
+    if kind == "version" and texts[0] != texts[0].strip():
+        return "a version is written without space around it"
     if kind in ("requirement", "matches"):
         exact = any(part.strip().startswith("=") and part.count(".") >= 2 for part in texts[0].split(","))
         if "+" in texts[0] or kind == "matches" and exact and "+" in texts[1]:
