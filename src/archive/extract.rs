@@ -24,7 +24,7 @@ use super::{
 };
 use crate::domain::text::{fit, printable};
 
-mod entries;
+pub(super) mod entries;
 mod meter;
 
 use entries::{Entries, Entry, What};

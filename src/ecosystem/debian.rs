@@ -331,7 +331,7 @@ mod tests {
             "10:0",
         ];
         for pair in order.windows(2) {
-            assert!(version(&pair[0]) < version(&pair[1]), "{pair:?}");
+            assert!(version(pair[0]) < version(pair[1]), "{pair:?}");
         }
         for one in [
             &["1.0", "1.0-0", "0:1.0", "1.00", "1.", "1.0-00", "00:01.0"][..],

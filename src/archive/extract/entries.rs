@@ -14,13 +14,13 @@ use super::{ExtractError, Unsafe};
 const MAX_EXTENSION: u64 = 64 << 10;
 const BLOCK: u64 = 512;
 
-pub(super) struct Entry<'a, R: Read> {
+pub(in crate::archive) struct Entry<'a, R: Read> {
     /// As written.
     pub path: Vec<u8>,
     pub what: What<tar::Entry<'a, R>>,
 }
 
-pub(super) enum What<C> {
+pub(in crate::archive) enum What<C> {
     Directory,
     File {
         mode: u32,
@@ -33,7 +33,7 @@ pub(super) enum What<C> {
     Special,
 }
 
-pub(super) struct Entries<'a, R: Read> {
+pub(in crate::archive) struct Entries<'a, R: Read> {
     raw: tar::Entries<'a, R>,
     /// Where the header after the last one begins.
     end: u64,
@@ -189,7 +189,7 @@ fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
 }
 
 /// Whether nothing but zeros follows. Reads to the end, which is where a compression has its checksum.
-pub(super) fn check_end(mut rest: impl Read, buffer: &mut [u8]) -> Result<(), ExtractError> {
+pub(in crate::archive) fn check_end(mut rest: impl Read, buffer: &mut [u8]) -> Result<(), ExtractError> {
     loop {
         match rest.read(buffer) {
             Ok(0) => return Ok(()),
@@ -201,6 +201,6 @@ pub(super) fn check_end(mut rest: impl Read, buffer: &mut [u8]) -> Result<(), Ex
     }
 }
 
-pub(super) fn damaged(why: &'static str) -> ExtractError {
+pub(in crate::archive) fn damaged(why: &'static str) -> ExtractError {
     ExtractError::Damaged(io::Error::other(why))
 }

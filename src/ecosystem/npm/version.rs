@@ -198,7 +198,7 @@ mod tests {
             "9007199254740991.0.0",
         ];
         for pair in order.windows(2) {
-            assert!(version(&pair[0]) < version(&pair[1]), "{pair:?}");
+            assert!(version(pair[0]) < version(pair[1]), "{pair:?}");
         }
         assert_eq!(version("1.0.0+9"), version("1.0.0+10"));
     }
