@@ -16,6 +16,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::Duration,
 };
+use swarmdex::ecosystem::Ecosystem;
 
 use futures::{StreamExt, stream};
 use lab::{BarePeer, DAY, TCP, options, silent};
@@ -26,7 +27,7 @@ use swarmdex::{
         hash::{ContentRoot, Hash},
         manifest::{Content, Draft, Manifest},
         name::PublisherId,
-        record::{Announcement, DhtKey, Head, HeadState, Record, Signed},
+        record::{Announcement, Authorised, DhtKey, Head, HeadState, Record},
         release::ReleaseEntry,
         time::Timestamp,
     },
@@ -49,7 +50,7 @@ const SMALL: u64 = 2 << 20;
 const KNOWN: usize = 300;
 
 /// Of some more than so many bytes: a description of a thousand characters at most, and then dependencies.
-fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Signed<Manifest> {
+fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Authorised<Manifest> {
     let text = "all kinds of words ".repeat(60);
     let whose = PublisherId::of(&key.public());
     let needs: Vec<String> = (0..(long.saturating_sub(1_000) / 120).min(48))
@@ -62,16 +63,17 @@ fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Signed<Man
     ))
     .unwrap();
     let content = Content { root: ContentRoot::of(name.as_bytes()), size: 1 };
-    Signed::sign(key, draft.into_manifest(content, clock::now()).unwrap()).unwrap()
+    Authorised::sign(key, draft.into_manifest(PublisherId::of(&key.public()), content, clock::now()).unwrap()).unwrap()
 }
 
-fn head(key: &Keypair, name: &str, seq: u64, releases: Vec<ReleaseEntry>) -> Signed<Head> {
+fn head(key: &Keypair, name: &str, seq: u64, releases: Vec<ReleaseEntry>) -> Authorised<Head> {
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
-    let state = HeadState { name: name.parse().unwrap(), handle: None, seq, prev, releases };
+    let state =
+        HeadState { ecosystem: Ecosystem::Generic, name: name.parse().unwrap(), handle: None, seq, prev, releases };
     state.sign(key, clock::now(), DAY).unwrap().0
 }
 
-fn listed(manifest: &Signed<Manifest>) -> ReleaseEntry {
+fn listed(manifest: &Authorised<Manifest>) -> ReleaseEntry {
     ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false }
 }
 

@@ -141,7 +141,7 @@ impl Lab {
             let (lacked, held): (Vec<Record>, Vec<Record>) = records.iter().cloned().partition(|_| lacks(&mut dice));
             let store = Store::open(dir, Metrics::default()).unwrap();
             store.take_heads(held, clock::now()).await.unwrap();
-            let id = |(head, _): &Record| PackageId { publisher: head.publisher(), name: head.name.clone() };
+            let id = |(head, _): &Record| head.package().clone();
             lacking.push(lacked.iter().map(id).collect());
         }
         let places: Arc<HashMap<PeerId, GeoLocation>> = Arc::new(ids.iter().copied().zip(homes.clone()).collect());

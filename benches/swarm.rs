@@ -215,7 +215,7 @@ async fn ours(nodes: usize) -> Figures {
         if matches!(found.source, Source::Dht | Source::Peer(_)) {
             figures.present_ms.push(ms(asked));
         }
-        let absent = format!("{}/absent-{round}", package.publisher).parse().unwrap();
+        let absent = format!("{}/absent-{round}", package.owner).parse().unwrap();
         let asked = Instant::now();
         assert!(!registry.exists(&absent).await.unwrap());
         figures.absent_ms.push(ms(asked));

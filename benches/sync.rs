@@ -20,7 +20,7 @@ use swarmdex::{
     clock,
     domain::{
         manifest::Manifest,
-        record::{Head, Signed},
+        record::{Authorised, Head},
     },
     metrics::Metrics,
     node::{DhtMode, Node, NodeOptions},
@@ -103,8 +103,8 @@ async fn alone(records: &[Record]) -> (f64, f64) {
     let verified: Vec<Record> = records
         .iter()
         .map(|(head, manifest)| {
-            let head = Signed::<Head>::verify(head.envelope()).unwrap();
-            (head, manifest.as_ref().map(|manifest| Signed::<Manifest>::verify(manifest.envelope()).unwrap()))
+            let head = Authorised::<Head>::verify(head.envelope()).unwrap();
+            (head, manifest.as_ref().map(|manifest| Authorised::<Manifest>::verify(manifest.envelope()).unwrap()))
         })
         .collect();
     let verifying = begun.elapsed().as_secs_f64();

@@ -6,18 +6,16 @@ pub use trouble::Trouble;
 
 use std::path::{Path, PathBuf};
 
-use semver::Version;
-
 use crate::{
     clock,
     domain::{
         hash::ContentRoot,
         manifest::FieldError,
-        name::{Handle, NameError, PackageName, PublisherId},
+        name::{Handle, NameError, PackageId, PackageName, PublisherId, WrittenName},
         record::Refusal,
-        requirement::Requirement,
         secret::Role,
         trust::{Claimant, MAX_HANDLES},
+        version::{RequirementText, VersionText},
     },
 };
 
@@ -29,7 +27,7 @@ pub enum RegistryError {
     Name(#[from] NameError),
 
     #[error("the draft of {package} cannot be signed: {}; correct it and publish again", list(.errors))]
-    Draft { package: PackageName, errors: Vec<FieldError> },
+    Draft { package: WrittenName, errors: Vec<FieldError> },
 
     #[error(
         "{package} was not found: {asked} peers were asked; check the spelling, or `search` for a part of the name"
@@ -43,10 +41,10 @@ pub enum RegistryError {
 
     /// `instead` is what there is of it, as far as it helps.
     #[error("{package} has no release that matches {requirement}; {}`versions {package}` lists what there is", has(.instead))]
-    NoMatch { package: String, requirement: Requirement, instead: Vec<Version> },
+    NoMatch { package: String, requirement: RequirementText, instead: Vec<VersionText> },
 
     #[error("{package} {version} is not a release; `versions {package}` lists what there is")]
-    NoVersion { package: String, version: Version },
+    NoVersion { package: String, version: VersionText },
 
     /// No set of releases satisfies what was asked for, or none was found within bounds: the whole explanation.
     #[error("{explanation}")]
@@ -72,6 +70,9 @@ pub enum RegistryError {
     )]
     AmbiguousHandle { handle: Handle, claimants: Vec<Claimant> },
 
+    #[error("{name} is several packages: {}; write the one you mean", list(.packages))]
+    AmbiguousName { name: WrittenName, packages: Vec<PackageId> },
+
     #[error(
         "\"{handle}\" is pinned to no key here; the only one known to claim it is {publisher} (fingerprint {}): pin it with \
          `trust {handle}`, or write {publisher}/name",
@@ -90,10 +91,10 @@ pub enum RegistryError {
         "the oldest releases of {package} could not be had, so that nobody here knows whether there has been a {given}; publish a \
          version above {latest}, or try again when more peers are connected"
     )]
-    HistoryUnknown { package: PackageName, given: Version, latest: Version },
+    HistoryUnknown { package: PackageName, given: VersionText, latest: VersionText },
 
     #[error("{package} {version} has been published already and a release never changes; choose another version")]
-    VersionTaken { package: PackageName, version: Version },
+    VersionTaken { package: PackageName, version: VersionText },
 
     #[error("no conflict {0} is known here; `conflicts` lists those that are")]
     NoConflict(String),
@@ -248,7 +249,10 @@ impl RegistryError {
             | Self::Usage(_)
             | Self::ReadOnly { .. }
             | Self::NotPut(_) => true,
-            Self::AmbiguousHandle { .. } | Self::UnpinnedHandle { .. } | Self::TooManyHandles { .. } => true,
+            Self::AmbiguousHandle { .. }
+            | Self::AmbiguousName { .. }
+            | Self::UnpinnedHandle { .. }
+            | Self::TooManyHandles { .. } => true,
             Self::Remote { usage, .. } => *usage,
             Self::Needed { error, .. } => error.is_usage(),
             _ => false,
@@ -269,6 +273,7 @@ impl RegistryError {
             Self::NoPeer(_) => "no_peer",
             Self::UnknownHandle(_) => "unknown_handle",
             Self::AmbiguousHandle { .. } => "ambiguous_handle",
+            Self::AmbiguousName { .. } => "ambiguous_name",
             Self::UnpinnedHandle { .. } => "unpinned_handle",
             Self::TooManyHandles { .. } => "too_many_handles",
             Self::HistoryUnknown { .. } => "history_unknown",
@@ -322,6 +327,7 @@ impl RegistryError {
             Self::Name(_)
             | Self::Draft { .. }
             | Self::AmbiguousHandle { .. }
+            | Self::AmbiguousName { .. }
             | Self::UnpinnedHandle { .. }
             | Self::TooManyHandles { .. }
             | Self::HistoryUnknown { .. }
@@ -400,7 +406,7 @@ fn list<T: ToString>(all: &[T]) -> String {
 }
 
 /// What there is instead, as the middle of a sentence.
-fn has(instead: &[Version]) -> String {
+fn has(instead: &[VersionText]) -> String {
     match instead.iter().map(ToString::to_string).collect::<Vec<_>>() {
         instead if instead.is_empty() => String::new(),
         instead => format!("it has {}; ", instead.join(", ")),

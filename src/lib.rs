@@ -27,6 +27,7 @@ pub mod control;
 pub mod demo;
 pub mod disk;
 pub mod domain;
+pub mod ecosystem;
 mod ending;
 mod error;
 pub mod geoip;

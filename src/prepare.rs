@@ -18,7 +18,8 @@ use crate::{
     },
     config::toml_error,
     domain::{
-        manifest::{Artifacts, Content, Draft, limit},
+        manifest::{Artifacts, Content, Draft, file_of, limit},
+        name::PublisherId,
         secret::MAX_KEY_FILE,
         text::printable,
     },
@@ -133,7 +134,7 @@ impl Planned {
         let mut bytes = tempfile::tempfile().map_err(failed)?;
         let packed = plan.write(io::BufWriter::new(&mut bytes), told).map_err(usage)?;
         bytes.rewind().map_err(failed)?;
-        let file = format!("{}-{}.tar.zst", draft.name, draft.version);
+        let file = format!("{}.tar.zst", file_of(&draft.name, &draft.version));
         let (size, packed, listing) = (packed.written, Some(packed), plan.listing().clone());
         Ok(Prepared { draft, file, size, readme, native: None, packed, listing, bytes, must_be: None })
     }
@@ -159,7 +160,7 @@ pub fn file(path: &Path, draft: Draft, own: &[PathBuf]) -> Result<Prepared> {
     let name = path.file_name().and_then(|name| name.to_str());
     // A name that is none elsewhere is not worth refusing the file for.
     let file = name.filter(|name| crate::domain::manifest::check_file(name).is_ok());
-    let file = file.map_or_else(|| format!("{}-{}", draft.name, draft.version), str::to_owned);
+    let file = file.map_or_else(|| file_of(&draft.name, &draft.version), str::to_owned);
     let unread = |error| RegistryError::file(path, "read")(error);
     let mut bytes = File::open(path).map_err(unread)?;
     let size = about.len();
@@ -206,7 +207,7 @@ pub fn crate_file(path: &Path, owner: &str) -> Result<Prepared, crates::Unusable
     };
     let draft = Draft { dependencies: read.needs.iter().map(dependency).collect(), ..read.draft };
     let bytes = File::open(path)?;
-    let file = format!("{}-{}.crate", draft.name, draft.version);
+    let file = format!("{}.crate", file_of(&draft.name, &draft.version));
     Ok(Prepared {
         draft,
         file,
@@ -223,7 +224,7 @@ pub fn crate_file(path: &Path, owner: &str) -> Result<Prepared, crates::Unusable
 /// Whether the draft can be signed, as far as that can be said without its bytes.
 fn check(draft: &Draft) -> Result<()> {
     let content = Content { root: crate::domain::hash::ContentRoot::of(b""), size: 0 };
-    match draft.clone().into_manifest(content, crate::clock::now()) {
+    match draft.clone().into_manifest(PublisherId::nobody(), content, crate::clock::now()) {
         Ok(_) => Ok(()),
         Err(errors) => Err(RegistryError::Draft { package: draft.name.clone(), errors }),
     }

@@ -6,6 +6,7 @@
 mod lab;
 
 use std::{path::Path, process::Command, sync::Arc};
+use swarmdex::ecosystem::Ecosystem;
 
 use lab::{BarePeer, DAY, Lab, TCP, id_of, manifest, reference, wait_for};
 use libp2p::identity::Keypair;
@@ -19,7 +20,7 @@ use swarmdex::{
         manifest::Manifest,
         name::PublisherId,
         query::Query,
-        record::{DhtKey, Head, HeadState, Signed},
+        record::{Authorised, DhtKey, Head, HeadState},
         release::ReleaseEntry,
         trust::Trust,
     },
@@ -28,25 +29,35 @@ use swarmdex::{
 };
 
 /// A state of a package that calls its publisher alice.
-fn state(key: &Keypair, seq: u64, manifests: &[&Signed<Manifest>]) -> Signed<Head> {
-    let entry =
-        |one: &&Signed<Manifest>| ReleaseEntry { version: one.version.clone(), manifest: one.hash(), yanked: false };
+fn state(key: &Keypair, seq: u64, manifests: &[&Authorised<Manifest>]) -> Authorised<Head> {
+    let entry = |one: &&Authorised<Manifest>| ReleaseEntry {
+        version: one.version.clone(),
+        manifest: one.hash(),
+        yanked: false,
+    };
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
     let (name, handle) = (manifests[0].name.clone(), Some("alice".parse().unwrap()));
-    let state = HeadState { name, handle, seq, prev, releases: manifests.iter().map(entry).collect() };
+    let state = HeadState {
+        ecosystem: Ecosystem::Generic,
+        name,
+        handle,
+        seq,
+        prev,
+        releases: manifests.iter().map(entry).collect(),
+    };
     state.sign(key, clock::now(), DAY).unwrap().0
 }
 
 /// Answers with these heads, when its publisher's package is asked for or anything is searched.
-fn with(heads: Vec<(Signed<Head>, Signed<Manifest>)>) -> lab::Answers {
-    let item = |(head, manifest): &(Signed<Head>, Signed<Manifest>)| Item {
+fn with(heads: Vec<(Authorised<Head>, Authorised<Manifest>)>) -> lab::Answers {
+    let item = |(head, manifest): &(Authorised<Head>, Authorised<Manifest>)| Item {
         head: ByteBuf::from(head.envelope().to_vec()),
         manifest: Some(ByteBuf::from(manifest.envelope().to_vec())),
     };
     Arc::new(move |request| {
         Some(match request {
             Request::Head(id) => {
-                let of_it = |(head, _): &&(Signed<Head>, _)| head.publisher() == id.publisher && head.name == id.name;
+                let of_it = |(head, _): &&(Authorised<Head>, _)| *head.package() == id;
                 Response::Packages { items: heads.iter().filter(of_it).map(item).collect(), more: false }
             }
             Request::Search(_) => Response::Packages { items: heads.iter().map(item).collect(), more: false },
@@ -58,7 +69,7 @@ fn with(heads: Vec<(Signed<Head>, Signed<Manifest>)>) -> lab::Answers {
 }
 
 /// Has the node hear of a head when it searches.
-async fn hear(node: &Lab, head: &Signed<Head>, manifest: &Signed<Manifest>) -> BarePeer {
+async fn hear(node: &Lab, head: &Authorised<Head>, manifest: &Authorised<Manifest>) -> BarePeer {
     let peer = BarePeer::start(with(vec![(head.clone(), manifest.clone())])).await;
     node.node.dial(peer.address.parse().unwrap(), false, lab::PATIENCE).await.unwrap();
     node.node.registry().search(&Query::text("web")).await.unwrap();
@@ -100,9 +111,9 @@ async fn a_version_that_its_publisher_changes_is_told_and_proven_to_anybody() {
     assert_eq!(registry.conflicts().await.unwrap().cases, []);
 
     let mut batches = node.node.subscribe();
-    let dht = DhtKey::of_head(&id.publisher, &id.name).0.to_vec();
+    let dht = DhtKey::of_head(&id).0.to_vec();
     let mut told = 0;
-    let about = format!("alice/web ({}) 1.0.0", id.publisher.fingerprint());
+    let about = format!("alice/web ({}) 1.0.0", id.owner.fingerprint());
     for _ in 0..2 {
         publisher.put_to(node.node.peer_id(), &dht, then.envelope()).await;
     }
@@ -131,8 +142,8 @@ async fn a_version_that_its_publisher_changes_is_told_and_proven_to_anybody() {
     assert_eq!(code, Some(0), "{said}");
     for part in [
         "two different manifests for web 1.0.0",
-        &id.publisher.to_string(),
-        &id.publisher.fingerprint(),
+        &id.owner.to_string(),
+        &id.owner.fingerprint(),
         &one.hash().to_string(),
         &evil.hash().to_string(),
         "signed at",
@@ -141,7 +152,7 @@ async fn a_version_that_its_publisher_changes_is_told_and_proven_to_anybody() {
     }
     assert_eq!(json["holds"]["id"], case.id.to_string());
 
-    registry.distrust(id.publisher).await.unwrap();
+    registry.distrust(id.owner).await.unwrap();
     assert!(one_case(&registry, Kind::Version).await.is_settled());
     drop(registry);
     let dir = node.stop().await;

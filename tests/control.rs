@@ -134,7 +134,7 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
     })
     .await;
     assert!(node.lookups().await.unwrap().iter().any(|trace| trace.id == stored.id));
-    let head = Sought::Record(Hash(DhtKey::of_head(&id.publisher, &id.name).0));
+    let head = Sought::Record(Hash(DhtKey::of_head(&id).0));
     let looked = node.look(head, Some("by hand".to_owned()), PATIENCE).await.unwrap();
     assert!(looked.found() && looked.copies.iter().all(|copy| copy.says.contains(name)), "{looked:?}");
     assert_eq!((looked.trace.kind, looked.trace.what.as_deref()), (Kind::Get, Some("by hand")));
@@ -179,9 +179,9 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
     registry.yank(&package, &receipt.version).await.unwrap();
     assert!(registry.list_versions(&package).await.unwrap()[0].yanked);
     registry.unyank(&package, &receipt.version).await.unwrap();
-    registry.distrust(id.publisher).await.unwrap();
+    registry.distrust(id.owner).await.unwrap();
     assert!(registry.search(&Query::text(name)).await.unwrap().hits.is_empty(), "distrusted");
-    registry.trust(id.publisher, None).await.unwrap();
+    registry.trust(id.owner, None).await.unwrap();
     assert_eq!(registry.search(&Query::text(name)).await.unwrap().hits.len(), 1);
 
     // Bans and protection.
@@ -290,8 +290,8 @@ async fn requests_that_make_no_sense_are_refused_in_words() {
         )
     };
     for (request, status, said) in [
-        ("GET /v1/nonsense HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "404", "version 1"),
-        ("GET /v2/status HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "404", "version 1"),
+        ("GET /v1/nonsense HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "404", "version 2"),
+        ("GET /v2/status HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "404", "version 2"),
         ("PUT /v1/status HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "405", ""),
         (post("/v1/package", "{"), "400", "error"),
         (post("/v1/package", "{\"package\": \"///\"}"), "400", "error"),
@@ -400,7 +400,7 @@ async fn probes_and_metrics_are_for_any_program() {
     assert!(get("/readyz").starts_with("HTTP/1.1 200"));
     let metrics = get("/metrics");
     assert!(metrics.contains("openmetrics-text") && metrics.contains("swarmdex_"), "{metrics}");
-    assert!(get("/v1/status").to_lowercase().contains("swarmdex-protocol: 1"));
+    assert!(get("/v1/status").to_lowercase().contains("swarmdex-protocol: 2"));
     served.stop().await;
 }
 

@@ -17,7 +17,7 @@ use libp2p::identity::Keypair;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use swarmdex::{
     clock,
-    domain::{hash::ContentRoot, manifest::Manifest, record::Signed},
+    domain::{hash::ContentRoot, manifest::Manifest, record::Authorised},
     net::{
         content::wire::{Head, Status},
         protocol::{Hello, Keeping, Request, Response},
@@ -292,7 +292,7 @@ async fn fill_the_room(room: u64, packages: u64) {
         let mut of: BTreeMap<_, u64> = BTreeMap::new();
         for one in &offered {
             if holds(&peer.node, one.content).await {
-                *of.entry(one.package.publisher).or_default() += one.size;
+                *of.entry(one.package.owner).or_default() += one.size;
             }
         }
         let all: u64 = of.values().sum();
@@ -310,7 +310,7 @@ async fn what_is_asked_to_be_kept_has_to_be_signed() {
     let ask = async |envelope: Vec<u8>| peer.ask(id, Request::Keep(envelope.into())).await;
     assert_eq!(ask(b"nothing".to_vec()).await, Some(Response::Refused));
     let key = Keypair::generate_ed25519();
-    let manifest: Signed<Manifest> = lab::manifest(&key, "web", "1.0.0", b"nobody has it");
+    let manifest: Authorised<Manifest> = lab::manifest(&key, "web", "1.0.0", b"nobody has it");
     let mut damaged = manifest.envelope().to_vec();
     *damaged.last_mut().unwrap() ^= 1;
     assert_eq!(ask(damaged).await, Some(Response::Refused));

@@ -17,20 +17,20 @@ use swarmdex::{
         faults::Ruling,
         name::PackageId,
         query::Query,
-        record::{DhtKey, Head, Refusal, Signed},
+        record::{Authorised, DhtKey, Head, Refusal},
         reputation::Outcome,
     },
     net::protocol::{Item, Keeping, Request, Response},
 };
 
 fn key_of(id: &PackageId) -> Vec<u8> {
-    DhtKey::of_head(&id.publisher, &id.name).0.to_vec()
+    DhtKey::of_head(id).0.to_vec()
 }
 
 /// Records that must be refused whoever sends them, each with the reason; and the honest head they compete with.
 struct Forgeries {
     key: Keypair,
-    honest: Signed<Head>,
+    honest: Authorised<Head>,
     bad: Vec<(Refusal, Vec<u8>)>,
 }
 
@@ -48,7 +48,7 @@ fn forgeries() -> Forgeries {
     let mut flipped = honest.envelope().to_vec();
     let last = flipped.len() - 1;
     flipped[last] ^= 1;
-    let bytes = |head: &Signed<Head>| head.envelope().to_vec();
+    let bytes = |head: &Authorised<Head>| head.envelope().to_vec();
     let bad = vec![
         (Refusal::Superseded, bytes(&lower)),
         (Refusal::Conflict, bytes(&conflict)),

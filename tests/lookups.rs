@@ -26,7 +26,7 @@ use swarmdex::{
 };
 
 fn head_of(receipt: &Receipt) -> Sought {
-    Sought::Record(Hash(DhtKey::of_head(&receipt.package.publisher, &receipt.package.name).0))
+    Sought::Record(Hash(DhtKey::of_head(&receipt.package).0))
 }
 
 /// What holds of every trace.
@@ -176,7 +176,7 @@ async fn mute() -> (PeerId, String) {
         .unwrap()
         .with_swarm_config(|config| config.with_idle_connection_timeout(PATIENCE))
         .build();
-    for kind in ["kad/2", "query/2"] {
+    for kind in ["kad/3", "query/3"] {
         let protocol = StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/{kind}")).unwrap();
         let mut incoming = control.accept(protocol).unwrap();
         tokio::spawn(async move {

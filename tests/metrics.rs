@@ -86,7 +86,7 @@ async fn what_happened_is_counted_and_the_dashboard_asks_for_what_there_is() {
     .await;
     let registry = c.node.registry();
     let package = reference(&receipt.package);
-    let absent: PackageRef = format!("{}/nothing", receipt.package.publisher).parse().unwrap();
+    let absent: PackageRef = format!("{}/nothing", receipt.package.owner).parse().unwrap();
     registry.get_package(&package).await.unwrap();
     registry.get_package(&package).await.unwrap();
     registry.get_package(&absent).await.unwrap_err();

@@ -10,8 +10,8 @@ use swarmdex::{
         manifest::{Dependency, Draft},
         name::{Handle, Owner, PackageId, PackageRef, PublisherId},
         query::Query,
-        requirement::Requirement,
         trust::{Bound, MAX_HANDLES, Meaning, Trust, Unsure},
+        version::RequirementText,
     },
     registry::{Known, Receipt, Registry},
     resolve::resolve_on,
@@ -22,7 +22,7 @@ fn handle(text: &str) -> Handle {
 }
 
 fn needs(package: &str) -> Dependency {
-    Dependency { package: package.to_owned(), handle: None, requirement: Requirement::STAR, optional: false }
+    Dependency { package: package.to_owned(), handle: None, requirement: RequirementText::any(), optional: false }
 }
 
 /// Publishes a release under a handle, with what it needs.
@@ -66,11 +66,11 @@ async fn a_dependency_is_signed_by_key_and_an_impostor_is_never_fetched_for_it()
     // One key claims it, and a person has not agreed to that.
     let refused = publish(&alice, "alice", "app", "1.0.0", vec![needs("bob/lib")]).await;
     let said = refused.as_ref().unwrap_err().to_string();
-    assert!(said.contains(&lib.publisher.fingerprint()) && said.contains("trust bob"), "{said}");
+    assert!(said.contains(&lib.owner.fingerprint()) && said.contains("trust bob"), "{said}");
     assert_eq!(code(refused), "unpinned_handle");
     assert!(!alice.dir.path().join("publisher.key").exists(), "what was refused made no key");
 
-    alice.node.registry().pin(&handle("bob"), lib.publisher).await.unwrap();
+    alice.node.registry().pin(&handle("bob"), lib.owner).await.unwrap();
     let app = publish(&alice, "alice", "app", "1.0.0", vec![needs("bob/lib@^1")]).await.unwrap();
     let release =
         alice.node.registry().get_package(&PackageRef::of(&app.package)).await.unwrap().latest_release().unwrap();
@@ -83,13 +83,13 @@ async fn a_dependency_is_signed_by_key_and_an_impostor_is_never_fetched_for_it()
     for lab in [&alice, &carol] {
         until_it_has(lab, &fake).await;
     }
-    let wanted = vec![(PackageRef::of(&app.package), Requirement::STAR)];
+    let wanted = vec![(PackageRef::of(&app.package), RequirementText::any())];
     let resolution = resolve_on(carol.node.registry(), wanted, |_| {}).await.unwrap();
     let got: Vec<_> = resolution.releases.iter().map(|one| (one.package.clone(), one.version.to_string())).collect();
     assert_eq!(got, [(lib.clone(), "1.0.0".to_owned()), (app.package.clone(), "1.0.0".to_owned())]);
 
     // Nor does a handle at the top lead anywhere that nobody pinned.
-    let by_handle = vec![("bob/lib".parse().unwrap(), Requirement::STAR)];
+    let by_handle = vec![("bob/lib".parse().unwrap(), RequirementText::any())];
     assert_eq!(code(resolve_on(carol.node.registry(), by_handle.clone(), |_| {}).await), "ambiguous_handle");
     let pinned = resolve_on(alice.node.registry(), by_handle, |_| {}).await.unwrap();
     assert_eq!(pinned.root, std::slice::from_ref(&lib));
@@ -125,9 +125,9 @@ async fn looking_pins_nothing_and_a_pin_takes_as_many_peers_as_there_are_up_to_t
     for package in [&PackageRef::of(&id), &by_handle] {
         let found = registry.get_package(package).await.unwrap();
         assert_eq!((found.id.clone(), found.trust), (id.clone(), Trust::Unknown));
-        assert_eq!(found.title(), format!("mallory/x ({})", id.publisher.fingerprint()));
+        assert_eq!(found.title(), format!("mallory/x ({})", id.owner.fingerprint()));
         registry.list_versions(package).await.unwrap();
-        let release = registry.get_package_version(package, &Requirement::STAR).await.unwrap();
+        let release = registry.get_package_version(package, &RequirementText::any()).await.unwrap();
         assert_eq!(release.trust, Trust::Unknown);
     }
     registry.search(&Query::text("x")).await.unwrap();
@@ -135,11 +135,11 @@ async fn looking_pins_nothing_and_a_pin_takes_as_many_peers_as_there_are_up_to_t
     assert_eq!((claims.bound, claims.is_sure()), (None, Err(Unsure::Unanswered)), "looking has pinned nothing");
 
     let claims = registry.claims(&handle("mallory"), true).await.unwrap();
-    assert_eq!((claims.meaning(), claims.is_sure()), (Meaning::One(id.publisher), Ok(())), "{claims:?}");
+    assert_eq!((claims.meaning(), claims.is_sure()), (Meaning::One(id.owner), Ok(())), "{claims:?}");
     assert!(claims.answered >= claims.needed && (1..=3).contains(&claims.needed), "{claims:?}");
-    registry.pin(&handle("mallory"), id.publisher).await.unwrap();
+    registry.pin(&handle("mallory"), id.owner).await.unwrap();
     let claims = registry.claims(&handle("mallory"), false).await.unwrap();
-    assert_eq!(claims.bound, Some((id.publisher, Bound::Pinned)));
+    assert_eq!(claims.bound, Some((id.owner, Bound::Pinned)));
     assert_eq!(registry.get_package(&by_handle).await.unwrap().title(), "mallory/x");
 
     // With nobody there nothing is sure.
@@ -160,7 +160,7 @@ async fn claims_of_others_take_nothing_from_what_is_pinned_own_or_named_by_key()
     let real = publish(&bob, "bob", "lib", "1.0.0", vec![]).await.unwrap().package;
     let mine = publish(&alice, "alice", "own", "1.0.0", vec![]).await.unwrap().package;
     until_it_has(&alice, &real).await;
-    alice.node.registry().pin(&handle("bob"), real.publisher).await.unwrap();
+    alice.node.registry().pin(&handle("bob"), real.owner).await.unwrap();
 
     for called in ["bob", "alice"] {
         let id = publish(&mallory, called, &format!("fake-{called}"), "1.0.0", vec![]).await.unwrap().package;
@@ -174,19 +174,19 @@ async fn claims_of_others_take_nothing_from_what_is_pinned_own_or_named_by_key()
     assert_eq!(by("alice/own").await.unwrap(), mine, "one's own");
     assert_eq!(by(&real.to_string()).await.unwrap(), real, "by key");
     let claims = registry.claims(&handle("alice"), false).await.unwrap();
-    assert_eq!(claims.bound, Some((mine.publisher, Bound::Own)));
+    assert_eq!(claims.bound, Some((mine.owner, Bound::Own)));
     let hits = registry.search(&Query::text("publisher:alice")).await.unwrap().hits;
     assert_eq!(hits.iter().map(|hit| &hit.package).collect::<Vec<_>>(), [&mine], "one's own handle in a search");
     let needs_own = publish(&alice, "alice", "more", "1.0.0", vec![needs("alice/own")]).await.unwrap();
     let more = registry.metadata(&PackageRef::of(&needs_own.package), &needs_own.version).await.unwrap();
     assert_eq!(more.dependencies[0].id(), Some(mine.clone()));
-    let refused = registry.trust(real.publisher, Some(&handle("alice"))).await;
+    let refused = registry.trust(real.owner, Some(&handle("alice"))).await;
     assert!(refused.unwrap_err().to_string().contains("your own key"));
 
     // A node that has pinned nothing has to choose, and names first the key that it saw first, and since when.
     let error = bob.node.registry().get_package(&"alice/own".parse().unwrap()).await.unwrap_err();
     let said = error.to_string();
-    let [first, then] = [mine.publisher, registry_of(&mallory).await].map(|key| said.find(&key.to_string()).unwrap());
+    let [first, then] = [mine.owner, registry_of(&mallory).await].map(|key| said.find(&key.to_string()).unwrap());
     assert!(first < then && said.contains("first seen"), "{said}");
     for lab in [bob, alice, mallory] {
         lab.stop().await;
@@ -233,11 +233,11 @@ async fn a_name_that_looks_like_a_known_one_is_said_to() {
     }
     let registry = carol.node.registry();
     let alike = async |id: &PackageId| {
-        let found = registry.look_alike(&id.name, Some(id.publisher)).await.unwrap();
+        let found = registry.look_alike(&id.name, Some(id.owner)).await.unwrap();
         found.map(|found| (found.package, found.why))
     };
     assert_eq!(alike(&fakes[0]).await, None, "nobody is known here yet");
-    registry.pin(&handle("alice"), real.publisher).await.unwrap();
+    registry.pin(&handle("alice"), real.owner).await.unwrap();
     assert_eq!(alike(&fakes[0]).await, Some((real.clone(), Known::Pinned)));
     assert_eq!(alike(&fakes[1]).await, Some((needed.clone(), Known::Needed)));
     assert_eq!((alike(&real).await, alike(&needed).await), (None, None), "what is known is taken for nothing else");
@@ -265,7 +265,7 @@ async fn who_is_distrusted_claims_nothing() {
     let registry: std::sync::Arc<dyn Registry> = alice.node.registry();
     let by_handle = PackageRef { owner: Owner::Handle(handle("bob")), ..PackageRef::of(&real) };
     assert_eq!(code(registry.get_package(&by_handle).await), "ambiguous_handle");
-    registry.distrust(fake.publisher).await.unwrap();
+    registry.distrust(fake.owner).await.unwrap();
     assert_eq!(registry.get_package(&by_handle).await.unwrap().id, real);
     assert!(bob.node.wait_joined(PATIENCE).await);
     for lab in [bob, alice, mallory] {

@@ -105,7 +105,7 @@ fn previews() -> (PublisherId, Vec<Manifest>) {
         });
         let draft = swarmdex::domain::manifest::Draft { dependencies: needs.collect(), ..stanza.draft };
         let content = Content { root: ContentRoot::of(stanza.text.as_bytes()), size: stanza.text.len() as u64 };
-        draft.into_manifest(content, NOW).unwrap()
+        draft.into_manifest(owner, content, NOW).unwrap()
     });
     (owner, manifests.collect())
 }
@@ -123,7 +123,7 @@ async fn the_package_that_is_meant_is_among_the_first() {
     let mut missed = Vec::new();
     for (text, meant) in QUERIES {
         let found = store.search(&Query::text(text), NOW).unwrap();
-        let names: Vec<&str> = found.hits.iter().map(|hit| hit.package.name.as_str()).collect();
+        let names: Vec<&str> = found.hits.iter().map(|hit| hit.package.name.bare()).collect();
         if !names.iter().take(TOP).any(|name| *name == meant) {
             let at = names.iter().position(|name| *name == meant);
             missed.push(format!("{text:?} means {meant} (at {at:?}), found {:?}", &names[..names.len().min(TOP)]));

@@ -11,7 +11,7 @@ use std::{
 
 use lab::{Lab, PATIENCE, TCP, draft, put, reference};
 use swarmdex::{
-    domain::{manifest::Dependency, requirement::Requirement},
+    domain::{manifest::Dependency, version::RequirementText},
     registry::Registry,
     resolve::{Lock, Resolving, resolve_on},
 };
@@ -43,7 +43,7 @@ async fn what_one_node_publishes_another_resolves_and_locks() {
     assert!(a.node.wait_published(PATIENCE).await);
 
     let registry: Arc<dyn Registry> = b.node.registry();
-    let wanted = vec![(reference(&app), Requirement::STAR)];
+    let wanted = vec![(reference(&app), RequirementText::any())];
     let told = Arc::new(Mutex::new(Vec::new()));
     let tell = {
         let told = told.clone();
@@ -62,13 +62,14 @@ async fn what_one_node_publishes_another_resolves_and_locks() {
         lock.check(&release.package, &release.manifest_hash, &release.manifest).unwrap();
     }
 
-    let error = resolve_on(registry.clone(), vec![(reference(&odd), Requirement::STAR)], |_| {}).await.unwrap_err();
+    let error =
+        resolve_on(registry.clone(), vec![(reference(&odd), RequirementText::any())], |_| {}).await.unwrap_err();
     assert_eq!(error.code(), "unresolvable", "{error}");
     assert!(error.to_string().contains("json ^2.0.0"), "{error}");
 
     // Given up at once, the question that runs holds nothing back.
-    let absent = format!("{}/absent", json.publisher).parse().unwrap();
-    let given_up = resolve_on(registry.clone(), vec![(absent, Requirement::STAR)], |_| {});
+    let absent = format!("{}/absent", json.owner).parse().unwrap();
+    let given_up = resolve_on(registry.clone(), vec![(absent, RequirementText::any())], |_| {});
     assert!(tokio::time::timeout(Duration::from_millis(1), given_up).await.is_err());
     drop((registry, publisher));
     for lab in [a, b] {

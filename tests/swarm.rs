@@ -52,7 +52,7 @@ async fn three_nodes_share_a_package(listen: &str) {
     let hits = registry.search(&Query::text("web")).await.unwrap().hits;
     assert_eq!(hits.len(), 1);
 
-    let absent: PackageRef = format!("{}/nothing", receipt.package.publisher).parse().unwrap();
+    let absent: PackageRef = format!("{}/nothing", receipt.package.owner).parse().unwrap();
     assert!(matches!(registry.get_package(&absent).await, Err(RegistryError::NotFound { asked, .. }) if asked > 0));
     assert!(!registry.exists(&absent).await.unwrap());
     drop(registry);
@@ -134,7 +134,7 @@ async fn parallel_gets_each_resolve_once() {
             if n % 2 == 0 {
                 registry.get_package(&present).await.map(|_| true)
             } else {
-                let absent: PackageRef = format!("{}/absent-{n}", receipt.package.publisher).parse().unwrap();
+                let absent: PackageRef = format!("{}/absent-{n}", receipt.package.owner).parse().unwrap();
                 registry.exists(&absent).await
             }
         })

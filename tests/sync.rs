@@ -18,7 +18,7 @@ use swarmdex::{
         manifest::Manifest,
         name::PublisherId,
         query::Query,
-        record::{Head, Signed},
+        record::{Authorised, Head},
         time::Timestamp,
     },
     metrics::Metrics,
@@ -27,7 +27,7 @@ use swarmdex::{
     store::Store,
 };
 
-type Record = (Signed<Head>, Signed<Manifest>);
+type Record = (Authorised<Head>, Authorised<Manifest>);
 
 fn now() -> Timestamp {
     swarmdex::clock::now()
@@ -138,7 +138,7 @@ async fn what_changed_on_both_sides_of_a_partition_is_everywhere_once_it_heals()
     ];
     let mut newest: BTreeMap<(PublisherId, String), &Record> = BTreeMap::new();
     for one in base.iter().chain(&sides[0]).chain(&sides[1]) {
-        let held = newest.entry((one.0.publisher(), one.0.name.to_string())).or_insert(one);
+        let held = newest.entry((one.0.owner(), one.0.name.to_string())).or_insert(one);
         if one.0.seq > held.0.seq {
             *held = one;
         }
@@ -164,7 +164,7 @@ async fn what_changed_on_both_sides_of_a_partition_is_everywhere_once_it_heals()
     for (side, changed) in sides.iter().enumerate() {
         let mut expected: BTreeMap<(PublisherId, String), &Record> = BTreeMap::new();
         for one in base.iter().chain(changed) {
-            expected.insert((one.0.publisher(), one.0.name.to_string()), one);
+            expected.insert((one.0.owner(), one.0.name.to_string()), one);
         }
         let expected = expected.values().map(|(head, _)| head.hash()).collect();
         for lab in labs.iter().skip(side).step_by(2) {
@@ -202,13 +202,15 @@ async fn a_full_catalogue_keeps_its_own_and_what_it_trusts() {
         let store = Store::open(dir.path(), Metrics::default()).unwrap();
         store.pin(&"friend".parse().unwrap(), PublisherId::of(&friend.public()), now()).await.unwrap();
         let flood = PublisherId::of(&flood.public());
-        let mut manifest = lab::draft("app", "1.0.0").into_manifest(lab::content(b"app"), now()).unwrap();
+        let mut manifest = lab::draft("app", "1.0.0")
+            .into_manifest(PublisherId::of(&friend.public()), lab::content(b"app"), now())
+            .unwrap();
         manifest.dependencies = toml::from_str::<swarmdex::domain::manifest::Draft>(&format!(
             "name = \"x\"\nversion = \"1.0.0\"\ndependencies = [{{ package = \"{flood}/needed\", requirement = \"*\" }}]"
         ))
         .unwrap()
         .dependencies;
-        let manifest = Signed::sign(&friend, manifest).unwrap();
+        let manifest = Authorised::sign(&friend, manifest).unwrap();
         let head = head(&friend, 1, &[&manifest], now(), DAY);
         store.take_heads(vec![(head.clone(), Some(manifest))], now()).await.unwrap();
         head

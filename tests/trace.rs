@@ -37,7 +37,7 @@ async fn every_operation_says_once_how_it_ended_and_no_secret() {
     // One that has to ask.
     let c = Lab::partial(TCP, &[a.address().await]).await;
     let registry = c.node.registry();
-    let absent: PackageRef = format!("{}/nothing", receipt.package.publisher).parse().unwrap();
+    let absent: PackageRef = format!("{}/nothing", receipt.package.owner).parse().unwrap();
     registry.get_package(&reference(&receipt.package)).await.unwrap();
     registry.get_package(&absent).await.unwrap_err();
     registry.search(&Query::text("private secrecy")).await.unwrap();

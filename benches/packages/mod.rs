@@ -13,14 +13,14 @@ use swarmdex::{
     domain::{
         hash::ContentRoot,
         manifest::{Content, Dependency, Draft, Manifest},
-        name::{PackageName, PublisherId},
-        record::{DEFAULT_LIFE, Head, HeadState, Signed},
+        name::{PublisherId, WrittenName},
+        record::{Authorised, DEFAULT_LIFE, Head, HeadState},
         release::ReleaseEntry,
         time::Timestamp,
     },
 };
 
-pub type Record = (Signed<Head>, Option<Signed<Manifest>>);
+pub type Record = (Authorised<Head>, Option<Authorised<Manifest>>);
 
 fn indexes() -> Vec<PathBuf> {
     let lists = std::fs::read_dir("/var/lib/apt/lists").into_iter().flatten().flatten().map(|entry| entry.path());
@@ -58,7 +58,7 @@ pub fn drafts(most: usize) -> Vec<(Draft, String)> {
         for at in 0..real.min(most - drafts.len()) {
             let (mut draft, text) = drafts[at].clone();
             let name = format!("{}-{again}", draft.name);
-            let Ok(name) = name.parse::<PackageName>() else { continue };
+            let Ok(name) = name.parse::<WrittenName>() else { continue };
             draft.name = name;
             drafts.push((draft, text));
         }
@@ -74,11 +74,22 @@ pub fn signed(key: &Keypair, drafts: Vec<(Draft, String)>) -> Vec<Record> {
         let signed_at = Timestamp(now.0 - at as u64);
         let (name, handle) = (draft.name.clone(), draft.handle.clone());
         let content = Content { root: ContentRoot::of(text.as_bytes()), size: text.len() as u64 };
-        let by_key = |dependency: Dependency| dependency.by_key(|_| Ok::<_, ()>(publisher(key))).unwrap();
-        let draft = Draft { dependencies: draft.dependencies.into_iter().map(by_key).collect(), ..draft };
-        let manifest = Signed::sign(key, draft.into_manifest(content, signed_at).unwrap()).unwrap();
+        let by_key =
+            |dependency: Dependency| dependency.by_key(&draft.ecosystem, |_| Ok::<_, ()>(publisher(key))).unwrap();
+        let dependencies = draft.dependencies.iter().cloned().map(by_key).collect();
+        let draft = Draft { dependencies, ..draft.clone() };
+        let manifest =
+            Authorised::sign(key, draft.into_manifest(PublisherId::of(&key.public()), content, signed_at).unwrap())
+                .unwrap();
         let entry = ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false };
-        let state = HeadState { name, handle, seq: 1, prev: vec![], releases: vec![entry] };
+        let state = HeadState {
+            ecosystem: manifest.ecosystem.clone(),
+            name,
+            handle,
+            seq: 1,
+            prev: vec![],
+            releases: vec![entry],
+        };
         (state.sign(key, signed_at, DEFAULT_LIFE).unwrap().0, Some(manifest))
     };
     drafts.into_iter().enumerate().map(one).collect()

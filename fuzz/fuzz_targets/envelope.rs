@@ -3,13 +3,13 @@
 
 use swarmdex::domain::{
     manifest::Manifest,
-    record::{DhtKey, Head, NodeClaim, Notice, Page, Record, Signed},
+    record::{Authorised, DhtKey, Head, NodeClaim, Notice, Page, Record, Signed},
 };
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let _ = Signed::<Head>::verify(bytes);
-    let _ = Signed::<Page>::verify(bytes);
-    let _ = Signed::<Manifest>::verify(bytes);
+    let _ = Authorised::<Head>::verify(bytes);
+    let _ = Authorised::<Page>::verify(bytes);
+    let _ = Authorised::<Manifest>::verify(bytes);
     let _ = Signed::<NodeClaim>::verify(bytes);
     let _ = Signed::<Notice>::verify(bytes);
     if let Some((key, value)) = bytes.split_at_checked(32)

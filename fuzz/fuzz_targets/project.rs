@@ -6,6 +6,7 @@ use swarmdex::{
     domain::{
         hash::ContentRoot,
         manifest::{Artifacts, Content},
+        name::PublisherId,
     },
 };
 use swarmdex_fuzz::NOW;
@@ -16,7 +17,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         // What is read becomes a manifest, or is told what is wrong with it.
         Ok(project) => {
             let nothing = Content { root: ContentRoot::of(b""), size: 0 };
-            drop(project.draft.into_manifest(Artifacts::from(nothing), NOW));
+            drop(project.draft.into_manifest(PublisherId::nobody(), Artifacts::from(nothing), NOW));
         }
         Err(error) => drop(error.to_string()),
     }

@@ -20,7 +20,7 @@ use crate::domain::{
 mod index;
 mod manifest;
 
-pub(crate) use manifest::{Facts, draft, every_build};
+pub(crate) use manifest::{Facts, draft};
 
 /// Largest archive read, in bytes; those that registries take are smaller.
 const MAX_ARCHIVE: u64 = 64 << 20;

@@ -17,7 +17,6 @@ use crate::domain::text::{fit, printable};
 mod packing;
 mod stanza;
 mod tags;
-mod version;
 
 pub use stanza::{Stanza, Unusable};
 

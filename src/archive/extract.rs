@@ -24,8 +24,8 @@ use super::{
 };
 use crate::domain::text::{fit, printable};
 
-mod entries;
-mod meter;
+pub(super) mod entries;
+pub(super) mod meter;
 
 use entries::{Entries, Entry, What};
 use meter::{Meter, Over};
@@ -224,7 +224,7 @@ impl Tree {
     }
 
     fn add<R: Read>(&mut self, entry: Entry<'_, R>, meter: &Meter, buffer: &mut [u8]) -> Result<(), ExtractError> {
-        let Entry { path: written, what } = entry;
+        let Entry { path: written, what, .. } = entry;
         // `tar -c .` puts the directory itself in, and a dot and a slash before everything.
         let mut bytes = written.strip_prefix(b"./").unwrap_or(&written);
         if matches!(what, What::Directory) {

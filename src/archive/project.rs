@@ -1,18 +1,27 @@
 //! The `swarmdex.toml` of a directory: what a release says of itself, kept beside the files it is made of.
 
 use std::{
+    fmt,
     fs::{self, File},
     io::{self, Read},
     path::{Component, Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Visitor},
+};
 use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 
-use crate::domain::{
-    manifest::{Draft, limit},
-    text::printable,
-    toml::in_toml,
+use crate::{
+    domain::{
+        manifest::{Draft, limit},
+        name::{NameError, PackageRef},
+        text::printable,
+        toml::in_toml,
+        version::{RequirementText, VersionText},
+    },
+    ecosystem::Ecosystem,
 };
 
 /// The name of the file.
@@ -157,8 +166,71 @@ fn parse(path: &Path, text: &str) -> Result<Parsed, ProjectError> {
         Some(value) if matches!(value.get_ref(), DeValue::Boolean(false)) => Wanted::No,
         Some(value) => Wanted::At(String::deserialize(ValueDeserializer::from(value)).map_err(broken)?),
     };
-    let draft = Draft::deserialize(Deserializer::from(table)).map_err(broken)?;
+    let draft = draft_of(table).map_err(broken)?;
     Ok(Parsed { draft, exclude, include, readme })
+}
+
+/// Reads a draft that stands alone. An error has its place in `text`.
+///
+/// # Errors
+/// When it is no TOML, has keys that a draft has not, or a version or requirement that its ecosystem has not.
+pub fn read_draft(text: &str) -> Result<Draft, toml::de::Error> {
+    let placed = |mut error: toml::de::Error| {
+        error.set_input(Some(text));
+        error
+    };
+    draft_of(DeTable::parse(text).map_err(placed)?).map_err(placed)
+}
+
+fn draft_of(table: toml::Spanned<DeTable<'_>>) -> Result<Draft, toml::de::Error> {
+    let raw = table.clone();
+    let draft = Draft::deserialize(Deserializer::from(table))?;
+    means_something(raw.get_ref(), &draft.ecosystem)?;
+    Ok(draft)
+}
+
+/// Refuses, where it stands, a version or a requirement that the ecosystem does not have.
+fn means_something(table: &DeTable<'_>, ecosystem: &Ecosystem) -> Result<(), toml::de::Error> {
+    let read_version = |text: &str| text.parse::<VersionText>()?.read(ecosystem).map(drop);
+    if let Some(version) = table.get("version") {
+        Means(read_version).deserialize(ValueDeserializer::from(version.clone()))?;
+    }
+    let Some(DeValue::Array(dependencies)) = table.get("dependencies").map(|value| value.get_ref()) else {
+        return Ok(());
+    };
+    for dependency in dependencies.iter().filter_map(|dependency| dependency.get_ref().as_table()) {
+        let package = dependency.get("package").and_then(|package| package.get_ref().as_str());
+        let package = package.and_then(|package| package.parse::<PackageRef>().ok()?.name.within(ecosystem).ok());
+        // What is no package is refused with the draft's other fields.
+        if let (Some(package), Some(requirement)) = (package, dependency.get("requirement")) {
+            let read = |text: &str| text.parse::<RequirementText>()?.read(package.ecosystem()).map(drop);
+            Means(read).deserialize(ValueDeserializer::from(requirement.clone()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A text that has a meaning; the parser knows where it stands.
+struct Means<F>(F);
+
+impl<'de, F: Fn(&str) -> Result<(), NameError>> DeserializeSeed<'de> for Means<F> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<F: Fn(&str) -> Result<(), NameError>> Visitor<'_> for Means<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        (self.0)(text).map_err(E::custom)
+    }
 }
 
 impl Wanted {

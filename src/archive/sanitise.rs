@@ -2,10 +2,10 @@
 
 use crate::domain::{
     manifest::{Content, Draft, limit},
-    name::PackageName,
-    requirement::Requirement,
+    name::{PackageName, PublisherId},
     text::{is_joiner, printable},
     time::Timestamp,
+    version::RequirementText,
 };
 
 /// Dependencies kept, and the bytes their keys, names and requirements may take: a manifest then still fits into the envelope
@@ -19,13 +19,13 @@ const KEY: usize = 52;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
     pub name: PackageName,
-    pub requirement: Requirement,
+    pub requirement: RequirementText,
     pub optional: bool,
 }
 
 /// The draft, if it can be signed as it is.
 pub(crate) fn checked(draft: Draft, content: Content) -> Result<Draft, String> {
-    match draft.clone().into_manifest(content, Timestamp::default()) {
+    match draft.clone().into_manifest(PublisherId::nobody(), content, Timestamp::default()) {
         Ok(_) => Ok(draft),
         Err(errors) => Err(errors.first().map(ToString::to_string).unwrap_or_default()),
     }

@@ -21,10 +21,13 @@ use crate::{
     RegistryError, Result, clock,
     control::Control,
     domain::{
-        name::{PackageRef, short_id},
-        requirement::Requirement,
+        manifest::file_of,
+        name::{PackageId, PackageRef, short_id},
+        text::as_file,
         trust::Trust,
+        version::{RequirementText, VersionText},
     },
+    ecosystem::Ecosystem,
     registry::{Fetched, Release},
     resolve::{
         Resolving,
@@ -122,7 +125,7 @@ async fn one(node: &dyn Control, package: &PackageRef, args: &Args) -> Result<()
     let manifest = &release.manifest;
     let path = match (&args.output, args.extract) {
         (Some(path), true) => path.clone(),
-        (None, true) => format!("{}-{}", manifest.name, manifest.version).into(),
+        (None, true) => file_of(&manifest.name, &manifest.version).into(),
         (output, false) => place(output.as_deref(), &manifest.file_name()),
     };
     let target = Target { path, extract: args.extract, force: args.force, below: false };
@@ -147,7 +150,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     let told = spinner.clone();
     let wanted = vec![(
         PackageRef { requirement: None, ..package.clone() },
-        package.requirement.clone().unwrap_or(Requirement::STAR),
+        package.requirement.clone().unwrap_or(RequirementText::any()),
     )];
     let resolved = async {
         // Resolved by key; the lock keeps what was typed beside it.
@@ -167,7 +170,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     let mut releases = Vec::new();
     for one in resolution.releases {
         let reference = PackageRef::of(&one.package);
-        let release = registry.get_package_version(&reference, &Requirement::exactly(&one.version)).await;
+        let release = registry.get_package_version(&reference, &exactly(&one.package, &one.version)).await;
         let release = release.map_err(|error| error.needed_by(lock.who_needs(&one.package)))?;
         check_fresh(args.fresh, &release.package, &release.freshness)?;
         names::warn_of_look_alike(&*registry, &release).await?;
@@ -204,6 +207,20 @@ fn out(args: &Args) -> PathBuf {
     args.output.clone().unwrap_or_else(|| PathBuf::from("."))
 }
 
+/// Where a release is put below the directory of its owner: `web-1.0.0`, `cargo/serde-1.0.0`, `npm/@scope%2Fname-1.0.0`. Whatever names
+/// and versions are, that is below it, and of no two packages it is the same.
+fn place_of(package: &PackageId, version: &VersionText) -> PathBuf {
+    let release = format!("{}-{}", as_file(package.name.bare()), as_file(version.as_str()));
+    match package.name.ecosystem() {
+        Ecosystem::Generic => release.into(),
+        ecosystem => Path::new(ecosystem.as_str()).join(release),
+    }
+}
+
+fn exactly(package: &PackageId, version: &VersionText) -> RequirementText {
+    RequirementText::exactly(package.name.ecosystem(), version)
+}
+
 fn lock_path(args: &Args) -> PathBuf {
     let dir = args.output.clone().unwrap_or_default();
     args.lock.clone().unwrap_or_else(|| dir.join(lock::FILE))
@@ -215,7 +232,7 @@ async fn locked(node: &dyn Control, args: &Args) -> Result<()> {
     let registry = node.registry();
     let mut releases = Vec::new();
     for one in lock.dependencies_first() {
-        let release = registry.get_package_version(&PackageRef::of(&one.id), &Requirement::exactly(&one.version)).await;
+        let release = registry.get_package_version(&PackageRef::of(&one.id), &exactly(&one.id, &one.version)).await;
         let release = release.map_err(|error| error.needed_by(lock.who_needs(&one.id)))?;
         check_fresh(args.fresh, &release.package, &release.freshness)?;
         lock.check(&one.id, &release.manifest_hash, &release.manifest).map_err(|error| error.at(&path))?;
@@ -238,13 +255,13 @@ async fn all(node: &dyn Control, releases: Vec<Release>, lock: &Lock, args: &Arg
     let progress = Progress::new(&format!("{} packages", releases.len()), bytes, args.json);
     let target = |release: &Release| {
         // A handle that is not bound to the key says nothing by itself.
-        let key = release.package.publisher.fingerprint();
+        let key = release.package.owner.fingerprint();
         let owner = match &release.handle {
             Some(handle) if release.trust.is_bound() => handle.to_string(),
             Some(handle) => format!("{handle}-{key}"),
             None => key,
         };
-        let dir = out.join(owner).join(format!("{}-{}", release.manifest.name, release.manifest.version));
+        let dir = out.join(owner).join(place_of(&release.package, &release.manifest.version));
         let path = if args.extract { dir } else { dir.join(release.manifest.file_name()) };
         Target { path, extract: args.extract, force: args.force, below: true }
     };
@@ -271,7 +288,7 @@ fn tell(release: &Release, path: &Path, fetched: &Fetched, json: bool) -> Result
     if json {
         return print::json(&Line::Got(Got {
             release,
-            fingerprint: release.package.publisher.fingerprint(),
+            fingerprint: release.package.owner.fingerprint(),
             path,
             fetched,
         }));
@@ -307,4 +324,44 @@ fn provenance(fetched: &Fetched) -> String {
     }
     let parts = parts.join(", ");
     if fetched.was_held { format!("this node, which had it of {parts}") } else { parts }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Component;
+
+    use libp2p::identity::Keypair;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::name::{PackageName, PublisherId, WrittenName};
+
+    fn place(ecosystem: &str, name: &str, version: &str) -> Option<PathBuf> {
+        let owner = PublisherId::of(&Keypair::ed25519_from_bytes([1; 32]).unwrap().public());
+        let name = PackageName::of(&ecosystem.parse().unwrap(), &name.parse::<WrittenName>().ok()?).ok()?;
+        Some(place_of(&PackageId { owner, name }, &version.parse().ok()?))
+    }
+
+    #[test]
+    fn releases_are_put_where_their_ecosystem_says() {
+        for (ecosystem, name, version, expected) in [
+            ("generic", "web", "1.0.0", "web-1.0.0"),
+            ("cargo", "Serde_json", "1.0.0+b", "cargo/serde-json-1.0.0+b"),
+            ("npm", "@scope/name", "1.0.0", "npm/@scope%2Fname-1.0.0"),
+            ("debian", "g++", "4:12.2.0-3", "debian/g++-4%3A12.2.0-3"),
+            ("conda", "../../x", "/etc", "conda/..%2F..%2Fx-%2Fetc"),
+        ] {
+            assert_eq!(place(ecosystem, name, version).unwrap(), Path::new(expected));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_leads_out_of_its_directory(name in "[!-~]{1,20}", version in "[!-~]{1,20}") {
+            let place = place("conda", &name, &version).unwrap();
+            let parts: Vec<_> = place.components().collect();
+            prop_assert_eq!(parts.len(), 2, "{:?}", place);
+            prop_assert!(parts.iter().all(|part| matches!(part, Component::Normal(_))));
+        }
+    }
 }

@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
-use semver::Version;
-
-use crate::domain::{
-    name::{NameError, PackageRef},
-    requirement::Requirement,
-    text::printable,
+use crate::{
+    domain::{
+        name::{Asked, NameError, PackageRef},
+        version::{RequirementText, VersionText},
+    },
+    ecosystem::Ecosystem,
 };
 
 /// `owner/name[@requirement]`. All of a version means that one and no other, so that the id on a receipt gets the
@@ -20,13 +20,20 @@ impl FromStr for Wanted {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         // First, because a requirement takes no build but behind =.
-        let whole = text.split_once('@').and_then(|(package, version)| Some((package, version.parse().ok()?)));
-        Ok(Self(match whole {
-            Some((package, version)) => {
-                PackageRef { requirement: Some(Requirement::exactly(&version)), ..package.parse()? }
+        if let Some((package, version)) = text.rsplit_once('@').filter(|(package, _)| !package.ends_with(['/', ':']))
+            && let Ok(version) = version.parse::<VersionText>()
+        {
+            let package: PackageRef = package.parse()?;
+            let ecosystem = match &package.name {
+                Asked::Exactly(name) => name.ecosystem(),
+                Asked::Bare(_) => &Ecosystem::Generic,
+            };
+            if version.read(ecosystem).is_ok() {
+                let requirement = Some(RequirementText::exactly(ecosystem, &version));
+                return Ok(Self(PackageRef { requirement, ..package }));
             }
-            None => text.parse()?,
-        }))
+        }
+        text.parse().map(Self)
     }
 }
 
@@ -34,18 +41,28 @@ impl FromStr for Wanted {
 #[derive(Clone, Debug)]
 pub(super) struct OneRelease {
     pub package: PackageRef,
-    pub version: Version,
+    pub version: VersionText,
 }
 
 impl FromStr for OneRelease {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (package, version) = text.split_once('@').ok_or("it names no version; write owner/name@1.2.3")?;
-        let version = version.parse().map_err(|error| {
-            format!("\"{}\" is not a version ({error}); write all of it, such as 1.2.3", printable(version))
-        })?;
-        Ok(Self { package: package.parse().map_err(|error: NameError| error.to_string())?, version })
+        let (package, version) = text
+            .rsplit_once('@')
+            .filter(|(package, _)| !package.ends_with(['/', ':']))
+            .ok_or("it names no version; write owner/name@1.2.3")?;
+        let package: PackageRef = package.parse().map_err(|error: NameError| error.to_string())?;
+        let said = |error: NameError| format!("{error}; write all of it, such as 1.2.3");
+        let version: VersionText = version.parse().map_err(said)?;
+        // Of a name alone, the node knows the ecosystem.
+        let known = |ecosystem: &Ecosystem| version.read(ecosystem).map(drop);
+        match &package.name {
+            Asked::Exactly(name) => known(name.ecosystem()).map_err(said)?,
+            Asked::Bare(_) if Ecosystem::KNOWN.iter().any(|one| known(one).is_ok()) => {}
+            Asked::Bare(_) => known(&Ecosystem::Generic).map_err(said)?,
+        }
+        Ok(Self { package, version })
     }
 }
 
@@ -60,13 +77,16 @@ mod tests {
             wanted.requirement.map(|requirement| requirement.to_string())
         };
         assert_eq!(requirement("alice/web"), None);
-        assert_eq!(requirement("alice/web@1.2").as_deref(), Some("^1.2"));
+        assert_eq!(requirement("alice/web@1.2").as_deref(), Some("1.2"));
         assert_eq!(requirement("alice/web@1.2.3").as_deref(), Some("=1.2.3"));
         assert_eq!(requirement("alice/web@2.0.0-rc.1").as_deref(), Some("=2.0.0-rc.1"));
         assert_eq!(requirement("alice/web@1.2.3+b2").as_deref(), Some("=1.2.3+b2"));
         assert_eq!(requirement("alice/web@=1.2.3+b2").as_deref(), Some("=1.2.3+b2"));
-        assert!("alice/web@^1.2.3+b2".parse::<Wanted>().is_err());
+        assert!("alice/generic:web@^1.2.3+b2".parse::<Wanted>().is_err());
         assert!("alice/web@not".parse::<Wanted>().is_err() && "web".parse::<Wanted>().is_err());
+        assert_eq!(requirement("alice/cargo:web@1.2.3").as_deref(), Some("===1.2.3"));
+        assert_eq!(requirement("alice/npm:@scope/web@1.2.3").as_deref(), Some("===1.2.3"));
+        assert_eq!(requirement("alice/npm:@scope/web"), None);
     }
 
     #[test]
@@ -76,7 +96,14 @@ mod tests {
             (release.package.to_string().as_str(), release.version.to_string().as_str()),
             ("alice/web", "1.2.3+build.7")
         );
-        for bad in ["alice/web", "alice/web@1.2", "alice/web@", "web@1.2.3", "alice/web@^1.2.3"] {
+        for bad in [
+            "alice/web",
+            "alice/generic:web@1.2",
+            "alice/npm:@scope/web",
+            "alice/web@",
+            "web@1.2.3",
+            "alice/web@^1.2.3",
+        ] {
             assert!(bad.parse::<OneRelease>().is_err(), "{bad}");
         }
     }

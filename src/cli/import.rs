@@ -11,7 +11,8 @@ use crate::{
     archive::{crates, inspect},
     config::Settings,
     control::Control,
-    domain::{manifest::Draft, name::Handle, requirement::Requirement},
+    domain::{manifest::Draft, name::Handle, version::RequirementText},
+    ecosystem::Ecosystem,
     prepare::{self, Prepared},
     registry::Publisher,
 };
@@ -150,7 +151,7 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let key = |path: &PathBuf| {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let split = stem.match_indices('-').map(|(at, _)| stem.split_at(at)).find_map(|(name, rest)| {
-            let version: semver::Version = rest.strip_prefix('-')?.parse().ok()?;
+            let version = Ecosystem::Cargo.version(rest.strip_prefix('-')?).ok()?;
             Some((name.to_owned(), Some(version)))
         });
         split.unwrap_or((stem.clone(), None))
@@ -193,8 +194,8 @@ async fn import(node: &dyn Control, path: &Path, owner: &str, handle: Option<&Ha
         let why = format!("it holds {name} {version}, and is not called so; rename it if that is right");
         return Ok(Became::Refused { why });
     }
-    let exactly = Requirement::exactly(version);
-    let package = format!("{owner}/{name}").parse()?;
+    let exactly = RequirementText::exactly(&prepared.draft.ecosystem, version);
+    let package = format!("{owner}/{}", prepared.draft.package()?).parse()?;
     let mut root = None;
     let published = async {
         let (draft, artifacts) = prepared.put(&*node.contents(), |_| {}).await?;

@@ -9,7 +9,7 @@ use crate::{
     domain::{
         hash::{ContentRoot, Hash},
         lookup::{Looked, Sought, Trace, span},
-        name::{Owner, PackageId, PackageRef},
+        name::{Asked, Owner, PackageId, PackageRef},
         record::DhtKey,
     },
 };
@@ -46,12 +46,12 @@ async fn sought(node: &dyn Control, key: &str, providers: bool) -> Result<(Sough
     }
     if key.contains('/') {
         let package: PackageRef = key.parse()?;
-        let id = match &package.owner {
-            Owner::Publisher(publisher) => PackageId { publisher: *publisher, name: package.name.clone() },
-            Owner::Handle(_) => node.registry().get_package(&package).await?.id,
+        let id = match (&package.owner, &package.name) {
+            (Owner::Publisher(owner), Asked::Exactly(name)) => PackageId { owner: *owner, name: name.clone() },
+            _ => node.registry().get_package(&package).await?.id,
         };
-        let key = DhtKey::of_head(&id.publisher, &id.name);
-        return Ok((Sought::Record(Hash(key.0)), Some(format!("head of {}/{}", package.owner, package.name))));
+        let key = DhtKey::of_head(&id);
+        return Ok((Sought::Record(Hash(key.0)), Some(format!("head of {package}"))));
     }
     match key.parse::<PeerId>() {
         Ok(peer) => Ok((Sought::Closest(peer), None)),

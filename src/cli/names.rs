@@ -8,7 +8,7 @@ use crate::{
     domain::{
         dependency::labelled,
         manifest::Draft,
-        name::{Handle, Owner, PackageName, PackageRef, PublisherId},
+        name::{Handle, Owner, PackageId, PackageName, PackageRef, PublisherId},
         trust::{Claimant, Claims, Meaning},
     },
     registry::{Registry, Release},
@@ -96,7 +96,7 @@ pub(super) async fn warn_of_look_alike(registry: &dyn Registry, release: &Releas
     if release.trust.is_bound() {
         return Ok(());
     }
-    let (name, publisher) = (&release.package.name, release.package.publisher);
+    let (name, publisher) = (&release.package.name, release.package.owner);
     if let Some(other) = registry.look_alike(name, Some(publisher)).await? {
         print::note(format!("warning: {} looks like {other}; make sure which one you mean", release.title()));
     }
@@ -125,13 +125,13 @@ pub(super) async fn agree_on_dependencies(
     called: Option<&Handle>,
     agreement: Agreement,
 ) -> Result<Draft> {
-    let mut agreed: BTreeMap<Handle, PublisherId> = BTreeMap::new();
+    let (mut agreed, name) = (BTreeMap::<Handle, PublisherId>::new(), draft.package()?);
     for handle in draft.dependencies.iter().filter_map(|dependency| dependency.named_by()) {
         if Some(&handle) == called || agreed.contains_key(&handle) {
             continue;
         }
         let claims = registry.claims(&handle, false).await?;
-        if claims.bound.is_some() || called_before(registry, claims.own, &draft.name, &handle).await? {
+        if claims.bound.is_some() || called_before(registry, claims.own, &name, &handle).await? {
             continue;
         }
         let claims = registry.claims(&handle, true).await?;
@@ -143,7 +143,7 @@ pub(super) async fn agree_on_dependencies(
     let by_key = draft.dependencies.into_iter().map(|dependency| {
         let whose = dependency.named_by().and_then(|handle| agreed.get(&handle)).copied();
         match whose {
-            Some(publisher) => dependency.by_key(|_| Ok::<_, RegistryError>(publisher)),
+            Some(publisher) => dependency.by_key(&draft.ecosystem, |_| Ok::<_, RegistryError>(publisher)),
             None => Ok(dependency),
         }
     });
@@ -159,7 +159,7 @@ async fn called_before(
     handle: &Handle,
 ) -> Result<bool> {
     let Some(publisher) = own else { return Ok(false) };
-    let package = PackageRef { owner: Owner::Publisher(publisher), name: name.clone(), requirement: None };
+    let package = PackageRef::of(&PackageId { owner: publisher, name: name.clone() });
     match registry.get_package(&package).await {
         Ok(last) => Ok(last.latest.is_some_and(|last| labelled(&last.dependencies, handle).is_some())),
         Err(error) if error.code() == "not_found" => Ok(false),

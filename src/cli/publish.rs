@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     RegistryError, Result,
-    archive::pack::Listing,
+    archive::{pack::Listing, project},
     config::{Settings, toml_error},
     control::{Control, Wait},
     domain::{manifest::Draft, name::Handle},
@@ -190,7 +190,7 @@ async fn settle_names(node: &dyn Control, draft: Draft, yes: bool, trust_new: bo
     let handle = handle_of(node, &draft).await?;
     let agreement = if trust_new { Agreement::Given } else { Agreement::Asked };
     let draft = names::agree_on_dependencies(&*registry, draft, handle.as_ref(), agreement).await?;
-    if let Some(other) = registry.look_alike(&draft.name, None).await? {
+    if let Some(other) = registry.look_alike(&draft.package()?, None).await? {
         print::note(format!("warning: {} looks like {other}; people may take one for the other", draft.name));
     }
     match &handle {
@@ -351,7 +351,7 @@ fn read_draft(path: &Path) -> Result<Draft> {
         return Err(RegistryError::Usage(why));
     }
     let text = std::fs::read_to_string(path).map_err(RegistryError::file(path, "read"))?;
-    toml::from_str(&text).map_err(|error| toml_error(path, &text, &error))
+    project::read_draft(&text).map_err(|error| toml_error(path, &text, &error))
 }
 
 /// Who heard of it, or why nobody takes it.

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use crate::{
     RegistryError, Result, clock,
-    domain::{freshness::Freshness, name::PackageRef, release, requirement::Requirement},
+    domain::{freshness::Freshness, name::PackageRef, release, version::RequirementText},
     registry::{Registry, Release},
 };
 
@@ -22,8 +22,10 @@ pub(super) async fn find(registry: &dyn Registry, package: &PackageRef) -> Resul
     let requirement = match &package.requirement {
         Some(requirement) => requirement.clone(),
         None => {
-            let releases = registry.get_package(package).await?.releases;
-            release::resolve(&releases, None).map_or(Requirement::STAR, |latest| Requirement::exactly(&latest.version))
+            let found = registry.get_package(package).await?;
+            let ecosystem = found.id.name.ecosystem();
+            release::resolve(ecosystem, &found.releases, None)
+                .map_or(RequirementText::any(), |latest| RequirementText::exactly(ecosystem, &latest.version))
         }
     };
     registry.get_package_version(package, &requirement).await

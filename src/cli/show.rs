@@ -52,14 +52,14 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         check_fresh(args.fresh, &release.package, &release.freshness)?;
         let looks_like = match release.trust.is_bound() {
             true => None,
-            false => registry.look_alike(&release.package.name, Some(release.package.publisher)).await?,
+            false => registry.look_alike(&release.package.name, Some(release.package.owner)).await?,
         };
         let spinner = print::spinner("asking who has its bytes");
         let copies = node.contents().holders(release.manifest.content).await;
         spinner.finish_and_clear();
         let copies = copies?;
         if args.json {
-            let fingerprint = release.package.publisher.fingerprint();
+            let fingerprint = release.package.owner.fingerprint();
             print::json(&Shown { release: &release, fingerprint, looks_like, copies })?;
         } else {
             let here = node.status().await?.node.peer_id;
@@ -92,7 +92,7 @@ fn show(release: &Release, looks_like: Option<&LookAlike>, copies: &str) -> Resu
     print::fields(&[
         ("id", format!("{}@{}", release.package, manifest.version)),
         ("handle", release.handle.as_ref().map(ToString::to_string).unwrap_or_default()),
-        ("fingerprint", release.package.publisher.fingerprint()),
+        ("fingerprint", release.package.owner.fingerprint()),
         ("trust", release.trust.label().to_owned()),
         ("looks like", looks_like.map(ToString::to_string).unwrap_or_default()),
         ("yanked", yanked.to_owned()),

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{DONE, FAILED, global::Global, id::Wanted, print, release::check_fresh, session};
 use crate::{
     Result, clock,
-    domain::{freshness::Freshness, hash::Hash, release},
+    domain::{freshness::Freshness, hash::Hash, release, version::VersionText},
 };
 
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ pub(super) struct Args {
 /// A release for scripts: the record's own field names are one letter long, to fit into a DHT value.
 #[derive(Serialize)]
 struct Listed {
-    version: semver::Version,
+    version: VersionText,
     yanked: bool,
     manifest: Hash,
     freshness: Freshness,
@@ -37,15 +37,16 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         if !args.json {
             print::note(format!("{}, {}", found.title(), found.trust.label()));
         }
-        let (freshness, mut releases) = (found.freshness, found.releases);
-        let others: Vec<semver::Version> = match &package.requirement {
-            Some(wanted) => release::instead(&releases, wanted).into_iter().cloned().collect(),
-            None => Vec::new(),
-        };
-        releases.retain(|entry| package.requirement.as_ref().is_none_or(|wanted| wanted.matches(&entry.version)));
-        releases.sort_by(|a, b| b.version.cmp(&a.version));
+        let (freshness, ecosystem) = (found.freshness, found.id.name.ecosystem());
+        let wanted = package.requirement.as_ref().map(|wanted| wanted.read(ecosystem)).transpose()?;
+        let others = wanted.as_ref().map(|wanted| release::instead(ecosystem, &found.releases, wanted));
+        let others = others.unwrap_or_default();
+        let mut releases = release::read(ecosystem, &found.releases);
+        releases.retain(|(version, _)| wanted.as_ref().is_none_or(|wanted| wanted.matches(version)));
+        releases.sort_by(|(a, _), (b, _)| b.cmp(a));
         let listed: Vec<Listed> = releases
             .into_iter()
+            .map(|(_, entry)| entry.clone())
             .map(|entry| Listed { version: entry.version, yanked: entry.yanked, manifest: entry.manifest, freshness })
             .collect();
         if listed.is_empty()

@@ -18,7 +18,6 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use libp2p::{Multiaddr, PeerId};
-use semver::Version;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -44,8 +43,8 @@ use crate::{
         name::{Handle, PackageName, PackageRef, PublisherId},
         query::Query,
         release::ReleaseEntry,
-        requirement::Requirement,
         trust::Claims,
+        version::{RequirementText, VersionText},
     },
     registry::{
         Artifacts, Bundle, Contents, Imported, Importing, LookAlike, Own, Package, PublishStep, Publisher, Receipt,
@@ -469,7 +468,7 @@ impl Registry for Remote {
         self.post("/v1/package", &wire::OfPackage { package: package.to_string() }).await
     }
 
-    async fn get_package_version(&self, package: &PackageRef, requirement: &Requirement) -> Result<Release> {
+    async fn get_package_version(&self, package: &PackageRef, requirement: &RequirementText) -> Result<Release> {
         let asked = wire::OfRelease { package: package.to_string(), requirement: requirement.clone() };
         self.post("/v1/release", &asked).await
     }
@@ -513,12 +512,12 @@ impl Registry for Remote {
         self.change("forgetting previews", "/v1/previews/forget", &()).await
     }
 
-    async fn yank(&self, package: &PackageRef, version: &Version) -> Result<Receipt> {
+    async fn yank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt> {
         let asked = wire::OfVersion { package: package.to_string(), version: version.clone() };
         self.change("yanking", "/v1/yank", &asked).await
     }
 
-    async fn unyank(&self, package: &PackageRef, version: &Version) -> Result<Receipt> {
+    async fn unyank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt> {
         let asked = wire::OfVersion { package: package.to_string(), version: version.clone() };
         self.change("taking a yank back", "/v1/unyank", &asked).await
     }
@@ -555,7 +554,7 @@ impl Registry for Remote {
         }
     }
 
-    async fn metadata(&self, package: &PackageRef, version: &Version) -> Result<Manifest> {
+    async fn metadata(&self, package: &PackageRef, version: &VersionText) -> Result<Manifest> {
         let asked = wire::OfVersion { package: package.to_string(), version: version.clone() };
         self.post("/v1/manifest", &asked).await
     }

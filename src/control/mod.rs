@@ -42,7 +42,7 @@ use crate::{
 };
 
 /// Version of what is spoken over the control socket. One that a program does not know is refused with a sentence.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// A running node.
 #[async_trait]

@@ -12,7 +12,6 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
-use semver::Version;
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{mpsc, watch},
@@ -34,10 +33,10 @@ use crate::{
         name::{Handle, PackageName, PackageRef, PublisherId},
         query::Query,
         release::ReleaseEntry,
-        requirement::Requirement,
         time::Timestamp,
         transfer::{Transfer, TransferId},
         trust::Claims,
+        version::{RequirementText, VersionText},
     },
     registry::{
         Artifacts, Bundle, Contents, Coverage, Fetched, Imported, Importing, Incoming, LookAlike, Order, Own, Package,
@@ -50,7 +49,7 @@ use crate::{
 };
 
 /// Version of the format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Longest line: a batch with ten thousand peers in it has a quarter of that.
 const MOST: u64 = 64 << 20;
 /// Batches read ahead of the time they are played.
@@ -443,7 +442,7 @@ impl Registry for Replay {
         only_watched("looking into a package")
     }
 
-    async fn get_package_version(&self, _: &PackageRef, _: &Requirement) -> Result<Release> {
+    async fn get_package_version(&self, _: &PackageRef, _: &RequirementText) -> Result<Release> {
         only_watched("looking into a package")
     }
 
@@ -463,11 +462,11 @@ impl Registry for Replay {
         only_watched("forgetting previews")
     }
 
-    async fn yank(&self, _: &PackageRef, _: &Version) -> Result<Receipt> {
+    async fn yank(&self, _: &PackageRef, _: &VersionText) -> Result<Receipt> {
         only_watched("yanking")
     }
 
-    async fn unyank(&self, _: &PackageRef, _: &Version) -> Result<Receipt> {
+    async fn unyank(&self, _: &PackageRef, _: &VersionText) -> Result<Receipt> {
         only_watched("taking a yank back")
     }
 
@@ -499,7 +498,7 @@ impl Registry for Replay {
         only_watched("looking for a package")
     }
 
-    async fn metadata(&self, _: &PackageRef, _: &Version) -> Result<Manifest> {
+    async fn metadata(&self, _: &PackageRef, _: &VersionText) -> Result<Manifest> {
         only_watched("looking into a package")
     }
 
@@ -588,7 +587,7 @@ mod tests {
             ("\n", "not JSON"),
             ("{}\n", "does not say so"),
             ("{\"swarmdex_recording\": 9}\n", "newer release"),
-            ("{\"swarmdex_recording\": 1}\n", "missing field"),
+            ("{\"swarmdex_recording\": 2}\n", "missing field"),
         ] {
             std::fs::write(&path, text).unwrap();
             let error = Replay::open(&path, 1.0).err().unwrap();

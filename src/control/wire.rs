@@ -2,7 +2,6 @@
 
 use axum::http::StatusCode;
 use libp2p::PeerId;
-use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::Wait;
@@ -15,8 +14,8 @@ use crate::{
         lookup::Sought,
         manifest::Draft,
         name::{Handle, PackageName, PublisherId},
-        requirement::Requirement,
         transfer::{Transfer, TransferId},
+        version::{RequirementText, VersionText},
     },
     registry::{Artifacts, Bundle, Fetched, Importing, Order, PublishStep, Receipt},
 };
@@ -33,13 +32,13 @@ pub struct OfPackage {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct OfRelease {
     pub package: String,
-    pub requirement: Requirement,
+    pub requirement: RequirementText,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct OfVersion {
     pub package: String,
-    pub version: Version,
+    pub version: VersionText,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

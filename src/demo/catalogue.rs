@@ -66,6 +66,8 @@ impl fmt::Display for Source {
 /// One release that can be published: its draft is valid as it is, without handle and dependencies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// Which of its publisher's packages it is.
+    pub package: PackageName,
     pub draft: Draft,
     pub content: Content,
     pub needs: Vec<Need>,
@@ -74,8 +76,9 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn of(file: CrateFile, path: PathBuf) -> Self {
-        Self { draft: file.draft, content: file.content, needs: file.needs, path: Some(path) }
+    fn of(file: CrateFile, path: PathBuf) -> Result<Self, Unusable> {
+        let package = file.draft.package().map_err(|error| Unusable::BadManifest(error.to_string()))?;
+        Ok(Self { package, draft: file.draft, content: file.content, needs: file.needs, path: Some(path) })
     }
 
     /// Puts the bytes of the release on a node: those of the archive, or as many that stand for it.
@@ -153,7 +156,9 @@ impl Catalogue {
     }
 
     fn embedded() -> Result<Self> {
-        Ok(Self { source: Source::Embedded, entries: facts::embedded()?, skipped: Vec::new() })
+        let mut entries = facts::embedded()?;
+        sort(&mut entries);
+        Ok(Self { source: Source::Embedded, entries, skipped: Vec::new() })
     }
 
     fn read(source: Source, mut archives: Vec<PathBuf>) -> Self {
@@ -163,17 +168,22 @@ impl Catalogue {
         let mut catalogue = Self { source, entries: Vec::new(), skipped: Vec::new() };
         let mut seen = BTreeSet::new();
         for path in archives.into_iter().step_by(step) {
-            match crates::read(&path).map(|file| Entry::of(file, path.clone())) {
-                Ok(entry) if seen.insert((entry.draft.name.clone(), entry.draft.version.clone())) => {
+            match crates::read(&path).and_then(|file| Entry::of(file, path.clone())) {
+                Ok(entry) if seen.insert((entry.package.clone(), entry.draft.version.key(&entry.draft.ecosystem))) => {
                     catalogue.entries.push(entry);
                 }
                 Ok(_) => catalogue.skipped.push(Skipped { path, why: Unusable::Duplicate }),
                 Err(why) => catalogue.skipped.push(Skipped { path, why }),
             }
         }
-        catalogue.entries.sort_by(|a, b| (&a.draft.name, &a.draft.version).cmp(&(&b.draft.name, &b.draft.version)));
+        sort(&mut catalogue.entries);
         catalogue
     }
+}
+
+/// By name and then version.
+fn sort(entries: &mut [Entry]) {
+    entries.sort_by_cached_key(|entry| (entry.package.clone(), entry.draft.version.read(&entry.draft.ecosystem).ok()));
 }
 
 /// Bytes of the size of an archive that is not here. They say so.

@@ -123,10 +123,8 @@ mod tests {
 
     #[test]
     fn only_nodes_that_were_there_all_the_time_are_expected_to_have_heard() {
-        let package = PackageId {
-            publisher: PublisherId::of(&Keypair::generate_ed25519().public()),
-            name: "web".parse().unwrap(),
-        };
+        let package =
+            PackageId { owner: PublisherId::of(&Keypair::generate_ed25519().public()), name: "web".parse().unwrap() };
         let start = Instant::now();
         let later = start + Duration::from_secs(5);
         let mut ledger = Ledger::new(4);

@@ -231,7 +231,7 @@ fn sizes(peers: usize, cities: usize, dice: &mut impl Rng) -> Vec<usize> {
 
 /// One publisher for all versions of a package.
 fn owners(catalogue: &[Entry], peers: &[usize], dice: &mut impl Rng) -> BTreeMap<PackageName, usize> {
-    let mut names: Vec<&PackageName> = catalogue.iter().map(|entry| &entry.draft.name).collect();
+    let mut names: Vec<&PackageName> = catalogue.iter().map(|entry| &entry.package).collect();
     names.dedup();
     names.shuffle(dice);
     // Dealt out like cards: everybody has something to say before anybody says much.
@@ -265,7 +265,7 @@ fn publications(
     let dice = &mut dice(wish.seed, "publications");
     let mut waiting = shuffled(catalogue, dice);
     waiting.retain(|entry| catalogue.get(*entry).is_some_and(&wanted));
-    let owner = |entry: usize| catalogue.get(entry).and_then(|entry| owners.get(&entry.draft.name)).copied();
+    let owner = |entry: usize| catalogue.get(entry).and_then(|entry| owners.get(&entry.package)).copied();
     let mean = 60.0 / wish.rate;
     let mut at = Duration::ZERO;
     let mut publications = Vec::with_capacity(waiting.len());
@@ -287,7 +287,7 @@ fn publications(
 fn shuffled(catalogue: &[Entry], dice: &mut impl Rng) -> VecDeque<usize> {
     let mut order: Vec<usize> = (0..catalogue.len()).collect();
     order.shuffle(dice);
-    let name = |entry: usize| catalogue.get(entry).map(|entry| &entry.draft.name);
+    let name = |entry: usize| catalogue.get(entry).map(|entry| &entry.package);
     let mut versions: BTreeMap<Option<&PackageName>, VecDeque<usize>> = BTreeMap::new();
     for entry in 0..catalogue.len() {
         versions.entry(name(entry)).or_default().push_back(entry);
@@ -408,12 +408,13 @@ mod tests {
             prop_assert_eq!((entries.len(), plan.publications.len()), (CATALOGUE.len(), CATALOGUE.len()));
             let mut last = BTreeMap::new();
             for publication in &plan.publications {
-                let draft = &CATALOGUE[publication.entry].draft;
+                let Entry { package, draft, .. } = &CATALOGUE[publication.entry];
+                let version = draft.version.read(package.ecosystem()).unwrap();
                 prop_assert!(is_there(&plan.absences, publication.peer, publication.at));
-                let owner = plan.owner(&draft.name).unwrap();
+                let owner = plan.owner(package).unwrap();
                 prop_assert_eq!(&owner.handle, &plan.peers[publication.peer].handle);
-                if let Some(before) = last.insert(&draft.name, &draft.version) {
-                    prop_assert!(before < &draft.version);
+                if let Some(before) = last.insert(package, version.clone()) {
+                    prop_assert!(before < version);
                 }
             }
             let minutes = plan.publications.last().unwrap().at.as_secs_f64() / 60.0;

@@ -10,7 +10,6 @@ use std::{
 use futures::future::join_all;
 use libp2p::PeerId;
 use rand::{RngExt, seq::IndexedRandom};
-use semver::Version;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +29,7 @@ use crate::{
         geo::GeoLocation,
         name::{NetworkName, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
+        version::VersionText,
     },
     node::{Delays, DhtMode, Node, NodeHandle, NodeOptions},
     process,
@@ -408,7 +408,7 @@ impl Stage {
     /// Those that an earlier run on the same data has not made.
     async fn publications(&self) -> Vec<Publication> {
         let nodes: Vec<_> = lock(&self.cast).nodes.iter().flatten().cloned().collect();
-        let mut published: HashMap<PackageName, Version> = HashMap::new();
+        let mut published: HashMap<PackageName, VersionText> = HashMap::new();
         for node in nodes {
             match node.registry().own().await {
                 Ok(own) => published.extend(
@@ -420,8 +420,9 @@ impl Stage {
         if published.is_empty() {
             return self.plan.publications.clone();
         }
-        self.plan.left(&self.catalogue.entries, |Entry { draft, .. }| {
-            published.get(&draft.name).is_some_and(|latest| draft.version <= *latest)
+        self.plan.left(&self.catalogue.entries, |Entry { package, draft, .. }| {
+            let read = |version: &VersionText| version.read(package.ecosystem()).ok();
+            published.get(package).is_some_and(|latest| read(&draft.version) <= read(latest))
         })
     }
 
@@ -478,7 +479,7 @@ impl Stage {
         let Some((package, by)) = known.choose(&mut rand::rng()).cloned() else { return };
         let Some(registry) = self.somebody_else(by) else { return };
         let started = Instant::now();
-        let query = package.name.to_string();
+        let query = package.name.bare().to_owned();
         match registry.search(&Query::text(query.clone())).await {
             Ok(results) => {
                 searches.push(SearchProbe {

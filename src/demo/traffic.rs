@@ -15,7 +15,7 @@ use crate::{
     domain::{
         hash::ContentRoot,
         name::{PackageId, PackageRef},
-        requirement::Requirement,
+        version::RequirementText,
     },
     node::{Conduct, NodeHandle},
     registry::{Wanted, read_whole},
@@ -90,7 +90,7 @@ impl Stage {
         let known = self.known(AGE);
         let size = |(package, _): &&(PackageId, usize)| {
             let entries = self.catalogue.entries.iter();
-            entries.filter(|entry| entry.draft.name == package.name).map(|entry| entry.content.size).max()
+            entries.filter(|entry| entry.package == package.name).map(|entry| entry.content.size).max()
         };
         known.sample(&mut rand::rng(), OF).max_by_key(size).cloned()
     }
@@ -153,6 +153,6 @@ impl Stage {
 
 /// What is to be fetched of a package; `None` while nothing of it is known there.
 async fn wanted(node: &NodeHandle, package: &PackageId) -> Option<Wanted> {
-    let release = node.registry().get_package_version(&PackageRef::of(package), &Requirement::STAR).await;
+    let release = node.registry().get_package_version(&PackageRef::of(package), &RequirementText::any()).await;
     release.ok().map(|release| Wanted::of(&release))
 }

@@ -10,7 +10,6 @@ pub use evidence::{Envelope, Evidence, Flaw, MAX_EVIDENCE, Proof, Proven, Proven
 
 use std::{fmt, str::FromStr};
 
-use semver::Version;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::{
@@ -18,6 +17,7 @@ use super::{
     name::{Handle, PackageName, PublisherId},
     time::Timestamp,
     trust::Trust,
+    version::VersionText,
 };
 
 /// Most keys that are told of one handle.
@@ -57,9 +57,14 @@ impl ConflictId {
     }
 
     /// Which of the two was seen first makes no difference.
-    pub fn of_version(publisher: &PublisherId, name: &PackageName, version: &Version, manifests: [Hash; 2]) -> Self {
+    pub fn of_version(
+        publisher: &PublisherId,
+        name: &PackageName,
+        version: &VersionText,
+        manifests: [Hash; 2],
+    ) -> Self {
         let [a, b] = sorted(manifests);
-        let version = version.to_string();
+        let version = version.key(name.ecosystem());
         Self::of(&[b"version", &publisher.to_bytes(), name.as_str().as_bytes(), version.as_bytes(), &a.0, &b.0])
     }
 
@@ -169,7 +174,7 @@ pub struct Case {
     pub handle: Option<Handle>,
     /// None where it is about a handle.
     pub package: Option<PackageName>,
-    pub version: Option<Version>,
+    pub version: Option<VersionText>,
     /// Two, or as many as keys claim the handle, [`MAX_SIDES`] at most.
     pub sides: Vec<Side>,
     /// Further keys that claim the handle.

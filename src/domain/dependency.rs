@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     name::{Handle, Owner, PackageId, PackageRef, PublisherId},
-    requirement::Requirement,
+    version::RequirementText,
 };
+use crate::ecosystem::Ecosystem;
 
 /// Another package that a release needs. A draft may name it by handle; what is signed names it by key, because anybody
 /// may claim a handle, and each node knows other claims.
@@ -17,7 +18,7 @@ pub struct Dependency {
     /// The author of the manifest calls that key so: a label for eyes, which decides nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handle: Option<Handle>,
-    pub requirement: Requirement,
+    pub requirement: RequirementText,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
 }
@@ -36,31 +37,36 @@ impl Dependency {
         }
     }
 
-    /// Names the package by key; a handle that it was named by stays as the label, and a requirement within the reference
-    /// becomes a part of the other one. What is no reference to a package stays as it is, for others to refuse.
+    /// Names the package by key; a handle that it was named by stays as the label, and a requirement within the reference becomes
+    /// the dependency's. A name without an ecosystem is one of `ecosystem`, the draft's. What is no reference to a package, or has
+    /// two requirements, stays as it is, for others to refuse.
     ///
     /// # Errors
     /// Those of `meaning`, which says whose a handle is.
-    pub fn by_key<E>(self, meaning: impl FnOnce(&Handle) -> Result<PublisherId, E>) -> Result<Self, E> {
+    pub fn by_key<E>(
+        self,
+        ecosystem: &Ecosystem,
+        meaning: impl FnOnce(&Handle) -> Result<PublisherId, E>,
+    ) -> Result<Self, E> {
         let Ok(PackageRef { owner, name, requirement: within }) = self.package.parse() else { return Ok(self) };
-        let (publisher, handle) = match owner {
-            Owner::Publisher(publisher) => (publisher, self.handle),
-            Owner::Handle(handle) => (meaning(&handle)?, Some(handle)),
-        };
+        let Ok(name) = name.within(ecosystem) else { return Ok(self) };
         let requirement = match within {
-            Some(within) => self.requirement.and(within),
+            Some(within) if self.requirement == RequirementText::any() => within,
+            Some(_) => return Ok(self),
             None => self.requirement,
         };
-        Ok(Self { package: PackageId { publisher, name }.to_string(), handle, requirement, optional: self.optional })
+        let (owner, handle) = match owner {
+            Owner::Publisher(owner) => (owner, self.handle),
+            Owner::Handle(handle) => (meaning(&handle)?, Some(handle)),
+        };
+        Ok(Self { package: PackageId { owner, name }.to_string(), handle, requirement, optional: self.optional })
     }
 
     /// For eyes: the label, with the fingerprint of the key that counts.
     pub fn called(&self) -> String {
         match (self.id(), &self.handle) {
-            (Some(PackageId { publisher, name }), Some(handle)) => {
-                format!("{handle}/{name} ({})", publisher.fingerprint())
-            }
-            (Some(PackageId { publisher, name }), None) => format!("{}/{name}", publisher.fingerprint()),
+            (Some(PackageId { owner, name }), Some(handle)) => format!("{handle}/{name} ({})", owner.fingerprint()),
+            (Some(PackageId { owner, name }), None) => format!("{}/{name}", owner.fingerprint()),
             (None, _) => self.package.clone(),
         }
     }
@@ -69,7 +75,7 @@ impl Dependency {
 /// The key that a release's dependencies call so; `None` where they call several keys so, or none.
 pub fn labelled(dependencies: &[Dependency], handle: &Handle) -> Option<PublisherId> {
     let called = dependencies.iter().filter(|dependency| dependency.handle.as_ref() == Some(handle));
-    let mut keys = called.filter_map(|dependency| Some(dependency.id()?.publisher));
+    let mut keys = called.filter_map(|dependency| Some(dependency.id()?.owner));
     let first = keys.next()?;
     keys.all(|key| key == first).then_some(first)
 }
@@ -87,15 +93,31 @@ mod tests {
     #[test]
     fn a_handle_becomes_a_key_and_stays_as_the_label() {
         let bob = PublisherId::of(&Keypair::generate_ed25519().public());
-        let typed = dependency("bob/lib@<1.5".to_owned());
+        let typed = dependency("bob/lib".to_owned());
         assert_eq!((typed.id(), typed.named_by().unwrap().as_str()), (None, "bob"));
-        let signed = typed.by_key(|handle| if handle.as_str() == "bob" { Ok(bob) } else { Err(()) }).unwrap();
+        let signed = typed
+            .by_key(&Ecosystem::Generic, |handle| if handle.as_str() == "bob" { Ok(bob) } else { Err(()) })
+            .unwrap();
         assert_eq!(signed.package, format!("{bob}/lib"));
-        assert_eq!((signed.requirement.to_string().as_str(), signed.optional), ("^1, <1.5", true));
+        assert_eq!((signed.requirement.to_string().as_str(), signed.optional), ("^1", true));
         assert_eq!(signed.called(), format!("bob/lib ({})", bob.fingerprint()));
-        assert_eq!(signed.clone().by_key(|_| Err("nobody is asked")), Ok(signed));
-        assert_eq!(dependency("bob/lib".to_owned()).by_key(|_| Err("unknown")), Err("unknown"));
-        assert_eq!(dependency("lib".to_owned()).by_key(|_| Err(())).unwrap().package, "lib");
+        assert_eq!(signed.clone().by_key(&Ecosystem::Generic, |_| Err("nobody is asked")), Ok(signed));
+        assert_eq!(dependency("bob/lib".to_owned()).by_key(&Ecosystem::Generic, |_| Err("unknown")), Err("unknown"));
+        for refused in ["lib", "bob/lib@<1.5", "bob/cargo:1a"] {
+            assert_eq!(
+                dependency(refused.to_owned()).by_key(&Ecosystem::Generic, |_| Err(())).unwrap().package,
+                refused
+            );
+        }
+    }
+
+    #[test]
+    fn a_requirement_may_stand_in_the_reference_and_a_name_alone_is_one_of_the_drafts_ecosystem() {
+        let bob = PublisherId::of(&Keypair::generate_ed25519().public());
+        let mut typed = dependency("bob/Lib@<1.5".to_owned());
+        typed.requirement = RequirementText::any();
+        let signed = typed.by_key(&Ecosystem::Cargo, |_| Ok::<_, ()>(bob)).unwrap();
+        assert_eq!((signed.package, signed.requirement.as_str()), (format!("{bob}/cargo:lib"), "<1.5"));
     }
 
     proptest! {
@@ -105,9 +127,9 @@ mod tests {
         ) {
             let publisher = PublisherId::of(&Keypair::ed25519_from_bytes(seed).unwrap().public());
             for owner in [handle.clone(), publisher.to_string()] {
-                let signed = dependency(format!("{owner}/{name}")).by_key(|_| Ok::<_, ()>(publisher)).unwrap();
+                let signed = dependency(format!("{owner}/{name}")).by_key(&Ecosystem::Generic, |_| Ok::<_, ()>(publisher)).unwrap();
                 let id = signed.id().unwrap();
-                prop_assert_eq!((id.publisher, id.name.as_str()), (publisher, name.as_str()));
+                prop_assert_eq!((id.owner, id.name.as_str()), (publisher, name.as_str()));
                 prop_assert_eq!(signed.named_by(), None);
             }
         }

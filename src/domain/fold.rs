@@ -4,12 +4,12 @@
 //! is kept. After that twelve bytes of it are: four that say which version it is, and eight of the manifest's hash. To come back
 //! changed and unseen, a publisher would have to find a manifest that has the same eight bytes, 2^64 tries.
 
-use semver::Version;
-
 use super::{
     hash::Hash,
     release::{ReleaseEntry, VersionConflict},
+    version::VersionText,
 };
+use crate::ecosystem::Ecosystem;
 
 const VERSION: usize = 4;
 const MANIFEST: usize = 8;
@@ -22,8 +22,8 @@ pub const MAX_FOLDED: usize = 4_096;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fold(Vec<u8>);
 
-fn entry(version: &Version, manifest: &Hash) -> [u8; ENTRY] {
-    let version = Hash::of(version.to_string().as_bytes()).0;
+fn entry(ecosystem: &Ecosystem, version: &VersionText, manifest: &Hash) -> [u8; ENTRY] {
+    let version = Hash::of(version.key(ecosystem).as_bytes()).0;
     let bytes = version.iter().take(VERSION).chain(manifest.0.iter().take(MANIFEST));
     let mut entry = [0; ENTRY];
     entry.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
@@ -57,9 +57,9 @@ impl Fold {
     }
 
     /// Folds versions in, with the manifest first seen of each.
-    pub fn add<'a>(&mut self, releases: impl IntoIterator<Item = &'a ReleaseEntry>) {
+    pub fn add<'a>(&mut self, ecosystem: &Ecosystem, releases: impl IntoIterator<Item = &'a ReleaseEntry>) {
         for release in releases {
-            let entry = entry(&release.version, &release.manifest);
+            let entry = entry(ecosystem, &release.version, &release.manifest);
             // A few are folded at a time: a set of those that were before would cost more than looking through them.
             let version = entry.get(..VERSION).unwrap_or_default();
             if !self.0.chunks_exact(ENTRY).any(|held| held.starts_with(version)) {
@@ -71,12 +71,12 @@ impl Fold {
     }
 
     /// The versions in `offered` that were seen with another manifest. Of that, only the first bytes are known: [`folded`].
-    pub fn conflicts(&self, offered: &[ReleaseEntry]) -> Vec<VersionConflict> {
+    pub fn conflicts(&self, ecosystem: &Ecosystem, offered: &[ReleaseEntry]) -> Vec<VersionConflict> {
         if self.is_empty() {
             return Vec::new();
         }
         let changed = |release: &ReleaseEntry| {
-            let sought = entry(&release.version, &release.manifest);
+            let sought = entry(ecosystem, &release.version, &release.manifest);
             let (version, manifest) = sought.split_at_checked(VERSION)?;
             let (_, kept) = self.entries().find(|(known, _)| *known == version)?;
             let mut first = Hash([0; 32]);
@@ -107,11 +107,14 @@ mod tests {
         let mut fold = Fold::default();
         let most = MAX_FOLDED as u64;
         for from in (0..most + 100).step_by(64) {
-            fold.add(&(from..(from + 64).min(most + 100)).map(|n| release(n, 1)).collect::<Vec<_>>());
+            fold.add(
+                &Ecosystem::Cargo,
+                &(from..(from + 64).min(most + 100)).map(|n| release(n, 1)).collect::<Vec<_>>(),
+            );
         }
         assert_eq!(fold.as_bytes().len(), MAX_FOLDED * ENTRY);
-        assert!(fold.conflicts(&[release(99, 2)]).is_empty());
-        let [conflict] = fold.conflicts(&[release(100, 2)]).try_into().unwrap();
+        assert!(fold.conflicts(&Ecosystem::Cargo, &[release(99, 2)]).is_empty());
+        let [conflict] = fold.conflicts(&Ecosystem::Cargo, &[release(100, 2)]).try_into().unwrap();
         assert_eq!((conflict.version.to_string().as_str(), conflict.offered), ("1.100.0", Hash::of(&[2])));
         assert_eq!(conflict.kept.0[..MANIFEST], Hash::of(&[1]).0[..MANIFEST]);
     }
@@ -127,7 +130,7 @@ mod tests {
             let mut fold = Fold::default();
             let seen: Vec<ReleaseEntry> = seen.iter().map(|(n, manifest)| release(*n, *manifest)).collect();
             for part in seen.chunks(seen.len() / parts + 1) {
-                fold.add(part);
+                fold.add(&Ecosystem::Cargo, part);
                 fold = Fold::from_bytes(fold.as_bytes().to_vec());
             }
             let offered: Vec<ReleaseEntry> = offered.iter().map(|(n, manifest)| release(*n, *manifest)).collect();
@@ -139,7 +142,7 @@ mod tests {
                 })
                 .map(|one| one.version.to_string())
                 .collect();
-            let found: Vec<String> = fold.conflicts(&offered).iter().map(|one| one.version.to_string()).collect();
+            let found: Vec<String> = fold.conflicts(&Ecosystem::Cargo, &offered).iter().map(|one| one.version.to_string()).collect();
             prop_assert_eq!(found, expected);
         }
     }

@@ -1,16 +1,16 @@
 //! The signed description of a release, and the draft it comes from.
 
-use semver::Version;
 use serde::{Deserialize, Serialize};
 
 pub use super::dependency::Dependency;
 use super::{
     hash::ContentRoot,
-    name::{Handle, PackageName, PackageRef},
-    release::MAX_VERSION,
-    text::{is_joiner, is_unsafe_char, safe_or_not},
+    name::{Asked, Handle, NameError, PackageId, PackageName, PackageRef, PublisherId, WrittenName},
+    text::{as_file, is_joiner, is_unsafe_char, safe_or_not},
     time::Timestamp,
+    version::{RequirementText, VersionText},
 };
+pub use crate::ecosystem::Ecosystem;
 
 /// Limits on a manifest's fields, in characters or entries. Together they stay well under the 8 KiB a manifest may
 /// take, which is what a DHT value can carry with room for the envelope.
@@ -25,7 +25,8 @@ pub mod limit {
     pub const AUTHORS: usize = 8;
     pub const AUTHOR: usize = 100;
     pub const DEPENDENCIES: usize = 48;
-    pub const REQUIREMENT: usize = 100;
+    /// Bytes of a package that is needed, with its owner's id.
+    pub const PACKAGE: usize = 300;
     pub const FILE: usize = 160;
     /// Bytes of a readme, and of an ecosystem's own data: what a screen shows and a client reads is text.
     pub const BESIDE: u64 = 1 << 20;
@@ -60,45 +61,17 @@ impl From<Content> for Artifacts {
     }
 }
 
-/// The packages a release is one of: `generic`, `cargo`, `debian`, or what a later version knows. A word rather than a list of
-/// words, so that a node takes the releases of an ecosystem that it does not know.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Ecosystem(String);
-
-impl Ecosystem {
-    pub fn cargo() -> Self {
-        Self("cargo".to_owned())
-    }
-
-    pub fn debian() -> Self {
-        Self("debian".to_owned())
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    pub fn is_generic(&self) -> bool {
-        *self == Self::default()
-    }
-
-    fn is_valid(&self) -> bool {
-        (1..=20).contains(&self.0.len()) && self.0.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
-    }
-}
-
-impl Default for Ecosystem {
-    fn default() -> Self {
-        Self("generic".to_owned())
-    }
-}
-
 /// What a release is. Signed by its publisher; never changes once a head lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    pub name: PackageName,
-    pub version: Version,
+    /// Whose package it is.
+    pub owner: PublisherId,
+    #[serde(default, skip_serializing_if = "Ecosystem::is_generic")]
+    pub ecosystem: Ecosystem,
+    /// As the publisher writes it.
+    pub name: WrittenName,
+    pub version: VersionText,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     pub description: String,
@@ -125,8 +98,6 @@ pub struct Manifest {
     pub file: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readme: Option<Content>,
-    #[serde(default, skip_serializing_if = "Ecosystem::is_generic")]
-    pub ecosystem: Ecosystem,
     /// The ecosystem's own data of the release, for its native client: for `cargo` the line of a registry's index. Content
     /// of its own, because a crate's features alone may be longer than a manifest may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -141,8 +112,8 @@ pub struct Draft {
     /// What the publisher calls itself; settings or the key's short form fill it in when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handle: Option<Handle>,
-    pub name: PackageName,
-    pub version: Version,
+    pub name: WrittenName,
+    pub version: VersionText,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     #[serde(default)]
@@ -174,14 +145,25 @@ pub struct FieldError {
 }
 
 impl Draft {
+    /// Which of its publisher's packages it is a release of.
+    ///
+    /// # Errors
+    /// When its ecosystem has no such name.
+    pub fn package(&self) -> Result<PackageName, NameError> {
+        PackageName::of(&self.ecosystem, &self.name)
+    }
+
     /// The manifest this draft becomes once its content is known, or every field that stands in the way.
     pub fn into_manifest(
         self,
+        owner: PublisherId,
         artifacts: impl Into<Artifacts>,
         created: Timestamp,
     ) -> Result<Manifest, Vec<FieldError>> {
         let Artifacts { content, file, readme, native } = artifacts.into();
         let manifest = Manifest {
+            owner,
+            ecosystem: self.ecosystem,
             name: self.name,
             version: self.version,
             title: self.title.filter(|title| !title.is_empty()),
@@ -197,17 +179,10 @@ impl Draft {
             size: content.size,
             file,
             readme,
-            ecosystem: self.ecosystem,
             native,
             created,
         };
-        let mut errors = manifest.field_errors();
-        // Of what is signed it would mean nothing, and was taken by earlier versions.
-        let checked = manifest.dependencies.iter().map(|dependency| dependency.requirement.check());
-        errors.extend(
-            checked
-                .filter_map(|checked| Some(FieldError { field: "dependencies", problem: checked.err()?.to_string() })),
-        );
+        let errors = manifest.field_errors();
         if errors.is_empty() { Ok(manifest) } else { Err(errors) }
     }
 }
@@ -219,14 +194,25 @@ impl Manifest {
         self.dependencies.iter().all(|dependency| dependency.id().is_some())
     }
 
+    /// The package that it is a release of.
+    ///
+    /// # Errors
+    /// When its ecosystem has no such name; a verified manifest has one that it has.
+    pub fn package(&self) -> Result<PackageId, NameError> {
+        Ok(PackageId { owner: self.owner, name: PackageName::of(&self.ecosystem, &self.name)? })
+    }
+
     /// Every rule this manifest breaks; empty for a valid one. A draft may still name dependencies by handle: see
     /// [`Self::is_by_key`].
     pub fn field_errors(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
         let mut refuse = |field, problem: String| errors.push(FieldError { field, problem });
 
-        if self.version.to_string().len() > MAX_VERSION {
-            refuse("version", format!("is longer than {MAX_VERSION} characters"));
+        if let Err(error) = PackageName::of(&self.ecosystem, &self.name) {
+            refuse("name", error.to_string());
+        }
+        if let Err(error) = self.version.read(&self.ecosystem) {
+            refuse("version", error.to_string());
         }
         let one = |text: &Option<String>| text.iter().cloned().collect::<Vec<_>>();
         let texts: [(&'static str, Vec<String>, usize, usize); 8] = [
@@ -274,10 +260,19 @@ impl Manifest {
             refuse("dependencies", format!("has {} entries, {} at most", self.dependencies.len(), limit::DEPENDENCIES));
         }
         for dependency in &self.dependencies {
-            if dependency.package.len() > 160 || dependency.requirement.to_string().len() > limit::REQUIREMENT {
-                refuse("dependencies", "an entry is too long".to_owned());
-            } else if let Err(error) = dependency.package.parse::<PackageRef>() {
-                refuse("dependencies", error.to_string());
+            let problem = match dependency.package.parse::<PackageRef>() {
+                _ if dependency.package.len() > limit::PACKAGE => Some("an entry is too long".to_owned()),
+                Err(error) => Some(error.to_string()),
+                Ok(PackageRef { requirement: Some(_), .. }) if dependency.requirement != RequirementText::any() => {
+                    Some("an entry has two requirements; write both as one".to_owned())
+                }
+                Ok(PackageRef { name: Asked::Exactly(name), .. }) => {
+                    dependency.requirement.read(name.ecosystem()).err().map(|error| error.to_string())
+                }
+                Ok(_) => None,
+            };
+            if let Some(problem) = problem {
+                refuse("dependencies", problem);
             }
         }
         if let Some(file) = &self.file
@@ -292,15 +287,12 @@ impl Manifest {
                 refuse(field, format!("has {} bytes, {} at most", beside.size, limit::BESIDE));
             }
         }
-        if !self.ecosystem.is_valid() {
-            refuse("ecosystem", "must be 1 to 20 letters a to z and hyphens, such as generic or cargo".to_owned());
-        }
         errors
     }
 
     /// What the content is called as a file: what the publisher says, else name and version.
     pub fn file_name(&self) -> String {
-        self.file.clone().unwrap_or_else(|| format!("{}-{}", self.name, self.version))
+        self.file.clone().unwrap_or_else(|| file_of(&self.name, &self.version))
     }
 
     pub fn content(&self) -> Content {
@@ -314,6 +306,11 @@ impl Manifest {
             None => self.description.lines().next().unwrap_or_default(),
         }
     }
+}
+
+/// What a release is called as a file, whatever its ecosystem lets names and versions be.
+pub fn file_of(name: &WrittenName, version: &VersionText) -> String {
+    format!("{}-{}", as_file(name.as_str()), as_file(version.as_str()))
 }
 
 /// A name that is one file in whatever directory it is written to, on whatever system.
@@ -364,7 +361,7 @@ mod tests {
             "#,
         )
         .unwrap();
-        let manifest = draft.into_manifest(content(b"x"), Timestamp(7)).unwrap();
+        let manifest = draft.into_manifest(PublisherId::nobody(), content(b"x"), Timestamp(7)).unwrap();
         assert_eq!(manifest.summary(), "A web server");
         assert_eq!(manifest.dependencies.len(), 1);
     }
@@ -377,7 +374,7 @@ mod tests {
         draft.homepage = Some("ftp://old".to_owned());
         draft.tags = vec![String::new()];
         draft.dependencies = vec![toml::from_str("package = \"json\"\nrequirement = \"*\"").unwrap()];
-        let errors = draft.into_manifest(content(b""), Timestamp(0)).unwrap_err();
+        let errors = draft.into_manifest(PublisherId::nobody(), content(b""), Timestamp(0)).unwrap_err();
         let fields: Vec<_> = errors.iter().map(|error| error.field).collect();
         assert_eq!(fields, ["title", "description", "tags", "homepage", "dependencies"]);
     }
@@ -387,7 +384,7 @@ mod tests {
         let errors = |change: &dyn Fn(&mut Draft)| {
             let mut draft = draft("name = \"web\"\nversion = \"1.0.0\"").unwrap();
             change(&mut draft);
-            draft.into_manifest(content(b""), Timestamp(0)).err().map(|errors| errors[0].field)
+            draft.into_manifest(PublisherId::nobody(), content(b""), Timestamp(0)).err().map(|errors| errors[0].field)
         };
         let persian = "می\u{200c}خواهم";
         assert_eq!(errors(&|draft| draft.title = Some(persian.to_owned())), None);
@@ -400,7 +397,9 @@ mod tests {
     #[test]
     fn unknown_and_malformed_fields_are_errors() {
         assert!(draft("name = \"web\"\nversion = \"1.0.0\"\nverison = 1").is_err());
-        assert!(draft("name = \"web\"\nversion = \"one\"").is_err());
-        assert!(draft("name = \"Web\"\nversion = \"1.0.0\"").is_err());
+        let wrong = draft("name = \"web\"\nversion = \"one\"").unwrap();
+        let errors = wrong.into_manifest(PublisherId::nobody(), content(b""), Timestamp(0)).unwrap_err();
+        assert_eq!(errors[0].field, "version");
+        assert!(draft("name = \"w eb\"\nversion = \"1.0.0\"").is_err());
     }
 }

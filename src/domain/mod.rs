@@ -28,7 +28,7 @@ pub mod query;
 pub mod record;
 pub mod release;
 pub mod reputation;
-pub mod requirement;
+
 pub mod room;
 pub mod secret;
 pub mod shares;
@@ -39,3 +39,4 @@ pub mod time;
 pub mod toml;
 pub mod transfer;
 pub mod trust;
+pub mod version;

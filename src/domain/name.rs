@@ -5,34 +5,41 @@ use std::{fmt, str::FromStr};
 use libp2p::{PeerId, identity::PublicKey};
 use serde::{Deserialize, Serialize};
 
-use super::requirement::{Requirement, RequirementError};
+use super::version::RequirementText;
+use crate::ecosystem::{self, Ecosystem};
 
 /// Why a name is not one, in words for the person who typed it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{given}\" is not a {what}: {why}")]
+#[error("\"{given}\" is not a {what}: it {why}")]
 pub struct NameError {
     what: &'static str,
     given: String,
-    why: &'static str,
+    why: String,
 }
 
-/// Longest handle, package or network name, in characters.
+impl NameError {
+    pub(super) fn new(what: &'static str, given: &str, why: impl Into<String>) -> Self {
+        Self { what, given: super::text::fit(&super::text::printable(given), 60), why: why.into() }
+    }
+}
+
+/// Longest handle or network name, in characters.
 pub const MAX_NAME: usize = 64;
 
 /// Checks `[a-z0-9][a-z0-9._-]{0,63}`.
 fn check_name(what: &'static str, text: &str) -> Result<(), NameError> {
     let why = if text.is_empty() {
-        "it is empty"
+        "is empty"
     } else if text.len() > MAX_NAME {
-        "it is longer than 64 characters"
+        "is longer than 64 characters"
     } else if !text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) {
-        "it must start with a lower-case letter or a digit"
+        "must start with a lower-case letter or a digit"
     } else if !text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b)) {
-        "use lower-case letters, digits, dots, underscores and hyphens only"
+        "may have lower-case letters, digits, dots, underscores and hyphens only"
     } else {
         return Ok(());
     };
-    Err(NameError { what, given: super::text::fit(&super::text::printable(text), 40), why })
+    Err(NameError::new(what, text, why))
 }
 
 macro_rules! name {
@@ -86,11 +93,6 @@ name!(
     "handle"
 );
 name!(
-    /// A package's name, unique among one publisher's packages only.
-    PackageName,
-    "package name"
-);
-name!(
     /// The name of a network: part of every protocol and topic, so that two networks never mix.
     NetworkName,
     "network name"
@@ -104,6 +106,18 @@ pub struct PublisherId(PeerId);
 impl PublisherId {
     pub fn of(key: &PublicKey) -> Self {
         Self(key.to_peer_id())
+    }
+
+    /// Whoever signs a draft that nobody has signed yet: as long as any other.
+    pub fn nobody() -> Self {
+        /// Of an ed25519 key, inline, that has only zeros.
+        const ID: [u8; 38] = {
+            let mut id = [0; 38];
+            let [_, length, kind, is_ed25519, field, bytes, ..] = &mut id;
+            (*length, *kind, *is_ed25519, *field, *bytes) = (36, 8, 1, 18, 32);
+            id
+        };
+        Self(PeerId::from_bytes(&ID).unwrap_or_else(|_| PeerId::random()))
     }
 
     pub fn as_peer_id(&self) -> &PeerId {
@@ -146,11 +160,9 @@ impl FromStr for PublisherId {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        text.parse().map(Self).map_err(|_| NameError {
-            what: "publisher id",
-            given: super::text::fit(&super::text::printable(text), 60),
-            why: "expected a PeerId such as 12D3KooW…",
-        })
+        text.parse()
+            .map(Self)
+            .map_err(|_| NameError::new("publisher id", text, "is no PeerId, which looks like 12D3KooW…"))
     }
 }
 
@@ -161,16 +173,149 @@ pub fn short_id(id: &PeerId) -> String {
     text.chars().skip(skip).collect()
 }
 
-/// A package's identity: publisher and name. Two publishers may both have a `json`.
+/// A package's name as somebody wrote it: 1 to 214 visible ASCII characters. What package it is of its owner's, the ecosystem
+/// says: [`PackageName::of`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct WrittenName(String);
+
+impl WrittenName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for WrittenName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let why = if text.is_empty() {
+            "is empty".to_owned()
+        } else if text.len() > ecosystem::MAX_NAME {
+            format!("is longer than {} bytes", ecosystem::MAX_NAME)
+        } else if !text.bytes().all(|b| b.is_ascii_graphic()) {
+            "may have visible ASCII characters only".to_owned()
+        } else {
+            return Ok(Self(text.to_owned()));
+        };
+        Err(NameError::new("package name", text, why))
+    }
+}
+
+impl TryFrom<String> for WrittenName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<WrittenName> for String {
+    fn from(name: WrittenName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for WrittenName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Which package it is among one owner's: its ecosystem, and its name as that normalises it. Written `cargo:serde-json`; of
+/// `generic`, the name alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PackageName {
+    ecosystem: Ecosystem,
+    text: Box<str>,
+}
+
+impl PackageName {
+    /// # Errors
+    /// When the ecosystem has no such name.
+    pub fn of(ecosystem: &Ecosystem, name: &WrittenName) -> Result<Self, NameError> {
+        let normal = ecosystem
+            .normalise(name.as_str())
+            .map_err(|refused| NameError::new("package name", name.as_str(), format!("{refused} (in {ecosystem})")))?;
+        let text = if ecosystem.is_generic() { normal } else { format!("{ecosystem}:{normal}") };
+        Ok(Self { ecosystem: ecosystem.clone(), text: text.into() })
+    }
+
+    pub fn ecosystem(&self) -> &Ecosystem {
+        &self.ecosystem
+    }
+
+    /// With the ecosystem before it, but for `generic`.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The name in its ecosystem.
+    pub fn bare(&self) -> &str {
+        match self.text.split_once(':') {
+            Some((_, bare)) if !self.ecosystem.is_generic() => bare,
+            _ => &self.text,
+        }
+    }
+}
+
+impl FromStr for PackageName {
+    type Err = NameError;
+
+    /// Without a prefix, it is one of `generic`.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let (ecosystem, name) = qualified(text)?;
+        Self::of(&ecosystem, &name)
+    }
+}
+
+/// What `cargo:Inflector` and `web` say, as it is written.
+///
+/// # Errors
+/// When before the colon stands no ecosystem, or behind it no name that could be one anywhere.
+pub fn qualified(text: &str) -> Result<(Ecosystem, WrittenName), NameError> {
+    match text.split_once(':') {
+        Some((word, name)) => Ok((word.parse().map_err(|refused| wrong_ecosystem(text, &refused))?, name.parse()?)),
+        None => Ok((Ecosystem::Generic, text.parse()?)),
+    }
+}
+
+fn wrong_ecosystem(text: &str, refused: &ecosystem::Refused) -> NameError {
+    NameError::new("package name", text, format!("has before its : what is no ecosystem, which {refused}"))
+}
+
+impl TryFrom<String> for PackageName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<PackageName> for String {
+    fn from(name: PackageName) -> Self {
+        name.text.into()
+    }
+}
+
+impl fmt::Display for PackageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+/// A package's identity: owner, ecosystem and normalised name. Two owners may both have a `json`, and one a `cargo:json` and an
+/// `npm:json`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PackageId {
-    pub publisher: PublisherId,
+    pub owner: PublisherId,
     pub name: PackageName,
 }
 
 impl fmt::Display for PackageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.publisher, self.name)
+        write!(f, "{}/{}", self.owner, self.name)
     }
 }
 
@@ -179,12 +324,10 @@ impl FromStr for PackageId {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         match text.parse()? {
-            PackageRef { owner: Owner::Publisher(publisher), name, requirement: None } => Ok(Self { publisher, name }),
-            _ => Err(NameError {
-                what: "package's id",
-                given: super::text::fit(&super::text::printable(text), 60),
-                why: "write it as publisher-id/name",
-            }),
+            PackageRef { owner: Owner::Publisher(owner), name: Asked::Exactly(name), requirement: None } => {
+                Ok(Self { owner, name })
+            }
+            _ => Err(NameError::new("package's id", text, "must be written publisher-id/name")),
         }
     }
 }
@@ -205,23 +348,53 @@ impl fmt::Display for Owner {
     }
 }
 
-/// `owner/name[@requirement]`: what a person or a dependency asks for.
+/// The right part of `owner/name`: with its ecosystem, or a name alone, which may be one of several packages.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Asked {
+    Exactly(PackageName),
+    /// The only package of that name that the owner has, in whatever ecosystem.
+    Bare(WrittenName),
+}
+
+impl Asked {
+    /// The package meant, where a name alone is one of `ecosystem`.
+    ///
+    /// # Errors
+    /// When that has no such name.
+    pub fn within(&self, ecosystem: &Ecosystem) -> Result<PackageName, NameError> {
+        match self {
+            Self::Exactly(name) => Ok(name.clone()),
+            Self::Bare(name) => PackageName::of(ecosystem, name),
+        }
+    }
+}
+
+/// `owner/name[@requirement]`: what a person or a dependency asks for. Behind a publisher's id a name without a prefix is one of
+/// `generic`, as ids are written; behind a handle it is a bare name. `*:` before a name makes it a bare one behind an id, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageRef {
     pub owner: Owner,
-    pub name: PackageName,
-    pub requirement: Option<Requirement>,
+    pub name: Asked,
+    pub requirement: Option<RequirementText>,
 }
 
 impl PackageRef {
     pub fn of(package: &PackageId) -> Self {
-        Self { owner: Owner::Publisher(package.publisher), name: package.name.clone(), requirement: None }
+        Self { owner: Owner::Publisher(package.owner), name: Asked::Exactly(package.name.clone()), requirement: None }
     }
 }
 
 impl fmt::Display for PackageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.owner, self.name)?;
+        let owner = &self.owner;
+        match (owner, &self.name) {
+            (Owner::Handle(_), Asked::Exactly(name)) if name.ecosystem().is_generic() => {
+                write!(f, "{owner}/generic:{name}")?;
+            }
+            (Owner::Publisher(_), Asked::Bare(name)) => write!(f, "{owner}/*:{name}")?,
+            (_, Asked::Exactly(name)) => write!(f, "{owner}/{name}")?,
+            (_, Asked::Bare(name)) => write!(f, "{owner}/{name}")?,
+        }
         self.requirement.as_ref().map_or(Ok(()), |requirement| write!(f, "@{requirement}"))
     }
 }
@@ -230,32 +403,46 @@ impl FromStr for PackageRef {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let wrong =
-            |why| NameError { what: "package", given: super::text::fit(&super::text::printable(text), 60), why };
-        let (package, requirement) = match text.split_once('@') {
-            Some((package, requirement)) => (package, Some(requirement)),
-            None => (text, None),
-        };
-        let (owner, name) =
-            package.split_once('/').ok_or_else(|| wrong("write it as handle/name or publisher-id/name"))?;
+        let wrong = |why: &str| NameError::new("package", text, why);
+        let (owner, rest) = text.split_once('/').ok_or_else(|| wrong("must be handle/name or publisher-id/name"))?;
         // A handle is lower case only, a PeerId never is.
         let owner = match owner.parse() {
             Ok(handle) => Owner::Handle(handle),
             Err(error) => Owner::Publisher(owner.parse().map_err(|_: NameError| error)?),
         };
-        let requirement = requirement
-            .map(|text| {
-                text.parse().map_err(|error| {
-                    wrong(match error {
-                        RequirementError::Semver(_) => "after @ goes a version requirement such as 1.2 or ^1",
-                        RequirementError::Build(_) => {
-                            "a build, which is what stands behind +, can only be asked for exactly, as @=1.2.3+build"
-                        }
-                    })
-                })
-            })
-            .transpose()?;
-        Ok(Self { owner, name: name.parse()?, requirement })
+        let is_open = rest.starts_with("*:");
+        // Behind an @, a colon is an epoch's.
+        let (ecosystem, rest) = match rest.split_once(':').filter(|(word, _)| !word.contains('@')) {
+            Some(("*", rest)) => (None, rest),
+            Some((word, rest)) => {
+                (Some(word.parse::<Ecosystem>().map_err(|refused| wrong_ecosystem(text, &refused))?), rest)
+            }
+            None => (None, rest),
+        };
+        // npm's scopes begin with an @.
+        let at = rest.char_indices().rev().find(|(at, c)| *c == '@' && *at > 0).map(|(at, _)| at);
+        let (name, requirement) = match at.and_then(|at| rest.split_at_checked(at)) {
+            Some((name, requirement)) => (name, Some(requirement.trim_start_matches('@'))),
+            None => (rest, None),
+        };
+        let name: WrittenName = name.parse()?;
+        let requirement: Option<RequirementText> = requirement.map(str::parse).transpose()?;
+        let name = match (ecosystem, &owner) {
+            (Some(ecosystem), _) => Asked::Exactly(PackageName::of(&ecosystem, &name)?),
+            (None, Owner::Publisher(_)) if !is_open => Asked::Exactly(PackageName::of(&Ecosystem::Generic, &name)?),
+            (None, _) => Asked::Bare(name),
+        };
+        if let Some(requirement) = &requirement {
+            match &name {
+                Asked::Exactly(name) => requirement.read(name.ecosystem())?,
+                // One that is none anywhere is refused now.
+                Asked::Bare(_) => match Ecosystem::KNOWN.iter().find_map(|one| requirement.read(one).ok()) {
+                    Some(read) => read,
+                    None => requirement.read(&Ecosystem::Generic)?,
+                },
+            };
+        }
+        Ok(Self { owner, name, requirement })
     }
 }
 
@@ -275,11 +462,14 @@ mod tests {
 
     #[test]
     fn names_follow_the_grammar() {
-        for good in ["a", "0", "serde_json", "a.b-c_d", &"x".repeat(64)] {
+        for good in ["a", "0", "serde_json", "a.b-c_d", &"x".repeat(64), "cargo:serde_json", "generic:a"] {
             assert!(good.parse::<PackageName>().is_ok(), "{good}");
         }
-        for bad in ["", "-a", ".a", "A", "a b", "a/b", "é", &"x".repeat(65)] {
+        for bad in ["", "-a", ".a", "a b", "a/b", "é", &"x".repeat(65), "cargo:", "Cargo:a", ":a", "cargo:1a"] {
             assert!(bad.parse::<PackageName>().is_err(), "{bad}");
+        }
+        for (written, normal) in [("Web", "web"), ("generic:Web", "web"), ("cargo:Serde_json", "cargo:serde-json")] {
+            assert_eq!(written.parse::<PackageName>().unwrap().as_str(), normal);
         }
         let error = "Serde".parse::<Handle>().unwrap_err().to_string();
         assert_eq!(error, "\"Serde\" is not a handle: it must start with a lower-case letter or a digit");
@@ -293,9 +483,31 @@ mod tests {
         let publisher = PublisherId::of(&Keypair::generate_ed25519().public());
         let by_key: PackageRef = format!("{publisher}/web").parse().unwrap();
         assert_eq!(by_key.owner, Owner::Publisher(publisher));
-        for bad in ["web", "alice/", "alice/web@not", "/web", "Alice/web"] {
+        for bad in ["web", "alice/", "alice/generic:web@1.0rc1", "alice/web@not", "/web", "Alice/web", "alice/web@"] {
             assert!(bad.parse::<PackageRef>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_reference_says_which_ecosystem_or_leaves_it_open() {
+        let publisher = PublisherId::of(&Keypair::generate_ed25519().public());
+        let asked = |text: &str| text.parse::<PackageRef>().unwrap();
+        let exactly = |text: &str| Asked::Exactly(text.parse().unwrap());
+        assert_eq!(asked("alice/cargo:Serde_json@1").name, exactly("cargo:serde-json"));
+        assert_eq!(asked("alice/generic:web").name, exactly("web"));
+        assert_eq!(asked("alice/web").name, Asked::Bare("web".parse().unwrap()));
+        assert_eq!(asked(&format!("{publisher}/web")).name, exactly("web"), "as an id is written");
+        let epoch = asked("alice/debian:tool@= 2:0.5-1");
+        assert_eq!(epoch.requirement.unwrap().as_str(), "= 2:0.5-1");
+        assert_eq!(asked("alice/tool@=2:0.5-1").name, Asked::Bare("tool".parse().unwrap()));
+        let open = format!("{publisher}/*:web");
+        assert_eq!(asked(&open).name, Asked::Bare("web".parse().unwrap()));
+        for text in ["alice/generic:web", "alice/web@^1", "alice/cargo:serde-json", &open] {
+            assert_eq!(asked(text).to_string(), text);
+        }
+        let id: PackageId = format!("{publisher}/cargo:serde").parse().unwrap();
+        assert_eq!(PackageRef::of(&id).to_string(), id.to_string());
+        assert!("alice/web".parse::<PackageId>().is_err());
     }
 
     proptest! {

@@ -1,80 +1,89 @@
 //! Releases as heads list them, and the pure operations on such lists.
 
-use semver::Version;
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::{hash::Hash, requirement::Requirement};
-
-/// Longest version, in characters: semver itself sets no bound, a head of 14 KiB must.
-pub const MAX_VERSION: usize = 64;
+use super::{hash::Hash, version::VersionText};
+use crate::ecosystem::{Ecosystem, Requirement, Version};
 
 /// One line of a head or page: a version, the hash of its manifest's signed payload, and whether it is yanked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseEntry {
     #[serde(rename = "v")]
-    pub version: Version,
+    pub version: VersionText,
     #[serde(rename = "m")]
     pub manifest: Hash,
     #[serde(rename = "y", default, skip_serializing_if = "std::ops::Not::not")]
     pub yanked: bool,
 }
 
+/// Releases with their versions read, so that they can be compared; in the order given, those left out whose version the ecosystem
+/// does not have. A verified head or page has none of these.
+pub fn read<'a>(ecosystem: &Ecosystem, releases: &'a [ReleaseEntry]) -> Vec<(Version, &'a ReleaseEntry)> {
+    releases.iter().filter_map(|entry| Some((entry.version.read(ecosystem).ok()?, entry))).collect()
+}
+
 /// The release that `requirement` asks for: the highest version that matches and is not yanked.
 ///
-/// Without a requirement, the highest release proper, or the highest pre-release where there is nothing else.
-/// A yanked release is returned only for `=x.y.z`, as cargo does for a lock file.
-pub fn resolve<'a>(releases: &'a [ReleaseEntry], requirement: Option<&Requirement>) -> Option<&'a ReleaseEntry> {
-    let live = || releases.iter().filter(|release| !release.yanked);
-    let highest = |a: &&ReleaseEntry, b: &&ReleaseEntry| a.version.cmp(&b.version);
-    match requirement {
-        None => {
-            live().filter(|release| release.version.pre.is_empty()).max_by(highest).or_else(|| live().max_by(highest))
-        }
-        Some(requirement) => live()
-            .filter(|release| requirement.matches(&release.version))
-            .max_by(highest)
-            .or_else(|| releases.iter().find(|release| requirement.is_exactly(&release.version))),
-    }
-}
-
-/// Releases to name to somebody whose requirement takes none: other builds of the version that was named, else the highest,
-/// five at most.
-pub fn instead<'a>(releases: &'a [ReleaseEntry], requirement: &Requirement) -> Vec<&'a Version> {
-    let mut others: Vec<&Version> = releases.iter().map(|release| &release.version).collect();
-    let build_of_named = |version: &&Version| {
-        requirement.comparators().any(|(_, named)| named.is_some_and(|named| is_build_of(version, &named)))
+/// Without a requirement, the highest release proper, or the highest pre-release where there is nothing else. With one, pre-releases
+/// count as its ecosystem has it. A yanked release is returned only where it is named exactly, as cargo does for a lock file.
+pub fn resolve<'a>(
+    ecosystem: &Ecosystem,
+    releases: &'a [ReleaseEntry],
+    requirement: Option<&Requirement>,
+) -> Option<&'a ReleaseEntry> {
+    let read = read(ecosystem, releases);
+    let live = || read.iter().filter(|(_, release)| !release.yanked);
+    let found = match requirement {
+        Some(requirement) if !requirement.is_any() => live()
+            .filter(|(version, _)| requirement.names(version))
+            .max_by_key(|(version, _)| version)
+            .or_else(|| read.iter().find(|(version, _)| requirement.is_exactly(version))),
+        _ => live()
+            .filter(|(version, _)| !version.is_pre_release())
+            .max_by_key(|(version, _)| version)
+            .or_else(|| live().max_by_key(|(version, _)| version)),
     };
-    if others.iter().any(build_of_named) {
-        others.retain(build_of_named);
-    }
-    others.sort_by(|a, b| b.cmp(a));
-    others.truncate(5);
-    others
+    found.map(|(_, entry)| *entry)
 }
 
-/// Returns true where the two differ in their build metadata at most.
-pub fn is_build_of(version: &Version, other: &Version) -> bool {
-    version.cmp_precedence(other).is_eq()
+/// The highest release, yanked or not.
+pub fn highest<'a>(ecosystem: &Ecosystem, releases: &'a [ReleaseEntry]) -> Option<&'a ReleaseEntry> {
+    read(ecosystem, releases).into_iter().max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, entry)| entry)
+}
+
+/// Versions to name to somebody whose requirement takes none: other builds of the version that was named, else the highest,
+/// five at most.
+pub fn instead(ecosystem: &Ecosystem, releases: &[ReleaseEntry], requirement: &Requirement) -> Vec<VersionText> {
+    let mut others = read(ecosystem, releases);
+    if others.iter().any(|(version, _)| requirement.names_build_of(version)) {
+        others.retain(|(version, _)| requirement.names_build_of(version));
+    }
+    others.sort_by(|(a, _), (b, _)| b.cmp(a));
+    others.into_iter().take(5).map(|(_, entry)| entry.version.clone()).collect()
 }
 
 /// A version whose manifest hash differs from the first one seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionConflict {
-    pub version: Version,
+    pub version: VersionText,
     pub kept: Hash,
     pub offered: Hash,
 }
 
 /// The versions in `offered` that `known` has under another hash.
-pub fn conflicts(known: &[ReleaseEntry], offered: &[ReleaseEntry]) -> Vec<VersionConflict> {
-    offered
-        .iter()
-        .filter_map(|entry| {
-            let first = known.iter().find(|first| first.version == entry.version)?;
-            (first.manifest != entry.manifest).then(|| VersionConflict {
+pub fn conflicts(ecosystem: &Ecosystem, known: &[ReleaseEntry], offered: &[ReleaseEntry]) -> Vec<VersionConflict> {
+    let first: HashMap<Version, Hash> =
+        read(ecosystem, known).into_iter().map(|(version, entry)| (version, entry.manifest)).collect();
+    read(ecosystem, offered)
+        .into_iter()
+        .filter_map(|(version, entry)| {
+            let kept = *first.get(&version)?;
+            (kept != entry.manifest).then(|| VersionConflict {
                 version: entry.version.clone(),
-                kept: first.manifest,
+                kept,
                 offered: entry.manifest,
             })
         })
@@ -84,10 +93,12 @@ pub fn conflicts(known: &[ReleaseEntry], offered: &[ReleaseEntry]) -> Vec<Versio
 /// Joins the release lists of forked heads: first come, first kept; yanked anywhere is yanked.
 ///
 /// The result keeps the order of `base` and appends what only `other` has, so that old pages stay as they are.
-pub fn merge(base: &[ReleaseEntry], other: &[ReleaseEntry]) -> Vec<ReleaseEntry> {
+pub fn merge(ecosystem: &Ecosystem, base: &[ReleaseEntry], other: &[ReleaseEntry]) -> Vec<ReleaseEntry> {
     let mut merged = base.to_vec();
-    for entry in other {
-        match merged.iter_mut().find(|held| held.version == entry.version) {
+    let at: HashMap<Version, usize> =
+        (0..).zip(base).filter_map(|(at, entry)| Some((entry.version.read(ecosystem).ok()?, at))).collect();
+    for (version, entry) in read(ecosystem, other) {
+        match at.get(&version).and_then(|at| merged.get_mut(*at)) {
             Some(held) => held.yanked |= entry.yanked && held.manifest == entry.manifest,
             None => merged.push(entry.clone()),
         }
@@ -113,8 +124,8 @@ mod tests {
             entry("2.0.0-rc.1", 4, false),
         ];
         let pick = |req: Option<&str>| {
-            let req = req.map(|text| text.parse().unwrap());
-            resolve(&list, req.as_ref()).map(|release| release.version.to_string())
+            let req = req.map(|text| Ecosystem::Cargo.requirement(text).unwrap());
+            resolve(&Ecosystem::Cargo, &list, req.as_ref()).map(|release| release.version.to_string())
         };
         assert_eq!(pick(None).as_deref(), Some("1.1.0"));
         assert_eq!(pick(Some("^1")).as_deref(), Some("1.1.0"));
@@ -122,7 +133,7 @@ mod tests {
         assert_eq!(pick(Some("^1.2")), None);
         assert_eq!(pick(Some("2.0.0-rc.1")).as_deref(), Some("2.0.0-rc.1"));
         assert_eq!(
-            resolve(&[entry("0.1.0-a", 1, false)], None).map(|r| r.version.to_string()).as_deref(),
+            resolve(&Ecosystem::Cargo, &[entry("0.1.0-a", 1, false)], None).map(|r| r.version.to_string()).as_deref(),
             Some("0.1.0-a")
         );
     }
@@ -131,7 +142,7 @@ mod tests {
     fn a_changed_hash_is_a_conflict_and_a_new_version_is_not() {
         let known = [entry("1.0.0", 1, false)];
         let offered = [entry("1.0.0", 9, false), entry("1.1.0", 2, false)];
-        let found = conflicts(&known, &offered);
+        let found = conflicts(&Ecosystem::Cargo, &known, &offered);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].kept, found[0].offered), (Hash([1; 32]), Hash([9; 32])));
     }
@@ -146,10 +157,10 @@ mod tests {
                 minors.iter().map(|m| entry(&format!("1.{m}.0"), *m as u8, false)).collect::<Vec<_>>()
             };
             let (a, b) = (list(&a), list(&b));
-            let merged = merge(&a, &b);
+            let merged = merge(&Ecosystem::Cargo, &a, &b);
             prop_assert!(a.iter().chain(&b).all(|entry| merged.contains(entry)));
             prop_assert_eq!(&merged[..a.len()], &a[..]);
-            prop_assert_eq!(merge(&merged, &b), merged);
+            prop_assert_eq!(merge(&Ecosystem::Cargo, &merged, &b), merged);
         }
     }
 }

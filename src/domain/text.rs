@@ -48,6 +48,21 @@ fn is_virama(c: char) -> bool {
     canonical_combining_class(c) == 9
 }
 
+/// A name or a version as a part of a file's name, on whatever system: what may mean something there is written `%2F`. No two texts
+/// become one. In front of it, or behind it, has to stand something that is not a dot.
+pub fn as_file(text: &str) -> String {
+    let mut file = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'+' | b'~' | b'-' | b'@' => {
+                file.push(char::from(byte))
+            }
+            byte => file.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    file
+}
+
 /// `text` as it may be shown: unsafe characters become a space, runs of space become one.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -57,7 +57,7 @@ impl Protocols {
             StreamProtocol::try_from_owned(format!("/swarmdex/{network}/{kind}"))
                 .map_err(|error| RegistryError::Internal { what: "naming a protocol", why: error.to_string() })
         };
-        Ok(Self { kad: name("kad/2")?, query: name("query/2")?, content: name("content/2")?, sync: name("sync/2")? })
+        Ok(Self { kad: name("kad/3")?, query: name("query/3")?, content: name("content/3")?, sync: name("sync/3")? })
     }
 }
 
@@ -124,7 +124,7 @@ impl Behaviour {
             .with_max_established(Some(most))
             .with_max_established_per_peer(Some(MAX_PER_PEER));
 
-        let identify = identify::Config::new("/swarmdex/2".to_owned(), key.public())
+        let identify = identify::Config::new("/swarmdex/3".to_owned(), key.public())
             .with_agent_version(concat!("swarmdex/", env!("CARGO_PKG_VERSION")).to_owned())
             .with_push_listen_addr_updates(true);
 

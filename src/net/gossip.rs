@@ -30,7 +30,7 @@ pub(super) struct Topics {
 
 impl Topics {
     pub fn of(network: &NetworkName) -> Self {
-        let topic = |kind| IdentTopic::new(format!("/swarmdex/{network}/{kind}/2"));
+        let topic = |kind| IdentTopic::new(format!("/swarmdex/{network}/{kind}/3"));
         Self { announce: topic("announce"), presence: topic("presence") }
     }
 }

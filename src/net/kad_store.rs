@@ -155,7 +155,7 @@ impl KadStore {
                 return Ok(());
             }
         }
-        let publisher = record.publisher();
+        let publisher = record.owner();
         let is_new = !self.records.contains_key(&key);
         if is_new && self.by_publisher.get(&publisher).is_some_and(|count| *count >= MAX_PER_PUBLISHER) {
             return Err(Refusal::OverQuota);
@@ -296,9 +296,10 @@ mod tests {
     use crate::domain::{
         hash::ContentRoot,
         manifest::{Content, Draft, Manifest},
-        record::{HeadState, Signed},
+        record::{Authorised, HeadState},
         release::ReleaseEntry,
     };
+    use crate::ecosystem::Ecosystem;
     use libp2p::identity::Keypair;
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -306,15 +307,24 @@ mod tests {
 
     fn manifest(key: &Keypair, name: &str) -> Record {
         let draft: Draft = toml::from_str(&format!("name = \"{name}\"\nversion = \"1.0.0\"")).unwrap();
-        let manifest: Manifest = draft.into_manifest(Content { root: ContentRoot::of(b"x"), size: 1 }, NOW).unwrap();
-        Record::Manifest(Signed::sign(key, manifest).unwrap())
+        let manifest: Manifest = draft
+            .into_manifest(PublisherId::of(&key.public()), Content { root: ContentRoot::of(b"x"), size: 1 }, NOW)
+            .unwrap();
+        Record::Manifest(Authorised::sign(key, manifest).unwrap())
     }
 
     fn head(key: &Keypair, seq: u64, life: Duration) -> Record {
         let manifest = crate::domain::hash::Hash::of(&seq.to_be_bytes());
         let releases = vec![ReleaseEntry { version: "1.0.0".parse().unwrap(), manifest, yanked: false }];
         let prev = if seq > 1 { vec![manifest] } else { vec![] };
-        let state = HeadState { name: "web".parse().unwrap(), handle: None, seq, prev, releases };
+        let state = HeadState {
+            ecosystem: Ecosystem::Generic,
+            name: "web".parse().unwrap(),
+            handle: None,
+            seq,
+            prev,
+            releases,
+        };
         Record::Head(state.sign(key, NOW, life).unwrap().0)
     }
 
@@ -381,7 +391,8 @@ mod tests {
         };
         let releases = (0..95).map(entry).collect();
         let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
-        let state = HeadState { name: name.parse().unwrap(), handle: None, seq, prev, releases };
+        let state =
+            HeadState { ecosystem: Ecosystem::Generic, name: name.parse().unwrap(), handle: None, seq, prev, releases };
         Record::Head(state.sign(key, NOW, 24 * HOUR).unwrap().0)
     }
 

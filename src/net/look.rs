@@ -17,7 +17,6 @@ use crate::{
     domain::{
         lookup::{Copy, End, Looked, RoutingTable, Sought, Trace},
         record::{DhtKey, Record},
-        release,
     },
 };
 
@@ -138,7 +137,7 @@ impl Net {
 fn says(record: &Record) -> String {
     match record {
         Record::Head(head) => {
-            let latest = release::resolve(&head.releases, None);
+            let latest = head.latest();
             let latest = latest.map(|entry| format!(", latest {}", entry.version)).unwrap_or_default();
             format!("{}, seq {}, {} releases{latest}", what_of(record), head.seq, head.releases.len())
         }
@@ -156,11 +155,17 @@ pub(crate) fn what_of(record: &Record) -> String {
     match record {
         Record::Head(head) => {
             let handle = head.handle.as_ref().map(ToString::to_string);
-            format!("head of {}", package(head.publisher(), handle, head.name.as_str()))
+            format!("head of {}", package(head.owner(), handle, head.package().name.as_str()))
         }
         Record::Manifest(manifest) => {
-            format!("manifest of {} {}", package(manifest.publisher(), None, manifest.name.as_str()), manifest.version)
+            format!(
+                "manifest of {} {}",
+                package(manifest.owner(), None, manifest.package().name.as_str()),
+                manifest.version
+            )
         }
-        Record::Page(page) => format!("older releases of {}", package(page.publisher(), None, page.name.as_str())),
+        Record::Page(page) => {
+            format!("older releases of {}", package(page.owner(), None, page.package().name.as_str()))
+        }
     }
 }

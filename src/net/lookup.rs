@@ -152,13 +152,21 @@ mod tests {
 
     use super::*;
     use crate::domain::{hash::Hash, record::HeadState, release::ReleaseEntry, time::Timestamp};
+    use crate::ecosystem::Ecosystem;
     use libp2p::identity::Keypair;
     use proptest::prelude::*;
 
     fn record() -> Record {
         let releases =
             vec![ReleaseEntry { version: "1.0.0".parse().unwrap(), manifest: Hash::of(b"manifest"), yanked: false }];
-        let state = HeadState { name: "web".parse().unwrap(), handle: None, seq: 1, prev: vec![], releases };
+        let state = HeadState {
+            ecosystem: Ecosystem::Generic,
+            name: "web".parse().unwrap(),
+            handle: None,
+            seq: 1,
+            prev: vec![],
+            releases,
+        };
         let (head, _) = state.sign(&Keypair::generate_ed25519(), Timestamp(1), Duration::from_secs(60)).unwrap();
         Record::Head(head)
     }

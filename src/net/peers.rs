@@ -525,7 +525,7 @@ impl PeerTable {
             let clock_offset_ms = now.offset_ms(hello.at);
             peer.said = Some(Said { at: Instant::now(), packages: hello.packages, room: hello.room, clock_offset_ms });
         }
-        peer.owner = owner.map(|claim| NodeOwner { publisher: claim.publisher(), handle: claim.handle.clone() });
+        peer.owner = owner.map(|claim| NodeOwner { publisher: claim.signer(), handle: claim.handle.clone() });
         peer.standing.last_seen = now;
         peer.place.hello(hello.location.clone(), hello.at, now);
         let start = peer.starts.said(hello.start);

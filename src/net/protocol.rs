@@ -1,4 +1,4 @@
-//! The query protocol, `/swarmdex/<network>/query/2`: one CBOR request, one CBOR response, both bounded.
+//! The query protocol, `/swarmdex/<network>/query/3`: one CBOR request, one CBOR response, both bounded.
 
 use libp2p::{StreamProtocol, request_response};
 use serde::{Deserialize, Serialize};

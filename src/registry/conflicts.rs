@@ -13,7 +13,7 @@ use crate::{
         conflict::{Case, ConflictId, Conflicts, Evidence},
         manifest::Manifest,
         name::PublisherId,
-        record::{Announcement, Head, Signed},
+        record::{Announcement, Authorised, Head},
         time::Timestamp,
     },
     store::Store,
@@ -86,8 +86,8 @@ impl P2pRegistry {
     /// Takes a head that changes a version, with the manifest that came along: the evidence is kept with it.
     pub(super) fn keep_evidence(
         &self,
-        head: Signed<Head>,
-        manifest: Option<Signed<Manifest>>,
+        head: Authorised<Head>,
+        manifest: Option<Authorised<Manifest>>,
         now: Timestamp,
     ) -> BoxFuture<'static, ()> {
         let registry = self.clone();

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use futures::FutureExt;
+use futures::{FutureExt, future::join_all};
 use libp2p::PeerId;
 use tracing::{Span, field::Empty};
 
@@ -13,12 +13,13 @@ use crate::{
         freshness::{QUORUM, confirms},
         hash::Hash,
         manifest::Manifest,
-        name::{Owner, PackageId, PackageRef},
-        record::{DhtKey, Head, Page, Payload, Record, Signed, consistent, select},
+        name::{Asked, Owner, PackageId, PackageName, PackageRef, PublisherId, WrittenName},
+        record::{Authorised, DhtKey, Head, Owned, Page, Record, consistent, select},
         release,
         reputation::Outcome,
-        requirement::Requirement,
+        version::RequirementText,
     },
+    ecosystem::Ecosystem,
     ending::Ending,
     metrics::Provenance,
     net::{
@@ -37,9 +38,9 @@ const MAX_PAGES: usize = 64;
 /// What a fan-out for a head brought.
 struct FoundHeads {
     /// By who gave it; a peer that answers twice is one peer.
-    heads: HashMap<PeerId, (Signed<Head>, Source)>,
+    heads: HashMap<PeerId, (Authorised<Head>, Source)>,
     /// Manifests that came with them.
-    manifests: Vec<Signed<Manifest>>,
+    manifests: Vec<Authorised<Manifest>>,
     asked: usize,
 }
 
@@ -88,26 +89,60 @@ impl P2pRegistry {
 
     /// Whose package is meant.
     pub(super) async fn resolve(&self, package: &PackageRef) -> Result<PackageId> {
-        let publisher = match &package.owner {
+        let owner = match &package.owner {
             Owner::Publisher(publisher) => *publisher,
             Owner::Handle(handle) => self.publisher_called(handle).await?,
         };
-        Ok(PackageId { publisher, name: package.name.clone() })
+        match &package.name {
+            Asked::Exactly(name) => Ok(PackageId { owner, name: name.clone() }),
+            Asked::Bare(name) => self.only_one(owner, name).await,
+        }
+    }
+
+    /// The only package of an owner that is called so, in whatever ecosystem: by what is held, else by what the network has. Where
+    /// there is none, it is one of `generic` that nobody has.
+    async fn only_one(&self, owner: PublisherId, name: &WrittenName) -> Result<PackageId> {
+        let all = || Ecosystem::KNOWN.iter().filter_map(|ecosystem| PackageName::of(ecosystem, name).ok());
+        let ids: Vec<PackageId> = all().map(|name| PackageId { owner, name }).collect();
+        let mut there = Vec::new();
+        for id in &ids {
+            if self.store.mark(id)?.is_some() || (owner == self.preview_owner() && self.store.is_preview(id)?) {
+                there.push(id.clone());
+            }
+        }
+        if there.is_empty() && ids.len() > 1 {
+            let found = join_all(ids.iter().map(|id| self.refresh_head(id))).await;
+            there = ids
+                .iter()
+                .zip(found)
+                .filter(|(_, found)| matches!(found, Ok((Some(_), _))))
+                .map(|(id, _)| id.clone())
+                .collect();
+        }
+        let nobodys = || PackageName::of(&Ecosystem::Generic, name).map(|name| PackageId { owner, name });
+        match <[PackageId; 1]>::try_from(there) {
+            Ok([only]) => Ok(only),
+            Err(there) if there.is_empty() => Ok(nobodys()?),
+            Err(packages) => Err(RegistryError::AmbiguousName { name: name.clone(), packages }),
+        }
     }
 
     /// The highest release that matches, after asking the network for one that is not held.
-    pub(super) async fn release(&self, package: &PackageRef, requirement: &Requirement) -> Result<Release> {
+    pub(super) async fn release(&self, package: &PackageRef, requirement: &RequirementText) -> Result<Release> {
         let id = self.resolve(package).await?;
+        let ecosystem = id.name.ecosystem();
+        let asked = requirement.read(ecosystem)?;
         let mut found = self.package(&id).await?;
-        if release::resolve(&found.releases, Some(requirement)).is_none() {
+        if release::resolve(ecosystem, &found.releases, Some(&asked)).is_none() {
             // What is held may lack the newest release.
             found = self.package_from_network(&id).await.unwrap_or(found);
         }
-        let entry = release::resolve(&found.releases, Some(requirement)).ok_or_else(|| RegistryError::NoMatch {
-            package: found.title(),
-            requirement: requirement.clone(),
-            instead: release::instead(&found.releases, requirement).into_iter().cloned().collect(),
-        })?;
+        let entry =
+            release::resolve(ecosystem, &found.releases, Some(&asked)).ok_or_else(|| RegistryError::NoMatch {
+                package: found.title(),
+                requirement: requirement.clone(),
+                instead: release::instead(ecosystem, &found.releases, &asked),
+            })?;
         let manifest = self.manifest(&id, &entry.manifest).await?;
         Ok(Release {
             package: id,
@@ -127,7 +162,7 @@ impl P2pRegistry {
         if let Some(package) = self.cache().get(id, now) {
             return Ok(Package { source: Source::Cache, ..package.clone() });
         }
-        if id.publisher == self.preview_owner() && self.store.is_preview(id)? {
+        if id.owner == self.preview_owner() && self.store.is_preview(id)? {
             return Err(RegistryError::Preview(id.name.clone()));
         }
         let held = self.store.head(id)?;
@@ -160,7 +195,7 @@ impl P2pRegistry {
         let connected = *self.net.joined().borrow();
         let floor = self.store.mark(id)?.map_or(0, |mark| mark.seq);
         // A head that conflicts with what was seen first is refused, and the next best one is tried.
-        while let Some(best) = select(heads.values().map(|(head, _)| head), floor, now).map(Signed::hash) {
+        while let Some(best) = select(heads.values().map(|(head, _)| head), floor, now).map(Authorised::hash) {
             let (mut chosen, mut source, mut holding) = (None, Source::Dht, 0);
             heads.retain(|peer, (head, from)| {
                 let same = head.hash() == best;
@@ -204,7 +239,7 @@ impl P2pRegistry {
     /// answered or everybody has.
     async fn query_dht_parallel_heads(&self, id: &PackageId) -> Result<FoundHeads> {
         let timeout = self.net.query_timeout();
-        let key = DhtKey::of_head(&id.publisher, &id.name);
+        let key = DhtKey::of_head(id);
         let mut found = FoundHeads { heads: HashMap::new(), manifests: Vec::new(), asked: 0 };
         let mut direct = self.ask_best(Request::Head(id.clone())).await?;
         let what = Some(format!("head of {}", claimed(id, None)));
@@ -226,7 +261,7 @@ impl P2pRegistry {
                 Some((peer, response)) = direct.next(), if !direct.is_over() => {
                     let Ok(Response::Packages { items, .. }) = response else { continue };
                     let Some(item) = items.first() else { continue };
-                    let is_it = |head: &Signed<Head>| head.publisher() == id.publisher && head.name == id.name;
+                    let is_it = |head: &Authorised<Head>| head.package() == id;
                     for head in self.verified::<Head>(peer, std::iter::once(item.head.as_slice()), is_it) {
                         found.manifests.extend(self.manifest_beside(peer, &head, item.manifest.as_deref()));
                         found.heads.insert(peer, (head, Source::Peer(peer)));
@@ -240,8 +275,13 @@ impl P2pRegistry {
 
     /// The manifest that came with a head, if it is one of the head's. One that is not costs the peer nothing: the head, which
     /// is half of its answer, is right.
-    fn manifest_beside(&self, peer: PeerId, head: &Signed<Head>, bytes: Option<&Vec<u8>>) -> Option<Signed<Manifest>> {
-        let manifest = Signed::<Manifest>::verify(bytes?);
+    fn manifest_beside(
+        &self,
+        peer: PeerId,
+        head: &Authorised<Head>,
+        bytes: Option<&Vec<u8>>,
+    ) -> Option<Authorised<Manifest>> {
+        let manifest = Authorised::<Manifest>::verify(bytes?);
         match manifest.and_then(|manifest| consistent(head, &manifest).map(|()| manifest)) {
             Ok(manifest) => Some(manifest),
             Err(refusal) => {
@@ -255,13 +295,13 @@ impl P2pRegistry {
     }
 
     /// Asks different peers at once for something that never changes: the first valid answer wins.
-    async fn query_dht_parallel_object<T: Payload + Clone + Send + 'static>(
+    async fn query_dht_parallel_object<T: Owned + Clone + Send + 'static>(
         &self,
         key: DhtKey,
         what: String,
         hash: &Hash,
-        from_record: fn(Record) -> Option<Signed<T>>,
-    ) -> Result<Option<Signed<T>>> {
+        from_record: fn(Record) -> Option<Authorised<T>>,
+    ) -> Result<Option<Authorised<T>>> {
         let timeout = self.net.query_timeout();
         let mut direct = self.ask_best(Request::Objects(vec![*hash])).await?;
         let mut dht = self.query_dht(key, Want::First, Some(what), timeout).boxed().fuse();
@@ -277,7 +317,7 @@ impl P2pRegistry {
                 }
                 Some((peer, response)) = direct.next(), if !direct.is_over() => {
                     let Ok(Response::Objects(objects)) = response else { continue };
-                    let is_it = |object: &Signed<T>| object.hash() == *hash;
+                    let is_it = |object: &Authorised<T>| object.hash() == *hash;
                     let objects = objects.iter().take(1).map(|object| object.as_slice());
                     if let Some(object) = self.verified::<T>(peer, objects, is_it).into_iter().next() {
                         return Ok(Some(object));
@@ -295,12 +335,12 @@ impl P2pRegistry {
     }
 
     /// The envelopes of an answer that verify and are what was asked for, and what that says of the peer.
-    pub(super) fn verified<'a, T: Payload>(
+    pub(super) fn verified<'a, T: Owned>(
         &self,
         peer: PeerId,
         envelopes: impl Iterator<Item = &'a [u8]>,
-        is_asked_for: impl Fn(&Signed<T>) -> bool,
-    ) -> Vec<Signed<T>> {
+        is_asked_for: impl Fn(&Authorised<T>) -> bool,
+    ) -> Vec<Authorised<T>> {
         let judged = judged::envelopes(envelopes, is_asked_for);
         judged.refused.iter().for_each(|refusal| self.tally.refused(*refusal));
         judged.outcome().into_iter().for_each(|outcome| self.net.observe(peer, outcome));
@@ -308,7 +348,7 @@ impl P2pRegistry {
     }
 
     /// A manifest, from the store or the network.
-    pub(super) async fn manifest(&self, id: &PackageId, hash: &Hash) -> Result<Signed<Manifest>> {
+    pub(super) async fn manifest(&self, id: &PackageId, hash: &Hash) -> Result<Authorised<Manifest>> {
         if let Some(manifest) = self.store.manifest(hash)? {
             return Ok(manifest);
         }
@@ -319,7 +359,7 @@ impl P2pRegistry {
         let what = format!("manifest of {}", claimed(id, None));
         let found = self.query_dht_parallel_object(DhtKey::of_manifest(hash), what, hash, of_record).await?;
         let manifest = found
-            .filter(|manifest| manifest.publisher() == id.publisher && manifest.name == id.name)
+            .filter(|manifest| manifest.package() == id)
             .ok_or_else(|| RegistryError::NotFound { package: format!("the manifest of {id}"), asked: FAN_OUT })?;
         self.store.take_manifest(manifest.clone(), clock::now()).await?;
         self.state.counted.notify_one();
@@ -340,8 +380,7 @@ impl P2pRegistry {
                     };
                     let (key, what) = (DhtKey::of_page(&hash), format!("older releases of {}", claimed(id, None)));
                     let found = self.query_dht_parallel_object::<Page>(key, what, &hash, of_record).await?;
-                    let Some(page) = found.filter(|page| page.publisher() == id.publisher && page.name == id.name)
-                    else {
+                    let Some(page) = found.filter(|page| page.package() == id) else {
                         break;
                     };
                     self.store.take_page(page.clone(), clock::now()).await?;
@@ -356,13 +395,13 @@ impl P2pRegistry {
     /// The package as a head tells it.
     async fn assemble(&self, held: &StoredHead, source: Source) -> Result<Package> {
         let head = &held.head;
-        let id = PackageId { publisher: head.publisher(), name: head.name.clone() };
+        let id = head.package().clone();
         let (mut releases, mut complete) = self.store.releases(head)?;
         if !complete {
             self.fetch_pages(&id, head).await?;
             (releases, complete) = self.store.releases(head)?;
         }
-        let latest = match release::resolve(&releases, None) {
+        let latest = match release::resolve(id.name.ecosystem(), &releases, None) {
             Some(entry) => match self.manifest(&id, &entry.manifest).await {
                 Ok(manifest) => Some(manifest.into_value()),
                 Err(RegistryError::NotFound { .. }) => None,
@@ -372,7 +411,7 @@ impl P2pRegistry {
         };
         let package = Package {
             handle: head.handle.clone(),
-            trust: self.store.trust(&id.publisher, head.handle.as_ref())?,
+            trust: self.store.trust(&id.owner, head.handle.as_ref())?,
             seq: head.seq,
             signed_at: head.signed_at,
             freshness: held.freshness(),

@@ -8,7 +8,7 @@ use crate::{
         manifest::{Draft, Manifest},
         name::{Handle, PublisherId},
         query::name_publishers,
-        record::{Head, Signed},
+        record::{Authorised, Head},
         trust::{self, Bound, Claims, MAX_HANDLES, Meaning},
     },
     net::protocol::{Request, Response},
@@ -87,7 +87,7 @@ impl P2pRegistry {
         Ok((answered, needed))
     }
 
-    async fn take_claim(&self, head: Signed<Head>, now: crate::domain::time::Timestamp) -> Result<()> {
+    async fn take_claim(&self, head: Authorised<Head>, now: crate::domain::time::Timestamp) -> Result<()> {
         if let Some(refusal) = self.accept_head(head, Vec::new(), now).await?.refusal() {
             self.tally.refused(refusal);
         }
@@ -113,7 +113,7 @@ impl P2pRegistry {
                 None => None,
             };
             let unknown = |handle: &Handle| RegistryError::UnknownHandle(handle.clone());
-            let mut by_key = dependency.by_key(|handle| meant.ok_or_else(|| unknown(handle)))?;
+            let mut by_key = dependency.by_key(&draft.ecosystem, |handle| meant.ok_or_else(|| unknown(handle)))?;
             // A form that goes on from the last release has its keys, and not what it called them.
             let before = last.and_then(|last| last.dependencies.iter().find(|one| one.package == by_key.package));
             by_key.handle = by_key.handle.or_else(|| before?.handle.clone());

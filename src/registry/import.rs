@@ -4,7 +4,6 @@ use std::{collections::HashSet, time::Duration};
 
 use bytes::Bytes;
 use libp2p::identity::Keypair;
-use semver::Version;
 use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -16,8 +15,9 @@ use crate::{
         hash::ContentRoot,
         manifest::{Artifacts, Content, Draft, Manifest},
         name::{Handle, PackageId, PublisherId},
-        record::{DEFAULT_LIFE, HeadState, Record, Signed},
-        release::{self, ReleaseEntry},
+        record::{Authorised, DEFAULT_LIFE, HeadState, Record},
+        release::ReleaseEntry,
+        version::VersionText,
     },
     store::{OwnRelease, content::SMALL},
 };
@@ -53,8 +53,8 @@ pub enum Imported {
     Taken,
     /// Taken, and another release of the package stays its latest, because its version is higher.
     Behind {
-        version: Version,
-        latest: Version,
+        version: VersionText,
+        latest: VersionText,
     },
     /// This very release was there before.
     Known,
@@ -85,9 +85,10 @@ impl P2pRegistry {
         let now = clock::now();
         let mut outcomes = Vec::new();
         let mut manifests = Vec::new();
+        let owner = self.preview_owner();
         for bundle in batch {
             let artifacts = content_of(&bundle);
-            match bundle.draft.into_manifest(artifacts, now) {
+            match bundle.draft.into_manifest(owner, artifacts, now) {
                 Ok(manifest) => {
                     manifests.push(manifest);
                     outcomes.push(Imported::Taken);
@@ -95,7 +96,7 @@ impl P2pRegistry {
                 Err(errors) => outcomes.push(refused(&errors)),
             }
         }
-        self.store.take_previews(self.preview_owner(), manifests, now).await?;
+        self.store.take_previews(owner, manifests, now).await?;
         Ok(outcomes)
     }
 
@@ -107,7 +108,7 @@ impl P2pRegistry {
             let mut seen = HashSet::new();
             let (mut releases, mut outcomes) = (Vec::new(), Vec::new());
             for bundle in batch {
-                let twice = !seen.insert(bundle.draft.name.clone());
+                let twice = bundle.draft.package().is_ok_and(|package| !seen.insert(package));
                 let signed = match twice {
                     true => Err(Imported::Refused { why: "its package is in the batch twice".to_owned() }),
                     false => registry.sign_bundle(&key, bundle)?,
@@ -127,7 +128,7 @@ impl P2pRegistry {
         let handle: Option<Handle> = releases.iter().find_map(|release| release.head.handle.clone());
         self.claim_node(handle.as_ref());
         for release in &releases {
-            let id = PackageId { publisher: release.head.publisher(), name: release.head.name.clone() };
+            let id = release.head.package().clone();
             self.cache().forget(&id);
         }
         self.store.take_own_releases(releases, clock::now()).await?;
@@ -144,12 +145,16 @@ impl P2pRegistry {
             return Ok(Err(Imported::Refused { why: format!("it has {} bytes, and may have {SMALL}", text.len()) }));
         }
         let handle = bundle.draft.handle.clone().or_else(|| self.state.options.handle.clone());
-        let id = PackageId { publisher: PublisherId::of(&key.public()), name: bundle.draft.name.clone() };
-        let draft = match own_by_key(bundle.draft, &id.publisher, handle.as_ref()) {
+        let name = match bundle.draft.package() {
+            Ok(name) => name,
+            Err(error) => return Ok(Err(Imported::Refused { why: error.to_string() })),
+        };
+        let id = PackageId { owner: PublisherId::of(&key.public()), name };
+        let draft = match own_by_key(bundle.draft, &id.owner, handle.as_ref()) {
             Ok(draft) => draft,
             Err(why) => return Ok(Err(Imported::Refused { why })),
         };
-        let manifest = match draft.into_manifest(artifacts, now) {
+        let manifest = match draft.into_manifest(id.owner, artifacts, now) {
             Ok(manifest) => manifest,
             Err(errors) => return Ok(Err(refused(&errors))),
         };
@@ -157,7 +162,8 @@ impl P2pRegistry {
         match check_version(&id.name, &manifest.version, &base.releases, base.complete) {
             Ok(()) => {}
             Err(RegistryError::VersionTaken { version, .. }) => {
-                let there = base.releases.iter().find(|entry| entry.version == version);
+                let key = |version: &VersionText| version.key(id.name.ecosystem());
+                let there = base.releases.iter().find(|entry| key(&entry.version) == key(&version));
                 let there = there.map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten();
                 // Not everything in a version of another ecosystem's can be said in one of ours.
                 return Ok(Err(match there {
@@ -173,18 +179,25 @@ impl P2pRegistry {
             Err(error) => return Err(error),
         }
         let what = |refusal| Imported::Refused { why: format!("it cannot be signed: {refusal}") };
-        let manifest = match Signed::<Manifest>::sign(key, manifest) {
+        let manifest = match Authorised::<Manifest>::sign(key, manifest) {
             Ok(manifest) => manifest,
             Err(refusal) => return Ok(Err(what(refusal))),
         };
         let handle = handle.or_else(|| base.handle.clone());
-        if let Err(error) = self.check_handles(&id.publisher, handle.as_ref()) {
+        if let Err(error) = self.check_handles(&id.owner, handle.as_ref()) {
             return Ok(Err(Imported::Refused { why: error.to_string() }));
         }
         let called = format!("{} {}", claimed(&id, handle.as_ref()), manifest.version);
         let entry = ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false };
         base.releases.push(entry);
-        let state = HeadState { name: id.name, handle, seq: base.seq + 1, prev: base.prev, releases: base.releases };
+        let state = HeadState {
+            ecosystem: manifest.ecosystem.clone(),
+            name: manifest.name.clone(),
+            handle,
+            seq: base.seq + 1,
+            prev: base.prev,
+            releases: base.releases,
+        };
         Ok(match state.sign(key, now, DEFAULT_LIFE) {
             Ok((head, pages)) => {
                 Ok(OwnRelease { head, pages, manifest, called, bytes: Bytes::from(text.into_bytes()) })
@@ -246,8 +259,9 @@ impl P2pRegistry {
 
 /// What becomes of a release that is signed.
 fn taken(OwnRelease { head, manifest, .. }: &OwnRelease) -> Imported {
-    match release::resolve(&head.releases, None) {
-        Some(latest) if latest.version > manifest.version => {
+    let read = |version: &VersionText| version.read(&head.ecosystem).ok();
+    match head.latest() {
+        Some(latest) if read(&latest.version) > read(&manifest.version) => {
             Imported::Behind { version: manifest.version.clone(), latest: latest.version.clone() }
         }
         _ => Imported::Taken,
@@ -260,7 +274,7 @@ fn own_by_key(draft: Draft, own: &PublisherId, called: Option<&Handle>) -> Resul
         Some(called) if called == handle => Ok(*own),
         _ => Err(format!("it needs packages of {handle}; name them by key, as publisher-id/name")),
     };
-    let by_key = draft.dependencies.iter().cloned().map(|dependency| dependency.by_key(meaning));
+    let by_key = draft.dependencies.iter().cloned().map(|dependency| dependency.by_key(&draft.ecosystem, meaning));
     let dependencies = by_key.collect::<Result<_, _>>()?;
     Ok(Draft { dependencies, ..draft })
 }

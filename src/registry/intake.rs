@@ -19,12 +19,10 @@ use crate::{
     Result, clock,
     domain::{
         manifest::Manifest,
-        name::PackageId,
         query::could_match,
         record::{
-            Admission, Announcement, DhtKey, Head, Horizon, MAX_AHEAD, Record, Refusal, Signed, consistent, is_of,
+            Admission, Announcement, Authorised, DhtKey, Head, Horizon, MAX_AHEAD, Record, Refusal, consistent, is_of,
         },
-        release,
         time::Timestamp,
         trust::Trust,
     },
@@ -165,10 +163,10 @@ impl P2pRegistry {
             tracing::error!(%error, "the catalogue could not be read");
             Refusal::Busy
         };
-        if self.store.trust(&head.publisher(), head.handle.as_ref()).map_err(stored)? == Trust::Distrusted {
+        if self.store.trust(&head.owner(), head.handle.as_ref()).map_err(stored)? == Trust::Distrusted {
             return Err(Refusal::Distrusted);
         }
-        if !self.is_welcome(&head.publisher(), via).map_err(stored)? {
+        if !self.is_welcome(&head.owner(), via).map_err(stored)? {
             return Err(Refusal::OverQuota);
         }
         self.check_dates(head, Some(&announcement.manifest), now)?;
@@ -195,16 +193,15 @@ impl P2pRegistry {
     }
 
     /// Whether a manifest is the first that was seen of its version, or there was none.
-    fn is_first(&self, manifest: &Signed<Manifest>) -> Result<bool> {
-        let id = PackageId { publisher: manifest.publisher(), name: manifest.name.clone() };
-        self.store.is_first(&id, &manifest.version, &manifest.hash())
+    fn is_first(&self, manifest: &Authorised<Manifest>) -> Result<bool> {
+        self.store.is_first(manifest.package(), &manifest.version, &manifest.hash())
     }
 
     /// Refuses what is dated ahead. The disk is looked at only for that, because nearly nothing is.
     fn check_dates(
         &self,
-        head: &Signed<Head>,
-        manifest: Option<&Signed<Manifest>>,
+        head: &Authorised<Head>,
+        manifest: Option<&Authorised<Manifest>>,
         now: Timestamp,
     ) -> Result<(), Refusal> {
         let latest = manifest.map_or(head.signed_at, |manifest| manifest.created.max(head.signed_at));
@@ -236,11 +233,11 @@ impl P2pRegistry {
     /// Takes a verified head of somebody else's, with what follows from it.
     pub(super) async fn accept_head(
         &self,
-        head: Signed<Head>,
-        manifests: Vec<Signed<Manifest>>,
+        head: Authorised<Head>,
+        manifests: Vec<Authorised<Manifest>>,
         now: Timestamp,
     ) -> Result<HeadVerdict> {
-        let id = PackageId { publisher: head.publisher(), name: head.name.clone() };
+        let id = head.package().clone();
         if self.check_dates(&head, None, now).is_err() {
             return Ok(HeadVerdict::Ahead);
         }
@@ -252,7 +249,7 @@ impl P2pRegistry {
         if matches!(verdict, HeadVerdict::Disputed(_)) {
             self.tally.refused(Refusal::Conflict);
         }
-        if verdict.is_fork() && self.publisher_id() == Some(id.publisher) {
+        if verdict.is_fork() && self.publisher_id() == Some(id.owner) {
             self.state.forked.notify_one();
         }
         Ok(verdict)
@@ -289,7 +286,7 @@ pub(super) fn judge_put(
         }
         Record::Manifest(manifest) => {
             // Listed by the head that is held, but as another version.
-            let id = PackageId { publisher: manifest.publisher(), name: manifest.name.clone() };
+            let id = manifest.package().clone();
             let held = store.head(&id).map_err(stored)?;
             let lists = |stored: StoredHead| {
                 stored.head.releases.iter().any(|entry| entry.manifest == manifest.hash() && !is_of(entry, manifest))
@@ -338,7 +335,7 @@ pub(super) fn answer(store: &Store, request: Request) -> Result<Response> {
         Request::Head(package) => {
             let mut items = Vec::new();
             if let Some(stored) = store.head(&package)? {
-                let newest = release::resolve(&stored.head.releases, None).map(|entry| store.manifest(&entry.manifest));
+                let newest = stored.head.latest().map(|entry| store.manifest(&entry.manifest));
                 let manifest = newest.transpose()?.flatten();
                 let manifest = manifest.filter(|manifest| consistent(&stored.head, manifest).is_ok());
                 let manifest = manifest.map(|manifest| bytes(manifest.envelope()));

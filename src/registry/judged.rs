@@ -11,7 +11,7 @@ use crate::{
         hash::Hash,
         manifest::Manifest,
         query::{Terms, could_match},
-        record::{Class, Head, Horizon, Payload, Refusal, Signed, consistent},
+        record::{Authorised, Class, Head, Horizon, Owned, Refusal, consistent},
         reputation::Outcome,
     },
     net::protocol::Item,
@@ -64,12 +64,12 @@ pub(super) fn is_mostly_wrong(wrong: usize, sent: usize) -> bool {
 }
 
 /// Envelopes of one kind, each of which must be what was asked for.
-pub(super) fn envelopes<'a, T: Payload>(
+pub(super) fn envelopes<'a, T: Owned>(
     envelopes: impl Iterator<Item = &'a [u8]>,
-    is_asked_for: impl Fn(&Signed<T>) -> bool,
-) -> Judged<Signed<T>> {
+    is_asked_for: impl Fn(&Authorised<T>) -> bool,
+) -> Judged<Authorised<T>> {
     Judged::of(envelopes.map(|envelope| {
-        let signed = Signed::<T>::verify(envelope)?;
+        let signed = Authorised::<T>::verify(envelope)?;
         if is_asked_for(&signed) { Ok(signed) } else { Err(Refusal::Mismatch) }
     }))
 }
@@ -80,10 +80,10 @@ pub(super) fn hits(
     limit: usize,
     terms: &Terms,
     horizon: Horizon,
-) -> Judged<(Signed<Head>, Signed<Manifest>)> {
+) -> Judged<(Authorised<Head>, Authorised<Manifest>)> {
     Judged::of(items.into_iter().take(limit).map(|item| {
-        let head = Signed::<Head>::verify(&item.head)?;
-        let manifest = Signed::<Manifest>::verify(item.manifest.as_ref().ok_or(Refusal::Malformed)?)?;
+        let head = Authorised::<Head>::verify(&item.head)?;
+        let manifest = Authorised::<Manifest>::verify(item.manifest.as_ref().ok_or(Refusal::Malformed)?)?;
         consistent(&head, &manifest)?;
         if !could_match(terms, &head, &manifest) {
             return Err(Refusal::Irrelevant);
@@ -99,13 +99,13 @@ pub(super) fn records(
     items: Vec<Item>,
     asked: &HashSet<Hash>,
     horizon: Horizon,
-) -> Judged<(Signed<Head>, Option<Signed<Manifest>>)> {
+) -> Judged<(Authorised<Head>, Option<Authorised<Manifest>>)> {
     Judged::of(items.into_iter().map(|item| {
-        let head = Signed::<Head>::verify(&item.head)?;
+        let head = Authorised::<Head>::verify(&item.head)?;
         if !asked.contains(&head.hash()) {
             return Err(Refusal::Irrelevant);
         }
-        let manifest = item.manifest.as_ref().map(|bytes| Signed::<Manifest>::verify(bytes)).transpose()?;
+        let manifest = item.manifest.as_ref().map(|bytes| Authorised::<Manifest>::verify(bytes)).transpose()?;
         manifest.as_ref().map_or(Ok(()), |manifest| consistent(&head, manifest))?;
         horizon.check(&head)?;
         manifest.as_ref().map_or(Ok(()), |manifest| horizon.check_time(manifest.created))?;

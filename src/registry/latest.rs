@@ -16,8 +16,7 @@ use crate::{
     Result,
     domain::{
         name::PackageId,
-        record::{Head, Signed},
-        release,
+        record::{Authorised, Head},
     },
 };
 
@@ -46,10 +45,10 @@ impl Unlisted {
 
 impl P2pRegistry {
     /// Notes that the latest release of a package is to be asked for, if its manifest is not here.
-    pub(super) fn note_latest(&self, head: &Signed<Head>) -> Result<()> {
-        let Some(latest) = release::resolve(&head.releases, None) else { return Ok(()) };
+    pub(super) fn note_latest(&self, head: &Authorised<Head>) -> Result<()> {
+        let Some(latest) = head.latest() else { return Ok(()) };
         if self.store.manifest(&latest.manifest)?.is_none() {
-            self.state.unlisted.add(PackageId { publisher: head.publisher(), name: head.name.clone() });
+            self.state.unlisted.add(head.package().clone());
         }
         Ok(())
     }
@@ -75,7 +74,7 @@ impl P2pRegistry {
     /// Has the package listed by its latest release.
     async fn fetch_latest(&self, id: &PackageId) -> Result<()> {
         let Some(held) = self.store.head(id)? else { return Ok(()) };
-        let Some(latest) = release::resolve(&held.head.releases, None) else { return Ok(()) };
+        let Some(latest) = held.head.latest() else { return Ok(()) };
         self.manifest(id, &latest.manifest).await.map(drop)
     }
 }

@@ -35,7 +35,6 @@ pub use types::*;
 pub use crate::store::content::Held;
 
 use async_trait::async_trait;
-use semver::Version;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -45,8 +44,8 @@ use crate::{
         manifest::{Draft, Manifest},
         name::{Handle, PackageName, PackageRef, PublisherId},
         query::Query,
-        requirement::Requirement,
         trust::Claims,
+        version::{RequirementText, VersionText},
     },
 };
 
@@ -74,7 +73,7 @@ pub trait Registry: Send + Sync {
     async fn get_package(&self, package: &PackageRef) -> Result<Package>;
 
     /// The highest release that matches; a yanked one only for an exact requirement.
-    async fn get_package_version(&self, package: &PackageRef, requirement: &Requirement) -> Result<Release>;
+    async fn get_package_version(&self, package: &PackageRef, requirement: &RequirementText) -> Result<Release>;
 
     /// Every release there is, in the order they were published.
     async fn list_versions(&self, package: &PackageRef) -> Result<Vec<crate::domain::release::ReleaseEntry>>;
@@ -96,10 +95,10 @@ pub trait Registry: Send + Sync {
     async fn forget_previews(&self) -> Result<u64>;
 
     /// Marks a release of our own as not to be chosen any more; it stays readable.
-    async fn yank(&self, package: &PackageRef, version: &Version) -> Result<Receipt>;
+    async fn yank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt>;
 
     /// Takes a yank back.
-    async fn unyank(&self, package: &PackageRef, version: &Version) -> Result<Receipt>;
+    async fn unyank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt>;
 
     /// This node's publisher and its packages.
     async fn own(&self) -> Result<Own>;
@@ -125,7 +124,7 @@ pub trait Registry: Send + Sync {
     async fn exists(&self, package: &PackageRef) -> Result<bool>;
 
     /// The manifest of one version.
-    async fn metadata(&self, package: &PackageRef, version: &Version) -> Result<Manifest>;
+    async fn metadata(&self, package: &PackageRef, version: &VersionText) -> Result<Manifest>;
 
     /// Binds a handle to a key on this node. Only a person's act may call this, never something received.
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()>;

@@ -36,5 +36,5 @@ impl Notices {
 }
 
 fn id(announcement: &Announcement) -> PackageId {
-    PackageId { publisher: announcement.head.publisher(), name: announcement.head.name.clone() }
+    announcement.head.package().clone()
 }

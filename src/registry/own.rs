@@ -3,10 +3,7 @@
 use super::{OwnPackage, P2pRegistry};
 use crate::{
     Result,
-    domain::{
-        name::{PackageId, PublisherId},
-        record::Signed,
-    },
+    domain::{name::PublisherId, record::Authorised, release},
 };
 
 impl P2pRegistry {
@@ -16,9 +13,9 @@ impl P2pRegistry {
             .into_iter()
             .map(|stored| {
                 let head = stored.head;
-                let id = PackageId { publisher: *publisher, name: head.name.clone() };
+                let id = head.package().clone();
                 let (releases, _) = self.store.releases(&head)?;
-                let latest = releases.iter().max_by(|a, b| a.version.cmp(&b.version)).cloned();
+                let latest = release::highest(&head.ecosystem, &releases).cloned();
                 let manifest = latest.as_ref().map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten();
                 let reach = self.store.reach(&id)?;
                 let copies = latest.as_ref().map_or(Ok(0), |entry| self.copies_of(&entry.manifest))?;
@@ -29,7 +26,7 @@ impl P2pRegistry {
                     releases: releases.len(),
                     versions: releases.into_iter().map(|entry| entry.version).collect(),
                     latest,
-                    manifest: manifest.map(Signed::into_value),
+                    manifest: manifest.map(Authorised::into_value),
                     replicas: reach.map(|reach| reach.replicas),
                     announced: reach.map(|reach| reach.announced),
                     copies,

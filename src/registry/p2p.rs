@@ -8,7 +8,6 @@ use std::{
 
 use async_trait::async_trait;
 use libp2p::{PeerId, identity::Keypair};
-use semver::Version;
 use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc};
 
@@ -29,9 +28,9 @@ use crate::{
         query::Query,
         record::{Announcement, NodeClaim, Signed},
         release::ReleaseEntry,
-        requirement::Requirement,
         secret::Role,
         trust::Claims,
+        version::{RequirementText, VersionText},
     },
     metrics::Metrics,
     net::Net,
@@ -248,9 +247,9 @@ impl P2pRegistry {
         let entry = head.releases.iter().find(|entry| entry.version == manifest.version);
         self.bus.emit(Event::Announced(Box::new(Announced {
             at: verified_at,
-            package: PackageId { publisher: head.publisher(), name: head.name.clone() },
+            package: head.package().clone(),
             handle: head.handle.clone(),
-            trust: self.store.trust(&head.publisher(), head.handle.as_ref()).unwrap_or_default(),
+            trust: self.store.trust(&head.owner(), head.handle.as_ref()).unwrap_or_default(),
             version: manifest.version.clone(),
             summary: manifest.summary().to_string(),
             yanked: entry.is_some_and(|entry| entry.yanked),
@@ -305,7 +304,7 @@ impl Registry for P2pRegistry {
         self.traced_get(package, get, |found| found.source).await
     }
 
-    async fn get_package_version(&self, package: &PackageRef, requirement: &Requirement) -> Result<Release> {
+    async fn get_package_version(&self, package: &PackageRef, requirement: &RequirementText) -> Result<Release> {
         self.traced_get(package, self.release(package, requirement), |found| found.source).await
     }
 
@@ -326,14 +325,14 @@ impl Registry for P2pRegistry {
         joined(tokio::spawn(publish::traced(ending, publish)).await)
     }
 
-    async fn yank(&self, package: &PackageRef, version: &Version) -> Result<Receipt> {
+    async fn yank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt> {
         let (registry, package, version) = (self.clone(), package.clone(), version.clone());
         let ending = publish::ending("yank", &package, &version);
         let yank = async move { registry.set_yanked(&package, &version, true).await };
         joined(tokio::spawn(publish::traced(ending, yank)).await)
     }
 
-    async fn unyank(&self, package: &PackageRef, version: &Version) -> Result<Receipt> {
+    async fn unyank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt> {
         let (registry, package, version) = (self.clone(), package.clone(), version.clone());
         let ending = publish::ending("unyank", &package, &version);
         let yank = async move { registry.set_yanked(&package, &version, false).await };
@@ -364,9 +363,9 @@ impl Registry for P2pRegistry {
 
     async fn look_alike(&self, name: &PackageName, publisher: Option<PublisherId>) -> Result<Option<LookAlike>> {
         match publisher.filter(|publisher| self.publisher_id() != Some(*publisher)) {
-            Some(publisher) => self.store.look_alike(&PackageId { publisher, name: name.clone() }),
+            Some(publisher) => self.store.look_alike(&PackageId { owner: publisher, name: name.clone() }),
             // A package that was published before keeps its name.
-            None => match self.publisher_id().map(|publisher| PackageId { publisher, name: name.clone() }) {
+            None => match self.publisher_id().map(|publisher| PackageId { owner: publisher, name: name.clone() }) {
                 Some(own) if self.store.mark(&own)?.is_some() => Ok(None),
                 _ => self.store.look_alike_of_own(name),
             },
@@ -389,7 +388,7 @@ impl Registry for P2pRegistry {
         }
     }
 
-    async fn metadata(&self, package: &PackageRef, version: &Version) -> Result<Manifest> {
+    async fn metadata(&self, package: &PackageRef, version: &VersionText) -> Result<Manifest> {
         let found = self.get_package(package).await?;
         let entry = found
             .releases

@@ -8,7 +8,6 @@ use std::{
 
 use futures::future::join_all;
 use libp2p::identity::Keypair;
-use semver::Version;
 use tokio::sync::mpsc;
 use tracing::field::Empty;
 
@@ -18,10 +17,11 @@ use crate::{
     domain::{
         hash::Hash,
         manifest::{Draft, Manifest},
-        name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
-        record::{Announcement, DEFAULT_LIFE, DhtKey, HeadState, MAX_PREV, Record, Refusal, Signed, VALIDITY},
+        name::{Handle, PackageId, PackageName, PackageRef, PublisherId, WrittenName},
+        record::{Announcement, Authorised, DEFAULT_LIFE, DhtKey, HeadState, MAX_PREV, Record, Refusal, VALIDITY},
         release::{self, ReleaseEntry},
         time::Ago,
+        version::VersionText,
     },
     ending::Ending,
     net::{ClockOffset, Want, what_of},
@@ -35,6 +35,8 @@ const READ_BACK_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(1
 
 /// Everything known of a package's state when the next one is made.
 pub(super) struct Base {
+    /// As the publisher writes it.
+    pub name: WrittenName,
     /// The highest `seq` seen.
     pub seq: u64,
     /// The heads that the next one follows.
@@ -102,11 +104,12 @@ impl P2pRegistry {
         let _one_at_a_time = self.state.publishing.lock().await;
         tell(progress, PublishStep::Hashed { size: artifacts.content.size });
         let handle = draft.handle.clone().or_else(|| self.state.options.handle.clone());
-        let name = draft.name.clone();
+        let name = draft.package()?;
+        let owner = self.publisher_id().unwrap_or_else(|| self.preview_owner());
         let manifest = draft
             .clone()
-            .into_manifest(artifacts.clone(), clock::now())
-            .map_err(|errors| RegistryError::Draft { package: name.clone(), errors })?;
+            .into_manifest(owner, artifacts.clone(), clock::now())
+            .map_err(|errors| RegistryError::Draft { package: draft.name.clone(), errors })?;
         let beside = [manifest.readme, manifest.native].into_iter().flatten();
         let bytes: Vec<Content> = std::iter::once(manifest.content()).chain(beside).collect();
         for content in &bytes {
@@ -118,28 +121,29 @@ impl P2pRegistry {
             self.by_key(draft.clone(), (&self.preview_owner(), handle.as_ref()), None).await?;
         }
         let (key, new_key) = self.publisher_or_new().await?;
-        let id = PackageId { publisher: PublisherId::of(&key.public()), name };
+        let id = PackageId { owner: PublisherId::of(&key.public()), name };
 
         let looked = Instant::now();
         let mut base = self.newest_base(&id).await?;
         let lookup = looked.elapsed();
         check_version(&id.name, &manifest.version, &base.releases, base.complete)?;
         let handle = handle.or_else(|| base.handle.clone());
-        self.check_handles(&id.publisher, handle.as_ref())?;
+        self.check_handles(&id.owner, handle.as_ref())?;
         base.handle.clone_from(&handle);
+        base.name = draft.name.clone();
         // A signed manifest names its dependencies by key.
-        let last = release::resolve(&base.releases, None).or(base.releases.last());
+        let last = release::resolve(id.name.ecosystem(), &base.releases, None).or(base.releases.last());
         let last = last.map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten();
-        let own = (&id.publisher, handle.as_ref());
-        let draft = self.by_key(draft, own, last.as_deref()).await?;
+        let own = (&id.owner, handle.as_ref());
+        let draft = self.by_key(draft, own, last.as_ref().map(|last| &***last)).await?;
         let manifest = draft
-            .into_manifest(artifacts, manifest.created)
-            .map_err(|errors| RegistryError::Draft { package: id.name.clone(), errors })?;
+            .into_manifest(id.owner, artifacts, manifest.created)
+            .map_err(|errors| RegistryError::Draft { package: base.name.clone(), errors })?;
 
         let signing = Instant::now();
         let refused = |refusal| RegistryError::Refused { what: id.name.to_string(), refusal };
         let version = manifest.version.clone();
-        let manifest = Signed::sign(&key, manifest).map_err(refused)?;
+        let manifest = Authorised::sign(&key, manifest).map_err(refused)?;
         base.releases.push(ReleaseEntry { version: version.clone(), manifest: manifest.hash(), yanked: false });
         // From here on no quota takes them.
         for content in &bytes {
@@ -154,7 +158,7 @@ impl P2pRegistry {
 
     /// Has other nodes take the bytes of a new release, and tells how many have them once all that are to have them do, or after
     /// the deadline of a query; the rest goes on.
-    async fn copied(&self, release: &Signed<Manifest>, wanted: usize, progress: Progress<'_>) -> usize {
+    async fn copied(&self, release: &Authorised<Manifest>, wanted: usize, progress: Progress<'_>) -> usize {
         if wanted == 0 {
             return 0;
         }
@@ -170,12 +174,17 @@ impl P2pRegistry {
         self.copies_of(&hash).unwrap_or(0)
     }
 
-    pub(super) async fn set_yanked(&self, package: &PackageRef, version: &Version, yanked: bool) -> Result<Receipt> {
+    pub(super) async fn set_yanked(
+        &self,
+        package: &PackageRef,
+        version: &VersionText,
+        yanked: bool,
+    ) -> Result<Receipt> {
         let id = self.resolve(package).await?;
         let key = self
             .publisher_key()
-            .filter(|key| PublisherId::of(&key.public()) == id.publisher)
-            .ok_or_else(|| RegistryError::NotYours { package: package.to_string(), publisher: id.publisher })?;
+            .filter(|key| PublisherId::of(&key.public()) == id.owner)
+            .ok_or_else(|| RegistryError::NotYours { package: package.to_string(), publisher: id.owner })?;
         let _one_at_a_time = self.state.publishing.lock().await;
         let looked = Instant::now();
         let mut base = self.newest_base(&id).await?;
@@ -183,7 +192,7 @@ impl P2pRegistry {
         let entry = base
             .releases
             .iter_mut()
-            .find(|entry| entry.version == *version)
+            .find(|entry| entry.version.key(id.name.ecosystem()) == version.key(id.name.ecosystem()))
             .ok_or_else(|| RegistryError::NoVersion { package: package.to_string(), version: version.clone() })?;
         entry.yanked = yanked;
         let signing = Instant::now();
@@ -209,19 +218,27 @@ impl P2pRegistry {
 
     /// What the next head of a package follows, by what is held.
     pub(super) fn base(&self, id: &PackageId) -> Result<Base> {
-        let mut base = Base { seq: 0, prev: Vec::new(), releases: Vec::new(), complete: true, handle: None };
+        let mut base = Base {
+            name: id.name.bare().parse()?,
+            seq: 0,
+            prev: Vec::new(),
+            releases: Vec::new(),
+            complete: true,
+            handle: None,
+        };
         if let Some(mark) = self.store.mark(id)? {
             (base.seq, base.prev) = (mark.seq, vec![mark.hash]);
         }
         if let Some(held) = self.store.head(id)? {
             (base.releases, base.complete) = self.store.releases(&held.head)?;
             base.handle.clone_from(&held.head.handle);
+            base.name.clone_from(&held.head.name);
         }
         for (loser, _) in self.store.fork_losers(id)?.into_iter().filter(|(loser, _)| loser.seq == base.seq) {
             if base.prev.len() < MAX_PREV {
                 base.prev.push(loser.hash());
                 let (releases, complete) = self.store.releases(&loser)?;
-                base.releases = release::merge(&base.releases, &releases);
+                base.releases = release::merge(id.name.ecosystem(), &base.releases, &releases);
                 base.complete &= complete;
             }
         }
@@ -234,14 +251,20 @@ impl P2pRegistry {
         key: &Keypair,
         id: &PackageId,
         base: Base,
-        manifest: Option<Signed<Manifest>>,
-        about: &Version,
+        manifest: Option<Authorised<Manifest>>,
+        about: &VersionText,
         progress: Progress<'_>,
     ) -> Result<()> {
         let now = clock::now();
         let seq = base.seq + 1;
-        let state =
-            HeadState { name: id.name.clone(), handle: base.handle, seq, prev: base.prev, releases: base.releases };
+        let state = HeadState {
+            ecosystem: id.name.ecosystem().clone(),
+            name: base.name,
+            handle: base.handle,
+            seq,
+            prev: base.prev,
+            releases: base.releases,
+        };
         let refused = |refusal| RegistryError::Refused { what: id.name.to_string(), refusal };
         let (head, pages) = state.sign(key, now, DEFAULT_LIFE).map_err(refused)?;
         tell(progress, PublishStep::Signed { seq });
@@ -266,19 +289,21 @@ impl P2pRegistry {
     async fn finish(
         &self,
         id: &PackageId,
-        version: &Version,
+        version: &VersionText,
         mut steps: Steps,
         new_key: Option<PathBuf>,
         progress: Progress<'_>,
     ) -> Result<Receipt> {
         let held = self.store.head(id)?.ok_or(RegistryError::Closed)?;
-        let entry = held.head.releases.iter().find(|entry| entry.version == *version).map(|entry| entry.manifest);
+        let key = version.key(id.name.ecosystem());
+        let is_it = |entry: &&ReleaseEntry| entry.version.key(id.name.ecosystem()) == key;
+        let entry = held.head.releases.iter().find(is_it).map(|entry| entry.manifest);
         let hash = match entry {
             Some(hash) => hash,
             None => {
                 let all = self.store.releases(&held.head)?.0;
                 let missing = || RegistryError::NoVersion { package: id.to_string(), version: version.clone() };
-                all.iter().find(|entry| entry.version == *version).ok_or_else(missing)?.manifest
+                all.iter().find(is_it).ok_or_else(missing)?.manifest
             }
         };
         let manifest = self.manifest(id, &hash).await?;
@@ -336,15 +361,16 @@ impl P2pRegistry {
     }
 
     /// Puts head, manifest and pages into the DHT, reads them back from others, and announces.
-    async fn deliver(&self, id: &PackageId, version: &Version, progress: Progress<'_>) -> Result<Delivered> {
+    async fn deliver(&self, id: &PackageId, version: &VersionText, progress: Progress<'_>) -> Result<Delivered> {
         let Some(held) = self.store.head(id)? else { return Ok(Delivered::default()) };
         let head = held.head;
         let (releases, _) = self.store.releases(&head)?;
-        let entry = releases.iter().find(|entry| entry.version == *version);
+        let key_of = |version: &VersionText| version.key(id.name.ecosystem());
+        let entry = releases.iter().find(|entry| key_of(&entry.version) == key_of(version));
         let Some(manifest) = entry.map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten() else {
             return Ok(Delivered::default());
         };
-        let Some(key) = self.publisher_key().filter(|key| PublisherId::of(&key.public()) == id.publisher) else {
+        let Some(key) = self.publisher_key().filter(|key| PublisherId::of(&key.public()) == id.owner) else {
             return Ok(Delivered::default());
         };
         if *self.net.joined().borrow() == 0 {
@@ -429,17 +455,22 @@ impl Delivered {
 /// `releases` are known, only one above them is certain not to be there.
 pub(crate) fn check_version(
     name: &PackageName,
-    version: &Version,
+    version: &VersionText,
     releases: &[ReleaseEntry],
     complete: bool,
 ) -> Result<()> {
-    if releases.iter().any(|entry| entry.version == *version) {
+    let ecosystem = name.ecosystem();
+    let given = version.read(ecosystem)?;
+    let read = release::read(ecosystem, releases);
+    if read.iter().any(|(there, _)| *there == given) {
         return Err(RegistryError::VersionTaken { package: name.clone(), version: version.clone() });
     }
-    match releases.iter().map(|entry| &entry.version).max() {
-        Some(latest) if version < latest && !complete => {
-            Err(RegistryError::HistoryUnknown { package: name.clone(), given: version.clone(), latest: latest.clone() })
-        }
+    match read.into_iter().max_by(|(a, _), (b, _)| a.cmp(b)) {
+        Some((latest, entry)) if given < latest && !complete => Err(RegistryError::HistoryUnknown {
+            package: name.clone(),
+            given: version.clone(),
+            latest: entry.version.clone(),
+        }),
         _ => Ok(()),
     }
 }

@@ -17,8 +17,7 @@ use crate::{
     Result, clock,
     domain::{
         name::PackageId,
-        record::{Head, Signed},
-        release,
+        record::{Authorised, Head},
         time::Timestamp,
     },
     net::Safety,
@@ -104,10 +103,10 @@ impl P2pRegistry {
         }
         for stored in &heads {
             let head = &stored.head;
-            let id = PackageId { publisher: head.publisher(), name: head.name.clone() };
+            let id = head.package().clone();
             if expires_soon(head, now) || self.is_alone(head, now).await? {
-                let handle = head.handle.as_ref().map_or_else(|| head.publisher().fingerprint(), ToString::to_string);
-                found().insert(id, format!("{handle}/{}", head.name));
+                let handle = head.handle.as_ref().map_or_else(|| head.owner().fingerprint(), ToString::to_string);
+                found().insert(id, format!("{handle}/{}", head.package().name));
             } else {
                 found().remove(&id);
             }
@@ -122,8 +121,8 @@ impl P2pRegistry {
     }
 
     /// Whether too few nodes have the content of a package's newest release, although they had time to fetch it.
-    async fn is_alone(&self, head: &Signed<Head>, now: Timestamp) -> Result<bool> {
-        let Some(entry) = release::resolve(&head.releases, None) else { return Ok(false) };
+    async fn is_alone(&self, head: &Authorised<Head>, now: Timestamp) -> Result<bool> {
+        let Some(entry) = head.latest() else { return Ok(false) };
         let Some(manifest) = self.store.manifest(&entry.manifest)? else { return Ok(false) };
         if manifest.created.after(YOUNG) > now {
             return Ok(false);

@@ -20,7 +20,7 @@ use crate::{
         manifest::Manifest,
         name::PackageId,
         query::{Candidate, Query, Ranking, Terms, estimate, share},
-        record::{DhtKey, Head, Signed},
+        record::{Authorised, DhtKey, Head},
         reputation::Outcome,
         time::Timestamp,
         trust::Trust,
@@ -209,7 +209,7 @@ async fn ask_peers(
     asking: Asking<'_>,
     search: &mut Running<'_>,
     coverage: &mut Coverage,
-) -> Vec<(Signed<Head>, Signed<Manifest>)> {
+) -> Vec<(Authorised<Head>, Authorised<Manifest>)> {
     let Asking { registry, ref terms, query, min_reputation, timeout } = asking;
     let net = &registry.net;
     let limit = query.limit;
@@ -343,12 +343,12 @@ impl P2pRegistry {
         items: Vec<Item>,
         limit: usize,
         terms: &Terms,
-    ) -> Vec<(Signed<Head>, Signed<Manifest>)> {
+    ) -> Vec<(Authorised<Head>, Authorised<Manifest>)> {
         let now = clock::now();
         let mut judged = judged::hits(items, limit, terms, self.horizon(now));
         self.weigh(peer, &judged);
         judged.right.retain(|(head, _)| {
-            let trust = self.store.trust(&head.publisher(), head.handle.as_ref());
+            let trust = self.store.trust(&head.owner(), head.handle.as_ref());
             let held = self.store.judge_head(head, now).map(|verdict| verdict.refusal());
             !matches!(trust, Ok(Trust::Distrusted)) && matches!(held, Ok(None))
         });
@@ -361,10 +361,10 @@ impl P2pRegistry {
         self.net.observe(peer, judged.outcome().unwrap_or(Outcome::AnswerRight));
     }
 
-    fn hit(&self, peer: PeerId, terms: &Terms, head: &Signed<Head>, manifest: &Signed<Manifest>) -> Hit {
+    fn hit(&self, peer: PeerId, terms: &Terms, head: &Authorised<Head>, manifest: &Authorised<Manifest>) -> Hit {
         let (categories, tags) = (manifest.categories.join(" "), manifest.tags.join(" "));
         let candidate = Candidate {
-            name: manifest.name.as_str(),
+            name: head.package().name.bare(),
             title: manifest.title.as_deref(),
             summary: manifest.summary(),
             categories: &categories,
@@ -373,12 +373,12 @@ impl P2pRegistry {
             providers: 0,
         };
         let entry = head.releases.iter().find(|entry| entry.version == manifest.version);
-        let id = PackageId { publisher: head.publisher(), name: head.name.clone() };
+        let id = head.package().clone();
         Hit {
             score: Ranking::of(terms).score(&candidate),
             package: id.clone(),
             handle: head.handle.clone(),
-            trust: self.store.trust(&head.publisher(), head.handle.as_ref()).unwrap_or_default(),
+            trust: self.store.trust(&head.owner(), head.handle.as_ref()).unwrap_or_default(),
             version: manifest.version.clone(),
             summary: manifest.summary().to_string(),
             categories: manifest.categories.clone(),

@@ -20,7 +20,7 @@ use crate::{
         hash::Hash,
         manifest::Manifest,
         name::{Handle, PackageId, PublisherId},
-        record::{Admission, Head, Refusal, Signed},
+        record::{Admission, Authorised, Head, Refusal},
         reputation::Outcome,
         trust::Trust,
     },
@@ -352,10 +352,7 @@ impl P2pRegistry {
     /// Takes what holds; returns how many packages that changed.
     async fn take_judged(&self, Wanted { good, mut unwanted, .. }: Wanted) -> Result<usize, Failed> {
         let now = clock::now();
-        let ids: Vec<(PackageId, Hash)> = good
-            .iter()
-            .map(|(head, _)| (PackageId { publisher: head.publisher(), name: head.name.clone() }, head.hash()))
-            .collect();
+        let ids: Vec<(PackageId, Hash)> = good.iter().map(|(head, _)| (head.package().clone(), head.hash())).collect();
         let verdicts = self.store.take_heads(good, now).await?;
         let mut taken = 0;
         for ((id, hash), verdict) in ids.into_iter().zip(verdicts) {
@@ -373,7 +370,7 @@ impl P2pRegistry {
                     if matches!(verdict, HeadVerdict::Disputed(_)) {
                         self.tally.refused(Refusal::Conflict);
                     }
-                    if verdict.is_fork() && self.publisher_id() == Some(id.publisher) {
+                    if verdict.is_fork() && self.publisher_id() == Some(id.owner) {
                         self.state.forked.notify_one();
                     }
                     if verdict.admission() == Some(Admission::ForkLoses) {
@@ -402,7 +399,7 @@ impl P2pRegistry {
         let mut wanted = Wanted { wrong: judged.wrong(), sent: judged.sent(), ..Wanted::default() };
         let mut known: HashMap<(PublisherId, Option<Handle>), (Trust, bool)> = HashMap::new();
         for (head, manifest) in judged.right {
-            let whose = (head.publisher(), head.handle.clone());
+            let whose = (head.owner(), head.handle.clone());
             let (trust, welcome) = match known.get(&whose) {
                 Some(known) => *known,
                 None => {
@@ -434,7 +431,7 @@ impl P2pRegistry {
 /// What of an answer can be taken, and what is not wanted.
 #[derive(Default)]
 struct Wanted {
-    good: Vec<(Signed<Head>, Option<Signed<Manifest>>)>,
+    good: Vec<(Authorised<Head>, Option<Authorised<Manifest>>)>,
     unwanted: Vec<Hash>,
     /// Records that came, and those of them that break a rule.
     sent: usize,

@@ -3,7 +3,6 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use libp2p::PeerId;
-use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -16,6 +15,7 @@ use crate::domain::{
     release::ReleaseEntry,
     time::Timestamp,
     trust::Trust,
+    version::VersionText,
 };
 
 /// Where an answer came from.
@@ -60,7 +60,7 @@ pub struct Hit {
     pub package: PackageId,
     pub handle: Option<Handle>,
     pub trust: Trust,
-    pub version: Version,
+    pub version: VersionText,
     /// One line that says what it is.
     pub summary: String,
     pub categories: Vec<String>,
@@ -124,7 +124,7 @@ impl Hit {
 pub fn title(package: &PackageId, handle: Option<&Handle>, trust: Trust) -> String {
     match handle {
         Some(_) if !trust.is_bound() => {
-            format!("{} ({})", claimed(package, handle), package.publisher.fingerprint())
+            format!("{} ({})", claimed(package, handle), package.owner.fingerprint())
         }
         handle => claimed(package, handle),
     }
@@ -135,7 +135,7 @@ pub fn title(package: &PackageId, handle: Option<&Handle>, trust: Trust) -> Stri
 pub fn claimed(package: &PackageId, handle: Option<&Handle>) -> String {
     match handle {
         Some(handle) => format!("{handle}/{}", package.name),
-        None => format!("{}/{}", package.publisher.fingerprint(), package.name),
+        None => format!("{}/{}", package.owner.fingerprint(), package.name),
     }
 }
 
@@ -161,7 +161,7 @@ pub struct LookAlike {
 
 impl fmt::Display for LookAlike {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (called, key) = (claimed(&self.package, self.handle.as_ref()), self.package.publisher.fingerprint());
+        let (called, key) = (claimed(&self.package, self.handle.as_ref()), self.package.owner.fingerprint());
         match self.why {
             Known::Own => write!(f, "{called}, which is your own"),
             Known::Pinned => write!(f, "{called} ({key}), whose publisher you pinned"),
@@ -274,7 +274,7 @@ impl Package {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
     pub package: PackageId,
-    pub version: Version,
+    pub version: VersionText,
     /// The first one seen, which counts.
     pub kept: Hash,
     pub offered: Hash,
@@ -325,7 +325,7 @@ pub struct OwnPackage {
     pub releases: usize,
     /// Of all releases, in the order they were published.
     #[serde(default)]
-    pub versions: Vec<Version>,
+    pub versions: Vec<VersionText>,
     /// The highest release, yanked or not.
     pub latest: Option<ReleaseEntry>,
     /// Its manifest, if it is held.
@@ -354,7 +354,7 @@ pub struct Receipt {
     /// `publisher-id/name@version`: what `get` takes anywhere.
     pub id: String,
     pub package: PackageId,
-    pub version: Version,
+    pub version: VersionText,
     pub handle: Option<Handle>,
     pub seq: u64,
     pub manifest: Hash,
@@ -456,7 +456,7 @@ pub struct Announced {
     pub package: PackageId,
     pub handle: Option<Handle>,
     pub trust: Trust,
-    pub version: Version,
+    pub version: VersionText,
     pub summary: String,
     pub yanked: bool,
     /// The peer that passed it on; `None` for our own.

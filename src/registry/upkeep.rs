@@ -10,7 +10,7 @@ use crate::{
     Result, clock,
     domain::{
         name::{PackageId, PublisherId},
-        record::{DEFAULT_LIFE, Head, Signed},
+        record::{Authorised, DEFAULT_LIFE, Head},
         release,
     },
     store::StoredHead,
@@ -100,7 +100,7 @@ impl P2pRegistry {
         for id in self.store.forked_packages(&publisher)? {
             let _one_at_a_time = self.state.publishing.lock().await;
             let Some(held) = self.store.head(&id)? else { continue };
-            let lost = |(loser, own): &(Signed<Head>, bool)| *own && loser.seq == held.head.seq;
+            let lost = |(loser, own): &(Authorised<Head>, bool)| *own && loser.seq == held.head.seq;
             if self.store.fork_losers(&id)?.iter().any(lost) {
                 tracing::info!(package = %id, seq = held.head.seq, "joining a fork");
                 self.sign_again(&id).await?;
@@ -130,18 +130,20 @@ impl P2pRegistry {
                 continue;
             }
             let _one_at_a_time = self.state.publishing.lock().await;
-            self.sign_again(&PackageId { publisher: head.publisher(), name: head.name.clone() }).await?;
+            self.sign_again(head.package()).await?;
         }
         self.deliver_outbox().await
     }
 
     /// Signs the package's state as it is, as its next head.
     async fn sign_again(&self, id: &PackageId) -> Result<()> {
-        let Some(key) = self.publisher_key().filter(|key| PublisherId::of(&key.public()) == id.publisher) else {
+        let Some(key) = self.publisher_key().filter(|key| PublisherId::of(&key.public()) == id.owner) else {
             return Ok(());
         };
         let base = self.base(id)?;
-        let Some(about) = release::resolve(&base.releases, None).map(|entry| entry.version.clone()) else {
+        let Some(about) =
+            release::resolve(id.name.ecosystem(), &base.releases, None).map(|entry| entry.version.clone())
+        else {
             return Ok(());
         };
         self.take_next(&key, id, base, None, &about, None).await

@@ -2,45 +2,40 @@
 //!
 //! Proper releases that are not yanked are taken by every requirement that matches. The others only where they are meant:
 //!
-//! - a pre-release by a requirement that matches it as cargo has it, which is one that names a pre-release of the same
-//!   `major.minor.patch`;
+//! - a pre-release by a requirement that names it as its ecosystem has it: of cargo and npm one that names a pre-release of the same
+//!   `major.minor.patch`, of PyPI one that names any;
 //! - a yanked release by a requirement that names exactly this version;
 //! - either by every requirement whose range it is in, when what was asked for at the top names it so. A person may
 //!   choose for the dependencies, too; a dependency chooses for itself only, or one release somewhere would bring
 //!   everybody's pre-releases in;
 //! - pre-releases by `*` at the top, where a package has nothing else.
 
-use semver::Version;
-
-use super::{range, set::Set};
-use crate::domain::{release::ReleaseEntry, requirement::Requirement};
+use super::{range, set::Set, universe::Choice};
+use crate::ecosystem::Requirement;
 
 /// The versions of a package that a requirement takes, as a set without the releases that it may not have. `asked` is
 /// what was asked for at the top of this very package.
-pub(super) fn admit(requirement: &Requirement, releases: &[ReleaseEntry], asked: &[Requirement]) -> Set {
-    let range = range::of(requirement);
+pub(super) fn admit(requirement: &Requirement, releases: &[Choice], asked: &[Requirement]) -> Set {
+    let range = range::of(requirement, releases.iter().map(|(version, _)| version));
     let bare = !releases.iter().any(is_plain);
-    let meant = |release: &ReleaseEntry| {
-        names(requirement, release)
-            || asked
-                .iter()
-                .any(|asked| names(asked, release) || (bare && !release.yanked && *asked == Requirement::STAR))
+    let meant = |choice: &Choice| {
+        names(requirement, choice)
+            || asked.iter().any(|asked| names(asked, choice) || (bare && !choice.1.yanked && asked.is_any()))
     };
     let held_back = Set::of(
         releases
             .iter()
-            .filter(|release| !is_plain(release) && range.contains(&release.version) && !meant(release))
-            .map(|release| &release.version),
+            .filter(|choice| !is_plain(choice) && range.contains(&choice.0) && !meant(choice))
+            .map(|(version, _)| version),
     );
     Set(range.intersection(&held_back.0.complement()))
 }
 
 /// A release that needs no naming.
-pub(super) fn is_plain(release: &ReleaseEntry) -> bool {
-    release.version.pre.is_empty() && !release.yanked
+pub(super) fn is_plain((version, release): &Choice) -> bool {
+    !version.is_pre_release() && !release.yanked
 }
 
-fn names(requirement: &Requirement, release: &ReleaseEntry) -> bool {
-    let version: &Version = &release.version;
-    if release.yanked { requirement.is_exactly(version) } else { requirement.matches(version) }
+fn names(requirement: &Requirement, (version, release): &Choice) -> bool {
+    if release.yanked { requirement.is_exactly(version) } else { requirement.names(version) }
 }

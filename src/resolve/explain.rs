@@ -6,18 +6,15 @@ use std::{
     sync::Arc,
 };
 
-use pubgrub::{
-    DefaultStringReporter, DerivationTree, Derived, External, Map, ReportFormatter, Reporter, Term, VersionSet,
-};
-use semver::Version;
-
-use crate::domain::release::is_build_of;
-
 use super::{
     Source,
     admit::is_plain,
     set::Set,
     universe::{Found, Node, Universe},
+};
+use crate::ecosystem::Version;
+use pubgrub::{
+    DefaultStringReporter, DerivationTree, Derived, External, Map, ReportFormatter, Reporter, Term, VersionSet,
 };
 
 type Tree = DerivationTree<Node, Set, String>;
@@ -118,7 +115,7 @@ fn collapse_gaps(nodes: &[Arc<Tree>]) -> Tree {
         last = Some(new);
     }
     let root = last.map(|root| (*root).clone());
-    root.unwrap_or_else(|| DerivationTree::External(External::NotRoot(Node::Asked, Version::new(0, 0, 0))))
+    root.unwrap_or_else(|| DerivationTree::External(External::NotRoot(Node::Asked, super::asked())))
 }
 
 fn merge(gap: &Tree, other: &Arc<Tree>) -> Option<Arc<Tree>> {
@@ -161,14 +158,23 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
     /// lower bound but for such a hole; one that the solver made, by trying a release, stays.
     fn whole(&self, found: &Found, set: &Set) -> Set {
         let above = |version: &&Version| set.0.iter().any(|(from, _)| *from == Bound::Excluded((*version).clone()));
-        let held_back = found.releases.iter().filter(|release| !is_plain(release)).map(|release| &release.version);
+        let held_back = found.releases.iter().filter(|choice| !is_plain(choice)).map(|(version, _)| version);
         set.union(&Set::of(held_back.filter(above).filter(|version| !self.universe.tried(&found.id, version))))
+    }
+
+    /// As [`Self::whole`]; where sets are lists of releases, as ranges of what there is.
+    fn told(&self, found: &Found, set: &Set) -> Set {
+        let whole = self.whole(found, set);
+        match found.releases.first().is_some_and(|(version, _)| version.semver().is_none()) {
+            true => Set(whole.0.simplify(found.releases.iter().map(|(version, _)| version))),
+            false => whole,
+        }
     }
 
     /// Some releases of a package, by what sets them apart from its other releases.
     fn some_of(&self, node: &Node, set: &Set) -> String {
         let Some(found) = self.universe.found(node) else { return node.to_string() };
-        let plain = found.releases.iter().filter(|release| is_plain(release)).map(|release| &release.version);
+        let plain = found.releases.iter().filter(|choice| is_plain(choice)).map(|(version, _)| version);
         let simple = Set(self.whole(&found, set).0.simplify(plain));
         if simple == Set::full() { format!("{EVERY} {node}") } else { format!("{node} {simple}") }
     }
@@ -176,7 +182,7 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
     /// What is asked of a package.
     fn asked_of(&self, node: &Node, set: &Set) -> String {
         let Some(found) = self.universe.found(node) else { return node.to_string() };
-        let set = self.whole(&found, set);
+        let set = self.told(&found, set);
         if set == Set::full() { node.to_string() } else { format!("{node} {set}") }
     }
 
@@ -234,8 +240,8 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
                 .releases
                 .iter()
                 .rev()
-                .map(|release| &release.version)
-                .filter(|version| !set.contains(version) && set.named().any(|named| is_build_of(version, named)))
+                .map(|(version, _)| version)
+                .filter(|version| !set.contains(version) && set.named().any(|named| version.is_build_of(named)))
                 .take(MAX_HELD_BACK)
                 .map(ToString::to_string)
                 .collect();
@@ -246,13 +252,17 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
                 ));
             }
             // Who asks for ^2 wants to know of 2.0.0-rc.1, which is below it.
-            let proper = |version: &Version| Version::new(version.major, version.minor, version.patch);
-            let within = |version: &Version| set.contains(version) || set.contains(&proper(version));
-            let held_back =
-                found.releases.iter().rev().filter(|release| !is_plain(release) && within(&release.version));
+            let proper = |version: &Version| {
+                let version = version.semver()?;
+                Some(Version::from(semver::Version::new(version.major, version.minor, version.patch)))
+            };
+            let within = |version: &Version| {
+                set.contains(version) || proper(version).is_some_and(|proper| set.contains(&proper))
+            };
+            let held_back = found.releases.iter().rev().filter(|choice| !is_plain(choice) && within(&choice.0));
             let held_back: Vec<_> = held_back
                 .take(MAX_HELD_BACK)
-                .map(|release| {
+                .map(|(_, release)| {
                     let why = if release.yanked { "yanked" } else { "a pre-release" };
                     format!("{} ({why})", release.version)
                 })
@@ -276,7 +286,7 @@ impl<S: Source + ?Sized> ReportFormatter<Node, Set, String> for Teller<'_, '_, S
             External::NotRoot(..) => "something was asked for".to_owned(),
             External::NoVersions(package, set) => match self.universe.found(package) {
                 Some(found) if self.whole(&found, set) != Set::full() => {
-                    format!("{package} has no release in {}", self.whole(&found, set))
+                    format!("{package} has no release in {}", self.told(&found, set))
                 }
                 _ => format!("{package} has no release"),
             },

@@ -11,19 +11,18 @@ use std::{
     path::Path,
 };
 
-use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_PACKAGES, Resolution, range};
+use super::{MAX_PACKAGES, Resolution};
 use crate::{
     RegistryError, disk,
     domain::{
         hash::Hash,
         manifest::{Content, Manifest, check_file},
         name::{Handle, Owner, PackageId, PackageRef},
-        requirement::Requirement,
         text,
         toml::in_toml,
+        version::{RequirementText, VersionText},
     },
     registry,
 };
@@ -57,7 +56,7 @@ impl LockError {
 pub struct Wanted {
     /// As it was written, without a requirement.
     pub package: PackageRef,
-    pub requirement: Requirement,
+    pub requirement: RequirementText,
     pub id: PackageId,
 }
 
@@ -67,13 +66,13 @@ pub struct Locked {
     pub id: PackageId,
     /// What the publisher called itself: for eyes, and never looked up.
     pub handle: Option<Handle>,
-    pub version: Version,
+    pub version: VersionText,
     pub manifest: Hash,
     pub content: Content,
     /// What the content is called as a file.
     pub file: String,
     /// Sorted.
-    pub dependencies: Vec<(PackageId, Version)>,
+    pub dependencies: Vec<(PackageId, VersionText)>,
 }
 
 /// A lock that fits together: each package once, with everything it needs, and nothing that nobody needs.
@@ -123,7 +122,7 @@ struct PackageEntry {
 
 impl Lock {
     /// What `resolution` came to, for what `wanted` asked: the same list it was resolved from.
-    pub fn of(resolution: &Resolution, wanted: &[(PackageRef, Requirement)]) -> Self {
+    pub fn of(resolution: &Resolution, wanted: &[(PackageRef, RequirementText)]) -> Self {
         let versions: BTreeMap<_, _> =
             resolution.releases.iter().map(|release| (&release.package, &release.version)).collect();
         let locked = |release: &super::Resolved| Locked {
@@ -141,7 +140,9 @@ impl Lock {
         };
         let packages = resolution.releases.iter().map(|release| (release.package.clone(), locked(release))).collect();
         let wanted = wanted.iter().zip(&resolution.root).map(|((package, requirement), id)| {
-            let (package, requirement) = super::universe::with_inner((package.clone(), requirement.clone()));
+            // Two requirements of one package were refused before anything was resolved.
+            let wish = (package.clone(), requirement.clone());
+            let (package, requirement) = super::universe::with_inner(wish.clone()).unwrap_or(wish);
             Wanted { package, requirement, id: id.clone() }
         });
         Self { wanted: wanted.collect(), packages }
@@ -172,9 +173,9 @@ impl Lock {
     }
 
     /// Whether this lock is the answer to exactly this question.
-    pub fn answers(&self, wanted: &[(PackageRef, Requirement)]) -> bool {
-        let asked = wanted.iter().cloned().map(super::universe::with_inner);
-        asked.eq(self.wanted.iter().map(|wanted| (wanted.package.clone(), wanted.requirement.clone())))
+    pub fn answers(&self, wanted: &[(PackageRef, RequirementText)]) -> bool {
+        let locked = self.wanted.iter().map(|wanted| (wanted.package.clone(), wanted.requirement.clone()));
+        wanted.iter().cloned().map(|wish| super::universe::with_inner(wish).ok()).eq(locked.map(Some))
     }
 
     /// Every release with what it needs before it, as in [`Resolution::releases`].
@@ -283,10 +284,12 @@ impl Lock {
         if *hash != locked.manifest {
             return differs("the manifest", hash, &locked.manifest);
         }
-        if manifest.name != package.name {
-            return differs("the name", &manifest.name, &package.name);
+        match manifest.package() {
+            Ok(of) if of == *package => {}
+            Ok(of) => return differs("the package", &of, package),
+            Err(error) => return differs("the package", &error, package),
         }
-        if manifest.version != locked.version {
+        if manifest.version.key(package.name.ecosystem()) != locked.version.key(package.name.ecosystem()) {
             return differs("the version", &manifest.version, &locked.version);
         }
         if manifest.content != locked.content.root {
@@ -306,8 +309,8 @@ impl Lock {
                     locked.version
                 )));
             };
-            let met = |(id, version): (&PackageId, &Version)| {
-                *id == needed && range::of(&dependency.requirement).contains(version)
+            let met = |(id, version): (&PackageId, &VersionText)| {
+                *id == needed && takes(&needed, &dependency.requirement, version)
             };
             let mut had =
                 locked.dependencies.iter().map(|(id, version)| (id, version)).chain([(package, &locked.version)]);
@@ -327,13 +330,14 @@ impl Lock {
     fn fits(&self) -> Result<(), String> {
         for wanted in &self.wanted {
             let Wanted { package, requirement, id } = wanted;
-            let meant = matches!(package.owner, Owner::Publisher(publisher) if publisher != id.publisher);
-            if meant || package.name != id.name {
+            let meant = matches!(package.owner, Owner::Publisher(publisher) if publisher != id.owner);
+            let named = package.name.within(id.name.ecosystem());
+            if meant || named.as_ref() != Ok(&id.name) {
                 return Err(format!("says that {package} is {id}, which it cannot be"));
             }
             match self.packages.get(id) {
                 None => return Err(format!("lacks the package {id}, which was asked for")),
-                Some(locked) if !range::of(requirement).contains(&locked.version) => {
+                Some(locked) if !takes(id, requirement, &locked.version) => {
                     return Err(format!("has {id} {}, where {requirement} was asked for", locked.version));
                 }
                 Some(_) => {}
@@ -366,6 +370,15 @@ impl Lock {
             Some(id) => Err(format!("has the package {id}, which nothing needs")),
             None => Ok(()),
         }
+    }
+}
+
+/// Returns true where the requirement may have taken the version: also a pre-release that was asked for elsewhere.
+fn takes(package: &PackageId, requirement: &RequirementText, version: &VersionText) -> bool {
+    let ecosystem = package.name.ecosystem();
+    match (requirement.read(ecosystem), version.read(ecosystem)) {
+        (Ok(requirement), Ok(version)) => requirement.includes(&version),
+        _ => false,
     }
 }
 
@@ -416,16 +429,19 @@ impl PackageEntry {
             let (id, version) = dependency
                 .split_once(' ')
                 .ok_or("dependencies: each is a package's id, a space and its version".to_owned())?;
-            dependencies.push((id_of("dependencies", id)?, field("dependencies", version)?));
+            let id = id_of("dependencies", id)?;
+            let version = version_of("dependencies", &id, version)?;
+            dependencies.push((id, version));
         }
-        dependencies.sort();
+        dependencies.sort_by(|(a, _): &(PackageId, VersionText), (b, _)| a.cmp(b));
         if dependencies.windows(2).any(|pair| matches!(pair, [(one, _), (other, _)] if one == other)) {
             return Err("dependencies: a package is there twice".to_owned());
         }
+        let id = id_of("id", &self.id)?;
         Ok(Locked {
-            id: id_of("id", &self.id)?,
+            version: version_of("version", &id, &self.version)?,
+            id,
             handle: self.handle.as_deref().map(|handle| field("handle", handle)).transpose()?,
-            version: field("version", &self.version)?,
             manifest: field("manifest", &self.manifest)?,
             content: Content { root: field("content", &self.content)?, size: self.size },
             file: self.file.clone(),
@@ -438,11 +454,14 @@ fn field<T: std::str::FromStr<Err: fmt::Display>>(name: &str, text: &str) -> Res
     text.parse().map_err(|why| format!("{name}: {why}"))
 }
 
+fn version_of(name: &str, id: &PackageId, text: &str) -> Result<VersionText, String> {
+    let version: VersionText = field(name, text)?;
+    version.read(id.name.ecosystem()).map_err(|why| format!("{name}: {why}"))?;
+    Ok(version)
+}
+
 fn id_of(name: &str, text: &str) -> Result<PackageId, String> {
-    match field::<PackageRef>(name, text)? {
-        PackageRef { owner: Owner::Publisher(publisher), name, requirement: None } => Ok(PackageId { publisher, name }),
-        _ => Err(format!("{name}: expected publisher-id/name")),
-    }
+    field(name, text)
 }
 
 #[cfg(test)]
@@ -546,7 +565,10 @@ mod tests {
             check(&lock(), hash, &|manifest| manifest.size += 1).contains("the size is 16 there and 15 in the lock")
         );
         assert!(check(&lock(), hash, &|manifest| manifest.content = ContentRoot([0; 32])).contains("the content is"));
-        assert!(check(&lock(), hash, &|manifest| manifest.version.major = 2).contains("the version is 2.2.0"));
+        assert!(
+            check(&lock(), hash, &|manifest| manifest.version = "2.2.0".parse().unwrap())
+                .contains("the version is 2.2.0")
+        );
         assert!(check(&lock(), hash, &|manifest| manifest.file = Some("b".into())).contains("the file is b"));
         let mut forged = lock();
         forged.packages.get_mut(&app.package).unwrap().dependencies.clear();
@@ -570,7 +592,7 @@ mod tests {
             let ids: Vec<_> = list
                 .iter()
                 .enumerate()
-                .map(|(at, package)| PackageId { publisher: keys[at % 2], name: package.0.parse().unwrap() })
+                .map(|(at, package)| PackageId { owner: keys[at % 2], name: package.0.parse().unwrap() })
                 .collect();
             let mut packages = BTreeMap::new();
             for (id, (_, handle, version, (manifest, root), size, file, _)) in ids.iter().zip(&list) {
@@ -591,7 +613,7 @@ mod tests {
             }
             let wanted = packages.values().map(|locked| Wanted {
                 package: PackageRef::of(&locked.id),
-                requirement: Requirement::exactly(&locked.version),
+                requirement: RequirementText::exactly(locked.id.name.ecosystem(), &locked.version),
                 id: locked.id.clone(),
             });
             Lock { wanted: wanted.collect(), packages }

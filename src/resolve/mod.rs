@@ -25,7 +25,6 @@ pub use over::{OverRegistry, resolve_on};
 use std::{collections::BTreeMap, fmt};
 
 use pubgrub::PubGrubError;
-use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -35,9 +34,10 @@ use crate::{
         manifest::Manifest,
         name::{Handle, PackageId, PackageRef},
         release::ReleaseEntry,
-        requirement::Requirement,
         trust::Trust,
+        version::{RequirementText, VersionText},
     },
+    ecosystem::Version,
 };
 use universe::{Node, Universe};
 
@@ -76,7 +76,7 @@ pub trait Source {
     ///
     /// # Errors
     /// As for [`Source::releases`]: a missing one rules out the release.
-    fn manifest(&self, package: &PackageId, version: &Version) -> crate::Result<Manifest>;
+    fn manifest(&self, package: &PackageId, version: &VersionText) -> crate::Result<Manifest>;
 
     /// [`Source::releases`] of several packages, in their order; one after the other, unless a source can do better.
     fn all_releases(&self, packages: &[PackageRef]) -> Vec<crate::Result<Releases>> {
@@ -91,7 +91,7 @@ pub enum Resolving {
     /// The releases of a package are asked for.
     Asking { package: String },
     /// A release was chosen, for now.
-    Chose { package: String, version: Version },
+    Chose { package: String, version: VersionText },
     /// A package or manifest is missing, so what needs it is ruled out.
     Missing { what: String, why: String },
 }
@@ -111,7 +111,7 @@ impl fmt::Display for Resolving {
 pub struct Resolved {
     pub package: PackageId,
     pub handle: Option<Handle>,
-    pub version: Version,
+    pub version: VersionText,
     pub manifest_hash: Hash,
     pub manifest: Manifest,
     /// Sorted; each is in the same resolution. Optional dependencies and the package itself are left out.
@@ -156,7 +156,7 @@ impl From<Unresolved> for RegistryError {
 }
 
 /// Finds one release of every package that is needed, such that every requirement is met: the highest versions that go
-/// together, those that were asked for first. Requirements within the references in `wanted` count as well.
+/// together, those that were asked for first. A requirement within a reference in `wanted` counts where the one beside it is `*`.
 ///
 /// Blocks for as long as `source` does; never call it on a runtime's own thread with a source that asks a network.
 ///
@@ -165,20 +165,25 @@ impl From<Unresolved> for RegistryError {
 /// package in `wanted` that is not found is the source's own error.
 pub fn resolve(
     source: &(impl Source + ?Sized),
-    wanted: &[(PackageRef, Requirement)],
+    wanted: &[(PackageRef, RequirementText)],
     told: &dyn Fn(Resolving),
 ) -> Result<Resolution, Unresolved> {
     resolve_within(MAX_STEPS, source, wanted, told)
 }
 
+/// The one version of what was asked for.
+fn asked() -> Version {
+    Version::from(semver::Version::new(0, 0, 0))
+}
+
 fn resolve_within(
     steps: usize,
     source: &(impl Source + ?Sized),
-    wanted: &[(PackageRef, Requirement)],
+    wanted: &[(PackageRef, RequirementText)],
     told: &dyn Fn(Resolving),
 ) -> Result<Resolution, Unresolved> {
     let universe = Universe::around(source, wanted, told, steps)?;
-    let selected = match pubgrub::resolve(&universe, Node::Asked, Version::new(0, 0, 0)) {
+    let selected = match pubgrub::resolve(&universe, Node::Asked, asked()) {
         Ok(selected) => selected,
         Err(PubGrubError::NoSolution(tree)) => {
             return Err(Unresolved::Conflict { explanation: explain::explain(tree, &universe) });

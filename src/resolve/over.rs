@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
-use semver::Version;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -13,8 +12,8 @@ use crate::{
     domain::{
         manifest::Manifest,
         name::{Handle, Owner, PackageId, PackageRef},
-        requirement::Requirement,
         trust::Meaning,
+        version::{RequirementText, VersionText},
     },
     registry::Registry,
 };
@@ -75,7 +74,7 @@ impl Source for OverRegistry {
         self.wait(ask(&*self.registry, package))
     }
 
-    fn manifest(&self, package: &PackageId, version: &Version) -> Result<Manifest> {
+    fn manifest(&self, package: &PackageId, version: &VersionText) -> Result<Manifest> {
         let package = PackageRef::of(package);
         self.wait(self.registry.metadata(&package, version))
     }
@@ -94,7 +93,7 @@ impl Source for OverRegistry {
 /// [`RegistryError::Unresolvable`] with the explanation, or whatever a question failed with.
 pub async fn resolve_on(
     registry: Arc<dyn Registry>,
-    wanted: Vec<(PackageRef, Requirement)>,
+    wanted: Vec<(PackageRef, RequirementText)>,
     told: impl Fn(Resolving) + Send + 'static,
 ) -> Result<Resolution> {
     let stop = CancellationToken::new();

@@ -1,30 +1,47 @@
 //! Requirements as sets of versions, which a solver can intersect and take the complement of.
 //!
+//! In most ecosystems what a requirement takes is no matter of order alone (a wildcard of PyPI's, the pre-releases of npm's), and the set
+//! is that of the releases it takes. Cargo's language, which `generic` has too, is one of ranges, which can be told in few words:
+//!
 //! For versions without a pre-release the set holds exactly what [`Requirement::matches`] takes. For pre-releases it is an
 //! outer bound: whatever matches is in it, and no pre-release of an upper bound is, so that `^1` never reaches
 //! `2.0.0-alpha`. Which pre-releases inside are taken is not a matter of order, and is decided in [`super::admit`].
 //!
-//! A version that is named exactly is one build. All other comparators ignore build metadata, as semver has it. [`Version`]
-//! orders by it, though, so a bound that should take `1.2.3` and not what comes after is written as "below the next version
-//! there can be", and holds every build of `1.2.3`.
+//! A version that is named exactly is one build, of `cargo` only where the build is named. All other comparators ignore build
+//! metadata, as semver has it. [`Version`] orders by it, though, so a bound that should take `1.2.3` and not what comes after is
+//! written as "below the next version there can be", and holds every build of `1.2.3`.
 
 use std::ops::Bound;
 
 use pubgrub::Ranges;
-use semver::{Comparator, Op, Prerelease, Version, VersionReq};
+use semver::{Comparator, Op, Prerelease, Version};
 
-use crate::domain::requirement::Requirement;
+use crate::ecosystem::{self, Requirement};
 
-/// The versions that a requirement takes.
-pub fn of(requirement: &Requirement) -> Ranges<Version> {
-    let semver = requirement.semver();
-    requirement
-        .comparators()
-        .map(|(comparator, exact)| exact.map_or_else(|| one(comparator, &semver), Ranges::singleton))
+/// The versions that a requirement takes, of those that there are.
+pub fn of<'a>(
+    requirement: &Requirement,
+    there: impl Iterator<Item = &'a ecosystem::Version>,
+) -> Ranges<ecosystem::Version> {
+    if requirement.is_any() {
+        return Ranges::full();
+    }
+    let Some(comparators) = requirement.comparators() else {
+        let taken = there.filter(|version| requirement.includes(version));
+        return taken.map(|version| (Bound::Included(version.clone()), Bound::Included(version.clone()))).collect();
+    };
+    comparators
+        .iter()
+        .map(|(comparator, only)| match only {
+            Some(only) => Ranges::singleton(ecosystem::Version::from(only.clone())),
+            None => one(comparator, &comparators),
+        })
         .fold(Ranges::full(), |set, next| set.intersection(&next))
 }
 
-fn one(comparator: &Comparator, requirement: &VersionReq) -> Ranges<Version> {
+type Comparators = [(Comparator, Option<Version>)];
+
+fn one(comparator: &Comparator, requirement: &Comparators) -> Ranges<ecosystem::Version> {
     let (major, minor, patch) = (comparator.major, comparator.minor, comparator.patch);
     let lowest = Version {
         pre: comparator.pre.clone(),
@@ -36,12 +53,10 @@ fn one(comparator: &Comparator, requirement: &VersionReq) -> Ranges<Version> {
         None => after(major, minor, None),
     };
     match comparator.op {
-        Op::Greater => past.map_or_else(Ranges::empty, Ranges::higher_than),
-        Op::GreaterEq => Ranges::higher_than(lowest),
-        Op::Less if patch.is_some() && names_pre_release_of(requirement, &lowest) => {
-            Ranges::strictly_lower_than(lowest)
-        }
-        Op::Less => Ranges::strictly_lower_than(first_of(major, lowest.minor, lowest.patch)),
+        Op::Greater => past.map_or_else(Ranges::empty, |past| Ranges::higher_than(ecosystem::Version::from(past))),
+        Op::GreaterEq => Ranges::higher_than(ecosystem::Version::from(lowest)),
+        Op::Less if patch.is_some() && names_pre_release_of(requirement, &lowest) => below(Some(lowest)),
+        Op::Less => below(Some(first_of(major, lowest.minor, lowest.patch))),
         Op::LessEq => below(past),
         Op::Tilde => from_to(lowest, after(major, minor, None)),
         Op::Caret => {
@@ -87,19 +102,20 @@ fn first_of(major: u64, minor: u64, patch: u64) -> Version {
     Version { pre: Prerelease::new("0").unwrap_or_default(), ..Version::new(major, minor, patch) }
 }
 
-fn names_pre_release_of(requirement: &VersionReq, version: &Version) -> bool {
+fn names_pre_release_of(requirement: &Comparators, version: &Version) -> bool {
     let same = |other: &Comparator| {
         (other.major, other.minor, other.patch) == (version.major, Some(version.minor), Some(version.patch))
     };
-    requirement.comparators.iter().any(|other| !other.pre.is_empty() && same(other))
+    requirement.iter().map(|(other, _)| other).any(|other| !other.pre.is_empty() && same(other))
 }
 
-fn below(end: Option<Version>) -> Ranges<Version> {
-    end.map_or_else(Ranges::full, Ranges::strictly_lower_than)
+fn below(end: Option<Version>) -> Ranges<ecosystem::Version> {
+    end.map_or_else(Ranges::full, |end| Ranges::strictly_lower_than(ecosystem::Version::from(end)))
 }
 
-fn from_to(start: Version, end: Option<Version>) -> Ranges<Version> {
-    Ranges::from_range_bounds((Bound::Included(start), end.map_or(Bound::Unbounded, Bound::Excluded)))
+fn from_to(start: Version, end: Option<Version>) -> Ranges<ecosystem::Version> {
+    let end = end.map_or(Bound::Unbounded, |end| Bound::Excluded(end.into()));
+    Ranges::from_range_bounds((Bound::Included(ecosystem::Version::from(start)), end))
 }
 
 #[cfg(test)]
@@ -107,6 +123,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ecosystem::Ecosystem;
 
     fn number() -> impl Strategy<Value = u64> {
         prop_oneof![8 => 0u64..4, 1 => Just(u64::MAX), 1 => Just(u64::MAX - 1)]
@@ -120,10 +137,15 @@ mod tests {
         prop::sample::select(vec!["", "+b", "+9.z"])
     }
 
-    pub(super) fn version(pre: impl Strategy<Value = Option<&'static str>>) -> impl Strategy<Value = Version> {
+    fn set(requirement: &Requirement) -> Ranges<ecosystem::Version> {
+        of(requirement, std::iter::empty())
+    }
+
+    fn version(pre: impl Strategy<Value = Option<&'static str>>) -> impl Strategy<Value = ecosystem::Version> {
         (number(), number(), number(), pre, build()).prop_map(|(major, minor, patch, pre, build)| {
             let pre = pre.map(|pre| format!("-{pre}")).unwrap_or_default();
-            format!("{major}.{minor}.{patch}{pre}{build}").parse().unwrap()
+            let version: Version = format!("{major}.{minor}.{patch}{pre}{build}").parse().unwrap();
+            version.into()
         })
     }
 
@@ -141,10 +163,12 @@ mod tests {
         prop_oneof![6 => full, 1 => wild]
     }
 
-    pub(super) fn requirement() -> impl Strategy<Value = Requirement> {
-        let list =
-            prop::collection::vec(comparator(), 1..4).prop_map(|list| Requirement::read(&list.join(", ")).unwrap());
-        prop_oneof![12 => list, 1 => Just(Requirement::STAR)]
+    fn requirement() -> impl Strategy<Value = Requirement> {
+        let list = prop::collection::vec(comparator(), 1..4)
+            .prop_filter_map("a build that would mean nothing", |list| {
+                Ecosystem::Generic.requirement(&list.join(", ")).ok()
+            });
+        prop_oneof![12 => list, 1 => Just(Ecosystem::Generic.requirement("*").unwrap())]
     }
 
     proptest! {
@@ -155,12 +179,12 @@ mod tests {
             requirement in requirement(),
             version in version(Just(None)),
         ) {
-            prop_assert_eq!(of(&requirement).contains(&version), requirement.matches(&version), "{} {}", requirement, version);
+            prop_assert_eq!(set(&requirement).contains(&version), requirement.matches(&version), "{} {}", requirement, version);
         }
 
         #[test]
         fn pre_releases_that_match_are_in_the_set(requirement in requirement(), version in version(pre().prop_map(Some))) {
-            prop_assert!(of(&requirement).contains(&version) || !requirement.matches(&version), "{} {}", requirement, version);
+            prop_assert!(set(&requirement).contains(&version) || !requirement.matches(&version), "{} {}", requirement, version);
         }
     }
 
@@ -185,8 +209,8 @@ mod tests {
             ("~0.2.3", "0.3.0-a", false),
             ("*", "0.0.0-0", true),
         ] {
-            let set = of(&requirement.parse().unwrap());
-            assert_eq!(set.contains(&version.parse::<Version>().unwrap()), within, "{requirement} {version}");
+            let set = set(&Ecosystem::Generic.requirement(requirement).unwrap());
+            assert_eq!(set.contains(&Ecosystem::Generic.version(version).unwrap()), within, "{requirement} {version}");
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::{fmt, ops::Bound};
 
 use pubgrub::{Ranges, VersionSet};
-use semver::{Prerelease, Version};
+use semver::Prerelease;
 
 use super::range;
+use crate::ecosystem::Version;
 
 /// [`Ranges`] that print like requirements: `^1.2.0` rather than `>=1.2.0, <2.0.0-0`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,20 +67,23 @@ impl Set {
     }
 }
 
+/// Most parts of a set that are told.
+const TOLD: usize = 8;
+
 impl fmt::Display for Set {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return f.write_str("(no version)");
         }
-        for (index, (from, to)) in self.0.iter().enumerate() {
+        for (index, (from, to)) in self.0.iter().enumerate().take(TOLD) {
             f.write_str(if index > 0 { " or " } else { "" })?;
             match (from, to) {
-                (Bound::Included(from), Bound::Excluded(to)) if range::next(from).as_ref() == Some(to) => {
+                (Bound::Included(from), Bound::Excluded(to)) if ends(from, to, range::next) => {
                     // Every build of it, where the one below is one build.
                     write!(f, ">={from}, <={from}")?;
                 }
                 (Bound::Included(from), Bound::Included(to)) if from == to => write!(f, "{from}")?,
-                (Bound::Included(from), Bound::Excluded(to)) if caret_end(from).as_ref() == Some(to) => {
+                (Bound::Included(from), Bound::Excluded(to)) if ends(from, to, caret_end) => {
                     write!(f, "^{from}")?;
                 }
                 (Bound::Unbounded, Bound::Unbounded) => f.write_str("*")?,
@@ -92,11 +96,19 @@ impl fmt::Display for Set {
                 }
             }
         }
-        Ok(())
+        match self.0.iter().count().saturating_sub(TOLD) {
+            0 => Ok(()),
+            more => write!(f, " or {more} more"),
+        }
     }
 }
 
-fn caret_end(from: &Version) -> Option<Version> {
+/// Returns true where `end` says that what begins at `from` ends at `to`.
+fn ends(from: &Version, to: &Version, end: impl Fn(&semver::Version) -> Option<semver::Version>) -> bool {
+    from.semver().and_then(end).is_some_and(|end| to.semver() == Some(&end))
+}
+
+fn caret_end(from: &semver::Version) -> Option<semver::Version> {
     range::caret_end(from.major, Some(from.minor), Some(from.patch))
 }
 
@@ -118,16 +130,16 @@ fn upper(f: &mut fmt::Formatter<'_>, bound: &Bound<Version>) -> fmt::Result {
 
 /// A bound without the `-0` that only keeps the pre-releases of it out, or in.
 fn plain(version: &Version) -> Version {
-    let mut plain = version.clone();
-    if plain.pre.as_str() == "0" {
-        plain.pre = Prerelease::EMPTY;
+    match version.semver() {
+        Some(bound) if bound.pre.as_str() == "0" => semver::Version { pre: Prerelease::EMPTY, ..bound.clone() }.into(),
+        _ => version.clone(),
     }
-    plain
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ecosystem::Ecosystem;
 
     #[test]
     fn a_set_prints_like_the_requirement_it_came_from() {
@@ -145,7 +157,11 @@ mod tests {
             (">1.2", ">=1.3.0"),
             (">1, <1", "(no version)"),
         ] {
-            assert_eq!(Set(range::of(&requirement.parse().unwrap())).to_string(), shown, "{requirement}");
+            assert_eq!(
+                Set(range::of(&Ecosystem::Generic.requirement(requirement).unwrap(), std::iter::empty())).to_string(),
+                shown,
+                "{requirement}"
+            );
         }
     }
 }

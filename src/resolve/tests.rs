@@ -7,17 +7,16 @@ use std::{
 
 use libp2p::identity::Keypair;
 use proptest::prelude::*;
-use semver::Version;
 
 use super::*;
 use crate::domain::{
     hash::ContentRoot,
     manifest::{Content, Dependency, Draft, Manifest},
     name::{Owner, PublisherId},
-    requirement::Requirement,
     time::Timestamp,
     trust::Trust,
 };
+use crate::ecosystem::{Ecosystem, Version};
 
 /// A publisher for each handle, always the same.
 pub(super) fn publisher(handle: &str) -> PublisherId {
@@ -28,18 +27,22 @@ pub(super) fn publisher(handle: &str) -> PublisherId {
 
 pub(super) fn id(package: &str) -> PackageId {
     let (handle, name) = package.split_once('/').unwrap();
-    PackageId { publisher: publisher(handle), name: name.parse().unwrap() }
+    PackageId { owner: publisher(handle), name: name.parse().unwrap() }
 }
 
-pub(super) fn wanted(list: &[(&str, &str)]) -> Vec<(PackageRef, Requirement)> {
+pub(super) fn wanted(list: &[(&str, &str)]) -> Vec<(PackageRef, RequirementText)> {
     list.iter().map(|(package, requirement)| (package.parse().unwrap(), requirement.parse().unwrap())).collect()
+}
+
+fn read(version: &VersionText) -> Version {
+    version.read(&Ecosystem::Generic).unwrap()
 }
 
 /// Packages as `handle/name`, each with releases and what they need.
 #[derive(Clone, Debug, Default)]
 pub(super) struct World {
     releases: BTreeMap<PackageId, (Handle, Vec<ReleaseEntry>)>,
-    manifests: BTreeMap<(PackageId, Version), Manifest>,
+    manifests: BTreeMap<(PackageId, String), Manifest>,
     broken: BTreeSet<PackageId>,
     mute: BTreeSet<PackageId>,
     asked: RefCell<Vec<String>>,
@@ -51,7 +54,7 @@ impl World {
     pub(super) fn with(mut self, package: &str, release: &str, needs: &[&str]) -> Self {
         let (handle, _) = package.split_once('/').unwrap();
         let id = id(package);
-        let version: Version = release.trim_end_matches('!').parse().unwrap();
+        let version: VersionText = release.trim_end_matches('!').parse().unwrap();
         let dependencies = needs.iter().map(|need| {
             let (package, requirement) = need.trim_start_matches('?').split_once(' ').unwrap();
             let optional = need.starts_with('?');
@@ -62,25 +65,25 @@ impl World {
                 optional,
             };
             // It is signed by key.
-            dependency.by_key(|handle| Ok::<_, ()>(publisher(handle.as_str()))).unwrap()
+            dependency.by_key(&Ecosystem::Generic, |handle| Ok::<_, ()>(publisher(handle.as_str()))).unwrap()
         });
         let draft = Draft { dependencies: dependencies.collect(), ..draft(&id, &version) };
         let bytes = format!("{package} {version}");
         let content = Content { root: ContentRoot::of(bytes.as_bytes()), size: bytes.len() as u64 };
-        let manifest = draft.into_manifest(content, Timestamp(0)).unwrap();
+        let manifest = draft.into_manifest(id.owner, content, Timestamp(0)).unwrap();
         let entry = ReleaseEntry {
             version: version.clone(),
             manifest: Hash::of(serde_json::to_string(&manifest).unwrap().as_bytes()),
             yanked: release.ends_with('!'),
         };
         self.releases.entry(id.clone()).or_insert_with(|| (handle.parse().unwrap(), Vec::new())).1.push(entry);
-        self.manifests.insert((id, version), manifest);
+        self.manifests.insert((id, version.to_string()), manifest);
         self
     }
 
     /// Without the manifest of one release.
     fn lacking(mut self, package: &str, version: &str) -> Self {
-        self.manifests.remove(&(id(package), version.parse().unwrap())).unwrap();
+        self.manifests.remove(&(id(package), version.to_owned())).unwrap();
         self
     }
 
@@ -115,7 +118,7 @@ impl World {
     }
 }
 
-fn draft(id: &PackageId, version: &Version) -> Draft {
+fn draft(id: &PackageId, version: &VersionText) -> Draft {
     toml::from_str(&format!("name = \"{}\"\nversion = \"{version}\"\ndescription = \"d\"", id.name)).unwrap()
 }
 
@@ -134,7 +137,7 @@ impl Source for World {
             Owner::Handle(handle) => publisher(handle.as_str()),
             Owner::Publisher(publisher) => *publisher,
         };
-        let id = PackageId { publisher, name: package.name.clone() };
+        let id = PackageId { owner: publisher, name: package.name.within(&Ecosystem::Generic).unwrap() };
         if self.broken.contains(&id) {
             return Err(RegistryError::Timeout { what: package.to_string(), millis: 5 });
         }
@@ -150,13 +153,13 @@ impl Source for World {
         })
     }
 
-    fn manifest(&self, package: &PackageId, version: &Version) -> crate::Result<Manifest> {
+    fn manifest(&self, package: &PackageId, version: &VersionText) -> crate::Result<Manifest> {
         self.asked.borrow_mut().push(format!("{} {version}", package.name));
         if self.mute.contains(package) {
             return Err(RegistryError::Timeout { what: package.to_string(), millis: 5 });
         }
         self.manifests
-            .get(&(package.clone(), version.clone()))
+            .get(&(package.clone(), version.to_string()))
             .cloned()
             .ok_or_else(|| RegistryError::NoVersion { package: package.to_string(), version: version.clone() })
     }
@@ -486,49 +489,51 @@ prop_compose! {
 /// The rules again, in other words: whether one requirement takes one release.
 fn takes(
     world: &World,
-    asked: &[(PackageRef, Requirement)],
+    asked: &[(PackageRef, RequirementText)],
     id: &PackageId,
-    requirement: &Requirement,
-    version: &Version,
+    requirement: &RequirementText,
+    version: &VersionText,
 ) -> bool {
     let releases = &world.releases[id].1;
     let release = releases.iter().find(|release| release.version == *version).unwrap();
-    let all_odd = releases.iter().all(|release| release.yanked || !release.version.pre.is_empty());
-    let names = |requirement: &Requirement| match release.yanked {
+    let all_odd = releases.iter().all(|release| release.yanked || read(&release.version).is_pre_release());
+    let names = |requirement: &RequirementText| match release.yanked {
         true => requirement.to_string() == format!("={version}"),
-        false => requirement.matches(version),
+        false => requirement.read(&Ecosystem::Generic).unwrap().matches(&read(version)),
     };
     let mine = |package: &PackageRef| PackageId {
-        publisher: publisher(&package.owner.to_string()),
-        name: package.name.clone(),
+        owner: publisher(&package.owner.to_string()),
+        name: package.name.within(&Ecosystem::Generic).unwrap(),
     };
     let top = asked
         .iter()
         .filter(|(package, _)| mine(package) == *id)
-        .any(|(_, top)| names(top) || (all_odd && !release.yanked && *top == Requirement::STAR));
+        .any(|(_, top)| names(top) || (all_odd && !release.yanked && *top == RequirementText::any()));
     // With no pre-release in its way, a version's place in the order is what a range goes by.
-    let plain = Version::new(version.major, version.minor, version.patch);
-    let within =
-        requirement.matches(version) || (requirement.matches(&plain) && requirement.to_string() != format!("={plain}"));
+    let version = read(version);
+    let semver::Version { major, minor, patch, .. } = *version.semver().unwrap();
+    let plain = Version::from(semver::Version::new(major, minor, patch));
+    let takes = |version: &Version| requirement.read(&Ecosystem::Generic).unwrap().matches(version);
+    let within = takes(&version) || (takes(&plain) && requirement.to_string() != format!("={plain}"));
     names(requirement)
-        || (within && (release.yanked || !version.pre.is_empty()) && top)
-        || (!release.yanked && version.pre.is_empty() && requirement.matches(version))
+        || (within && (release.yanked || version.is_pre_release()) && top)
+        || (!release.yanked && !version.is_pre_release() && takes(&version))
 }
 
 /// Whether a choice of releases, one at most for each package, is a solution.
-fn holds(world: &World, asked: &[(PackageRef, Requirement)], choice: &BTreeMap<PackageId, Version>) -> bool {
-    let met = |id: PackageId, requirement: &Requirement| {
+fn holds(world: &World, asked: &[(PackageRef, RequirementText)], choice: &BTreeMap<PackageId, VersionText>) -> bool {
+    let met = |id: PackageId, requirement: &RequirementText| {
         choice.get(&id).is_some_and(|version| takes(world, asked, &id, requirement, version))
     };
     asked.iter().all(|(package, requirement)| met(id(&package.to_string()), requirement))
         && choice.iter().all(|(id, version)| {
-            let manifest = &world.manifests[&(id.clone(), version.clone())];
+            let manifest = &world.manifests[&(id.clone(), version.to_string())];
             let needed = manifest.dependencies.iter().filter(|dependency| !dependency.optional);
             needed.into_iter().all(|dependency| met(dependency.id().unwrap(), &dependency.requirement))
         })
 }
 
-fn any_holds(world: &World, asked: &[(PackageRef, Requirement)]) -> bool {
+fn any_holds(world: &World, asked: &[(PackageRef, RequirementText)]) -> bool {
     let packages: Vec<_> = world.releases.iter().collect();
     let mut choices = vec![BTreeMap::new()];
     for (id, (_, releases)) in packages {
@@ -536,7 +541,7 @@ fn any_holds(world: &World, asked: &[(PackageRef, Requirement)]) -> bool {
             .iter()
             .flat_map(|choice| {
                 releases.iter().map(|release| {
-                    let mut choice: BTreeMap<PackageId, Version> = choice.clone();
+                    let mut choice: BTreeMap<PackageId, VersionText> = choice.clone();
                     choice.insert(id.clone(), release.version.clone());
                     choice
                 })

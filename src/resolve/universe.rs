@@ -10,18 +10,18 @@ use std::{
 };
 
 use pubgrub::{Dependencies, DependencyProvider, PackageResolutionStatistics};
-use semver::Version;
 
 use super::{MAX_PACKAGES, Releases, Resolved, Resolving, Source, Unresolved, admit::admit, set::Set};
 use crate::{
     RegistryError,
     domain::{
         manifest::Manifest,
-        name::{Handle, Owner, PackageId, PackageName, PackageRef},
-        release::ReleaseEntry,
-        requirement::Requirement,
+        name::{Asked, Handle, Owner, PackageId, PackageRef},
+        release::{self, ReleaseEntry},
         text,
+        version::{RequirementText, VersionText},
     },
+    ecosystem::{Requirement, Version},
     registry,
 };
 
@@ -43,13 +43,16 @@ impl fmt::Display for Node {
     }
 }
 
+/// A release to choose, with its version as the order has it.
+pub(super) type Choice = (Version, ReleaseEntry);
+
 /// A package that was found.
 pub(super) struct Found {
     pub id: PackageId,
     pub handle: Option<Handle>,
     pub title: Arc<str>,
     /// By version, each once.
-    pub releases: Vec<ReleaseEntry>,
+    pub releases: Vec<Choice>,
     pub complete: bool,
 }
 
@@ -59,15 +62,15 @@ impl Found {
     }
 
     pub fn release(&self, version: &Version) -> Option<&ReleaseEntry> {
-        let at = self.releases.binary_search_by(|release| release.version.cmp(version)).ok()?;
-        self.releases.get(at)
+        let at = self.releases.binary_search_by(|(one, _)| one.cmp(version)).ok()?;
+        self.releases.get(at).map(|(_, release)| release)
     }
 }
 
-type Spelling = (Owner, PackageName);
+type Spelling = (Owner, Asked);
 /// Why something is missing, as a clause.
 type Why = String;
-type Wish = (PackageRef, Requirement);
+type Wish = (PackageRef, RequirementText);
 
 #[derive(Default)]
 struct Known {
@@ -104,7 +107,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
             known: RefCell::default(),
             steps_left: Cell::new(steps),
         };
-        let wanted: Vec<Wish> = wanted.iter().cloned().map(with_inner).collect();
+        let wanted: Vec<Wish> = wanted.iter().cloned().map(with_inner).collect::<Result<_, _>>()?;
         for asked in universe.ask(wanted.iter().map(|(package, _)| package))? {
             universe.learn(asked?);
         }
@@ -114,6 +117,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
             let Some(Ok(found)) = found else {
                 return Err(RegistryError::NotFound { package: package.to_string(), asked: 0 }.into());
             };
+            let requirement = requirement.read(found.id.name.ecosystem()).map_err(RegistryError::from)?;
             universe.root.push(found.id.clone());
             universe.asked.entry(found.id.clone()).or_default().push(requirement);
         }
@@ -152,7 +156,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         Ok(Resolved {
             package: id.clone(),
             handle: found.handle.clone(),
-            version: version.clone(),
+            version: release.version.clone(),
             manifest_hash: release.manifest,
             manifest: (*manifest).clone(),
             needs: needs.into_iter().filter(|needed| needed != id).collect(),
@@ -200,15 +204,20 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
 
     fn learn(&self, (spelling, releases): (Spelling, Releases)) {
         let mut known = self.known.borrow_mut();
-        let Releases { id, handle, trust, mut releases, complete, latest } = releases;
-        if let Some(latest) = latest.filter(|latest| latest.name == id.name) {
-            known.manifests.entry((id.clone(), latest.version.clone())).or_insert_with(|| Ok(Rc::new(latest)));
+        let Releases { id, handle, trust, releases, complete, latest } = releases;
+        let ecosystem = id.name.ecosystem();
+        if let Some(latest) = latest.filter(|latest| is_of(latest, &id))
+            && let Ok(version) = latest.version.read(ecosystem)
+        {
+            known.manifests.entry((id.clone(), version)).or_insert_with(|| Ok(Rc::new(latest)));
         }
         let found = match known.packages.get(&id) {
             Some(found) => found.clone(),
             None => {
-                releases.sort_by(|a, b| a.version.cmp(&b.version));
-                releases.dedup_by(|a, b| a.version == b.version);
+                let read = release::read(ecosystem, &releases).into_iter();
+                let mut releases: Vec<Choice> = read.map(|(version, entry)| (version, entry.clone())).collect();
+                releases.sort_by(|(a, _), (b, _)| a.cmp(b));
+                releases.dedup_by(|(a, _), (b, _)| a == b);
                 // A handle is a claim: where two packages would have the same title, the second shows its key.
                 let title = Some(registry::title(&id, handle.as_ref(), trust))
                     .filter(|title| !known.titles.contains(title.as_str()))
@@ -244,9 +253,13 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         if let Some(manifest) = self.known.borrow().manifests.get(&key) {
             return Ok(manifest.clone());
         }
-        let manifest = match self.source.manifest(&found.id, version) {
+        let written: VersionText = version.as_str().parse().map_err(RegistryError::from)?;
+        let is_it = |manifest: &Manifest| {
+            is_of(manifest, &found.id) && manifest.version.read(found.id.name.ecosystem()).as_ref() == Ok(version)
+        };
+        let manifest = match self.source.manifest(&found.id, &written) {
             // A head may point its release at whatever manifest its publisher signed.
-            Ok(manifest) if manifest.name == found.id.name && manifest.version == *version => Ok(Rc::new(manifest)),
+            Ok(manifest) if is_it(&manifest) => Ok(Rc::new(manifest)),
             Ok(manifest) => Err(format!("its manifest is that of {} {}", manifest.name, manifest.version)),
             Err(error) if error.is_missing() => {
                 let what = format!("the manifest of {} {version}", found.title);
@@ -287,8 +300,12 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
                 Ok(needed) => needed,
                 Err(why) => return Ok(Err(format!("it needs {why}"))),
             };
+            let requirement = match requirement.read(needed.id.name.ecosystem()) {
+                Ok(requirement) => requirement,
+                Err(error) => return Ok(Err(format!("it needs {}, but {error}", needed.title))),
+            };
             self.known.borrow_mut().needed_by.entry(needed.id.clone()).or_insert_with(by);
-            let set = self.set(requirement, &needed);
+            let set = self.set(&requirement, &needed);
             // The solver leaves it to us what a release means that needs its own package.
             if needed.id != found.id {
                 needs.push((needed.node(), set));
@@ -315,24 +332,36 @@ impl Known {
         self.spelled.contains_key(spelling) || self.by_id(spelling).is_some()
     }
 
-    fn by_id(&self, (owner, name): &Spelling) -> Option<&Rc<Found>> {
-        match owner {
-            Owner::Handle(_) => None,
-            Owner::Publisher(publisher) => self.packages.get(&PackageId { publisher: *publisher, name: name.clone() }),
+    fn by_id(&self, spelling: &Spelling) -> Option<&Rc<Found>> {
+        match spelling {
+            (Owner::Publisher(owner), Asked::Exactly(name)) => {
+                self.packages.get(&PackageId { owner: *owner, name: name.clone() })
+            }
+            _ => None,
         }
     }
+}
+
+/// Returns true for a manifest of this package.
+fn is_of(manifest: &Manifest, id: &PackageId) -> bool {
+    manifest.package().is_ok_and(|package| package == *id)
 }
 
 fn spelling(package: &PackageRef) -> Spelling {
     (package.owner.clone(), package.name.clone())
 }
 
-/// A wish with the requirement that its reference has within: both count.
-pub(super) fn with_inner((mut package, mut requirement): Wish) -> Wish {
-    if let Some(inner) = package.requirement.take() {
-        requirement = requirement.and(inner);
+/// A wish with the requirement that its reference has within, where there is no other.
+pub(super) fn with_inner((mut package, mut requirement): Wish) -> crate::Result<Wish> {
+    match package.requirement.take() {
+        Some(inner) if requirement == RequirementText::any() => requirement = inner,
+        Some(inner) if inner != requirement => {
+            let why = format!("{package} is asked for as {inner} and as {requirement}; write one requirement");
+            return Err(RegistryError::Usage(why));
+        }
+        _ => {}
     }
-    (package, requirement)
+    Ok((package, requirement))
 }
 
 /// The dependencies of a manifest that must be there. They are named by key: what a handle means is nothing that a
@@ -366,20 +395,20 @@ impl<S: Source + ?Sized> DependencyProvider for Universe<'_, S> {
         let Some(found) = self.found(node) else {
             return (u32::MAX, true, Reverse(0));
         };
-        let choices = set.0.contains_many(found.releases.iter().map(|release| &release.version));
+        let choices = set.0.contains_many(found.releases.iter().map(|(version, _)| version));
         let choices = choices.filter(|within| *within).count();
         (statistics.conflict_count(), self.asked.contains_key(&found.id), Reverse(choices))
     }
 
     fn choose_version(&self, node: &Node, set: &Set) -> Result<Option<Version>, Unresolved> {
         let Some(found) = self.found(node) else {
-            return Ok(Some(Version::new(0, 0, 0)));
+            return Ok(Some(super::asked()));
         };
-        let within = found.releases.iter().filter(|release| set.0.contains(&release.version));
-        let best = within.max_by_key(|release| (!release.yanked, &release.version));
-        Ok(best.map(|release| {
+        let within = found.releases.iter().filter(|(version, _)| set.0.contains(version));
+        let best = within.max_by_key(|(version, release)| (!release.yanked, version));
+        Ok(best.map(|(version, release)| {
             (self.told)(Resolving::Chose { package: found.title.to_string(), version: release.version.clone() });
-            release.version.clone()
+            version.clone()
         }))
     }
 

@@ -14,8 +14,8 @@ use crate::{
     Result,
     domain::{
         manifest::Manifest,
-        name::{PackageId, PublisherId},
-        record::{Head, Page, Signed},
+        name::{PackageId, PackageName, PublisherId},
+        record::{Authorised, Head, Page},
         time::Timestamp,
     },
 };
@@ -23,9 +23,9 @@ use crate::{
 /// A release of this node's publisher with its content, which is small.
 #[derive(Clone, Debug)]
 pub struct OwnRelease {
-    pub head: Signed<Head>,
-    pub pages: Vec<Signed<Page>>,
-    pub manifest: Signed<Manifest>,
+    pub head: Authorised<Head>,
+    pub pages: Vec<Authorised<Page>>,
+    pub manifest: Authorised<Manifest>,
     /// What the content is called, for eyes.
     pub called: String,
     pub bytes: Bytes,
@@ -36,8 +36,10 @@ impl Store {
     pub async fn take_previews(&self, owner: PublisherId, previews: Vec<Manifest>, now: Timestamp) -> Result<()> {
         let list_some = move |db: &Connection, previews: Vec<Manifest>| {
             for manifest in &previews {
-                let listing =
-                    Listing { publisher: owner, handle: None, manifest, hash: None, signed_at: now, flags: PREVIEW };
+                // One that has no name in its ecosystem was never a preview: drafts are checked before.
+                let Ok(name) = PackageName::of(&manifest.ecosystem, &manifest.name) else { continue };
+                let package = &PackageId { owner, name };
+                let listing = Listing { package, handle: None, manifest, hash: None, signed_at: now, flags: PREVIEW };
                 listing::list(db, &listing)?;
             }
             Ok(())
@@ -65,7 +67,7 @@ impl Store {
     pub fn is_preview(&self, id: &PackageId) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached("SELECT 1 FROM packages WHERE publisher = ? AND name = ? AND flags & ? != 0")?
-                .exists(params![id.publisher.to_bytes(), id.name.as_str(), PREVIEW])
+                .exists(params![id.owner.to_bytes(), id.name.as_str(), PREVIEW])
         })
     }
 
@@ -94,7 +96,7 @@ impl Store {
                 .query_row([], |row| {
                     let name: String = row.get(1)?;
                     let name = name.parse().map_err(|_| damaged(1, "name"))?;
-                    Ok(PackageId { publisher: catalogue::publisher(row, 0)?, name })
+                    Ok(PackageId { owner: catalogue::publisher(row, 0)?, name })
                 })
                 .optional()
         })
@@ -104,7 +106,7 @@ impl Store {
     pub async fn spread(&self, id: PackageId) -> Result<()> {
         self.write(move |db| {
             db.prepare_cached("DELETE FROM unspread WHERE publisher = ? AND name = ?")?
-                .execute(params![id.publisher.to_bytes(), id.name.as_str()])
+                .execute(params![id.owner.to_bytes(), id.name.as_str()])
                 .map(drop)
         })
         .await
@@ -117,7 +119,7 @@ fn take_one(db: &Connection, release: &OwnRelease, now: Timestamp) -> rusqlite::
     let manifests = std::slice::from_ref(manifest);
     let verdict = catalogue::take(db, head, pages, manifests, true, now)?;
     db.prepare_cached("INSERT OR IGNORE INTO unspread (publisher, name) VALUES (?, ?)")?
-        .execute(params![head.publisher().to_bytes(), head.name.as_str()])?;
+        .execute(params![head.owner().to_bytes(), head.package().name.as_str()])?;
     copies::want(db, &manifest.hash(), now)?;
     Ok(verdict)
 }

@@ -17,9 +17,10 @@ use crate::{
         hash::Hash,
         manifest::Manifest,
         name::{Handle, PackageId, PackageName, PublisherId},
-        record::{Admission, Head, HeadMark, MAX_JUMP, Page, Refusal, Signed, admit, consistent},
+        record::{Admission, Authorised, Head, HeadMark, MAX_JUMP, Page, Refusal, admit, consistent},
         release::{self, ReleaseEntry, VersionConflict},
         time::Timestamp,
+        version::VersionText,
     },
     registry::Conflict,
 };
@@ -71,7 +72,7 @@ impl HeadVerdict {
 /// A head as it is held, with when it was received and confirmed.
 #[derive(Clone, Debug)]
 pub struct StoredHead {
-    pub head: Signed<Head>,
+    pub head: Authorised<Head>,
     pub received_at: Timestamp,
     /// When a quorum of peers was last seen to hold the very same state, and how many these were.
     pub confirmed_at: Option<Timestamp>,
@@ -98,7 +99,7 @@ pub type RawHead = (Vec<u8>, Option<Vec<u8>>);
 
 impl Store {
     /// What `head` would be to this node, without taking it.
-    pub fn judge_head(&self, head: &Signed<Head>, now: Timestamp) -> Result<HeadVerdict> {
+    pub fn judge_head(&self, head: &Authorised<Head>, now: Timestamp) -> Result<HeadVerdict> {
         self.read(|db| judge(db, head, now))
     }
 
@@ -106,9 +107,9 @@ impl Store {
     /// signed it; otherwise somebody else showed it.
     pub async fn take_head(
         &self,
-        head: Signed<Head>,
-        pages: Vec<Signed<Page>>,
-        manifests: Vec<Signed<Manifest>>,
+        head: Authorised<Head>,
+        pages: Vec<Authorised<Page>>,
+        manifests: Vec<Authorised<Manifest>>,
         own: bool,
         now: Timestamp,
     ) -> Result<HeadVerdict> {
@@ -128,15 +129,15 @@ impl Store {
     /// Takes verified heads of others, each with the manifest of its newest release where it came along.
     pub async fn take_heads(
         &self,
-        heads: Vec<(Signed<Head>, Option<Signed<Manifest>>)>,
+        heads: Vec<(Authorised<Head>, Option<Authorised<Manifest>>)>,
         now: Timestamp,
     ) -> Result<Vec<HeadVerdict>> {
         let room = self.room();
-        let take_some = move |db: &Connection, heads: Vec<(Signed<Head>, Option<Signed<Manifest>>)>| {
+        let take_some = move |db: &Connection, heads: Vec<(Authorised<Head>, Option<Authorised<Manifest>>)>| {
             let one = |(head, manifest): &(_, Option<_>)| match take(db, head, &[], manifest.as_slice(), false, now) {
                 // One that no row can hold is no reason to lose the others.
                 Err(rusqlite::Error::ToSqlConversionFailure(error)) => {
-                    tracing::error!(%error, package = %head.name, "a head that no row can hold was left out");
+                    tracing::error!(%error, package = %head.package().name, "a head that no row can hold was left out");
                     Ok(HeadVerdict::Ahead)
                 }
                 verdict => verdict,
@@ -183,10 +184,10 @@ impl Store {
     /// As [`Self::take_head`] for a head this node signs, and notes that the network has yet to take it.
     pub async fn take_own_head(
         &self,
-        head: Signed<Head>,
-        pages: Vec<Signed<Page>>,
-        manifest: Option<Signed<Manifest>>,
-        version: semver::Version,
+        head: Authorised<Head>,
+        pages: Vec<Authorised<Page>>,
+        manifest: Option<Authorised<Manifest>>,
+        version: VersionText,
         now: Timestamp,
     ) -> Result<HeadVerdict> {
         let room = self.room();
@@ -200,7 +201,7 @@ impl Store {
             db.prepare_cached(
                 "INSERT OR REPLACE INTO outbox (publisher, name, version, replicas, announced, since) VALUES (?, ?, ?, 0, 0, ?)",
             )?
-            .execute(params![head.publisher().to_bytes(), head.name.as_str(), version.to_string(), now.0])?;
+            .execute(params![head.owner().to_bytes(), head.package().name.as_str(), version.to_string(), now.0])?;
             manifests.iter().try_for_each(|manifest| copies::want(db, &manifest.hash(), now))?;
             Ok((verdict, gone))
         });
@@ -216,18 +217,18 @@ impl Store {
             db.prepare_cached(
                 "UPDATE heads SET confirmed_at = ?, confirmed_by = ? WHERE publisher = ? AND name = ? AND hash = ?",
             )?
-            .execute(params![now.0, peers as i64, package.publisher.to_bytes(), package.name.as_str(), head.0])
+            .execute(params![now.0, peers as i64, package.owner.to_bytes(), package.name.as_str(), head.0])
             .map(drop)
         })
         .await
     }
 
     /// Keeps a verified manifest that the head that is held, or a page of it, lists; and lists its package by it.
-    pub async fn take_manifest(&self, manifest: Signed<Manifest>, now: Timestamp) -> Result<()> {
+    pub async fn take_manifest(&self, manifest: Authorised<Manifest>, now: Timestamp) -> Result<()> {
         let room = self.room();
         let gone = self.write(move |db| {
             let gone = room::fit(db, room, ONE, now)?;
-            let (publisher, name) = (manifest.publisher(), &manifest.name);
+            let (publisher, name) = (manifest.owner(), &manifest.package().name);
             if let (Some(row), Some(held)) = (head_row(db, &publisher, name)?, held_head(db, &publisher, name)?) {
                 put_manifest(db, row, &manifest)?;
                 folds::tidy(db, row, &held.head)?;
@@ -240,19 +241,19 @@ impl Store {
     }
 
     pub fn head(&self, package: &PackageId) -> Result<Option<StoredHead>> {
-        self.read(|db| held_head(db, &package.publisher, &package.name))
+        self.read(|db| held_head(db, &package.owner, &package.name))
     }
 
     /// The highest state seen of a package, even if its head is not held any more.
     pub fn mark(&self, package: &PackageId) -> Result<Option<HeadMark>> {
-        self.read(|db| mark(db, &package.publisher, &package.name))
+        self.read(|db| mark(db, &package.owner, &package.name))
     }
 
     /// Heads of the current `seq` that lost the selection, with whether this node signed them.
-    pub fn fork_losers(&self, package: &PackageId) -> Result<Vec<(Signed<Head>, bool)>> {
+    pub fn fork_losers(&self, package: &PackageId) -> Result<Vec<(Authorised<Head>, bool)>> {
         self.read(|db| {
             db.prepare_cached("SELECT envelope, own FROM forks WHERE publisher = ? AND name = ? ORDER BY hash")?
-                .query_map(params![package.publisher.to_bytes(), package.name.as_str()], |row| {
+                .query_map(params![package.owner.to_bytes(), package.name.as_str()], |row| {
                     Ok((signed(row, 0)?, row.get(1)?))
                 })?
                 .collect()
@@ -265,26 +266,26 @@ impl Store {
             db.prepare_cached("SELECT DISTINCT name FROM forks WHERE publisher = ?")?
                 .query_map([publisher.to_bytes()], |row| {
                     let name: String = row.get(0)?;
-                    Ok(PackageId { publisher: *publisher, name: name.parse().map_err(|_| damaged(0, "name"))? })
+                    Ok(PackageId { owner: *publisher, name: name.parse().map_err(|_| damaged(0, "name"))? })
                 })?
                 .collect()
         })
     }
 
-    pub fn manifest(&self, hash: &Hash) -> Result<Option<Signed<Manifest>>> {
+    pub fn manifest(&self, hash: &Hash) -> Result<Option<Authorised<Manifest>>> {
         self.read(|db| held_manifest(db, hash))
     }
 
-    pub fn page(&self, hash: &Hash) -> Result<Option<Signed<Page>>> {
+    pub fn page(&self, hash: &Hash) -> Result<Option<Authorised<Page>>> {
         self.read(|db| held_page(db, hash))
     }
 
     /// Keeps a verified page, if the head of its package is held.
-    pub async fn take_page(&self, page: Signed<Page>, now: Timestamp) -> Result<()> {
+    pub async fn take_page(&self, page: Authorised<Page>, now: Timestamp) -> Result<()> {
         let room = self.room();
         let gone = self.write(move |db| {
             let gone = room::fit(db, room, ONE, now)?;
-            if let Some(row) = head_row(db, &page.publisher(), &page.name)? {
+            if let Some(row) = head_row(db, &page.owner(), &page.package().name)? {
                 put_page(db, row, &page)?;
             }
             Ok(gone)
@@ -348,18 +349,22 @@ impl Store {
     }
 
     /// Whether a manifest is the first that was seen of its version, or none was.
-    pub fn is_first(&self, package: &PackageId, version: &semver::Version, manifest: &Hash) -> Result<bool> {
+    pub fn is_first(&self, package: &PackageId, version: &VersionText, manifest: &Hash) -> Result<bool> {
         self.read(|db| {
             let first = db
                 .prepare_cached("SELECT manifest FROM releases WHERE publisher = ? AND name = ? AND version = ?")?
-                .query_row(params![package.publisher.to_bytes(), package.name.as_str(), version.to_string()], |row| {
-                    hash(row, 0)
-                })
+                .query_row(
+                    params![package.owner.to_bytes(), package.name.as_str(), version.key(package.name.ecosystem())],
+                    |row| hash(row, 0),
+                )
                 .optional()?;
             let entry = ReleaseEntry { version: version.clone(), manifest: *manifest, yanked: false };
             Ok(match first {
                 Some(first) => first == *manifest,
-                None => folds::fold_of(db, &package.publisher, &package.name)?.conflicts(&[entry]).is_empty(),
+                None => {
+                    let fold = folds::fold_of(db, &package.owner, &package.name)?;
+                    fold.conflicts(package.name.ecosystem(), &[entry]).is_empty()
+                }
             })
         })
     }
@@ -383,7 +388,7 @@ impl Store {
                 "SELECT version, kept, offered, seen_at FROM conflicts
                  WHERE kind = 'version' AND publisher = ? AND name = ? ORDER BY seen_at",
             )?
-            .query_map(params![package.publisher.to_bytes(), package.name.as_str()], |row| {
+            .query_map(params![package.owner.to_bytes(), package.name.as_str()], |row| {
                 let version: String = row.get(0)?;
                 Ok(Conflict {
                     package: package.clone(),
@@ -399,13 +404,13 @@ impl Store {
 
     /// Every release a head lists, oldest first, as far as its pages are held; and whether all of them were. A version has the
     /// manifest that was seen of it first, whatever the head says of it now.
-    pub fn releases(&self, head: &Signed<Head>) -> Result<(Vec<ReleaseEntry>, bool)> {
+    pub fn releases(&self, head: &Authorised<Head>) -> Result<(Vec<ReleaseEntry>, bool)> {
         self.read(|db| all_releases(db, head))
     }
 }
 
-fn judge(db: &Connection, head: &Signed<Head>, now: Timestamp) -> rusqlite::Result<HeadVerdict> {
-    let held = mark(db, &head.publisher(), &head.name)?;
+fn judge(db: &Connection, head: &Authorised<Head>, now: Timestamp) -> rusqlite::Result<HeadVerdict> {
+    let held = mark(db, &head.owner(), &head.package().name)?;
     let admission = admit(held.as_ref(), &HeadMark::of(head), now);
     if matches!(admission, Admission::Older | Admission::Same) {
         return Ok(HeadVerdict::Admitted(admission));
@@ -414,7 +419,7 @@ fn judge(db: &Connection, head: &Signed<Head>, now: Timestamp) -> rusqlite::Resu
     if head.seq > highest.saturating_add(MAX_JUMP) {
         return Ok(HeadVerdict::Ahead);
     }
-    let known = first_seen(db, &head.publisher(), &head.name)?;
+    let known = first_seen(db, &head.owner(), &head.package().name)?;
     if !goes_together(db, head, &known)? {
         return Ok(HeadVerdict::Inconsistent);
     }
@@ -428,11 +433,11 @@ fn judge(db: &Connection, head: &Signed<Head>, now: Timestamp) -> rusqlite::Resu
 }
 
 /// Whether no entry of a head lists a manifest that is known as another version's, or is held and of another package.
-fn goes_together(db: &Connection, head: &Signed<Head>, known: &[ReleaseEntry]) -> rusqlite::Result<bool> {
+fn goes_together(db: &Connection, head: &Authorised<Head>, known: &[ReleaseEntry]) -> rusqlite::Result<bool> {
     let by_manifest: HashMap<&Hash, &ReleaseEntry> = known.iter().map(|entry| (&entry.manifest, entry)).collect();
     for entry in &head.releases {
         match by_manifest.get(&entry.manifest) {
-            Some(first) if first.version == entry.version => {}
+            Some(first) if first.version.key(&head.ecosystem) == entry.version.key(&head.ecosystem) => {}
             Some(_) => return Ok(false),
             None => {
                 let held = held_manifest(db, &entry.manifest)?;
@@ -447,17 +452,17 @@ fn goes_together(db: &Connection, head: &Signed<Head>, known: &[ReleaseEntry]) -
 
 pub(super) fn take(
     db: &Connection,
-    head: &Signed<Head>,
-    pages: &[Signed<Page>],
-    manifests: &[Signed<Manifest>],
+    head: &Authorised<Head>,
+    pages: &[Authorised<Page>],
+    manifests: &[Authorised<Manifest>],
     own: bool,
     now: Timestamp,
 ) -> rusqlite::Result<HeadVerdict> {
     // What came along and is of something else is left out.
-    let manifests: Vec<&Signed<Manifest>> =
+    let manifests: Vec<&Authorised<Manifest>> =
         manifests.iter().filter(|manifest| consistent(head, manifest).is_ok()).collect();
     let verdict = judge(db, head, now)?;
-    let (publisher, name) = (head.publisher(), &head.name);
+    let (publisher, name) = (head.owner(), &head.package().name);
     let key = publisher.to_bytes();
     let admission = match verdict {
         HeadVerdict::Inconsistent | HeadVerdict::Ahead | HeadVerdict::TooManyHandles => return Ok(verdict),
@@ -521,8 +526,8 @@ pub(super) fn take(
     Ok(verdict)
 }
 
-fn replace_head(db: &Connection, head: &Signed<Head>, own: bool, now: Timestamp) -> rusqlite::Result<()> {
-    let key = head.publisher().to_bytes();
+fn replace_head(db: &Connection, head: &Authorised<Head>, own: bool, now: Timestamp) -> rusqlite::Result<()> {
+    let key = head.owner().to_bytes();
     let envelope: &[u8] = head.envelope();
     db.prepare_cached("INSERT OR IGNORE INTO publishers (publisher, first_seen, last_seen, own) VALUES (?, ?, ?, ?)")?
         .execute(params![key, now.0, now.0, own])?;
@@ -542,7 +547,7 @@ fn replace_head(db: &Connection, head: &Signed<Head>, own: bool, now: Timestamp)
     )?
     .execute(params![
         key,
-        head.name.as_str(),
+        head.package().name.as_str(),
         head.seq,
         head.hash().0,
         head.handle.as_ref().map(Handle::as_str),
@@ -556,48 +561,58 @@ fn replace_head(db: &Connection, head: &Signed<Head>, own: bool, now: Timestamp)
          ON CONFLICT (publisher, name) DO UPDATE SET seq = excluded.seq, hash = excluded.hash,
              expires = excluded.expires, gone_at = NULL",
     )?
-    .execute(params![key, head.name.as_str(), head.seq, head.hash().0, head.expires.0])?;
+    .execute(params![key, head.package().name.as_str(), head.seq, head.hash().0, head.expires.0])?;
     claims::note(db, head, now)?;
     conflicts::note_handle(db, head, now)
 }
 
 /// A mark may outlive its head; the very same head coming back is held again.
-fn put_held_head_if_absent(db: &Connection, head: &Signed<Head>, own: bool, now: Timestamp) -> rusqlite::Result<()> {
-    match held_head(db, &head.publisher(), &head.name)? {
+fn put_held_head_if_absent(
+    db: &Connection,
+    head: &Authorised<Head>,
+    own: bool,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    match held_head(db, &head.owner(), &head.package().name)? {
         Some(_) => Ok(()),
         None => replace_head(db, head, own, now),
     }
 }
 
-fn put_fork(db: &Connection, head: &Signed<Head>, own: bool) -> rusqlite::Result<()> {
+fn put_fork(db: &Connection, head: &Authorised<Head>, own: bool) -> rusqlite::Result<()> {
     let envelope: &[u8] = head.envelope();
-    let key = head.publisher().to_bytes();
+    let key = head.owner().to_bytes();
     let held: i64 = db
         .prepare_cached("SELECT count(*) FROM forks WHERE publisher = ? AND name = ?")?
-        .query_row(params![key, head.name.as_str()], |row| row.get(0))?;
+        .query_row(params![key, head.package().name.as_str()], |row| row.get(0))?;
     // As many as the next head can name beside the selected one.
     if own || held < crate::domain::record::MAX_PREV as i64 - 1 {
         db.prepare_cached(
             "INSERT OR IGNORE INTO forks (publisher, name, hash, seq, envelope, own) VALUES (?, ?, ?, ?, ?, ?)",
         )?
-        .execute(params![key, head.name.as_str(), head.hash().0, head.seq, envelope, own])?;
+        .execute(params![key, head.package().name.as_str(), head.hash().0, head.seq, envelope, own])?;
     }
     Ok(())
 }
 
-fn put_versions(db: &Connection, head: &Signed<Head>) -> rusqlite::Result<()> {
-    let key = head.publisher().to_bytes();
+fn put_versions(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<()> {
+    let key = head.owner().to_bytes();
     let mut insert =
         db.prepare_cached("INSERT OR IGNORE INTO releases (publisher, name, version, manifest) VALUES (?, ?, ?, ?)")?;
     // What was folded counts as seen first, too.
-    let changed = folds::fold_of(db, &head.publisher(), &head.name)?.conflicts(&head.releases);
+    let changed = folds::fold_of(db, &head.owner(), &head.package().name)?.conflicts(&head.ecosystem, &head.releases);
     for entry in head.releases.iter().filter(|entry| !changed.iter().any(|one| one.version == entry.version)) {
-        insert.execute(params![key, head.name.as_str(), entry.version.to_string(), entry.manifest.0])?;
+        insert.execute(params![
+            key,
+            head.package().name.as_str(),
+            entry.version.key(&head.ecosystem),
+            entry.manifest.0
+        ])?;
     }
     Ok(())
 }
 
-fn put_page(db: &Connection, head: i64, page: &Signed<Page>) -> rusqlite::Result<()> {
+fn put_page(db: &Connection, head: i64, page: &Authorised<Page>) -> rusqlite::Result<()> {
     let envelope: &[u8] = page.envelope();
     db.prepare_cached("INSERT OR IGNORE INTO pages (hash, head, envelope) VALUES (?, ?, ?)")?.execute(params![
         page.hash().0,
@@ -607,7 +622,7 @@ fn put_page(db: &Connection, head: i64, page: &Signed<Page>) -> rusqlite::Result
     Ok(())
 }
 
-fn put_manifest(db: &Connection, head: i64, manifest: &Signed<Manifest>) -> rusqlite::Result<()> {
+fn put_manifest(db: &Connection, head: i64, manifest: &Authorised<Manifest>) -> rusqlite::Result<()> {
     let envelope: &[u8] = manifest.envelope();
     db.prepare_cached("INSERT OR IGNORE INTO manifests (hash, head, envelope) VALUES (?, ?, ?)")?.execute(params![
         manifest.hash().0,
@@ -620,10 +635,14 @@ fn put_manifest(db: &Connection, head: i64, manifest: &Signed<Manifest>) -> rusq
 /// Lists the package by the highest release whose manifest is held, or was just `given`, and takes it off the list when
 /// there is none. What is given is not read, and verified, again. A version that is disputed is not listed by: whoever is sent
 /// the head with the manifest that was seen first here would find that they do not go together.
-pub(super) fn list_package(db: &Connection, head: &Signed<Head>, given: &[&Signed<Manifest>]) -> rusqlite::Result<()> {
+pub(super) fn list_package(
+    db: &Connection,
+    head: &Authorised<Head>,
+    given: &[&Authorised<Manifest>],
+) -> rusqlite::Result<()> {
     let given =
         |hash: &Hash| given.iter().find(|manifest| manifest.hash() == *hash && consistent(head, manifest).is_ok());
-    let known = first_seen(db, &head.publisher(), &head.name)?;
+    let known = first_seen(db, &head.owner(), &head.package().name)?;
     let disputed = folds::changed(db, head, &known)?;
     let mut held = Vec::new();
     for entry in &head.releases {
@@ -633,9 +652,9 @@ pub(super) fn list_package(db: &Connection, head: &Signed<Head>, given: &[&Signe
         }
     }
     loop {
-        let highest = || held.iter().max_by(|a, b| a.version.cmp(&b.version));
-        let Some(entry) = release::resolve(&held, None).or_else(highest).cloned() else {
-            return listing::unlist(db, &head.publisher(), &head.name);
+        let highest = || release::highest(&head.ecosystem, &held);
+        let Some(entry) = release::resolve(&head.ecosystem, &held, None).or_else(highest).cloned() else {
+            return listing::unlist(db, &head.owner(), &head.package().name);
         };
         let read = match given(&entry.manifest) {
             Some(manifest) => Some((*manifest).clone()),
@@ -648,7 +667,7 @@ pub(super) fn list_package(db: &Connection, head: &Signed<Head>, given: &[&Signe
     }
 }
 
-fn all_releases(db: &Connection, head: &Signed<Head>) -> rusqlite::Result<(Vec<ReleaseEntry>, bool)> {
+fn all_releases(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<(Vec<ReleaseEntry>, bool)> {
     let mut newest_first = vec![head.releases.clone()];
     let mut next = head.older;
     for _ in 0..MAX_PAGES {
@@ -658,12 +677,12 @@ fn all_releases(db: &Connection, head: &Signed<Head>) -> rusqlite::Result<(Vec<R
         newest_first.push(page.into_value().releases);
     }
     let mut releases: Vec<ReleaseEntry> = newest_first.into_iter().rev().flatten().collect();
-    let known = first_seen(db, &head.publisher(), &head.name)?;
-    for VersionConflict { version, kept, .. } in release::conflicts(&known, &releases) {
+    let known = first_seen(db, &head.owner(), &head.package().name)?;
+    for VersionConflict { version, kept, .. } in release::conflicts(&head.ecosystem, &known, &releases) {
         releases.iter_mut().filter(|entry| entry.version == version).for_each(|entry| entry.manifest = kept);
     }
     // Of a version that was folded and comes back as another, the first is not known by name any more: it is none to choose.
-    let changed = folds::fold_of(db, &head.publisher(), &head.name)?.conflicts(&releases);
+    let changed = folds::fold_of(db, &head.owner(), &head.package().name)?.conflicts(&head.ecosystem, &releases);
     releases.retain(|entry| !changed.iter().any(|one| one.version == entry.version));
     Ok((releases, next.is_none()))
 }
@@ -723,20 +742,20 @@ fn has_manifest(db: &Connection, hash: &Hash) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM manifests WHERE hash = ?")?.exists([hash.0])
 }
 
-pub(super) fn held_manifest(db: &Connection, hash: &Hash) -> rusqlite::Result<Option<Signed<Manifest>>> {
+pub(super) fn held_manifest(db: &Connection, hash: &Hash) -> rusqlite::Result<Option<Authorised<Manifest>>> {
     db.prepare_cached("SELECT envelope FROM manifests WHERE hash = ?")?
         .query_row([hash.0], |row| signed(row, 0))
         .optional()
 }
 
-pub(super) fn held_page(db: &Connection, hash: &Hash) -> rusqlite::Result<Option<Signed<Page>>> {
+pub(super) fn held_page(db: &Connection, hash: &Hash) -> rusqlite::Result<Option<Authorised<Page>>> {
     db.prepare_cached("SELECT envelope FROM pages WHERE hash = ?")?.query_row([hash.0], |row| signed(row, 0)).optional()
 }
 
 /// Envelopes are verified again when read: a disk can lie too, and the type says "checked".
-pub(super) fn signed<T: crate::domain::record::Payload>(row: &Row<'_>, column: usize) -> rusqlite::Result<Signed<T>> {
+pub(super) fn signed<T: crate::domain::record::Owned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Authorised<T>> {
     let bytes = row.get_ref(column)?.as_blob()?;
-    Signed::verify(bytes).map_err(|_| damaged(column, "envelope"))
+    Authorised::verify(bytes).map_err(|_| damaged(column, "envelope"))
 }
 
 pub(super) fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<Hash> {

@@ -10,7 +10,7 @@ use crate::{
     Result,
     domain::{
         name::{Handle, PublisherId},
-        record::{Head, Signed},
+        record::{Authorised, Head},
         time::Timestamp,
         trust::{Claimant, MAX_CLAIMANTS, MAX_HANDLES},
     },
@@ -18,7 +18,7 @@ use crate::{
 
 impl Store {
     /// One head of each key that claims `handle`, first seen first: whoever claims it later, however often, is behind.
-    pub fn heads_of_handle(&self, handle: &Handle, most: usize) -> Result<Vec<Signed<Head>>> {
+    pub fn heads_of_handle(&self, handle: &Handle, most: usize) -> Result<Vec<Authorised<Head>>> {
         self.read_together(|db| {
             let claimants = claimants(db, handle, most)?;
             let mut head =
@@ -66,8 +66,8 @@ pub(super) fn claimants(db: &Connection, handle: &Handle, most: usize) -> rusqli
 }
 
 /// Keeps what a head that was just taken claims, and forgets what its key has ceased to claim with it.
-pub(super) fn note(db: &Connection, head: &Signed<Head>, now: Timestamp) -> rusqlite::Result<()> {
-    let key = head.publisher().to_bytes();
+pub(super) fn note(db: &Connection, head: &Authorised<Head>, now: Timestamp) -> rusqlite::Result<()> {
+    let key = head.owner().to_bytes();
     if let Some(handle) = &head.handle {
         db.prepare_cached("INSERT OR IGNORE INTO claims (publisher, handle, since) VALUES (?, ?, ?)")?
             .execute(params![key, handle.as_str(), now.0])?;
@@ -82,7 +82,7 @@ pub(super) fn note(db: &Connection, head: &Signed<Head>, now: Timestamp) -> rusq
 }
 
 /// Returns whether taking the head would make its key claim more handles than one may.
-pub(super) fn is_one_too_many(db: &Connection, head: &Signed<Head>) -> rusqlite::Result<bool> {
+pub(super) fn is_one_too_many(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<bool> {
     let Some(handle) = &head.handle else { return Ok(false) };
     // A handle that only the replaced state claims goes with that state.
     let others: usize = db
@@ -90,14 +90,14 @@ pub(super) fn is_one_too_many(db: &Connection, head: &Signed<Head>) -> rusqlite:
             "SELECT count(*) FROM claims WHERE publisher = ?1 AND handle <> ?2 AND EXISTS
                  (SELECT 1 FROM heads WHERE heads.handle = claims.handle AND heads.publisher = ?1 AND name <> ?3)",
         )?
-        .query_row(params![head.publisher().to_bytes(), handle.as_str(), head.name.as_str()], |row| row.get(0))?;
+        .query_row(params![head.owner().to_bytes(), handle.as_str(), head.package().name.as_str()], |row| row.get(0))?;
     Ok(others >= MAX_HANDLES)
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::ecosystem::Ecosystem;
     use libp2p::identity::Keypair;
-    use semver::Version;
 
     use super::*;
     use crate::{
@@ -116,15 +116,25 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn head(key: &Keypair, name: &str, called: &str, seq: u64) -> Signed<Head> {
-        let releases =
-            vec![ReleaseEntry { version: Version::new(1, 0, 0), manifest: Hash::of(name.as_bytes()), yanked: false }];
+    fn head(key: &Keypair, name: &str, called: &str, seq: u64) -> Authorised<Head> {
+        let releases = vec![ReleaseEntry {
+            version: "1.0.0".parse().unwrap(),
+            manifest: Hash::of(name.as_bytes()),
+            yanked: false,
+        }];
         let prev = if seq == 1 { vec![] } else { vec![Hash::of(b"before")] };
-        let state = HeadState { name: name.parse().unwrap(), handle: Some(handle(called)), seq, prev, releases };
+        let state = HeadState {
+            ecosystem: Ecosystem::Generic,
+            name: name.parse().unwrap(),
+            handle: Some(handle(called)),
+            seq,
+            prev,
+            releases,
+        };
         state.sign(key, NOW, DEFAULT_LIFE).unwrap().0
     }
 
-    async fn take(store: &Store, head: Signed<Head>, millis: u64) -> HeadVerdict {
+    async fn take(store: &Store, head: Authorised<Head>, millis: u64) -> HeadVerdict {
         store.take_head(head, vec![], vec![], false, Timestamp(NOW.0 + millis)).await.unwrap()
     }
 
@@ -146,7 +156,7 @@ mod tests {
         take(&store, head(&a, "web", "alice", 2), 9).await;
         assert_eq!(claimed(&store, "alice"), [(id, 5), (other, 7)]);
         let heads = store.heads_of_handle(&handle("alice"), 1).unwrap();
-        assert_eq!(heads.iter().map(Signed::publisher).collect::<Vec<_>>(), [id], "first seen first");
+        assert_eq!(heads.iter().map(Authorised::owner).collect::<Vec<_>>(), [id], "first seen first");
 
         store.distrust(other, NOW).await.unwrap();
         assert_eq!(claimed(&store, "alice"), [(id, 5)], "a distrusted key claims nothing");

@@ -19,10 +19,11 @@ use crate::{
         hash::Hash,
         manifest::Manifest,
         name::{Handle, PackageName, PublisherId},
-        record::{Head, Signed},
+        record::{Authorised, Head},
         release::VersionConflict,
         time::Timestamp,
         trust::{MAX_CLAIMANTS, Trust},
+        version::VersionText,
     },
 };
 
@@ -46,7 +47,7 @@ struct Signature {
 }
 
 impl Signature {
-    fn of(head: &Signed<Head>) -> Self {
+    fn of(head: &Authorised<Head>) -> Self {
         Self { envelope: head.envelope().to_vec(), seq: Some(head.seq), at: Some(head.signed_at) }
     }
 }
@@ -54,15 +55,15 @@ impl Signature {
 /// Keeps that a head lists other manifests for versions than those seen first.
 pub(super) fn note_versions(
     db: &Connection,
-    head: &Signed<Head>,
+    head: &Authorised<Head>,
     changed: &[VersionConflict],
-    manifests: &[&Signed<Manifest>],
+    manifests: &[&Authorised<Manifest>],
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let publisher = head.publisher();
+    let publisher = head.owner();
     for VersionConflict { version, kept, offered } in changed.iter().take(MOST_OF_HEAD) {
-        let version = version.to_string();
-        let first = statement_of(db, &publisher, &head.name, &version, kept)?;
+        let version = version.key(&head.ecosystem);
+        let first = statement_of(db, &publisher, &head.package().name, &version, kept)?;
         let offered_manifest = manifests.iter().find(|manifest| manifest.hash() == *offered);
         let manifests = [held_manifest(db, kept)?, offered_manifest.map(|manifest| (*manifest).clone())];
         note(db, Kind::Version, head, &version, [kept, offered], first, manifests, now)?;
@@ -72,13 +73,13 @@ pub(super) fn note_versions(
 }
 
 /// Completes what was kept of changed versions without the head that listed the first manifest, where this is one that did.
-pub(super) fn complete_versions(db: &Connection, head: &Signed<Head>) -> rusqlite::Result<()> {
-    let key = head.publisher().to_bytes();
+pub(super) fn complete_versions(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<()> {
+    let key = head.owner().to_bytes();
     let one_sided = db
         .prepare_cached(
             "SELECT 1 FROM conflicts WHERE kind = 'version' AND publisher = ? AND name = ? AND kept_by IS NULL",
         )?
-        .exists(params![key, head.name.as_str()])?;
+        .exists(params![key, head.package().name.as_str()])?;
     if !one_sided {
         return Ok(());
     }
@@ -94,10 +95,10 @@ pub(super) fn complete_versions(db: &Connection, head: &Signed<Head>) -> rusqlit
     let Signature { envelope, seq, at } = Signature::of(head);
     for entry in &head.releases {
         let at = at.map(|at| at.0);
-        let version = entry.version.to_string();
+        let version = entry.version.key(&head.ecosystem);
         let folded = fold::folded(&entry.manifest).0;
-        whole.execute(params![entry.manifest.0, key, head.name.as_str(), version, folded])?;
-        complete.execute(params![envelope, seq, at, key, head.name.as_str(), version, entry.manifest.0])?;
+        whole.execute(params![entry.manifest.0, key, head.package().name.as_str(), version, folded])?;
+        complete.execute(params![envelope, seq, at, key, head.package().name.as_str(), version, entry.manifest.0])?;
     }
     Ok(())
 }
@@ -105,20 +106,20 @@ pub(super) fn complete_versions(db: &Connection, head: &Signed<Head>) -> rusqlit
 /// Keeps that two heads have one number. `winner` is the one that counts here.
 pub(super) fn note_fork(
     db: &Connection,
-    winner: &Signed<Head>,
-    loser: &Signed<Head>,
+    winner: &Authorised<Head>,
+    loser: &Authorised<Head>,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     if winner.seq != loser.seq || winner.hash() == loser.hash() {
         return Ok(());
     }
-    let publisher = winner.publisher();
+    let publisher = winner.owner();
     // Which of them counts may change with time: it is the same case all the same.
     let known = db
         .prepare_cached(
             "SELECT 1 FROM conflicts WHERE kind = 'fork' AND publisher = ? AND name = ? AND kept = ? AND offered = ?",
         )?
-        .exists(params![publisher.to_bytes(), winner.name.as_str(), loser.hash().0, winner.hash().0])?;
+        .exists(params![publisher.to_bytes(), winner.package().name.as_str(), loser.hash().0, winner.hash().0])?;
     if known {
         return Ok(());
     }
@@ -128,7 +129,7 @@ pub(super) fn note_fork(
 }
 
 /// Notes that a handle is claimed by several keys, when the head that was taken just now makes it so.
-pub(super) fn note_handle(db: &Connection, head: &Signed<Head>, now: Timestamp) -> rusqlite::Result<()> {
+pub(super) fn note_handle(db: &Connection, head: &Authorised<Head>, now: Timestamp) -> rusqlite::Result<()> {
     let Some(handle) = &head.handle else { return Ok(()) };
     // Two looks beside its own rows in the index, of which there may be very many.
     let others = db
@@ -136,7 +137,7 @@ pub(super) fn note_handle(db: &Connection, head: &Signed<Head>, now: Timestamp) 
             "SELECT EXISTS (SELECT 1 FROM heads WHERE handle = ?1 AND publisher < ?2)
                  OR EXISTS (SELECT 1 FROM heads WHERE handle = ?1 AND publisher > ?2)",
         )?
-        .query_row(params![handle.as_str(), head.publisher().to_bytes()], |row| row.get::<_, bool>(0))?;
+        .query_row(params![handle.as_str(), head.owner().to_bytes()], |row| row.get::<_, bool>(0))?;
     if !others {
         return Ok(());
     }
@@ -165,11 +166,11 @@ pub(super) fn note_handle(db: &Connection, head: &Signed<Head>, now: Timestamp) 
 fn note(
     db: &Connection,
     kind: Kind,
-    head: &Signed<Head>,
+    head: &Authorised<Head>,
     version: &str,
     [kept, offered]: [&Hash; 2],
     first: Option<Signature>,
-    manifests: [Option<Signed<Manifest>>; 2],
+    manifests: [Option<Authorised<Manifest>>; 2],
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let then = Signature::of(head);
@@ -188,8 +189,8 @@ fn note(
     )?
     .execute(params![
         word(kind),
-        head.publisher().to_bytes(),
-        head.name.as_str(),
+        head.owner().to_bytes(),
+        head.package().name.as_str(),
         version,
         head.handle.as_ref().map(Handle::as_str),
         kept.0,
@@ -273,7 +274,7 @@ fn statement_of(
 ) -> rusqlite::Result<Option<Signature>> {
     let Some(held) = held_head(db, publisher, name)? else { return Ok(None) };
     let lists = |releases: &[crate::domain::release::ReleaseEntry]| {
-        releases.iter().any(|entry| entry.manifest == *manifest && entry.version.to_string() == version)
+        releases.iter().any(|entry| entry.manifest == *manifest && entry.version.key(name.ecosystem()) == version)
     };
     if lists(&held.head.releases) {
         return Ok(Some(Signature::of(&held.head)));
@@ -282,7 +283,7 @@ fn statement_of(
     for _ in 0..MOST_PAGES {
         let Some(page) = next.map(|hash| held_page(db, &hash)).transpose()?.flatten() else { break };
         // The link is only a hash, and says nothing of whose page it is.
-        if page.publisher() == *publisher && page.name == *name && lists(&page.releases) {
+        if page.owner() == *publisher && page.package().name == *name && lists(&page.releases) {
             return Ok(Some(Signature { envelope: page.envelope().to_vec(), seq: None, at: None }));
         }
         next = page.older;
@@ -290,7 +291,7 @@ fn statement_of(
     let mut losers = db.prepare_cached("SELECT envelope FROM forks WHERE publisher = ? AND name = ?")?;
     let mut rows = losers.query(params![publisher.to_bytes(), name.as_str()])?;
     while let Some(row) = rows.next()? {
-        let loser: Signed<Head> = signed(row, 0)?;
+        let loser: Authorised<Head> = signed(row, 0)?;
         if lists(&loser.releases) {
             return Ok(Some(Signature::of(&loser)));
         }
@@ -461,7 +462,7 @@ fn case(db: &Connection, row: &Row<'_>, said: &Said) -> rusqlite::Result<Option<
         let in_force = if went_on { InForce::Superseded } else { InForce::Preferred };
         (Kind::Fork, ConflictId::of_fork(&publisher, &package, seq, [kept, offered]), None, in_force)
     } else {
-        let version: semver::Version = parsed(row, 4, "version")?;
+        let version: VersionText = parsed(row, 4, "version")?;
         let id = ConflictId::of_version(&publisher, &package, &version, [kept, offered]);
         (Kind::Version, id, Some(version), InForce::FirstSeen)
     };
@@ -525,7 +526,7 @@ fn handle_case(db: &Connection, handle: Handle, seen_at: Timestamp, said: &Said)
 fn evidence(db: &Connection, number: i64, case: Case) -> rusqlite::Result<Option<Evidence>> {
     let statement = |envelope: Vec<u8>| {
         // The two kinds have domains of their own, so a page is no head.
-        let is_page = Signed::<crate::domain::record::Page>::verify(&envelope).is_ok();
+        let is_page = Authorised::<crate::domain::record::Page>::verify(&envelope).is_ok();
         if is_page { Statement::Page(Envelope(envelope)) } else { Statement::Head(Envelope(envelope)) }
     };
     let Case { id, kind, handle, package, version, sides, .. } = case;
@@ -552,7 +553,8 @@ fn evidence(db: &Connection, number: i64, case: Case) -> rusqlite::Result<Option
         .prepare_cached("SELECT kept_by, offered_by, kept_manifest, offered_manifest FROM conflicts WHERE id = ?")?
         .query_row([number], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?] as [Option<Vec<u8>>; 4]))?;
     if let (None, Proven::Version { publisher, package, version }, Some(side)) = (&kept, &claim, sides.first()) {
-        kept = statement_of(db, publisher, package, &version.to_string(), &side.hash)?.map(|found| found.envelope);
+        kept = statement_of(db, publisher, package, &version.key(package.ecosystem()), &side.hash)?
+            .map(|found| found.envelope);
     }
     let (Some(kept), Some(offered)) = (kept, offered) else { return Ok(None) };
     let manifests = [kept_manifest, offered_manifest].into_iter().flatten();

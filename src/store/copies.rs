@@ -14,7 +14,7 @@ use crate::{
         hash::{ContentRoot, Hash},
         manifest::{Content, Manifest},
         name::PublisherId,
-        record::Signed,
+        record::Authorised,
         time::Timestamp,
     },
 };
@@ -105,13 +105,13 @@ impl Store {
     /// Reserves room for a release, where its publisher may have it: `room` is what all may take.
     pub async fn reserve_copy(
         &self,
-        release: Signed<Manifest>,
+        release: Authorised<Manifest>,
         known: std::sync::Arc<HashSet<PublisherId>>,
         room: u64,
         now: Timestamp,
     ) -> Result<Reserved> {
         self.write(move |db| {
-            let of = release.publisher();
+            let of = release.owner();
             let there = db.prepare_cached("SELECT 1 FROM copies WHERE release = ?")?.exists([release.hash().0])?;
             if there {
                 return Ok(Reserved::Kept);
@@ -369,11 +369,15 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
-    fn release(key: &Keypair, name: &str, bytes: &[u8]) -> Signed<Manifest> {
+    fn release(key: &Keypair, name: &str, bytes: &[u8]) -> Authorised<Manifest> {
         let draft: crate::domain::manifest::Draft =
             toml::from_str(&format!("name = \"{name}\"\nversion = \"1.0.0\"\ndescription = \"A thing\"")).unwrap();
         let content = Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 };
-        Signed::sign(key, draft.into_manifest(Artifacts::from(content), NOW).unwrap()).unwrap()
+        Authorised::sign(
+            key,
+            draft.into_manifest(PublisherId::of(&key.public()), Artifacts::from(content), NOW).unwrap(),
+        )
+        .unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -3,17 +3,17 @@
 use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use semver::Version;
 
 use super::catalogue::{first_seen, hash, signed};
 use crate::domain::{
     fold::Fold,
     hash::Hash,
     name::{PackageName, PublisherId},
-    record::{Head, Page, Signed},
+    record::{Authorised, Head, Page},
     release::{self, ReleaseEntry, VersionConflict},
     time::Timestamp,
 };
+use crate::ecosystem::Ecosystem;
 
 /// Folds of packages that are not held any more, deleted at a time.
 const AT_ONCE: i64 = 1_000;
@@ -21,12 +21,13 @@ const AT_ONCE: i64 = 1_000;
 /// The versions that a head changes: that were seen with another manifest, by the rows that are `known` and by what is folded.
 pub(super) fn changed(
     db: &Connection,
-    head: &Signed<Head>,
+    head: &Authorised<Head>,
     known: &[ReleaseEntry],
 ) -> rusqlite::Result<Vec<VersionConflict>> {
-    let mut changed = release::conflicts(known, &head.releases);
-    let mut folded = fold_of(db, &head.publisher(), &head.name)?.conflicts(&head.releases);
-    folded.retain(|one| !known.iter().any(|entry| entry.version == one.version));
+    let mut changed = release::conflicts(&head.ecosystem, known, &head.releases);
+    let mut folded = fold_of(db, &head.owner(), &head.package().name)?.conflicts(&head.ecosystem, &head.releases);
+    let keys: HashSet<String> = known.iter().map(|entry| entry.version.key(&head.ecosystem)).collect();
+    folded.retain(|one| !keys.contains(&one.version.key(&head.ecosystem)));
     changed.extend(folded);
     Ok(changed)
 }
@@ -43,18 +44,20 @@ pub(super) fn fold_of(db: &Connection, publisher: &PublisherId, name: &PackageNa
 #[derive(Default)]
 struct Listed {
     manifests: HashSet<Hash>,
-    versions: HashSet<Version>,
+    /// By their keys.
+    versions: HashSet<String>,
 }
 
 impl Listed {
-    fn add(&mut self, releases: &[ReleaseEntry]) {
+    fn add(&mut self, ecosystem: &Ecosystem, releases: &[ReleaseEntry]) {
         self.manifests.extend(releases.iter().map(|entry| entry.manifest));
-        self.versions.extend(releases.iter().map(|entry| entry.version.clone()));
+        self.versions.extend(releases.iter().map(|entry| entry.version.key(ecosystem)));
     }
 
     /// Whether the version is listed, also with another manifest than the one that was seen first: that one counts then.
     fn has(&self, first: &ReleaseEntry) -> bool {
-        self.versions.contains(&first.version)
+        // What was seen first is kept by its key.
+        self.versions.contains(first.version.as_str())
     }
 
     /// Whether a manifest is listed, or was seen first of a version that is.
@@ -64,25 +67,25 @@ impl Listed {
 }
 
 /// Drops the manifests that neither the head, nor a page or fork that is held, lists, and folds such versions.
-pub(super) fn tidy(db: &Connection, row: i64, head: &Signed<Head>) -> rusqlite::Result<()> {
-    let (publisher, name) = (head.publisher(), &head.name);
+pub(super) fn tidy(db: &Connection, row: i64, head: &Authorised<Head>) -> rusqlite::Result<()> {
+    let (publisher, name) = (head.owner(), &head.package().name);
     let seen = first_seen(db, &publisher, name)?;
     let manifests: Vec<(i64, Hash)> = db
         .prepare_cached("SELECT id, hash FROM manifests WHERE head = ?")?
         .query_map([row], |row| Ok((row.get(0)?, hash(row, 1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let mut listed = Listed::default();
-    listed.add(&head.releases);
+    listed.add(&head.ecosystem, &head.releases);
     if seen.iter().all(|first| listed.has(first)) && manifests.iter().all(|(_, hash)| listed.needs(hash, &seen)) {
         return Ok(());
     }
     let mut pages = db.prepare_cached("SELECT envelope FROM pages WHERE head = ?")?;
     for page in pages.query_map([row], |row| signed::<Page>(row, 0))? {
-        listed.add(&page?.releases);
+        listed.add(&head.ecosystem, &page?.releases);
     }
     let mut forks = db.prepare_cached("SELECT envelope FROM forks WHERE publisher = ? AND name = ?")?;
     for fork in forks.query_map(params![publisher.to_bytes(), name.as_str()], |row| signed::<Head>(row, 0))? {
-        listed.add(&fork?.releases);
+        listed.add(&head.ecosystem, &fork?.releases);
     }
     let mut delete = db.prepare_cached("DELETE FROM manifests WHERE id = ?")?;
     for (id, _) in manifests.iter().filter(|(_, hash)| !listed.needs(hash, &seen)) {
@@ -102,7 +105,7 @@ fn fold<'a>(
         return Ok(());
     }
     let mut fold = fold_of(db, publisher, name)?;
-    fold.add(releases.iter().copied());
+    fold.add(name.ecosystem(), releases.iter().copied());
     let key = publisher.to_bytes();
     db.prepare_cached("UPDATE marks SET fold = ? WHERE publisher = ? AND name = ?")?.execute(params![
         fold.as_bytes(),

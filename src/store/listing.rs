@@ -12,7 +12,7 @@ use crate::{
         manifest::Manifest,
         name::{Handle, PackageId, PackageName, PublisherId},
         query::{Facet, fold, licenses, words},
-        record::{Head, Signed},
+        record::{Authorised, Head},
         skeleton::skeleton,
         time::Timestamp,
     },
@@ -63,7 +63,7 @@ pub(super) fn need_of(id: &PackageId) -> i64 {
 
 /// One package as the index has it.
 pub(super) struct Listing<'a> {
-    pub publisher: PublisherId,
+    pub package: &'a PackageId,
     pub handle: Option<&'a Handle>,
     pub manifest: &'a Manifest,
     /// Its hash; none for one that nobody signed.
@@ -73,9 +73,9 @@ pub(super) struct Listing<'a> {
 }
 
 impl<'a> Listing<'a> {
-    pub fn of(head: &'a Signed<Head>, manifest: &'a Signed<Manifest>, yanked: bool) -> Self {
+    pub fn of(head: &'a Authorised<Head>, manifest: &'a Authorised<Manifest>, yanked: bool) -> Self {
         Self {
-            publisher: head.publisher(),
+            package: head.package(),
             handle: head.handle.as_ref(),
             manifest,
             hash: Some(manifest.hash()),
@@ -95,7 +95,7 @@ impl<'a> Listing<'a> {
             licenses(license).filter(|one| one != license).for_each(|one| add(Facet::License, one));
         }
         add(Facet::Ecosystem, manifest.ecosystem.as_str());
-        add(Facet::Publisher, &self.publisher.to_string());
+        add(Facet::Publisher, &self.package.owner.to_string());
         if let Some(handle) = self.handle {
             add(Facet::Publisher, handle.as_str());
         }
@@ -119,8 +119,8 @@ fn joined(labels: &[String]) -> String {
 }
 
 pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<()> {
-    let Listing { publisher, handle, manifest, hash, signed_at, flags } = listing;
-    let (key, name) = (publisher.to_bytes(), &manifest.name);
+    let Listing { package, handle, manifest, hash, signed_at, flags } = listing;
+    let (key, name) = (package.owner.to_bytes(), &package.name);
     let held: Option<(i64, Vec<u8>)> = db
         .prepare_cached("SELECT id, needs FROM packages WHERE publisher = ? AND name = ?")?
         .query_row(params![key, name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -128,7 +128,7 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
     let called = manifest.dependencies.iter().map(|dependency| dependency.package.as_str());
     let needed: BTreeMap<i64, &str> = called.map(|package| (need(package), package)).collect();
     let needs: Vec<u8> = needed.keys().flat_map(|need| need.to_be_bytes()).collect();
-    let own = need_of(&PackageId { publisher: *publisher, name: name.clone() });
+    let own = need_of(package);
     let row = match &held {
         Some((row, _)) => {
             db.prepare_cached("DELETE FROM words WHERE rowid = ?")?.execute([row])?;
@@ -196,7 +196,7 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
     db.prepare_cached("INSERT INTO words (rowid, name, title, description, labels, facets) VALUES (?, ?, ?, ?, ?, ?)")?
         .execute(params![
             row,
-            as_words(name.as_str()),
+            as_words(name.bare()),
             as_words(title),
             as_words(&manifest.description),
             as_words(&labels),
@@ -250,7 +250,7 @@ impl Store {
         self.write(move |db| {
             let row: Option<i64> = db
                 .prepare_cached("SELECT id FROM packages WHERE publisher = ? AND name = ?")?
-                .query_row(params![package.publisher.to_bytes(), package.name.as_str()], |row| row.get(0))
+                .query_row(params![package.owner.to_bytes(), package.name.as_str()], |row| row.get(0))
                 .optional()?;
             let Some(row) = row else { return Ok(()) };
             let seen: i64 = db
@@ -303,7 +303,7 @@ fn recount_nameless(db: &Connection, needs: &HashSet<i64>) -> rusqlite::Result<(
     let mut rows = all.query([])?;
     while let Some(row) = rows.next()? {
         let Ok(name) = row.get_ref(1)?.as_str()?.parse() else { continue };
-        let id = PackageId { publisher: catalogue::publisher(row, 0)?, name };
+        let id = PackageId { owner: catalogue::publisher(row, 0)?, name };
         if needs.contains(&need_of(&id)) {
             found.push(id);
         }
@@ -312,7 +312,7 @@ fn recount_nameless(db: &Connection, needs: &HashSet<i64>) -> rusqlite::Result<(
 }
 
 fn recount_one(db: &Connection, id: &PackageId) -> rusqlite::Result<()> {
-    let key = id.publisher.to_bytes();
+    let key = id.owner.to_bytes();
     let row: Option<(i64, i64)> = db
         .prepare_cached("SELECT id, popularity FROM packages WHERE publisher = ? AND name = ?")?
         .query_row(params![key, id.name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))

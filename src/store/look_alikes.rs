@@ -42,7 +42,7 @@ pub(super) fn of(
 ) -> rusqlite::Result<Option<LookAlike>> {
     match is_known(db, own, package)? {
         true => Ok(None),
-        false => known(db, own, Some(package.publisher), &package.name),
+        false => known(db, own, Some(package.owner), &package.name),
     }
 }
 
@@ -91,13 +91,13 @@ fn look_alike(row: &Row<'_>, why: Known) -> rusqlite::Result<LookAlike> {
     let (name, handle): (String, Option<String>) = (row.get(1)?, row.get(2)?);
     let name = name.parse().map_err(|_| damaged(1, "name"))?;
     let handle: Option<Handle> = handle.map(|handle| handle.parse()).transpose().map_err(|_| damaged(2, "handle"))?;
-    Ok(LookAlike { package: PackageId { publisher: publisher(row, 0)?, name }, handle, why })
+    Ok(LookAlike { package: PackageId { owner: publisher(row, 0)?, name }, handle, why })
 }
 
 /// Returns whether this node's person knows the package.
 fn is_known(db: &Connection, own: Option<PublisherId>, package: &PackageId) -> rusqlite::Result<bool> {
-    let key = package.publisher.to_bytes();
-    if own == Some(package.publisher) || db.prepare_cached("SELECT 1 FROM pins WHERE publisher = ?")?.exists([key])? {
+    let key = package.owner.to_bytes();
+    if own == Some(package.owner) || db.prepare_cached("SELECT 1 FROM pins WHERE publisher = ?")?.exists([key])? {
         return Ok(true);
     }
     is_needed(db, own.map(PublisherId::to_bytes).as_deref(), package)

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::{Store, catalogue::publisher, damaged};
 use crate::{
     Result,
-    domain::{name::PackageId, time::Timestamp},
+    domain::{name::PackageId, time::Timestamp, version::VersionText},
 };
 
 /// A publish that is stored here and still on its way out.
@@ -13,7 +13,7 @@ use crate::{
 pub struct Pending {
     pub package: PackageId,
     /// The release it was about.
-    pub version: semver::Version,
+    pub version: VersionText,
     pub replicas: usize,
     pub announced: usize,
     pub since: Timestamp,
@@ -32,7 +32,7 @@ impl Store {
     /// How far the last publish of a package got; `None` for one that this node did not publish.
     pub fn reach(&self, package: &PackageId) -> Result<Option<Reach>> {
         self.read(|db| {
-            let key = params![package.publisher.to_bytes(), package.name.as_str()];
+            let key = params![package.owner.to_bytes(), package.name.as_str()];
             let reach = |pending| {
                 move |row: &Row<'_>| {
                     let (replicas, announced) = (row.get::<_, u32>(0)? as usize, row.get::<_, u32>(1)? as usize);
@@ -69,7 +69,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         self.write(move |db| {
-            let key = package.publisher.to_bytes();
+            let key = package.owner.to_bytes();
             if done {
                 db.prepare_cached(
                     "INSERT OR REPLACE INTO deliveries (publisher, name, version, replicas, announced, delivered_at)
@@ -98,7 +98,7 @@ fn pending(row: &Row<'_>) -> rusqlite::Result<Pending> {
     let name: String = row.get(1)?;
     let version: String = row.get(2)?;
     Ok(Pending {
-        package: PackageId { publisher: publisher(row, 0)?, name: name.parse().map_err(|_| damaged(1, "name"))? },
+        package: PackageId { owner: publisher(row, 0)?, name: name.parse().map_err(|_| damaged(1, "name"))? },
         version: version.parse().map_err(|_| damaged(2, "version"))?,
         replicas: row.get::<_, u32>(3)? as usize,
         announced: row.get::<_, u32>(4)? as usize,

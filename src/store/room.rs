@@ -309,7 +309,7 @@ fn free(db: &Connection, plan: &mut VecDeque<Free>, most: usize, now: Timestamp)
         while let Some(row) = rows.next()? {
             let name: String = row.get(1)?;
             let Ok(name) = name.parse() else { continue };
-            let id = PackageId { publisher, name };
+            let id = PackageId { owner: publisher, name };
             if !needed.contains(&listing::need_of(&id)) {
                 going.push((row.get::<_, i64>(0)?, id, Hash(row.get(2)?)));
             }
@@ -324,8 +324,8 @@ fn free(db: &Connection, plan: &mut VecDeque<Free>, most: usize, now: Timestamp)
             if !is_over(left) || refused.len() >= most {
                 break;
             }
-            folds::put_out(db, row, &id.publisher, &id.name, now)?;
-            listing::unlist(db, &id.publisher, &id.name)?;
+            folds::put_out(db, row, &id.owner, &id.name, now)?;
+            listing::unlist(db, &id.owner, &id.name)?;
             refused.push(hash);
             gone += 1;
             left = held_of(db, &publisher)?;

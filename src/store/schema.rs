@@ -8,7 +8,7 @@ use crate::{RegistryError, Result};
 
 /// The number of [`SCHEMA`], in the database's `user_version`. Earlier ones, up to 6, held records whose hashes are computed
 /// otherwise, and 7 took words apart otherwise and knew no pins of releases: nothing leads from there to here.
-const VERSION: i64 = 8;
+const VERSION: i64 = 9;
 
 const SCHEMA: &str = r"
 -- Long rows (heads, manifests) are kept in the order in which they come, and found by indexes: in the order of hashes, each
@@ -80,17 +80,19 @@ CREATE TABLE conflicts (
 );
 -- How many had to make room.
 CREATE TABLE forgotten (what TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
--- What a search looks at and a hit shows. `manifest` is the hash of the one that the package is listed by, which goes
+-- What a search looks at and a hit shows. Here and elsewhere, `name` has the ecosystem before it, as in `cargo:serde`, but for
+-- `generic`. `manifest` is the hash of the one that the package is listed by, which goes
 -- together with the head that is held.
 CREATE TABLE packages (
     id INTEGER PRIMARY KEY, publisher BLOB NOT NULL, name TEXT NOT NULL, popularity INTEGER NOT NULL,
     signed_at INTEGER NOT NULL, flags INTEGER NOT NULL, ecosystem TEXT NOT NULL, handle TEXT, version TEXT NOT NULL,
     title TEXT, summary TEXT NOT NULL, categories TEXT NOT NULL, tags TEXT NOT NULL, license TEXT, needs BLOB NOT NULL,
-    manifest BLOB, skeleton TEXT NOT NULL, UNIQUE (publisher, name)
+    manifest BLOB, skeleton TEXT NOT NULL, bare TEXT GENERATED ALWAYS AS (substr(name, instr(name, ':') + 1)) VIRTUAL,
+    UNIQUE (publisher, name)
 );
 -- Names that the eye takes for one another.
 CREATE INDEX packages_by_skeleton ON packages (skeleton, publisher);
-CREATE INDEX packages_by_name ON packages (name, popularity);
+CREATE INDEX packages_by_name ON packages (bare, popularity);
 CREATE INDEX packages_by_popularity ON packages (popularity);
 CREATE INDEX packages_by_age ON packages (signed_at);
 -- Words as `domain::query::words` makes them: what stands between them is a space, so that the index splits nowhere else; `c++` and `c#` are two of them.

@@ -84,7 +84,7 @@ impl Store {
         self.read(|db| {
             let mut own = BTreeSet::new();
             let mut statement = db.prepare_cached(
-                "SELECT name, categories, tags FROM packages WHERE publisher IN (SELECT publisher FROM heads WHERE own = 1)",
+                "SELECT bare, categories, tags FROM packages WHERE publisher IN (SELECT publisher FROM heads WHERE own = 1)",
             )?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
@@ -223,7 +223,7 @@ impl<'a> Search<'a> {
     /// Whether a package is called so: then nothing else was meant, however little there is.
     fn is_named(&self) -> rusqlite::Result<bool> {
         let words: Vec<&str> = self.terms.words().collect();
-        let mut named = self.db.prepare_cached("SELECT 1 FROM packages WHERE name = ?")?;
+        let mut named = self.db.prepare_cached("SELECT 1 FROM packages WHERE bare = ?")?;
         for between in BETWEEN_WORDS {
             if named.exists([words.join(between)])? {
                 return Ok(true);
@@ -365,7 +365,7 @@ impl<'a> Search<'a> {
         let spellings = self.spellings();
         let mut ranked = Vec::with_capacity(rows.len());
         let mut looked_at = self.db.prepare_cached(
-            "SELECT name, popularity, title, summary, categories, tags, publisher FROM packages WHERE id = ?",
+            "SELECT bare, popularity, title, summary, categories, tags, publisher FROM packages WHERE id = ?",
         )?;
         for row in rows {
             let mut found = looked_at.query([row])?;
@@ -388,11 +388,11 @@ impl<'a> Search<'a> {
         let mut named = Vec::new();
         for between in BETWEEN_WORDS.iter().take(if words.len() == 1 { 1 } else { BETWEEN_WORDS.len() }) {
             let from = words.join(between);
-            let exact = "SELECT id FROM packages WHERE name = ?";
+            let exact = "SELECT id FROM packages WHERE bare = ?";
             named.extend(self.among(exact, [&from], BY_NAME)?);
             if from.chars().count() > SHORT {
                 let to = format!("{from}{}", char::MAX);
-                let begins = "SELECT id FROM packages INDEXED BY packages_by_name WHERE name > ? AND name < ?
+                let begins = "SELECT id FROM packages INDEXED BY packages_by_name WHERE bare > ? AND bare < ?
                               ORDER BY popularity DESC";
                 named.extend(self.among(begins, [from, to], BY_NAME)?);
             }
@@ -550,7 +550,7 @@ impl<'a> Search<'a> {
             signed_at: Timestamp(row.get(3)?),
             source: Source::Local,
             score,
-            package: PackageId { publisher: of, name: name.parse().map_err(|_| damaged(1, "name"))? },
+            package: PackageId { owner: of, name: name.parse().map_err(|_| damaged(1, "name"))? },
         })
     }
 

@@ -6,17 +6,18 @@ use super::*;
 use crate::domain::{
     hash::{ContentRoot, Hash},
     manifest::{Ecosystem, Manifest},
-    name::{PackageId, PublisherId},
+    name::PublisherId,
     query::Query,
-    record::{Admission, DEFAULT_LIFE, Head, HeadState, MAX_JUMP, Signed},
+    record::{Admission, Authorised, DEFAULT_LIFE, Head, HeadState, MAX_JUMP},
     release::ReleaseEntry,
     time::Timestamp,
 };
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
-fn manifest(key: &Keypair, name: &str, version: &str, description: &str) -> Signed<Manifest> {
+fn manifest(key: &Keypair, name: &str, version: &str, description: &str) -> Authorised<Manifest> {
     let manifest = Manifest {
+        owner: PublisherId::of(&key.public()),
         name: name.parse().unwrap(),
         version: version.parse().unwrap(),
         title: None,
@@ -36,10 +37,10 @@ fn manifest(key: &Keypair, name: &str, version: &str, description: &str) -> Sign
         native: None,
         created: NOW,
     };
-    Signed::sign(key, manifest).unwrap()
+    Authorised::sign(key, manifest).unwrap()
 }
 
-fn head(key: &Keypair, manifests: &[&Signed<Manifest>], seq: u64) -> Signed<Head> {
+fn head(key: &Keypair, manifests: &[&Authorised<Manifest>], seq: u64) -> Authorised<Head> {
     let releases = manifests
         .iter()
         .map(|m| ReleaseEntry { version: m.version.clone(), manifest: m.hash(), yanked: false })
@@ -49,10 +50,17 @@ fn head(key: &Keypair, manifests: &[&Signed<Manifest>], seq: u64) -> Signed<Head
 
 fn state(name: &str, releases: Vec<ReleaseEntry>, seq: u64) -> HeadState {
     let prev = if seq == 1 { vec![] } else { vec![Hash::of(b"before")] };
-    HeadState { name: name.parse().unwrap(), handle: Some("alice".parse().unwrap()), seq, prev, releases }
+    HeadState {
+        ecosystem: Ecosystem::Generic,
+        name: name.parse().unwrap(),
+        handle: Some("alice".parse().unwrap()),
+        seq,
+        prev,
+        releases,
+    }
 }
 
-async fn take(store: &Store, head: &Signed<Head>, manifests: &[&Signed<Manifest>]) -> HeadVerdict {
+async fn take(store: &Store, head: &Authorised<Head>, manifests: &[&Authorised<Manifest>]) -> HeadVerdict {
     let manifests = manifests.iter().map(|m| (*m).clone()).collect();
     store.take_head(head.clone(), vec![], manifests, false, NOW).await.unwrap()
 }
@@ -74,7 +82,7 @@ async fn heads_are_taken_by_the_rules_and_remembered() {
     let key = Keypair::generate_ed25519();
     let (one, two) = (manifest(&key, "web", "1.0.0", "A server"), manifest(&key, "web", "1.1.0", "A better server"));
     let (first, second) = (head(&key, &[&one], 1), head(&key, &[&one, &two], 2));
-    let package = PackageId { publisher: first.publisher(), name: first.name.clone() };
+    let package = first.package().clone();
     {
         let store = open(dir.path());
         assert_eq!(take(&store, &first, &[&one]).await, HeadVerdict::Admitted(Admission::Newer));
@@ -103,7 +111,7 @@ async fn a_changed_manifest_costs_its_own_entry_and_is_kept_as_evidence() {
     let rewritten = head(&key, &[&changed, &two], 2);
     let disputed = HeadVerdict::Disputed(Admission::Newer);
     assert_eq!(take(&store, &rewritten, &[&changed, &two]).await, disputed);
-    let package = PackageId { publisher: first.publisher(), name: first.name.clone() };
+    let package = first.package().clone();
     // The state is taken, so that two halves that saw different manifests first hold the same one.
     assert_eq!(store.head(&package).unwrap().unwrap().head, rewritten);
     let (releases, _) = store.releases(&rewritten).unwrap();
@@ -162,7 +170,7 @@ async fn forks_keep_the_loser_for_the_publisher() {
     let (a, b) = (head(&key, &[&one], 1), head(&key, &[&two], 1));
     take(&store, &a, &[&one]).await;
     take(&store, &b, &[&two]).await;
-    let package = PackageId { publisher: a.publisher(), name: a.name.clone() };
+    let package = a.package().clone();
     let (winner, loser) = if a.hash() < b.hash() { (a, b) } else { (b, a) };
     assert_eq!(store.head(&package).unwrap().unwrap().head, winner);
     assert_eq!(store.fork_losers(&package).unwrap(), [(loser, false)]);
@@ -302,7 +310,7 @@ proptest::proptest! {
         let mut others: Vec<_> = records.iter().chain(&records).cloned().collect();
         others.shuffle(&mut rand::rngs::StdRng::seed_from_u64(shuffled));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let held = |records: Vec<(Signed<Head>, Option<Signed<Manifest>>)>, times: usize| {
+        let held = |records: Vec<(Authorised<Head>, Option<Authorised<Manifest>>)>, times: usize| {
             runtime.block_on(async {
                 let dir = tempfile::tempdir().unwrap();
                 let store = Store::open(dir.path(), Metrics::default()).unwrap();

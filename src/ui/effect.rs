@@ -27,6 +27,7 @@ use crate::{
         name::{Handle, PackageId, PackageRef, PublisherId},
         transfer::TransferId,
         trust::{Claims, Trust},
+        version::VersionText,
     },
     registry::{Content, Held, LookAlike, Order, Own, Package, PublishStep, Receipt, Release, SearchUpdate, Wanted},
 };
@@ -54,7 +55,7 @@ pub enum Effect {
     /// Fetches the content of a release into the node, and what travels beside it.
     Download {
         package: PackageId,
-        version: semver::Version,
+        version: VersionText,
         title: String,
     },
     /// Tells a fetch what to do.
@@ -93,7 +94,7 @@ pub enum Effect {
     },
     Yank {
         package: PackageRef,
-        version: semver::Version,
+        version: VersionText,
         yank: bool,
         name: String,
     },

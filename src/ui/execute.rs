@@ -27,8 +27,8 @@ use crate::{
         manifest::{Draft, limit},
         name::{PackageId, PackageRef},
         query::Query,
-        requirement::Requirement,
         trust::Trust,
+        version::{RequirementText, VersionText},
     },
     node::MAX_CONTENT,
     prepare::{self, Prepared},
@@ -291,17 +291,18 @@ async fn download(
     control: &dyn Control,
     messages: &mpsc::Sender<Message>,
     package: &PackageId,
-    version: &semver::Version,
+    version: &VersionText,
     root: &mut Option<ContentRoot>,
 ) -> Result<()> {
     let (contents, registry) = (control.contents(), control.registry());
-    let release = registry.get_package_version(&PackageRef::of(package), &Requirement::exactly(version)).await?;
+    let exactly = RequirementText::exactly(package.name.ecosystem(), version);
+    let release = registry.get_package_version(&PackageRef::of(package), &exactly).await?;
     let wanted = Wanted::of(&release);
     *root = Some(wanted.content.root);
     let is_here = contents.held(wanted.content.root).await?.is_some();
     let beside = Wanted::beside(&release);
     // Told before it begins, so that its end cannot come first.
-    let looks_like = registry.look_alike(&package.name, Some(package.publisher)).await?;
+    let looks_like = registry.look_alike(&package.name, Some(package.owner)).await?;
     let looks_like = looks_like.filter(|_| !release.trust.is_bound());
     let found = Download::Found { release: Box::new(release), is_here, looks_like };
     let _ = messages.send(Message::Download(found)).await;

@@ -27,8 +27,8 @@ fn a_script_gets_by_key_what_is_not_pinned_and_pins_only_when_told_to() {
     let (alice, bob) = (Home::new(), Home::new());
     let node = Running::start(&alice, &["--handle", "alice"]);
     let published = publish(&alice, &["--handle", "alice"], "tool", "1.0.0", "").json();
-    let publisher = published["package"]["publisher"].as_str().unwrap();
-    let fingerprint = end(&published["package"]["publisher"]);
+    let publisher = published["package"]["owner"].as_str().unwrap();
+    let fingerprint = end(&published["package"]["owner"]);
     let run = |words: &[&str]| bob.alone(&joined(&node, words));
     let trust = || run(&["show", "alice/tool", "--json"]).json()["trust"].clone();
 
@@ -81,11 +81,11 @@ fn dependencies_are_signed_by_key_and_new_handles_are_agreed_to() {
     let (alice, bob) = (Home::new(), Home::new());
     let node = Running::start(&alice, &["--handle", "alice"]);
     let tool = publish(&alice, &["--handle", "alice"], "tool", "1.0.0", "").json();
-    let id = format!("{}/tool", tool["package"]["publisher"].as_str().unwrap());
+    let id = format!("{}/tool", tool["package"]["owner"].as_str().unwrap());
     let needs = "{ package = \"alice/tool\", requirement = \"^1\" }";
     let flags = ["--handle", "bob", "--bootstrap", &node.address];
     let refused = publish(&bob, &flags, "app", "1.0.0", needs);
-    refused.complains(2, &["\"alice\" is pinned to no key", end(&tool["package"]["publisher"]), "`trust alice`"]);
+    refused.complains(2, &["\"alice\" is pinned to no key", end(&tool["package"]["owner"]), "`trust alice`"]);
     assert!(!bob.path(".local/share/swarmdex/publisher.key").exists(), "what was refused made no key");
 
     let content = bob.file("content.bin", "app");
@@ -107,7 +107,7 @@ fn whoever_has_the_handle_or_a_name_like_it_is_said_before_anything_is_signed() 
     let (alice, bob) = (Home::new(), Home::new());
     let node = Running::start(&alice, &["--handle", "alice"]);
     let real = publish(&alice, &["--handle", "alice"], "serde_json", "1.0.0", "").json();
-    let fingerprint = end(&real["package"]["publisher"]);
+    let fingerprint = end(&real["package"]["owner"]);
     let flags = ["--handle", "alice", "--bootstrap", &node.address];
     let said = publish(&bob, &flags, "serde-json", "1.0.0", "");
     assert_eq!(said.code, Some(0), "a script is not stopped: {}", said.stderr);
@@ -115,13 +115,13 @@ fn whoever_has_the_handle_or_a_name_like_it_is_said_before_anything_is_signed() 
     let (warned, signed) = (said.stderr.find(fingerprint).unwrap(), said.stderr.find("signed").unwrap());
     assert!(warned < signed, "before it is signed: {}", said.stderr);
     let fake = said.json();
-    let fake = format!("{}/serde-json", fake["package"]["publisher"].as_str().unwrap());
+    let fake = format!("{}/serde-json", fake["package"]["owner"].as_str().unwrap());
 
     // One who knows the real one is told of the other.
     let carol = Home::new();
     let other = Running::start(&bob, &["--bootstrap", &node.address]);
     let run = |words: &[&str]| carol.alone(&[&joined(&other, &["--bootstrap", &node.address]), words].concat());
-    let publisher = real["package"]["publisher"].as_str().unwrap();
+    let publisher = real["package"]["owner"].as_str().unwrap();
     assert!(!run(&["get", &fake]).stderr.contains("looks like"), "nobody is known yet");
     assert_eq!(run(&["trust", publisher, "--as", "alice"]).code, Some(0));
     run(&["show", "alice/serde_json", "--json"]).json();
@@ -146,5 +146,5 @@ fn an_import_makes_its_key_first_and_needs_no_handle() {
     let found = home.alone(&["search", "checks", "--local", "--json"]).json();
     let shown = home.alone(&["show", found["hits"][0]["id"].as_str().unwrap(), "--json"]).json();
     let needed = shown["manifest"]["dependencies"][0]["package"].as_str().unwrap();
-    assert_eq!(needed, format!("{}/spell", found["hits"][0]["publisher"].as_str().unwrap()));
+    assert_eq!(needed, format!("{}/debian:spell", found["hits"][0]["publisher"].as_str().unwrap()));
 }

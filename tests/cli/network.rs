@@ -106,7 +106,7 @@ fn processes_that_join_find_what_others_published() {
     let join = ["--bootstrap", &node.address];
 
     let found = bob.alone(&[&join[..], &["search", "web", "--json"]].concat()).json();
-    assert_eq!(found["hits"][0]["publisher"], web["package"]["publisher"]);
+    assert_eq!(found["hits"][0]["publisher"], web["package"]["owner"]);
     let got = bob.alone(&[&join[..], &["show", web["id"].as_str().unwrap(), "--json"]].concat()).json();
     assert_eq!(got["manifest_hash"], web["manifest"]);
     assert_eq!(bob.alone(&[&join[..], &["status", "--json"]].concat()).json()["connected"], 1);
@@ -117,7 +117,7 @@ fn processes_that_join_find_what_others_published() {
     let traced = bob.alone(&[&join[..], &["lookup", "alice/web", "--trace"]].concat());
     assert!(traced.stdout.starts_with("AT ") && traced.stdout.contains("THE RECORD"), "{}", traced.stdout);
     let found = bob.alone(&[&join[..], &["lookup", web["id"].as_str().unwrap()]].concat());
-    let publisher = web["package"]["publisher"].as_str().unwrap();
+    let publisher = web["package"]["owner"].as_str().unwrap();
     let head = format!("head of alice/web ({}), seq 1", &publisher[publisher.len() - 12..]);
     assert!(found.stdout.contains(&head), "{}", found.stdout);
     let nowhere = "0".repeat(64);

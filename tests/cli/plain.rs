@@ -75,7 +75,7 @@ fn whoever_joins_and_whatever_is_announced_is_told() {
     first.until(&["joined: ", "is connected at /ip4/127.0.0.1/tcp/", "it dialled"]);
 
     let published = carol.publish(&["--bootstrap", &address, "--handle", "carol"], "web", "1.0.0");
-    let key = published["package"]["publisher"].as_str().unwrap();
+    let key = published["package"]["owner"].as_str().unwrap();
     let announced = format!("announced carol/web ({}) 1.0.0: A web for tests, via ", &key[key.len() - 12..]);
     first.until(&[&announced, ", delay "]);
     assert_eq!(second.stop("TERM").code(), Some(0));

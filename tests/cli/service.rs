@@ -47,7 +47,7 @@ fn a_node_is_started_used_by_every_verb_and_stopped() {
     let node = Service::start(&home, &[]);
     let status = node.verb(&["node", "status", "--json"]).json();
     assert_eq!(status["pid"].as_u64(), Some(u64::from(node.pid)));
-    assert_eq!(status["protocol"], 1);
+    assert_eq!(status["protocol"], 2);
     assert!(node.socket.exists() && node.socket.starts_with(home.path("")));
     // Starting it again is no error, and starts nothing.
     assert_eq!(home.alone(&["start", "--json"]).json()["pid"], status["pid"]);
@@ -226,7 +226,7 @@ fn what_speaks_another_protocol_is_refused_in_words() {
         ("new", "HTTP/1.1 200 OK\r\nswarmdex-protocol: 9\r\ncontent-length: 2\r\n\r\n{}", "version 9"),
         ("other", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", "no control socket"),
         ("nonsense", "220 mail.example.org\r\n", "broke off"),
-        ("empty", "HTTP/1.1 200 OK\r\nswarmdex-protocol: 1\r\ncontent-length: 2\r\n\r\n{}", "not known here"),
+        ("empty", "HTTP/1.1 200 OK\r\nswarmdex-protocol: 2\r\ncontent-length: 2\r\n\r\n{}", "not known here"),
     ] {
         let path = home.path(name);
         impostor(&path, answer);
@@ -264,7 +264,7 @@ fn nodes_are_joined_parted_and_told_whom_to_trust() {
     node.verb(&["peer", "zzz"]).complains(1, &["zzz", "peers"]);
 
     // What somebody is trusted with.
-    let publisher = published["package"]["publisher"].as_str().unwrap();
+    let publisher = published["package"]["owner"].as_str().unwrap();
     let found = || node.verb(&["search", "web", "--json"]);
     assert_eq!(found().json()["hits"].as_array().unwrap().len(), 1);
     assert_eq!(node.verb(&["distrust", publisher]).code, Some(0));
@@ -323,7 +323,7 @@ fn what_happens_is_printed_and_recorded() {
     send("INT", recording.id());
     assert!(recording.wait().unwrap().success() && said.next().unwrap().contains("events are in"));
     let text = std::fs::read_to_string(&recorded).unwrap();
-    assert!(text.lines().count() >= 2 && text.contains("\"swarmdex_recording\":1"), "{text}");
+    assert!(text.lines().count() >= 2 && text.contains("\"swarmdex_recording\":2"), "{text}");
     home.run(["events", "--record", recorded.to_str().unwrap()]).complains(1, &["session.jsonl"]);
     home.run(["replay", recorded.to_str().unwrap()]).complains(2, &["needs a terminal"]);
     home.run(["replay", "nothing"]).complains(1, &["nothing"]);
@@ -407,7 +407,7 @@ fn a_key_is_backed_up_and_taken_to_another_machine() {
     alice.run(["key", "export", "backup", "--plain"]).complains(2, &["there is no key", "first publish"]);
     let published = alice.publish(&[], "web", "1.0.0");
     let shown = alice.run(["key", "show", "--json"]).json();
-    assert_eq!(shown["publisher"], published["package"]["publisher"]);
+    assert_eq!(shown["publisher"], published["package"]["owner"]);
     let backup = alice.path("backup");
     assert_eq!(alice.run(["key", "export", backup.to_str().unwrap(), "--plain"]).code, Some(0));
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&backup).unwrap().permissions());
@@ -430,7 +430,7 @@ fn a_lost_key_is_not_replaced_without_a_word() {
     let flags = ["--data-dir", dir.to_str().unwrap()];
     let with = |words: &[&str]| home.alone(&[&flags[..], words].concat());
     let first = home.publish(&flags, "web", "1.0.0");
-    let publisher = first["package"]["publisher"].as_str().unwrap();
+    let publisher = first["package"]["owner"].as_str().unwrap();
     let backup = home.path("backup.key");
     assert_eq!(with(&["key", "export", backup.to_str().unwrap(), "--plain"]).code, Some(0));
     with(&["key", "new"]).complains(2, &["there is a key already", "move it away"]);
@@ -448,14 +448,14 @@ fn a_lost_key_is_not_replaced_without_a_word() {
     assert_eq!(with(&["versions", &format!("{publisher}/web")]).code, Some(0), "and what needs no key goes on");
 
     assert_eq!(with(&["key", "import", backup.to_str().unwrap()]).code, Some(0));
-    assert_eq!(publish().json()["package"]["publisher"], publisher);
+    assert_eq!(publish().json()["package"]["owner"], publisher);
     // A new one is made when somebody asks for it, and is then the one that counts.
     std::fs::remove_file(&key).unwrap();
     let made = with(&["key", "new", "--json"]).json();
     assert_eq!(made["before"], publisher);
     let manifest = home.file("other.toml", "name = \"other\"\nversion = \"1.0.0\"\ndescription = \"For tests\"");
     let other = with(&["publish", &content, "--manifest", &manifest, "--json"]).json();
-    assert_eq!(other["package"]["publisher"], made["id"]);
+    assert_eq!(other["package"]["owner"], made["id"]);
     std::fs::remove_file(&key).unwrap();
     publish().complains(1, &[made["id"].as_str().unwrap(), "is gone"]);
     // A backup without it says so.

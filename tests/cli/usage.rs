@@ -28,7 +28,7 @@ fn what_makes_no_sense_is_usage() {
         (&["status", "--location", "here"], &["--location", "52.5,13.4,Berlin"]),
         (&["get", "web"], &["web", "handle/name"]),
         (&["get", "alice/web@x.y"], &["alice/web@x.y", "version requirement"]),
-        (&["yank", "alice/web@1.2"], &["\"1.2\" is not a version", "such as 1.2.3"]),
+        (&["yank", "alice/generic:web@1.2"], &["\"1.2\" is not a version", "such as 1.2.3"]),
         (&["search", "--limit", "0"], &["--limit", "1..=200"]),
         (&["search", &long], &["bytes of text", "fewer words"]),
     ];

@@ -24,8 +24,8 @@ use swarmdex::{
     domain::{
         hash::ContentRoot,
         manifest::{Draft, Manifest},
-        name::{PackageId, PackageName, PackageRef, PublisherId},
-        record::{Head, HeadState, Signed},
+        name::{PackageId, PackageRef, PublisherId},
+        record::{Authorised, Head, HeadState},
         release::ReleaseEntry,
         time::Timestamp,
     },
@@ -126,24 +126,30 @@ pub fn reference(id: &PackageId) -> PackageRef {
 }
 
 pub fn id_of(key: &Keypair, name: &str) -> PackageId {
-    PackageId { publisher: PublisherId::of(&key.public()), name: name.parse().unwrap() }
+    PackageId { owner: PublisherId::of(&key.public()), name: name.parse().unwrap() }
 }
 
-pub fn manifest(key: &Keypair, name: &str, version: &str, bytes: &[u8]) -> Signed<Manifest> {
+pub fn manifest(key: &Keypair, name: &str, version: &str, bytes: &[u8]) -> Authorised<Manifest> {
     let content = content(bytes);
-    let manifest = draft(name, version).into_manifest(content, Timestamp(1)).unwrap();
-    Signed::sign(key, manifest).unwrap()
+    let manifest = draft(name, version).into_manifest(PublisherId::of(&key.public()), content, Timestamp(1)).unwrap();
+    Authorised::sign(key, manifest).unwrap()
 }
 
 /// A head of `seq` that lists `manifests`, signed at `now` for `life`.
-pub fn head(key: &Keypair, seq: u64, manifests: &[&Signed<Manifest>], now: Timestamp, life: Duration) -> Signed<Head> {
-    let name: PackageName = manifests[0].name.clone();
+pub fn head(
+    key: &Keypair,
+    seq: u64,
+    manifests: &[&Authorised<Manifest>],
+    now: Timestamp,
+    life: Duration,
+) -> Authorised<Head> {
+    let (ecosystem, name) = (manifests[0].ecosystem.clone(), manifests[0].name.clone());
     let releases = manifests
         .iter()
         .map(|manifest| ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false })
         .collect();
     let prev = if seq > 1 { vec![manifests[0].hash()] } else { vec![] };
-    HeadState { name, handle: None, seq, prev, releases }.sign(key, now, life).unwrap().0
+    HeadState { ecosystem, name, handle: None, seq, prev, releases }.sign(key, now, life).unwrap().0
 }
 
 #[derive(NetworkBehaviour)]
@@ -192,13 +198,13 @@ impl BarePeer {
         // It claims as much as a test wants it to.
         let room = MemoryStoreConfig { max_provided_keys: usize::MAX, ..MemoryStoreConfig::default() };
         let store = MemoryStore::with_config(id, room);
-        let mut kad = kad::Behaviour::with_config(id, store, kad::Config::new(protocol("kad/2")));
+        let mut kad = kad::Behaviour::with_config(id, store, kad::Config::new(protocol("kad/3")));
         kad.set_mode(Some(kad::Mode::Server));
         let behaviour = Bare {
             kad,
             identify: identify::Behaviour::new(identify::Config::new("/bare/1".to_owned(), key.public())),
             query: request_response::cbor::Behaviour::new(
-                [(protocol("query/2"), request_response::ProtocolSupport::Full)],
+                [(protocol("query/3"), request_response::ProtocolSupport::Full)],
                 request_response::Config::default(),
             ),
             streams: libp2p_stream::Behaviour::new(),
@@ -239,7 +245,7 @@ impl BarePeer {
                             asks.insert(swarm.behaviour_mut().query.send_request(&peer, request), reply);
                         }
                         Some(Do::Shout(data, done)) => {
-                            let topic = gossipsub::IdentTopic::new(format!("/swarmdex/{NETWORK}/announce/2"));
+                            let topic = gossipsub::IdentTopic::new(format!("/swarmdex/{NETWORK}/announce/3"));
                             // With nobody there to hear it, it is lost.
                             let _ = swarm.behaviour_mut().gossip.publish(topic, data);
                             done.map(|done| done.send(()));
@@ -334,12 +340,12 @@ impl BarePeer {
 
     /// The content protocol, to serve it or ask by it.
     pub fn content_protocol() -> StreamProtocol {
-        StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/content/2")).unwrap()
+        StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/content/3")).unwrap()
     }
 
     /// The sync protocol, likewise.
     pub fn sync_protocol() -> StreamProtocol {
-        StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/sync/2")).unwrap()
+        StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/sync/3")).unwrap()
     }
 
     /// Dials an address, and waits for nothing.
@@ -460,7 +466,7 @@ fn gossip(key: &Keypair) -> gossipsub::Behaviour {
         .unwrap();
     let author = gossipsub::MessageAuthenticity::Signed(key.clone());
     let mut gossip = gossipsub::Behaviour::new(author, config).unwrap();
-    gossip.subscribe(&gossipsub::IdentTopic::new(format!("/swarmdex/{NETWORK}/announce/2"))).unwrap();
+    gossip.subscribe(&gossipsub::IdentTopic::new(format!("/swarmdex/{NETWORK}/announce/3"))).unwrap();
     gossip
 }
 

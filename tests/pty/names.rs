@@ -25,7 +25,7 @@ fn a_person_pins_by_getting_and_is_asked_before_depending_or_sharing_a_handle() 
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
     let address = status["addresses"][0].as_str().unwrap().to_owned();
     let published = publish(alice.path(), "tool", "alice");
-    let id = published["package"]["publisher"].as_str().unwrap().to_owned();
+    let id = published["package"]["owner"].as_str().unwrap().to_owned();
     let fingerprint = id.get(id.len() - 12..).unwrap();
     let apart = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "--bootstrap", &address];
 

@@ -1,16 +1,14 @@
 //! From a `Cargo.toml` that somebody wrote to a draft that can be signed. Name and version must be right; everything
 //! else is cut, cleaned or left out.
 
-use semver::{Comparator, Op, Version, VersionReq};
 use toml::{Table, Value};
 
 use crate::{
     archive::sanitise::{Need, bounded, checked, clean, labels, link, without_address},
     domain::{
         manifest::{Content, Draft, Ecosystem, limit},
-        name::PackageName,
-        release::MAX_VERSION,
-        requirement::Requirement,
+        name::{NameError, PackageName},
+        version::RequirementText,
     },
 };
 
@@ -52,15 +50,11 @@ pub(crate) struct Facts<'a> {
 }
 
 pub(crate) fn draft(facts: Facts<'_>) -> Result<Draft, String> {
-    let version = Version::parse(facts.version).map_err(|error| format!("its version is not one: {error}"))?;
-    if facts.version.len() > MAX_VERSION {
-        return Err(format!("its version is longer than {MAX_VERSION} characters"));
-    }
     let authors = facts.authors.iter().filter_map(|author| without_address(author)).collect();
     Ok(Draft {
         handle: None,
-        name: facts.name.to_lowercase().parse::<PackageName>().map_err(|error| error.to_string())?,
-        version,
+        name: facts.name.parse().map_err(|error: NameError| error.to_string())?,
+        version: facts.version.parse().map_err(|error: NameError| error.to_string())?,
         title: None,
         description: clean(facts.description, limit::DESCRIPTION),
         categories: labels(facts.categories, limit::CATEGORIES, limit::LABEL),
@@ -70,7 +64,7 @@ pub(crate) fn draft(facts: Facts<'_>) -> Result<Draft, String> {
         repository: facts.repository.and_then(link),
         homepage: facts.homepage.and_then(link),
         dependencies: Vec::new(),
-        ecosystem: Ecosystem::cargo(),
+        ecosystem: Ecosystem::Cargo,
     })
 }
 
@@ -80,19 +74,12 @@ fn need(name: &str, value: &Value) -> Option<Need> {
     let name = field("package").and_then(Value::as_str).unwrap_or(name);
     let requirement = value.as_str().or_else(|| field("version")?.as_str()).unwrap_or("*");
     Some(Need {
-        name: name.to_lowercase().parse().ok()?,
-        requirement: every_build(requirement)?,
+        name: PackageName::of(&Ecosystem::Cargo, &name.parse().ok()?).ok()?,
+        // One that cargo would not read says nothing that could be signed.
+        requirement: requirement
+            .parse()
+            .ok()
+            .filter(|wanted: &RequirementText| wanted.read(&Ecosystem::Cargo).is_ok())?,
         optional: field("optional").and_then(Value::as_bool).unwrap_or_default(),
     })
-}
-
-/// A requirement as cargo means it: there `=1.2.3` takes `1.2.3+build` as well, here it does not.
-pub(crate) fn every_build(requirement: &str) -> Option<Requirement> {
-    let VersionReq { comparators } = VersionReq::parse(requirement).ok()?;
-    let ops = |op: Op, whole: bool| if op == Op::Exact && whole { vec![Op::GreaterEq, Op::LessEq] } else { vec![op] };
-    let one = |comparator: Comparator| {
-        let ops = ops(comparator.op, comparator.patch.is_some()).into_iter();
-        ops.map(move |op| Requirement::of(Comparator { op, ..comparator.clone() }))
-    };
-    Some(comparators.into_iter().flat_map(one).fold(Requirement::STAR, Requirement::and))
 }

@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{
     manifest::Dependency,
-    name::Handle,
-    record::{MAX_NUMBER, Signed},
+    name::{Handle, PublisherId},
+    record::{Authorised, MAX_NUMBER},
     time::Timestamp,
 };
 
@@ -66,14 +66,14 @@ fn a_real_archive_becomes_a_release() {
     let bytes = fs::read(&path).unwrap();
     assert_eq!(entry.content, Content { root: ContentRoot::of(&bytes), size: bytes.len() as u64 });
     let draft = &entry.draft;
-    assert_eq!((draft.name.as_str(), draft.version.to_string().as_str()), ("hello_world", "1.2.3"));
+    assert_eq!((draft.name.as_str(), draft.version.to_string().as_str()), ("Hello_World", "1.2.3"));
     assert_eq!(draft.description, "Says hello to the world");
     assert_eq!((draft.categories.len(), draft.tags.len()), (1, 2));
     assert_eq!(draft.authors, ["Ann Example"]);
     assert_eq!(draft.repository.as_deref(), Some("https://example.org/hello"));
     assert_eq!(draft.homepage, None);
     let needs: Vec<_> = entry.needs.iter().map(|need| (need.name.as_str(), need.optional)).collect();
-    assert_eq!(needs, [("local", false), ("rand", true), ("serde", false)]);
+    assert_eq!(needs, [("cargo:local", false), ("cargo:rand", true), ("cargo:serde", false)]);
     let index: serde_json::Value = serde_json::from_str(&entry.index).unwrap();
     assert_eq!(index["cksum"], Hash::of(&bytes).to_string());
     assert_eq!((&index["name"], index["deps"].as_array().unwrap().len()), (&"Hello_World".into(), 3));
@@ -269,14 +269,14 @@ proptest! {
         let (mut draft, needs) = manifest::release(&manifest, content).unwrap();
         let handle: Handle = "a-handle-of-24-characters".parse().unwrap();
             let key = Keypair::generate_ed25519();
-            let publisher = crate::domain::name::PublisherId::of(&key.public());
+            let publisher = PublisherId::of(&key.public());
         draft.dependencies = needs.into_iter().map(|need| Dependency {
             handle: None,
             package: format!("{publisher}/{}", need.name), requirement: need.requirement, optional: need.optional,
         }).collect();
         draft.handle = Some(handle);
-        let signable = draft.into_manifest(content, Timestamp(MAX_NUMBER)).unwrap();
-        prop_assert!(Signed::sign(&key, signable).is_ok());
+        let signable = draft.into_manifest(PublisherId::of(&key.public()), content, Timestamp(MAX_NUMBER)).unwrap();
+        prop_assert!(Authorised::sign(&key, signable).is_ok());
     }
 
     #[test]

@@ -3,15 +3,15 @@
 
 use std::{collections::HashMap, str};
 
-use super::{tags::tags, version};
+use super::tags::tags;
 use crate::{
     archive::sanitise::{Need, bounded, checked, labels, link, shorten, without_address},
     domain::{
         hash::ContentRoot,
         manifest::{Content, Draft, Ecosystem, limit},
-        name::{NameError, PackageName},
-        requirement::Requirement,
+        name::{NameError, PackageName, WrittenName},
         text::{fit, printable},
+        version::RequirementText,
     },
 };
 
@@ -38,8 +38,6 @@ pub enum Unusable {
     Twice(String),
     #[error("it has no {0}")]
     Missing(&'static str),
-    #[error("its name has an underscore, which Debian's names never have")]
-    Underscore,
     #[error(transparent)]
     Name(#[from] NameError),
     #[error("{0}")]
@@ -58,11 +56,11 @@ impl Stanza {
         let list = |name: &str| field(name).into_iter().flat_map(|value| value.split(','));
 
         let debian = field("package").ok_or(Unusable::Missing("Package"))?;
-        let name = name(debian)?;
+        let name: WrittenName = debian.parse()?;
         let draft = Draft {
             handle: None,
-            version: version::semver(field("version").ok_or(Unusable::Missing("Version"))?),
-            title: (name.as_str() != debian).then(|| titled(debian, field("description"))),
+            version: field("version").ok_or(Unusable::Missing("Version"))?.parse()?,
+            title: None,
             name,
             description: field("description").map(description).unwrap_or_default(),
             categories: labels(
@@ -80,7 +78,7 @@ impl Stanza {
             repository: None,
             homepage: field("homepage").and_then(link),
             dependencies: Vec::new(),
-            ecosystem: Ecosystem::debian(),
+            ecosystem: Ecosystem::Debian,
         };
         let text = format!("{text}\n");
         let content = Content { root: ContentRoot::of(text.as_bytes()), size: text.len() as u64 };
@@ -116,21 +114,6 @@ fn first_field(text: &str) -> (&str, &str) {
         .unwrap_or((text, ""))
 }
 
-/// The name here: where Debian has `+`, which ours do not have, it is `_`, which Debian's do not have. So no two become one.
-fn name(debian: &str) -> Result<PackageName, Unusable> {
-    if debian.contains('_') {
-        return Err(Unusable::Underscore);
-    }
-    Ok(debian.replace('+', "_").parse()?)
-}
-
-/// What a package is called that is not called so here, and what it is: the title stands for both in a list.
-fn titled(debian: &str, description: Option<&str>) -> String {
-    let first = description.and_then(|text| text.lines().next()).map(printable).unwrap_or_default();
-    let title = if first.is_empty() { debian.to_owned() } else { format!("{debian}: {first}") };
-    shorten(title, limit::TITLE)
-}
-
 /// The lines without the space before each; a lone dot is a blank one (policy 5.6.13).
 fn description(value: &str) -> String {
     let lines = value.lines().map(|line| if line.trim() == "." { String::new() } else { printable(line) });
@@ -159,16 +142,24 @@ fn needs<'a>(relations: impl Iterator<Item = &'a str>) -> Vec<Need> {
 /// published.
 fn need(relation: &str) -> Option<Need> {
     let first = relation.split('|').next()?.trim();
-    let name = name(first.split([':', ' ', '\t', '\n', '(', '[', '<']).next()?).ok()?;
+    let name = first.split([':', ' ', '\t', '\n', '(', '[', '<']).next()?.parse().ok()?;
+    let name = PackageName::of(&Ecosystem::Debian, &name).ok()?;
     let version = first.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
-    let requirement = version.map_or(Requirement::STAR, |(version, _)| version::requirement(version.trim()));
+    let requirement = version.and_then(|(version, _)| version.trim().parse::<RequirementText>().ok());
+    // What is no relation of versions asks for nothing.
+    let requirement = requirement.filter(|asked| asked.read(&Ecosystem::Debian).is_ok());
+    let requirement = requirement.unwrap_or_else(RequirementText::any);
     Some(Need { name, requirement, optional: false })
 }
 
 /// Adds the bounds of `other`, as long as a manifest takes the whole.
-fn narrow(requirement: &mut Requirement, other: Requirement) {
-    let both = requirement.clone().and(other);
-    if both.to_string().len() <= limit::REQUIREMENT {
+fn narrow(requirement: &mut RequirementText, other: RequirementText) {
+    let both = match (requirement.as_str(), other.as_str()) {
+        (_, "*") => return,
+        ("*", other) => other.parse(),
+        (one, other) => format!("{one}, {other}").parse(),
+    };
+    if let Ok(both) = both {
         *requirement = both;
     }
 }

@@ -14,13 +14,15 @@ use super::{ExtractError, Unsafe};
 const MAX_EXTENSION: u64 = 64 << 10;
 const BLOCK: u64 = 512;
 
-pub(super) struct Entry<'a, R: Read> {
+pub(in crate::archive) struct Entry<'a, R: Read> {
     /// As written.
     pub path: Vec<u8>,
+    /// When it was last changed, in seconds since the Unix epoch; the later of two.
+    pub changed: Option<u64>,
     pub what: What<tar::Entry<'a, R>>,
 }
 
-pub(super) enum What<C> {
+pub(in crate::archive) enum What<C> {
     Directory,
     File {
         mode: u32,
@@ -33,7 +35,7 @@ pub(super) enum What<C> {
     Special,
 }
 
-pub(super) struct Entries<'a, R: Read> {
+pub(in crate::archive) struct Entries<'a, R: Read> {
     raw: tar::Entries<'a, R>,
     /// Where the header after the last one begins.
     end: u64,
@@ -45,6 +47,7 @@ struct Extension {
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     size: Option<u64>,
+    changed: Option<u64>,
 }
 
 impl<'a, R: Read> Entries<'a, R> {
@@ -109,6 +112,12 @@ impl Extension {
             b"path" => set(&mut self.path, value),
             b"linkpath" => set(&mut self.link, value),
             b"size" => set(&mut self.size, std::str::from_utf8(&value).ok()?.parse().ok()?),
+            // With a fraction: Python writes it here, and 0 into the header.
+            b"mtime" => {
+                let seconds = value.split(|byte| *byte == b'.').next().unwrap_or_default();
+                self.changed = std::str::from_utf8(seconds).ok().and_then(|seconds| seconds.parse().ok());
+                Some(())
+            }
             _ if key.starts_with(b"GNU.sparse.") => None,
             _ => Some(()),
         }
@@ -125,6 +134,7 @@ impl Extension {
         if self.size.is_some_and(|size| size != entry.size()) {
             return Err(ExtractError::refused(&path, Unsafe::Ambiguous));
         }
+        let changed = self.changed.max(header.mtime().ok());
         let named = || header.link_name_bytes().map(|name| name.into_owned());
         let what = match kind {
             EntryType::Directory => What::Directory,
@@ -138,7 +148,7 @@ impl Extension {
             }
             _ => What::Special,
         };
-        Ok(Entry { path, what })
+        Ok(Entry { path, changed, what })
     }
 }
 
@@ -189,7 +199,7 @@ fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
 }
 
 /// Whether nothing but zeros follows. Reads to the end, which is where a compression has its checksum.
-pub(super) fn check_end(mut rest: impl Read, buffer: &mut [u8]) -> Result<(), ExtractError> {
+pub(in crate::archive) fn check_end(mut rest: impl Read, buffer: &mut [u8]) -> Result<(), ExtractError> {
     loop {
         match rest.read(buffer) {
             Ok(0) => return Ok(()),
@@ -201,6 +211,6 @@ pub(super) fn check_end(mut rest: impl Read, buffer: &mut [u8]) -> Result<(), Ex
     }
 }
 
-pub(super) fn damaged(why: &'static str) -> ExtractError {
+pub(in crate::archive) fn damaged(why: &'static str) -> ExtractError {
     ExtractError::Damaged(io::Error::other(why))
 }

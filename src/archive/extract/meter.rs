@@ -6,15 +6,15 @@ use std::{
 };
 
 /// Bytes that may come out before the ratio is judged.
-pub(super) const UNJUDGED: u64 = 16 << 20;
+pub(in crate::archive) const UNJUDGED: u64 = 16 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Over {
+pub(in crate::archive) enum Over {
     Bytes,
     Ratio,
 }
 
-pub(super) struct Meter {
+pub(in crate::archive) struct Meter {
     bytes: u64,
     ratio: u64,
     packed: Cell<u64>,
@@ -64,7 +64,7 @@ impl Meter {
     }
 }
 
-pub(super) struct Packed<'a, R> {
+pub(in crate::archive) struct Packed<'a, R> {
     reader: R,
     meter: &'a Meter,
 }
@@ -77,7 +77,7 @@ impl<R: Read> Read for Packed<'_, R> {
     }
 }
 
-pub(super) struct Unpacked<'a, R> {
+pub(in crate::archive) struct Unpacked<'a, R> {
     reader: R,
     meter: &'a Meter,
 }

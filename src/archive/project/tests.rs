@@ -34,7 +34,7 @@ fn the_keys_are_those_of_a_draft_and_three_more() {
         license: Some(String::new()),
         repository: Some(String::new()),
         homepage: Some(String::new()),
-        ecosystem: Ecosystem::cargo(),
+        ecosystem: Ecosystem::Cargo,
         ..toml::from_str(HEAD).unwrap()
     };
     let mut keys: Vec<_> = toml::Table::try_from(draft).unwrap().keys().cloned().collect();

@@ -20,7 +20,7 @@ pub(super) fn prune(out: &Path, before: &Lock, now: &Lock, extract: bool) -> Res
     for locked in before.packages().filter(|locked| !is_needed(locked)) {
         for owner in owners(locked) {
             let owner = out.join(owner);
-            let place = owner.join(format!("{}-{}", locked.id.name, locked.version));
+            let place = owner.join(super::place_of(&locked.id, &locked.version));
             if !fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.is_dir()) {
                 continue;
             }
@@ -34,6 +34,9 @@ pub(super) fn prune(out: &Path, before: &Lock, now: &Lock, extract: bool) -> Res
             } else {
                 false
             };
+            if let Some(ecosystem) = place.parent().filter(|parent| *parent != owner) {
+                remove_empty(ecosystem)?;
+            }
             remove_empty(&owner)?;
             told.push((place, is_gone));
         }
@@ -43,7 +46,7 @@ pub(super) fn prune(out: &Path, before: &Lock, now: &Lock, extract: bool) -> Res
 
 /// What the directory of its publisher may be called, by what the handle meant when it was fetched.
 fn owners(locked: &Locked) -> Vec<String> {
-    let key = locked.id.publisher.fingerprint();
+    let key = locked.id.owner.fingerprint();
     match &locked.handle {
         Some(handle) => vec![handle.to_string(), format!("{handle}-{key}"), key],
         None => vec![key],

@@ -6,7 +6,6 @@ use std::{
 };
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use semver::Version;
 use serde::Serialize;
 
 use crate::{
@@ -17,6 +16,7 @@ use crate::{
     domain::{
         manifest::{Dependency, Draft},
         name::Handle,
+        version::VersionText,
     },
     registry::{Bundle, Imported, Importing},
 };
@@ -133,7 +133,7 @@ struct Import<'a> {
     /// Packages that were named.
     named: usize,
     /// Previews that this import has listed, each as which version.
-    previews: HashMap<String, Version>,
+    previews: HashMap<String, VersionText>,
 }
 
 impl Import<'_> {
@@ -197,7 +197,7 @@ impl Import<'_> {
             return Ok(());
         }
         let batch = std::mem::take(&mut self.batch);
-        let names: Vec<(String, Version)> =
+        let names: Vec<(String, VersionText)> =
             batch.iter().map(|Bundle { draft, .. }| (draft.name.to_string(), draft.version.clone())).collect();
         let outcomes = self.node.registry().import(batch, self.how).await?;
         for ((name, version), outcome) in names.iter().zip(outcomes) {

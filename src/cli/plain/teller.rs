@@ -403,7 +403,7 @@ mod tests {
         let publisher = PublisherId::of(&libp2p::identity::Keypair::generate_ed25519().public());
         Announced {
             at: NOON,
-            package: PackageId { publisher, name: "web".parse().unwrap() },
+            package: PackageId { owner: publisher, name: "web".parse().unwrap() },
             handle: Some("bob".parse().unwrap()),
             trust: Trust::Unknown,
             version: "1.2.3".parse().unwrap(),
@@ -439,7 +439,7 @@ mod tests {
         assert_eq!(tell(peers(vec![peer(a, true)])), "", "a new round trip is nothing to be told of");
         assert_eq!(tell(peers(vec![peer(b, false)])), "", "nor is one that is only known");
         assert_eq!(tell(peers(vec![peer(b, true)])), format!("12:01:01 peer connected: {short_b} at {at}"));
-        let owner = NodeOwner { publisher: package().package.publisher, handle: "bob".parse().unwrap() };
+        let owner = NodeOwner { publisher: package().package.owner, handle: "bob".parse().unwrap() };
         let bob = format!("bob ({})", owner.publisher.fingerprint());
         let owned = PeerSnapshot { owner: Some(owner), ..peer(b, true) };
         assert_eq!(tell(peers(vec![owned])), format!("12:01:01 peer {short_b} is {bob}'s {short_b}"));
@@ -468,7 +468,7 @@ mod tests {
         let (first, own) = (package(), Announced { via: None, yanked: true, trust: Trust::Pinned, ..package() });
         let slow = Announced { delay: Duration::from_secs(90), summary: String::new(), ..package() };
         let from = first.via.map(|peer| short_id(&peer)).unwrap();
-        let [key, slow_key] = [&first, &slow].map(|one| one.package.publisher.fingerprint());
+        let [key, slow_key] = [&first, &slow].map(|one| one.package.owner.fingerprint());
         let notices = vec![Notice { at: NOON, level: Level::Warning, text: "disk\r\u{202e}full".to_owned() }];
         let batch = Batch { announcements: vec![first, own, slow], notices, events: 4, ..Batch::default() };
         let said = teller.batch(batch, later(5_000));

@@ -15,7 +15,7 @@ use crate::{
     control::Control,
     domain::{
         manifest::Draft,
-        name::{PackageId, PackageName, PackageRef},
+        name::{PackageId, PackageRef, WrittenName},
     },
     prepare::Prepared,
     registry::check_version,
@@ -34,7 +34,7 @@ impl Standing {
         let registry = node.registry();
         let own = registry.own().await?;
         let Some(publisher) = own.publisher else { return Ok(Self { is_first: true }) };
-        let id = PackageId { publisher, name: draft.name.clone() };
+        let id = PackageId { owner: publisher, name: draft.package()? };
         match registry.get_package(&PackageRef::of(&id)).await {
             Ok(package) => {
                 check_version(&id.name, &draft.version, &package.releases, package.complete)?;
@@ -49,7 +49,7 @@ impl Standing {
 /// The output of `--dry-run --json`.
 #[derive(Serialize)]
 struct Report<'a> {
-    package: &'a PackageName,
+    package: &'a WrittenName,
     version: String,
     #[serde(flatten)]
     listing: &'a Listing,

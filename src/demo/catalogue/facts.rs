@@ -6,10 +6,11 @@ use super::{Entry, Need};
 use crate::{
     RegistryError, Result,
     archive::{
-        crates::{self, Facts, every_build},
+        crates::{self, Facts},
         sanitise::{bounded, checked},
     },
-    domain::hash::ContentRoot,
+    domain::{hash::ContentRoot, name::PackageName},
+    ecosystem::Ecosystem,
     registry::Content,
 };
 
@@ -56,10 +57,12 @@ fn entry(fact: Fact) -> Result<Entry, String> {
     })?;
     let needs = bounded(fact.dependencies.iter().filter_map(|text| need(text)));
     let content = Content { root: fact.content, size: fact.size };
-    Ok(Entry { draft: checked(draft, content)?, content, needs, path: None })
+    let package = draft.package().map_err(|error| error.to_string())?;
+    Ok(Entry { package, draft: checked(draft, content)?, content, needs, path: None })
 }
 
 fn need(text: &str) -> Option<Need> {
     let (name, requirement) = text.split_once(' ').unwrap_or((text, "*"));
-    Some(Need { name: name.parse().ok()?, requirement: every_build(requirement)?, optional: false })
+    let name = PackageName::of(&Ecosystem::Cargo, &name.parse().ok()?).ok()?;
+    Some(Need { name, requirement: requirement.parse().ok()?, optional: false })
 }

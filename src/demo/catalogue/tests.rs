@@ -41,10 +41,10 @@ fn an_archive_becomes_a_release_of_somebody() {
     let mut catalogue = Catalogue::load(&Source::Directory(dir.path().into())).unwrap();
     let entry = catalogue.entries.pop().unwrap();
     let bob = PublisherId::of(&libp2p::identity::Keypair::generate_ed25519().public());
-    let owner = |name: &PackageName| (name.as_str() == "serde").then(|| (bob, "bob".parse().unwrap()));
+    let owner = |name: &PackageName| (name.as_str() == "cargo:serde").then(|| (bob, "bob".parse().unwrap()));
     let by = entry.draft_by("ann".parse().unwrap(), owner);
     assert_eq!(by.dependencies.len(), 1);
-    assert_eq!(by.dependencies[0].package, format!("{bob}/serde"));
+    assert_eq!(by.dependencies[0].package, format!("{bob}/cargo:serde"));
     assert_eq!(by.dependencies[0].handle.as_ref().unwrap().as_str(), "bob");
     assert_eq!(by.handle.unwrap().as_str(), "ann");
 }
@@ -78,7 +78,8 @@ fn a_directory_with_nothing_to_publish_is_an_error() {
 fn the_embedded_catalogue_is_real_and_valid() {
     let catalogue = Catalogue::load(&Source::Embedded).unwrap();
     assert!(catalogue.entries.len() >= 300, "{}", catalogue.entries.len());
-    let order: Vec<_> = catalogue.entries.iter().map(|entry| (&entry.draft.name, &entry.draft.version)).collect();
+    let read = |entry: &Entry| entry.draft.version.read(&entry.draft.ecosystem).unwrap();
+    let order: Vec<_> = catalogue.entries.iter().map(|entry| (&entry.package, read(entry))).collect();
     assert!(order.is_sorted(), "by name and version");
     assert!(catalogue.entries.iter().all(|entry| !entry.draft.description.is_empty() && entry.content.size > 0));
     let needs: usize = catalogue.entries.iter().map(|entry| entry.needs.len()).sum();

@@ -2,7 +2,6 @@
 //! the exporter's word, so nobody has to trust the exporter. `docs/evidence.md` is what is in it.
 
 use data_encoding::BASE64;
-use semver::Version;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::{ConflictId, MAX_SIDES};
@@ -10,8 +9,9 @@ use crate::domain::{
     hash::{ContentRoot, Hash},
     manifest::Manifest,
     name::{Handle, PackageName, PublisherId},
-    record::{Head, Page, Payload, Refusal, Signed},
+    record::{Authorised, Head, Owned, Page, Refusal},
     time::Timestamp,
+    version::VersionText,
 };
 
 /// Most bytes of a file of evidence: eight heads of 14 KiB and two manifests of 8 KiB in base64, with room to spare.
@@ -55,7 +55,7 @@ pub enum Statement {
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Proven {
     /// One key signed two manifests of one version.
-    Version { publisher: PublisherId, package: PackageName, version: Version },
+    Version { publisher: PublisherId, package: PackageName, version: VersionText },
     /// One key signed two states of one number.
     Fork { publisher: PublisherId, package: PackageName, seq: u64 },
     /// Several keys claim one handle, which is no misdeed.
@@ -94,9 +94,9 @@ pub enum Flaw {
     #[error("statement {number} is about another package: {found}, and not {claimed}")]
     OtherPackage { number: usize, found: PackageName, claimed: PackageName },
     #[error("statement {number} does not list version {version}")]
-    OtherVersion { number: usize, version: Version },
+    OtherVersion { number: usize, version: VersionText },
     #[error("both statements name the same manifest for version {version}: {hash}")]
-    SameHash { version: Version, hash: Hash },
+    SameHash { version: VersionText, hash: Hash },
     #[error("both statements are the same state: {0}")]
     SameHead(Hash),
     #[error("statement {number} is state {found} of the package, and not {claimed}")]
@@ -229,7 +229,7 @@ impl Evidence {
                 return Err(Flaw::StrangeManifest { number });
             }
             let manifest =
-                Signed::<Manifest>::verify(bytes).map_err(|refusal| Flaw::BadManifest { number, refusal })?;
+                Authorised::<Manifest>::verify(bytes).map_err(|refusal| Flaw::BadManifest { number, refusal })?;
             let Proven::Version { package, version, .. } = &self.claim else {
                 return Err(Flaw::StrangeManifest { number });
             };
@@ -237,7 +237,11 @@ impl Evidence {
             // The hash is over the signer too, so a named manifest is the publisher's.
             let named = statements.iter().any(|stated| stated.manifest == Some(hash));
             let once = proven.iter().all(|known| known.hash != hash);
-            if !named || !once || manifest.name != *package || manifest.version != *version {
+            if !named
+                || !once
+                || manifest.package().name != *package
+                || manifest.version.key(package.ecosystem()) != version.key(package.ecosystem())
+            {
                 return Err(Flaw::StrangeManifest { number });
             }
             proven.push(ProvenManifest { hash, content: manifest.content, size: manifest.size });
@@ -256,8 +260,8 @@ struct Seen {
 
 impl Seen {
     fn verify(number: usize, statement: &Statement) -> Result<Self, Flaw> {
-        fn signed<T: Payload>(number: usize, Envelope(bytes): &Envelope) -> Result<Signed<T>, Flaw> {
-            Signed::verify(bytes).map_err(|refusal| Flaw::Refused { number, refusal })
+        fn authorised<T: Owned>(number: usize, Envelope(bytes): &Envelope) -> Result<Authorised<T>, Flaw> {
+            Authorised::verify(bytes).map_err(|refusal| Flaw::Refused { number, refusal })
         }
         let stated = |publisher: PublisherId, package: &PackageName, record| Stated {
             publisher,
@@ -270,18 +274,18 @@ impl Seen {
         };
         Ok(match statement {
             Statement::Head(envelope) => {
-                let head = signed::<Head>(number, envelope)?;
+                let head = authorised::<Head>(number, envelope)?;
                 let stated = Stated {
                     seq: Some(head.seq),
                     signed_at: Some(head.signed_at),
-                    ..stated(head.publisher(), &head.name, head.hash())
+                    ..stated(head.owner(), &head.package().name, head.hash())
                 };
                 let head = head.into_value();
                 Self { number, stated, handle: head.handle, releases: head.releases }
             }
             Statement::Page(envelope) => {
-                let page = signed::<Page>(number, envelope)?;
-                let stated = stated(page.publisher(), &page.name, page.hash());
+                let page = authorised::<Page>(number, envelope)?;
+                let stated = stated(page.owner(), &page.package().name, page.hash());
                 Self { number, stated, handle: None, releases: page.into_value().releases }
             }
         })
@@ -303,12 +307,13 @@ fn same_version(
     seen: &mut [Seen],
     publisher: PublisherId,
     package: &PackageName,
-    version: &Version,
+    version: &VersionText,
 ) -> Result<ConflictId, Flaw> {
     let mut hashes = Vec::with_capacity(2);
     for one in seen.iter_mut() {
         one.is_of(publisher, package)?;
-        let entry = one.releases.iter().find(|entry| entry.version == *version);
+        let key = version.key(package.ecosystem());
+        let entry = one.releases.iter().find(|entry| entry.version.key(package.ecosystem()) == key);
         let entry = entry.ok_or(Flaw::OtherVersion { number: one.number, version: version.clone() })?;
         one.stated.manifest = Some(entry.manifest);
         hashes.push(entry.manifest);

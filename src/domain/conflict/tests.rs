@@ -1,5 +1,6 @@
 //! Evidence proves what it says to anybody, and nothing else, however it is damaged.
 
+use crate::ecosystem::Ecosystem;
 use std::time::Duration;
 
 use libp2p::identity::Keypair;
@@ -9,7 +10,7 @@ use super::*;
 use crate::domain::{
     hash::ContentRoot,
     manifest::{Draft, Manifest},
-    record::{Head, HeadState, Page, Payload, Refusal, Signed},
+    record::{Authorised, Head, HeadState, Page, Payload, Refusal},
     release::ReleaseEntry,
 };
 
@@ -24,22 +25,26 @@ fn publisher(n: u8) -> PublisherId {
     PublisherId::of(&key(n).public())
 }
 
-fn manifest(n: u8, version: &str, bytes: &[u8]) -> Signed<Manifest> {
+fn manifest(n: u8, version: &str, bytes: &[u8]) -> Authorised<Manifest> {
     let draft = format!("name = \"web\"\nversion = \"{version}\"\ndescription = \"A server\"");
     let draft: Draft = toml::from_str(&draft).unwrap();
     let content = crate::domain::manifest::Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 };
-    Signed::sign(&key(n), draft.into_manifest(content, NOW).unwrap()).unwrap()
+    Authorised::sign(&key(n), draft.into_manifest(PublisherId::of(&key(n).public()), content, NOW).unwrap()).unwrap()
 }
 
-fn entries(manifests: &[&Signed<Manifest>]) -> Vec<ReleaseEntry> {
-    let entry =
-        |one: &&Signed<Manifest>| ReleaseEntry { version: one.version.clone(), manifest: one.hash(), yanked: false };
+fn entries(manifests: &[&Authorised<Manifest>]) -> Vec<ReleaseEntry> {
+    let entry = |one: &&Authorised<Manifest>| ReleaseEntry {
+        version: one.version.clone(),
+        manifest: one.hash(),
+        yanked: false,
+    };
     manifests.iter().map(entry).collect()
 }
 
-fn head(n: u8, seq: u64, manifests: &[&Signed<Manifest>]) -> Signed<Head> {
+fn head(n: u8, seq: u64, manifests: &[&Authorised<Manifest>]) -> Authorised<Head> {
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
     let state = HeadState {
+        ecosystem: Ecosystem::Generic,
         name: "web".parse().unwrap(),
         handle: Some("alice".parse().unwrap()),
         seq,
@@ -49,7 +54,7 @@ fn head(n: u8, seq: u64, manifests: &[&Signed<Manifest>]) -> Signed<Head> {
     state.sign(&key(n), NOW.after(Duration::from_secs(seq)), DAY).unwrap().0
 }
 
-fn said(head: &Signed<Head>) -> Statement {
+fn said(head: &Authorised<Head>) -> Statement {
     Statement::Head(evidence::Envelope(head.envelope().to_vec()))
 }
 
@@ -117,8 +122,14 @@ fn whoever_has_the_file_sees_for_themselves() {
 #[test]
 fn a_page_of_older_releases_is_a_statement_too() {
     let (one, evil) = (manifest(1, "1.0.0", b"one"), manifest(1, "1.0.0", b"evil"));
-    let page = Page { name: "web".parse().unwrap(), releases: entries(&[&one]), older: None };
-    let page = Signed::sign(&key(1), page).unwrap();
+    let page = Page {
+        owner: one.owner(),
+        ecosystem: Ecosystem::Generic,
+        name: "web".parse().unwrap(),
+        releases: entries(&[&one]),
+        older: None,
+    };
+    let page = Authorised::sign(&key(1), page).unwrap();
     let statements = vec![Statement::Page(evidence::Envelope(page.envelope().to_vec())), said(&head(1, 2, &[&evil]))];
     let id = version_id(1, "1.0.0", [one.hash(), evil.hash()]);
     let proof = verify(&Evidence::of(id, version_claim(1, "1.0.0"), statements, []).to_text()).unwrap();

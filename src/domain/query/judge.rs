@@ -3,7 +3,7 @@
 use super::{Facet, Filter, Terms, fold, licenses, words};
 use crate::domain::{
     manifest::Manifest,
-    record::{Head, Signed},
+    record::{Authorised, Head},
 };
 
 /// How many letters a word may be wrong by: short ones none, because everything would be like them.
@@ -22,7 +22,7 @@ pub fn distance(a: &str, b: &str) -> usize {
 
 /// Whether the package could be a hit of an honest node. Errs towards yes: another version may fold letters otherwise,
 /// and allows typos; what is judged is whether somebody answers whatever is asked with what it wants to be seen.
-pub fn could_match(terms: &Terms, head: &Signed<Head>, manifest: &Signed<Manifest>) -> bool {
+pub fn could_match(terms: &Terms, head: &Authorised<Head>, manifest: &Authorised<Manifest>) -> bool {
     let texts = [manifest.name.as_str(), manifest.title.as_deref().unwrap_or_default(), &manifest.description];
     let labels = manifest.categories.iter().chain(&manifest.tags).map(String::as_str);
     let held: Vec<String> = texts.into_iter().chain(labels).flat_map(words).collect();
@@ -35,7 +35,7 @@ pub fn could_match(terms: &Terms, head: &Signed<Head>, manifest: &Signed<Manifes
     terms.words().all(occurs) && terms.filters.iter().all(|filter| passes(filter, head, manifest))
 }
 
-fn passes(filter: &Filter, head: &Signed<Head>, manifest: &Signed<Manifest>) -> bool {
+fn passes(filter: &Filter, head: &Authorised<Head>, manifest: &Authorised<Manifest>) -> bool {
     let Filter { facet, value, not } = filter;
     let among = |labels: &[String]| labels.iter().any(|label| fold(label) == *value);
     let has = match facet {
@@ -48,7 +48,7 @@ fn passes(filter: &Filter, head: &Signed<Head>, manifest: &Signed<Manifest>) -> 
         Facet::Ecosystem => manifest.ecosystem.as_str() == value,
         Facet::Publisher => {
             head.handle.as_ref().is_some_and(|handle| handle.as_str() == value)
-                || fold(&head.publisher().to_string()) == *value
+                || fold(&head.owner().to_string()) == *value
         }
     };
     has != *not

@@ -7,7 +7,7 @@ use libp2p::identity::Keypair;
 use serde::{Deserialize, Serialize};
 
 use super::super::{hash::Hash, manifest::Manifest, name::PublisherId, time::Timestamp};
-use super::{Head, Payload, Refusal, Signed, check_time, consistent, decode, encode, peek::signer};
+use super::{Authorised, Head, Payload, Refusal, Signed, check_time, consistent, decode, encode, peek::signer};
 
 /// Largest announcement, in bytes.
 pub const MAX_ANNOUNCEMENT: usize = 24 * 1024;
@@ -48,15 +48,20 @@ struct Wire {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
     pub notice: Signed<Notice>,
-    pub head: Signed<Head>,
-    pub manifest: Signed<Manifest>,
+    pub head: Authorised<Head>,
+    pub manifest: Authorised<Manifest>,
 }
 
 impl Announcement {
     /// Says of a head, with the publisher's own key, that it is the current one.
-    pub fn sign(key: &Keypair, at: Timestamp, head: Signed<Head>, manifest: Signed<Manifest>) -> Result<Self, Refusal> {
+    pub fn sign(
+        key: &Keypair,
+        at: Timestamp,
+        head: Authorised<Head>,
+        manifest: Authorised<Manifest>,
+    ) -> Result<Self, Refusal> {
         let notice = Signed::sign(key, Notice { head: head.hash(), at })?;
-        if notice.publisher() != head.publisher() {
+        if notice.signer() != head.signer() {
             return Err(Refusal::Mismatch);
         }
         Ok(Self { notice, head, manifest })
@@ -92,10 +97,10 @@ impl Announcement {
         }
         let wire: Wire = decode(bytes)?;
         let notice = Signed::<Notice>::verify(&wire.notice)?;
-        let head = Signed::<Head>::verify(&wire.head)?;
-        let manifest = Signed::<Manifest>::verify(&wire.manifest)?;
+        let head = Authorised::<Head>::verify(&wire.head)?;
+        let manifest = Authorised::<Manifest>::verify(&wire.manifest)?;
         consistent(&head, &manifest)?;
-        if notice.publisher() != head.publisher() || notice.head != head.hash() {
+        if notice.signer() != head.signer() || notice.head != head.hash() {
             return Err(Refusal::Mismatch);
         }
         if notice.at.after(VALIDITY) < now || now.after(VALIDITY) < notice.at {

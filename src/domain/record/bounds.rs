@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{super::time::Timestamp, Head, Refusal, Signed};
+use super::{super::time::Timestamp, Authorised, Head, Refusal};
 
 /// Largest number in a record, 2^53 - 1: what every language, file format and database of this field holds exactly.
 pub const MAX_NUMBER: u64 = (1 << 53) - 1;
@@ -44,7 +44,7 @@ impl Horizon {
     ///
     /// # Errors
     /// [`Refusal::Ahead`], which is nobody's fault: it is asked for again later.
-    pub fn check(&self, head: &Signed<Head>) -> Result<(), Refusal> {
+    pub fn check(&self, head: &Authorised<Head>) -> Result<(), Refusal> {
         self.check_time(head.signed_at)
     }
 

@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{
     hash::Hash,
-    name::{Handle, PackageName},
-    release::{self, MAX_VERSION, ReleaseEntry},
+    name::{Handle, PackageName, PublisherId, WrittenName},
+    release::{self, ReleaseEntry},
     time::Timestamp,
 };
-use super::{MAX_NUMBER, Payload, Refusal, Signed, check_time};
+use crate::ecosystem::Ecosystem;
+
+use super::{Authorised, MAX_NUMBER, Payload, Refusal, check_time};
 
 /// How long a head says it is current, unless renewed: publisher nodes re-sign at a third of it.
 pub const DEFAULT_LIFE: Duration = Duration::from_secs(90 * 24 * 3_600);
@@ -27,7 +29,12 @@ const PAGE: usize = 48;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
-    pub name: PackageName,
+    /// Whose package it is.
+    pub owner: PublisherId,
+    #[serde(default, skip_serializing_if = "Ecosystem::is_generic")]
+    pub ecosystem: Ecosystem,
+    /// As the owner writes it.
+    pub name: WrittenName,
     /// What the publisher calls itself: a claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handle: Option<Handle>,
@@ -50,28 +57,40 @@ pub struct Head {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
-    pub name: PackageName,
+    /// Whose package it is.
+    pub owner: PublisherId,
+    #[serde(default, skip_serializing_if = "Ecosystem::is_generic")]
+    pub ecosystem: Ecosystem,
+    /// As the owner writes it.
+    pub name: WrittenName,
     pub releases: Vec<ReleaseEntry>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub older: Option<Hash>,
 }
 
 impl Head {
+    /// The release that a request without a version gets, of those that the head itself lists.
+    pub fn latest(&self) -> Option<&ReleaseEntry> {
+        release::resolve(&self.ecosystem, &self.releases, None)
+    }
+
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires <= now
     }
 }
 
-fn check_releases(releases: &[ReleaseEntry]) -> Result<(), Refusal> {
-    let mut versions: Vec<_> = releases.iter().map(|release| &release.version).collect();
+/// Every version is one of the ecosystem's, and listed once.
+fn check_releases(ecosystem: &Ecosystem, name: &WrittenName, releases: &[ReleaseEntry]) -> Result<(), Refusal> {
+    PackageName::of(ecosystem, name).map_err(|_| Refusal::BadField)?;
+    let read = release::read(ecosystem, releases);
+    let mut versions: Vec<_> = read.iter().map(|(version, _)| version).collect();
     versions.sort_unstable();
-    let unique = versions.windows(2).all(|pair| pair.first() != pair.last());
+    let unique = read.len() == releases.len() && versions.windows(2).all(|pair| pair.first() != pair.last());
     // A manifest is of one version: listed under two, one of them is wrong for whoever holds it.
     let mut manifests: Vec<_> = releases.iter().map(|release| release.manifest).collect();
     manifests.sort_unstable();
     let unique = unique && manifests.windows(2).all(|pair| pair.first() != pair.last());
-    let short = releases.iter().all(|release| release.version.to_string().len() <= MAX_VERSION);
-    if unique && short && releases.len() < 2 * PAGE { Ok(()) } else { Err(Refusal::BadField) }
+    if unique && releases.len() < 2 * PAGE { Ok(()) } else { Err(Refusal::BadField) }
 }
 
 impl Payload for Head {
@@ -93,7 +112,7 @@ impl Payload for Head {
         {
             return Err(Refusal::BadField);
         }
-        check_releases(&self.releases)
+        check_releases(&self.ecosystem, &self.name, &self.releases)
     }
 }
 
@@ -106,14 +125,15 @@ impl Payload for Page {
         if self.releases.is_empty() {
             return Err(Refusal::BadField);
         }
-        check_releases(&self.releases)
+        check_releases(&self.ecosystem, &self.name, &self.releases)
     }
 }
 
 /// Everything a head says, before it is cut into pages and signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadState {
-    pub name: PackageName,
+    pub ecosystem: Ecosystem,
+    pub name: WrittenName,
     pub handle: Option<Handle>,
     pub seq: u64,
     pub prev: Vec<Hash>,
@@ -130,21 +150,30 @@ impl HeadState {
         key: &Keypair,
         now: Timestamp,
         life: Duration,
-    ) -> Result<(Signed<Head>, Vec<Signed<Page>>), Refusal> {
+    ) -> Result<(Authorised<Head>, Vec<Authorised<Page>>), Refusal> {
         let paged = self.releases.len().checked_div(PAGE).unwrap_or(0).saturating_sub(1) * PAGE;
-        let latest = release::resolve(&self.releases, None).map(|latest| latest.version.clone());
+        let owner = PublisherId::of(&key.public());
+        let latest = release::resolve(&self.ecosystem, &self.releases, None).map(|latest| latest.version.clone());
         let latest = self.releases.iter().position(|entry| Some(&entry.version) == latest.as_ref());
         if let Some(latest) = latest.filter(|latest| *latest < paged) {
             let latest = self.releases.remove(latest);
             self.releases.insert(paged, latest);
         }
         let (old, recent) = self.releases.split_at_checked(paged).ok_or(Refusal::BadField)?;
-        let mut pages: Vec<Signed<Page>> = Vec::new();
+        let mut pages: Vec<Authorised<Page>> = Vec::new();
         for releases in old.chunks(PAGE) {
-            let older = pages.last().map(Signed::hash);
-            pages.push(Signed::sign(key, Page { name: self.name.clone(), releases: releases.to_vec(), older })?);
+            let page = Page {
+                owner,
+                ecosystem: self.ecosystem.clone(),
+                name: self.name.clone(),
+                releases: releases.to_vec(),
+                older: pages.last().map(Authorised::hash),
+            };
+            pages.push(Authorised::sign(key, page)?);
         }
         let head = Head {
+            owner,
+            ecosystem: self.ecosystem,
             name: self.name,
             handle: self.handle,
             seq: self.seq,
@@ -152,8 +181,8 @@ impl HeadState {
             signed_at: now,
             expires: now.after(life),
             releases: recent.to_vec(),
-            older: pages.last().map(Signed::hash),
+            older: pages.last().map(Authorised::hash),
         };
-        Ok((Signed::sign(key, head)?, pages))
+        Ok((Authorised::sign(key, head)?, pages))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::{
     hash::{ContentRoot, Hash},
-    name::{PackageName, PublisherId},
+    name::PackageId,
 };
 
 /// A key of the DHT: derived from the publisher's key or the payload's hash, so that nobody can squat or overwrite
@@ -11,8 +11,9 @@ use super::super::{
 pub struct DhtKey(pub [u8; 32]);
 
 impl DhtKey {
-    pub fn of_head(publisher: &PublisherId, name: &PackageName) -> Self {
-        Self(Hash::of_parts(&[b"swarmdex-head", &publisher.to_bytes(), name.as_str().as_bytes()]).0)
+    pub fn of_head(package: &PackageId) -> Self {
+        let (ecosystem, name) = (package.name.ecosystem().as_str(), package.name.bare());
+        Self(Hash::of_parts(&[b"swarmdex-head", &package.owner.to_bytes(), ecosystem.as_bytes(), name.as_bytes()]).0)
     }
 
     pub fn of_page(payload: &Hash) -> Self {

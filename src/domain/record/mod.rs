@@ -5,6 +5,7 @@
 //! The kinds `successor` and `revoked` (of a publisher's key) are reserved.
 
 mod announcement;
+mod authority;
 mod bounds;
 mod claim;
 mod consistent;
@@ -14,6 +15,7 @@ mod peek;
 mod select;
 
 pub use announcement::{Announcement, MAX_ANNOUNCEMENT, Notice, VALIDITY};
+pub use authority::{Authorised, Authority, Owned};
 pub use bounds::{Horizon, MAX_AHEAD, MAX_JUMP, MAX_NUMBER, check_time};
 pub use claim::{NodeClaim, Presence};
 pub use consistent::{consistent, is_of};
@@ -49,6 +51,8 @@ pub enum Refusal {
     Malformed,
     #[error("a signature that does not match")]
     BadSignature,
+    #[error("signed by a key that may not speak for the owner it names")]
+    Unauthorised,
     #[error("a key that is not ed25519")]
     WrongKeyType,
     #[error("a field that breaks a rule")]
@@ -96,6 +100,7 @@ impl Refusal {
             Self::TooLarge
             | Self::Malformed
             | Self::BadSignature
+            | Self::Unauthorised
             | Self::WrongKeyType
             | Self::BadField
             | Self::WrongKey
@@ -117,13 +122,14 @@ impl Refusal {
     }
 
     /// Every reason, for counters that are shown even at zero.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Irrelevant,
         Self::Endless,
         Self::Content,
         Self::TooLarge,
         Self::Malformed,
         Self::BadSignature,
+        Self::Unauthorised,
         Self::WrongKeyType,
         Self::BadField,
         Self::WrongKey,
@@ -148,7 +154,7 @@ pub trait Payload: Serialize + DeserializeOwned {
     /// Payload type without its format number.
     const TYPE: &'static str;
     /// Format number this version reads and writes.
-    const FORMAT: u32 = 2;
+    const FORMAT: u32 = 3;
     /// Largest envelope of the kind, in bytes.
     const MAX_ENVELOPE: usize;
 
@@ -166,7 +172,7 @@ fn payload_type<T: Payload>() -> Vec<u8> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed<T> {
     value: T,
-    publisher: PublisherId,
+    signer: PublisherId,
     hash: Hash,
     envelope: Bytes,
 }
@@ -176,15 +182,15 @@ impl<T: Payload> Signed<T> {
     pub fn sign(key: &Keypair, value: T) -> Result<Self, Refusal> {
         value.check()?;
         let payload = encode(&value)?;
-        let publisher = PublisherId::of(&key.public());
-        let hash = identity::<T>(&publisher, &payload);
+        let signer = PublisherId::of(&key.public());
+        let hash = identity::<T>(&signer, &payload);
         let envelope = SignedEnvelope::new(key, T::DOMAIN.to_owned(), payload_type::<T>(), payload)
             .map_err(|_| Refusal::WrongKeyType)?
             .into_protobuf_encoding();
         if envelope.len() > T::MAX_ENVELOPE {
             return Err(Refusal::TooLarge);
         }
-        Ok(Self { value, publisher, hash, envelope: envelope.into() })
+        Ok(Self { value, signer, hash, envelope: envelope.into() })
     }
 
     /// Checks bytes from anywhere.
@@ -204,17 +210,17 @@ impl<T: Payload> Signed<T> {
         }
         let value: T = decode(payload)?;
         value.check()?;
-        let publisher = PublisherId::of(key);
-        let hash = identity::<T>(&publisher, payload);
-        Ok(Self { value, publisher, hash, envelope: Bytes::copy_from_slice(bytes) })
+        let signer = PublisherId::of(key);
+        let hash = identity::<T>(&signer, payload);
+        Ok(Self { value, signer, hash, envelope: Bytes::copy_from_slice(bytes) })
     }
 }
 
 /// SHA-256 over the kind, the signer and the payload. With the payload alone, anybody could sign a copy of a manifest and
 /// occupy the DHT key that its publisher's is looked for under. Without the kind, one payload that reads as a manifest and
 /// as a page would have one hash, and a peer that answers with either would seem to lie.
-fn identity<T: Payload>(publisher: &PublisherId, payload: &[u8]) -> Hash {
-    Hash::of_parts(&[T::DOMAIN.as_bytes(), &publisher.to_bytes(), payload])
+fn identity<T: Payload>(signer: &PublisherId, payload: &[u8]) -> Hash {
+    Hash::of_parts(&[T::DOMAIN.as_bytes(), &signer.to_bytes(), payload])
 }
 
 /// A later format of the same kind is nobody's fault; another kind in this place is.
@@ -227,8 +233,9 @@ fn unexpected_type<T: Payload>(got: &[u8]) -> Refusal {
 }
 
 impl<T> Signed<T> {
-    pub fn publisher(&self) -> PublisherId {
-        self.publisher
+    /// The key that signed it. Whether that may speak for the owner of a package says [`Authorised`].
+    pub fn signer(&self) -> PublisherId {
+        self.signer
     }
 
     /// SHA-256 over the kind, the signer and the signed payload: what others refer to it by.
@@ -254,7 +261,6 @@ impl<T> std::ops::Deref for Signed<T> {
     }
 }
 
-/// CBOR of a value the domain defines.
 /// Most bytes of a signed manifest: what a DHT value carries, with room to spare.
 pub const MAX_MANIFEST: usize = 8 * 1024;
 
@@ -265,6 +271,7 @@ pub fn signed_len(manifest: &Manifest) -> usize {
     encode(manifest).map_or(usize::MAX, |payload| payload.len() + ENVELOPE)
 }
 
+/// CBOR of a value the domain defines.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Refusal> {
     cbor4ii::serde::to_vec(Vec::new(), value).map_err(|_| Refusal::Malformed)
 }
@@ -294,19 +301,19 @@ impl Payload for Manifest {
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    Head(Signed<Head>),
-    Page(Signed<Page>),
-    Manifest(Signed<Manifest>),
+    Head(Authorised<Head>),
+    Page(Authorised<Page>),
+    Manifest(Authorised<Manifest>),
 }
 
 impl Record {
     /// Checks a DHT value against the key it was stored or found under.
     pub fn verify(key: &DhtKey, bytes: &[u8]) -> Result<Self, Refusal> {
-        let record = match Signed::<Head>::verify(bytes) {
+        let record = match Authorised::<Head>::verify(bytes) {
             Ok(head) => Self::Head(head),
-            Err(Refusal::Malformed) => match Signed::<Manifest>::verify(bytes) {
+            Err(Refusal::Malformed) => match Authorised::<Manifest>::verify(bytes) {
                 Ok(manifest) => Self::Manifest(manifest),
-                Err(Refusal::Malformed) => Self::Page(Signed::<Page>::verify(bytes)?),
+                Err(Refusal::Malformed) => Self::Page(Authorised::<Page>::verify(bytes)?),
                 Err(refusal) => return Err(refusal),
             },
             Err(refusal) => return Err(refusal),
@@ -316,7 +323,7 @@ impl Record {
 
     pub fn key(&self) -> DhtKey {
         match self {
-            Self::Head(head) => DhtKey::of_head(&head.publisher(), &head.name),
+            Self::Head(head) => DhtKey::of_head(head.package()),
             Self::Page(page) => DhtKey::of_page(&page.hash()),
             Self::Manifest(manifest) => DhtKey::of_manifest(&manifest.hash()),
         }
@@ -330,11 +337,11 @@ impl Record {
         }
     }
 
-    pub fn publisher(&self) -> PublisherId {
+    pub fn owner(&self) -> PublisherId {
         match self {
-            Self::Head(head) => head.publisher(),
-            Self::Page(page) => page.publisher(),
-            Self::Manifest(manifest) => manifest.publisher(),
+            Self::Head(head) => head.owner(),
+            Self::Page(page) => page.owner(),
+            Self::Manifest(manifest) => manifest.owner(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::super::{hash::Hash, time::Timestamp};
-use super::{Head, Signed};
+use super::{Authorised, Head};
 
 /// What a node remembers of the newest head it has seen of a package, across restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct HeadMark {
 }
 
 impl HeadMark {
-    pub fn of(head: &Signed<Head>) -> Self {
+    pub fn of(head: &Authorised<Head>) -> Self {
         Self { seq: head.seq, hash: head.hash(), expires: head.expires }
     }
 }
@@ -28,10 +28,10 @@ pub fn prefer(a: &HeadMark, b: &HeadMark, now: Timestamp) -> Ordering {
 
 /// The head to believe among `heads`, never one below `floor`, the highest `seq` this node has seen.
 pub fn select<'a>(
-    heads: impl IntoIterator<Item = &'a Signed<Head>>,
+    heads: impl IntoIterator<Item = &'a Authorised<Head>>,
     floor: u64,
     now: Timestamp,
-) -> Option<&'a Signed<Head>> {
+) -> Option<&'a Authorised<Head>> {
     heads.into_iter().filter(|head| head.seq >= floor).max_by(|a, b| prefer(&HeadMark::of(a), &HeadMark::of(b), now))
 }
 

@@ -7,14 +7,16 @@ use super::*;
 use crate::domain::{
     hash::ContentRoot,
     manifest::Ecosystem,
+    name::PackageId,
     release::{ReleaseEntry, merge},
     time::Timestamp,
 };
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
-fn manifest(name: &str, version: &str) -> Manifest {
+fn manifest(key: &Keypair, name: &str, version: &str) -> Manifest {
     Manifest {
+        owner: PublisherId::of(&key.public()),
         name: name.parse().unwrap(),
         version: version.parse().unwrap(),
         title: None,
@@ -46,27 +48,39 @@ fn entries(count: usize) -> Vec<ReleaseEntry> {
         .collect()
 }
 
-fn state(releases: Vec<ReleaseEntry>, seq: u64) -> HeadState {
-    let prev = if seq == 1 { vec![] } else { vec![Hash::of(b"before")] };
-    HeadState { name: "web".parse().unwrap(), handle: Some("alice".parse().unwrap()), seq, prev, releases }
+fn page(key: &Keypair, releases: Vec<ReleaseEntry>) -> Page {
+    let (owner, name) = (PublisherId::of(&key.public()), "web".parse().unwrap());
+    Page { owner, ecosystem: Ecosystem::Generic, name, releases, older: None }
 }
 
-fn head(key: &Keypair, seq: u64) -> Signed<Head> {
+fn state(releases: Vec<ReleaseEntry>, seq: u64) -> HeadState {
+    let prev = if seq == 1 { vec![] } else { vec![Hash::of(b"before")] };
+    HeadState {
+        ecosystem: Ecosystem::Generic,
+        name: "web".parse().unwrap(),
+        handle: Some("alice".parse().unwrap()),
+        seq,
+        prev,
+        releases,
+    }
+}
+
+fn head(key: &Keypair, seq: u64) -> Authorised<Head> {
     state(entries(1), seq).sign(key, NOW, DEFAULT_LIFE).unwrap().0
 }
 
 #[test]
 fn what_is_signed_verifies_and_nothing_else_does() {
     let key = Keypair::generate_ed25519();
-    let signed = Signed::sign(&key, manifest("web", "1.0.0")).unwrap();
-    let read = Signed::<Manifest>::verify(signed.envelope()).unwrap();
+    let signed = Authorised::sign(&key, manifest(&key, "web", "1.0.0")).unwrap();
+    let read = Authorised::<Manifest>::verify(signed.envelope()).unwrap();
     assert_eq!(read, signed);
-    assert_eq!(read.publisher(), PublisherId::of(&key.public()));
+    assert_eq!(read.owner(), PublisherId::of(&key.public()));
 
     for position in 0..signed.envelope().len() {
         let mut bytes = signed.envelope().to_vec();
         bytes[position] ^= 1;
-        let flipped = Signed::<Manifest>::verify(&bytes);
+        let flipped = Authorised::<Manifest>::verify(&bytes);
         assert!(flipped.is_err() || flipped.unwrap() == signed, "byte {position} was flipped and passed");
     }
 }
@@ -77,18 +91,18 @@ fn a_manifest_that_names_a_dependency_by_handle_is_neither_signed_nor_taken() {
     let key = Keypair::generate_ed25519();
     let publisher = PublisherId::of(&key.public());
     let needs = |package: String| {
-        let requirement = crate::domain::requirement::Requirement::STAR;
+        let requirement = crate::domain::version::RequirementText::any();
         let dependency = Dependency { package, handle: Some("bob".parse().unwrap()), requirement, optional: false };
-        Manifest { dependencies: vec![dependency], ..manifest("web", "1.0.0") }
+        Manifest { dependencies: vec![dependency], ..manifest(&key, "web", "1.0.0") }
     };
-    assert!(Signed::sign(&key, needs(format!("{publisher}/lib"))).is_ok());
+    assert!(Authorised::sign(&key, needs(format!("{publisher}/lib"))).is_ok());
     for package in ["bob/lib".to_owned(), format!("{publisher}/lib@^1"), format!("{publisher}/Lib"), "lib".to_owned()] {
         let bad = needs(package.clone());
-        assert_eq!(Signed::sign(&key, bad.clone()).unwrap_err(), Refusal::BadField, "{package}");
+        assert_eq!(Authorised::sign(&key, bad.clone()).unwrap_err(), Refusal::BadField, "{package}");
         // Signed by other means, it gets past nobody.
         let (domain, kind) = (Manifest::DOMAIN.to_owned(), payload_type::<Manifest>());
         let envelope = SignedEnvelope::new(&key, domain, kind, encode(&bad).unwrap()).unwrap();
-        let read = Signed::<Manifest>::verify(&envelope.into_protobuf_encoding());
+        let read = Authorised::<Manifest>::verify(&envelope.into_protobuf_encoding());
         assert_eq!(read.unwrap_err(), Refusal::BadField, "{package}");
     }
     assert_eq!(Refusal::BadField.class(), Class::Reject);
@@ -98,13 +112,13 @@ fn a_manifest_that_names_a_dependency_by_handle_is_neither_signed_nor_taken() {
 fn a_signature_of_one_kind_never_passes_for_another() {
     let key = Keypair::generate_ed25519();
     let envelope = head(&key, 1).envelope().clone();
-    assert_eq!(Signed::<Manifest>::verify(&envelope), Err(Refusal::Malformed));
-    assert_eq!(Signed::<Page>::verify(&envelope), Err(Refusal::Malformed));
+    assert_eq!(Authorised::<Manifest>::verify(&envelope), Err(Refusal::Malformed));
+    assert_eq!(Authorised::<Page>::verify(&envelope), Err(Refusal::Malformed));
 
     // The same payload and type, signed under another kind's domain string.
-    let payload = encode(&manifest("web", "1.0.0")).unwrap();
+    let payload = encode(&manifest(&key, "web", "1.0.0")).unwrap();
     let forged = SignedEnvelope::new(&key, Head::DOMAIN.to_owned(), payload_type::<Manifest>(), payload).unwrap();
-    assert_eq!(Signed::<Manifest>::verify(&forged.into_protobuf_encoding()), Err(Refusal::BadSignature));
+    assert_eq!(Authorised::<Manifest>::verify(&forged.into_protobuf_encoding()), Err(Refusal::BadSignature));
 }
 
 #[test]
@@ -112,8 +126,8 @@ fn a_later_format_is_ignored_and_not_rejected() {
     let key = Keypair::generate_ed25519();
     let payload = b"whatever comes later".to_vec();
     let later =
-        SignedEnvelope::new(&key, Manifest::DOMAIN.to_owned(), b"/swarmdex/manifest/3".to_vec(), payload).unwrap();
-    let refusal = Signed::<Manifest>::verify(&later.into_protobuf_encoding()).unwrap_err();
+        SignedEnvelope::new(&key, Manifest::DOMAIN.to_owned(), b"/swarmdex/manifest/4".to_vec(), payload).unwrap();
+    let refusal = Authorised::<Manifest>::verify(&later.into_protobuf_encoding()).unwrap_err();
     assert_eq!((refusal, refusal.class()), (Refusal::UnknownFormat, Class::Ignore));
 }
 
@@ -121,16 +135,16 @@ fn a_later_format_is_ignored_and_not_rejected() {
 fn oversized_and_broken_records_are_rejected() {
     let key = Keypair::generate_ed25519();
     let too_large = vec![0; Manifest::MAX_ENVELOPE + 1];
-    assert_eq!(Signed::<Manifest>::verify(&too_large), Err(Refusal::TooLarge));
-    let mut long = manifest("web", "1.0.0");
+    assert_eq!(Authorised::<Manifest>::verify(&too_large), Err(Refusal::TooLarge));
+    let mut long = manifest(&key, "web", "1.0.0");
     long.description = "x".repeat(5_000);
-    assert_eq!(Signed::sign(&key, long), Err(Refusal::BadField));
+    assert_eq!(Authorised::sign(&key, long), Err(Refusal::BadField));
     let mut unlived = head(&key, 1).into_value();
     unlived.expires = unlived.signed_at;
-    assert_eq!(Signed::sign(&key, unlived), Err(Refusal::BadField));
+    assert_eq!(Authorised::sign(&key, unlived), Err(Refusal::BadField));
     let mut rootless = head(&key, 2).into_value();
     rootless.prev.clear();
-    assert_eq!(Signed::sign(&key, rootless), Err(Refusal::BadField));
+    assert_eq!(Authorised::sign(&key, rootless), Err(Refusal::BadField));
 }
 
 #[test]
@@ -138,13 +152,12 @@ fn a_record_is_only_valid_under_its_own_key() {
     let (mine, other) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
     let record = Record::Head(head(&mine, 1));
     assert_eq!(Record::verify(&record.key(), record.envelope()), Ok(record.clone()));
-    let squatted = DhtKey::of_head(&PublisherId::of(&other.public()), &"web".parse().unwrap());
+    let squatted =
+        DhtKey::of_head(&PackageId { owner: PublisherId::of(&other.public()), name: "web".parse().unwrap() });
     assert_eq!(Record::verify(&squatted, record.envelope()), Err(Refusal::WrongKey));
     for record in [
-        Record::Manifest(Signed::sign(&mine, manifest("web", "1.0.0")).unwrap()),
-        Record::Page(
-            Signed::sign(&mine, Page { name: "web".parse().unwrap(), releases: entries(3), older: None }).unwrap(),
-        ),
+        Record::Manifest(Authorised::sign(&mine, manifest(&mine, "web", "1.0.0")).unwrap()),
+        Record::Page(Authorised::sign(&mine, page(&mine, entries(3))).unwrap()),
     ] {
         assert_eq!(Record::verify(&record.key(), record.envelope()), Ok(record.clone()));
         assert_eq!(Record::verify(&DhtKey([0; 32]), record.envelope()), Err(Refusal::WrongKey));
@@ -154,7 +167,7 @@ fn a_record_is_only_valid_under_its_own_key() {
 #[test]
 fn announcements_are_taken_in_their_time_only() {
     let key = Keypair::generate_ed25519();
-    let manifest = Signed::sign(&key, manifest("web", "1.0.0")).unwrap();
+    let manifest = Authorised::sign(&key, manifest(&key, "web", "1.0.0")).unwrap();
     let entry = ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false };
     let (head, _) = state(vec![entry], 1).sign(&key, NOW, DEFAULT_LIFE).unwrap();
     let announcement = Announcement::sign(&key, NOW, head, manifest.clone()).unwrap();
@@ -167,14 +180,15 @@ fn announcements_are_taken_in_their_time_only() {
     let unlisted = Announcement { head: self::head(&key, 1), ..announcement.clone() };
     assert_eq!(Announcement::verify(&unlisted.encode().unwrap(), NOW), Err(Refusal::Mismatch));
     let stranger = Keypair::generate_ed25519();
-    let foreign = Announcement { manifest: Signed::sign(&stranger, manifest.into_value()).unwrap(), ..announcement };
+    let theirs = Manifest { owner: PublisherId::of(&stranger.public()), ..manifest.into_value() };
+    let foreign = Announcement { manifest: Authorised::sign(&stranger, theirs).unwrap(), ..announcement };
     assert_eq!(Announcement::verify(&foreign.encode().unwrap(), NOW), Err(Refusal::Mismatch));
 }
 
 #[test]
 fn an_expired_head_is_not_announced() {
     let key = Keypair::generate_ed25519();
-    let manifest = Signed::sign(&key, manifest("web", "1.0.0")).unwrap();
+    let manifest = Authorised::sign(&key, manifest(&key, "web", "1.0.0")).unwrap();
     let entry = ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false };
     let (head, _) = state(vec![entry], 1).sign(&key, NOW, Duration::from_secs(1)).unwrap();
     let later = NOW.after(Duration::from_secs(2));
@@ -209,7 +223,7 @@ proptest! {
         let mut read: Vec<ReleaseEntry> = pages.iter().flat_map(|page| page.releases.clone()).collect();
         read.extend(head.releases.clone());
         prop_assert_eq!(read, releases.clone());
-        prop_assert_eq!(head.older, pages.last().map(Signed::hash));
+        prop_assert_eq!(head.older, pages.last().map(Authorised::hash));
 
         // One more release changes no page that is there already.
         let (_, grown) = state(entries(count + 1), 2).sign(&key, NOW, DEFAULT_LIFE).unwrap();
@@ -226,7 +240,7 @@ proptest! {
         let mut releases = entries(count);
         let at = at.index(count);
         releases[at].version = "2.0.0".parse().unwrap();
-        let mut before: Option<Vec<Signed<Page>>> = None;
+        let mut before: Option<Vec<Authorised<Page>>> = None;
         // Published one after the other, each state from what the one before says.
         let mut list: Vec<ReleaseEntry> = Vec::new();
         for (seq, release) in (1..).zip(releases) {
@@ -234,7 +248,7 @@ proptest! {
             let (head, pages) = state(list, seq).sign(&key, NOW, DEFAULT_LIFE).unwrap();
             prop_assert_eq!(head.releases.last(), Some(&release), "what was published last stays last");
             if seq as usize > at {
-                prop_assert!(head.releases.iter().any(|entry| entry.version.major == 2), "{}", seq);
+                prop_assert!(head.releases.iter().any(|entry| entry.version.as_str().starts_with('2')), "{}", seq);
             }
             for (before, after) in before.iter().flatten().zip(&pages) {
                 prop_assert_eq!(before.hash(), after.hash(), "{}", seq);
@@ -270,15 +284,15 @@ proptest! {
             state(entries(n + 1), *seq).sign(&key, NOW, Duration::from_secs(if n % 2 == 0 { 60 } else { 600 })).unwrap().0
         }).collect();
         let now = NOW.after(Duration::from_secs(120));
-        let chosen = select(&heads, floor, now).map(Signed::hash);
+        let chosen = select(&heads, floor, now).map(Authorised::hash);
         let rotation = (seed as usize) % heads.len();
         heads.rotate_left(rotation);
-        prop_assert_eq!(select(&heads, floor, now).map(Signed::hash), chosen);
+        prop_assert_eq!(select(&heads, floor, now).map(Authorised::hash), chosen);
     }
 
     #[test]
     fn garbage_never_verifies_and_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        prop_assert!(Signed::<Head>::verify(&bytes).is_err());
+        prop_assert!(Authorised::<Head>::verify(&bytes).is_err());
         prop_assert!(Record::verify(&DhtKey([0; 32]), &bytes).is_err());
         prop_assert!(Announcement::verify(&bytes, NOW).is_err());
         prop_assert!(Presence::verify(&bytes, NOW).is_err() || bytes.len() < 40);
@@ -287,10 +301,10 @@ proptest! {
     #[test]
     fn forked_heads_merge_to_the_same_releases(a in 1usize..6, b in 1usize..6) {
         let (a, b) = (entries(a), entries(b));
-        let mut left: Vec<_> = merge(&a, &b);
-        let mut right: Vec<_> = merge(&b, &a);
-        left.sort_by(|x, y| x.version.cmp(&y.version));
-        right.sort_by(|x, y| x.version.cmp(&y.version));
+        let mut left: Vec<_> = merge(&Ecosystem::Cargo, &a, &b);
+        let mut right: Vec<_> = merge(&Ecosystem::Cargo, &b, &a);
+        left.sort_by_key(|entry| entry.version.to_string());
+        right.sort_by_key(|entry| entry.version.to_string());
         prop_assert_eq!(left, right);
     }
 }
@@ -299,14 +313,32 @@ proptest! {
 const MAX_LONG: usize = 64 - "1.0.0-".len() - 6;
 
 #[test]
-fn a_copy_signed_by_somebody_else_is_another_record() {
-    let (publisher, copier) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
-    let own = Signed::sign(&publisher, manifest("web", "1.0.0")).unwrap();
-    let copy = Signed::sign(&copier, manifest("web", "1.0.0")).unwrap();
+fn a_copy_signed_by_somebody_else_is_signed_and_not_authorised() {
+    let (key, copier) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
+    let own = Signed::sign(&key, manifest(&key, "web", "1.0.0")).unwrap();
+    let copy = Signed::sign(&copier, manifest(&key, "web", "1.0.0")).unwrap();
     assert_eq!(*own, *copy);
-    let key = DhtKey::of_manifest(&own.hash());
-    assert_ne!(key, DhtKey::of_manifest(&copy.hash()), "nobody can occupy the key of another's manifest");
-    assert_eq!(Record::verify(&key, copy.envelope()), Err(Refusal::WrongKey));
+    assert_ne!(own.hash(), copy.hash(), "nobody can occupy the key of another's manifest");
+    assert_eq!(copy.signer(), PublisherId::of(&copier.public()));
+    assert!(Signed::<Manifest>::verify(copy.envelope()).is_ok());
+    assert_eq!(Authorised::<Manifest>::verify(copy.envelope()), Err(Refusal::Unauthorised));
+    assert_eq!(Refusal::Unauthorised.class(), Class::Reject);
+    assert_eq!(Authorised::by(own, Vec::new()).unwrap().owner(), PublisherId::of(&key.public()));
+}
+
+#[test]
+fn the_ecosystem_is_a_part_of_what_a_record_is_about() {
+    let key = Keypair::generate_ed25519();
+    let of = |ecosystem: Ecosystem, name: &str| {
+        let manifest = Manifest { ecosystem, name: name.parse().unwrap(), ..manifest(&key, "x", "1.0.0") };
+        Authorised::sign(&key, manifest).map(|manifest| manifest.package().clone())
+    };
+    let [generic, cargo] = [Ecosystem::Generic, Ecosystem::Cargo].map(|ecosystem| of(ecosystem, "serde").unwrap());
+    assert_ne!(DhtKey::of_head(&generic), DhtKey::of_head(&cargo));
+    assert_eq!(of(Ecosystem::Cargo, "Serde_json").unwrap(), of(Ecosystem::Cargo, "serde-json").unwrap());
+    assert_eq!(of(Ecosystem::Cargo, "1a").unwrap_err(), Refusal::BadField);
+    let other: Ecosystem = "conda".parse().unwrap();
+    assert_eq!(of(other, "Any+name").unwrap().name.as_str(), "conda:Any+name", "what is not known is carried");
 }
 
 #[test]
@@ -324,13 +356,15 @@ fn one_payload_of_two_kinds_is_two_records() {
 fn fields_that_are_not_known_are_refused() {
     #[derive(Serialize, serde::Deserialize)]
     struct Both {
+        owner: PublisherId,
         name: String,
         releases: Vec<ReleaseEntry>,
         more: u8,
     }
-    let page = Page { name: "web".parse().unwrap(), releases: entries(1), older: None };
-    assert_eq!(decode::<Page>(&encode(&page).unwrap()), Ok(page));
-    let both = Both { name: "web".to_owned(), releases: entries(1), more: 1 };
+    let key = Keypair::generate_ed25519();
+    let page = page(&key, entries(1));
+    assert_eq!(decode::<Page>(&encode(&page).unwrap()), Ok(page.clone()));
+    let both = Both { owner: page.owner, name: "web".to_owned(), releases: entries(1), more: 1 };
     assert_eq!(decode::<Page>(&encode(&both).unwrap()), Err(Refusal::Malformed));
 }
 
@@ -346,7 +380,7 @@ fn numbers_that_no_database_holds_break_a_rule() {
         "it would expire later"
     );
     assert_eq!(
-        Signed::sign(&key, Manifest { created: Timestamp(u64::MAX), ..manifest("web", "1.0.0") }).err(),
+        Authorised::sign(&key, Manifest { created: Timestamp(u64::MAX), ..manifest(&key, "web", "1.0.0") }).err(),
         Some(Refusal::BadField)
     );
 }

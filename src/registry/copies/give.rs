@@ -16,7 +16,7 @@ use crate::{
     domain::{
         copies::{LEAST, order},
         manifest::Manifest,
-        record::Signed,
+        record::Authorised,
         reputation::Outcome,
     },
     net::{
@@ -74,7 +74,7 @@ impl P2pRegistry {
     /// Returns how many have it.
     pub(in crate::registry) async fn give_copies(
         &self,
-        release: &Signed<Manifest>,
+        release: &Authorised<Manifest>,
         progress: Option<&mpsc::Sender<PublishStep>>,
     ) -> Result<usize> {
         let (wanted, hash) = (self.state.options.copies, release.hash());
@@ -91,7 +91,7 @@ impl P2pRegistry {
 
     pub(super) async fn place_copies(
         &self,
-        release: &Signed<Manifest>,
+        release: &Authorised<Manifest>,
         wanted: usize,
         progress: Option<&mpsc::Sender<PublishStep>>,
     ) -> Result<usize> {
@@ -125,7 +125,7 @@ impl P2pRegistry {
     }
 
     /// Asks a peer to keep a release, and waits until it has it; false when it does not take it.
-    async fn offer(&self, peer: PeerId, release: &Signed<Manifest>) -> Result<bool> {
+    async fn offer(&self, peer: PeerId, release: &Authorised<Manifest>) -> Result<bool> {
         let envelope = ByteBuf::from(release.envelope().to_vec());
         let (mut done, mut came, mut pause) = (0, Instant::now(), FIRST_PAUSE);
         loop {

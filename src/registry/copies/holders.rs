@@ -12,7 +12,7 @@ use crate::{
         copies::order,
         hash::{ContentRoot, Hash},
         manifest::{Content, Manifest},
-        record::{DhtKey, Signed},
+        record::{Authorised, DhtKey},
         reputation::Outcome,
         time::Timestamp,
     },
@@ -91,7 +91,7 @@ impl P2pRegistry {
             next(copied.len(), copied.last().copied()),
         ];
         for (copy, envelope) in copies {
-            match Signed::<Manifest>::verify(&envelope) {
+            match Authorised::<Manifest>::verify(&envelope) {
                 Ok(release) => self.look_after(&release, copy.since).await?,
                 Err(refusal) => {
                     tracing::error!(%refusal, release = %copy.release, "a release that is kept does not verify")
@@ -108,7 +108,7 @@ impl P2pRegistry {
         Ok(())
     }
 
-    async fn look_after(&self, release: &Signed<Manifest>, since: Timestamp) -> Result<()> {
+    async fn look_after(&self, release: &Authorised<Manifest>, since: Timestamp) -> Result<()> {
         let (hash, me) = (release.hash(), self.net.peer_id());
         let lost_after = self.state.options.copy_lost_after;
         let mut nodes: Vec<PeerId> = self.store.holders(&hash)?.into_iter().map(|holder| holder.peer).collect();

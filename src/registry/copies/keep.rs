@@ -12,8 +12,7 @@ use crate::{
         copies::{CopyFigures, is_among},
         hash::ContentRoot,
         manifest::{Content, Manifest},
-        name::PackageId,
-        record::Signed,
+        record::Authorised,
         transfer::TransferState,
         trust::Trust,
     },
@@ -81,7 +80,7 @@ impl P2pRegistry {
 
     /// Answers a peer that asks this node to keep a release for others.
     pub(in crate::registry) async fn keep_for(&self, from: PeerId, envelope: &[u8]) -> Response {
-        let Ok(release) = Signed::<Manifest>::verify(envelope) else { return Response::Refused };
+        let Ok(release) = Authorised::<Manifest>::verify(envelope) else { return Response::Refused };
         match self.keep(from, release).await {
             Ok(Some(keeping)) => Response::Keeping(keeping),
             Ok(None) => Response::Busy,
@@ -93,8 +92,8 @@ impl P2pRegistry {
     }
 
     /// `None` when there is too much to do.
-    async fn keep(&self, from: PeerId, release: Signed<Manifest>) -> Result<Option<Keeping>> {
-        let (publisher, contents) = (release.publisher(), contents_of(&release));
+    async fn keep(&self, from: PeerId, release: Authorised<Manifest>) -> Result<Option<Keeping>> {
+        let (publisher, contents) = (release.owner(), contents_of(&release));
         if let Some(keeping) = self.keeping(&release, &contents)? {
             return Ok(Some(keeping));
         }
@@ -146,7 +145,7 @@ impl P2pRegistry {
     }
 
     /// How far this node is with a release; `None` when it does nothing about it.
-    fn keeping(&self, release: &Signed<Manifest>, contents: &[Content]) -> Result<Option<Keeping>> {
+    fn keeping(&self, release: &Authorised<Manifest>, contents: &[Content]) -> Result<Option<Keeping>> {
         let mut done = 0;
         let mut all = true;
         for content in contents {
@@ -165,7 +164,7 @@ impl P2pRegistry {
         })
     }
 
-    async fn fetch_for_others(self, release: Signed<Manifest>, _places: [Option<OwnedSemaphorePermit>; 2]) {
+    async fn fetch_for_others(self, release: Authorised<Manifest>, _places: [Option<OwnedSemaphorePermit>; 2]) {
         let hash = release.hash();
         let kept = self.fetch_all_of(&release).await;
         self.state.copying.fetching().remove(&hash);
@@ -183,9 +182,9 @@ impl P2pRegistry {
         }
     }
 
-    async fn fetch_all_of(&self, release: &Signed<Manifest>) -> bool {
-        let package = PackageId { publisher: release.publisher(), name: release.name.clone() };
-        let what = format!("copy of {}/{} {}", package.publisher.fingerprint(), release.name, release.version);
+    async fn fetch_all_of(&self, release: &Authorised<Manifest>) -> bool {
+        let package = release.package().clone();
+        let what = format!("copy of {}/{} {}", package.owner.fingerprint(), release.name, release.version);
         for content in contents_of(release) {
             if self.contents.get(&content.root).is_ok_and(|held| held.is_some()) {
                 continue;

@@ -418,7 +418,7 @@ impl P2pRegistry {
     /// Those who are known already: who announced it, the publisher's own nodes, then everybody by reputation.
     async fn recruit(&self, run: &Run, crowd: &mut Crowd) -> Result<()> {
         let wanted = &run.wanted;
-        let sources = self.net.sources(wanted.package.as_ref().map(|package| package.publisher)).await?;
+        let sources = self.net.sources(wanted.package.as_ref().map(|package| package.owner)).await?;
         crowd.scores = sources.iter().copied().collect();
         crowd.met.insert(self.net.peer_id());
         crowd.met.extend(run.given_up());

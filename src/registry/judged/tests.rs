@@ -1,5 +1,6 @@
 //! Whatever strangers sign, and an honest node takes: when it serves that, no honest node that asks finds fault with it.
 
+use crate::ecosystem::Ecosystem;
 use std::collections::BTreeSet;
 
 use libp2p::{core::SignedEnvelope, identity::Keypair};
@@ -13,7 +14,7 @@ use crate::{
         manifest::{Artifacts, Content, Draft},
         name::{PackageId, PublisherId},
         query::{Query, parse, words},
-        record::{Announcement, DEFAULT_LIFE, DhtKey, HeadState, MAX_ANNOUNCEMENT, Page},
+        record::{Announcement, Authorised, DEFAULT_LIFE, DhtKey, HeadState, MAX_ANNOUNCEMENT, Page, Payload},
         release::ReleaseEntry,
         time::Timestamp,
     },
@@ -134,15 +135,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Stranger {
     key: Keypair,
     store: Store,
-    manifests: Vec<Signed<Manifest>>,
-    pages: Vec<Signed<Page>>,
+    manifests: Vec<Authorised<Manifest>>,
+    pages: Vec<Authorised<Page>>,
     /// Hashes that heads and pages refer to.
     hashes: BTreeSet<Hash>,
 }
 
 impl Stranger {
     fn id(&self, name: &str) -> PackageId {
-        PackageId { publisher: PublisherId::of(&self.key.public()), name: name.parse().unwrap() }
+        PackageId { owner: PublisherId::of(&self.key.public()), name: name.parse().unwrap() }
     }
 
     /// The package and the releases that a head or page lists, as far as a head can list them.
@@ -175,8 +176,9 @@ impl Stranger {
                 ))
                 .unwrap();
                 let content = Content { root: ContentRoot::of(text.join(" ").as_bytes()), size: 1 };
-                let manifest = draft.into_manifest(Artifacts::from(content), NOW).unwrap();
-                self.manifests.push(Signed::sign(&self.key, manifest).unwrap());
+                let manifest =
+                    draft.into_manifest(PublisherId::of(&self.key.public()), Artifacts::from(content), NOW).unwrap();
+                self.manifests.push(Authorised::sign(&self.key, manifest).unwrap());
             }
             Step::Head { entries, again, with, older, by_dht } => {
                 let (id, releases) = self.entries(entries);
@@ -185,12 +187,19 @@ impl Stranger {
                 }
                 let seq = self.store.mark(&id).unwrap().map_or(0, |mark| mark.seq) + u64::from(!*again);
                 let prev = if seq <= 1 { vec![] } else { vec![Hash::of(b"before")] };
-                let state = HeadState { name: id.name, handle: None, seq: seq.max(1), prev, releases };
+                let state = HeadState {
+                    ecosystem: Ecosystem::Generic,
+                    name: id.name.bare().parse().unwrap(),
+                    handle: None,
+                    seq: seq.max(1),
+                    prev,
+                    releases,
+                };
                 let (head, _) = state.sign(&self.key, NOW, DEFAULT_LIFE).unwrap();
                 let head = match self.pages.last().filter(|_| *older) {
                     None => head,
                     Some(page) => {
-                        Signed::sign(&self.key, Head { older: Some(page.hash()), ..head.into_value() }).unwrap()
+                        Authorised::sign(&self.key, Head { older: Some(page.hash()), ..head.into_value() }).unwrap()
                     }
                 };
                 self.hashes.extend(head.releases.iter().map(|entry| entry.manifest).chain(head.older));
@@ -199,7 +208,16 @@ impl Stranger {
             }
             Step::Page(entries) => {
                 let (id, releases) = self.entries(entries);
-                if let Ok(page) = Signed::sign(&self.key, Page { name: id.name, releases, older: None }) {
+                if let Ok(page) = Authorised::sign(
+                    &self.key,
+                    Page {
+                        owner: id.owner,
+                        ecosystem: Ecosystem::Generic,
+                        name: id.name.bare().parse().unwrap(),
+                        releases,
+                        older: None,
+                    },
+                ) {
                     self.hashes.extend(page.releases.iter().map(|entry| entry.manifest));
                     self.store.take_page(page.clone(), NOW).await.unwrap();
                     self.pages.push(page);
@@ -214,7 +232,7 @@ impl Stranger {
         }
     }
 
-    async fn give(&self, head: Signed<Head>, with: Option<Signed<Manifest>>, by_dht: bool) {
+    async fn give(&self, head: Authorised<Head>, with: Option<Authorised<Manifest>>, by_dht: bool) {
         let horizon = Horizon::of(NOW, None, None);
         match with {
             Some(manifest) if !by_dht => {
@@ -224,7 +242,7 @@ impl Stranger {
                 self.store.take_head(head, vec![], vec![manifest], false, NOW).await.unwrap();
             }
             _ => {
-                let key = DhtKey::of_head(&head.publisher(), &head.name);
+                let key = DhtKey::of_head(head.package());
                 if judge_put(&self.store, &key.0, head.envelope(), horizon, NOW).is_ok() {
                     self.store.take_head(head, vec![], vec![], false, NOW).await.unwrap();
                 }
@@ -236,6 +254,7 @@ impl Stranger {
     async fn take_both(&mut self, name: &str, version: &str) {
         #[derive(Serialize)]
         struct Both {
+            owner: PublisherId,
             name: String,
             version: String,
             description: String,
@@ -246,6 +265,7 @@ impl Stranger {
         }
         let entry = ReleaseEntry { version: version.parse().unwrap(), manifest: Hash::of(b"one"), yanked: false };
         let payload = crate::domain::record::encode(&Both {
+            owner: PublisherId::of(&self.key.public()),
             name: name.to_owned(),
             version: version.to_owned(),
             description: String::new(),
@@ -260,8 +280,8 @@ impl Stranger {
             let envelope = SignedEnvelope::new(&self.key, domain.to_owned(), kind, payload.clone()).unwrap();
             envelope.into_protobuf_encoding()
         };
-        let page = Signed::<Page>::verify(&sign(Page::DOMAIN, Page::TYPE, Page::FORMAT));
-        let manifest = Signed::<Manifest>::verify(&sign(Manifest::DOMAIN, Manifest::TYPE, Manifest::FORMAT));
+        let page = Authorised::<Page>::verify(&sign(Page::DOMAIN, Page::TYPE, Page::FORMAT));
+        let manifest = Authorised::<Manifest>::verify(&sign(Manifest::DOMAIN, Manifest::TYPE, Manifest::FORMAT));
         if let Ok(page) = page {
             self.store.take_page(page.clone(), NOW).await.unwrap();
             self.pages.push(page);
@@ -300,10 +320,10 @@ impl Stranger {
                 panic!()
             };
             for item in items {
-                let judged = envelopes::<Head>(std::iter::once(item.head.as_slice()), |head| head.name == id.name);
+                let judged = envelopes::<Head>(std::iter::once(item.head.as_slice()), |head| *head.package() == id);
                 assert!(is_good(judged.outcome()), "get: {judged:?}");
                 if let Some(manifest) = item.manifest {
-                    let manifest = Signed::<Manifest>::verify(&manifest).unwrap();
+                    let manifest = Authorised::<Manifest>::verify(&manifest).unwrap();
                     assert_eq!(consistent(&judged.right[0], &manifest), Ok(()), "get");
                 }
             }
@@ -313,7 +333,7 @@ impl Stranger {
             .hashes
             .iter()
             .copied()
-            .chain(self.manifests.iter().map(Signed::hash))
+            .chain(self.manifests.iter().map(Authorised::hash))
             .map(|hash| (hash, false))
             .chain(self.pages.iter().map(|page| (page.hash(), true)))
             .collect();

@@ -1,5 +1,6 @@
 //! What is kept of conflicts, and how much.
 
+use crate::ecosystem::Ecosystem;
 use std::time::Duration;
 
 use libp2p::identity::Keypair;
@@ -22,23 +23,33 @@ fn open(dir: &std::path::Path) -> Store {
     Store::open(dir, Metrics::default()).unwrap()
 }
 
-fn manifest(key: &Keypair, name: &str, version: &str, bytes: &[u8]) -> Signed<Manifest> {
+fn manifest(key: &Keypair, name: &str, version: &str, bytes: &[u8]) -> Authorised<Manifest> {
     let draft = format!("name = \"{name}\"\nversion = \"{version}\"\ndescription = \"The {name} package\"");
     let draft: Draft = toml::from_str(&draft).unwrap();
     let content = Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 };
-    Signed::sign(key, draft.into_manifest(content, NOW).unwrap()).unwrap()
+    Authorised::sign(key, draft.into_manifest(PublisherId::of(&key.public()), content, NOW).unwrap()).unwrap()
 }
 
-fn head(key: &Keypair, handle: &str, seq: u64, manifests: &[&Signed<Manifest>]) -> Signed<Head> {
-    let entry =
-        |one: &&Signed<Manifest>| ReleaseEntry { version: one.version.clone(), manifest: one.hash(), yanked: false };
+fn head(key: &Keypair, handle: &str, seq: u64, manifests: &[&Authorised<Manifest>]) -> Authorised<Head> {
+    let entry = |one: &&Authorised<Manifest>| ReleaseEntry {
+        version: one.version.clone(),
+        manifest: one.hash(),
+        yanked: false,
+    };
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
     let (name, handle) = (manifests[0].name.clone(), Some(handle.parse().unwrap()));
-    let state = HeadState { name, handle, seq, prev, releases: manifests.iter().map(entry).collect() };
+    let state = HeadState {
+        ecosystem: Ecosystem::Generic,
+        name,
+        handle,
+        seq,
+        prev,
+        releases: manifests.iter().map(entry).collect(),
+    };
     state.sign(key, NOW, DAY).unwrap().0
 }
 
-async fn take(store: &Store, head: &Signed<Head>, manifests: &[&Signed<Manifest>]) {
+async fn take(store: &Store, head: &Authorised<Head>, manifests: &[&Authorised<Manifest>]) {
     let manifests = manifests.iter().map(|one| (*one).clone()).collect();
     store.take_head(head.clone(), vec![], manifests, false, NOW).await.unwrap();
 }
@@ -105,7 +116,7 @@ async fn a_fork_is_one_case_whichever_counts_and_is_settled_by_the_next_state() 
     }
     let cases = store.cases().unwrap().cases;
     assert_eq!((cases.len(), cases[0].kind, cases[0].in_force), (1, Kind::Fork, InForce::Preferred));
-    let best = sides.iter().map(Signed::hash).min().unwrap();
+    let best = sides.iter().map(Authorised::hash).min().unwrap();
     assert_eq!(cases[0].sides[0].hash, best, "what counts comes first");
     assert!(store.evidence(&cases[0].id).unwrap().verify().is_ok());
     take(&store, &head(&key, "alice", 2, &[&one, &two]), &[]).await;

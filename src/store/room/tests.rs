@@ -1,5 +1,6 @@
 //! What the catalogue keeps, and what of it goes, by the bytes on the disk.
 
+use crate::ecosystem::Ecosystem;
 use std::{collections::HashMap, path::Path, time::Duration};
 
 use libp2p::identity::Keypair;
@@ -10,7 +11,7 @@ use crate::{
     domain::{
         hash::ContentRoot,
         manifest::{Content, Draft, Manifest},
-        record::{Admission, DEFAULT_LIFE, Head, HeadState, Page, Signed},
+        record::{Admission, Authorised, DEFAULT_LIFE, Head, HeadState, Page},
         release::ReleaseEntry,
         room::OF_UNKNOWN,
     },
@@ -28,7 +29,7 @@ fn open(dir: &Path, bytes: u64) -> Store {
 }
 
 /// A manifest of some more than so many bytes: a description of a thousand characters at most, and then dependencies.
-fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Signed<Manifest> {
+fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Authorised<Manifest> {
     let text = "all kinds of words ".repeat(60);
     let owner = PublisherId::of(&key.public());
     let needs: Vec<String> = (0..(long.saturating_sub(1_000) / 120).min(48))
@@ -41,26 +42,32 @@ fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Signed<Man
     ))
     .unwrap();
     let content = Content { root: ContentRoot::of(name.as_bytes()), size: 1 };
-    Signed::sign(key, draft.into_manifest(content, NOW).unwrap()).unwrap()
+    Authorised::sign(key, draft.into_manifest(PublisherId::of(&key.public()), content, NOW).unwrap()).unwrap()
 }
 
-fn entry(manifest: &Signed<Manifest>) -> ReleaseEntry {
+fn entry(manifest: &Authorised<Manifest>) -> ReleaseEntry {
     ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false }
 }
 
-fn state(key: &Keypair, name: &str, seq: u64, releases: Vec<ReleaseEntry>) -> (Signed<Head>, Vec<Signed<Page>>) {
+fn state(
+    key: &Keypair,
+    name: &str,
+    seq: u64,
+    releases: Vec<ReleaseEntry>,
+) -> (Authorised<Head>, Vec<Authorised<Page>>) {
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
-    let state = HeadState { name: name.parse().unwrap(), handle: None, seq, prev, releases };
+    let state =
+        HeadState { ecosystem: Ecosystem::Generic, name: name.parse().unwrap(), handle: None, seq, prev, releases };
     state.sign(key, NOW.after(Duration::from_secs(seq)), DEFAULT_LIFE).unwrap()
 }
 
-fn record(key: &Keypair, name: &str, long: usize) -> (Signed<Head>, Option<Signed<Manifest>>) {
+fn record(key: &Keypair, name: &str, long: usize) -> (Authorised<Head>, Option<Authorised<Manifest>>) {
     let manifest = manifest(key, name, "1.0.0", long);
     (state(key, name, 1, vec![entry(&manifest)]).0, Some(manifest))
 }
 
 fn id(key: &Keypair, name: &str) -> PackageId {
-    PackageId { publisher: PublisherId::of(&key.public()), name: name.parse().unwrap() }
+    PackageId { owner: PublisherId::of(&key.public()), name: name.parse().unwrap() }
 }
 
 fn is_exact(store: &Store) -> Usage {
@@ -291,7 +298,8 @@ async fn what_those_need_who_stay_is_needed_by_key_and_not_by_a_handle_that_anyb
     );
     let draft: Draft = toml::from_str(&draft).unwrap();
     let content = Content { root: ContentRoot::of(b"app"), size: 1 };
-    let app = Signed::sign(&friend, draft.into_manifest(content, NOW).unwrap()).unwrap();
+    let app = Authorised::sign(&friend, draft.into_manifest(PublisherId::of(&friend.public()), content, NOW).unwrap())
+        .unwrap();
     store.take_head(state(&friend, "app", 1, vec![entry(&app)]).0, vec![], vec![app], false, NOW).await.unwrap();
     let records: Vec<_> =
         (0..50).map(|n| record(&other, &format!("tool-{n}"), 10)).chain([record(&other, "needed", 10)]).collect();
@@ -317,7 +325,7 @@ proptest! {
             let dir = tempfile::tempdir().unwrap();
             let store = open(dir.path(), room);
             store.pin(&"friend".parse().unwrap(), PublisherId::of(&keys[0].public()), NOW).await.unwrap();
-            let mut seen: HashMap<Hash, Signed<Manifest>> = HashMap::new();
+            let mut seen: HashMap<Hash, Authorised<Manifest>> = HashMap::new();
             for (at, (who, package, seq, fork, long, what)) in steps.into_iter().enumerate() {
                 let now = NOW.after(Duration::from_secs(at as u64 * 7_000));
                 let (key, name) = (&keys[who], format!("tool-{package}"));
@@ -346,10 +354,10 @@ proptest! {
                 // Every manifest that is held is listed by a record that is held.
                 for hash in seen.keys() {
                     if let Some(held) = store.manifest(hash).unwrap() {
-                        let package = PackageId { publisher: held.publisher(), name: held.name.clone() };
+                        let package = held.package().clone();
                         let head = store.head(&package).unwrap().expect("its head is held").head;
                         let forks = store.fork_losers(&package).unwrap();
-                        let lists = |head: &Signed<Head>| {
+                        let lists = |head: &Authorised<Head>| {
                             head.releases.iter().any(|entry| entry.manifest == *hash || entry.version == held.version)
                         };
                         assert!(lists(&head) || forks.iter().any(|(fork, _)| lists(fork)));

@@ -7,7 +7,7 @@ use crate::{
         hash::{ContentRoot, Hash},
         manifest::{Content, Draft, Manifest},
         query::could_match,
-        record::{DEFAULT_LIFE, Head, HeadState, Signed},
+        record::{Authorised, DEFAULT_LIFE, Head, HeadState},
         release::ReleaseEntry,
     },
     metrics::Metrics,
@@ -33,17 +33,26 @@ impl Catalogue {
     }
 
     /// Takes a release whose draft is `name = "…"` and what else `toml` says.
-    async fn add(&self, name: &str, toml: &str) -> (Signed<Head>, Signed<Manifest>) {
+    async fn add(&self, name: &str, toml: &str) -> (Authorised<Head>, Authorised<Manifest>) {
         self.add_at(name, toml, NOW, false).await
     }
 
-    async fn add_at(&self, name: &str, toml: &str, at: Timestamp, yanked: bool) -> (Signed<Head>, Signed<Manifest>) {
+    async fn add_at(
+        &self,
+        name: &str,
+        toml: &str,
+        at: Timestamp,
+        yanked: bool,
+    ) -> (Authorised<Head>, Authorised<Manifest>) {
         let seq = self.store.mark(&self.id(name)).unwrap().map_or(0, |mark| mark.seq) + 1;
         let draft: Draft = toml::from_str(&format!("name = \"{name}\"\nversion = \"1.{seq}.0\"\n{toml}")).unwrap();
         let content = Content { root: ContentRoot::of(b"x"), size: 1 };
-        let manifest = Signed::sign(&self.key, draft.into_manifest(content, at).unwrap()).unwrap();
+        let manifest =
+            Authorised::sign(&self.key, draft.into_manifest(PublisherId::of(&self.key.public()), content, at).unwrap())
+                .unwrap();
         let entry = ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked };
         let state = HeadState {
+            ecosystem: manifest.ecosystem.clone(),
             name: name.parse().unwrap(),
             handle: Some("alice".parse().unwrap()),
             seq,
@@ -56,7 +65,7 @@ impl Catalogue {
     }
 
     fn id(&self, name: &str) -> PackageId {
-        PackageId { publisher: self.publisher(), name: name.parse().unwrap() }
+        PackageId { owner: self.publisher(), name: name.parse().unwrap() }
     }
 
     fn found(&self, text: &str) -> Found {
@@ -130,10 +139,10 @@ async fn the_language_is_understood() {
     assert_eq!(catalogue.names("web category:web"), ["nginx"]);
     assert_eq!(catalogue.names("category:\"Web Servers\""), ["oldie"]);
     assert_eq!(catalogue.names("-category:web").len(), 2);
-    assert_eq!(catalogue.names("tag:CLI"), ["java-web"]);
+    assert_eq!(catalogue.names("tag:CLI"), ["cargo:java-web"]);
     assert_eq!(catalogue.names("license:mit"), ["nginx"]);
     assert_eq!(catalogue.names("license:apache-2.0 web"), ["nginx"]);
-    assert_eq!(catalogue.names("eco:cargo"), ["java-web"]);
+    assert_eq!(catalogue.names("eco:cargo"), ["cargo:java-web"]);
     assert_eq!(catalogue.names("publisher:alice").len(), 3);
     assert_eq!(catalogue.names(&format!("publisher:{} fast", catalogue.publisher())).len(), 2);
     assert_eq!(catalogue.names("publisher:bob"), [""; 0]);

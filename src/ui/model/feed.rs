@@ -42,7 +42,7 @@ impl Entry for Announced {
             "version" => Value::text(version(self)),
             "delay" => Value::Number(delay_ms(self.delay)),
             "via" => Value::text(self.via.as_ref().map_or("you".to_owned(), short_id)),
-            "trust" => Value::text(key(&self.package.publisher, self.trust)),
+            "trust" => Value::text(key(&self.package.owner, self.trust)),
             "summary" => Value::text(printable(&self.summary)),
             _ => Value::Nothing,
         }

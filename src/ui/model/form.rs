@@ -4,18 +4,17 @@
 
 use std::{collections::BTreeMap, convert::Infallible};
 
-use semver::Version;
 use tui_input::Input;
 
 use crate::{
     domain::{
         hash::ContentRoot,
         manifest::{Artifacts, Content, Dependency, Draft, Ecosystem, Manifest, limit},
-        name::{Handle, PackageName, PackageRef, PublisherId},
+        name::{Handle, PackageName, PackageRef, PublisherId, qualified},
         record::{MAX_MANIFEST, signed_len},
-        requirement::Requirement,
         text::printable,
         time::Timestamp,
+        version::{RequirementText, VersionText},
     },
     registry::OwnPackage,
 };
@@ -136,7 +135,7 @@ pub enum FileState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Previous {
     pub name: PackageName,
-    pub versions: Vec<Version>,
+    pub versions: Vec<VersionText>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -181,8 +180,10 @@ impl Form {
     pub fn following(package: &OwnPackage) -> Self {
         let mut form = Self::new(package.handle.as_ref().map(|handle| handle.as_str()));
         form.set(Field::Name, package.id.name.as_str());
-        if let Some(latest) = &package.latest {
-            form.set(Field::Version, &next_version(&latest.version).to_string());
+        let next =
+            package.latest.as_ref().and_then(|latest| next_version(package.id.name.ecosystem(), &latest.version));
+        if let Some(next) = next {
+            form.set(Field::Version, &next);
         }
         if let Some(manifest) = &package.manifest {
             let link = |link: &Option<String>| link.clone().unwrap_or_default();
@@ -300,17 +301,28 @@ impl Form {
             handle if handle.is_empty() => None,
             handle => parsed.take::<Handle>(Field::Handle, &handle),
         };
-        let name = parsed.take::<PackageName>(Field::Name, &text(Field::Name));
+        let package = parsed.take::<PackageName>(Field::Name, &text(Field::Name));
+        let (ecosystem, name) = match qualified(&text(Field::Name)) {
+            Ok((ecosystem, name)) if package.is_some() => (ecosystem, Some(name)),
+            _ => (Ecosystem::Generic, None),
+        };
         let version = match text(Field::Version) {
             version if version.is_empty() => {
                 parsed.refuse(Field::Version, "write a version, such as 1.0.0");
                 None
             }
-            version => parsed.take_as::<Version>(Field::Version, &version, "is no version; write one such as 1.0.0"),
+            version => {
+                let wrong = "is no version; write one such as 1.0.0";
+                let version = parsed.take_as::<VersionText>(Field::Version, &version, wrong);
+                if version.as_ref().is_some_and(|version| version.read(&ecosystem).is_err()) {
+                    parsed.refuse(Field::Version, wrong);
+                }
+                version.filter(|version| version.read(&ecosystem).is_ok())
+            }
         };
-        if let (Some(name), Some(version)) = (&name, &version)
-            && let Some(before) = previous.iter().find(|before| before.name == *name)
-            && before.versions.contains(version)
+        if let (Some(package), Some(version)) = (&package, &version)
+            && let Some(before) = previous.iter().find(|before| before.name == *package)
+            && before.versions.iter().any(|before| before.key(&ecosystem) == version.key(&ecosystem))
         {
             parsed.refuse(Field::Version, "has been published already; a release never changes");
         }
@@ -338,7 +350,7 @@ impl Form {
                 }
             }
         }
-        let dependencies = self.dependencies(&mut parsed);
+        let dependencies = self.dependencies(&ecosystem, &mut parsed);
         match &self.file {
             _ if text(Field::File).is_empty() => parsed.refuse(Field::File, "choose the file or directory to publish"),
             FileState::Wrong(why) => parsed.refuse(Field::File, why),
@@ -353,8 +365,8 @@ impl Form {
         let named = name.is_some() && version.is_some();
         // The other fields are checked whatever these two say.
         let name = name.or_else(|| "x".parse().ok());
-        let version = version.unwrap_or(Version::new(0, 0, 0));
-        let draft = name.map(|name| Draft {
+        let version = version.or_else(|| "0.0.0".parse().ok());
+        let draft = name.zip(version).map(|(name, version)| Draft {
             handle,
             name,
             version,
@@ -367,7 +379,7 @@ impl Form {
             repository: some(text(Field::Repository)),
             homepage: some(text(Field::Homepage)),
             dependencies,
-            ecosystem: Ecosystem::default(),
+            ecosystem,
         });
         let mut left = None;
         if let Some(draft) = &draft {
@@ -394,7 +406,7 @@ impl Form {
         Checked { draft, problems, left }
     }
 
-    fn dependencies(&self, parsed: &mut Parsed<'_>) -> Vec<Dependency> {
+    fn dependencies(&self, ecosystem: &Ecosystem, parsed: &mut Parsed<'_>) -> Vec<Dependency> {
         let mut out = Vec::new();
         for row in 0..self.needs {
             let [package, requirement, optional] =
@@ -402,11 +414,17 @@ impl Form {
             if package.is_empty() && requirement.is_empty() && optional.is_empty() {
                 continue;
             }
-            parsed.take::<PackageRef>(Field::Needs(row, Part::Package), &package);
+            let needed = parsed.take::<PackageRef>(Field::Needs(row, Part::Package), &package);
+            let needed = needed.and_then(|needed| needed.name.within(ecosystem).ok());
             // No requirement is any version.
             let wanted = if requirement.is_empty() { "*" } else { requirement.as_str() };
             let field = Field::Needs(row, Part::Requirement);
-            let requirement = parsed.take_as::<Requirement>(field, wanted, "is no requirement; write one such as ^1.2");
+            let wrong = "is no requirement; write one such as ^1.2";
+            let requirement = parsed.take_as::<RequirementText>(field, wanted, wrong);
+            let ecosystem = needed.as_ref().map_or(ecosystem, |needed| needed.ecosystem());
+            if requirement.as_ref().is_some_and(|requirement| requirement.read(ecosystem).is_err()) {
+                parsed.refuse(field, wrong);
+            }
             let optional = match optional.to_lowercase().as_str() {
                 "" | "n" | "no" => false,
                 "y" | "yes" => true,
@@ -428,14 +446,13 @@ fn as_manifest(draft: &Draft) -> Result<Manifest, Vec<crate::domain::manifest::F
     let readme = Some(Content { size: limit::BESIDE, ..content });
     let file = Some("x".repeat(limit::FILE));
     // Signed, dependencies are named by key, with the handle beside it; which key makes no difference to the length.
-    let key = PublisherId::from_bytes(&[&[0, 36, 8, 1, 18, 32][..], &[0; 32]].concat());
-    let by_key = |dependency: Dependency| match key {
-        Some(key) => dependency.by_key(|_| Ok::<_, Infallible>(key)).unwrap_or_else(|never| match never {}),
-        None => dependency,
+    let key = PublisherId::nobody();
+    let by_key = |dependency: Dependency| {
+        dependency.by_key(&draft.ecosystem, |_| Ok::<_, Infallible>(key)).unwrap_or_else(|never| match never {})
     };
     let dependencies = draft.dependencies.iter().cloned().map(by_key).collect();
     let draft = Draft { dependencies, ..draft.clone() };
-    draft.into_manifest(Artifacts { content, file, readme, native: None }, Timestamp(u64::MAX))
+    draft.into_manifest(key, Artifacts { content, file, readme, native: None }, Timestamp(u64::MAX))
 }
 
 struct Parsed<'a> {
@@ -471,12 +488,13 @@ impl Parsed<'_> {
     }
 }
 
-/// What comes after a release: the next patch, or the release that a pre-release led to.
-pub fn next_version(last: &Version) -> Version {
-    if !last.pre.is_empty() {
-        return Version::new(last.major, last.minor, last.patch);
-    }
-    Version::new(last.major, last.minor, last.patch.saturating_add(1))
+/// What comes after a release: the next patch, or the release that a pre-release led to. Only where versions are semver's is there
+/// one thing that comes next.
+pub fn next_version(ecosystem: &Ecosystem, last: &VersionText) -> Option<String> {
+    let last = last.read(ecosystem).ok()?;
+    let semver::Version { major, minor, patch, pre, .. } = last.semver()?;
+    let patch = if pre.is_empty() { patch.saturating_add(1) } else { *patch };
+    Some(semver::Version::new(*major, *minor, patch).to_string())
 }
 
 #[cfg(test)]
@@ -507,7 +525,7 @@ mod tests {
     fn problem(field: Field, text: &str) -> String {
         let mut form = filled();
         form.set(field, text);
-        let previous = [Previous { name: "web".parse().unwrap(), versions: vec![Version::new(1, 1, 0)] }];
+        let previous = [Previous { name: "web".parse().unwrap(), versions: vec!["1.1.0".parse().unwrap()] }];
         form.check(&previous).problems.remove(&field).unwrap_or_default()
     }
 
@@ -526,7 +544,7 @@ mod tests {
         for (field, text, said) in [
             (Field::Handle, "Alice!", "letter"),
             (Field::Name, "", ""),
-            (Field::Name, "Web", ""),
+            (Field::Name, "a b", ""),
             (Field::Version, "one", ""),
             (Field::Version, "", "such as 1.0.0"),
             (Field::Version, "1.1.0", "published already"),
@@ -562,9 +580,7 @@ mod tests {
     #[test]
     fn the_next_release_is_higher() {
         for (last, next) in [("1.2.3", "1.2.4"), ("2.0.0-rc.1", "2.0.0"), ("0.0.0", "0.0.1")] {
-            let (last, next): (Version, Version) = (last.parse().unwrap(), next.parse().unwrap());
-            assert_eq!(next_version(&last), next);
-            assert!(next > last);
+            assert_eq!(next_version(&Ecosystem::Generic, &last.parse().unwrap()).as_deref(), Some(next));
         }
     }
 

@@ -56,6 +56,7 @@ use crate::{
         name::{Handle, PackageRef, PublisherId},
         time::Timestamp,
         transfer::{Transfer, TransferId, TransferState},
+        version::VersionText,
     },
     registry::{Announced, Hit, OwnPackage},
 };
@@ -83,7 +84,7 @@ pub const TABLES: [(&str, &[Column]); 9] = [
 pub enum Consent {
     Yank {
         package: PackageRef,
-        version: semver::Version,
+        version: VersionText,
         yank: bool,
         name: String,
     },

@@ -164,6 +164,6 @@ impl Publish {
 /// A package for a question's sentence.
 pub fn named(package: &OwnPackage) -> String {
     let version = package.latest.as_ref().map(|entry| format!("@{}", entry.version)).unwrap_or_default();
-    let publisher = short_id(package.id.publisher.as_peer_id());
+    let publisher = short_id(package.id.owner.as_peer_id());
     printable(&format!("{}{version} (publisher {publisher})", claimed(&package.id, package.handle.as_ref())))
 }

@@ -56,7 +56,7 @@ impl Entry for Hit {
             "summary" => Value::text(summary(self)),
             "category" => Value::text(category(self)),
             "used" => Value::Number(self.dependents as f64),
-            "trust" => Value::text(key(&self.package.publisher, self.trust)),
+            "trust" => Value::text(key(&self.package.owner, self.trust)),
             "from" => Value::text(self.source.label()),
             NEWEST => Value::Number(now.since(self.signed_at).as_secs_f64().round()),
             "license" => Value::text(printable(self.license.as_deref().unwrap_or_default())),

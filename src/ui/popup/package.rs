@@ -13,6 +13,7 @@ use crate::{
         hash::ContentRoot,
         manifest::Manifest,
         name::short_id,
+        release,
         size::Size,
         text::{fit, printable},
         time::{Ago, Took},
@@ -82,8 +83,8 @@ fn found(model: &Model, view: &PackageView, package: &Package, width: usize, the
     heading(&mut lines, "Publisher", theme);
     let handle = package.handle.as_ref().map_or("none", |handle| handle.as_str());
     field(&mut lines, "handle", handle, theme.strong(), width, theme);
-    field(&mut lines, "fingerprint", &package.id.publisher.fingerprint(), theme.strong(), width, theme);
-    field(&mut lines, "id", &package.id.publisher.to_string(), theme.text(), width, theme);
+    field(&mut lines, "fingerprint", &package.id.owner.fingerprint(), theme.strong(), width, theme);
+    field(&mut lines, "id", &package.id.owner.to_string(), theme.text(), width, theme);
     let (trust, style) = match package.trust {
         Trust::Own => ("your own key", theme.good()),
         Trust::Pinned => ("pinned: the handle means this key here", theme.good()),
@@ -109,9 +110,9 @@ fn found(model: &Model, view: &PackageView, package: &Package, width: usize, the
     field(&mut lines, "state", &package.freshness.told(now).to_string(), style, width, theme);
 
     heading(&mut lines, &format!("Releases ({})", package.releases.len()), theme);
-    let mut releases: Vec<_> = package.releases.iter().collect();
-    releases.sort_by(|a, b| b.version.cmp(&a.version));
-    for entry in releases {
+    let mut releases = release::read(package.id.name.ecosystem(), &package.releases);
+    releases.sort_by(|(a, _), (b, _)| b.cmp(a));
+    for (_, entry) in releases {
         let mut spans = vec![
             Span::raw(format!("{:<16}", entry.version.to_string())),
             Span::styled(format!("manifest {}", entry.manifest.fingerprint()), theme.dim()),

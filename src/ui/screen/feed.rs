@@ -43,7 +43,7 @@ fn cell(one: &Announced, column: &str, theme: Theme) -> Cell {
             (if ms < 10_000.0 { format!("{ms:.0} ms") } else { format!("{:.0} s", ms / 1_000.0) }, theme.text())
         }
         "via" => (one.via.as_ref().map_or("you".to_owned(), short_id), theme.dim()),
-        "trust" => (key(&one.package.publisher, one.trust), theme.text()),
+        "trust" => (key(&one.package.owner, one.trust), theme.text()),
         _ => (printable(&one.summary), theme.dim()),
     }
 }

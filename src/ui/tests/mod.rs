@@ -109,7 +109,7 @@ fn publisher(n: u8) -> PublisherId {
 }
 
 fn package_id(n: u8, name: &str) -> PackageId {
-    PackageId { publisher: publisher(n), name: name.parse().unwrap() }
+    PackageId { owner: publisher(n), name: name.parse().unwrap() }
 }
 
 fn peer(n: u8) -> PeerSnapshot {
@@ -285,7 +285,11 @@ fn package() -> Package {
         },
         releases: vec![release("1.0.0", false), release("2.0.0", true), release("2.1.0", false)],
         complete: true,
-        latest: Some(draft.into_manifest(Content { root: ContentRoot::of(b"bytes"), size: 4_321 }, NOW).unwrap()),
+        latest: Some(
+            draft
+                .into_manifest(PublisherId::nobody(), Content { root: ContentRoot::of(b"bytes"), size: 4_321 }, NOW)
+                .unwrap(),
+        ),
         conflicts: vec![],
         source: Source::Peer(peer_id(5)),
     }

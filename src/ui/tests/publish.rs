@@ -73,7 +73,7 @@ pub fn filled_form(size: (u16, u16)) -> Model {
 pub fn wrong_form(size: (u16, u16)) -> Model {
     let mut model = with_packages(size);
     press(&mut model, "n");
-    fill(&mut model, &["Web", "one", "", "", "", "", "Apache-2.0/MIT", "example.org", ""]);
+    fill(&mut model, &["We b", "one", "", "", "", "", "Apache-2.0/MIT", "example.org", ""]);
     press_ctrl(&mut model, 's');
     model
 }

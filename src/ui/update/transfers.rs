@@ -7,6 +7,7 @@ use crate::{
         size::Size,
         text::printable,
         transfer::{TransferId, TransferState},
+        version::VersionText,
     },
     registry::{LookAlike, Order, Release, Wanted, title},
     ui::{
@@ -51,7 +52,7 @@ pub fn download(model: &mut Model) -> Vec<Effect> {
 }
 
 /// Which release, and what its package is called.
-fn chosen(model: &Model) -> Option<(PackageId, semver::Version, String)> {
+fn chosen(model: &Model) -> Option<(PackageId, VersionText, String)> {
     if let Some(popup) = model.popups.last() {
         let Popup::Package(view) = popup else { return None };
         let Looked::Found(package) = &view.state else { return None };

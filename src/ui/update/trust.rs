@@ -19,11 +19,11 @@ fn meant(model: &Model) -> Option<(PublisherId, Option<Handle>, Trust)> {
     if let Some(popup) = model.popups.last() {
         let Popup::Package(view) = popup else { return None };
         let Looked::Found(package) = &view.state else { return None };
-        return Some((package.id.publisher, package.handle.clone(), package.trust));
+        return Some((package.id.owner, package.handle.clone(), package.trust));
     }
     match model.screen {
-        Screen::Feed => model.feed.current().map(|one| (one.package.publisher, one.handle.clone(), one.trust)),
-        Screen::Search => model.search.hits.current().map(|hit| (hit.package.publisher, hit.handle.clone(), hit.trust)),
+        Screen::Feed => model.feed.current().map(|one| (one.package.owner, one.handle.clone(), one.trust)),
+        Screen::Search => model.search.hits.current().map(|hit| (hit.package.owner, hit.handle.clone(), hit.trust)),
         _ => None,
     }
 }
@@ -63,19 +63,19 @@ pub fn said(model: &mut Model, of: PublisherId, handle: Option<&Handle>, said: T
         _ => before,
     };
     let announced = model.feed.all().filter_map(|one| {
-        let trust = trust(one.package.publisher, one.handle.as_ref(), one.trust);
+        let trust = trust(one.package.owner, one.handle.as_ref(), one.trust);
         (trust != one.trust).then(|| Announced { trust, ..one.clone() })
     });
     let announced: Vec<Announced> = announced.collect();
     model.feed.put(announced, now);
     let hits = model.search.hits.all().filter_map(|hit| {
-        let trust = trust(hit.package.publisher, hit.handle.as_ref(), hit.trust);
+        let trust = trust(hit.package.owner, hit.handle.as_ref(), hit.trust);
         (trust != hit.trust).then(|| Hit { trust, ..hit.clone() })
     });
     let hits: Vec<Hit> = hits.collect();
     model.search.hits.put(hits, now);
     match model.popups.last() {
-        Some(Popup::Package(view)) if view.id.publisher == of => super::refresh(model),
+        Some(Popup::Package(view)) if view.id.owner == of => super::refresh(model),
         _ => Vec::new(),
     }
 }

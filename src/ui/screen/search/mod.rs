@@ -116,7 +116,7 @@ fn cell(model: &Model, hit: &Hit, column: &str, theme: Theme) -> Cell {
         "summary" => (summary(hit), if warned { theme.fair() } else { theme.text() }),
         "category" => (category(hit), theme.text()),
         "used" => (popularity(hit), theme.text()),
-        "trust" => (key(&hit.package.publisher, hit.trust), trust(hit.trust, theme)),
+        "trust" => (key(&hit.package.owner, hit.trust), trust(hit.trust, theme)),
         "from" => {
             let style = match hit.source {
                 Source::Local | Source::Cache => theme.dim(),

@@ -1,0 +1,217 @@
+//! What a `package.json` says, in all the forms that npm has taken over the years. Name and version must be right; a field that
+//! has another form is as if it were not there.
+
+use serde_json::{Map, Value};
+
+use crate::ecosystem::Ecosystem;
+
+/// Somebody who wrote or looks after a package.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Person {
+    pub name: String,
+    pub email: Option<String>,
+    pub url: Option<String>,
+}
+
+/// A package that another one names, with what it wants of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dependency {
+    /// As it is imported; `requirement` says when it is published by another name.
+    pub name: String,
+    /// As it is written: a range, a tag, `npm:other@^1`, an address or a path.
+    pub requirement: String,
+    pub kind: DependencyKind,
+    /// It may be missing: a peer may, of which `peerDependenciesMeta` says so, and an optional one always.
+    pub optional: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DependencyKind {
+    Normal,
+    Peer,
+    Optional,
+    Dev,
+}
+
+#[derive(Debug)]
+pub(super) struct Manifest {
+    pub name: String,
+    pub version: String,
+    pub description: Option<String>,
+    pub license: Option<String>,
+    pub author: Option<Person>,
+    pub maintainers: Vec<Person>,
+    pub contributors: Vec<Person>,
+    pub homepage: Option<String>,
+    pub repository: Option<String>,
+    pub keywords: Vec<String>,
+    pub dependencies: Vec<Dependency>,
+    pub deprecated: Option<String>,
+}
+
+impl Manifest {
+    /// Reads UTF-8, or what was meant to be, as npm does. Nesting is bounded by the parser.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let text = String::from_utf8_lossy(bytes);
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let fields: Map<String, Value> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let field = |key: &str| fields.get(key);
+        let string = |key: &str| field(key).and_then(text_of);
+        let people = |key: &str| list(field(key)).into_iter().filter_map(person).collect();
+
+        let name = field("name").and_then(Value::as_str).ok_or("it has no name")?;
+        let name = Ecosystem::Npm.normalise(name).map_err(|why| format!("its name {why}"))?;
+        let version = field("version").and_then(Value::as_str).ok_or("it has no version")?;
+        // npm takes these away when it publishes.
+        let version = version.trim().trim_start_matches(['v', '=', ' ']);
+        let version = Ecosystem::Npm.version(version).map_err(|why| format!("its version {why}"))?;
+        Ok(Self {
+            name,
+            version: version.key(),
+            description: string("description"),
+            license: license(field("license").or_else(|| field("licenses")).or_else(|| field("licence"))),
+            author: field("author").and_then(person),
+            maintainers: people("maintainers"),
+            contributors: people("contributors"),
+            homepage: string("homepage"),
+            repository: field("repository").and_then(repository),
+            keywords: keywords(field("keywords")),
+            dependencies: dependencies(&fields),
+            deprecated: string("deprecated"),
+        })
+    }
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    value.as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// The values of a list, or the one that stands for a list.
+fn list(value: Option<&Value>) -> Vec<&Value> {
+    match value {
+        Some(Value::Array(values)) => values.iter().collect(),
+        Some(value) => vec![value],
+        None => Vec::new(),
+    }
+}
+
+/// `{"name": …, "email": …, "url": …}`, or `Name <email> (url)`.
+fn person(value: &Value) -> Option<Person> {
+    let person = match value {
+        Value::Object(fields) => {
+            let field = |keys: [&str; 2]| keys.iter().find_map(|key| fields.get(*key).and_then(text_of));
+            Person {
+                name: field(["name", "name"]).unwrap_or_default(),
+                email: field(["email", "mail"]),
+                url: field(["url", "web"]),
+            }
+        }
+        _ => {
+            let text = value.as_str()?;
+            let between =
+                |open, close| text.split_once(open)?.1.split_once(close).map(|(inner, _)| inner.trim().to_owned());
+            let name = text.split(['<', '(']).next().unwrap_or_default().trim().to_owned();
+            let some = |text: &String| !text.is_empty();
+            Person { name, email: between('<', '>').filter(some), url: between('(', ')').filter(some) }
+        }
+    };
+    (person != Person::default()).then_some(person)
+}
+
+/// `"MIT"`, `{"type": "MIT"}`, or a list of these.
+fn license(value: Option<&Value>) -> Option<String> {
+    let one =
+        |value: &Value| text_of(value).or_else(|| ["type", "name"].iter().find_map(|key| text_of(value.get(*key)?)));
+    let licenses: Vec<String> = list(value).into_iter().filter_map(one).collect();
+    match licenses.as_slice() {
+        [] => None,
+        [only] => Some(only.clone()),
+        // An expression within another one wants parentheses.
+        _ => {
+            let grouped =
+                licenses.iter().map(|text| if text.contains(' ') { format!("({text})") } else { text.clone() });
+            Some(grouped.collect::<Vec<_>>().join(" OR "))
+        }
+    }
+}
+
+/// `{"url": …}` or its text, which may be one of the short forms.
+fn repository(value: &Value) -> Option<String> {
+    let url = text_of(value).or_else(|| text_of(value.get("url")?))?;
+    Some(address(&url))
+}
+
+/// The address that a short form, or one that only git understands, is for. Anything else is left as it is.
+fn address(text: &str) -> String {
+    const HOSTS: [(&str, &str); 4] = [
+        ("github", "https://github.com/"),
+        ("gitlab", "https://gitlab.com/"),
+        ("bitbucket", "https://bitbucket.org/"),
+        ("gist", "https://gist.github.com/"),
+    ];
+    for (short, host) in HOSTS {
+        if let Some(path) = text.strip_prefix(short).and_then(|rest| rest.strip_prefix(':')) {
+            return format!("{host}{path}");
+        }
+    }
+    let git = text.strip_prefix("git+").unwrap_or(text);
+    let git = git.strip_prefix("git://").or_else(|| git.strip_prefix("ssh://"));
+    let user = |rest: &str| rest.strip_prefix("git@").unwrap_or(rest).to_owned();
+    if let Some(rest) = git {
+        return format!("https://{}", user(rest));
+    }
+    // git@github.com:owner/name.git
+    if let Some((host, path)) = text.strip_prefix("git@").and_then(|rest| rest.split_once(':')) {
+        return format!("https://{host}/{path}");
+    }
+    let part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.#".contains(&b))
+    };
+    match text.split_once('/') {
+        Some((owner, name)) if part(owner) && part(name) => format!("https://github.com/{owner}/{name}"),
+        _ => text.strip_prefix("git+").unwrap_or(text).to_owned(),
+    }
+}
+
+fn keywords(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::String(text)) => {
+            text.split([',', ' ', '\t', '\n']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+        }
+        Some(Value::Array(words)) => words.iter().filter_map(text_of).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Each name once a kind. What is optional is so even if it stands among the others, too: npm has it so.
+fn dependencies(fields: &Map<String, Value>) -> Vec<Dependency> {
+    let section = |key: &str| fields.get(key).and_then(Value::as_object);
+    let optional = section("optionalDependencies");
+    let may_be_missing = |name: &str| {
+        section("peerDependenciesMeta").and_then(|meta| meta.get(name)?.get("optional")?.as_bool()).unwrap_or_default()
+    };
+    let kinds = [
+        ("dependencies", DependencyKind::Normal),
+        ("peerDependencies", DependencyKind::Peer),
+        ("optionalDependencies", DependencyKind::Optional),
+        ("devDependencies", DependencyKind::Dev),
+    ];
+    let mut all = Vec::new();
+    for (key, kind) in kinds {
+        for (name, requirement) in section(key).into_iter().flatten() {
+            let Some(requirement) = requirement.as_str() else { continue };
+            if kind == DependencyKind::Normal && optional.is_some_and(|optional| optional.contains_key(name)) {
+                continue;
+            }
+            all.push(Dependency {
+                name: name.clone(),
+                requirement: requirement.trim().to_owned(),
+                kind,
+                optional: kind == DependencyKind::Optional || kind == DependencyKind::Peer && may_be_missing(name),
+            });
+        }
+    }
+    all
+}

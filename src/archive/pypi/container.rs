@@ -1,0 +1,221 @@
+//! One file out of a zip or tar archive that may have been made by anybody.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{self, BufReader, Read, Seek, SeekFrom},
+};
+
+use flate2::read::MultiGzDecoder;
+use jiff::{civil, tz::TimeZone};
+use zip::{
+    ExtraField, ZipArchive, ZipReadOptions,
+    read::{ArchiveOffset, Config},
+    result::ZipError,
+};
+
+use super::{MAX_METADATA, Unusable};
+use crate::{
+    archive::extract::{
+        ExtractError, ExtractLimits,
+        entries::{Entries, What, check_end},
+        meter::Meter,
+    },
+    domain::time::Timestamp,
+};
+
+/// Bytes read of a zip archive's directory and of the headers before its files: 65,535 of them take a third of it.
+const MAX_DIRECTORY: u64 = 64 << 20;
+/// What a zip archive ends with: this, 18 bytes, and a comment of up to 65,535.
+const END: &[u8] = b"PK\x05\x06";
+const END_SIZE: usize = 22;
+/// What stands before it in the format for archives of more than 4 GiB, or 65,535 files.
+const END_LOCATOR: &[u8] = b"PK\x06\x07";
+const LOCATOR_SIZE: usize = 20;
+/// Least bytes that a file takes in the directory.
+const LISTED_SIZE: u64 = 46;
+
+#[derive(Debug)]
+pub(super) struct Member {
+    /// As the archive has it.
+    pub path: Vec<u8>,
+    pub bytes: Vec<u8>,
+    /// The newest time that the archive tells of it.
+    pub written_at: Option<Timestamp>,
+}
+
+/// The one file of a zip archive whose path is the wanted one.
+///
+/// # Errors
+/// When there is none or more than one, or the archive's directory and the headers before its files say different things.
+pub(super) fn of_zip(mut archive: File, is_wanted: fn(&[u8]) -> bool, what: &'static str) -> Result<Member, Unusable> {
+    check_directory(&mut archive)?;
+    let metered = Metered { reader: BufReader::new(archive), left: MAX_DIRECTORY };
+    let config = Config { archive_offset: ArchiveOffset::Known(0) };
+    let mut archive = ZipArchive::with_config(config, metered).map_err(unzipped)?;
+    archive.validate_header_consistency().map_err(unzipped)?;
+    let top = |path: &[u8]| path.split(|byte| *byte == b'/').next().unwrap_or_default().to_ascii_lowercase();
+    let infos: BTreeSet<Vec<u8>> =
+        archive.file_names_raw().map(top).filter(|top| top.ends_with(b".dist-info")).collect();
+    if infos.len() > 1 {
+        return Err(Unusable::Ambiguous("it has several directories for metadata"));
+    }
+    let path = one(archive.file_names_raw().filter(|path| is_wanted(path)).map(<[u8]>::to_vec).collect(), what)?;
+    let index = archive.index_for_name_raw(&path).ok_or(Unusable::NoMetadata(what))?;
+    let options = ZipReadOptions::new().enforce_header_consistency(true);
+    let mut entry = archive.by_index_with_options(index, options).map_err(unzipped)?;
+    if !entry.is_file() {
+        return Err(Unusable::NoMetadata(what));
+    }
+    let extended = entry.extra_data_fields().find_map(|field| match field {
+        ExtraField::ExtendedTimestamp(times) => times.mod_time(),
+        _ => None,
+    });
+    let written_at = entry.last_modified().and_then(dos_time).max(extended.map(u64::from).and_then(seconds));
+    let size = entry.size();
+    let bytes = bounded(&mut entry, size, what)?;
+    Ok(Member { path, bytes, written_at })
+}
+
+/// Checks that there is one directory, that it is where the archive's end says, and that it has no more in it than its bytes have
+/// room for: what is claimed there is believed, and room is made for it.
+fn check_directory(archive: &mut File) -> Result<(), Unusable> {
+    let length = archive.seek(SeekFrom::End(0))?;
+    let searched = length.min((END_SIZE + LOCATOR_SIZE + usize::from(u16::MAX)) as u64);
+    archive.seek(SeekFrom::Start(length - searched))?;
+    let mut tail = Vec::new();
+    archive.by_ref().take(searched).read_to_end(&mut tail)?;
+    archive.seek(SeekFrom::Start(0))?;
+    let end = memchr::memmem::rfind(&tail, END).and_then(|at| tail.split_at_checked(at));
+    let (before, end) = end.ok_or_else(|| Unusable::damaged("it has no end"))?;
+    let number = |at: usize, bytes: usize| {
+        end.get(at..at + bytes).map(|bytes| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    };
+    let fields =
+        || Some([number(4, 4)?, number(8, 2)?, number(10, 2)?, number(12, 4)?, number(16, 4)?, number(20, 2)?]);
+    let [disks, here, files, size, start, comment] = fields().ok_or_else(|| Unusable::damaged("it is cut off"))?;
+    let large = before
+        .len()
+        .checked_sub(LOCATOR_SIZE)
+        .and_then(|at| before.get(at..))
+        .is_some_and(|at| at.starts_with(END_LOCATOR));
+    if large || files == u64::from(u16::MAX) || start == u64::from(u32::MAX) {
+        return Err(Unusable::TooLarge);
+    }
+    let at = length - end.len() as u64;
+    let fits = end.len() as u64 == END_SIZE as u64 + comment && start + size == at && files * LISTED_SIZE <= size;
+    if disks == 0 && here == files && fits {
+        Ok(())
+    } else {
+        Err(Unusable::damaged("its directory is not where its end says"))
+    }
+}
+
+/// The one file of a gzipped tar archive whose path is the wanted one. All of it is read.
+///
+/// # Errors
+/// As [`of_zip`].
+pub(super) fn of_tar(archive: File, is_wanted: fn(&[u8]) -> bool, what: &'static str) -> Result<Member, Unusable> {
+    let limits = ExtractLimits::default();
+    let meter = Meter::new(limits.bytes, limits.ratio);
+    let mut unpacked = meter.unpacked(MultiGzDecoder::new(meter.packed(BufReader::new(archive))));
+    let found = search(&mut unpacked, limits, is_wanted, what);
+    // Readers in between turn the meter's error into their own.
+    if meter.over().is_some() { Err(Unusable::TooLarge) } else { found }
+}
+
+fn search(
+    unpacked: &mut impl Read,
+    limits: ExtractLimits,
+    is_wanted: fn(&[u8]) -> bool,
+    what: &'static str,
+) -> Result<Member, Unusable> {
+    let mut archive = tar::Archive::new(&mut *unpacked);
+    let mut entries = Entries::new(&mut archive)?;
+    let mut found = Vec::new();
+    let mut counted = 0;
+    let count = &mut || {
+        counted += 1;
+        if counted > limits.entries { Err(ExtractError::TooMany { limit: limits.entries }) } else { Ok(()) }
+    };
+    while let Some(entry) = entries.next(&mut *count)? {
+        if !is_wanted(&entry.path) {
+            continue;
+        }
+        let What::File { size, mut content, .. } = entry.what else { return Err(Unusable::NoMetadata(what)) };
+        let written_at = entry.changed.and_then(seconds);
+        let bytes = bounded(&mut content, size, what)?;
+        found.push(Member { path: entry.path, bytes, written_at });
+        if found.len() > 1 {
+            break;
+        }
+    }
+    let member = one(found, what)?;
+    check_end(unpacked, &mut [0; 8 << 10])?;
+    Ok(member)
+}
+
+fn one<T>(mut found: Vec<T>, what: &'static str) -> Result<T, Unusable> {
+    let first = found.pop().ok_or(Unusable::NoMetadata(what))?;
+    if found.is_empty() { Ok(first) } else { Err(Unusable::Ambiguous("it has several metadata files")) }
+}
+
+/// All bytes of a file that says it has `size` of them.
+fn bounded(reader: &mut impl Read, size: u64, what: &'static str) -> Result<Vec<u8>, Unusable> {
+    let mut bytes = Vec::new();
+    if size <= MAX_METADATA {
+        let read = reader.take(MAX_METADATA + 1).read_to_end(&mut bytes);
+        read.map_err(|error| Unusable::damaged(&error.to_string()))?;
+    }
+    if size > MAX_METADATA || bytes.len() as u64 > MAX_METADATA {
+        return Err(Unusable::LargeMetadata(what));
+    }
+    if bytes.len() as u64 != size {
+        return Err(Unusable::damaged("a file in it is cut off"));
+    }
+    Ok(bytes)
+}
+
+fn unzipped(error: ZipError) -> Unusable {
+    match error {
+        ZipError::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooMuch>()) => Unusable::TooLarge,
+        other => Unusable::damaged(&other.to_string()),
+    }
+}
+
+fn seconds(at: u64) -> Option<Timestamp> {
+    at.checked_mul(1_000).filter(|at| *at > 0).map(Timestamp)
+}
+
+/// A zip archive says no time zone: read as UTC, which most build tools write.
+fn dos_time(at: zip::DateTime) -> Option<Timestamp> {
+    let part = |part: u8| i8::try_from(part).ok();
+    let (year, month, day) = (i16::try_from(at.year()).ok()?, part(at.month())?, part(at.day())?);
+    let (hour, minute, second) = (part(at.hour())?, part(at.minute())?, part(at.second())?);
+    let at = civil::DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
+    u64::try_from(at.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second()).ok().and_then(seconds)
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("it has too much in it")]
+struct TooMuch;
+
+/// Gives so many bytes and then fails.
+struct Metered<R> {
+    reader: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| io::Error::other(TooMuch))?;
+        Ok(read)
+    }
+}
+
+impl<R: Seek> Seek for Metered<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.reader.seek(to)
+    }
+}

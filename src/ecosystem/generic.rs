@@ -1,0 +1,29 @@
+//! Names of packages that belong to no other ecosystem, and of ecosystems that this version does not know.
+
+use super::Refused;
+
+/// Longest name of a generic package.
+const MAX_NAME: usize = 64;
+
+/// `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, in lower case.
+pub(super) fn normalise(name: &str) -> Result<String, Refused> {
+    if name.len() > MAX_NAME {
+        return Err(Refused::because("is longer than 64 characters"));
+    }
+    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Err(Refused::because("must start with a letter or a digit"));
+    }
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        return Err(Refused::because("may have letters, digits, dots, underscores and hyphens only"));
+    }
+    Ok(name.to_ascii_lowercase())
+}
+
+/// A name of an ecosystem that is not known: visible ASCII, byte for byte.
+pub(super) fn any_name(name: &str) -> Result<String, Refused> {
+    if name.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(name.to_owned())
+    } else {
+        Err(Refused::because("may have visible ASCII characters only"))
+    }
+}

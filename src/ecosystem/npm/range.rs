@@ -1,0 +1,546 @@
+//! A range of npm's: one or more lists of comparators between `||`, of which one must hold with all it has.
+//!
+//! `^1.2`, `~1.2`, `1.x`, `1 - 2` and their like are comparators in short. Two readings come of each range, because that of
+//! `includePrerelease` has other bounds: `1.x` begins with 1.0.0-0 there, and with 1.0.0 in the other. A pre-release is in the
+//! other only when a comparator of the same list names one of the same three numbers.
+
+use super::version::{Identifier, MAX_NUMBER, Version, is_number, number, pre_release, too_large};
+use crate::ecosystem::Refused;
+
+#[derive(Clone, Debug)]
+pub(in crate::ecosystem) struct Requirement {
+    /// Never empty. A list without comparators takes every release, and there is no other list beside it.
+    lists: Vec<Vec<Comparator>>,
+    /// The lists with `includePrerelease`.
+    wide: Vec<Vec<Comparator>>,
+}
+
+#[derive(Clone, Debug)]
+struct Comparator {
+    op: Op,
+    version: Version,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Op {
+    Less,
+    LessEq,
+    Exact,
+    GreaterEq,
+    Greater,
+}
+
+impl Requirement {
+    pub(in crate::ecosystem) fn parse(text: &str) -> Result<Self, Refused> {
+        let text = text.split(is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+        if text.split([' ', '|']).any(|word| word.starts_with('+')) {
+            // npm takes it away, and what is left for a range.
+            return Err(Refused::because("has build metadata with no version before it"));
+        }
+        let sides = text.split("||").map(|side| without_builds(side.trim_matches(' '))).collect::<Vec<_>>();
+        let read = |wide| sides.iter().map(|side| list(side, wide)).collect::<Result<Vec<_>, _>>();
+        let mut lists = read(false)?;
+        // npm leaves the others out then, with the pre-releases that they name.
+        if lists.iter().any(Vec::is_empty) {
+            lists = vec![Vec::new()];
+        }
+        Ok(Self { lists, wide: read(true)? })
+    }
+
+    pub(in crate::ecosystem) fn matches(&self, version: &Version) -> bool {
+        let named = |comparator: &Comparator| {
+            comparator.version.is_pre_release() && comparator.version.numbers == version.numbers
+        };
+        self.lists.iter().any(|list| {
+            list.iter().all(|comparator| comparator.holds(version))
+                && (!version.is_pre_release() || list.iter().any(named))
+        })
+    }
+
+    pub(in crate::ecosystem) fn includes(&self, version: &Version) -> bool {
+        self.wide.iter().any(|list| list.iter().all(|comparator| comparator.holds(version)))
+    }
+
+    pub(in crate::ecosystem) fn is_exactly(&self, version: &Version) -> bool {
+        let exact = |comparator: &Comparator| comparator.op == Op::Exact && comparator.version == *version;
+        self.lists.iter().all(|list| !list.is_empty() && list.iter().all(exact))
+    }
+
+    pub(in crate::ecosystem) fn is_any(&self) -> bool {
+        self.lists.iter().any(Vec::is_empty)
+    }
+}
+
+impl Comparator {
+    fn new(op: Op, numbers: [u64; 3], pre: Vec<Identifier>) -> Self {
+        Self { op, version: Version { numbers, pre } }
+    }
+
+    /// Below the release with these numbers, and all its pre-releases.
+    fn below(numbers: [u64; 3]) -> Self {
+        Self::new(Op::Less, numbers, lowest())
+    }
+
+    /// From the release with these numbers on; with its pre-releases when `wide`.
+    fn from(numbers: [u64; 3], wide: bool) -> Self {
+        Self::new(Op::GreaterEq, numbers, if wide { lowest() } else { Vec::new() })
+    }
+
+    fn holds(&self, version: &Version) -> bool {
+        let order = version.cmp(&self.version);
+        match self.op {
+            Op::Less => order.is_lt(),
+            Op::LessEq => order.is_le(),
+            Op::Exact => order.is_eq(),
+            Op::GreaterEq => order.is_ge(),
+            Op::Greater => order.is_gt(),
+        }
+    }
+
+    fn takes_every_release(&self) -> bool {
+        self.op == Op::GreaterEq && self.version.numbers == [0; 3] && self.version.pre.is_empty()
+    }
+}
+
+/// The lowest pre-release that there is, `-0`.
+fn lowest() -> Vec<Identifier> {
+    vec![Identifier::Number { length: 1, digits: "0".into() }]
+}
+
+/// What JavaScript takes for space.
+fn is_space(c: char) -> bool {
+    c == '\u{feff}' || c.is_whitespace() && c != '\u{85}'
+}
+
+/// `text` without build metadata, wherever it stands: it does not count.
+fn without_builds(text: &str) -> String {
+    let mut parts = text.split('+');
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let mut rest = part;
+        loop {
+            let after = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '-');
+            if after.len() == rest.len() {
+                break;
+            }
+            rest = after;
+            match rest.strip_prefix('.') {
+                Some(next) if next.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-') => rest = next,
+                _ => break,
+            }
+        }
+        // A + with nothing behind it is no build.
+        if rest.len() == part.len() {
+            kept.push('+');
+        }
+        kept.push_str(rest);
+    }
+    kept
+}
+
+/// The comparators of one side of a `||`.
+fn list(side: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
+    let mut list = match side.split_once(" - ") {
+        Some((from, to)) => between(from, to, wide)?,
+        None => {
+            let mut list = Vec::new();
+            for word in joined(side) {
+                list.extend(comparators(&word, wide)?);
+            }
+            list
+        }
+    };
+    list.retain(|comparator| wide || !comparator.takes_every_release());
+    Ok(list)
+}
+
+/// The words of a list, with those that are operators before the version they are for. npm looks twice, first for `>`, `=`
+/// and their like, then for `~` and `^`: so `~ > 1` is one word, and `> = 1` is not.
+fn joined(side: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut open = false;
+    for word in side.split(' ').filter(|word| !word.is_empty()) {
+        let version = word.trim_start_matches(['v', '=']);
+        match words.last_mut() {
+            Some(last) if open && (version.is_empty() || version.starts_with(is_part)) => {
+                last.push_str(word);
+                open = false;
+            }
+            _ => {
+                words.push(word.to_owned());
+                open = is_operator(word);
+            }
+        }
+    }
+    let mut twice: Vec<String> = Vec::new();
+    for word in words {
+        match twice.last_mut() {
+            Some(last) if matches!(last.as_str(), "~" | "~>" | "^") => {
+                last.truncate(1);
+                last.push_str(&word);
+            }
+            _ => twice.push(word),
+        }
+    }
+    twice
+}
+
+/// What a number, or an x in the place of one, begins with.
+fn is_part(c: char) -> bool {
+    c.is_ascii_digit() || "xX*".contains(c)
+}
+
+fn is_operator(word: &str) -> bool {
+    matches!(word.strip_prefix(['~', '^']).unwrap_or(word), "<" | "<=" | "=" | ">=" | ">")
+}
+
+/// A version of which parts may be missing or `x`, with the signs before it that mean nothing.
+struct Partial<'a> {
+    prefix: &'a str,
+    major: Option<&'a str>,
+    minor: Option<&'a str>,
+    patch: Option<&'a str>,
+    pre: Vec<Identifier>,
+}
+
+/// A partial version without what stands before it. A number counts, and is refused when it is too large, only where nothing
+/// before it is missing.
+enum Wanted {
+    Any,
+    Major(u64),
+    Minor(u64, u64),
+    Full([u64; 3]),
+}
+
+impl<'a> Partial<'a> {
+    fn parse(text: &'a str) -> Result<Self, Refused> {
+        let version = text.trim_start_matches(['v', '=', ' ']);
+        let prefix = text.strip_suffix(version).unwrap_or_default();
+        let (proper, pre) = version.split_once('-').map_or((version, None), |(proper, pre)| (proper, Some(pre)));
+        let mut parts = proper.split('.').map(|part| match part {
+            "x" | "X" | "*" => Ok(None),
+            _ if is_number(part) => Ok(Some(part)),
+            _ => Err(odd(text)),
+        });
+        let (major, minor) = (parts.next().transpose()?.flatten(), parts.next().transpose()?.flatten());
+        let patch = parts.next().transpose()?;
+        if parts.next().is_some() || pre.is_some() && patch.is_none() {
+            return Err(odd(text));
+        }
+        let pre = pre.map_or(Ok(Vec::new()), pre_release)?;
+        Ok(Self { prefix, major, minor, patch: patch.flatten(), pre })
+    }
+
+    fn wanted(&self) -> Result<Wanted, Refused> {
+        Ok(match (self.major, self.minor, self.patch) {
+            (None, ..) => Wanted::Any,
+            (Some(major), None, _) => Wanted::Major(number(major)?),
+            (Some(major), Some(minor), None) => Wanted::Minor(number(major)?, number(minor)?),
+            (Some(major), Some(minor), Some(patch)) => Wanted::Full([number(major)?, number(minor)?, number(patch)?]),
+        })
+    }
+
+    /// An error when more stands before a whole version than one v, and a space where it was joined with an operator.
+    fn check_prefix(&self) -> Result<(), Refused> {
+        match self.prefix.strip_prefix(' ').unwrap_or(self.prefix) {
+            "" | "v" => Ok(()),
+            _ => Err(Refused::because("has more signs before a version than npm takes")),
+        }
+    }
+}
+
+/// Why a word is none that npm takes.
+fn odd(word: &str) -> Refused {
+    Refused::because(match word {
+        _ if word.contains(',') => "has a comma: npm has a space for and, and || for or",
+        _ if word.contains(['@', ':', '/'])
+            || word.starts_with(|c: char| c.is_ascii_alphabetic() && !"vxX".contains(c)) =>
+        {
+            "is no range of versions: a tag, an alias, an address or a path is not taken for one"
+        }
+        _ => "has a part that npm does not take for a range, such as ^1.2.3, >=1.2, 1.x or 1.2.3 - 2.3.4",
+    })
+}
+
+fn after(number: u64) -> Result<u64, Refused> {
+    if number < MAX_NUMBER { Ok(number + 1) } else { Err(too_large()) }
+}
+
+/// `1.2 - 3.4`: both bounds are in it, with all that they begin.
+fn between(from: &str, to: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
+    let (from, to) = (Partial::parse(from)?, Partial::parse(to)?);
+    let lower = match from.wanted()? {
+        Wanted::Any => None,
+        Wanted::Major(major) => Some(Comparator::from([major, 0, 0], wide)),
+        Wanted::Minor(major, minor) => Some(Comparator::from([major, minor, 0], wide)),
+        Wanted::Full(numbers) => {
+            from.check_prefix()?;
+            let released = from.pre.is_empty();
+            Some(if released {
+                Comparator::from(numbers, wide)
+            } else {
+                Comparator::new(Op::GreaterEq, numbers, from.pre)
+            })
+        }
+    };
+    let upper = match to.wanted()? {
+        Wanted::Any => None,
+        Wanted::Major(major) => Some(Comparator::below([after(major)?, 0, 0])),
+        Wanted::Minor(major, minor) => Some(Comparator::below([major, after(minor)?, 0])),
+        Wanted::Full(numbers) if !to.pre.is_empty() => Some(Comparator::new(Op::LessEq, numbers, to.pre)),
+        Wanted::Full([major, minor, patch]) if wide => Some(Comparator::below([major, minor, patch + 1])),
+        Wanted::Full(numbers) => {
+            to.check_prefix()?;
+            Some(Comparator::new(Op::LessEq, numbers, Vec::new()))
+        }
+    };
+    Ok(lower.into_iter().chain(upper).collect())
+}
+
+/// What one word asks for.
+fn comparators(word: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
+    if let Some(rest) = word.strip_prefix('^') {
+        let partial = Partial::parse(rest)?;
+        let upper = match partial.wanted()? {
+            Wanted::Any => return Ok(Vec::new()),
+            Wanted::Full([0, 0, patch]) => [0, 0, after(patch)?],
+            Wanted::Full([0, minor, _]) | Wanted::Minor(0, minor) => [0, after(minor)?, 0],
+            Wanted::Full([major, ..]) | Wanted::Minor(major, _) | Wanted::Major(major) => [after(major)?, 0, 0],
+        };
+        return Ok(vec![from_partial(partial, wide)?, Comparator::below(upper)]);
+    }
+    if let Some(rest) = word.strip_prefix('~') {
+        let partial = Partial::parse(rest.strip_prefix('>').unwrap_or(rest))?;
+        let upper = match partial.wanted()? {
+            Wanted::Any => return Ok(Vec::new()),
+            Wanted::Full([major, minor, _]) | Wanted::Minor(major, minor) => [major, after(minor)?, 0],
+            Wanted::Major(major) => [after(major)?, 0, 0],
+        };
+        return Ok(vec![from_partial(partial, wide)?, Comparator::below(upper)]);
+    }
+    let (op, rest) = operator(word);
+    let partial = Partial::parse(rest)?;
+    if partial.major.is_none() && partial.minor.is_some() || partial.minor.is_none() && partial.patch.is_some() {
+        return Err(Refused::because("has a number behind an x"));
+    }
+    let (lower, upper) = match partial.wanted()? {
+        Wanted::Full(numbers) => {
+            partial.check_prefix()?;
+            return Ok(vec![Comparator::new(op, numbers, partial.pre)]);
+        }
+        // Nothing is above everything, or below.
+        Wanted::Any if matches!(op, Op::Less | Op::Greater) => return Ok(vec![Comparator::below([0; 3])]),
+        Wanted::Any => return Ok(Vec::new()),
+        Wanted::Major(major) => ([major, 0, 0], [major + 1, 0, 0]),
+        Wanted::Minor(major, minor) => ([major, minor, 0], [major, minor + 1, 0]),
+    };
+    let comparators = match op {
+        Op::Less => vec![Comparator::below(lower)],
+        Op::LessEq => vec![Comparator::below(upper)],
+        Op::Exact => vec![Comparator::from(lower, wide), Comparator::below(upper)],
+        Op::GreaterEq => vec![Comparator::from(lower, wide)],
+        Op::Greater => vec![Comparator::from(upper, wide)],
+    };
+    let fits = |comparator: &Comparator| comparator.version.numbers.iter().all(|number| *number <= MAX_NUMBER);
+    if comparators.iter().all(fits) { Ok(comparators) } else { Err(too_large()) }
+}
+
+/// The lower bound of `~` and `^`: of a whole version the version itself.
+fn from_partial(partial: Partial<'_>, wide: bool) -> Result<Comparator, Refused> {
+    Ok(match partial.wanted()? {
+        Wanted::Full(numbers) => Comparator::new(Op::GreaterEq, numbers, partial.pre),
+        Wanted::Minor(major, minor) => Comparator::from([major, minor, 0], wide),
+        Wanted::Major(major) => Comparator::from([major, 0, 0], wide),
+        Wanted::Any => Comparator::from([0; 3], wide),
+    })
+}
+
+fn operator(word: &str) -> (Op, &str) {
+    let ops = [("<=", Op::LessEq), ("<", Op::Less), (">=", Op::GreaterEq), (">", Op::Greater), ("=", Op::Exact)];
+    ops.into_iter().find_map(|(sign, op)| Some((op, word.strip_prefix(sign)?))).unwrap_or((Op::Exact, word))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn requirement(text: &str) -> Requirement {
+        Requirement::parse(text).unwrap_or_else(|error| panic!("{text} {error}"))
+    }
+
+    fn version(text: &str) -> Version {
+        Version::parse(text).unwrap()
+    }
+
+    #[test]
+    fn ranges_take_what_npm_takes() {
+        for (range, taken, not) in [
+            ("", "0.0.0 9.9.9", "1.0.0-a 0.0.0-0"),
+            ("1.2.3", "1.2.3 1.2.3+b", "1.2.4 1.2.3-a"),
+            ("=v1.2.3", "1.2.3", "1.2.4"),
+            ("1.2", "1.2.0 1.2.9", "1.3.0 1.1.9 1.3.0-0"),
+            ("1.x", "1.0.0 1.9.9", "2.0.0 0.9.9"),
+            ("==1", "1.0.0", "2.0.0"),
+            ("1.2.x-beta", "1.2.0", "1.2.0-beta"),
+            ("^1.2.3-a", "1.2.3-a 1.2.3-b 1.2.3 1.9.9", "1.2.4-a 2.0.0 1.2.2"),
+            ("^0.2.3", "0.2.3 0.2.9", "0.3.0 0.2.2"),
+            ("^0.0.3", "0.0.3", "0.0.4"),
+            ("^0.0", "0.0.9", "0.1.0"),
+            ("^0", "0.9.9", "1.0.0"),
+            ("~1.2.3", "1.2.3 1.2.9", "1.3.0 1.2.2"),
+            ("~> 1", "1.9.9", "2.0.0"),
+            ("~ > 1.2", "1.2.9", "1.3.0"),
+            ("~>= 1.2", "1.2.9", "1.3.0"),
+            ("^= 1", "1.9.9", "2.0.0"),
+            (">1", "2.0.0", "1.9.9"),
+            (">1.2", "1.3.0", "1.2.9"),
+            ("<=1.2", "1.2.9", "1.3.0"),
+            ("<1.2", "1.1.9", "1.2.0 1.2.0-a"),
+            (">= 1.2.3 < 2", "1.2.3 1.9.9", "2.0.0"),
+            ("1.2 - 2.3.4", "1.2.0 2.3.4", "2.3.5 1.1.9"),
+            ("1 - 2", "2.9.9", "3.0.0"),
+            ("=1 - v2.0.0", "2.0.0", "2.0.1"),
+            ("x - 2", "0.0.0", "3.0.0"),
+            ("1.2.3 - 2.0.0-b", "2.0.0-a 2.0.0-b", "2.0.0 2.0.0-c"),
+            (">2 <3", "", "0.2.3 2.1.0"),
+            (">=2.0.0 <=1.3.0", "", "1.3.0 2.0.0"),
+            (">*", "", "1.0.0"),
+            ("~1.2.3 ||", "3.4.1", "1.2.3-a"),
+            ("1 || 3", "1.0.0 3.9.9", "2.0.0"),
+            ("* || 1.0.0-rc.1", "1.0.0", "1.0.0-rc.1"),
+            ("1.2.3+build 1.2+a.b", "1.2.3", "1.2.4"),
+            ("\u{feff}1\u{2003}||\t2", "1.0.0 2.0.0", "3.0.0"),
+            ("^x.99999999999999999999", "1.0.0", ""),
+            ("9007199254740991.9007199254740990", "9007199254740991.9007199254740990.1", "1.0.0"),
+        ] {
+            let requirement = requirement(range);
+            for text in taken.split_whitespace() {
+                assert!(requirement.matches(&version(text)), "{range} {text}");
+            }
+            for text in not.split_whitespace() {
+                assert!(!requirement.matches(&version(text)), "{range} {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_npm_refuses_is_refused() {
+        for bad in [
+            ">=2, <3",
+            "latest",
+            "npm:a@1",
+            "1.2.3.4",
+            "01.2.3",
+            ">=1.2.3-",
+            "=>1",
+            "> = 1",
+            "==1.2.3",
+            "=1.2.3 - 2",
+            "1 -2",
+            "1 - 2 - 3",
+            "- 2",
+            "1.x.3",
+            "*.1",
+            "~",
+            "^",
+            ">",
+            "1.2-a",
+            "v 1",
+            "vv1.2.3",
+            "~ =>2.1",
+            "1 +b - 2",
+            "1+",
+            "9007199254740992",
+            ">9007199254740991",
+            "^9007199254740991.0.0",
+            "^0.0.9007199254740991",
+            "1 | 2",
+            "1 && 2",
+            "~~1",
+            "^~1",
+            ">~1",
+            "1..2",
+            "1.",
+            ".1",
+            "\u{85}1",
+            "1.2.3-01",
+        ] {
+            assert!(Requirement::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn stars_and_builds_that_belong_to_nothing_are_refused() {
+        // npm takes them away, and what is left for a range.
+        for odd in ["1.2.3*", "*1.2.3", "1.2.*3", "*>=1.2.3", "+b", "1 +b", "1 ||+b"] {
+            assert!(Requirement::parse(odd).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn pre_releases_are_included_as_npm_includes_them() {
+        for (range, text, within) in [
+            ("*", "0.0.0-0", true),
+            ("<2", "2.0.0-rc", false),
+            (">=1.0.0 <2.0.0", "2.0.0-rc", true),
+            ("^1", "1.0.0-rc", true),
+            ("^1", "2.0.0-rc", false),
+            ("^1.0.0", "1.0.0-rc", false),
+            ("~1.2", "1.2.0-0", true),
+            ("1.2", "1.2.0-0", true),
+            (">1", "2.0.0-0", true),
+            (">=1", "1.0.0-0", true),
+            ("1.0.0 - 2.0.0", "1.0.0-a", true),
+            ("1.0.0 - 2.0.0", "2.0.1-a", false),
+            ("1.0.0 - 2.0.0", "2.0.1-0", false),
+            ("1.0.0 - 2.0.0-b", "2.0.0-c", false),
+            ("1 - 2.0.9007199254740991", "2.0.9007199254740991", true),
+            (">*", "1.0.0-a", false),
+            (">=0.0.0", "0.0.0-a", false),
+            (">=0", "0.0.0-0", true),
+        ] {
+            assert_eq!(requirement(range).includes(&version(text)), within, "{range} {text}");
+        }
+    }
+
+    #[test]
+    fn one_version_is_named_exactly() {
+        for (range, exactly) in
+            [("1.2.3", true), ("=v1.2.3+b", true), ("1.2.3 || =1.2.3", true), ("1.2.3 *", true), ("1.2", false)]
+        {
+            assert_eq!(requirement(range).is_exactly(&version("1.2.3")), exactly, "{range}");
+        }
+        for range in ["", "1.2.4", ">=1.2.3 <=1.2.3", "1.2.3 || 1.2.4", "1.2.3-a", "1.2.3 ||"] {
+            assert!(!requirement(range).is_exactly(&version("1.2.3")), "{range}");
+        }
+        for range in ["", "*", "x", "X.x", ">=0", ">= 0.0.0", "1 || ", "^x", "0 - x"] {
+            assert!(requirement(range).is_any(), "{range}");
+        }
+        for range in ["1", ">*", ">=0.0.0-0", "0.0.0"] {
+            assert!(!requirement(range).is_any(), "{range}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_range_or_refused(text in "\\PC{0,60}|[v0-2x*.+ <>=~^|a-]{0,30}") {
+            let _ = Requirement::parse(&text);
+        }
+
+        /// What matches is included.
+        #[test]
+        fn the_wide_reading_is_wider(
+            range in "([~^]|[<>]?=?) ?[01x](\\.[01x](\\.[01x](-[0a])?)?)?( - [0-2](\\.[01](\\.[01](-[0a])?)?)?)?( \\|\\| [01])?",
+            text in "[01]\\.[01]\\.[01](-[0ab])?",
+        ) {
+            if let Ok(requirement) = Requirement::parse(&range) {
+                let version = version(&text);
+                prop_assert!(!requirement.matches(&version) || requirement.includes(&version));
+                prop_assert!(!requirement.is_any() || version.is_pre_release() || requirement.matches(&version));
+                prop_assert!(!requirement.is_exactly(&version) || requirement.matches(&version));
+            }
+        }
+    }
+}

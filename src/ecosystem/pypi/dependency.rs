@@ -1,0 +1,128 @@
+//! What one Python package says that it needs (PEP 508): `name[extra] >=1.0,<2; python_version < "3.9"`.
+
+use super::{
+    super::{Ecosystem, Refused},
+    marker::Marker,
+    normalise,
+};
+
+/// Longest one, in bytes.
+const MAX_DEPENDENCY: usize = 4_096;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dependency {
+    /// As it is written.
+    pub name: String,
+    /// Each as it is written.
+    pub extras: Vec<String>,
+    pub wanted: Wanted,
+    /// Under which circumstances it is needed; none for always.
+    pub marker: Option<Marker>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A specifier set as [`Ecosystem::requirement`] takes it, without the brackets that may be around it; empty for any version.
+    Versions(String),
+    /// The file at an address, which PyPI takes no package with.
+    Url(String),
+}
+
+impl Dependency {
+    /// # Errors
+    /// When it is none that `packaging` takes, or its name is none that a package may have.
+    pub fn parse(text: &str) -> Result<Self, Refused> {
+        if text.len() > MAX_DEPENDENCY {
+            return Err(Refused(format!("is longer than {MAX_DEPENDENCY} bytes")));
+        }
+        let (name, rest) =
+            word(trim_start(text)).ok_or_else(|| Refused::because("must start with the name of a package"))?;
+        normalise(name).map_err(|why| Refused(format!("has a name that {why}")))?;
+        let (extras, rest) = extras(trim_start(rest))?;
+        let (wanted, rest) = match rest.strip_prefix('@') {
+            Some(rest) => url(trim_start(rest))?,
+            None => versions(rest)?,
+        };
+        let marker = match rest.strip_prefix(';') {
+            Some(marker) => {
+                Some(Marker::parse(trim(marker)).map_err(|why| Refused(format!("has a condition that {why}")))?)
+            }
+            None if rest.is_empty() => None,
+            None => {
+                return Err(Refused::because("goes on where a semicolon and a condition may follow, and nothing else"));
+            }
+        };
+        Ok(Self { name: name.to_owned(), extras, wanted, marker })
+    }
+}
+
+/// `[a, b]`, or nothing.
+fn extras(text: &str) -> Result<(Vec<String>, &str), Refused> {
+    let Some(inner) = text.strip_prefix('[') else { return Ok((Vec::new(), text)) };
+    let unclosed = || Refused::because("has an opening bracket for extras and no closing one");
+    let (inner, rest) = inner.split_once(']').ok_or_else(unclosed)?;
+    if trim(inner).is_empty() {
+        return Ok((Vec::new(), trim_start(rest)));
+    }
+    let one = |extra: &str| match word(trim(extra)) {
+        Some((extra, "")) => Ok(extra.to_owned()),
+        _ => Err(Refused::because("has something for an extra that is no name")),
+    };
+    Ok((inner.split(',').map(one).collect::<Result<_, _>>()?, trim_start(rest)))
+}
+
+/// The address goes up to a space; a semicolon belongs to it.
+fn url(text: &str) -> Result<(Wanted, &str), Refused> {
+    let end = text.find(super::is_space).unwrap_or(text.len());
+    let (url, rest) = text
+        .split_at_checked(end)
+        .filter(|(url, _)| !url.is_empty())
+        .ok_or_else(|| Refused::because("needs an address behind the @"))?;
+    Ok((Wanted::Url(url.to_owned()), trim_start(rest)))
+}
+
+/// A specifier set, in brackets or not, up to a semicolon or the end.
+fn versions(text: &str) -> Result<(Wanted, &str), Refused> {
+    let (set, rest) = match text.strip_prefix('(') {
+        Some(inner) => {
+            let (set, rest) =
+                inner.split_once(')').ok_or_else(|| Refused::because("has an opening bracket and no closing one"))?;
+            (set, trim_start(rest))
+        }
+        None => text.split_at_checked(text.find(';').unwrap_or(text.len())).unwrap_or((text, "")),
+    };
+    let set = trim(set);
+    if !set.chars().all(|c| matches!(c, '\t' | ' '..='~')) {
+        return Err(Refused::because("has a character among its versions that is not ASCII"));
+    }
+    Ecosystem::Pypi.requirement(set)?;
+    // A set by itself may have empty parts.
+    let parts = set.strip_suffix(',').unwrap_or(set);
+    if !set.is_empty() && parts.split(',').any(|part| trim(part).is_empty()) {
+        return Err(Refused::because("has a comma with nothing before it"));
+    }
+    Ok((Wanted::Versions(set.to_owned()), rest))
+}
+
+/// A name at the front: letters, digits, dots, hyphens and underscores, of which neither a dot nor a hyphen is the last.
+fn word(text: &str) -> Option<(&str, &str)> {
+    let is_in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let end = text.find(|c| !is_in_name(c)).unwrap_or(text.len());
+    let (word, _) = text.split_at_checked(end)?;
+    let (word, rest) = text.split_at_checked(word.trim_end_matches(['.', '-']).len())?;
+    // A letter of another script goes on with the word, as Python has it.
+    let goes_on = rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    (word.starts_with(|c: char| c.is_ascii_alphanumeric()) && !goes_on).then_some((word, rest))
+}
+
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t')
+}
+
+fn trim(text: &str) -> &str {
+    text.trim_matches(is_blank)
+}
+
+fn trim_start(text: &str) -> &str {
+    text.trim_start_matches(is_blank)
+}

@@ -1,0 +1,47 @@
+//! PyPI's names, versions and requirements, as the Python library `packaging` 26.4 has them, what the names of its files say, and how
+//! one package needs another.
+
+pub mod dependency;
+pub mod file;
+pub mod marker;
+mod specifier;
+mod version;
+
+pub(super) use specifier::Requirement;
+pub(super) use version::Version;
+
+use super::Refused;
+
+/// The name in lower case, with one hyphen for each run of `-`, `_` and `.` (PEP 503), if it is one (PEP 508).
+pub(super) fn normalise(name: &str) -> Result<String, Refused> {
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || is_separator(b.into())) {
+        return Err(Refused::because("may have letters a to z, digits, dots, underscores and hyphens only"));
+    }
+    if name.is_empty() || name.starts_with(is_separator) || name.ends_with(is_separator) {
+        return Err(Refused::because("must start and end with a letter or a digit"));
+    }
+    Ok(collapsed(name))
+}
+
+/// What PEP 503 makes of any text.
+fn collapsed(text: &str) -> String {
+    let mut collapsed = String::with_capacity(text.len());
+    for c in text.chars().flat_map(char::to_lowercase).map(|c| if is_separator(c) { '-' } else { c }) {
+        if c != '-' || !collapsed.ends_with('-') {
+            collapsed.push(c);
+        }
+    }
+    collapsed
+}
+
+fn is_separator(c: char) -> bool {
+    matches!(c, '-' | '_' | '.')
+}
+
+/// White space as Python has it, which counts four separators of ASCII among it.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! Versions of PEP 440. The fields of [`Version`] stand in the order in which they are compared, and so do the variants.
+
+use std::{cmp::Ordering, fmt};
+
+use super::{super::Refused, is_separator, is_space};
+
+/// A version without what does not count: `v`, capitals, leading zeros, zeros at the release's end, other words for `a`, `b`,
+/// `rc` and `post`, and which separators there were.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::ecosystem) struct Version {
+    pub(super) epoch: Number,
+    release: Vec<Number>,
+    pub(super) pre: Pre,
+    pub(super) post: Option<Number>,
+    pub(super) dev: Dev,
+    pub(super) local: Vec<Local>,
+}
+
+/// A number of any size, in decimal digits without leading zeros; that of 0 is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Number(Box<str>);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Pre {
+    /// A development release of neither a pre-release nor a post-release comes before all others of its release.
+    Development,
+    Alpha(Number),
+    Beta(Number),
+    Candidate(Number),
+    Final,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Dev {
+    Number(Number),
+    Released,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Local {
+    Text(Box<str>),
+    Number(Number),
+}
+
+impl Version {
+    pub(in crate::ecosystem) fn parse(text: &str) -> Result<Self, Refused> {
+        let mut scanner = Scanner::new(text.trim_matches(is_space));
+        let version = scanner.version()?.with_local(scanner.local());
+        if scanner.is_at_end() { Ok(version) } else { Err(Refused::because(MORE)) }
+    }
+
+    /// As `packaging.utils.canonicalize_version` writes it.
+    pub(in crate::ecosystem) fn key(&self) -> String {
+        self.to_string()
+    }
+
+    pub(in crate::ecosystem) fn is_pre_release(&self) -> bool {
+        self.pre != Pre::Final || self.dev != Dev::Released
+    }
+
+    /// The `n` first numbers of its release, with zeros where it has fewer.
+    pub(super) fn prefix(&self, n: usize) -> impl Iterator<Item = Number> {
+        self.release.iter().cloned().chain(std::iter::repeat_with(Number::default)).take(n)
+    }
+
+    /// The order of epochs and releases, whatever comes after them.
+    pub(super) fn cmp_release(&self, other: &Self) -> Ordering {
+        (&self.epoch, &self.release).cmp(&(&other.epoch, &other.release))
+    }
+
+    /// The order without local versions.
+    pub(super) fn cmp_public(&self, other: &Self) -> Ordering {
+        let suffixes = (&self.pre, &self.post, &self.dev);
+        self.cmp_release(other).then_with(|| suffixes.cmp(&(&other.pre, &other.post, &other.dev)))
+    }
+
+    /// `1.0.dev0` of 1.0, `1.0.post1.dev0` of 1.0.post1: the lowest that belongs to a version that is no pre-release.
+    pub(super) fn first_development_release(&self) -> Self {
+        let pre = if self.post.is_none() { Pre::Development } else { Pre::Final };
+        Self { pre, dev: Dev::Number(Number::default()), local: Vec::new(), ..self.clone() }
+    }
+
+    pub(super) fn with_local(self, local: Vec<Local>) -> Self {
+        Self { local, ..self }
+    }
+}
+
+/// What is said of a text that goes on behind a version.
+pub(super) const MORE: &str = "is no version of PEP 440, such as 1.0, 1.0rc1, 1.0.post1, 1.0.dev1 or 1.0+local.1";
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.epoch != Number::default() {
+            write!(f, "{}!", self.epoch)?;
+        }
+        if self.release.is_empty() {
+            f.write_str("0")?;
+        }
+        write_joined(f, &self.release)?;
+        match &self.pre {
+            Pre::Alpha(number) => write!(f, "a{number}")?,
+            Pre::Beta(number) => write!(f, "b{number}")?,
+            Pre::Candidate(number) => write!(f, "rc{number}")?,
+            Pre::Development | Pre::Final => {}
+        }
+        if let Some(number) = &self.post {
+            write!(f, ".post{number}")?;
+        }
+        if let Dev::Number(number) = &self.dev {
+            write!(f, ".dev{number}")?;
+        }
+        if !self.local.is_empty() {
+            f.write_str("+")?;
+        }
+        write_joined(f, &self.local)
+    }
+}
+
+fn write_joined<T: fmt::Display>(f: &mut fmt::Formatter<'_>, parts: &[T]) -> fmt::Result {
+    for (before, part) in parts.iter().enumerate() {
+        let dot = if before == 0 { "" } else { "." };
+        write!(f, "{dot}{part}")?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Number(number) => number.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "0" } else { &self.0 })
+    }
+}
+
+impl Number {
+    pub(super) fn of(digits: &str) -> Self {
+        Self(digits.trim_start_matches('0').into())
+    }
+}
+
+impl Ord for Number {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.len().cmp(&other.0.len()).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Reads the parts of a version from the front of a text. Each takes what it can and never gives any of it back, as in the
+/// reference: `1.0a-` is `1.0a0`, and no `1.0a` with something behind.
+pub(super) struct Scanner<'a> {
+    rest: &'a str,
+    /// The release as it was written, with the zeros at its end.
+    pub(super) release: Vec<Number>,
+}
+
+impl<'a> Scanner<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { rest: text, release: Vec::new() }
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// A version up to its local part.
+    pub(super) fn version(&mut self) -> Result<Version, Refused> {
+        let epoch = self.base()?;
+        Ok(self.suffixes(epoch))
+    }
+
+    /// Epoch and release. The release is kept, the epoch returned.
+    pub(super) fn base(&mut self) -> Result<Number, Refused> {
+        self.word(&["v"]);
+        let first = self.digits().ok_or_else(|| Refused::because("must start with a number, as 1.0 does"))?;
+        let (epoch, first) = match self.rest.strip_prefix('!') {
+            Some(rest) => {
+                self.rest = rest;
+                let release =
+                    self.digits().ok_or_else(|| Refused::because("needs a number behind the ! of its epoch"))?;
+                (first, release)
+            }
+            None => (Number::default(), first),
+        };
+        self.release.push(first);
+        while let Some(number) = self.after(".") {
+            self.release.push(number);
+        }
+        Ok(epoch)
+    }
+
+    /// Pre-release, post-release and development release.
+    pub(super) fn suffixes(&mut self, epoch: Number) -> Version {
+        // Of two words that begin alike, the longer one stands first.
+        let pre = self.part(&["alpha", "a", "beta", "b", "preview", "pre", "c", "rc"]);
+        let post = self.after("-").or_else(|| self.part(&["post", "rev", "r"]).map(|(_, number)| number));
+        let dev = self.part(&["dev"]).map(|(_, number)| number);
+        let pre = match pre {
+            Some(("alpha" | "a", number)) => Pre::Alpha(number),
+            Some(("beta" | "b", number)) => Pre::Beta(number),
+            Some((_, number)) => Pre::Candidate(number),
+            None if post.is_none() && dev.is_some() => Pre::Development,
+            None => Pre::Final,
+        };
+        let zeros = self.release.iter().rev().take_while(|number| **number == Number::default()).count();
+        let release = self.release.iter().take(self.release.len() - zeros).cloned().collect();
+        Version { epoch, release, pre, post, dev: dev.map_or(Dev::Released, Dev::Number), local: Vec::new() }
+    }
+
+    /// What a `+` begins; empty where there is none, or no text behind it.
+    pub(super) fn local(&mut self) -> Vec<Local> {
+        let mut parts = Vec::new();
+        let mut next = self.rest.strip_prefix('+');
+        while let Some(text) = next {
+            let end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
+            let Some((part, rest)) = text.split_at_checked(end).filter(|(part, _)| !part.is_empty()) else { break };
+            parts.push(if part.bytes().all(|b| b.is_ascii_digit()) {
+                Local::Number(Number::of(part))
+            } else {
+                Local::Text(part.to_ascii_lowercase().into())
+            });
+            self.rest = rest;
+            next = rest.strip_prefix(is_separator);
+        }
+        parts
+    }
+
+    /// The `.*` of `==1.2.*`.
+    pub(super) fn wildcard(&mut self) -> bool {
+        let rest = self.rest.strip_prefix(".*");
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    /// A separator or none, one of the words, a separator or none, and a number, which is 0 where there is none. Takes nothing
+    /// where there is no such word.
+    fn part(&mut self, words: &[&'static str]) -> Option<(&'static str, Number)> {
+        let before = self.rest;
+        self.separator();
+        let Some(word) = self.word(words) else {
+            self.rest = before;
+            return None;
+        };
+        self.separator();
+        Some((word, self.digits().unwrap_or_default()))
+    }
+
+    /// A number behind `sign`. Takes nothing where there is no number.
+    fn after(&mut self, sign: &str) -> Option<Number> {
+        let before = self.rest;
+        self.rest = self.rest.strip_prefix(sign)?;
+        let number = self.digits();
+        if number.is_none() {
+            self.rest = before;
+        }
+        number
+    }
+
+    fn separator(&mut self) {
+        self.rest = self.rest.strip_prefix(is_separator).unwrap_or(self.rest);
+    }
+
+    fn word(&mut self, words: &[&'static str]) -> Option<&'static str> {
+        let is_next = |word: &&&str| self.rest.get(..word.len()).is_some_and(|next| next.eq_ignore_ascii_case(word));
+        let word = *words.iter().find(is_next)?;
+        self.rest = self.rest.get(word.len()..).unwrap_or_default();
+        Some(word)
+    }
+
+    fn digits(&mut self) -> Option<Number> {
+        let end = self.rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.rest.len());
+        let (digits, rest) = self.rest.split_at_checked(end).filter(|(digits, _)| !digits.is_empty())?;
+        self.rest = rest;
+        Some(Number::of(digits))
+    }
+}

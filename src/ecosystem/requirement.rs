@@ -1,0 +1,161 @@
+//! A requirement, as it was written, with what its ecosystem makes of it.
+
+use std::fmt;
+
+use super::{
+    Ecosystem, MAX_REQUIREMENT, Refused, Version,
+    cargo::{self, Builds},
+    debian, npm, pypi,
+    version::Order,
+};
+
+/// Which versions of a package are asked for, in its ecosystem's own language.
+#[derive(Clone, Debug)]
+pub struct Requirement {
+    text: Box<str>,
+    terms: Terms,
+}
+
+#[derive(Clone, Debug)]
+enum Terms {
+    /// Every version.
+    Any,
+    /// One version and no other.
+    Exactly(Order),
+    Semver(cargo::Requirement),
+    Debian(debian::Requirement),
+    Npm(npm::Requirement),
+    Pypi(pypi::Requirement),
+    /// Of an ecosystem that is not known: the version that is written.
+    Bytes(Box<str>),
+}
+
+impl Requirement {
+    pub(super) fn parse(ecosystem: &Ecosystem, text: &str) -> Result<Self, Refused> {
+        if text.len() > MAX_REQUIREMENT {
+            return Err(Refused(format!("is longer than {MAX_REQUIREMENT} bytes")));
+        }
+        let terms = match ecosystem {
+            Ecosystem::Generic => Terms::Semver(cargo::Requirement::parse(text, Builds::Count)?),
+            Ecosystem::Cargo => Terms::Semver(cargo::Requirement::parse(text, Builds::Open)?),
+            Ecosystem::Debian => Terms::Debian(debian::Requirement::parse(text)?),
+            Ecosystem::Npm => Terms::Npm(npm::Requirement::parse(text)?),
+            Ecosystem::Pypi => Terms::Pypi(pypi::Requirement::parse(text)?),
+            Ecosystem::Other(_) => match text {
+                "" => Terms::Any,
+                _ => Terms::Bytes(ecosystem.version(text.trim_start_matches('='))?.as_str().into()),
+            },
+        };
+        Ok(Self { text: text.into(), terms })
+    }
+
+    /// Every version that is not a pre-release, in whatever ecosystem: written `*`, also where the ecosystem's own language has no such
+    /// thing.
+    pub fn any() -> Self {
+        Self { text: "*".into(), terms: Terms::Any }
+    }
+
+    /// One version and no other, not even another build of it: written `===1.0`, also where the ecosystem's own language has no such
+    /// thing.
+    pub fn only(version: &Version) -> Self {
+        Self { text: format!("==={version}").into(), terms: Terms::Exactly(version.order().clone()) }
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns true where the ecosystem's own tool says that the version is one of those asked for: cargo's and npm's with
+    /// their rules about pre-releases, PyPI's as `packaging` (26.1 and later) has it, which lets pre-releases in.
+    pub fn matches(&self, version: &Version) -> bool {
+        match (&self.terms, version.order()) {
+            (Terms::Semver(terms), Order::Semver(version)) => terms.matches(version),
+            (Terms::Debian(terms), Order::Debian(version)) => terms.matches(version),
+            (Terms::Npm(terms), Order::Npm(version)) => terms.matches(version),
+            (Terms::Pypi(terms), Order::Pypi(order)) => terms.matches(order, version.as_str()),
+            (Terms::Bytes(wanted), Order::Bytes(version)) => wanted == version,
+            (Terms::Exactly(wanted), order) => wanted == order,
+            (Terms::Any, order) => !version.is_pre_release() || matches!(order, Order::Pypi(_)),
+            _ => false,
+        }
+    }
+
+    /// Returns true where the version would be one of those asked for if pre-releases were wanted: an outer bound.
+    pub fn includes(&self, version: &Version) -> bool {
+        match (&self.terms, version.order()) {
+            (Terms::Semver(terms), Order::Semver(version)) => terms.includes(version),
+            (Terms::Npm(terms), Order::Npm(version)) => terms.includes(version),
+            (Terms::Any, _) => true,
+            _ => self.matches(version),
+        }
+    }
+
+    /// Returns true where the version matches and, if it is a pre-release, pre-releases are what the requirement asks for by
+    /// naming one.
+    pub fn names(&self, version: &Version) -> bool {
+        let asked = match &self.terms {
+            Terms::Pypi(terms) => !version.is_pre_release() || terms.names_pre_release(),
+            Terms::Any => !version.is_pre_release(),
+            _ => true,
+        };
+        asked && self.matches(version)
+    }
+
+    /// Returns true where this one version is named in full, and nothing else: what a lock file says, and the only thing that takes a
+    /// yanked release.
+    pub fn is_exactly(&self, version: &Version) -> bool {
+        match (&self.terms, version.order()) {
+            (Terms::Semver(terms), Order::Semver(version)) => terms.is_exactly(version),
+            (Terms::Debian(terms), Order::Debian(version)) => terms.is_exactly(version),
+            (Terms::Npm(terms), Order::Npm(version)) => terms.is_exactly(version),
+            (Terms::Pypi(terms), Order::Pypi(order)) => terms.is_exactly(order, version.as_str()),
+            (Terms::Bytes(wanted), Order::Bytes(version)) => wanted == version,
+            (Terms::Exactly(wanted), order) => wanted == order,
+            _ => false,
+        }
+    }
+
+    /// Returns true where the version differs from one that is named in full in its build metadata at most.
+    pub fn names_build_of(&self, version: &Version) -> bool {
+        match (&self.terms, version.order()) {
+            (Terms::Semver(terms), Order::Semver(version)) => terms.names_build_of(version),
+            _ => false,
+        }
+    }
+
+    /// Where the language is cargo's: each comparator, with the one version that it takes, if it takes no other.
+    pub fn comparators(&self) -> Option<Vec<(semver::Comparator, Option<semver::Version>)>> {
+        match &self.terms {
+            Terms::Semver(terms) => Some(terms.comparators()),
+            _ => None,
+        }
+    }
+
+    /// Returns true where every version is asked for that is not a pre-release.
+    pub fn is_any(&self) -> bool {
+        match &self.terms {
+            Terms::Semver(terms) => terms.is_any(),
+            Terms::Debian(terms) => terms.is_any(),
+            Terms::Npm(terms) => terms.is_any(),
+            Terms::Pypi(terms) => terms.is_any(),
+            Terms::Any => true,
+            Terms::Bytes(_) | Terms::Exactly(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+/// By what is written: two spellings of one requirement are two here.
+impl PartialEq for Requirement {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Requirement {}
