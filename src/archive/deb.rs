@@ -75,7 +75,7 @@ pub struct Deb {
 /// A readme of at most 1 MiB, unpacked if it was packed with gzip, else as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readme {
-    /// What the file is called, without `.gz`.
+    /// The file has this name, without `.gz`.
     pub name: String,
     pub bytes: Vec<u8>,
 }
@@ -193,7 +193,7 @@ fn text(content: impl Read, most: u64) -> Result<String, Unusable> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// What comes out of a member, by what its name ends with; none for what is not known here.
+/// Unpacks a member by what its name ends with; returns `None` for an ending that is not known here.
 fn unpacked<'a>(name: &str, base: &str, packed: impl Read + 'a) -> io::Result<Option<Box<dyn Read + 'a>>> {
     Ok(Some(match name.strip_prefix(base) {
         Some("") => Box::new(packed),
@@ -273,7 +273,7 @@ fn readme(member: &Member, content: impl Read, package: &str) -> Option<Readme> 
     best
 }
 
-/// How much a file is the readme that a person should see; less is more, and none is none. What Debian itself has to say
+/// Ranks a file as the readme that a person should see: the lowest number wins, and `None` is no readme. What Debian itself has to say
 /// about a package comes last.
 fn readme_rank(name: &str) -> Option<usize> {
     let name = name.to_ascii_lowercase();

@@ -75,7 +75,7 @@ pub struct Tarball {
 /// A readme of at most 1 MiB, as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readme {
-    /// What the file is called.
+    /// The file has this name.
     pub name: String,
     pub bytes: Vec<u8>,
 }
@@ -163,7 +163,7 @@ pub fn of(archive: &[u8]) -> Result<Tarball, Unusable> {
     })
 }
 
-/// What the members of a gzip file unpack to. Anything else that follows them is passed over, as by zlib, and so by npm: some
+/// Unpacks the members of a gzip file. Anything else that follows them is passed over, as by zlib, and so by npm: some
 /// old tarballs are filled up with zeros.
 struct Gunzip<'a>(Option<GzDecoder<&'a [u8]>>);
 
@@ -253,7 +253,7 @@ fn whole(content: impl Read, size: u64, most: u64) -> Result<Option<Vec<u8>>, Un
     if whole { Ok(Some(bytes)) } else { Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()) }
 }
 
-/// How much a file is the readme that a person should see; less is more, and none is none. `README.zh-CN.md` comes last.
+/// Ranks a file as the readme that a person should see: the lowest number wins, and `None` is no readme. `README.zh-CN.md` comes last.
 fn readme_rank(name: &str) -> Option<usize> {
     let name = name.to_ascii_lowercase();
     let ranks = ["readme.md", "readme.markdown", "readme.mkd", "readme", "readme.txt", "readme.rst"];

@@ -12,7 +12,7 @@ const MAX_MEMBERS: usize = 32;
 pub(super) struct Ar<'a, R> {
     archive: &'a mut R,
     size: u64,
-    /// Where the next header is.
+    /// The next header begins at this byte.
     next: u64,
     seen: usize,
 }

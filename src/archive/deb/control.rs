@@ -1,4 +1,4 @@
-//! What a control paragraph says (Debian Policy 5.3). Package, version and architecture must be right, and every field be there
+//! Reads a control paragraph (Debian Policy 5.3). Package, version and architecture must be right, and every field be there
 //! once.
 
 use std::collections::BTreeMap;

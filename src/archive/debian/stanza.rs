@@ -146,7 +146,7 @@ fn need(relation: &str) -> Option<Need> {
     let name = PackageName::of(&Ecosystem::Debian, &name).ok()?;
     let version = first.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
     let requirement = version.and_then(|(version, _)| version.trim().parse::<RequirementText>().ok());
-    // What is no relation of versions asks for nothing.
+    // A text that is no relation of versions asks for nothing.
     let requirement = requirement.filter(|asked| asked.read(&Ecosystem::Debian).is_ok());
     let requirement = requirement.unwrap_or_else(RequirementText::any);
     Some(Need { name, requirement, optional: false })
