@@ -158,6 +158,19 @@ struct Inner {
     damaged: broadcast::Sender<Held>,
 }
 
+impl Inner {
+    /// Forgets what is damaged, and tells whoever can have it again.
+    async fn lose(&self, held: Held) -> Result<()> {
+        let root = held.content.root;
+        let first = self.store.write(move |db| rows::lose(db, &root, clock::now())).await?;
+        // Somebody else may have found it at the same time, and nobody listens in a node that is ending.
+        if first {
+            drop(self.damaged.send(held));
+        }
+        Ok(())
+    }
+}
+
 /// Where the two files of a content are, below the directory that has all of them.
 pub(super) fn paths_of(dir: &Path, root: &ContentRoot) -> [PathBuf; 2] {
     paths(dir, root)
@@ -334,7 +347,7 @@ impl ContentStore {
         }
     }
 
-    /// Drops what does not verify any more, and tells whoever can have it again.
+    /// Drops what does not verify any more.
     fn drop_damaged(&self, root: &ContentRoot) -> Result<()> {
         let Some(held) = self.get(root)? else { return Ok(()) };
         tracing::error!(%root, "content does not verify any more and is dropped; a disk that does that once does it again");
@@ -342,14 +355,11 @@ impl ContentStore {
         // What of it still verifies need not be fetched again.
         self.inner.move_away(root)?;
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Ok(()) };
-        let (inner, root) = (self.inner.clone(), *root);
+        let inner = self.inner.clone();
         runtime.spawn(async move {
-            match inner.store.write(move |db| rows::lose(db, &root, clock::now())).await {
-                // Nobody listens in a node that is ending.
-                Ok(true) => drop(inner.damaged.send(held)),
-                // Somebody else found it at the same time.
-                Ok(false) => {}
-                Err(error) => tracing::error!(%error, %root, "damaged content could not be forgotten"),
+            let root = held.content.root;
+            if let Err(error) = inner.lose(held).await {
+                tracing::error!(%error, %root, "damaged content could not be forgotten");
             }
         });
         Ok(())
@@ -516,8 +526,8 @@ impl ContentStore {
 
     /// Reads and verifies one content; false when it was damaged, and so is dropped.
     pub async fn verify(&self, content: Content) -> Result<bool> {
-        let store = self.clone();
-        blocking(move || {
+        let (store, held) = (self.clone(), self.get(&content.root)?);
+        let sound = blocking(move || {
             // Opened anew: a file that is gone can still be read by who has it open.
             lock(&store.inner.open).retain(|blob| blob.content.root != content.root);
             let Some(blob) = store.blob(&content.root)? else { return Ok(false) };
@@ -530,7 +540,12 @@ impl ContentStore {
             }
             Ok(true)
         })
-        .await
+        .await?;
+        // A node that ends right after this answer has forgotten it too.
+        if let (false, Some(held)) = (sound, held) {
+            self.inner.lose(held).await?;
+        }
+        Ok(sound)
     }
 }
 

@@ -167,6 +167,7 @@ async fn a_file_that_is_cut_or_gone_is_damage() {
             fs::remove_file(hashes).unwrap();
         }
         assert!(!contents.verify(content).await.unwrap());
+        assert_eq!(contents.list().unwrap(), [], "forgotten before it is said to be damaged");
         assert_eq!(damaged.recv().await.unwrap().content, content);
     }
 }
