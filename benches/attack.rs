@@ -24,8 +24,8 @@ use libp2p::{Multiaddr, PeerId, identity::Keypair};
 use swarmdex::{
     clock,
     domain::{
-        hash::{ContentRoot, Hash},
-        manifest::{Content, Draft, Manifest},
+        hash::Hash,
+        manifest::{Draft, File, Manifest},
         name::PublisherId,
         record::{Announcement, Authorised, DhtKey, Head, HeadState, Record},
         release::ReleaseEntry,
@@ -62,19 +62,27 @@ fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Authorised
         needs.join(", ")
     ))
     .unwrap();
-    let content = Content { root: ContentRoot::of(name.as_bytes()), size: 1 };
+    let content = File::of(&Ecosystem::Generic, name, name.as_bytes());
     Authorised::sign(key, draft.into_manifest(PublisherId::of(&key.public()), content, clock::now()).unwrap()).unwrap()
 }
 
 fn head(key: &Keypair, name: &str, seq: u64, releases: Vec<ReleaseEntry>) -> Authorised<Head> {
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
-    let state =
-        HeadState { ecosystem: Ecosystem::Generic, name: name.parse().unwrap(), handle: None, seq, prev, releases };
+    let state = HeadState {
+        ecosystem: Ecosystem::Generic,
+        name: name.parse().unwrap(),
+        handle: None,
+        seq,
+        prev,
+        releases,
+        older: None,
+        tags: Default::default(),
+    };
     state.sign(key, clock::now(), DAY).unwrap().0
 }
 
 fn listed(manifest: &Authorised<Manifest>) -> ReleaseEntry {
-    ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false }
+    ReleaseEntry::new(manifest.version.clone(), manifest.hash())
 }
 
 fn announcement(key: &Keypair, name: &str, seq: u64, long: usize) -> Vec<u8> {
@@ -85,10 +93,8 @@ fn announcement(key: &Keypair, name: &str, seq: u64, long: usize) -> Vec<u8> {
 
 /// A head of more than 9 KiB.
 fn large(key: &Keypair, n: usize) -> Record {
-    let entry = |at: usize| ReleaseEntry {
-        version: format!("1.{n}.{at}-{}", "a".repeat(50)).parse().unwrap(),
-        manifest: Hash::of(&at.to_be_bytes()),
-        yanked: false,
+    let entry = |at: usize| {
+        ReleaseEntry::new(format!("1.{n}.{at}-{}", "a".repeat(50)).parse().unwrap(), Hash::of(&at.to_be_bytes()))
     };
     Record::Head(head(key, &format!("large-{n}"), 1, (0..95).map(entry).collect()))
 }

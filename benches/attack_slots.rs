@@ -141,7 +141,7 @@ async fn streams() -> Vec<Row> {
     let (mut held, mut took) = (Vec::new(), Vec::new());
     for attackers in [0, 1, 4] {
         let lab = strict(&[]).await;
-        let content = put(lab.node.contents(), &vec![7; 1 << 20]).await.content;
+        let content = put(lab.node.contents(), &vec![7; 1 << 20]).await.files[0].content;
         let (mut crowd, mut streams) = (Vec::new(), Vec::new());
         for way in ways(&lab, attackers).await {
             for _ in 0..8 {

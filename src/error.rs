@@ -96,6 +96,12 @@ pub enum RegistryError {
     #[error("{package} {version} has been published already and a release never changes; choose another version")]
     VersionTaken { package: PackageName, version: VersionText },
 
+    #[error(
+        "{package} {version} has a file {file} already, and a release never changes; choose another version, or another name for \
+         the file"
+    )]
+    FileTaken { package: PackageName, version: VersionText, file: String },
+
     #[error("no conflict {0} is known here; `conflicts` lists those that are")]
     NoConflict(String),
 
@@ -278,6 +284,7 @@ impl RegistryError {
             Self::TooManyHandles { .. } => "too_many_handles",
             Self::HistoryUnknown { .. } => "history_unknown",
             Self::VersionTaken { .. } => "version_taken",
+            Self::FileTaken { .. } => "file_taken",
             Self::NotYours { .. } => "not_yours",
             Self::NoConflict(_) => "no_conflict",
             Self::OneSided { .. } => "one_sided",
@@ -332,6 +339,7 @@ impl RegistryError {
             | Self::TooManyHandles { .. }
             | Self::HistoryUnknown { .. }
             | Self::VersionTaken { .. }
+            | Self::FileTaken { .. }
             | Self::NotYours { .. }
             | Self::Refused { .. }
             | Self::Unresolvable { .. }

@@ -18,8 +18,7 @@ use crate::{
     },
     config::toml_error,
     domain::{
-        manifest::{Artifacts, Content, Draft, file_of, limit},
-        name::PublisherId,
+        manifest::{Artifacts, Content, Draft, PutFile, file_of, limit},
         secret::MAX_KEY_FILE,
         text::printable,
     },
@@ -223,11 +222,8 @@ pub fn crate_file(path: &Path, owner: &str) -> Result<Prepared, crates::Unusable
 
 /// Whether the draft can be signed, as far as that can be said without its bytes.
 fn check(draft: &Draft) -> Result<()> {
-    let content = Content { root: crate::domain::hash::ContentRoot::of(b""), size: 0 };
-    match draft.clone().into_manifest(PublisherId::nobody(), content, crate::clock::now()) {
-        Ok(_) => Ok(()),
-        Err(errors) => Err(RegistryError::Draft { package: draft.name.clone(), errors }),
-    }
+    let wrong = |errors| RegistryError::Draft { package: draft.name.clone(), errors };
+    draft.check(crate::clock::now()).map_err(wrong)
 }
 
 impl Prepared {
@@ -280,6 +276,7 @@ impl Prepared {
             _ => Ok(None),
         };
         let (readme, native) = (text(self.readme).await?, text(self.native).await?);
-        Ok((self.draft, Artifacts { content, file: Some(self.file), readme, native }))
+        let files = vec![PutFile::from(content).named(self.file)];
+        Ok((self.draft, Artifacts { files, readme, native }))
     }
 }

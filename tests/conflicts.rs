@@ -30,11 +30,7 @@ use swarmdex::{
 
 /// A state of a package that calls its publisher alice.
 fn state(key: &Keypair, seq: u64, manifests: &[&Authorised<Manifest>]) -> Authorised<Head> {
-    let entry = |one: &&Authorised<Manifest>| ReleaseEntry {
-        version: one.version.clone(),
-        manifest: one.hash(),
-        yanked: false,
-    };
+    let entry = |one: &&Authorised<Manifest>| ReleaseEntry::new(one.version.clone(), one.hash());
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
     let (name, handle) = (manifests[0].name.clone(), Some("alice".parse().unwrap()));
     let state = HeadState {
@@ -44,6 +40,8 @@ fn state(key: &Keypair, seq: u64, manifests: &[&Authorised<Manifest>]) -> Author
         seq,
         prev,
         releases: manifests.iter().map(entry).collect(),
+        older: None,
+        tags: Default::default(),
     };
     state.sign(key, clock::now(), DAY).unwrap().0
 }
@@ -126,7 +124,7 @@ async fn a_version_that_its_publisher_changes_is_told_and_proven_to_anybody() {
     assert_eq!((case.about(), case.in_force), (about, InForce::FirstSeen));
     assert_eq!([case.sides[0].hash, case.sides[1].hash], [one.hash(), evil.hash()]);
     assert!(case.is_provable());
-    assert_eq!(registry.get_package(&reference(&id)).await.unwrap().releases[0].manifest, one.hash());
+    assert_eq!(registry.get_package(&reference(&id)).await.unwrap().releases[0].manifests[0], one.hash());
 
     // The publisher goes on as if nothing had been: the first head is not held any more, and the evidence is.
     let two = manifest(&key, "web", "1.1.0", b"two");

@@ -85,7 +85,7 @@ async fn arrives(listen: &str) {
     let sizes = [0, 1, 16_383, 16_384, 16_385, 65_535, 65_536, 1_048_577, 5_000_000];
     for (seed, size) in (0..).zip(sizes) {
         let sent = bytes(size, seed);
-        let content = put(a.node.contents(), &sent).await.content;
+        let content = put(a.node.contents(), &sent).await.files[0].content;
         let fetched = fetch(&b, content).await.unwrap();
         assert!(!fetched.was_held);
         assert_eq!(given(&fetched, a.node.peer_id()), size as u64, "{size}");
@@ -123,12 +123,12 @@ async fn a_release_is_published_with_its_bytes_or_not_at_all() {
     assert!(matches!(refused, RegistryError::NotPut(_)), "{refused}");
     let sent = bytes(300_000, 1);
     let mut artifacts = put(a.node.contents(), &sent).await;
-    artifacts.readme = Some(put(a.node.contents(), b"# Web").await.content);
-    artifacts.file = Some("web-1.0.0.tar.zst".to_owned());
+    artifacts.readme = Some(put(a.node.contents(), b"# Web").await.files[0].content);
+    artifacts.files[0].name = Some("web-1.0.0.tar.zst".to_owned());
     let receipt = registry.publish(draft("web", "1.0.0"), artifacts, None).await.unwrap();
     let found = b.node.registry();
     let release = found.get_package_version(&reference(&receipt.package), &"*".parse().unwrap()).await.unwrap();
-    assert_eq!(release.manifest.file_name(), "web-1.0.0.tar.zst");
+    assert_eq!(release.manifest.files[0].name, "web-1.0.0.tar.zst");
     let contents = b.node.contents();
     contents.fetch(Wanted::of(&release), None).await.unwrap();
     for beside in Wanted::beside(&release) {
@@ -150,7 +150,7 @@ async fn several_give_each_what_it_can_and_a_provider_is_found_through_the_dht()
     const MIB: u64 = 1 << 20;
     let sent = bytes(24 << 20, 2);
     let a = start(Conduct::Paced(16 * MIB), &[], |_| {}).await;
-    let content = put(a.node.contents(), &sent).await.content;
+    let content = put(a.node.contents(), &sent).await.files[0].content;
     let join = [a.address().await];
     let mut others = Vec::new();
     for _ in 0..2 {
@@ -180,7 +180,7 @@ async fn several_give_each_what_it_can_and_a_provider_is_found_through_the_dht()
 async fn a_liar_is_caught_at_once_and_an_honest_one_gives_the_rest() {
     let sent = bytes(6 << 20, 3);
     let liar = start(Conduct::Corrupt, &[], |_| {}).await;
-    let content = put(liar.node.contents(), &sent).await.content;
+    let content = put(liar.node.contents(), &sent).await.files[0].content;
     let join = [liar.address().await];
     let b = start(Conduct::Honest, &join, |_| {}).await;
     let error = fetch(&b, content).await.unwrap_err();
@@ -209,7 +209,7 @@ async fn a_liar_is_caught_at_once_and_an_honest_one_gives_the_rest() {
 async fn a_peer_that_falls_silent_is_dropped_and_another_goes_on() {
     let sent = bytes(4 << 20, 4);
     let silent = start(Conduct::Stalling(200_000), &[], |_| {}).await;
-    let content = put(silent.node.contents(), &sent).await.content;
+    let content = put(silent.node.contents(), &sent).await.files[0].content;
     let join = [silent.address().await];
     let honest = start(Conduct::Honest, &join, |_| {}).await;
     put(honest.node.contents(), &sent).await;
@@ -227,7 +227,7 @@ async fn a_peer_that_falls_silent_is_dropped_and_another_goes_on() {
 async fn without_a_provider_it_says_so_and_goes_on_later() {
     let sent = bytes(8 << 20, 5);
     let a = start(Conduct::Paced(4 << 20), &[], |_| {}).await;
-    let content = put(a.node.contents(), &sent).await.content;
+    let content = put(a.node.contents(), &sent).await.files[0].content;
     let b = start(Conduct::Honest, &[a.address().await], |_| {}).await;
     let (progress, _updates) = mpsc::channel::<Transfer>(1);
     let contents: Arc<dyn Contents> = b.node.contents();
@@ -255,7 +255,7 @@ async fn without_a_provider_it_says_so_and_goes_on_later() {
 async fn a_fetch_is_paused_gone_on_with_after_a_restart_and_cancelled() {
     let sent = bytes(8 << 20, 6);
     let a = start(Conduct::Paced(1 << 20), &[], |_| {}).await;
-    let content = put(a.node.contents(), &sent).await.content;
+    let content = put(a.node.contents(), &sent).await.files[0].content;
     let id = TransferId::Fetch { root: content.root };
     let b = start(Conduct::Honest, &[a.address().await], |_| {}).await;
     b.node.contents().start_fetch(wanted(content)).await.unwrap();
@@ -288,7 +288,7 @@ async fn a_fetch_is_paused_gone_on_with_after_a_restart_and_cancelled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_a_fetch_is_told_that_the_node_ends_and_its_directory_is_free() {
     let a = start(Conduct::Paced(1 << 20), &[], |_| {}).await;
-    let content = put(a.node.contents(), &bytes(32 << 20, 9)).await.content;
+    let content = put(a.node.contents(), &bytes(32 << 20, 9)).await.files[0].content;
     let b = start(Conduct::Honest, &[a.address().await], |_| {}).await;
     let contents = b.node.contents();
     let fetching = tokio::spawn(async move {
@@ -308,7 +308,7 @@ async fn who_waits_for_a_fetch_is_told_that_the_node_ends_and_its_directory_is_f
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_who_want_the_same_fetch_it_once() {
     let a = Lab::start(TCP, &[]).await;
-    let content = put(a.node.contents(), &bytes(2 << 20, 7)).await.content;
+    let content = put(a.node.contents(), &bytes(2 << 20, 7)).await.files[0].content;
     let b = Lab::start(TCP, &[a.address().await]).await;
     let contents = b.node.contents();
     let fetches = (0..50).map(|_| contents.fetch(wanted(content), None));
@@ -324,7 +324,7 @@ async fn fifty_who_want_the_same_fetch_it_once() {
 async fn what_is_incomplete_is_served_too() {
     let sent = bytes(12 << 20, 8);
     let a = start(Conduct::Paced(4 << 20), &[], |_| {}).await;
-    let content = put(a.node.contents(), &sent).await.content;
+    let content = put(a.node.contents(), &sent).await.files[0].content;
     let b = start(Conduct::Honest, &[a.address().await], |_| {}).await;
     b.node.contents().start_fetch(wanted(content)).await.unwrap();
     until(&b, "a part of it", |one| is_fetch(one) && one.done > 2 << 20).await;
@@ -341,7 +341,7 @@ async fn what_is_incomplete_is_served_too() {
 async fn two_who_have_a_part_do_not_wait_for_one_another() {
     let sent = bytes(12 << 20, 16);
     let a = start(Conduct::Paced(1 << 20), &[], |_| {}).await;
-    let content = put(a.node.contents(), &sent).await.content;
+    let content = put(a.node.contents(), &sent).await.files[0].content;
     let b = start(Conduct::Honest, &[a.address().await], |_| {}).await;
     let c = start(Conduct::Honest, &[a.address().await, b.address().await], |_| {}).await;
     for lab in [&b, &c] {
@@ -360,7 +360,7 @@ async fn two_who_have_a_part_do_not_wait_for_one_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_provide_serves_only_what_is_its_own() {
     let a = Lab::start(TCP, &[]).await;
-    let content = put(a.node.contents(), &bytes(100_000, 9)).await.content;
+    let content = put(a.node.contents(), &bytes(100_000, 9)).await.files[0].content;
     let b = start(Conduct::Honest, &[a.address().await], |options| options.provide = false).await;
     fetch(&b, content).await.unwrap();
     a.stop().await;
@@ -378,7 +378,7 @@ async fn a_manifest_with_the_wrong_size_is_nobody_elses_fault() {
     let a = Lab::start(TCP, &[]).await;
     let b = Lab::start(TCP, &[a.address().await]).await;
     for size in [100, 400_000, 3_000_000] {
-        let content = put(a.node.contents(), &bytes(size, 11)).await.content;
+        let content = put(a.node.contents(), &bytes(size, 11)).await.files[0].content;
         let error = fetch(&b, Content { size: content.size + 20_000, ..content }).await.unwrap_err().to_string();
         assert!(error.contains("its manifest says") && error.contains(&size.to_string()), "{error}");
     }
@@ -394,7 +394,7 @@ async fn a_manifest_with_the_wrong_size_is_nobody_elses_fault() {
 async fn damage_on_the_disk_is_never_served_and_mended_from_others() {
     let sent = bytes(2 << 20, 12);
     let a = Lab::start(TCP, &[]).await;
-    let content = put(a.node.contents(), &sent).await.content;
+    let content = put(a.node.contents(), &sent).await.files[0].content;
     let b = Lab::start(TCP, &[a.address().await]).await;
     fetch(&b, content).await.unwrap();
     let name = blake3::Hash::from(content.root.0).to_hex();
@@ -415,7 +415,7 @@ async fn damage_on_the_disk_is_never_served_and_mended_from_others() {
 async fn what_is_pinned_stays_so_through_damage() {
     let sent = bytes(1 << 20, 17);
     let a = Lab::start(TCP, &[]).await;
-    let content = put(a.node.contents(), &sent).await.content;
+    let content = put(a.node.contents(), &sent).await.files[0].content;
     a.node.contents().keep(content.root, String::new(), true).await.unwrap();
     let name = blake3::Hash::from(content.root.0).to_hex();
     std::fs::remove_file(a.dir.path().join(format!("content/{name}.data"))).unwrap();
@@ -432,7 +432,7 @@ async fn what_is_pinned_stays_so_through_damage() {
     let lost = noted.await.expect("what was lost is known");
     assert!(lost.content == content && lost.pinned, "{lost:?}");
     let b = Lab::start(TCP, &[]).await;
-    assert_eq!(put(b.node.contents(), &sent).await.content, content);
+    assert_eq!(put(b.node.contents(), &sent).await.files[0].content, content);
     let a = Lab::start_in(a.stop().await, TCP, &[b.address().await]).await;
     assert_eq!(given(&fetch(&a, content).await.unwrap(), b.node.peer_id()), content.size);
     let held = a.node.contents().held(content.root).await.unwrap();
@@ -446,7 +446,7 @@ async fn what_is_pinned_stays_so_through_damage() {
 async fn sixty_four_mebibytes_arrive() {
     let sent = bytes(64 << 20, 13);
     let a = Lab::start(TCP, &[]).await;
-    let content = put(a.node.contents(), &sent).await.content;
+    let content = put(a.node.contents(), &sent).await.files[0].content;
     let b = Lab::start(TCP, &[a.address().await]).await;
     let fetching = b.node.contents().fetch(wanted(content), None).await;
     assert_eq!(given(&fetching.unwrap(), a.node.peer_id()), 64 << 20);

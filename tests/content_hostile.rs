@@ -175,7 +175,7 @@ async fn whatever_a_peer_asks_honest_ones_are_served() {
     let peer = BarePeer::start(silent()).await;
     let lab = victim(&peer).await;
     let sent = vec![9; 3 << 20];
-    let held = put(lab.node.contents(), &sent).await.content;
+    let held = put(lab.node.contents(), &sent).await.files[0].content;
     let node = lab.node.peer_id();
     let head = async |stream: &mut Stream| {
         let mut bytes = [0; HEAD];

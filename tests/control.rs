@@ -116,9 +116,9 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
     assert!(node.wait(Wait::Published, PATIENCE).await.unwrap());
     let package = reference(&id);
     assert_eq!(registry.get_package(&package).await.unwrap().latest.unwrap().version, receipt.version);
-    assert_eq!(registry.metadata(&package, &receipt.version).await.unwrap().size, receipt.size);
+    assert_eq!(registry.metadata(&package, &receipt.version).await.unwrap().size(), receipt.size);
     let release = registry.get_package_version(&package, &"^1".parse().unwrap()).await.unwrap();
-    assert_eq!((release.manifest.name.as_str(), release.yanked), (name, false));
+    assert_eq!((release.manifest.name.as_str(), release.state.yanked), (name, false));
     assert!(registry.exists(&package).await.unwrap());
     let own = registry.own().await.unwrap();
     assert!(own.publisher.is_some() && own.packages.iter().any(|own| own.id == id));
@@ -177,7 +177,7 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
 
     // Yanks and trust.
     registry.yank(&package, &receipt.version).await.unwrap();
-    assert!(registry.list_versions(&package).await.unwrap()[0].yanked);
+    assert!(registry.list_versions(&package).await.unwrap()[0].is_yanked());
     registry.unyank(&package, &receipt.version).await.unwrap();
     registry.distrust(id.owner).await.unwrap();
     assert!(registry.search(&Query::text(name)).await.unwrap().hits.is_empty(), "distrusted");

@@ -128,7 +128,7 @@ async fn a_release_is_on_two_other_nodes_when_publish_returns() {
             let release =
                 peer.node.registry().get_package_version(&reference(&own.id), &"*".parse().unwrap()).await.unwrap();
             let fetched = peer.node.contents().fetch(Wanted::of(&release), None).await.unwrap();
-            assert_eq!(fetched.content.root, release.manifest.content);
+            assert_eq!(fetched.content.root, release.manifest.content().root);
         }
     }
 }

@@ -113,8 +113,8 @@ async fn forged_records_are_not_stored() {
         wait_for(&mut batches, &format!("{reason} to be counted"), counted(*reason)).await;
     }
     let releases = node.node.registry().list_versions(&reference(&id)).await.unwrap();
-    let kept: Vec<_> = releases.iter().map(|entry| entry.manifest).collect();
-    assert_eq!(kept, [honest.releases[0].manifest], "what was seen first counts");
+    let kept: Vec<_> = releases.iter().map(|entry| entry.manifests[0]).collect();
+    assert_eq!(kept, [honest.releases[0].manifests[0]], "what was seen first counts");
     wait_for(&mut batches, "the cost of forging", |batch| {
         batch.peers.iter().any(|peer| {
             peer.id == witness.id && peer.evidence.iter().any(|evidence| evidence.outcome == Outcome::RecordInvalid)
@@ -143,11 +143,11 @@ async fn forged_records_are_not_believed_when_read() {
         let node = swarmdex::node::Node::start(options).await.unwrap();
         assert!(node.wait_joined(lab::PATIENCE).await);
         let package = node.registry().get_package(&reference(&id)).await.unwrap();
-        let kept = package.releases.iter().map(|entry| entry.manifest).collect::<Vec<_>>();
+        let kept = package.releases.iter().map(|entry| entry.manifests[0]).collect::<Vec<_>>();
         if *reason != Refusal::Expired {
             assert_eq!(package.seq, 5, "{reason}");
         }
-        assert_eq!(kept, [honest.releases[0].manifest], "{reason}");
+        assert_eq!(kept, [honest.releases[0].manifests[0]], "{reason}");
         node.shutdown().await.unwrap();
     }
 }

@@ -57,7 +57,7 @@ async fn everything_takes_its_time(listen: &str) {
     blake3::Hasher::new().update(b"far").finalize_xof().fill(&mut sent);
     let artifacts = put(a.node.contents(), &sent).await;
     let wanted = Wanted {
-        content: artifacts.content,
+        content: artifacts.files[0].content,
         what: "a test".to_owned(),
         package: None,
         beside: None,
@@ -67,7 +67,7 @@ async fn everything_takes_its_time(listen: &str) {
     let contents = b.node.contents();
     let fetched = tokio::time::timeout(PATIENCE, contents.fetch(wanted, None)).await.unwrap().unwrap();
     assert!(!fetched.was_held && began.elapsed() >= 2 * ONE_WAY);
-    assert_eq!(read_whole(&*contents, artifacts.content.root, u64::MAX).await.unwrap(), sent);
+    assert_eq!(read_whole(&*contents, artifacts.files[0].content.root, u64::MAX).await.unwrap(), sent);
     assert!(b.node.metrics().await.unwrap().contains("libp2p_bandwidth_bytes_total"), "bytes are counted");
 
     // Gossip, and what a newcomer finds by asking.

@@ -9,7 +9,7 @@ use swarmdex::{
     archive::debian,
     domain::{
         hash::ContentRoot,
-        manifest::{Content, Dependency, Manifest},
+        manifest::{Dependency, File, Manifest},
         name::PublisherId,
         query::Query,
         time::Timestamp,
@@ -104,8 +104,8 @@ fn previews() -> (PublisherId, Vec<Manifest>) {
             optional: false,
         });
         let draft = swarmdex::domain::manifest::Draft { dependencies: needs.collect(), ..stanza.draft };
-        let content = Content { root: ContentRoot::of(stanza.text.as_bytes()), size: stanza.text.len() as u64 };
-        draft.into_manifest(owner, content, NOW).unwrap()
+        let file = File::of(&draft.ecosystem, "stanza", stanza.text.as_bytes());
+        draft.into_manifest(owner, file, NOW).unwrap()
     });
     (owner, manifests.collect())
 }

@@ -59,7 +59,7 @@ async fn what_one_node_publishes_another_resolves_and_locks() {
     for locked in lock.packages() {
         let exact = format!("={}", locked.version).parse().unwrap();
         let release = registry.get_package_version(&reference(&locked.id), &exact).await.unwrap();
-        lock.check(&release.package, &release.manifest_hash, &release.manifest).unwrap();
+        lock.check(&release.package, &release.manifest_hash, &release.manifest, &release.files).unwrap();
     }
 
     let error =

@@ -177,7 +177,7 @@ async fn ask(peer: &BarePeer, node: PeerId, root: ContentRoot) -> Option<(Stream
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_of_one_prefix_hold_an_eighth_of_the_streams_and_others_are_served() {
     let lab = strict(&[]).await;
-    let held = put(lab.node.contents(), &[7; 300_000]).await.content;
+    let held = put(lab.node.contents(), &[7; 300_000]).await.files[0].content;
     assert!(groups(held.size) > 1);
     let address = lab.address().await;
     let way = by_way_of([127, 0, 1, 1], &address).await;

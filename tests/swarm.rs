@@ -223,7 +223,7 @@ async fn yanks_travel_and_versions_are_never_reused() {
     let latest = other.get_package_version(&package, &"*".parse().unwrap()).await.unwrap();
     assert_eq!(latest.manifest.version.to_string(), "1.0.0");
     let exact = other.get_package_version(&package, &"=1.1.0".parse().unwrap()).await.unwrap();
-    assert!(exact.yanked);
+    assert!(exact.state.yanked);
     let theirs = other.yank(&package, &"1.0.0".parse().unwrap()).await;
     assert!(matches!(theirs, Err(RegistryError::NotYours { .. })));
     registry.unyank(&package, &"1.1.0".parse().unwrap()).await.unwrap();
@@ -455,7 +455,7 @@ async fn a_publisher_sees_its_packages_and_how_far_each_got() {
     let mine = registry.own().await.unwrap().packages;
     let latest = mine[0].latest.as_ref().unwrap();
     assert_eq!((mine.len(), mine[0].releases, mine[0].pending), (1, 2, false));
-    assert_eq!((latest.version.to_string().as_str(), latest.yanked), ("1.1.0", true));
+    assert_eq!((latest.version.to_string().as_str(), latest.is_yanked()), ("1.1.0", true));
     assert!(mine[0].replicas > Some(0) && mine[0].announced > Some(0), "{mine:?}");
     assert!(mine[0].manifest.is_some());
 

@@ -15,7 +15,7 @@ use libp2p::identity::Keypair;
 use swarmdex::{
     domain::{
         hash::Hash,
-        manifest::Manifest,
+        manifest::{Ecosystem, File, Manifest},
         name::PublisherId,
         query::Query,
         record::{Authorised, Head},
@@ -203,7 +203,7 @@ async fn a_full_catalogue_keeps_its_own_and_what_it_trusts() {
         store.pin(&"friend".parse().unwrap(), PublisherId::of(&friend.public()), now()).await.unwrap();
         let flood = PublisherId::of(&flood.public());
         let mut manifest = lab::draft("app", "1.0.0")
-            .into_manifest(PublisherId::of(&friend.public()), lab::content(b"app"), now())
+            .into_manifest(PublisherId::of(&friend.public()), File::of(&Ecosystem::Generic, "app", b"app"), now())
             .unwrap();
         manifest.dependencies = toml::from_str::<swarmdex::domain::manifest::Draft>(&format!(
             "name = \"x\"\nversion = \"1.0.0\"\ndependencies = [{{ package = \"{flood}/needed\", requirement = \"*\" }}]"

@@ -11,8 +11,7 @@ use libp2p::identity::Keypair;
 use swarmdex::{
     archive::debian,
     domain::{
-        hash::ContentRoot,
-        manifest::{Content, Dependency, Draft, Manifest},
+        manifest::{Dependency, Draft, File, Manifest},
         name::{PublisherId, WrittenName},
         record::{Authorised, DEFAULT_LIFE, Head, HeadState},
         release::ReleaseEntry,
@@ -73,7 +72,7 @@ pub fn signed(key: &Keypair, drafts: Vec<(Draft, String)>) -> Vec<Record> {
     let one = |(at, (draft, text)): (usize, (Draft, String))| {
         let signed_at = Timestamp(now.0 - at as u64);
         let (name, handle) = (draft.name.clone(), draft.handle.clone());
-        let content = Content { root: ContentRoot::of(text.as_bytes()), size: text.len() as u64 };
+        let content = File::of(&draft.ecosystem, name.as_str(), text.as_bytes());
         let by_key =
             |dependency: Dependency| dependency.by_key(&draft.ecosystem, |_| Ok::<_, ()>(publisher(key))).unwrap();
         let dependencies = draft.dependencies.iter().cloned().map(by_key).collect();
@@ -81,7 +80,7 @@ pub fn signed(key: &Keypair, drafts: Vec<(Draft, String)>) -> Vec<Record> {
         let manifest =
             Authorised::sign(key, draft.into_manifest(PublisherId::of(&key.public()), content, signed_at).unwrap())
                 .unwrap();
-        let entry = ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false };
+        let entry = ReleaseEntry::new(manifest.version.clone(), manifest.hash());
         let state = HeadState {
             ecosystem: manifest.ecosystem.clone(),
             name,
@@ -89,6 +88,8 @@ pub fn signed(key: &Keypair, drafts: Vec<(Draft, String)>) -> Vec<Record> {
             seq: 1,
             prev: vec![],
             releases: vec![entry],
+            older: None,
+            tags: Default::default(),
         };
         (state.sign(key, signed_at, DEFAULT_LIFE).unwrap().0, Some(manifest))
     };

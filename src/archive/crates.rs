@@ -98,7 +98,7 @@ pub fn read(path: &Path) -> Result<CrateFile, Unusable> {
     let bad = Unusable::BadManifest;
     let manifest: Table = toml::from_str(&text).map_err(|error| bad(printable(error.message())))?;
     let content = Content { root: ContentRoot::of(&bytes), size: bytes.len() as u64 };
-    let (draft, needs) = manifest::release(&manifest, content).map_err(bad)?;
+    let (draft, needs) = manifest::release(&manifest).map_err(bad)?;
     let index = index::line(&manifest, Hash::of(&bytes).to_string()).map_err(bad)?;
     if index.len() as u64 > limit::BESIDE {
         return Err(Unusable::TooLarge);

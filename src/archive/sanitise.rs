@@ -1,8 +1,8 @@
 //! What somebody wrote about a package, made such that it can be signed: cut, cleaned or left out.
 
 use crate::domain::{
-    manifest::{Content, Draft, limit},
-    name::{PackageName, PublisherId},
+    manifest::{Draft, limit},
+    name::PackageName,
     text::{is_joiner, printable},
     time::Timestamp,
     version::RequirementText,
@@ -24,8 +24,8 @@ pub struct Need {
 }
 
 /// The draft, if it can be signed as it is.
-pub(crate) fn checked(draft: Draft, content: Content) -> Result<Draft, String> {
-    match draft.clone().into_manifest(PublisherId::nobody(), content, Timestamp::default()) {
+pub(crate) fn checked(draft: Draft) -> Result<Draft, String> {
+    match draft.check(Timestamp::default()) {
         Ok(_) => Ok(draft),
         Err(errors) => Err(errors.first().map(ToString::to_string).unwrap_or_default()),
     }

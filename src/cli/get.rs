@@ -23,12 +23,12 @@ use crate::{
     domain::{
         manifest::file_of,
         name::{PackageId, PackageRef, short_id},
-        text::as_file,
+        text::{as_file, printable},
         trust::Trust,
         version::{RequirementText, VersionText},
     },
     ecosystem::Ecosystem,
-    registry::{Fetched, Release},
+    registry::{Fetched, Release, ReleaseFile},
     resolve::{
         Resolving,
         lock::{self, Lock},
@@ -48,6 +48,9 @@ pub(super) struct Args {
     /// File to write, or directory to write into; by default the current directory, under the name the publisher gave
     #[arg(long, short, value_name = "PATH")]
     output: Option<PathBuf>,
+    /// Of a release with several files, only this one; may be given again for more
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["with_deps", "locked"])]
+    file: Vec<String>,
     /// Unpack the archive into a directory, which is made
     #[arg(long)]
     extract: bool,
@@ -122,17 +125,68 @@ async fn one(node: &dyn Control, package: &PackageRef, args: &Args) -> Result<()
     let trust = if named.settle(&*registry, args.trust_new).await? { Trust::Pinned } else { release.trust };
     let release = Release { trust, ..release };
     names::warn_of_look_alike(&*registry, &release).await?;
+    warn(&release);
+    let files = choose(&release, &args.file)?;
     let manifest = &release.manifest;
-    let path = match (&args.output, args.extract) {
-        (Some(path), true) => path.clone(),
-        (None, true) => file_of(&manifest.name, &manifest.version).into(),
-        (output, false) => place(output.as_deref(), &manifest.file_name()),
+    let dir = || PathBuf::from(file_of(&manifest.name, &manifest.version));
+    let path = match (&args.output, files.as_slice()) {
+        (_, [_, _, ..]) if args.extract => {
+            let why = format!("{} has {} files; choose the one to unpack with --file", what(&release), files.len());
+            return Err(RegistryError::Usage(why));
+        }
+        (Some(path), _) if args.extract || files.len() > 1 => path.clone(),
+        (None, _) if args.extract || files.len() > 1 => dir(),
+        (output, [file]) => place(output.as_deref(), &file.file.name),
+        (_, _) => dir(),
     };
-    let target = Target { path, extract: args.extract, force: args.force, below: false };
-    let progress = Progress::new(&what(&release), manifest.size, args.json);
-    let fetched = download(node, &release, &target, &progress).await;
+    let progress = Progress::new(&what(&release), files.iter().map(|one| one.file.size).sum(), args.json);
+    let several = files.len() > 1;
+    let target = |file: &ReleaseFile| Target {
+        path: if several { path.join(&file.file.name) } else { path.clone() },
+        extract: args.extract,
+        force: args.force,
+        below: several,
+    };
+    let mut got = Vec::new();
+    for file in files {
+        let target = target(file);
+        let fetched = download(node, &release, &file.file, &target, &progress).await;
+        got.push((target.path, fetched));
+    }
     progress.end();
-    tell(&release, &target.path, &fetched?, args.json)
+    for (path, fetched) in got {
+        tell(&release, &path, &fetched?, args.json)?;
+    }
+    Ok(())
+}
+
+/// What is said against a release, for whoever gets it all the same.
+fn warn(release: &Release) {
+    for warning in release.state.warnings() {
+        print::note(format!("warning: {} is {warning}", what(release)));
+    }
+    if release.missing > 0 {
+        print::note(format!(
+            "warning: {} of the manifests of {} could not be had, so that files of it may be missing",
+            release.missing,
+            what(release)
+        ));
+    }
+}
+
+/// The files that are asked for: all that are not yanked, where none is named.
+fn choose<'a>(release: &'a Release, names: &[String]) -> Result<Vec<&'a ReleaseFile>> {
+    if names.is_empty() {
+        let live: Vec<_> = release.files.iter().filter(|one| release.state.yanked || one.yanked.is_none()).collect();
+        return if live.is_empty() { Ok(release.files.iter().collect()) } else { Ok(live) };
+    }
+    let find = |name: &String| {
+        release.files.iter().find(|one| one.file.name == *name).ok_or_else(|| {
+            let there = release.files.iter().map(|one| printable(&one.file.name)).collect::<Vec<_>>().join(", ");
+            RegistryError::Usage(format!("{} has no file {name}; it has {there}", what(release)))
+        })
+    };
+    names.iter().map(find).collect()
 }
 
 /// Where content is to be written, by what was asked for and what it is called.
@@ -166,7 +220,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     spinner.finish_and_clear();
     let (named, resolution) = resolved?;
     named.settle(&*registry, args.trust_new).await?;
-    let lock = Lock::of(&resolution, &wanted);
+    let mut lock = Lock::of(&resolution, &wanted);
     let mut releases = Vec::new();
     for one in resolution.releases {
         let reference = PackageRef::of(&one.package);
@@ -174,6 +228,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
         let release = release.map_err(|error| error.needed_by(lock.who_needs(&one.package)))?;
         check_fresh(args.fresh, &release.package, &release.freshness)?;
         names::warn_of_look_alike(&*registry, &release).await?;
+        lock.lock_files(&release.package, &release.files);
         releases.push(release);
     }
     let path = lock_path(args);
@@ -235,7 +290,8 @@ async fn locked(node: &dyn Control, args: &Args) -> Result<()> {
         let release = registry.get_package_version(&PackageRef::of(&one.id), &exactly(&one.id, &one.version)).await;
         let release = release.map_err(|error| error.needed_by(lock.who_needs(&one.id)))?;
         check_fresh(args.fresh, &release.package, &release.freshness)?;
-        lock.check(&one.id, &release.manifest_hash, &release.manifest).map_err(|error| error.at(&path))?;
+        lock.check(&one.id, &release.manifest_hash, &release.manifest, &release.files)
+            .map_err(|error| error.at(&path))?;
         releases.push(release);
     }
     make_output(args)?;
@@ -251,9 +307,15 @@ fn make_output(args: &Args) -> Result<()> {
 /// Fetches several, each into a directory of its own.
 async fn all(node: &dyn Control, releases: Vec<Release>, lock: &Lock, args: &Args) -> Result<()> {
     let out = out(args);
-    let bytes = releases.iter().map(|release| release.manifest.size).sum();
+    let wanted: Vec<(&Release, &ReleaseFile)> = releases
+        .iter()
+        .flat_map(|release| release.files.iter().map(move |file| (release, file)))
+        .filter(|(release, file)| lock.get(&release.package).is_some_and(|locked| locked.has(&file.file)))
+        .collect();
+    releases.iter().for_each(warn);
+    let bytes = wanted.iter().map(|(_, file)| file.file.size).sum();
     let progress = Progress::new(&format!("{} packages", releases.len()), bytes, args.json);
-    let target = |release: &Release| {
+    let target = |release: &Release, file: &ReleaseFile| {
         // A handle that is not bound to the key says nothing by itself.
         let key = release.package.owner.fingerprint();
         let owner = match &release.handle {
@@ -262,19 +324,21 @@ async fn all(node: &dyn Control, releases: Vec<Release>, lock: &Lock, args: &Arg
             None => key,
         };
         let dir = out.join(owner).join(place_of(&release.package, &release.manifest.version));
-        let path = if args.extract { dir } else { dir.join(release.manifest.file_name()) };
-        Target { path, extract: args.extract, force: args.force, below: true }
+        // What several files would be unpacked to, they would share.
+        let extract = args.extract && release.files.len() == 1;
+        let path = if extract { dir } else { dir.join(&file.file.name) };
+        Target { path, extract, force: args.force, below: true }
     };
     let progress = &progress;
-    let fetch = async |release: &Release| {
-        let target = target(release);
-        let fetched = download(node, release, &target, progress).await;
+    let fetch = async |(release, file): &(&Release, &ReleaseFile)| {
+        let target = target(release, file);
+        let fetched = download(node, release, &file.file, &target, progress).await;
         let fetched = fetched.map_err(|error| error.needed_by(lock.who_needs(&release.package)))?;
         Ok::<_, RegistryError>((target.path, fetched))
     };
-    let got: Result<Vec<_>> = stream::iter(&releases).map(fetch).buffered(AT_ONCE).try_collect().await;
+    let got: Result<Vec<_>> = stream::iter(&wanted).map(fetch).buffered(AT_ONCE).try_collect().await;
     progress.end();
-    for (release, (path, fetched)) in releases.iter().zip(got?) {
+    for ((release, _), (path, fetched)) in wanted.iter().zip(got?) {
         tell(release, &path, &fetched, args.json)?;
     }
     Ok(())
@@ -293,14 +357,12 @@ fn tell(release: &Release, path: &Path, fetched: &Fetched, json: bool) -> Result
             fetched,
         }));
     }
-    let yanked = if release.yanked { "yes: its publisher asks not to choose it" } else { "" };
     print::fields(&[
         ("release", what(release)),
         ("written to", path.display().to_string()),
         ("size", format!("{} bytes", fetched.content.size)),
         ("verified", fetched.content.root.to_string()),
         ("from", provenance(fetched)),
-        ("yanked", yanked.to_owned()),
         ("state", release.freshness.told(clock::now()).to_string()),
     ])
 }

@@ -199,16 +199,16 @@ async fn import(node: &dyn Control, path: &Path, owner: &str, handle: Option<&Ha
     let mut root = None;
     let published = async {
         let (draft, artifacts) = prepared.put(&*node.contents(), |_| {}).await?;
-        root = Some(artifacts.content.root);
+        root = artifacts.files.first().map(|file| file.content.root);
         let draft = Draft { handle: draft.handle.or_else(|| handle.cloned()), ..draft };
         node.registry().publish(draft, artifacts, None).await
     };
     match published.await {
         Ok(receipt) => Ok(Became::Published { id: receipt.id }),
-        Err(error) if error.code() == "version_taken" => {
+        Err(error) if matches!(error.code(), "version_taken" | "file_taken") => {
             let there = node.registry().get_package_version(&package, &exactly).await;
             Ok(match there {
-                Ok(there) if Some(there.manifest.content) != root => {
+                Ok(there) if root.is_some_and(|root| there.files.iter().all(|one| one.file.root != root)) => {
                     Became::Refused { why: format!("{error}; what is published has other bytes") }
                 }
                 _ => Became::Known { why: error.to_string() },

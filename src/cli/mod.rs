@@ -116,9 +116,13 @@ enum Verb {
     /// List every release of a package
     Versions(versions::Args),
     /// Mark a release of yours as not to be chosen any more: handle/name@version
-    Yank(yank::Args),
+    Yank(yank::Yank),
     /// Take a yank back: handle/name@version
-    Unyank(yank::Args),
+    Unyank(yank::Unyank),
+    /// Say of a release of yours what to use instead, or why not to use it: handle/name@version
+    Deprecate(yank::Deprecate),
+    /// Name a release of yours, such as latest or next: handle/name@version
+    Tag(yank::Tag),
     /// Show this node's identity, addresses and counts
     Status(status::Args),
     /// Say whether the node that runs is well; exit code 4 when it is not, 3 when there is none
@@ -240,8 +244,10 @@ async fn run(line: Line) -> Result<u8> {
         Some(Verb::Gc(args)) => store::gc(&global, args).await,
         Some(Verb::Verify(args)) => store::verify(&global, args).await,
         Some(Verb::Versions(args)) => versions::run(&global, args).await,
-        Some(Verb::Yank(args)) => yank::run(&global, args, yank::Change::Yank).await,
-        Some(Verb::Unyank(args)) => yank::run(&global, args, yank::Change::Unyank).await,
+        Some(Verb::Yank(args)) => yank::yank(&global, args).await,
+        Some(Verb::Unyank(args)) => yank::unyank(&global, args).await,
+        Some(Verb::Deprecate(args)) => yank::deprecate(&global, args).await,
+        Some(Verb::Tag(args)) => yank::tag(&global, args).await,
         Some(Verb::Status(args)) => status::run(&global, args).await,
         Some(Verb::Health(args)) => health::run(&global, args).await,
         Some(Verb::Peers(args)) => peers::run(&global, args).await,

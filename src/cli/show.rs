@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     Result, clock,
-    domain::name::short_id,
-    registry::{LookAlike, Release},
+    domain::{manifest::File, name::short_id},
+    registry::{LookAlike, Release, ReleaseFile},
 };
 
 #[derive(Debug, clap::Args)]
@@ -55,7 +55,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             false => registry.look_alike(&release.package.name, Some(release.package.owner)).await?,
         };
         let spinner = print::spinner("asking who has its bytes");
-        let copies = node.contents().holders(release.manifest.content).await;
+        let copies = node.contents().holders(release.manifest.content().root).await;
         spinner.finish_and_clear();
         let copies = copies?;
         if args.json {
@@ -88,14 +88,22 @@ fn show(release: &Release, looks_like: Option<&LookAlike>, copies: &str) -> Resu
     let manifest = &release.manifest;
     let needs: Vec<_> =
         manifest.dependencies.iter().map(|need| format!("{}@{}", need.called(), need.requirement)).collect();
-    let yanked = if release.yanked { "yes: its publisher asks not to choose it" } else { "" };
+    let one = |file: &ReleaseFile| {
+        let File { name, size, sha256, .. } = &file.file;
+        let yanked = file.yanked.as_ref().map_or("", |_| ", yanked");
+        format!("{name} ({size} bytes, signed {}{yanked}, SHA-256 {sha256})", clock::day(file.signed_at))
+    };
+    let mut files: Vec<String> = release.files.iter().map(one).collect();
+    if release.missing > 0 {
+        files.push(format!("and those of {} manifests that could not be had", release.missing));
+    }
     print::fields(&[
         ("id", format!("{}@{}", release.package, manifest.version)),
         ("handle", release.handle.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("fingerprint", release.package.owner.fingerprint()),
         ("trust", release.trust.label().to_owned()),
         ("looks like", looks_like.map(ToString::to_string).unwrap_or_default()),
-        ("yanked", yanked.to_owned()),
+        ("warning", release.state.warnings().join("; ")),
         ("title", manifest.title.clone().unwrap_or_default()),
         ("description", manifest.description.clone()),
         ("license", manifest.license.clone().unwrap_or_default()),
@@ -106,8 +114,8 @@ fn show(release: &Release, looks_like: Option<&LookAlike>, copies: &str) -> Resu
         ("homepage", manifest.homepage.clone().unwrap_or_default()),
         ("dependencies", needs.join(", ")),
         ("ecosystem", if manifest.ecosystem.is_generic() { "" } else { manifest.ecosystem.as_str() }.to_owned()),
-        ("file", manifest.file_name()),
-        ("content", format!("{} ({} bytes)", manifest.content, manifest.size)),
+        (if files.len() == 1 { "file" } else { "files" }, files.join("\n")),
+        ("content", manifest.content().root.to_string()),
         ("bytes on", copies.to_owned()),
         ("manifest", release.manifest_hash.to_string()),
         ("from", release.source.label().to_owned()),

@@ -101,17 +101,26 @@ pub(super) async fn keep(global: &Global, args: One, pinned: bool) -> Result<u8>
         let manifest = &release.manifest;
         let contents = node.contents();
         let id = format!("{}@{}", release.package, manifest.version);
-        if !contents.keep(manifest.content, id.clone(), pinned).await? {
+        let mut kept = None;
+        for file in &release.files {
+            if contents.keep(file.file.root, id.clone(), pinned).await? {
+                kept.get_or_insert(file.file.root);
+                if let Some(native) = file.file.native {
+                    contents.keep(native.root, id.clone(), pinned).await?;
+                }
+            }
+        }
+        let Some(kept) = kept else {
             print::note(format!(
                 "error: the bytes of {} {} are not here; `get` fetches them",
                 manifest.name, manifest.version
             ));
             return Ok(FAILED);
-        }
+        };
         for beside in [manifest.readme, manifest.native].into_iter().flatten() {
             contents.keep(beside.root, id.clone(), pinned).await?;
         }
-        let held = contents.held(manifest.content).await?;
+        let held = contents.held(kept).await?;
         let (own, others) = held.map_or((false, Vec::new()), |held| (held.own, held.pinned_for));
         let how = match (pinned, own, others.as_slice()) {
             (true, ..) => "is kept whatever the quota says".to_owned(),

@@ -6,6 +6,7 @@ use super::{DONE, FAILED, global::Global, id::Wanted, print, release::check_fres
 use crate::{
     Result, clock,
     domain::{freshness::Freshness, hash::Hash, release, version::VersionText},
+    registry::ReleaseState,
 };
 
 #[derive(Debug, clap::Args)]
@@ -24,8 +25,12 @@ pub(super) struct Args {
 #[derive(Serialize)]
 struct Listed {
     version: VersionText,
-    yanked: bool,
-    manifest: Hash,
+    #[serde(flatten)]
+    state: ReleaseState,
+    /// Names that the owner gives the version.
+    tags: Vec<String>,
+    /// In the order in which they were added; a release that grew has several.
+    manifests: Vec<Hash>,
     freshness: Freshness,
 }
 
@@ -46,8 +51,13 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         releases.sort_by(|(a, _), (b, _)| b.cmp(a));
         let listed: Vec<Listed> = releases
             .into_iter()
-            .map(|(_, entry)| entry.clone())
-            .map(|entry| Listed { version: entry.version, yanked: entry.yanked, manifest: entry.manifest, freshness })
+            .map(|(_, entry)| Listed {
+                version: entry.version.clone(),
+                state: ReleaseState::of(entry),
+                tags: found.tags_of(&entry.version),
+                manifests: entry.manifests.clone(),
+                freshness,
+            })
             .collect();
         if listed.is_empty()
             && let Some(requirement) = &package.requirement
@@ -72,8 +82,17 @@ fn show(listed: &[Listed], json: bool) -> Result<()> {
         return Ok(());
     }
     let row = |entry: &Listed| {
-        let state = if entry.yanked { "yanked" } else { "live" };
-        vec![entry.version.to_string(), state.to_owned(), entry.manifest.to_string()]
+        let state = match &entry.state {
+            ReleaseState { yanked: true, .. } => "yanked",
+            ReleaseState { deprecated: Some(_), .. } => "deprecated",
+            _ => "live",
+        };
+        let manifest = match entry.manifests.as_slice() {
+            [] => "not known here".to_owned(),
+            [only] => only.to_string(),
+            [first, more @ ..] => format!("{first} and {} more", more.len()),
+        };
+        vec![entry.version.to_string(), state.to_owned(), entry.tags.join(", "), manifest]
     };
-    print::table(&["VERSION", "STATE", "MANIFEST"], listed.iter().map(row).collect())
+    print::table(&["VERSION", "STATE", "TAGS", "MANIFEST"], listed.iter().map(row).collect())
 }

@@ -47,8 +47,8 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Contents, Imported, Importing, LookAlike, Own, Package, PublishStep, Publisher, Receipt,
-        Registry, Release, SearchResults, SearchUpdate,
+        Artifacts, Bundle, Change, Contents, Imported, Importing, LookAlike, Own, Package, PublishStep, Publisher,
+        Receipt, Registry, Release, SearchResults, SearchUpdate,
     },
     store::{
         self,
@@ -512,14 +512,9 @@ impl Registry for Remote {
         self.change("forgetting previews", "/v1/previews/forget", &()).await
     }
 
-    async fn yank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt> {
-        let asked = wire::OfVersion { package: package.to_string(), version: version.clone() };
-        self.change("yanking", "/v1/yank", &asked).await
-    }
-
-    async fn unyank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt> {
-        let asked = wire::OfVersion { package: package.to_string(), version: version.clone() };
-        self.change("taking a yank back", "/v1/unyank", &asked).await
+    async fn change(&self, package: &PackageRef, change: Change) -> Result<Receipt> {
+        let asked = wire::ChangeOf { package: package.to_string(), change };
+        self.change("changing what is said of a release", "/v1/change", &asked).await
     }
 
     async fn own(&self) -> Result<Own> {

@@ -39,8 +39,8 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Contents, Coverage, Fetched, Imported, Importing, Incoming, LookAlike, Order, Own, Package,
-        PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, Wanted,
+        Artifacts, Bundle, Change, Contents, Coverage, Fetched, Imported, Importing, Incoming, LookAlike, Order, Own,
+        Package, PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, Wanted,
     },
     store::{
         backup::{Ask, Backup},
@@ -462,12 +462,8 @@ impl Registry for Replay {
         only_watched("forgetting previews")
     }
 
-    async fn yank(&self, _: &PackageRef, _: &VersionText) -> Result<Receipt> {
-        only_watched("yanking")
-    }
-
-    async fn unyank(&self, _: &PackageRef, _: &VersionText) -> Result<Receipt> {
-        only_watched("taking a yank back")
+    async fn change(&self, _: &PackageRef, _: Change) -> Result<Receipt> {
+        only_watched("changing what is said of a release")
     }
 
     async fn own(&self) -> Result<Own> {

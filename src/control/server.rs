@@ -316,8 +316,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/publish", post(publish))
         .route("/import", post(import))
         .route("/previews/forget", post(forget_previews))
-        .route("/yank", post(yank))
-        .route("/unyank", post(unyank))
+        .route("/change", post(change))
         .route("/publisher", post(async |State(it): Node| answer(it.registry().publisher().await)))
         .route("/claims", post(claims))
         .route("/look-alike", post(look_alike))
@@ -539,12 +538,8 @@ async fn forget_previews(State(it): Node) -> Response {
     answer(it.registry().forget_previews().await)
 }
 
-async fn yank(State(it): Node, given: Given<wire::OfVersion>) -> Response {
-    with(given, async |asked| it.registry().yank(&reference(&asked.package)?, &asked.version).await).await
-}
-
-async fn unyank(State(it): Node, given: Given<wire::OfVersion>) -> Response {
-    with(given, async |asked| it.registry().unyank(&reference(&asked.package)?, &asked.version).await).await
+async fn change(State(it): Node, given: Given<wire::ChangeOf>) -> Response {
+    with(given, async |asked| it.registry().change(&reference(&asked.package)?, asked.change).await).await
 }
 
 async fn claims(State(it): Node, given: Given<wire::OfHandle>) -> Response {

@@ -17,7 +17,7 @@ use crate::{
         transfer::{Transfer, TransferId},
         version::{RequirementText, VersionText},
     },
-    registry::{Artifacts, Bundle, Fetched, Importing, Order, PublishStep, Receipt},
+    registry::{Artifacts, Bundle, Change, Fetched, Importing, Order, PublishStep, Receipt},
 };
 
 /// In every answer: the version of what is spoken.
@@ -39,6 +39,12 @@ pub struct OfRelease {
 pub struct OfVersion {
     pub package: String,
     pub version: VersionText,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ChangeOf {
+    pub package: String,
+    pub change: Change,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use super::{
     hash::Hash,
     name::{Handle, PackageName, PublisherId},
+    text::printable,
     time::Timestamp,
     trust::Trust,
     version::VersionText,
@@ -29,6 +30,10 @@ pub const MAX_SIDES: usize = 8;
 pub enum Kind {
     /// A publisher listed a version with two different manifests. A version never changes: that is a misdeed, or a mistake.
     Version,
+    /// A publisher signed a file of a version twice, with different bytes.
+    File,
+    /// A publisher signed a state that lacks a manifest which the state before it lists.
+    Removed,
     /// A publisher signed two states of a package with one number, as two machines that publish at once do.
     Fork,
     /// Several keys call themselves by one handle. A handle is a claim, and anybody may make it.
@@ -39,6 +44,8 @@ impl Kind {
     pub fn label(self) -> &'static str {
         match self {
             Self::Version => "changed",
+            Self::File => "file",
+            Self::Removed => "removed",
             Self::Fork => "fork",
             Self::Handle => "handle",
         }
@@ -66,6 +73,31 @@ impl ConflictId {
         let [a, b] = sorted(manifests);
         let version = version.key(name.ecosystem());
         Self::of(&[b"version", &publisher.to_bytes(), name.as_str().as_bytes(), version.as_bytes(), &a.0, &b.0])
+    }
+
+    /// Which of the two was seen first makes no difference.
+    pub fn of_file(
+        publisher: &PublisherId,
+        name: &PackageName,
+        version: &VersionText,
+        file: &str,
+        manifests: [Hash; 2],
+    ) -> Self {
+        let [a, b] = sorted(manifests);
+        let (publisher, version) = (publisher.to_bytes(), version.key(name.ecosystem()));
+        Self::of(&[b"file", &publisher, name.as_str().as_bytes(), version.as_bytes(), file.as_bytes(), &a.0, &b.0])
+    }
+
+    /// Of a manifest that the state `head` took away.
+    pub fn of_removed(
+        publisher: &PublisherId,
+        name: &PackageName,
+        version: &VersionText,
+        manifest: &Hash,
+        head: &Hash,
+    ) -> Self {
+        let (publisher, version) = (publisher.to_bytes(), version.key(name.ecosystem()));
+        Self::of(&[b"removed", &publisher, name.as_str().as_bytes(), version.as_bytes(), &manifest.0, &head.0])
     }
 
     pub fn of_fork(publisher: &PublisherId, name: &PackageName, seq: u64, heads: [Hash; 2]) -> Self {
@@ -175,6 +207,9 @@ pub struct Case {
     /// None where it is about a handle.
     pub package: Option<PackageName>,
     pub version: Option<VersionText>,
+    /// Where it is about one file of a version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// Two, or as many as keys claim the handle, [`MAX_SIDES`] at most.
     pub sides: Vec<Side>,
     /// Further keys that claim the handle.
@@ -206,7 +241,10 @@ impl Case {
             None => (key(), String::new()),
         };
         match (&self.package, &self.version) {
-            (Some(package), Some(version)) => format!("{owner}/{package}{key} {version}"),
+            (Some(package), Some(version)) => {
+                let file = self.file.as_ref().map_or(String::new(), |file| format!(", file {}", printable(file)));
+                format!("{owner}/{package}{key} {version}{file}")
+            }
             (Some(package), None) => format!("{owner}/{package}{key}"),
             (None, _) => owner,
         }
@@ -231,7 +269,7 @@ impl Case {
     /// Nobody has to do anything about it any more: a person has chosen, or the publisher went on.
     pub fn is_settled(&self) -> bool {
         match self.kind {
-            Kind::Version => self.sides.iter().any(|side| side.trust == Trust::Distrusted),
+            Kind::Version | Kind::File | Kind::Removed => self.sides.iter().any(|side| side.trust == Trust::Distrusted),
             Kind::Fork => self.in_force == InForce::Superseded,
             Kind::Handle => {
                 let open = self.sides.iter().filter(|side| side.trust != Trust::Distrusted).count();
@@ -269,7 +307,7 @@ impl Case {
         match self.in_force {
             InForce::Pinned => format!("the handle means the key {first} on this node, because it is pinned to it"),
             InForce::Own => format!("the handle means the key {first} on this node, because it is your own"),
-            InForce::FirstSeen => "the manifest that was seen first counts, for good".to_owned(),
+            InForce::FirstSeen => "what was seen first counts, for good".to_owned(),
             InForce::Preferred => {
                 "the first of the two counts on every node: it has not expired, or has the lower hash".to_owned()
             }
@@ -284,6 +322,13 @@ impl Case {
             Kind::Version => "One key signed two different manifests for this version. A release never changes, so either its \
                               owner made a mistake, or somebody else has the key and wants other bytes to be installed. What \
                               was seen first counts here; what was offered later was refused."
+                .to_owned(),
+            Kind::File => "One key signed two manifests of this version that list a file of this name with different bytes. A file \
+                           of a release never changes, so either its owner made a mistake, or somebody else has the key and \
+                           wants other bytes to be installed. What was seen first counts here."
+                .to_owned(),
+            Kind::Removed => "One key signed a state of the package that lacks what its state before listed. A release may be \
+                              yanked, and is never taken away, so either its owner made a mistake, or somebody else has the key."
                 .to_owned(),
             Kind::Fork => "One key signed two states of the package with the same number. That happens when a publisher \
                            publishes from two machines at once, and its next state joins them. It is no misdeed by itself."
@@ -301,11 +346,13 @@ impl Case {
     /// What a person can do, as sentences.
     pub fn remedy(&self) -> &'static str {
         match (self.kind, self.is_settled()) {
-            (Kind::Version, false) => {
+            (Kind::Version | Kind::File | Kind::Removed, false) => {
                 "Ask the publisher, over another channel, which one is meant. Export the evidence to show it to others; \
                  distrust the key if it is not in good hands."
             }
-            (Kind::Version, true) => "The key is distrusted, and nothing more has to be done here.",
+            (Kind::Version | Kind::File | Kind::Removed, true) => {
+                "The key is distrusted, and nothing more has to be done here."
+            }
             (Kind::Fork, false) => {
                 "Nothing, as a rule: the publisher's next state settles it. Where that does not come, ask the publisher."
             }
@@ -323,6 +370,8 @@ impl Case {
         let about = self.about();
         match self.kind {
             Kind::Version => format!("changed by its publisher and refused: {about}"),
+            Kind::File => format!("a file changed by its publisher and refused: {about}"),
+            Kind::Removed => format!("taken away by its publisher: {about}"),
             Kind::Fork => format!("two states of one number: {about}"),
             Kind::Handle => format!("several keys claim the handle {about}"),
         }

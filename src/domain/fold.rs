@@ -56,10 +56,14 @@ impl Fold {
         self.0.chunks_exact(ENTRY).filter_map(|entry| entry.split_at_checked(VERSION))
     }
 
-    /// Folds versions in, with the manifest first seen of each.
+    /// Folds versions in, with the manifest first seen of each. Where releases grow, another manifest is no change, and nothing is
+    /// kept of them.
     pub fn add<'a>(&mut self, ecosystem: &Ecosystem, releases: impl IntoIterator<Item = &'a ReleaseEntry>) {
-        for release in releases {
-            let entry = entry(ecosystem, &release.version, &release.manifest);
+        for (release, first) in releases.into_iter().filter_map(|one| Some((one, one.first()?))) {
+            if ecosystem.grows() {
+                continue;
+            }
+            let entry = entry(ecosystem, &release.version, &first);
             // A few are folded at a time: a set of those that were before would cost more than looking through them.
             let version = entry.get(..VERSION).unwrap_or_default();
             if !self.0.chunks_exact(ENTRY).any(|held| held.starts_with(version)) {
@@ -72,20 +76,17 @@ impl Fold {
 
     /// The versions in `offered` that were seen with another manifest. Of that, only the first bytes are known: [`folded`].
     pub fn conflicts(&self, ecosystem: &Ecosystem, offered: &[ReleaseEntry]) -> Vec<VersionConflict> {
-        if self.is_empty() {
+        if self.is_empty() || ecosystem.grows() {
             return Vec::new();
         }
         let changed = |release: &ReleaseEntry| {
-            let sought = entry(ecosystem, &release.version, &release.manifest);
+            let offered = release.first()?;
+            let sought = entry(ecosystem, &release.version, &offered);
             let (version, manifest) = sought.split_at_checked(VERSION)?;
             let (_, kept) = self.entries().find(|(known, _)| *known == version)?;
             let mut first = Hash([0; 32]);
             first.0.iter_mut().zip(kept).for_each(|(to, from)| *to = *from);
-            (kept != manifest).then(|| VersionConflict {
-                version: release.version.clone(),
-                kept: first,
-                offered: release.manifest,
-            })
+            (kept != manifest).then(|| VersionConflict { version: release.version.clone(), kept: first, offered })
         };
         offered.iter().filter_map(changed).collect()
     }
@@ -99,7 +100,7 @@ mod tests {
 
     fn release(n: u64, manifest: u8) -> ReleaseEntry {
         let version = format!("1.{n}.0").parse().unwrap();
-        ReleaseEntry { version, manifest: Hash::of(&[manifest]), yanked: false }
+        ReleaseEntry::new(version, Hash::of(&[manifest]))
     }
 
     #[test]
@@ -138,7 +139,7 @@ mod tests {
                 .iter()
                 .filter(|one| {
                     let first = seen.iter().find(|first| first.version == one.version);
-                    first.is_some_and(|first| first.manifest != one.manifest)
+                    first.is_some_and(|first| first.manifests != one.manifests)
                 })
                 .map(|one| one.version.to_string())
                 .collect();

@@ -1,9 +1,14 @@
-//! The two hashes of the registry: SHA-256 of signed payloads and DHT keys, BLAKE3 of content.
+//! The two hashes of the registry, SHA-256 of signed payloads and DHT keys and BLAKE3 of content; and the digests of files that
+//! ecosystems' clients know them by.
 
 use std::{fmt, str::FromStr};
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use sha2::{Digest, Sha256};
+use sha1::Sha1;
+use sha2::{Digest as _, Sha256, Sha512};
+
+use crate::ecosystem::Ecosystem;
 
 /// SHA-256 of a signed payload: what `prev`, `older` and a release's `manifest` point at.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,6 +81,94 @@ impl<'de> Deserialize<'de> for Hash {
         } else {
             let bytes = serde_bytes::ByteArray::<32>::deserialize(deserializer)?;
             Ok(Self(bytes.into_array()))
+        }
+    }
+}
+
+/// A digest by which an ecosystem's clients know a file, and which they compute themselves: SHA-256, SHA-512 or SHA-1 of its bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest<const N: usize>(pub [u8; N]);
+
+pub type Sha256Digest = Digest<32>;
+pub type Sha512Digest = Digest<64>;
+pub type Sha1Digest = Digest<20>;
+
+impl<const N: usize> fmt::Display for Digest<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+impl<const N: usize> fmt::Debug for Digest<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
+
+impl<const N: usize> FromStr for Digest<N> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or_else(|| format!("expected {} hexadecimal characters", 2 * N))
+    }
+}
+
+impl<const N: usize> Serialize for Digest<N> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serde_bytes::Bytes::new(&self.0).serialize(serializer)
+        }
+    }
+}
+
+impl<'de, const N: usize> Deserialize<'de> for Digest<N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        } else {
+            serde_bytes::ByteArray::<N>::deserialize(deserializer).map(|bytes| Self(bytes.into_array()))
+        }
+    }
+}
+
+/// Computes the digests of a file that a registry of its ecosystem would state, while the bytes pass.
+#[derive(Clone, Default)]
+pub struct Digester {
+    sha256: Sha256,
+    more: Option<(Sha512, Sha1)>,
+}
+
+/// What the bytes of a file come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digests {
+    pub sha256: Sha256Digest,
+    pub sha512: Option<Sha512Digest>,
+    pub sha1: Option<Sha1Digest>,
+}
+
+impl Digester {
+    /// SHA-512 and SHA-1 are what npm's clients check.
+    pub fn of(ecosystem: &Ecosystem) -> Self {
+        Self { sha256: Sha256::new(), more: (*ecosystem == Ecosystem::Npm).then(Default::default) }
+    }
+
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        if let Some((sha512, sha1)) = &mut self.more {
+            sha512.update(bytes);
+            sha1.update(bytes);
+        }
+    }
+
+    pub fn finish(self) -> Digests {
+        let (sha512, sha1) = self.more.unzip();
+        Digests {
+            sha256: Digest(self.sha256.finalize().into()),
+            sha512: sha512.map(|sha512| Digest(sha512.finalize().into())),
+            sha1: sha1.map(|sha1| Digest(sha1.finalize().into())),
         }
     }
 }
@@ -169,6 +262,23 @@ mod tests {
         assert_eq!(root.to_string().parse(), Ok(root));
         assert!(root.to_string().starts_with("bafkr4i"), "{root}");
         assert!("bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi".parse::<ContentRoot>().is_err());
+    }
+
+    #[test]
+    fn a_file_has_the_digests_that_its_clients_check() {
+        let digests = |ecosystem| {
+            let mut digester = Digester::of(&ecosystem);
+            b"abc".iter().for_each(|byte| digester.update(&[*byte]));
+            digester.finish()
+        };
+        // FIPS 180-4, the examples of each.
+        let npm = digests(Ecosystem::Npm);
+        assert!(npm.sha256.to_string().starts_with("ba7816bf8f01cfea414140de5dae2223"), "{npm:?}");
+        assert!(npm.sha512.unwrap().to_string().starts_with("ddaf35a193617abacc417349ae204131"), "{npm:?}");
+        assert_eq!(npm.sha1.unwrap().to_string(), "a9993e364706816aba3e25717850c26c9cd0d89d");
+        assert_eq!(digests(Ecosystem::Cargo), Digests { sha512: None, sha1: None, ..npm });
+        assert_eq!(npm.sha1.unwrap().to_string().to_uppercase().parse(), Ok(npm.sha1.unwrap()));
+        assert!("00".parse::<Sha1Digest>().is_err());
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! The signed description of a release, and the draft it comes from.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 pub use super::dependency::Dependency;
 use super::{
-    hash::ContentRoot,
+    hash::{ContentRoot, Digester, Digests, Sha1Digest, Sha256Digest, Sha512Digest},
     name::{Asked, Handle, NameError, PackageId, PackageName, PackageRef, PublisherId, WrittenName},
-    text::{as_file, is_joiner, is_unsafe_char, safe_or_not},
+    record::{Ext, MAX_NUMBER},
+    text::{as_file, is_joiner, is_unsafe_char, printable, safe_or_not},
     time::Timestamp,
     version::{RequirementText, VersionText},
 };
@@ -28,6 +31,8 @@ pub mod limit {
     /// Bytes of a package that is needed, with its owner's id.
     pub const PACKAGE: usize = 300;
     pub const FILE: usize = 160;
+    /// Files of one manifest; a release with more has several manifests.
+    pub const FILES: usize = 32;
     /// Bytes of a readme, and of an ecosystem's own data: what a screen shows and a client reads is text.
     pub const BESIDE: u64 = 1 << 20;
 }
@@ -41,23 +46,114 @@ pub struct Content {
     pub size: u64,
 }
 
-/// The bytes of a release: its content, and what travels beside it as content of its own.
+/// A file of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Artifacts {
-    #[serde(flatten)]
-    pub content: Content,
-    /// What the content is called as a file.
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Without a directory; occurs once in a version.
+    pub name: String,
+    /// BLAKE3 root of its bytes, by which they are fetched and verified.
+    pub root: ContentRoot,
+    /// Size in bytes.
+    pub size: u64,
+    pub sha256: Sha256Digest,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<String>,
+    pub sha512: Option<Sha512Digest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub readme: Option<Content>,
+    pub sha1: Option<Sha1Digest>,
+    /// The ecosystem's own data of this file, for its native client: of a wheel its `METADATA`, of a `.deb` its `control`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub native: Option<Content>,
+    /// When its upstream or archive says that it was published: a claim, which orders and ages nothing here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_at: Option<Timestamp>,
+}
+
+impl File {
+    pub fn content(&self) -> Content {
+        Content { root: self.root, size: self.size }
+    }
+
+    /// A file of bytes that are in memory.
+    pub fn of(ecosystem: &Ecosystem, name: impl Into<String>, bytes: &[u8]) -> Self {
+        let mut digester = Digester::of(ecosystem);
+        digester.update(bytes);
+        PutFile::from(Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 })
+            .named(name)
+            .with(digester.finish(), String::new)
+    }
+}
+
+/// A file whose bytes are there, before its digests are known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutFile {
+    pub content: Content,
+    /// What it is called; `None` for the release's name and version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native: Option<Content>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_at: Option<Timestamp>,
+}
+
+impl From<Content> for PutFile {
+    fn from(content: Content) -> Self {
+        Self { content, name: None, native: None, published_at: None }
+    }
+}
+
+impl PutFile {
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), ..self }
+    }
+
+    /// The file, once its digests are known; `called` is its name where it has none.
+    pub fn with(self, digests: Digests, called: impl FnOnce() -> String) -> File {
+        File {
+            name: self.name.unwrap_or_else(called),
+            root: self.content.root,
+            size: self.content.size,
+            sha256: digests.sha256,
+            sha512: digests.sha512,
+            sha1: digests.sha1,
+            native: self.native,
+            published_at: self.published_at,
+        }
+    }
+}
+
+/// The bytes of a release: its files, and what travels beside them as content of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifacts<F = PutFile> {
+    pub files: Vec<F>,
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub readme: Option<Content>,
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub native: Option<Content>,
+}
+
+fn none() -> Option<Content> {
+    None
+}
+
+impl<F> From<F> for Artifacts<F> {
+    fn from(file: F) -> Self {
+        Self { files: vec![file], readme: None, native: None }
+    }
 }
 
 impl From<Content> for Artifacts {
     fn from(content: Content) -> Self {
-        Self { content, file: None, readme: None, native: None }
+        PutFile::from(content).into()
+    }
+}
+
+impl Artifacts {
+    /// Every content of them.
+    pub fn contents(&self) -> Vec<Content> {
+        let files = self.files.iter().flat_map(|file| [Some(file.content), file.native]);
+        files.chain([self.readme, self.native]).flatten().collect()
     }
 }
 
@@ -89,20 +185,18 @@ pub struct Manifest {
     pub homepage: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dependencies: Vec<Dependency>,
-    /// BLAKE3 root of the release's content.
-    pub content: ContentRoot,
-    /// Size of the content, in bytes.
-    pub size: u64,
-    /// What the content is called as a file, without a directory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<String>,
+    /// What the owner publishes with this manifest: 1 to 32 files. A version may have further ones, in manifests of their own.
+    pub files: Vec<File>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readme: Option<Content>,
     /// The ecosystem's own data of the release, for its native client: for `cargo` the line of a registry's index. Content
     /// of its own, because a crate's features alone may be longer than a manifest may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub native: Option<Content>,
-    pub created: Timestamp,
+    /// When it was signed, by the owner's clock.
+    pub signed_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Ext::is_empty")]
+    pub ext: Ext,
 }
 
 /// What a person typed, or a TOML file says, before it is signed.
@@ -153,14 +247,20 @@ impl Draft {
         PackageName::of(&self.ecosystem, &self.name)
     }
 
+    /// Every field that breaks a rule, as far as that can be said without its files.
+    pub fn check(&self, signed_at: Timestamp) -> Result<(), Vec<FieldError>> {
+        let file = File::of(&self.ecosystem, "file", b"");
+        self.clone().into_manifest(PublisherId::nobody(), file, signed_at).map(drop)
+    }
+
     /// The manifest this draft becomes once its content is known, or every field that stands in the way.
     pub fn into_manifest(
         self,
         owner: PublisherId,
-        artifacts: impl Into<Artifacts>,
-        created: Timestamp,
+        artifacts: impl Into<Artifacts<File>>,
+        signed_at: Timestamp,
     ) -> Result<Manifest, Vec<FieldError>> {
-        let Artifacts { content, file, readme, native } = artifacts.into();
+        let Artifacts { files, readme, native } = artifacts.into();
         let manifest = Manifest {
             owner,
             ecosystem: self.ecosystem,
@@ -175,12 +275,11 @@ impl Draft {
             repository: self.repository.filter(|link| !link.is_empty()),
             homepage: self.homepage.filter(|link| !link.is_empty()),
             dependencies: self.dependencies,
-            content: content.root,
-            size: content.size,
-            file,
+            files,
             readme,
             native,
-            created,
+            signed_at,
+            ext: Ext::default(),
         };
         let errors = manifest.field_errors();
         if errors.is_empty() { Ok(manifest) } else { Err(errors) }
@@ -275,12 +374,28 @@ impl Manifest {
                 refuse("dependencies", problem);
             }
         }
-        if let Some(file) = &self.file
-            && let Err(problem) = check_file(file)
-        {
-            refuse("file", problem);
+        match self.files.len() {
+            0 => refuse("files", "has no entry; a release has one file at least".to_owned()),
+            count if count > limit::FILES => refuse("files", format!("has {count} entries, {} at most", limit::FILES)),
+            _ => {}
         }
-        for (field, beside) in [("readme", self.readme), ("native", self.native)] {
+        let mut names = HashSet::new();
+        for file in &self.files {
+            let problem = match check_file(&file.name) {
+                Err(problem) => Some(problem),
+                Ok(()) if !names.insert(&file.name) => Some("is there twice".to_owned()),
+                Ok(()) if file.size > MAX_NUMBER => Some("is larger than any file".to_owned()),
+                Ok(()) if file.published_at.is_some_and(|at| at > self.signed_at) => {
+                    Some("says that it was published after it was signed".to_owned())
+                }
+                Ok(()) => None,
+            };
+            if let Some(problem) = problem {
+                refuse("files", format!("{} {problem}", printable(&file.name)));
+            }
+        }
+        let natives = self.files.iter().map(|file| ("files", file.native));
+        for (field, beside) in natives.chain([("readme", self.readme), ("native", self.native)]) {
             if let Some(beside) = beside
                 && beside.size > limit::BESIDE
             {
@@ -290,13 +405,37 @@ impl Manifest {
         errors
     }
 
-    /// What the content is called as a file: what the publisher says, else name and version.
-    pub fn file_name(&self) -> String {
-        self.file.clone().unwrap_or_else(|| file_of(&self.name, &self.version))
+    /// The first file, beside which the release's readme and its ecosystem's own data travel. A verified manifest has one.
+    pub fn first(&self) -> Option<&File> {
+        self.files.first()
     }
 
+    /// The bytes of the first file.
     pub fn content(&self) -> Content {
-        Content { root: self.content, size: self.size }
+        self.first().map_or(Content { root: ContentRoot::of(b""), size: 0 }, File::content)
+    }
+
+    /// Every content, once, with the one beside which it travels: whoever has that has it too. A file's own data is beside it,
+    /// the release's readme and data beside the first file.
+    pub fn contents_beside(&self) -> Vec<(Content, Option<ContentRoot>)> {
+        let files = self
+            .files
+            .iter()
+            .flat_map(|file| [Some((file.content(), None)), file.native.map(|native| (native, Some(file.root)))]);
+        let first = self.first().map(|first| first.root);
+        let whole = [self.readme, self.native].map(|content| Some((content?, first)));
+        let mut seen = HashSet::new();
+        files.chain(whole).flatten().filter(|(content, _)| seen.insert(content.root)).collect()
+    }
+
+    /// Every content: of the files, and beside them, each once.
+    pub fn contents(&self) -> Vec<Content> {
+        self.contents_beside().into_iter().map(|(content, _)| content).collect()
+    }
+
+    /// Bytes of all files.
+    pub fn size(&self) -> u64 {
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.size))
     }
 
     /// One line that says what the package is: the title, else the description's first line.
@@ -335,8 +474,8 @@ mod tests {
         toml::from_str(toml)
     }
 
-    fn content(bytes: &[u8]) -> Content {
-        Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 }
+    fn content(bytes: &[u8]) -> File {
+        File::of(&Ecosystem::Generic, "web.bin", bytes)
     }
 
     #[test]

@@ -1,28 +1,166 @@
-//! Releases as heads list them, and the pure operations on such lists.
+//! Releases as heads and pages list them, and the pure operations on such lists.
+//!
+//! A version may be listed by several records: where a later one lists it again, what that says of its state counts, and its
+//! manifests are added to those that were listed before. So a page never changes, and a change of an old version is one entry.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{hash::Hash, version::VersionText};
+use super::{hash::Hash, text::safe_or_not, version::VersionText};
 use crate::ecosystem::{Ecosystem, Requirement, Version};
 
-/// One line of a head or page: a version, the hash of its manifest's signed payload, and whether it is yanked.
+/// Longest reason of a yank and longest message of a deprecation, in characters.
+pub const MAX_REASON: usize = 500;
+/// Most files of one version that may be yanked one by one.
+pub const MAX_YANKED_FILES: usize = 64;
+/// Most bytes of what one entry says of its version's state, so that an entry always fits into a page.
+pub const MAX_STATE: usize = 4 * 1024;
+
+/// One line of a head or page: a version, the manifests of its files, and what its owner says of it now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseEntry {
     #[serde(rename = "v")]
     pub version: VersionText,
-    #[serde(rename = "m")]
-    pub manifest: Hash,
-    #[serde(rename = "y", default, skip_serializing_if = "std::ops::Not::not")]
-    pub yanked: bool,
+    /// Hashes of the signed payloads, in the order in which they were added.
+    #[serde(rename = "m", default, skip_serializing_if = "Vec::is_empty")]
+    pub manifests: Vec<Hash>,
+    /// An older record lists manifests of it too.
+    #[serde(rename = "o", default, skip_serializing_if = "std::ops::Not::not")]
+    pub older: bool,
+    /// The owner asks not to choose it; the reason may be empty.
+    #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
+    pub yanked: Option<String>,
+    /// The owner says what to use instead, or why not to use it.
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
+    pub deprecated: Option<String>,
+    /// Files that the owner asks not to choose, while others of the version stay.
+    #[serde(rename = "f", default, skip_serializing_if = "Vec::is_empty")]
+    pub yanked_files: Vec<YankedFile>,
+}
+
+/// A file that is yanked, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct YankedFile {
+    #[serde(rename = "n")]
+    pub name: String,
+    #[serde(rename = "y", default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+}
+
+impl ReleaseEntry {
+    /// A version with its first manifest.
+    pub fn new(version: VersionText, manifest: Hash) -> Self {
+        let manifests = vec![manifest];
+        Self { version, manifests, older: false, yanked: None, deprecated: None, yanked_files: Vec::new() }
+    }
+
+    /// What is said of a version now, in a record that is not the one with its manifests.
+    fn again(&self) -> Self {
+        Self { manifests: Vec::new(), older: true, ..self.clone() }
+    }
+
+    /// Cuts off the manifests but the `last` ones, as an entry for an older record; what is said of the version stays here.
+    pub(super) fn split_off(&mut self, last: usize) -> Self {
+        /// So that the part that is cut off fits into a page.
+        const MOST: usize = 128;
+        let count = self.manifests.len().saturating_sub(last).min(MOST);
+        let front: Vec<Hash> = self.manifests.drain(..count).collect();
+        let older = std::mem::replace(&mut self.older, true);
+        Self { manifests: front, older, yanked: None, deprecated: None, yanked_files: Vec::new(), ..self.clone() }
+    }
+
+    pub fn is_yanked(&self) -> bool {
+        self.yanked.is_some()
+    }
+
+    /// The manifest that came first, which says what the release is. An entry that continues an older record's may have none.
+    pub fn first(&self) -> Option<Hash> {
+        self.manifests.first().copied()
+    }
+
+    pub fn lists(&self, manifest: &Hash) -> bool {
+        self.manifests.contains(manifest)
+    }
+
+    /// Why a file of it is not to be chosen, if it is not.
+    pub fn why_yanked(&self, file: &str) -> Option<&str> {
+        let one = self.yanked_files.iter().find(|yanked| yanked.name == file);
+        self.yanked.as_deref().or(one.map(|yanked| yanked.why.as_str()))
+    }
+
+    /// Every rule that holds for an entry by itself; the error names the field.
+    ///
+    /// # Errors
+    /// When one is broken.
+    pub fn check(&self, ecosystem: &Ecosystem) -> Result<(), &'static str> {
+        let texts = || [&self.yanked, &self.deprecated].into_iter().flatten();
+        let whys = || self.yanked_files.iter().map(|file| &file.why);
+        let bytes: usize =
+            texts().chain(whys()).chain(self.yanked_files.iter().map(|file| &file.name)).map(String::len).sum();
+        let once =
+            |names: &[YankedFile]| names.iter().map(|file| &file.name).collect::<HashSet<_>>().len() == names.len();
+        if self.version.read(ecosystem).is_err() {
+            Err("version")
+        } else if self.manifests.is_empty() && !self.older || !ecosystem.grows() && self.manifests.len() > 1 {
+            Err("manifests")
+        } else if texts().chain(whys()).any(|text| check_reason(text).is_err()) {
+            Err("reason")
+        } else if self.yanked_files.len() > MAX_YANKED_FILES
+            || !once(&self.yanked_files)
+            || self.yanked_files.iter().any(|file| super::manifest::check_file(&file.name).is_err())
+        {
+            Err("yanked files")
+        } else if bytes > MAX_STATE {
+            Err("state")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A reason or message as it may be signed: one line or several, as a description is.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence that begins with what it is.
+pub fn check_reason(text: &str) -> Result<(), String> {
+    let length = text.chars().count();
+    if length > MAX_REASON {
+        return Err(format!("is {length} characters long, {MAX_REASON} at most"));
+    }
+    let is_bad = |(c, is_unsafe): (char, bool)| is_unsafe && c != '\n';
+    match safe_or_not(text).any(is_bad) {
+        true => Err("has control or invisible characters; remove them".to_owned()),
+        false => Ok(()),
+    }
 }
 
 /// Releases with their versions read, so that they can be compared; in the order given, those left out whose version the ecosystem
 /// does not have. A verified head or page has none of these.
 pub fn read<'a>(ecosystem: &Ecosystem, releases: &'a [ReleaseEntry]) -> Vec<(Version, &'a ReleaseEntry)> {
     releases.iter().filter_map(|entry| Some((entry.version.read(ecosystem).ok()?, entry))).collect()
+}
+
+/// What records list, each of them later than the one before: a version once, in the place where it is listed first, with all its
+/// manifests and its latest state.
+pub fn gather<'a>(ecosystem: &Ecosystem, records: impl IntoIterator<Item = &'a [ReleaseEntry]>) -> Vec<ReleaseEntry> {
+    let mut gathered: Vec<ReleaseEntry> = Vec::new();
+    let mut at: HashMap<String, usize> = HashMap::new();
+    for entry in records.into_iter().flatten() {
+        let key = entry.version.key(ecosystem);
+        let Some(held) = at.get(&key).and_then(|at| gathered.get_mut(*at)) else {
+            at.insert(key, gathered.len());
+            gathered.push(entry.clone());
+            continue;
+        };
+        let mut manifests = std::mem::take(&mut held.manifests);
+        let known: HashSet<Hash> = manifests.iter().copied().collect();
+        manifests.extend(entry.manifests.iter().filter(|manifest| !known.contains(manifest)));
+        *held = ReleaseEntry { manifests, older: held.older, version: held.version.clone(), ..entry.clone() };
+    }
+    gathered
 }
 
 /// The release that `requirement` asks for: the highest version that matches and is not yanked.
@@ -35,7 +173,7 @@ pub fn resolve<'a>(
     requirement: Option<&Requirement>,
 ) -> Option<&'a ReleaseEntry> {
     let read = read(ecosystem, releases);
-    let live = || read.iter().filter(|(_, release)| !release.yanked);
+    let live = || read.iter().filter(|(_, release)| !release.is_yanked());
     let found = match requirement {
         Some(requirement) if !requirement.is_any() => live()
             .filter(|(version, _)| requirement.names(version))
@@ -52,6 +190,16 @@ pub fn resolve<'a>(
 /// The highest release, yanked or not.
 pub fn highest<'a>(ecosystem: &Ecosystem, releases: &'a [ReleaseEntry]) -> Option<&'a ReleaseEntry> {
     read(ecosystem, releases).into_iter().max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, entry)| entry)
+}
+
+/// The entry of a version, however it is spelt.
+pub fn find<'a>(
+    ecosystem: &Ecosystem,
+    releases: &'a [ReleaseEntry],
+    version: &VersionText,
+) -> Option<&'a ReleaseEntry> {
+    let key = version.key(ecosystem);
+    releases.iter().find(|entry| entry.version.key(ecosystem) == key)
 }
 
 /// Versions to name to somebody whose requirement takes none: other builds of the version that was named, else the highest,
@@ -73,37 +221,120 @@ pub struct VersionConflict {
     pub offered: Hash,
 }
 
-/// The versions in `offered` that `known` has under another hash.
+/// The versions in `offered` that `known` has under another hash. Where releases grow, another manifest is an addition, and there
+/// are none.
 pub fn conflicts(ecosystem: &Ecosystem, known: &[ReleaseEntry], offered: &[ReleaseEntry]) -> Vec<VersionConflict> {
-    let first: HashMap<Version, Hash> =
-        read(ecosystem, known).into_iter().map(|(version, entry)| (version, entry.manifest)).collect();
-    read(ecosystem, offered)
-        .into_iter()
-        .filter_map(|(version, entry)| {
-            let kept = *first.get(&version)?;
-            (kept != entry.manifest).then(|| VersionConflict {
-                version: entry.version.clone(),
-                kept,
-                offered: entry.manifest,
-            })
-        })
+    if ecosystem.grows() {
+        return Vec::new();
+    }
+    let first: HashMap<String, Hash> =
+        known.iter().filter_map(|entry| Some((entry.version.key(ecosystem), entry.first()?))).collect();
+    let changed = |entry: &ReleaseEntry| {
+        let kept = *first.get(&entry.version.key(ecosystem))?;
+        let offered = *entry.manifests.iter().find(|manifest| **manifest != kept)?;
+        Some(VersionConflict { version: entry.version.clone(), kept, offered })
+    };
+    offered.iter().filter_map(changed).collect()
+}
+
+/// What a later state must list of an earlier one and does not: manifests that were taken away. `later` is everything that the
+/// later state lists where the earlier one listed `earlier`.
+pub fn removed(ecosystem: &Ecosystem, earlier: &[ReleaseEntry], later: &[ReleaseEntry]) -> Vec<(VersionText, Hash)> {
+    let listed: HashSet<(String, Hash)> =
+        later.iter().flat_map(|entry| entry.manifests.iter().map(|one| (entry.version.key(ecosystem), *one))).collect();
+    let gone = earlier.iter().flat_map(|entry| entry.manifests.iter().map(move |one| (entry, *one)));
+    gone.filter(|(entry, one)| !listed.contains(&(entry.version.key(ecosystem), *one)))
+        .map(|(entry, one)| (entry.version.clone(), one))
         .collect()
 }
 
-/// Joins the release lists of forked heads: first come, first kept; yanked anywhere is yanked.
-///
-/// The result keeps the order of `base` and appends what only `other` has, so that old pages stay as they are.
-pub fn merge(ecosystem: &Ecosystem, base: &[ReleaseEntry], other: &[ReleaseEntry]) -> Vec<ReleaseEntry> {
-    let mut merged = base.to_vec();
-    let at: HashMap<Version, usize> =
-        (0..).zip(base).filter_map(|(at, entry)| Some((entry.version.read(ecosystem).ok()?, at))).collect();
-    for (version, entry) in read(ecosystem, other) {
-        match at.get(&version).and_then(|at| merged.get_mut(*at)) {
-            Some(held) => held.yanked |= entry.yanked && held.manifest == entry.manifest,
-            None => merged.push(entry.clone()),
+/// The entries of a head that is being made: the newest ones, which it lists itself, before older ones in pages that stay as they
+/// are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entries {
+    pub recent: Vec<ReleaseEntry>,
+    /// What all records list together, as far as they are held.
+    pub all: Vec<ReleaseEntry>,
+}
+
+impl Entries {
+    /// Adds a manifest to a version, or a version.
+    pub fn add(&mut self, ecosystem: &Ecosystem, version: &VersionText, manifest: Hash) {
+        if find(ecosystem, &self.all, version).is_some() {
+            self.change(ecosystem, version, |entry| {
+                if !entry.lists(&manifest) {
+                    entry.manifests.push(manifest);
+                }
+            });
+        } else {
+            let entry = ReleaseEntry::new(version.clone(), manifest);
+            self.recent.push(entry.clone());
+            self.all.push(entry);
         }
     }
-    merged
+
+    /// Changes what is said of a version; false when there is none.
+    pub fn change(&mut self, ecosystem: &Ecosystem, version: &VersionText, change: impl Fn(&mut ReleaseEntry)) -> bool {
+        let key = version.key(ecosystem);
+        let is_it = |entry: &&mut ReleaseEntry| entry.version.key(ecosystem) == key;
+        let Some(whole) = self.all.iter_mut().find(is_it) else { return false };
+        match self.recent.iter_mut().find(is_it) {
+            Some(entry) => change(entry),
+            None => {
+                let mut entry = whole.again();
+                change(&mut entry);
+                self.recent.push(entry);
+            }
+        }
+        change(whole);
+        true
+    }
+
+    /// Takes in what another state of the package lists: its versions, the manifests of those that may have several, and what
+    /// either of them says against a version. Where a version may have one manifest, the one that is here stays.
+    pub fn join(&mut self, ecosystem: &Ecosystem, other: &[ReleaseEntry]) {
+        for theirs in other {
+            let known = find(ecosystem, &self.all, &theirs.version).cloned();
+            for manifest in &theirs.manifests {
+                let takes = known.as_ref().is_none_or(|known| ecosystem.grows() && !known.lists(manifest));
+                if takes {
+                    self.add(ecosystem, &theirs.version, *manifest);
+                }
+            }
+            // What is said of another manifest is not said of this one.
+            let same = known
+                .as_ref()
+                .is_none_or(|known| ecosystem.grows() || theirs.manifests.iter().all(|manifest| known.lists(manifest)));
+            let says_more = known.as_ref().is_none_or(|known| said(known, theirs) != *known);
+            if same && says_more {
+                self.change(ecosystem, &theirs.version, |entry| *entry = said(entry, theirs));
+            }
+        }
+    }
+
+    /// Has the latest release among those that the head itself lists: a package is listed, and shown, by what its head says.
+    pub fn keep_latest(&mut self, ecosystem: &Ecosystem) {
+        let Some(latest) = resolve(ecosystem, &self.all, None) else { return };
+        if find(ecosystem, &self.recent, &latest.version).is_none_or(|entry| entry.manifests.is_empty()) {
+            let (latest, first) = (latest.clone(), latest.first());
+            self.recent.retain(|entry| entry.version.key(ecosystem) != latest.version.key(ecosystem));
+            let older = latest.manifests.len() > 1 || latest.older;
+            self.recent.push(ReleaseEntry { manifests: first.into_iter().collect(), older, ..latest });
+        }
+    }
+}
+
+/// An entry with what another one says against its version too.
+fn said(entry: &ReleaseEntry, other: &ReleaseEntry) -> ReleaseEntry {
+    let mut said = entry.clone();
+    said.yanked = said.yanked.or_else(|| other.yanked.clone());
+    said.deprecated = said.deprecated.or_else(|| other.deprecated.clone());
+    for file in &other.yanked_files {
+        if said.yanked_files.len() < MAX_YANKED_FILES && said.yanked_files.iter().all(|known| known.name != file.name) {
+            said.yanked_files.push(file.clone());
+        }
+    }
+    said
 }
 
 #[cfg(test)]
@@ -112,7 +343,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn entry(version: &str, manifest: u8, yanked: bool) -> ReleaseEntry {
-        ReleaseEntry { version: version.parse().unwrap(), manifest: Hash([manifest; 32]), yanked }
+        let yanked = yanked.then(String::new);
+        ReleaseEntry { yanked, ..ReleaseEntry::new(version.parse().unwrap(), Hash([manifest; 32])) }
     }
 
     #[test]
@@ -139,17 +371,60 @@ mod tests {
     }
 
     #[test]
+    fn a_post_release_is_later_than_the_next_candidate() {
+        let list = [entry("1.0.0.post1", 1, false), entry("1.0.1rc1", 2, false)];
+        let latest = resolve(&Ecosystem::Pypi, &list, None).unwrap();
+        assert_eq!(latest.version.as_str(), "1.0.0.post1");
+    }
+
+    #[test]
     fn a_changed_hash_is_a_conflict_and_a_new_version_is_not() {
         let known = [entry("1.0.0", 1, false)];
         let offered = [entry("1.0.0", 9, false), entry("1.1.0", 2, false)];
         let found = conflicts(&Ecosystem::Cargo, &known, &offered);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].kept, found[0].offered), (Hash([1; 32]), Hash([9; 32])));
+        assert_eq!(conflicts(&Ecosystem::Pypi, &known, &offered), [], "where releases grow it is an addition");
+        let gone = removed(&Ecosystem::Pypi, &known, &offered);
+        assert_eq!(gone, [("1.0.0".parse().unwrap(), Hash([1; 32]))]);
+    }
+
+    #[test]
+    fn every_field_of_an_entry_is_bounded() {
+        let good = || entry("1.0.0", 1, true);
+        let of = |entry: ReleaseEntry| entry.check(&Ecosystem::Pypi);
+        let files =
+            |count: usize| (0..count).map(|n| YankedFile { name: format!("{n}.whl"), why: String::new() }).collect();
+        assert_eq!(of(good()), Ok(()));
+        assert_eq!(of(ReleaseEntry { yanked: Some("x".repeat(MAX_REASON)), ..good() }), Ok(()));
+        assert_eq!(of(ReleaseEntry { yanked: Some("x".repeat(MAX_REASON + 1)), ..good() }), Err("reason"));
+        assert_eq!(of(ReleaseEntry { deprecated: Some("a\u{1b}[2J".to_owned()), ..good() }), Err("reason"));
+        assert_eq!(of(ReleaseEntry { deprecated: Some("two\nlines".to_owned()), ..good() }), Ok(()));
+        assert_eq!(of(ReleaseEntry { yanked_files: files(MAX_YANKED_FILES), ..good() }), Ok(()));
+        assert_eq!(of(ReleaseEntry { yanked_files: files(MAX_YANKED_FILES + 1), ..good() }), Err("yanked files"));
+        assert_eq!(
+            of(ReleaseEntry {
+                yanked_files: vec![YankedFile { name: "../x".to_owned(), why: String::new() }],
+                ..good()
+            }),
+            Err("yanked files")
+        );
+        let long = (0..9).map(|n| YankedFile { name: format!("{n}.whl"), why: "x".repeat(MAX_REASON) }).collect();
+        assert_eq!(of(ReleaseEntry { yanked_files: long, ..good() }), Err("state"));
+        assert_eq!(of(ReleaseEntry { manifests: vec![], ..good() }), Err("manifests"));
+        assert_eq!(of(ReleaseEntry { manifests: vec![], older: true, ..good() }), Ok(()));
+        let two = ReleaseEntry { manifests: vec![Hash([1; 32]), Hash([2; 32])], ..good() };
+        assert_eq!(two.check(&Ecosystem::Pypi), Ok(()));
+        assert_eq!(two.check(&Ecosystem::Cargo), Err("manifests"));
+    }
+
+    fn entries(releases: Vec<ReleaseEntry>) -> Entries {
+        Entries { recent: releases.clone(), all: releases }
     }
 
     proptest! {
         #[test]
-        fn merging_loses_no_version(a in prop::collection::vec(0u64..30, 0..20), b in prop::collection::vec(0u64..30, 0..20)) {
+        fn joining_loses_no_version(a in prop::collection::vec(0u64..30, 0..20), b in prop::collection::vec(0u64..30, 0..20)) {
             let list = |minors: &[u64]| {
                 let mut minors = minors.to_vec();
                 minors.sort_unstable();
@@ -157,10 +432,53 @@ mod tests {
                 minors.iter().map(|m| entry(&format!("1.{m}.0"), *m as u8, false)).collect::<Vec<_>>()
             };
             let (a, b) = (list(&a), list(&b));
-            let merged = merge(&Ecosystem::Cargo, &a, &b);
-            prop_assert!(a.iter().chain(&b).all(|entry| merged.contains(entry)));
-            prop_assert_eq!(&merged[..a.len()], &a[..]);
-            prop_assert_eq!(merge(&Ecosystem::Cargo, &merged, &b), merged);
+            let mut joined = entries(a.clone());
+            joined.join(&Ecosystem::Cargo, &b);
+            prop_assert!(a.iter().chain(&b).all(|entry| joined.all.contains(entry)));
+            prop_assert_eq!(&joined.all[..a.len()], &a[..]);
+            prop_assert_eq!(&joined.all, &joined.recent);
+            let mut again = joined.clone();
+            again.join(&Ecosystem::Cargo, &b);
+            prop_assert_eq!(again, joined);
+        }
+
+        /// Whatever is added and said in whatever records, what they come to together is what one list would have come to.
+        #[test]
+        fn records_come_to_what_one_list_says(
+            steps in prop::collection::vec((0u8..6, 0u8..9, any::<bool>()), 1..40),
+            cuts in prop::collection::vec(any::<bool>(), 40),
+        ) {
+            let ecosystem = Ecosystem::Pypi;
+            let (mut state, mut pages) = (Entries::default(), Vec::<Vec<ReleaseEntry>>::new());
+            let mut model: Vec<(String, Vec<Hash>, Option<String>)> = Vec::new();
+            for ((minor, manifest, yank), cut) in steps.into_iter().zip(cuts) {
+                let text = format!("1.{minor}");
+                let (version, hash) = (text.parse().unwrap(), Hash([minor * 16 + manifest; 32]));
+                let at = model.iter().position(|(known, ..)| *known == text);
+                match at {
+                    Some(at) if yank => model[at].2 = Some("bad".to_owned()),
+                    Some(at) if !model[at].1.contains(&hash) => model[at].1.push(hash),
+                    Some(_) => {}
+                    None => model.push((text, vec![hash], None)),
+                }
+                match at {
+                    Some(_) if yank => prop_assert!(state.change(&ecosystem, &version, |entry| entry.yanked = Some("bad".to_owned()))),
+                    _ => state.add(&ecosystem, &version, hash),
+                }
+                if cut {
+                    pages.push(std::mem::take(&mut state.recent));
+                }
+            }
+            state.keep_latest(&ecosystem);
+            let all = gather(&ecosystem, pages.iter().chain([&state.recent]).map(Vec::as_slice));
+            let said: Vec<_> = all.iter().map(|one| (one.version.to_string(), one.manifests.clone(), one.yanked.clone())).collect();
+            prop_assert_eq!(&said, &model);
+            prop_assert_eq!(&all, &state.all);
+            prop_assert!(all.iter().all(|entry| !entry.older));
+            if let Some(latest) = resolve(&ecosystem, &all, None) {
+                let listed = find(&ecosystem, &state.recent, &latest.version);
+                prop_assert!(listed.is_some_and(|entry| entry.first().is_some()), "the head lists the latest");
+            }
         }
     }
 }

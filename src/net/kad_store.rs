@@ -294,8 +294,7 @@ impl RecordStore for KadStore {
 mod tests {
     use super::*;
     use crate::domain::{
-        hash::ContentRoot,
-        manifest::{Content, Draft, Manifest},
+        manifest::{Draft, File, Manifest},
         record::{Authorised, HeadState},
         release::ReleaseEntry,
     };
@@ -307,15 +306,14 @@ mod tests {
 
     fn manifest(key: &Keypair, name: &str) -> Record {
         let draft: Draft = toml::from_str(&format!("name = \"{name}\"\nversion = \"1.0.0\"")).unwrap();
-        let manifest: Manifest = draft
-            .into_manifest(PublisherId::of(&key.public()), Content { root: ContentRoot::of(b"x"), size: 1 }, NOW)
-            .unwrap();
+        let manifest: Manifest =
+            draft.into_manifest(PublisherId::of(&key.public()), File::of(&Ecosystem::Generic, "x", b"x"), NOW).unwrap();
         Record::Manifest(Authorised::sign(key, manifest).unwrap())
     }
 
     fn head(key: &Keypair, seq: u64, life: Duration) -> Record {
         let manifest = crate::domain::hash::Hash::of(&seq.to_be_bytes());
-        let releases = vec![ReleaseEntry { version: "1.0.0".parse().unwrap(), manifest, yanked: false }];
+        let releases = vec![ReleaseEntry::new("1.0.0".parse().unwrap(), manifest)];
         let prev = if seq > 1 { vec![manifest] } else { vec![] };
         let state = HeadState {
             ecosystem: Ecosystem::Generic,
@@ -324,6 +322,8 @@ mod tests {
             seq,
             prev,
             releases,
+            older: None,
+            tags: Default::default(),
         };
         Record::Head(state.sign(key, NOW, life).unwrap().0)
     }
@@ -384,15 +384,21 @@ mod tests {
     }
 
     fn large_head(key: &Keypair, name: &str, seq: u64, n: usize) -> Record {
-        let entry = |at: usize| ReleaseEntry {
-            version: format!("1.{n}.{at}-{}", "a".repeat(50)).parse().unwrap(),
-            manifest: Hash::of(&at.to_be_bytes()),
-            yanked: false,
+        let entry = |at: usize| {
+            ReleaseEntry::new(format!("1.{n}.{at}-{}", "a".repeat(50)).parse().unwrap(), Hash::of(&at.to_be_bytes()))
         };
         let releases = (0..95).map(entry).collect();
         let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
-        let state =
-            HeadState { ecosystem: Ecosystem::Generic, name: name.parse().unwrap(), handle: None, seq, prev, releases };
+        let state = HeadState {
+            ecosystem: Ecosystem::Generic,
+            name: name.parse().unwrap(),
+            handle: None,
+            seq,
+            prev,
+            releases,
+            older: None,
+            tags: Default::default(),
+        };
         Record::Head(state.sign(key, NOW, 24 * HOUR).unwrap().0)
     }
 

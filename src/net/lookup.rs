@@ -157,8 +157,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn record() -> Record {
-        let releases =
-            vec![ReleaseEntry { version: "1.0.0".parse().unwrap(), manifest: Hash::of(b"manifest"), yanked: false }];
+        let releases = vec![ReleaseEntry::new("1.0.0".parse().unwrap(), Hash::of(b"manifest"))];
         let state = HeadState {
             ecosystem: Ecosystem::Generic,
             name: "web".parse().unwrap(),
@@ -166,6 +165,8 @@ mod tests {
             seq: 1,
             prev: vec![],
             releases,
+            older: None,
+            tags: Default::default(),
         };
         let (head, _) = state.sign(&Keypair::generate_ed25519(), Timestamp(1), Duration::from_secs(60)).unwrap();
         Record::Head(head)

@@ -15,7 +15,7 @@ use crate::{
     domain::{
         content::groups,
         hash::ContentRoot,
-        manifest::{Content, Manifest},
+        manifest::{Content, File, Manifest},
         name::PackageId,
         transfer::{Transfer, TransferId},
     },
@@ -43,7 +43,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The content of a release.
+    /// The first file of a release.
     pub fn of(release: &Release) -> Self {
         let name = release.title();
         Self {
@@ -55,20 +55,28 @@ impl Wanted {
         }
     }
 
+    /// One file of a release.
+    pub fn file(release: &Release, file: &File) -> Self {
+        let whole = Self::of(release);
+        let what = match release.files.len() {
+            0 | 1 => whole.what,
+            _ => format!("{} of {}", file.name, whole.what),
+        };
+        Self { content: file.content(), what, ..whole }
+    }
+
     /// What travels beside the content of a release: its readme, and its ecosystem's own data.
     pub fn beside(release: &Release) -> Vec<Self> {
         let Manifest { readme, native, .. } = &release.manifest;
-        let beside = [("readme of", readme), ("ecosystem data of", native)];
-        let content = Self::of(release);
-        let one = |(what, beside): (&str, &Option<Content>)| {
-            Some(Self {
-                content: (*beside)?,
-                what: format!("{what} {}", content.what),
-                beside: Some(release.manifest.content),
-                ..content.clone()
-            })
+        let whole = Self::of(release);
+        let first = whole.content.root;
+        let beside = [("readme of", *readme, first), ("ecosystem data of", *native, first)];
+        let files = release.files.iter().map(|one| ("ecosystem data of a file of", one.file.native, one.file.root));
+        let one = |(what, content, beside): (&str, Option<Content>, ContentRoot)| {
+            let what = format!("{what} {}", whole.what);
+            Some(Self { content: content?, what, beside: Some(beside), ..whole.clone() })
         };
-        beside.into_iter().filter_map(one).collect()
+        beside.into_iter().chain(files).filter_map(one).collect()
     }
 }
 

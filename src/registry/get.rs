@@ -2,11 +2,13 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use futures::{FutureExt, future::join_all};
+use futures::{FutureExt, StreamExt, future::join_all, stream};
 use libp2p::PeerId;
 use tracing::{Span, field::Empty};
 
-use super::{P2pRegistry, Package, Release, Source, claimed, judged, panel::Panel};
+use super::{
+    P2pRegistry, Package, Release, ReleaseFile, ReleaseState, Source, claimed, files_of, judged, panel::Panel,
+};
 use crate::{
     RegistryError, Result, clock,
     domain::{
@@ -15,7 +17,7 @@ use crate::{
         manifest::Manifest,
         name::{Asked, Owner, PackageId, PackageName, PackageRef, PublisherId, WrittenName},
         record::{Authorised, DhtKey, Head, Owned, Page, Record, consistent, select},
-        release,
+        release::{self, ReleaseEntry},
         reputation::Outcome,
         version::RequirementText,
     },
@@ -56,6 +58,8 @@ fn provenance(got: Result<Source, &RegistryError>) -> Provenance {
     }
 }
 
+/// Manifests of one release that are asked for at once.
+const MANIFESTS_AT_ONCE: usize = 8;
 impl P2pRegistry {
     /// Runs a get in a span that ends with what came of it, and counts it.
     pub(super) async fn traced_get<T>(
@@ -143,17 +147,46 @@ impl P2pRegistry {
                 requirement: requirement.clone(),
                 instead: release::instead(ecosystem, &found.releases, &asked),
             })?;
-        let manifest = self.manifest(&id, &entry.manifest).await?;
+        let (manifest, files, missing) = self.files_of(&id, entry).await?;
         Ok(Release {
             package: id,
             handle: found.handle.clone(),
             trust: found.trust,
-            manifest_hash: entry.manifest,
-            yanked: entry.yanked,
+            manifest_hash: manifest.hash(),
+            state: ReleaseState::of(entry),
             freshness: found.freshness,
             manifest: manifest.into_value(),
+            files,
+            missing,
             source: found.source,
         })
+    }
+
+    /// The files of a release, by the manifests of it that can be had; the first of these, and how many cannot.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`] where none can be had.
+    pub(super) async fn files_of(
+        &self,
+        id: &PackageId,
+        entry: &ReleaseEntry,
+    ) -> Result<(Authorised<Manifest>, Vec<ReleaseFile>, usize)> {
+        let ask = |hash: Hash| async move { self.manifest(id, &hash).await };
+        let asked = stream::iter(entry.manifests.clone()).map(ask).buffered(MANIFESTS_AT_ONCE);
+        let (mut had, mut last_error) = (Vec::new(), None);
+        for manifest in asked.collect::<Vec<_>>().await {
+            match manifest {
+                Ok(manifest) => had.push(manifest),
+                Err(error @ RegistryError::NotFound { .. }) => last_error = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        let files = files_of(entry, had.iter().map(|manifest| (manifest.hash(), &***manifest)));
+        let missing = entry.manifests.len() - had.len();
+        let nothing =
+            || RegistryError::NotFound { package: format!("the manifest of {id} {}", entry.version), asked: FAN_OUT };
+        let first = had.into_iter().next().ok_or_else(|| last_error.unwrap_or_else(nothing))?;
+        Ok((first, files, missing))
     }
 
     /// The package's state: memory, then the store while it is fresh, then the network, then the store however old.
@@ -401,8 +434,8 @@ impl P2pRegistry {
             self.fetch_pages(&id, head).await?;
             (releases, complete) = self.store.releases(head)?;
         }
-        let latest = match release::resolve(id.name.ecosystem(), &releases, None) {
-            Some(entry) => match self.manifest(&id, &entry.manifest).await {
+        let latest = match release::resolve(id.name.ecosystem(), &releases, None).and_then(ReleaseEntry::first) {
+            Some(hash) => match self.manifest(&id, &hash).await {
                 Ok(manifest) => Some(manifest.into_value()),
                 Err(RegistryError::NotFound { .. }) => None,
                 Err(error) => return Err(error),
@@ -416,6 +449,7 @@ impl P2pRegistry {
             signed_at: head.signed_at,
             freshness: held.freshness(),
             conflicts: self.store.conflicts(&id)?,
+            tags: head.tags.clone(),
             releases,
             complete,
             latest,

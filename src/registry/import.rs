@@ -12,11 +12,10 @@ use super::{P2pRegistry, claimed, publish::check_version};
 use crate::{
     RegistryError, Result, clock,
     domain::{
-        hash::ContentRoot,
-        manifest::{Artifacts, Content, Draft, Manifest},
+        manifest::{Draft, File, Manifest},
         name::{Handle, PackageId, PublisherId},
-        record::{Authorised, DEFAULT_LIFE, HeadState, Record},
-        release::ReleaseEntry,
+        record::{Authorised, DEFAULT_LIFE, Record},
+        release::{self, ReleaseEntry},
         version::VersionText,
     },
     store::{OwnRelease, content::SMALL},
@@ -87,7 +86,7 @@ impl P2pRegistry {
         let mut manifests = Vec::new();
         let owner = self.preview_owner();
         for bundle in batch {
-            let artifacts = content_of(&bundle);
+            let artifacts = file_of(&bundle);
             match bundle.draft.into_manifest(owner, artifacts, now) {
                 Ok(manifest) => {
                     manifests.push(manifest);
@@ -140,7 +139,7 @@ impl P2pRegistry {
     /// The release as this node's own, by what it knows of the package: the network is not asked for each of thousands.
     fn sign_bundle(&self, key: &Keypair, bundle: Bundle) -> Result<Result<OwnRelease, Imported>> {
         let now = clock::now();
-        let (artifacts, text) = (content_of(&bundle), bundle.text);
+        let (artifacts, text) = (file_of(&bundle), bundle.text);
         if text.len() as u64 >= SMALL {
             return Ok(Err(Imported::Refused { why: format!("it has {} bytes, and may have {SMALL}", text.len()) }));
         }
@@ -159,15 +158,15 @@ impl P2pRegistry {
             Err(errors) => return Ok(Err(refused(&errors))),
         };
         let mut base = self.base(&id)?;
-        match check_version(&id.name, &manifest.version, &base.releases, base.complete) {
+        match check_version(&id.name, &manifest.version, &base.entries.all, base.complete) {
             Ok(()) => {}
             Err(RegistryError::VersionTaken { version, .. }) => {
-                let key = |version: &VersionText| version.key(id.name.ecosystem());
-                let there = base.releases.iter().find(|entry| key(&entry.version) == key(&version));
-                let there = there.map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten();
+                let there =
+                    release::find(id.name.ecosystem(), &base.entries.all, &version).and_then(ReleaseEntry::first);
+                let there = there.map(|hash| self.store.manifest(&hash)).transpose()?.flatten();
                 // Not everything in a version of another ecosystem's can be said in one of ours.
                 return Ok(Err(match there {
-                    Some(there) if there.content != manifest.content => Imported::Refused {
+                    Some(there) if there.content() != manifest.content() => Imported::Refused {
                         why: format!("{version} is there already and is another text; a release never changes"),
                     },
                     _ => Imported::Known,
@@ -188,17 +187,9 @@ impl P2pRegistry {
             return Ok(Err(Imported::Refused { why: error.to_string() }));
         }
         let called = format!("{} {}", claimed(&id, handle.as_ref()), manifest.version);
-        let entry = ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false };
-        base.releases.push(entry);
-        let state = HeadState {
-            ecosystem: manifest.ecosystem.clone(),
-            name: manifest.name.clone(),
-            handle,
-            seq: base.seq + 1,
-            prev: base.prev,
-            releases: base.releases,
-        };
-        Ok(match state.sign(key, now, DEFAULT_LIFE) {
+        base.entries.add(id.name.ecosystem(), &manifest.version, manifest.hash());
+        (base.name, base.handle) = (manifest.name.clone(), handle);
+        Ok(match base.next(id.name.ecosystem()).sign(key, now, DEFAULT_LIFE) {
             Ok((head, pages)) => {
                 Ok(OwnRelease { head, pages, manifest, called, bytes: Bytes::from(text.into_bytes()) })
             }
@@ -242,17 +233,13 @@ impl P2pRegistry {
 
     async fn spread(&self, id: &PackageId) -> Result<()> {
         let head = self.store.head(id)?.map(|held| held.head);
-        let newest = head.as_ref().and_then(|head| head.releases.last());
-        let manifest = newest.map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten();
+        let newest = head.as_ref().and_then(|head| head.releases.last()).and_then(|entry| entry.manifests.last());
+        let manifest = newest.map(|hash| self.store.manifest(hash)).transpose()?.flatten();
         let timeout = self.net.query_timeout();
-        let content =
-            manifest.as_ref().map(|manifest| (manifest.content, format!("{} {}", manifest.name, manifest.version)));
-        for record in head.map(Record::Head).into_iter().chain(manifest.map(Record::Manifest)) {
+        for record in head.map(Record::Head).into_iter().chain(manifest.clone().map(Record::Manifest)) {
             self.net.put(record, timeout).await?;
         }
-        if let Some((content, what)) = content {
-            self.provide_soon(content, &what);
-        }
+        manifest.iter().for_each(|manifest| self.provide_files_soon(manifest));
         self.store.spread(id.clone()).await
     }
 }
@@ -279,9 +266,8 @@ fn own_by_key(draft: Draft, own: &PublisherId, called: Option<&Handle>) -> Resul
     Ok(Draft { dependencies, ..draft })
 }
 
-fn content_of(bundle: &Bundle) -> Artifacts {
-    let content = Content { root: ContentRoot::of(bundle.text.as_bytes()), size: bundle.text.len() as u64 };
-    Artifacts { file: Some(bundle.file.clone()), ..content.into() }
+fn file_of(bundle: &Bundle) -> File {
+    File::of(&bundle.draft.ecosystem, bundle.file.clone(), bundle.text.as_bytes())
 }
 
 fn refused(errors: &[crate::domain::manifest::FieldError]) -> Imported {

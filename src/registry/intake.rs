@@ -99,7 +99,7 @@ impl P2pRegistry {
                 let (announcement, admission) = judged.ok()?;
                 let registry = self.clone();
                 if let Some(author) = author {
-                    self.state.announcers.note(announcement.manifest.content, author);
+                    announcement.manifest.files.iter().for_each(|file| self.state.announcers.note(file.root, author));
                 }
                 Some(Box::pin(async move { registry.commit(announcement, admission, via, now).await }))
             }
@@ -174,11 +174,12 @@ impl P2pRegistry {
         if let Some(refusal) = verdict.refusal() {
             return Err(refusal);
         }
+        let is_first = || self.store.is_first(&announcement.manifest).map_err(stored);
         match verdict {
             // What is announced is another release than the one that was seen first: nobody is told of it from here.
-            HeadVerdict::Disputed(_) if !self.is_first(&announcement.manifest).map_err(stored)? => {
-                Err(Refusal::Conflict)
-            }
+            HeadVerdict::Disputed(_) if !is_first()? => Err(Refusal::Conflict),
+            // Whether a file is changed says only the manifest.
+            HeadVerdict::Admitted(_) if announcement.head.ecosystem.grows() && !is_first()? => Err(Refusal::Conflict),
             HeadVerdict::Admitted(Admission::Same) | HeadVerdict::Disputed(Admission::Same)
                 if !self.state.notices.is_news(&announcement) =>
             {
@@ -192,11 +193,6 @@ impl P2pRegistry {
         }
     }
 
-    /// Whether a manifest is the first that was seen of its version, or there was none.
-    fn is_first(&self, manifest: &Authorised<Manifest>) -> Result<bool> {
-        self.store.is_first(manifest.package(), &manifest.version, &manifest.hash())
-    }
-
     /// Refuses what is dated ahead. The disk is looked at only for that, because nearly nothing is.
     fn check_dates(
         &self,
@@ -204,7 +200,7 @@ impl P2pRegistry {
         manifest: Option<&Authorised<Manifest>>,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        let latest = manifest.map_or(head.signed_at, |manifest| manifest.created.max(head.signed_at));
+        let latest = manifest.map_or(head.signed_at, |manifest| manifest.signed_at.max(head.signed_at));
         if latest <= now.after(MAX_AHEAD) { Ok(()) } else { self.horizon(now).check_time(latest) }
     }
 
@@ -289,7 +285,7 @@ pub(super) fn judge_put(
             let id = manifest.package().clone();
             let held = store.head(&id).map_err(stored)?;
             let lists = |stored: StoredHead| {
-                stored.head.releases.iter().any(|entry| entry.manifest == manifest.hash() && !is_of(entry, manifest))
+                stored.head.releases.iter().any(|entry| entry.lists(&manifest.hash()) && !is_of(entry, manifest))
             };
             if held.is_some_and(lists) {
                 return Err(Refusal::Inconsistent);
@@ -310,7 +306,7 @@ pub(super) fn answer(store: &Store, request: Request) -> Result<Response> {
             for hit in store.search_for_others(&query, clock::now())?.hits {
                 let Some(stored) = store.head(&hit.package)? else { continue };
                 let entry = stored.head.releases.iter().find(|entry| entry.version == hit.version);
-                let Some(manifest) = entry.map(|entry| store.manifest(&entry.manifest)).transpose()?.flatten() else {
+                let Some(manifest) = entry.map(|entry| store.first_held(entry)).transpose()?.flatten() else {
                     continue;
                 };
                 // What an asker would not take is not sent, by the same rules.
@@ -335,8 +331,7 @@ pub(super) fn answer(store: &Store, request: Request) -> Result<Response> {
         Request::Head(package) => {
             let mut items = Vec::new();
             if let Some(stored) = store.head(&package)? {
-                let newest = stored.head.latest().map(|entry| store.manifest(&entry.manifest));
-                let manifest = newest.transpose()?.flatten();
+                let manifest = stored.head.latest().map(|entry| store.first_held(entry)).transpose()?.flatten();
                 let manifest = manifest.filter(|manifest| consistent(&stored.head, manifest).is_ok());
                 let manifest = manifest.map(|manifest| bytes(manifest.envelope()));
                 items.push(Item { head: bytes(stored.head.envelope()), manifest });

@@ -89,7 +89,7 @@ pub(super) fn hits(
             return Err(Refusal::Irrelevant);
         }
         horizon.check(&head)?;
-        horizon.check_time(manifest.created)?;
+        horizon.check_time(manifest.signed_at)?;
         Ok((head, manifest))
     }))
 }
@@ -108,7 +108,7 @@ pub(super) fn records(
         let manifest = item.manifest.as_ref().map(|bytes| Authorised::<Manifest>::verify(bytes)).transpose()?;
         manifest.as_ref().map_or(Ok(()), |manifest| consistent(&head, manifest))?;
         horizon.check(&head)?;
-        manifest.as_ref().map_or(Ok(()), |manifest| horizon.check_time(manifest.created))?;
+        manifest.as_ref().map_or(Ok(()), |manifest| horizon.check_time(manifest.signed_at))?;
         Ok((head, manifest))
     }))
 }

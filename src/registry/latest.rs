@@ -47,7 +47,7 @@ impl P2pRegistry {
     /// Notes that the latest release of a package is to be asked for, if its manifest is not here.
     pub(super) fn note_latest(&self, head: &Authorised<Head>) -> Result<()> {
         let Some(latest) = head.latest() else { return Ok(()) };
-        if self.store.manifest(&latest.manifest)?.is_none() {
+        if self.store.first_held(latest)?.is_none() {
             self.state.unlisted.add(head.package().clone());
         }
         Ok(())
@@ -75,6 +75,9 @@ impl P2pRegistry {
     async fn fetch_latest(&self, id: &PackageId) -> Result<()> {
         let Some(held) = self.store.head(id)? else { return Ok(()) };
         let Some(latest) = held.head.latest() else { return Ok(()) };
-        self.manifest(id, &latest.manifest).await.map(drop)
+        match latest.first() {
+            Some(first) => self.manifest(id, &first).await.map(drop),
+            None => Ok(()),
+        }
     }
 }

@@ -94,11 +94,18 @@ pub trait Registry: Send + Sync {
     /// Takes all previews off the list; returns how many there were.
     async fn forget_previews(&self) -> Result<u64>;
 
-    /// Marks a release of our own as not to be chosen any more; it stays readable.
-    async fn yank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt>;
+    /// Says something else of releases of our own: yanks, deprecations, tags. What was published stays as it is.
+    async fn change(&self, package: &PackageRef, change: Change) -> Result<Receipt>;
+
+    /// Marks a release of our own as not to be chosen any more, without a reason; it stays readable.
+    async fn yank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt> {
+        self.change(package, Change::Yank { version: version.clone(), file: None, why: String::new() }).await
+    }
 
     /// Takes a yank back.
-    async fn unyank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt>;
+    async fn unyank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt> {
+        self.change(package, Change::Unyank { version: version.clone(), file: None }).await
+    }
 
     /// This node's publisher and its packages.
     async fn own(&self) -> Result<Own>;

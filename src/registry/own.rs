@@ -3,7 +3,11 @@
 use super::{OwnPackage, P2pRegistry};
 use crate::{
     Result,
-    domain::{name::PublisherId, record::Authorised, release},
+    domain::{
+        name::PublisherId,
+        record::Authorised,
+        release::{self, ReleaseEntry},
+    },
 };
 
 impl P2pRegistry {
@@ -16,9 +20,15 @@ impl P2pRegistry {
                 let id = head.package().clone();
                 let (releases, _) = self.store.releases(&head)?;
                 let latest = release::highest(&head.ecosystem, &releases).cloned();
-                let manifest = latest.as_ref().map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten();
+                let manifest = latest
+                    .as_ref()
+                    .and_then(ReleaseEntry::first)
+                    .map(|hash| self.store.manifest(&hash))
+                    .transpose()?
+                    .flatten();
                 let reach = self.store.reach(&id)?;
-                let copies = latest.as_ref().map_or(Ok(0), |entry| self.copies_of(&entry.manifest))?;
+                let copies =
+                    latest.as_ref().and_then(ReleaseEntry::first).map_or(Ok(0), |hash| self.copies_of(&hash))?;
                 Ok(OwnPackage {
                     handle: head.handle.clone(),
                     seq: head.seq,

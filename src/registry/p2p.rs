@@ -12,9 +12,9 @@ use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
-    Announced, Artifacts, Bundle, Catalogue, Imported, Importing, LookAlike, Own, Package, PublishStep, Publisher,
-    Receipt, Registry, Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache, copies::Copying,
-    fetch::Fetches, intake::Threads, latest::Unlisted, newcomers::Newcomers, notices::Notices, panel,
+    Announced, Artifacts, Bundle, Catalogue, Change, Imported, Importing, LookAlike, Own, Package, PublishStep,
+    Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache,
+    copies::Copying, fetch::Fetches, intake::Threads, latest::Unlisted, newcomers::Newcomers, notices::Notices, panel,
     provide::Providing, publish, safety::Looking, search,
 };
 use crate::{
@@ -252,7 +252,7 @@ impl P2pRegistry {
             trust: self.store.trust(&head.owner(), head.handle.as_ref()).unwrap_or_default(),
             version: manifest.version.clone(),
             summary: manifest.summary().to_string(),
-            yanked: entry.is_some_and(|entry| entry.yanked),
+            yanked: entry.is_some_and(ReleaseEntry::is_yanked),
             via,
             delay: verified_at.since(head.signed_at),
             travelled,
@@ -325,18 +325,11 @@ impl Registry for P2pRegistry {
         joined(tokio::spawn(publish::traced(ending, publish)).await)
     }
 
-    async fn yank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt> {
-        let (registry, package, version) = (self.clone(), package.clone(), version.clone());
-        let ending = publish::ending("yank", &package, &version);
-        let yank = async move { registry.set_yanked(&package, &version, true).await };
-        joined(tokio::spawn(publish::traced(ending, yank)).await)
-    }
-
-    async fn unyank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt> {
-        let (registry, package, version) = (self.clone(), package.clone(), version.clone());
-        let ending = publish::ending("unyank", &package, &version);
-        let yank = async move { registry.set_yanked(&package, &version, false).await };
-        joined(tokio::spawn(publish::traced(ending, yank)).await)
+    async fn change(&self, package: &PackageRef, change: Change) -> Result<Receipt> {
+        let (registry, package) = (self.clone(), package.clone());
+        let ending = publish::ending(change.verb(), &package, &change.about());
+        let change = async move { registry.change_state(&package, &change).await };
+        joined(tokio::spawn(publish::traced(ending, change)).await)
     }
 
     async fn import(&self, batch: Vec<Bundle>, how: Importing) -> Result<Vec<Imported>> {
@@ -395,7 +388,10 @@ impl Registry for P2pRegistry {
             .iter()
             .find(|entry| entry.version == *version)
             .ok_or_else(|| RegistryError::NoVersion { package: found.title(), version: version.clone() })?;
-        Ok(self.manifest(&found.id, &entry.manifest).await?.into_value())
+        let hash = entry
+            .first()
+            .ok_or_else(|| RegistryError::NoVersion { package: found.title(), version: version.clone() })?;
+        Ok(self.manifest(&found.id, &hash).await?.into_value())
     }
 
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {

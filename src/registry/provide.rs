@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Catalogue, P2pRegistry, Wanted};
 use crate::{
     RegistryError,
-    domain::{hash::ContentRoot, query::words, record::DhtKey},
+    domain::{hash::ContentRoot, manifest::Manifest, query::words, record::DhtKey},
     store::content::Lost,
 };
 
@@ -75,6 +75,12 @@ impl P2pRegistry {
     /// The DHT is told that this node has a content, by what it is called, before those that are only told of again.
     pub(super) fn provide_soon(&self, root: ContentRoot, what: &str) {
         self.state.providing.add(DhtKey::of_content(&root), &format!("content of {what}"), true);
+    }
+
+    /// As [`Self::provide_soon`] for every file that a manifest lists.
+    pub(super) fn provide_files_soon(&self, manifest: &Manifest) {
+        let what = format!("{} {}", manifest.name, manifest.version);
+        manifest.files.iter().for_each(|file| self.provide_soon(file.root, &what));
     }
 
     /// Runs until `stop` is called.

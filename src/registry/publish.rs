@@ -1,6 +1,7 @@
 //! Publish: sign, store, put, announce; and the states that follow from one another.
 
 use std::{
+    collections::BTreeMap,
     fmt::Display,
     path::PathBuf,
     time::{Duration, Instant},
@@ -11,18 +12,23 @@ use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
 use tracing::field::Empty;
 
-use super::{Artifacts, Content, P2pRegistry, PublishStep, Receipt, Steps, claimed};
+use super::{Artifacts, Change, P2pRegistry, PublishStep, Receipt, Steps, blocking, claimed};
 use crate::{
     RegistryError, Result, clock,
     domain::{
-        hash::Hash,
-        manifest::{Draft, Manifest},
+        hash::{Digester, Hash},
+        manifest::{Draft, File, Manifest, PutFile, file_of},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId, WrittenName},
-        record::{Announcement, Authorised, DEFAULT_LIFE, DhtKey, HeadState, MAX_PREV, Record, Refusal, VALIDITY},
-        release::{self, ReleaseEntry},
+        record::{
+            Announcement, Authorised, DEFAULT_LIFE, DhtKey, Head, HeadState, MAX_PREV, Record, Refusal, VALIDITY,
+            check_tag,
+        },
+        release::{self, Entries, MAX_YANKED_FILES, ReleaseEntry, YankedFile},
+        text::printable,
         time::Ago,
         version::VersionText,
     },
+    ecosystem::Ecosystem,
     ending::Ending,
     net::{ClockOffset, Want, what_of},
     store::{HeadVerdict, Pending},
@@ -41,10 +47,30 @@ pub(super) struct Base {
     pub seq: u64,
     /// The heads that the next one follows.
     pub prev: Vec<Hash>,
-    pub releases: Vec<ReleaseEntry>,
+    pub entries: Entries,
+    /// The newest page that there is.
+    pub older: Option<Hash>,
     /// False when the oldest of them are not held.
     pub complete: bool,
     pub handle: Option<Handle>,
+    pub tags: BTreeMap<String, VersionText>,
+}
+
+impl Base {
+    /// The state that follows.
+    pub fn next(mut self, ecosystem: &Ecosystem) -> HeadState {
+        self.entries.keep_latest(ecosystem);
+        HeadState {
+            ecosystem: ecosystem.clone(),
+            name: self.name,
+            handle: self.handle,
+            seq: self.seq + 1,
+            prev: self.prev,
+            releases: self.entries.recent,
+            older: self.older,
+            tags: self.tags,
+        }
+    }
 }
 
 /// How far a delivery got.
@@ -102,20 +128,20 @@ impl P2pRegistry {
         progress: Progress<'_>,
     ) -> Result<Receipt> {
         let _one_at_a_time = self.state.publishing.lock().await;
-        tell(progress, PublishStep::Hashed { size: artifacts.content.size });
+        tell(progress, PublishStep::Hashed { size: artifacts.files.iter().map(|file| file.content.size).sum() });
         let handle = draft.handle.clone().or_else(|| self.state.options.handle.clone());
         let name = draft.package()?;
         let owner = self.publisher_id().unwrap_or_else(|| self.preview_owner());
-        let manifest = draft
-            .clone()
-            .into_manifest(owner, artifacts.clone(), clock::now())
-            .map_err(|errors| RegistryError::Draft { package: draft.name.clone(), errors })?;
-        let beside = [manifest.readme, manifest.native].into_iter().flatten();
-        let bytes: Vec<Content> = std::iter::once(manifest.content()).chain(beside).collect();
+        let bytes = artifacts.contents();
         for content in &bytes {
             let held = self.contents.get(&content.root)?.filter(|held| held.content == *content);
             held.ok_or(RegistryError::NotPut(content.root))?;
         }
+        let artifacts = self.hashed(&draft, artifacts).await?;
+        let manifest = draft
+            .clone()
+            .into_manifest(owner, artifacts.clone(), clock::now())
+            .map_err(|errors| RegistryError::Draft { package: draft.name.clone(), errors })?;
         if self.publisher_id().is_none() {
             // A publish that is refused makes no key.
             self.by_key(draft.clone(), (&self.preview_owner(), handle.as_ref()), None).await?;
@@ -126,25 +152,25 @@ impl P2pRegistry {
         let looked = Instant::now();
         let mut base = self.newest_base(&id).await?;
         let lookup = looked.elapsed();
-        check_version(&id.name, &manifest.version, &base.releases, base.complete)?;
+        self.check_addition(&id, &manifest, &base.entries.all, base.complete).await?;
         let handle = handle.or_else(|| base.handle.clone());
         self.check_handles(&id.owner, handle.as_ref())?;
         base.handle.clone_from(&handle);
         base.name = draft.name.clone();
         // A signed manifest names its dependencies by key.
-        let last = release::resolve(id.name.ecosystem(), &base.releases, None).or(base.releases.last());
-        let last = last.map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten();
+        let last = release::resolve(id.name.ecosystem(), &base.entries.all, None).or(base.entries.all.last());
+        let last = last.and_then(ReleaseEntry::first).map(|hash| self.store.manifest(&hash)).transpose()?.flatten();
         let own = (&id.owner, handle.as_ref());
         let draft = self.by_key(draft, own, last.as_ref().map(|last| &***last)).await?;
         let manifest = draft
-            .into_manifest(id.owner, artifacts, manifest.created)
+            .into_manifest(id.owner, artifacts, manifest.signed_at)
             .map_err(|errors| RegistryError::Draft { package: base.name.clone(), errors })?;
 
         let signing = Instant::now();
         let refused = |refusal| RegistryError::Refused { what: id.name.to_string(), refusal };
         let version = manifest.version.clone();
         let manifest = Authorised::sign(&key, manifest).map_err(refused)?;
-        base.releases.push(ReleaseEntry { version: version.clone(), manifest: manifest.hash(), yanked: false });
+        base.entries.add(id.name.ecosystem(), &version, manifest.hash());
         // From here on no quota takes them.
         for content in &bytes {
             self.contents.set_own(content.root, format!("{} {version}", claimed(&id, handle.as_ref()))).await?;
@@ -154,6 +180,15 @@ impl P2pRegistry {
         let stored = signing.elapsed();
         let steps = Steps { lookup, stored, copies_wanted: self.state.options.copies, ..Steps::default() };
         self.finish(&id, &version, steps, new_key, progress).await
+    }
+
+    /// The manifest that was added last to a version, of those that are held.
+    fn listed_last(&self, head: &Authorised<Head>, version: &VersionText) -> Result<Option<Hash>> {
+        let (ecosystem, manifests) = (&head.ecosystem, |entry: &ReleaseEntry| entry.manifests.last().copied());
+        match release::find(ecosystem, &head.releases, version).and_then(manifests) {
+            Some(last) => Ok(Some(last)),
+            None => Ok(release::find(ecosystem, &self.store.releases(head)?.0, version).and_then(manifests)),
+        }
     }
 
     /// Has other nodes take the bytes of a new release, and tells how many have them once all that are to have them do, or after
@@ -174,12 +209,9 @@ impl P2pRegistry {
         self.copies_of(&hash).unwrap_or(0)
     }
 
-    pub(super) async fn set_yanked(
-        &self,
-        package: &PackageRef,
-        version: &VersionText,
-        yanked: bool,
-    ) -> Result<Receipt> {
+    /// Signs a state in which something else is said of what there is.
+    pub(super) async fn change_state(&self, package: &PackageRef, change: &Change) -> Result<Receipt> {
+        change.check().map_err(|why| RegistryError::Usage(format!("the {} {why}", change.noun())))?;
         let id = self.resolve(package).await?;
         let key = self
             .publisher_key()
@@ -189,16 +221,130 @@ impl P2pRegistry {
         let looked = Instant::now();
         let mut base = self.newest_base(&id).await?;
         let lookup = looked.elapsed();
-        let entry = base
-            .releases
-            .iter_mut()
-            .find(|entry| entry.version.key(id.name.ecosystem()) == version.key(id.name.ecosystem()))
-            .ok_or_else(|| RegistryError::NoVersion { package: package.to_string(), version: version.clone() })?;
-        entry.yanked = yanked;
+        let version = self.make_change(&id, package, change, &mut base).await?;
         let signing = Instant::now();
-        self.take_next(&key, &id, base, None, version, None).await?;
+        self.take_next(&key, &id, base, None, &version, None).await?;
         let steps = Steps { lookup, stored: signing.elapsed(), ..Steps::default() };
-        self.finish(&id, version, steps, None, None).await
+        self.finish(&id, &version, steps, None, None).await
+    }
+
+    /// Makes a change of state, and tells which version it is about.
+    async fn make_change(
+        &self,
+        id: &PackageId,
+        package: &PackageRef,
+        change: &Change,
+        base: &mut Base,
+    ) -> Result<VersionText> {
+        let ecosystem = id.name.ecosystem();
+        let unknown =
+            |version: &VersionText| RegistryError::NoVersion { package: package.to_string(), version: version.clone() };
+        let change_entry = |base: &mut Base, version: &VersionText, how: &dyn Fn(&mut ReleaseEntry)| {
+            let there = release::find(ecosystem, &base.entries.all, version).map(|entry| entry.version.clone());
+            base.entries.change(ecosystem, version, how);
+            there.ok_or_else(|| unknown(version))
+        };
+        match change {
+            Change::Yank { version, file: None, why } => {
+                change_entry(base, version, &|entry| entry.yanked = Some(why.clone()))
+            }
+            Change::Unyank { version, file: None } => change_entry(base, version, &|entry| entry.yanked = None),
+            Change::Yank { version, file: Some(file), why } => {
+                let entry =
+                    release::find(ecosystem, &base.entries.all, version).ok_or_else(|| unknown(version))?.clone();
+                let (_, files, _) = self.files_of(id, &entry).await?;
+                if !files.iter().any(|one| one.file.name == *file) {
+                    let names = files.iter().map(|one| printable(&one.file.name)).collect::<Vec<_>>().join(", ");
+                    let why = format!("{package} {version} has no file {}; it has {names}", printable(file));
+                    return Err(RegistryError::Usage(why));
+                }
+                if entry.yanked_files.len() >= MAX_YANKED_FILES
+                    && entry.yanked_files.iter().all(|one| one.name != *file)
+                {
+                    let why = format!(
+                        "{MAX_YANKED_FILES} files of {package} {version} are yanked, which is the most; yank the version"
+                    );
+                    return Err(RegistryError::Usage(why));
+                }
+                change_entry(base, version, &|entry| {
+                    entry.yanked_files.retain(|one| one.name != *file);
+                    entry.yanked_files.push(YankedFile { name: file.clone(), why: why.clone() });
+                })
+            }
+            Change::Unyank { version, file: Some(file) } => {
+                change_entry(base, version, &|entry| entry.yanked_files.retain(|one| one.name != *file))
+            }
+            Change::Deprecate { version, message } => {
+                change_entry(base, version, &|entry| entry.deprecated.clone_from(message))
+            }
+            Change::Tag { tag, version } => {
+                check_tag(ecosystem, tag)
+                    .map_err(|why| RegistryError::Usage(format!("the tag {} {why}", printable(tag))))?;
+                match version {
+                    Some(version) => {
+                        let there =
+                            release::find(ecosystem, &base.entries.all, version).ok_or_else(|| unknown(version))?;
+                        base.tags.insert(tag.clone(), there.version.clone());
+                        Ok(there.version.clone())
+                    }
+                    None => base.tags.remove(tag).ok_or_else(|| {
+                        RegistryError::Usage(format!(
+                            "{package} has no tag {}; `show` lists those it has",
+                            printable(tag)
+                        ))
+                    }),
+                }
+            }
+        }
+    }
+
+    /// The artifacts with the digests that clients of the ecosystem check, of the bytes that are here.
+    async fn hashed(&self, draft: &Draft, artifacts: Artifacts) -> Result<Artifacts<File>> {
+        let (contents, ecosystem) = (self.contents.clone(), draft.ecosystem.clone());
+        let called = file_of(&draft.name, &draft.version);
+        blocking("reading what is published", move || {
+            let digests = |file: &PutFile| {
+                let mut digester = Digester::of(&ecosystem);
+                contents.read_each(&file.content, |bytes| digester.update(bytes))?;
+                Ok::<_, RegistryError>(digester.finish())
+            };
+            let files =
+                artifacts.files.into_iter().map(|file| Ok(file.clone().with(digests(&file)?, || called.clone())));
+            Ok(Artifacts { files: files.collect::<Result<_>>()?, readme: artifacts.readme, native: artifacts.native })
+        })
+        .await
+    }
+
+    /// A version is added, in whatever order, and never changed; where releases grow, files may be added to one.
+    async fn check_addition(
+        &self,
+        id: &PackageId,
+        manifest: &Manifest,
+        releases: &[ReleaseEntry],
+        complete: bool,
+    ) -> Result<()> {
+        let there = match check_version(&id.name, &manifest.version, releases, complete) {
+            Err(RegistryError::VersionTaken { .. }) if id.name.ecosystem().grows() => {
+                release::find(id.name.ecosystem(), releases, &manifest.version)
+            }
+            checked => return checked,
+        };
+        let Some(there) = there else { return Ok(()) };
+        let (_, files, missing) = self.files_of(id, there).await?;
+        let taken = files.iter().find(|held| manifest.files.iter().any(|file| file.name == held.file.name));
+        match taken {
+            Some(held) => Err(RegistryError::FileTaken {
+                package: id.name.clone(),
+                version: manifest.version.clone(),
+                file: held.file.name.clone(),
+            }),
+            None if missing > 0 => Err(RegistryError::HistoryUnknown {
+                package: id.name.clone(),
+                given: manifest.version.clone(),
+                latest: manifest.version.clone(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// What the next head follows, after asking the network for a newer one: that makes forks rare.
@@ -222,23 +368,31 @@ impl P2pRegistry {
             name: id.name.bare().parse()?,
             seq: 0,
             prev: Vec::new(),
-            releases: Vec::new(),
+            entries: Entries::default(),
+            older: None,
             complete: true,
             handle: None,
+            tags: BTreeMap::new(),
         };
         if let Some(mark) = self.store.mark(id)? {
             (base.seq, base.prev) = (mark.seq, vec![mark.hash]);
         }
         if let Some(held) = self.store.head(id)? {
-            (base.releases, base.complete) = self.store.releases(&held.head)?;
+            (base.entries.all, base.complete) = self.store.releases(&held.head)?;
+            base.entries.recent.clone_from(&held.head.releases);
+            base.older = held.head.older;
             base.handle.clone_from(&held.head.handle);
             base.name.clone_from(&held.head.name);
+            base.tags.clone_from(&held.head.tags);
         }
         for (loser, _) in self.store.fork_losers(id)?.into_iter().filter(|(loser, _)| loser.seq == base.seq) {
             if base.prev.len() < MAX_PREV {
                 base.prev.push(loser.hash());
                 let (releases, complete) = self.store.releases(&loser)?;
-                base.releases = release::merge(id.name.ecosystem(), &base.releases, &releases);
+                base.entries.join(id.name.ecosystem(), &releases);
+                for (tag, version) in &loser.tags {
+                    base.tags.entry(tag.clone()).or_insert_with(|| version.clone());
+                }
                 base.complete &= complete;
             }
         }
@@ -256,15 +410,8 @@ impl P2pRegistry {
         progress: Progress<'_>,
     ) -> Result<()> {
         let now = clock::now();
-        let seq = base.seq + 1;
-        let state = HeadState {
-            ecosystem: id.name.ecosystem().clone(),
-            name: base.name,
-            handle: base.handle,
-            seq,
-            prev: base.prev,
-            releases: base.releases,
-        };
+        let state = base.next(id.name.ecosystem());
+        let seq = state.seq;
         let refused = |refusal| RegistryError::Refused { what: id.name.to_string(), refusal };
         let (head, pages) = state.sign(key, now, DEFAULT_LIFE).map_err(refused)?;
         tell(progress, PublishStep::Signed { seq });
@@ -295,17 +442,9 @@ impl P2pRegistry {
         progress: Progress<'_>,
     ) -> Result<Receipt> {
         let held = self.store.head(id)?.ok_or(RegistryError::Closed)?;
-        let key = version.key(id.name.ecosystem());
-        let is_it = |entry: &&ReleaseEntry| entry.version.key(id.name.ecosystem()) == key;
-        let entry = held.head.releases.iter().find(is_it).map(|entry| entry.manifest);
-        let hash = match entry {
-            Some(hash) => hash,
-            None => {
-                let all = self.store.releases(&held.head)?.0;
-                let missing = || RegistryError::NoVersion { package: id.to_string(), version: version.clone() };
-                all.iter().find(is_it).ok_or_else(missing)?.manifest
-            }
-        };
+        let hash = self
+            .listed_last(&held.head, version)?
+            .ok_or_else(|| RegistryError::NoVersion { package: id.to_string(), version: version.clone() })?;
         let manifest = self.manifest(id, &hash).await?;
         let (delivered, copies) =
             tokio::join!(self.deliver(id, version, progress), self.copied(&manifest, steps.copies_wanted, progress));
@@ -327,8 +466,8 @@ impl P2pRegistry {
             handle: held.head.handle.clone(),
             seq: held.head.seq,
             manifest: hash,
-            content: manifest.content,
-            size: manifest.size,
+            content: manifest.content().root,
+            size: manifest.size(),
             steps,
             pending: !delivered.is_done(),
             clock: self.wrong_clock(),
@@ -364,10 +503,8 @@ impl P2pRegistry {
     async fn deliver(&self, id: &PackageId, version: &VersionText, progress: Progress<'_>) -> Result<Delivered> {
         let Some(held) = self.store.head(id)? else { return Ok(Delivered::default()) };
         let head = held.head;
-        let (releases, _) = self.store.releases(&head)?;
-        let key_of = |version: &VersionText| version.key(id.name.ecosystem());
-        let entry = releases.iter().find(|entry| key_of(&entry.version) == key_of(version));
-        let Some(manifest) = entry.map(|entry| self.store.manifest(&entry.manifest)).transpose()?.flatten() else {
+        let hash = self.listed_last(&head, version)?;
+        let Some(manifest) = hash.map(|hash| self.store.manifest(&hash)).transpose()?.flatten() else {
             return Ok(Delivered::default());
         };
         let Some(key) = self.publisher_key().filter(|key| PublisherId::of(&key.public()) == id.owner) else {
@@ -394,11 +531,8 @@ impl P2pRegistry {
         let spread = async {
             let timeout = self.net.query_timeout();
             let mut records = vec![Record::Head(head.clone()), Record::Manifest(manifest.clone())];
-            let mut next = head.older;
-            while let Some(page) = next.map(|hash| self.store.page(&hash)).transpose()?.flatten() {
-                next = page.older;
-                records.push(Record::Page(page));
-            }
+            // Older ones were put when they were cut.
+            records.extend(head.older.map(|hash| self.store.page(&hash)).transpose()?.flatten().map(Record::Page));
             let keys: Vec<(DhtKey, String)> =
                 records.iter().map(|record| (record.key(), format!("reading back the {}", what_of(record)))).collect();
             let hashes: Vec<Hash> = records.iter().map(Record::hash).collect();
@@ -417,7 +551,7 @@ impl P2pRegistry {
             Ok::<_, RegistryError>(replicas)
         };
         // Whoever hears of it looks for its bytes; to tell everybody may take as long as a peer that is gone takes to be given up.
-        self.provide_soon(manifest.content, &format!("{} {}", manifest.name, manifest.version));
+        self.provide_files_soon(&manifest);
         self.provide_words_soon(&[manifest.name.as_str(), &manifest.tags.join(" ")].join(" "));
         let (announced, replicas) = tokio::join!(announce, spread);
         let delivered = Delivered { replicas: replicas?, announced: announced? };

@@ -123,12 +123,13 @@ impl P2pRegistry {
     /// Whether too few nodes have the content of a package's newest release, although they had time to fetch it.
     async fn is_alone(&self, head: &Authorised<Head>, now: Timestamp) -> Result<bool> {
         let Some(entry) = head.latest() else { return Ok(false) };
-        let Some(manifest) = self.store.manifest(&entry.manifest)? else { return Ok(false) };
-        if manifest.created.after(YOUNG) > now {
+        let Some(hash) = entry.manifests.last() else { return Ok(false) };
+        let Some(manifest) = self.store.manifest(hash)? else { return Ok(false) };
+        if manifest.signed_at.after(YOUNG) > now {
             return Ok(false);
         }
         let what = format!("who else has {} {}", manifest.name, manifest.version);
-        Ok(self.find_holders(manifest.content, what, ENOUGH - 1).await?.len() < ENOUGH - 1)
+        Ok(self.find_holders(manifest.content().root, what, ENOUGH - 1).await?.len() < ENOUGH - 1)
     }
 }
 

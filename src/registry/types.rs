@@ -1,6 +1,11 @@
 //! What the registry answers with. Everything serialises: scripts get the same values the explorer shows.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    path::PathBuf,
+    time::Duration,
+};
 
 use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
@@ -8,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{
     freshness::Freshness,
     hash::{ContentRoot, Hash},
-    manifest::Manifest,
+    manifest::{File, Manifest},
     name::{Handle, PackageId, PublisherId},
     query::Facet,
     record::Refusal,
-    release::ReleaseEntry,
+    release::{ReleaseEntry, check_reason},
+    text::printable,
     time::Timestamp,
     trust::Trust,
     version::VersionText,
@@ -81,6 +87,9 @@ pub struct Hit {
     /// Nobody has signed it: a stanza that was imported for this node alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub preview: bool,
+    /// Its owner says to use something else, or not to use it.
+    #[serde(default)]
+    pub deprecated: bool,
     /// The package that this node's person knows, and that this one may be taken for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looks_like: Option<LookAlike>,
@@ -236,6 +245,9 @@ pub struct Package {
     /// How sure it is that this is its current state.
     #[serde(flatten)]
     pub freshness: Freshness,
+    /// Names for versions, as the owner gives them.
+    #[serde(default)]
+    pub tags: BTreeMap<String, VersionText>,
     /// Every release, in the order they were published.
     pub releases: Vec<ReleaseEntry>,
     /// False when an older page could not be had, so `releases` lacks the oldest ones.
@@ -253,6 +265,13 @@ impl Package {
         title(&self.id, self.handle.as_ref(), self.trust)
     }
 
+    /// What the owner calls a version.
+    pub fn tags_of(&self, version: &VersionText) -> Vec<String> {
+        let key = version.key(self.id.name.ecosystem());
+        let named = self.tags.iter().filter(|(_, named)| named.key(self.id.name.ecosystem()) == key);
+        named.map(|(tag, _)| tag.clone()).collect()
+    }
+
     /// The latest release, as far as its manifest is known.
     pub fn latest_release(&self) -> Option<Release> {
         let manifest = self.latest.clone()?;
@@ -261,9 +280,11 @@ impl Package {
             package: self.id.clone(),
             handle: self.handle.clone(),
             trust: self.trust,
-            manifest_hash: entry.manifest,
+            manifest_hash: entry.first()?,
+            files: files_of(entry, [(entry.first()?, &manifest)]),
+            missing: entry.manifests.len() - 1,
             manifest,
-            yanked: entry.yanked,
+            state: ReleaseState::of(entry),
             freshness: self.freshness,
             source: self.source,
         })
@@ -279,6 +300,135 @@ pub struct Conflict {
     pub kept: Hash,
     pub offered: Hash,
     pub seen_at: Timestamp,
+    /// Where it is one file that both list with different bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// What its owner says of a release now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseState {
+    /// The owner asks not to choose it.
+    pub yanked: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why_yanked: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deprecated: Option<String>,
+}
+
+impl ReleaseState {
+    pub fn of(entry: &ReleaseEntry) -> Self {
+        let why_yanked = entry.yanked.clone().filter(|why| !why.is_empty());
+        Self { yanked: entry.is_yanked(), why_yanked, deprecated: entry.deprecated.clone() }
+    }
+
+    /// What is said against it, in sentences.
+    pub fn warnings(&self) -> Vec<String> {
+        let yanked = match &self.why_yanked {
+            Some(why) => Some(format!("yanked by its owner: {}", printable(why))),
+            None => self.yanked.then(|| "yanked by its owner, who asks not to choose it".to_owned()),
+        };
+        let deprecated =
+            self.deprecated.as_ref().map(|message| format!("deprecated by its owner: {}", printable(message)));
+        yanked.into_iter().chain(deprecated).collect()
+    }
+}
+
+/// A file of a release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseFile {
+    pub file: File,
+    /// The manifest that lists it.
+    pub manifest: Hash,
+    /// When that was signed, by the owner's clock.
+    pub signed_at: Timestamp,
+    /// Why the owner asks not to choose it, if they do; the reason may be empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub yanked: Option<String>,
+}
+
+/// The files that manifests of a release list, each name once: of two, the one in the earlier manifest counts.
+pub fn files_of<'a>(
+    entry: &ReleaseEntry,
+    manifests: impl IntoIterator<Item = (Hash, &'a Manifest)>,
+) -> Vec<ReleaseFile> {
+    let mut names = HashSet::new();
+    let files = manifests
+        .into_iter()
+        .flat_map(|(hash, manifest)| manifest.files.iter().map(move |file| (hash, manifest, file)));
+    files
+        .filter(|(.., file)| names.insert(&file.name))
+        .map(|(manifest, signed, file)| ReleaseFile {
+            file: file.clone(),
+            manifest,
+            signed_at: signed.signed_at,
+            yanked: entry.why_yanked(&file.name).map(str::to_owned),
+        })
+        .collect()
+}
+
+/// What an owner says of releases after they were published. A person's act.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "what")]
+pub enum Change {
+    /// Asks not to choose a version, or one file of it; it stays readable. The reason may be empty.
+    Yank {
+        version: VersionText,
+        #[serde(default)]
+        file: Option<String>,
+        #[serde(default)]
+        why: String,
+    },
+    /// Takes a yank back.
+    Unyank {
+        version: VersionText,
+        #[serde(default)]
+        file: Option<String>,
+    },
+    /// Says what to use instead, or why not to use it; without a message, no longer.
+    Deprecate { version: VersionText, message: Option<String> },
+    /// Names a version; without one, takes the name away.
+    Tag { tag: String, version: Option<VersionText> },
+}
+
+impl Change {
+    /// The command that says it.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Yank { .. } => "yank",
+            Self::Unyank { .. } => "unyank",
+            Self::Deprecate { .. } => "deprecate",
+            Self::Tag { .. } => "tag",
+        }
+    }
+
+    /// The version, or the tag that is taken away.
+    pub fn about(&self) -> &str {
+        match self {
+            Self::Yank { version, .. } | Self::Unyank { version, .. } | Self::Deprecate { version, .. } => {
+                version.as_str()
+            }
+            Self::Tag { tag, version } => version.as_ref().map_or(tag, VersionText::as_str),
+        }
+    }
+
+    /// What a person writes with it.
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Self::Yank { .. } | Self::Unyank { .. } => "reason",
+            Self::Deprecate { .. } => "message",
+            Self::Tag { .. } => "tag",
+        }
+    }
+
+    /// # Errors
+    /// When its text may not be signed, as the end of a sentence that begins with what it is.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Yank { why: text, .. } | Self::Deprecate { message: Some(text), .. } => check_reason(text),
+            Self::Unyank { .. } | Self::Deprecate { message: None, .. } | Self::Tag { .. } => Ok(()),
+        }
+    }
 }
 
 /// One release and its manifest.
@@ -288,9 +438,16 @@ pub struct Release {
     pub handle: Option<Handle>,
     #[serde(default)]
     pub trust: Trust,
+    /// The manifest that came first, which says what the release is.
     pub manifest_hash: Hash,
     pub manifest: Manifest,
-    pub yanked: bool,
+    /// The files of all its manifests, in the order in which they were added.
+    pub files: Vec<ReleaseFile>,
+    /// Manifests of it that could not be had: it may have further files.
+    #[serde(default)]
+    pub missing: usize,
+    #[serde(flatten)]
+    pub state: ReleaseState,
     /// How sure it is that the package's state, by which this release was chosen, is its current one.
     #[serde(default)]
     pub freshness: Freshness,

@@ -142,7 +142,7 @@ impl P2pRegistry {
         };
         let base = self.base(id)?;
         let Some(about) =
-            release::resolve(id.name.ecosystem(), &base.releases, None).map(|entry| entry.version.clone())
+            release::resolve(id.name.ecosystem(), &base.entries.all, None).map(|entry| entry.version.clone())
         else {
             return Ok(());
         };

@@ -20,7 +20,7 @@ pub(super) fn admit(requirement: &Requirement, releases: &[Choice], asked: &[Req
     let bare = !releases.iter().any(is_plain);
     let meant = |choice: &Choice| {
         names(requirement, choice)
-            || asked.iter().any(|asked| names(asked, choice) || (bare && !choice.1.yanked && asked.is_any()))
+            || asked.iter().any(|asked| names(asked, choice) || (bare && !choice.1.is_yanked() && asked.is_any()))
     };
     let held_back = Set::of(
         releases
@@ -33,9 +33,9 @@ pub(super) fn admit(requirement: &Requirement, releases: &[Choice], asked: &[Req
 
 /// A release that needs no naming.
 pub(super) fn is_plain((version, release): &Choice) -> bool {
-    !version.is_pre_release() && !release.yanked
+    !version.is_pre_release() && !release.is_yanked()
 }
 
 fn names(requirement: &Requirement, (version, release): &Choice) -> bool {
-    if release.yanked { requirement.is_exactly(version) } else { requirement.names(version) }
+    if release.is_yanked() { requirement.is_exactly(version) } else { requirement.names(version) }
 }

@@ -263,7 +263,7 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
             let held_back: Vec<_> = held_back
                 .take(MAX_HELD_BACK)
                 .map(|(_, release)| {
-                    let why = if release.yanked { "yanked" } else { "a pre-release" };
+                    let why = if release.is_yanked() { "yanked" } else { "a pre-release" };
                     format!("{} ({why})", release.version)
                 })
                 .collect();

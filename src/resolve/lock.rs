@@ -17,20 +17,20 @@ use super::{MAX_PACKAGES, Resolution};
 use crate::{
     RegistryError, disk,
     domain::{
-        hash::Hash,
-        manifest::{Content, Manifest, check_file},
+        hash::{Hash, Sha256Digest},
+        manifest::{Content, File, Manifest, check_file},
         name::{Handle, Owner, PackageId, PackageRef},
         text,
         toml::in_toml,
         version::{RequirementText, VersionText},
     },
-    registry,
+    registry::{self, ReleaseFile},
 };
 
 /// What the file is called, beside what it locks.
 pub const FILE: &str = "swarmdex.lock";
 /// The format that this version writes, and the only one it reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// Bytes that are read of a lock file: what the most packages with the most dependencies each may take.
 const MAX_BYTES: u64 = 16 << 20;
 
@@ -67,12 +67,33 @@ pub struct Locked {
     /// What the publisher called itself: for eyes, and never looked up.
     pub handle: Option<Handle>,
     pub version: VersionText,
+    /// The manifest that came first, which says what the release is.
     pub manifest: Hash,
-    pub content: Content,
-    /// What the content is called as a file.
-    pub file: String,
+    /// The files that there were, in the order in which they were added. What is added later is not taken.
+    pub files: Vec<LockedFile>,
     /// Sorted.
     pub dependencies: Vec<(PackageId, VersionText)>,
+}
+
+/// A file, by the digests that it must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockedFile {
+    pub name: String,
+    pub content: Content,
+    pub sha256: Sha256Digest,
+}
+
+impl From<&File> for LockedFile {
+    fn from(file: &File) -> Self {
+        Self { name: file.name.clone(), content: file.content(), sha256: file.sha256 }
+    }
+}
+
+impl Locked {
+    /// Whether it has this very file.
+    pub fn has(&self, file: &File) -> bool {
+        self.files.contains(&LockedFile::from(file))
+    }
 }
 
 /// A lock that fits together: each package once, with everything it needs, and nothing that nobody needs.
@@ -84,7 +105,7 @@ pub struct Lock {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct Text {
     format: u32,
     #[serde(default)]
     wanted: Vec<WantedEntry>,
@@ -113,11 +134,18 @@ struct PackageEntry {
     handle: Option<String>,
     version: String,
     manifest: String,
-    content: String,
-    size: u64,
-    file: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     dependencies: Vec<String>,
+    files: Vec<FileEntry>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileEntry {
+    name: String,
+    content: String,
+    size: u64,
+    sha256: String,
 }
 
 impl Lock {
@@ -130,8 +158,7 @@ impl Lock {
             handle: release.handle.clone(),
             version: release.version.clone(),
             manifest: release.manifest_hash,
-            content: release.manifest.content(),
-            file: release.manifest.file_name(),
+            files: release.manifest.files.iter().map(LockedFile::from).collect(),
             dependencies: release
                 .needs
                 .iter()
@@ -146,6 +173,13 @@ impl Lock {
             Wanted { package, requirement, id: id.clone() }
         });
         Self { wanted: wanted.collect(), packages }
+    }
+
+    /// Locks the files that a release has now, of all its manifests.
+    pub fn lock_files(&mut self, package: &PackageId, files: &[ReleaseFile]) {
+        if let Some(locked) = self.packages.get_mut(package) {
+            locked.files = files.iter().map(|one| LockedFile::from(&one.file)).collect();
+        }
     }
 
     /// What was asked for, in that order.
@@ -190,7 +224,7 @@ impl Lock {
 
     /// The file's text.
     pub fn to_text(&self) -> String {
-        let file = File {
+        let file = Text {
             format: FORMAT,
             wanted: self.wanted.iter().map(WantedEntry::from).collect(),
             package: self.packages.values().map(PackageEntry::from).collect(),
@@ -221,7 +255,7 @@ impl Lock {
             }
             None => return Err(LockError("has no format number; delete the file and resolve again".to_owned())),
         }
-        let file: File = toml::from_str(text).map_err(broken)?;
+        let file: Text = toml::from_str(text).map_err(broken)?;
         if file.package.len() > MAX_PACKAGES {
             return Err(unfit(format!("has {} packages, {MAX_PACKAGES} at most", file.package.len())));
         }
@@ -273,7 +307,13 @@ impl Lock {
     ///
     /// # Errors
     /// When the package is not in the lock, or is another release, or the lock has been changed by hand.
-    pub fn check(&self, package: &PackageId, hash: &Hash, manifest: &Manifest) -> Result<(), LockError> {
+    pub fn check(
+        &self,
+        package: &PackageId,
+        hash: &Hash,
+        manifest: &Manifest,
+        files: &[ReleaseFile],
+    ) -> Result<(), LockError> {
         let locked = self.get(package).ok_or_else(|| unfit(format!("has no entry for {package}")))?;
         let differs = |what: &str, has: &dyn fmt::Display, locked_as: &dyn fmt::Display| {
             Err(LockError(format!(
@@ -281,7 +321,8 @@ impl Lock {
                 locked.version
             )))
         };
-        if *hash != locked.manifest {
+        // Of several manifests, another may have been seen first here.
+        if *hash != locked.manifest && files.iter().all(|one| one.manifest != locked.manifest) {
             return differs("the manifest", hash, &locked.manifest);
         }
         match manifest.package() {
@@ -292,14 +333,19 @@ impl Lock {
         if manifest.version.key(package.name.ecosystem()) != locked.version.key(package.name.ecosystem()) {
             return differs("the version", &manifest.version, &locked.version);
         }
-        if manifest.content != locked.content.root {
-            return differs("the content", &manifest.content, &locked.content.root);
-        }
-        if manifest.size != locked.content.size {
-            return differs("the size", &manifest.size, &locked.content.size);
-        }
-        if manifest.file_name() != locked.file {
-            return differs("the file", &text::printable(&manifest.file_name()), &locked.file);
+        for LockedFile { name, content, sha256 } in &locked.files {
+            let Some(ReleaseFile { file, .. }) = files.iter().find(|one| one.file.name == *name) else {
+                return differs("the file", &"missing", name);
+            };
+            if file.root != content.root {
+                return differs("the content", &file.root, &content.root);
+            }
+            if file.size != content.size {
+                return differs("the size", &file.size, &content.size);
+            }
+            if file.sha256 != *sha256 {
+                return differs("the SHA-256", &file.sha256, sha256);
+            }
         }
         for dependency in manifest.dependencies.iter().filter(|dependency| !dependency.optional) {
             let Some(needed) = dependency.id() else {
@@ -403,11 +449,23 @@ impl From<&Locked> for PackageEntry {
             handle: locked.handle.as_ref().map(Handle::to_string),
             version: locked.version.to_string(),
             manifest: locked.manifest.to_string(),
-            content: locked.content.root.to_string(),
-            size: locked.content.size,
-            file: locked.file.clone(),
+            files: locked.files.iter().map(FileEntry::from).collect(),
             dependencies: locked.dependencies.iter().map(|(id, version)| format!("{id} {version}")).collect(),
         }
+    }
+}
+
+impl From<&LockedFile> for FileEntry {
+    fn from(LockedFile { name, content, sha256 }: &LockedFile) -> Self {
+        Self { name: name.clone(), content: content.root.to_string(), size: content.size, sha256: sha256.to_string() }
+    }
+}
+
+impl FileEntry {
+    fn read(&self) -> Result<LockedFile, String> {
+        check_file(&self.name).map_err(|why| format!("files: {why}"))?;
+        let content = Content { root: field("content", &self.content)?, size: self.size };
+        Ok(LockedFile { name: self.name.clone(), content, sha256: field("sha256", &self.sha256)? })
     }
 }
 
@@ -423,7 +481,11 @@ impl WantedEntry {
 
 impl PackageEntry {
     fn read(&self) -> Result<Locked, String> {
-        check_file(&self.file).map_err(|why| format!("file: {why}"))?;
+        let files = self.files.iter().map(FileEntry::read).collect::<Result<Vec<_>, _>>()?;
+        let names: BTreeSet<_> = files.iter().map(|file| &file.name).collect();
+        if names.len() != files.len() || files.is_empty() {
+            return Err("files: there must be one at least, and each once".to_owned());
+        }
         let mut dependencies = Vec::with_capacity(self.dependencies.len());
         for dependency in &self.dependencies {
             let (id, version) = dependency
@@ -443,8 +505,7 @@ impl PackageEntry {
             id,
             handle: self.handle.as_deref().map(|handle| field("handle", handle)).transpose()?,
             manifest: field("manifest", &self.manifest)?,
-            content: Content { root: field("content", &self.content)?, size: self.size },
-            file: self.file.clone(),
+            files,
             dependencies,
         })
     }
@@ -472,7 +533,14 @@ mod tests {
         super::tests::{World, id, publisher, wanted},
         *,
     };
-    use crate::domain::hash::ContentRoot;
+    use crate::domain::{
+        hash::{ContentRoot, Digest},
+        release::ReleaseEntry,
+    };
+
+    fn files(hash: Hash, manifest: &Manifest) -> Vec<ReleaseFile> {
+        registry::files_of(&ReleaseEntry::new(manifest.version.clone(), hash), [(hash, manifest)])
+    }
 
     fn world() -> World {
         World::default()
@@ -529,16 +597,17 @@ mod tests {
         let twice = [entries.clone(), vec![entries[of_json]]].concat();
         let join = |entries: &[&str]| Lock::from_text(&entries.join("\n[[package]]\n")).unwrap_err().to_string();
         for (error, says) in [
-            (changed("format = 1", "format = 2"), "has format 2, and this Swarmdex knows format 1; use"),
-            (changed("format = 1", ""), "has no format number; delete"),
-            (changed("format = 1", "format = 1\nformat = 1"), "is broken at line 4: duplicate key"),
+            (changed("format = 2", "format = 3"), "has format 3, and this Swarmdex knows format 2; use"),
+            (changed("format = 2", ""), "has no format number; delete"),
+            (changed("format = 2", "format = 2\nformat = 2"), "is broken at line 4: duplicate key"),
             (changed("size = ", "seize = "), "there is no key seize"),
             (changed("version = \"1.5.0\"", "version = \"1.5\""), "number 2, 12D3Koo"),
             (changed("version = \"1.5.0\"", "version = \"1.6.0\""), "where"),
             (changed("\"^1\"", "\"^2\""), "1.2.0, where ^2 was asked for; undo the change"),
             (changed("package = \"alice/app\"", "package = \"alice/ape\""), "which it cannot be"),
             (changed("package = \"alice/app\"", "package = \"alice/app@1\""), "number 1: package: a requirement"),
-            (changed("file = \"json-1.5.0\"", "file = \"../json\""), "file: "),
+            (changed("name = \"json-1.5.0\"", "name = \"../json\""), "files: "),
+            (changed("sha256 = ", "sha512 = "), "there is no key sha512"),
             (changed(&of_app, ""), &format!("has the package {}, which nothing needs", id("alice/app"))),
             (join(&without), &format!("lacks the package {json} 1.5.0, which")),
             (join(&twice), &format!("has two entries for {json}; undo")),
@@ -551,29 +620,38 @@ mod tests {
     fn what_the_registry_has_is_held_against_the_lock() {
         let resolution = world().solve(&ASKED).unwrap();
         for release in &resolution.releases {
-            lock().check(&release.package, &release.manifest_hash, &release.manifest).unwrap();
+            let files = files(release.manifest_hash, &release.manifest);
+            lock().check(&release.package, &release.manifest_hash, &release.manifest, &files).unwrap();
         }
         let app = resolution.releases.last().unwrap();
         let check = |lock: &Lock, hash: Hash, change: &dyn Fn(&mut Manifest)| {
             let mut manifest = app.manifest.clone();
             change(&mut manifest);
-            lock.check(&app.package, &hash, &manifest).unwrap_err().to_string()
+            lock.check(&app.package, &hash, &manifest, &files(hash, &manifest)).unwrap_err().to_string()
         };
         let hash = app.manifest_hash;
         assert!(check(&lock(), Hash([1; 32]), &|_| {}).contains("the manifest is 0101"));
         assert!(
-            check(&lock(), hash, &|manifest| manifest.size += 1).contains("the size is 16 there and 15 in the lock")
+            check(&lock(), hash, &|manifest| manifest.files[0].size += 1)
+                .contains("the size is 16 there and 15 in the lock")
         );
-        assert!(check(&lock(), hash, &|manifest| manifest.content = ContentRoot([0; 32])).contains("the content is"));
+        let other = |manifest: &mut Manifest| manifest.files[0].root = ContentRoot([0; 32]);
+        assert!(check(&lock(), hash, &other).contains("the content is"));
+        assert!(
+            check(&lock(), hash, &|manifest| manifest.files[0].sha256 = Digest([0; 32])).contains("the SHA-256 is")
+        );
         assert!(
             check(&lock(), hash, &|manifest| manifest.version = "2.2.0".parse().unwrap())
                 .contains("the version is 2.2.0")
         );
-        assert!(check(&lock(), hash, &|manifest| manifest.file = Some("b".into())).contains("the file is b"));
+        assert!(check(&lock(), hash, &|manifest| manifest.files[0].name = "b".into()).contains("the file is missing"));
+        let mut grown = app.manifest.clone();
+        grown.files.push(File::of(&grown.ecosystem, "added.zip", b"later"));
+        lock().check(&app.package, &hash, &grown, &files(hash, &grown)).unwrap();
         let mut forged = lock();
         forged.packages.get_mut(&app.package).unwrap().dependencies.clear();
         assert!(check(&forged, hash, &|_| {}).contains("has no dependency of"));
-        let error = lock().check(&id("carol/x"), &hash, &app.manifest).unwrap_err();
+        let error = lock().check(&id("carol/x"), &hash, &app.manifest, &[]).unwrap_err();
         assert!(error.to_string().starts_with("has no entry for"));
     }
 
@@ -601,8 +679,11 @@ mod tests {
                     handle: handle.as_ref().map(|handle| handle.parse().unwrap()),
                     version: version.parse().unwrap(),
                     manifest: Hash(*manifest),
-                    content: Content { root: ContentRoot(*root), size: *size },
-                    file: file.clone(),
+                    files: vec![LockedFile {
+                        name: file.clone(),
+                        content: Content { root: ContentRoot(*root), size: *size },
+                        sha256: Digest(*manifest),
+                    }],
                     dependencies: Vec::new(),
                 });
             }

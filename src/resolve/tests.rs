@@ -10,8 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    hash::ContentRoot,
-    manifest::{Content, Dependency, Draft, Manifest},
+    manifest::{Dependency, Draft, File, Manifest, file_of},
     name::{Owner, PublisherId},
     time::Timestamp,
     trust::Trust,
@@ -69,13 +68,11 @@ impl World {
         });
         let draft = Draft { dependencies: dependencies.collect(), ..draft(&id, &version) };
         let bytes = format!("{package} {version}");
-        let content = Content { root: ContentRoot::of(bytes.as_bytes()), size: bytes.len() as u64 };
-        let manifest = draft.into_manifest(id.owner, content, Timestamp(0)).unwrap();
-        let entry = ReleaseEntry {
-            version: version.clone(),
-            manifest: Hash::of(serde_json::to_string(&manifest).unwrap().as_bytes()),
-            yanked: release.ends_with('!'),
-        };
+        let file = File::of(&Ecosystem::Generic, file_of(&draft.name, &version), bytes.as_bytes());
+        let manifest = draft.into_manifest(id.owner, file, Timestamp(0)).unwrap();
+        let hash = Hash::of(serde_json::to_string(&manifest).unwrap().as_bytes());
+        let yanked = release.ends_with('!').then(String::new);
+        let entry = ReleaseEntry { yanked, ..ReleaseEntry::new(version.clone(), hash) };
         self.releases.entry(id.clone()).or_insert_with(|| (handle.parse().unwrap(), Vec::new())).1.push(entry);
         self.manifests.insert((id, version.to_string()), manifest);
         self
@@ -181,7 +178,7 @@ fn a_diamond_shares_what_is_below() {
         resolution.releases[3].needs,
         BTreeSet::from([id("a/left"), id("a/right")]).into_iter().collect::<Vec<_>>()
     );
-    assert_eq!(resolution.releases[0].manifest_hash, world.releases[&id("a/base")].1[1].manifest);
+    assert_eq!(resolution.releases[0].manifest_hash, world.releases[&id("a/base")].1[1].manifests[0]);
 }
 
 #[test]
@@ -496,8 +493,8 @@ fn takes(
 ) -> bool {
     let releases = &world.releases[id].1;
     let release = releases.iter().find(|release| release.version == *version).unwrap();
-    let all_odd = releases.iter().all(|release| release.yanked || read(&release.version).is_pre_release());
-    let names = |requirement: &RequirementText| match release.yanked {
+    let all_odd = releases.iter().all(|release| release.is_yanked() || read(&release.version).is_pre_release());
+    let names = |requirement: &RequirementText| match release.is_yanked() {
         true => requirement.to_string() == format!("={version}"),
         false => requirement.read(&Ecosystem::Generic).unwrap().matches(&read(version)),
     };
@@ -508,7 +505,7 @@ fn takes(
     let top = asked
         .iter()
         .filter(|(package, _)| mine(package) == *id)
-        .any(|(_, top)| names(top) || (all_odd && !release.yanked && *top == RequirementText::any()));
+        .any(|(_, top)| names(top) || (all_odd && !release.is_yanked() && *top == RequirementText::any()));
     // With no pre-release in its way, a version's place in the order is what a range goes by.
     let version = read(version);
     let semver::Version { major, minor, patch, .. } = *version.semver().unwrap();
@@ -516,8 +513,8 @@ fn takes(
     let takes = |version: &Version| requirement.read(&Ecosystem::Generic).unwrap().matches(version);
     let within = takes(&version) || (takes(&plain) && requirement.to_string() != format!("={plain}"));
     names(requirement)
-        || (within && (release.yanked || version.is_pre_release()) && top)
-        || (!release.yanked && !version.is_pre_release() && takes(&version))
+        || (within && (release.is_yanked() || version.is_pre_release()) && top)
+        || (!release.is_yanked() && !version.is_pre_release() && takes(&version))
 }
 
 /// Whether a choice of releases, one at most for each package, is a solution.

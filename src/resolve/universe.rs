@@ -157,7 +157,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
             package: id.clone(),
             handle: found.handle.clone(),
             version: release.version.clone(),
-            manifest_hash: release.manifest,
+            manifest_hash: release.first().ok_or_else(lost)?,
             manifest: (*manifest).clone(),
             needs: needs.into_iter().filter(|needed| needed != id).collect(),
         })
@@ -405,7 +405,7 @@ impl<S: Source + ?Sized> DependencyProvider for Universe<'_, S> {
             return Ok(Some(super::asked()));
         };
         let within = found.releases.iter().filter(|(version, _)| set.0.contains(version));
-        let best = within.max_by_key(|(version, release)| (!release.yanked, version));
+        let best = within.max_by_key(|(version, release)| (!release.is_yanked(), version));
         Ok(best.map(|(version, release)| {
             (self.told)(Resolving::Chose { package: found.title.to_string(), version: release.version.clone() });
             version.clone()

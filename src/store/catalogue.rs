@@ -1,6 +1,6 @@
 //! Heads, pages, manifests, first-seen versions and conflicts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -230,6 +230,8 @@ impl Store {
             let gone = room::fit(db, room, ONE, now)?;
             let (publisher, name) = (manifest.owner(), &manifest.package().name);
             if let (Some(row), Some(held)) = (head_row(db, &publisher, name)?, held_head(db, &publisher, name)?) {
+                let known = first_seen(db, &publisher, name)?;
+                conflicts::note_files(db, held.head.handle.as_ref(), &manifest, &known, now)?;
                 put_manifest(db, row, &manifest)?;
                 folds::tidy(db, row, &held.head)?;
                 list_package(db, &held.head, &[])?;
@@ -274,6 +276,16 @@ impl Store {
 
     pub fn manifest(&self, hash: &Hash) -> Result<Option<Authorised<Manifest>>> {
         self.read(|db| held_manifest(db, hash))
+    }
+
+    /// The first manifest of a release that is held.
+    pub fn first_held(&self, release: &ReleaseEntry) -> Result<Option<Authorised<Manifest>>> {
+        for hash in &release.manifests {
+            if let Some(manifest) = self.manifest(hash)? {
+                return Ok(Some(manifest));
+            }
+        }
+        Ok(None)
     }
 
     pub fn page(&self, hash: &Hash) -> Result<Option<Authorised<Page>>> {
@@ -348,24 +360,21 @@ impl Store {
         })
     }
 
-    /// Whether a manifest is the first that was seen of its version, or none was.
-    pub fn is_first(&self, package: &PackageId, version: &VersionText, manifest: &Hash) -> Result<bool> {
+    /// Whether a manifest is the first that was seen of its version, or none was; or one of the several that it may have.
+    pub fn is_first(&self, manifest: &Authorised<Manifest>) -> Result<bool> {
         self.read(|db| {
-            let first = db
-                .prepare_cached("SELECT manifest FROM releases WHERE publisher = ? AND name = ? AND version = ?")?
-                .query_row(
-                    params![package.owner.to_bytes(), package.name.as_str(), version.key(package.name.ecosystem())],
-                    |row| hash(row, 0),
-                )
-                .optional()?;
-            let entry = ReleaseEntry { version: version.clone(), manifest: *manifest, yanked: false };
-            Ok(match first {
-                Some(first) => first == *manifest,
-                None => {
-                    let fold = folds::fold_of(db, &package.owner, &package.name)?;
-                    fold.conflicts(package.name.ecosystem(), &[entry]).is_empty()
-                }
-            })
+            let (package, version) = (manifest.package(), &manifest.version);
+            let ecosystem = package.name.ecosystem();
+            let offered = [ReleaseEntry::new(version.clone(), manifest.hash())];
+            let known = first_seen(db, &package.owner, &package.name)?;
+            let fold = folds::fold_of(db, &package.owner, &package.name)?;
+            let is_known = release::find(ecosystem, &known, version).is_some();
+            let folded = || !is_known && !fold.conflicts(ecosystem, &offered).is_empty();
+            let changes_a_file = || {
+                let changed = conflicts::changed_files(db, manifest, &known);
+                changed.map(|changed| changed.iter().any(|(.., other_first)| *other_first))
+            };
+            Ok(release::conflicts(ecosystem, &known, &offered).is_empty() && !folded() && !changes_a_file()?)
         })
     }
 
@@ -385,8 +394,8 @@ impl Store {
     pub fn conflicts(&self, package: &PackageId) -> Result<Vec<Conflict>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT version, kept, offered, seen_at FROM conflicts
-                 WHERE kind = 'version' AND publisher = ? AND name = ? ORDER BY seen_at",
+                "SELECT version, kept, offered, seen_at, file FROM conflicts
+                 WHERE kind IN ('version', 'file') AND publisher = ? AND name = ? ORDER BY seen_at",
             )?
             .query_map(params![package.owner.to_bytes(), package.name.as_str()], |row| {
                 let version: String = row.get(0)?;
@@ -396,6 +405,7 @@ impl Store {
                     kept: hash(row, 1)?,
                     offered: hash(row, 2)?,
                     seen_at: Timestamp(row.get(3)?),
+                    file: Some(row.get(4)?).filter(|file: &String| !file.is_empty()),
                 })
             })?
             .collect()
@@ -426,21 +436,47 @@ fn judge(db: &Connection, head: &Authorised<Head>, now: Timestamp) -> rusqlite::
     if claims::is_one_too_many(db, head)? {
         return Ok(HeadVerdict::TooManyHandles);
     }
-    match folds::changed(db, head, &known)?.is_empty() {
-        true => Ok(HeadVerdict::Admitted(admission)),
-        false => Ok(HeadVerdict::Disputed(admission)),
-    }
+    let disputed = !folds::changed(db, head, &known)?.is_empty() || removed(db, head, &[])?.is_some();
+    Ok(if disputed { HeadVerdict::Disputed(admission) } else { HeadVerdict::Admitted(admission) })
+}
+
+/// What a head lacks of the head that is held and that it follows at once.
+struct Removed {
+    before: Authorised<Head>,
+    page: Option<Authorised<Page>>,
+    gone: Vec<(VersionText, Hash)>,
+}
+
+fn removed(db: &Connection, head: &Authorised<Head>, pages: &[Authorised<Page>]) -> rusqlite::Result<Option<Removed>> {
+    let Some(mark) = mark(db, &head.owner(), &head.package().name)?.filter(|mark| head.prev.contains(&mark.hash))
+    else {
+        return Ok(None);
+    };
+    let held = held_head(db, &head.owner(), &head.package().name)?.filter(|held| held.head.hash() == mark.hash);
+    let Some(StoredHead { head: before, .. }) = held else { return Ok(None) };
+    let page = match pages.iter().find(|page| head.older == Some(page.hash())) {
+        Some(page) => Some(page.clone()),
+        None => head
+            .older
+            .filter(|older| before.older != Some(*older))
+            .map(|older| held_page(db, &older))
+            .transpose()?
+            .flatten(),
+    };
+    let gone = head.removes(&before, page.as_ref()).unwrap_or_default();
+    Ok((!gone.is_empty()).then_some(Removed { before, page, gone }))
 }
 
 /// Whether no entry of a head lists a manifest that is known as another version's, or is held and of another package.
 fn goes_together(db: &Connection, head: &Authorised<Head>, known: &[ReleaseEntry]) -> rusqlite::Result<bool> {
-    let by_manifest: HashMap<&Hash, &ReleaseEntry> = known.iter().map(|entry| (&entry.manifest, entry)).collect();
-    for entry in &head.releases {
-        match by_manifest.get(&entry.manifest) {
+    let by_manifest: HashMap<&Hash, &ReleaseEntry> =
+        known.iter().flat_map(|entry| entry.manifests.iter().map(move |manifest| (manifest, entry))).collect();
+    for (entry, manifest) in listed(&head.releases) {
+        match by_manifest.get(manifest) {
             Some(first) if first.version.key(&head.ecosystem) == entry.version.key(&head.ecosystem) => {}
             Some(_) => return Ok(false),
             None => {
-                let held = held_manifest(db, &entry.manifest)?;
+                let held = held_manifest(db, manifest)?;
                 if held.is_some_and(|manifest| consistent(head, &manifest).is_err()) {
                     return Ok(false);
                 }
@@ -448,6 +484,11 @@ fn goes_together(db: &Connection, head: &Authorised<Head>, known: &[ReleaseEntry
         }
     }
     Ok(true)
+}
+
+/// Every manifest that is listed, with its entry.
+fn listed(releases: &[ReleaseEntry]) -> impl Iterator<Item = (&ReleaseEntry, &Hash)> {
+    releases.iter().flat_map(|entry| entry.manifests.iter().map(move |manifest| (entry, manifest)))
 }
 
 pub(super) fn take(
@@ -464,14 +505,24 @@ pub(super) fn take(
     let verdict = judge(db, head, now)?;
     let (publisher, name) = (head.owner(), &head.package().name);
     let key = publisher.to_bytes();
+    let known = first_seen(db, &publisher, name)?;
+    for manifest in &manifests {
+        conflicts::note_files(db, head.handle.as_ref(), manifest, &known, now)?;
+    }
     let admission = match verdict {
         HeadVerdict::Inconsistent | HeadVerdict::Ahead | HeadVerdict::TooManyHandles => return Ok(verdict),
         HeadVerdict::Admitted(admission) => admission,
         HeadVerdict::Disputed(admission) => {
-            let known = first_seen(db, &publisher, name)?;
-            conflicts::note_versions(db, head, &folds::changed(db, head, &known)?, &manifests, now)?;
             if own {
                 return Ok(verdict);
+            }
+            let known = first_seen(db, &publisher, name)?;
+            let changed = folds::changed(db, head, &known)?;
+            conflicts::note_versions(db, head, &changed, &manifests, now)?;
+            if let Some(Removed { before, page, mut gone }) = removed(db, head, pages)? {
+                // What was changed is told as that.
+                gone.retain(|(version, _)| changed.iter().all(|one| one.version != *version));
+                conflicts::note_removed(db, &before, head, page.as_ref(), &gone, now)?;
             }
             admission
         }
@@ -597,17 +648,19 @@ fn put_fork(db: &Connection, head: &Authorised<Head>, own: bool) -> rusqlite::Re
 
 fn put_versions(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<()> {
     let key = head.owner().to_bytes();
-    let mut insert =
-        db.prepare_cached("INSERT OR IGNORE INTO releases (publisher, name, version, manifest) VALUES (?, ?, ?, ?)")?;
+    let grows = head.ecosystem.grows();
+    let mut insert = db.prepare_cached(
+        "INSERT OR IGNORE INTO releases (publisher, name, version, manifest, nth)
+         SELECT ?1, ?2, ?3, ?4, count(*) AS others FROM releases WHERE publisher = ?1 AND name = ?2 AND version = ?3
+         HAVING others = 0 OR ?5",
+    )?;
     // What was folded counts as seen first, too.
     let changed = folds::fold_of(db, &head.owner(), &head.package().name)?.conflicts(&head.ecosystem, &head.releases);
-    for entry in head.releases.iter().filter(|entry| !changed.iter().any(|one| one.version == entry.version)) {
-        insert.execute(params![
-            key,
-            head.package().name.as_str(),
-            entry.version.key(&head.ecosystem),
-            entry.manifest.0
-        ])?;
+    for (entry, manifest) in
+        listed(&head.releases).filter(|(entry, _)| !changed.iter().any(|one| one.version == entry.version))
+    {
+        let version = entry.version.key(&head.ecosystem);
+        insert.execute(params![key, head.package().name.as_str(), version, manifest.0, grows])?;
     }
     Ok(())
 }
@@ -644,11 +697,18 @@ pub(super) fn list_package(
         |hash: &Hash| given.iter().find(|manifest| manifest.hash() == *hash && consistent(head, manifest).is_ok());
     let known = first_seen(db, &head.owner(), &head.package().name)?;
     let disputed = folds::changed(db, head, &known)?;
-    let mut held = Vec::new();
-    for entry in &head.releases {
-        let is_disputed = disputed.iter().any(|one| one.version == entry.version);
-        if !is_disputed && (given(&entry.manifest).is_some() || has_manifest(db, &entry.manifest)?) {
-            held.push(entry.clone());
+    let overruled = if head.ecosystem.grows() { conflicts::overruled(db, head.package())? } else { HashSet::new() };
+    let mut held: Vec<ReleaseEntry> = Vec::new();
+    for entry in head.releases.iter().filter(|entry| !disputed.iter().any(|one| one.version == entry.version)) {
+        let mut manifests = Vec::new();
+        for manifest in entry.manifests.iter().filter(|manifest| !overruled.contains(manifest)) {
+            if given(manifest).is_some() || has_manifest(db, manifest)? {
+                manifests.push(*manifest);
+                break;
+            }
+        }
+        if !manifests.is_empty() {
+            held.push(ReleaseEntry { manifests, ..entry.clone() });
         }
     }
     loop {
@@ -656,12 +716,14 @@ pub(super) fn list_package(
         let Some(entry) = release::resolve(&head.ecosystem, &held, None).or_else(highest).cloned() else {
             return listing::unlist(db, &head.owner(), &head.package().name);
         };
-        let read = match given(&entry.manifest) {
-            Some(manifest) => Some((*manifest).clone()),
-            None => held_manifest(db, &entry.manifest)?.filter(|manifest| consistent(head, manifest).is_ok()),
-        };
-        if let Some(manifest) = read {
-            return listing::list(db, &Listing::of(head, &manifest, entry.yanked));
+        for hash in &entry.manifests {
+            let read = match given(hash) {
+                Some(manifest) => Some((*manifest).clone()),
+                None => held_manifest(db, hash)?.filter(|manifest| consistent(head, manifest).is_ok()),
+            };
+            if let Some(manifest) = read {
+                return listing::list(db, &Listing::of(head, &manifest, &entry));
+            }
         }
         held.retain(|one| one.version != entry.version);
     }
@@ -676,10 +738,20 @@ fn all_releases(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<(V
         next = page.older;
         newest_first.push(page.into_value().releases);
     }
-    let mut releases: Vec<ReleaseEntry> = newest_first.into_iter().rev().flatten().collect();
+    let mut releases = release::gather(&head.ecosystem, newest_first.iter().rev().map(Vec::as_slice));
     let known = first_seen(db, &head.owner(), &head.package().name)?;
     for VersionConflict { version, kept, .. } in release::conflicts(&head.ecosystem, &known, &releases) {
-        releases.iter_mut().filter(|entry| entry.version == version).for_each(|entry| entry.manifest = kept);
+        releases.iter_mut().filter(|entry| entry.version == version).for_each(|entry| entry.manifests = vec![kept]);
+    }
+    let seen: HashMap<&Hash, usize> =
+        (0..).zip(known.iter().flat_map(|entry| &entry.manifests)).map(|(at, one)| (one, at)).collect();
+    for entry in releases.iter_mut().filter(|_| head.ecosystem.grows()) {
+        // What was seen once stays, also where a state that lost does not say so; and of two files of one name the first counts.
+        let first = release::find(&head.ecosystem, &known, &entry.version);
+        let unlisted =
+            first.into_iter().flat_map(|first| &first.manifests).filter(|one| !entry.manifests.contains(one));
+        entry.manifests.extend(unlisted.copied().collect::<Vec<_>>());
+        entry.manifests.sort_by_key(|manifest| seen.get(manifest).copied().unwrap_or(usize::MAX));
     }
     // Of a version that was folded and comes back as another, the first is not known by name any more: it is none to choose.
     let changed = folds::fold_of(db, &head.owner(), &head.package().name)?.conflicts(&head.ecosystem, &releases);
@@ -707,13 +779,19 @@ pub(super) fn first_seen(
     publisher: &PublisherId,
     name: &PackageName,
 ) -> rusqlite::Result<Vec<ReleaseEntry>> {
-    db.prepare_cached("SELECT version, manifest FROM releases WHERE publisher = ? AND name = ?")?
-        .query_map(params![publisher.to_bytes(), name.as_str()], |row| {
-            let version: String = row.get(0)?;
-            let version = version.parse().map_err(|_| damaged(0, "version"))?;
-            Ok(ReleaseEntry { version, manifest: hash(row, 1)?, yanked: false })
-        })?
-        .collect()
+    let mut statement = db.prepare_cached(
+        "SELECT version, manifest FROM releases WHERE publisher = ? AND name = ? ORDER BY version, nth",
+    )?;
+    let mut rows = statement.query(params![publisher.to_bytes(), name.as_str()])?;
+    let mut seen: Vec<ReleaseEntry> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (version, manifest) = (row.get_ref(0)?.as_str()?, hash(row, 1)?);
+        match seen.last_mut() {
+            Some(last) if last.version.as_str() == version => last.manifests.push(manifest),
+            _ => seen.push(ReleaseEntry::new(version.parse().map_err(|_| damaged(0, "version"))?, manifest)),
+        }
+    }
+    Ok(seen)
 }
 
 pub(super) fn held_head(

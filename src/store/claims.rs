@@ -117,11 +117,7 @@ mod tests {
     }
 
     fn head(key: &Keypair, name: &str, called: &str, seq: u64) -> Authorised<Head> {
-        let releases = vec![ReleaseEntry {
-            version: "1.0.0".parse().unwrap(),
-            manifest: Hash::of(name.as_bytes()),
-            yanked: false,
-        }];
+        let releases = vec![ReleaseEntry::new("1.0.0".parse().unwrap(), Hash::of(name.as_bytes()))];
         let prev = if seq == 1 { vec![] } else { vec![Hash::of(b"before")] };
         let state = HeadState {
             ecosystem: Ecosystem::Generic,
@@ -130,6 +126,8 @@ mod tests {
             seq,
             prev,
             releases,
+            older: None,
+            tags: Default::default(),
         };
         state.sign(key, NOW, DEFAULT_LIFE).unwrap().0
     }

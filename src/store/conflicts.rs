@@ -17,10 +17,10 @@ use crate::{
         },
         fold,
         hash::Hash,
-        manifest::Manifest,
-        name::{Handle, PackageName, PublisherId},
-        record::{Authorised, Head},
-        release::VersionConflict,
+        manifest::{File, Manifest},
+        name::{Handle, PackageId, PackageName, PublisherId},
+        record::{Authorised, Head, Page},
+        release::{self, ReleaseEntry, VersionConflict},
         time::Timestamp,
         trust::{MAX_CLAIMANTS, Trust},
         version::VersionText,
@@ -72,6 +72,113 @@ pub(super) fn note_versions(
     make_room(db, &publisher)
 }
 
+/// Keeps that a manifest lists files with other bytes than one of the same version that is held, and tells which of the two was
+/// seen first. `known` is what was seen of the package, in that order; what is not in it is seen now.
+pub(super) fn note_files(
+    db: &Connection,
+    handle: Option<&Handle>,
+    manifest: &Authorised<Manifest>,
+    known: &[ReleaseEntry],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let package = manifest.package();
+    let changed = changed_files(db, manifest, known)?;
+    for (file, other, other_first) in changed.iter().take(MOST_OF_HEAD) {
+        let (kept, offered) = if *other_first { (other, manifest) } else { (manifest, other) };
+        db.prepare_cached(
+            "INSERT OR IGNORE INTO conflicts (kind, publisher, name, version, handle, kept, offered, seen_at, kept_at, offered_at,
+                 kept_manifest, offered_manifest, file) VALUES ('file', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            package.owner.to_bytes(),
+            package.name.as_str(),
+            manifest.version.key(package.name.ecosystem()),
+            handle.map(Handle::as_str),
+            kept.hash().0,
+            offered.hash().0,
+            now.0,
+            kept.signed_at.0,
+            offered.signed_at.0,
+            &kept.envelope()[..],
+            &offered.envelope()[..],
+            file,
+        ])?;
+    }
+    match changed.is_empty() {
+        true => Ok(()),
+        false => make_room(db, &package.owner),
+    }
+}
+
+/// Files of a manifest that another manifest of the version, which is held, lists with other bytes; each with that, and whether
+/// that was seen first.
+pub(super) fn changed_files(
+    db: &Connection,
+    manifest: &Authorised<Manifest>,
+    known: &[ReleaseEntry],
+) -> rusqlite::Result<Vec<(String, Authorised<Manifest>, bool)>> {
+    let (ecosystem, mut changed) = (manifest.package().name.ecosystem(), Vec::new());
+    let Some(entry) = release::find(ecosystem, known, &manifest.version).filter(|_| ecosystem.grows()) else {
+        return Ok(changed);
+    };
+    let at = entry.manifests.iter().position(|one| *one == manifest.hash());
+    for (nth, hash) in entry.manifests.iter().enumerate().filter(|(_, hash)| **hash != manifest.hash()) {
+        let Some(other) = held_manifest(db, hash)?.filter(|other| other.package() == manifest.package()) else {
+            continue;
+        };
+        let differs = |file: &&File| other.files.iter().any(|one| one.name == file.name && one.root != file.root);
+        let files: Vec<String> = manifest.files.iter().filter(differs).map(|file| file.name.clone()).collect();
+        changed.extend(files.into_iter().map(|file| (file, other.clone(), at.is_none_or(|at| nth < at))));
+    }
+    Ok(changed)
+}
+
+/// Manifests of a package that change a file which was seen before in another one.
+pub(super) fn overruled(db: &Connection, package: &PackageId) -> rusqlite::Result<HashSet<Hash>> {
+    db.prepare_cached("SELECT offered FROM conflicts WHERE kind = 'file' AND publisher = ? AND name = ?")?
+        .query_map(params![package.owner.to_bytes(), package.name.as_str()], |row| row.get(0).map(Hash))?
+        .collect()
+}
+
+/// Keeps that a head lacks manifests which the head before it lists. `page` is what was cut between the two.
+pub(super) fn note_removed(
+    db: &Connection,
+    before: &Authorised<Head>,
+    head: &Authorised<Head>,
+    page: Option<&Authorised<Page>>,
+    gone: &[(VersionText, Hash)],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let package = head.package();
+    for (version, manifest) in gone.iter().take(MOST_OF_HEAD) {
+        let held = held_manifest(db, manifest)?;
+        db.prepare_cached(
+            "INSERT OR IGNORE INTO conflicts (kind, publisher, name, version, handle, kept, offered, seen_at, kept_seq, kept_at,
+                 offered_seq, offered_at, kept_by, offered_by, kept_manifest, page)
+             VALUES ('removed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            package.owner.to_bytes(),
+            package.name.as_str(),
+            version.key(&head.ecosystem),
+            head.handle.as_ref().map(Handle::as_str),
+            manifest.0,
+            head.hash().0,
+            now.0,
+            before.seq,
+            before.signed_at.0,
+            head.seq,
+            head.signed_at.0,
+            &before.envelope()[..],
+            &head.envelope()[..],
+            held.map(|held| held.envelope().to_vec()),
+            page.filter(|_| before.older != head.older).map(|page| page.envelope().to_vec()),
+        ])?;
+    }
+    forget(db, gone.len().saturating_sub(MOST_OF_HEAD))?;
+    make_room(db, &package.owner)
+}
+
 /// Completes what was kept of changed versions without the head that listed the first manifest, where this is one that did.
 pub(super) fn complete_versions(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<()> {
     let key = head.owner().to_bytes();
@@ -93,12 +200,12 @@ pub(super) fn complete_versions(db: &Connection, head: &Authorised<Head>) -> rus
          WHERE kind = 'version' AND publisher = ? AND name = ? AND version = ? AND kept = ? AND kept_by IS NULL",
     )?;
     let Signature { envelope, seq, at } = Signature::of(head);
-    for entry in &head.releases {
+    for (entry, manifest) in head.releases.iter().filter_map(|entry| Some((entry, entry.first()?))) {
         let at = at.map(|at| at.0);
         let version = entry.version.key(&head.ecosystem);
-        let folded = fold::folded(&entry.manifest).0;
-        whole.execute(params![entry.manifest.0, key, head.package().name.as_str(), version, folded])?;
-        complete.execute(params![envelope, seq, at, key, head.package().name.as_str(), version, entry.manifest.0])?;
+        let folded = fold::folded(&manifest).0;
+        whole.execute(params![manifest.0, key, head.package().name.as_str(), version, folded])?;
+        complete.execute(params![envelope, seq, at, key, head.package().name.as_str(), version, manifest.0])?;
     }
     Ok(())
 }
@@ -214,22 +321,22 @@ fn make_room(db: &Connection, publisher: &PublisherId) -> rusqlite::Result<()> {
     let of_one = db
         .prepare_cached(
             "DELETE FROM conflicts WHERE id IN (
-                 SELECT id FROM conflicts WHERE kind IN ('version', 'fork') AND publisher = ?
-                 ORDER BY kind = 'version' DESC, id DESC LIMIT -1 OFFSET ?)",
+                 SELECT id FROM conflicts WHERE kind != 'handle' AND publisher = ?
+                 ORDER BY kind != 'fork' DESC, id DESC LIMIT -1 OFFSET ?)",
         )?
         .execute(params![publisher.to_bytes(), MOST_OF_ONE])?;
     let of_one = of_one
         + db.prepare_cached(&format!(
             "DELETE FROM conflicts WHERE id IN (
-                 SELECT id FROM (SELECT id, sum({SIGNED_BYTES}) OVER (ORDER BY kind = 'version' DESC, id DESC) AS bytes
-                 FROM conflicts WHERE kind IN ('version', 'fork') AND publisher = ?) WHERE bytes > ?)"
+                 SELECT id FROM (SELECT id, sum({SIGNED_BYTES}) OVER (ORDER BY kind != 'fork' DESC, id DESC) AS bytes
+                 FROM conflicts WHERE kind != 'handle' AND publisher = ?) WHERE bytes > ?)"
         ))?
         .execute(params![publisher.to_bytes(), MOST_BYTES_OF_ONE])?;
     let of_all = db
         .prepare_cached(
             "DELETE FROM conflicts WHERE id IN (
-                 SELECT id FROM conflicts WHERE kind IN ('version', 'fork')
-                 ORDER BY publisher IN (SELECT publisher FROM pins) DESC, kind = 'version' DESC, id DESC
+                 SELECT id FROM conflicts WHERE kind != 'handle'
+                 ORDER BY publisher IN (SELECT publisher FROM pins) DESC, kind != 'fork' DESC, id DESC
                  LIMIT -1 OFFSET ?)",
         )?
         .execute([MOST])?;
@@ -238,7 +345,8 @@ fn make_room(db: &Connection, publisher: &PublisherId) -> rusqlite::Result<()> {
 
 /// What was signed of a row.
 const SIGNED_BYTES: &str = "coalesce(length(kept_by), 0) + coalesce(length(offered_by), 0) \
-                            + coalesce(length(kept_manifest), 0) + coalesce(length(offered_manifest), 0)";
+                            + coalesce(length(kept_manifest), 0) + coalesce(length(offered_manifest), 0) \
+                            + coalesce(length(page), 0)";
 
 /// Drops the first to go until what is left takes no more than `most` bytes: for a catalogue that has less room than conflicts
 /// may take.
@@ -247,7 +355,7 @@ pub(super) fn shrink(db: &Connection, most: u64) -> rusqlite::Result<()> {
         .prepare_cached(&format!(
             "DELETE FROM conflicts WHERE id IN (
                  SELECT id FROM (SELECT id, sum({SIGNED_BYTES} + 256) OVER (
-                     ORDER BY publisher IN (SELECT publisher FROM pins) DESC, kind = 'version' DESC, id DESC) AS bytes
+                     ORDER BY publisher IN (SELECT publisher FROM pins) DESC, kind != 'fork' DESC, id DESC) AS bytes
                  FROM conflicts) WHERE bytes > ?)"
         ))?
         .execute([i64::try_from(most).unwrap_or(i64::MAX)])?;
@@ -274,7 +382,7 @@ fn statement_of(
 ) -> rusqlite::Result<Option<Signature>> {
     let Some(held) = held_head(db, publisher, name)? else { return Ok(None) };
     let lists = |releases: &[crate::domain::release::ReleaseEntry]| {
-        releases.iter().any(|entry| entry.manifest == *manifest && entry.version.key(name.ecosystem()) == version)
+        releases.iter().any(|entry| entry.lists(manifest) && entry.version.key(name.ecosystem()) == version)
     };
     if lists(&held.head.releases) {
         return Ok(Some(Signature::of(&held.head)));
@@ -373,7 +481,7 @@ impl Store {
 /// What a row shows; what was signed is not read for that.
 const COLUMNS: &str = "id, kind, publisher, name, version, handle, kept, offered, seen_at, kept_seq, kept_at, offered_seq, \
                        offered_at, kept_by IS NOT NULL, offered_by IS NOT NULL, kept_manifest IS NOT NULL, \
-                       offered_manifest IS NOT NULL";
+                       offered_manifest IS NOT NULL, file";
 
 /// What this node's person has said.
 struct Said {
@@ -414,6 +522,8 @@ impl Said {
 fn word(kind: Kind) -> &'static str {
     match kind {
         Kind::Version => "version",
+        Kind::File => "file",
+        Kind::Removed => "removed",
         Kind::Fork => "fork",
         Kind::Handle => "handle",
     }
@@ -451,8 +561,19 @@ fn case(db: &Connection, row: &Row<'_>, said: &Said) -> rusqlite::Result<Option<
             manifest: row.get(manifest)?,
         })
     };
-    let sides = vec![side(kept, 9, 13, 15)?, side(offered, 11, 14, 16)?];
-    let (kind, id, version, in_force) = if kind == word(Kind::Fork) {
+    let mut sides = vec![side(kept, 9, 13, 15)?, side(offered, 11, 14, 16)?];
+    let file: String = row.get(17)?;
+    let (kind, id, version, in_force) = if kind == word(Kind::File) {
+        // The manifests are what was signed.
+        sides.iter_mut().for_each(|side| side.held = side.manifest);
+        let version: VersionText = parsed(row, 4, "version")?;
+        let id = ConflictId::of_file(&publisher, &package, &version, &file, [kept, offered]);
+        (Kind::File, id, Some(version), InForce::FirstSeen)
+    } else if kind == word(Kind::Removed) {
+        let version: VersionText = parsed(row, 4, "version")?;
+        let id = ConflictId::of_removed(&publisher, &package, &version, &kept, &offered);
+        (Kind::Removed, id, Some(version), InForce::Superseded)
+    } else if kind == word(Kind::Fork) {
         let seq: u64 = row.get(9)?;
         let newest: Option<u64> = db
             .prepare_cached("SELECT seq FROM marks WHERE publisher = ? AND name = ?")?
@@ -466,7 +587,9 @@ fn case(db: &Connection, row: &Row<'_>, said: &Said) -> rusqlite::Result<Option<
         let id = ConflictId::of_version(&publisher, &package, &version, [kept, offered]);
         (Kind::Version, id, Some(version), InForce::FirstSeen)
     };
-    Ok(Some((number, Case { id, kind, handle, package: Some(package), version, sides, more: 0, in_force, seen_at })))
+    let file = Some(file).filter(|file| !file.is_empty());
+    let (package, more) = (Some(package), 0);
+    Ok(Some((number, Case { id, kind, handle, package, version, file, sides, more, in_force, seen_at })))
 }
 
 fn handle_case(db: &Connection, handle: Handle, seen_at: Timestamp, said: &Said) -> rusqlite::Result<Option<Case>> {
@@ -515,6 +638,7 @@ fn handle_case(db: &Connection, handle: Handle, seen_at: Timestamp, said: &Said)
         handle: Some(handle),
         package: None,
         version: None,
+        file: None,
         sides,
         more,
         in_force,
@@ -529,7 +653,7 @@ fn evidence(db: &Connection, number: i64, case: Case) -> rusqlite::Result<Option
         let is_page = Authorised::<crate::domain::record::Page>::verify(&envelope).is_ok();
         if is_page { Statement::Page(Envelope(envelope)) } else { Statement::Head(Envelope(envelope)) }
     };
-    let Case { id, kind, handle, package, version, sides, .. } = case;
+    let Case { id, kind, handle, package, version, file, sides, .. } = case;
     let claim = match (kind, handle, package, version, sides.first()) {
         (Kind::Handle, Some(handle), ..) => {
             let mut envelopes = Vec::new();
@@ -544,21 +668,36 @@ fn evidence(db: &Connection, number: i64, case: Case) -> rusqlite::Result<Option
         (Kind::Version, _, Some(package), Some(version), Some(side)) => {
             Proven::Version { publisher: side.publisher, package, version }
         }
+        (Kind::File, _, Some(package), Some(version), Some(side)) => {
+            Proven::File { publisher: side.publisher, package, version, file: file.unwrap_or_default() }
+        }
+        (Kind::Removed, _, Some(package), Some(version), Some(side)) => {
+            Proven::Removed { publisher: side.publisher, package, version, manifest: side.hash }
+        }
         (Kind::Fork, _, Some(package), _, Some(Side { publisher, seq: Some(seq), .. })) => {
             Proven::Fork { publisher: *publisher, package, seq: *seq }
         }
         _ => return Ok(None),
     };
-    let [mut kept, offered, kept_manifest, offered_manifest] = db
-        .prepare_cached("SELECT kept_by, offered_by, kept_manifest, offered_manifest FROM conflicts WHERE id = ?")?
-        .query_row([number], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?] as [Option<Vec<u8>>; 4]))?;
+    let [mut kept, offered, kept_manifest, offered_manifest, page] = db
+        .prepare_cached(
+            "SELECT kept_by, offered_by, kept_manifest, offered_manifest, page FROM conflicts WHERE id = ?",
+        )?
+        .query_row([number], |row| {
+            Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?] as [Option<Vec<u8>>; 5])
+        })?;
+    if kind == Kind::File {
+        let both = kept_manifest.zip(offered_manifest);
+        return Ok(both.map(|(kept, offered)| Evidence::of(id, claim, Vec::new(), [kept, offered])));
+    }
     if let (None, Proven::Version { publisher, package, version }, Some(side)) = (&kept, &claim, sides.first()) {
         kept = statement_of(db, publisher, package, &version.key(package.ecosystem()), &side.hash)?
             .map(|found| found.envelope);
     }
     let (Some(kept), Some(offered)) = (kept, offered) else { return Ok(None) };
     let manifests = [kept_manifest, offered_manifest].into_iter().flatten();
-    Ok(Some(Evidence::of(id, claim, vec![statement(kept), statement(offered)], manifests)))
+    let statements = [Some(kept), Some(offered), page].into_iter().flatten().map(statement).collect();
+    Ok(Some(Evidence::of(id, claim, statements, manifests)))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         copies::{Admission, Copy, LEAST, admit, make_room},
         hash::{ContentRoot, Hash},
-        manifest::{Content, Manifest},
+        manifest::Manifest,
         name::PublisherId,
         record::Authorised,
         time::Timestamp,
@@ -39,14 +39,6 @@ pub struct CopyHolder {
     pub proved_at: Timestamp,
     /// Since when it does not, if it does not.
     pub missing_since: Option<Timestamp>,
-}
-
-/// A release's contents: its bytes, and what travels beside them.
-pub fn contents_of(manifest: &Manifest) -> Vec<Content> {
-    let beside = [manifest.readme, manifest.native].into_iter().flatten();
-    let mut contents: Vec<Content> = std::iter::once(manifest.content()).chain(beside).collect();
-    contents.dedup_by_key(|content| content.root);
-    contents
 }
 
 fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<Hash> {
@@ -116,7 +108,7 @@ impl Store {
             if there {
                 return Ok(Reserved::Kept);
             }
-            let contents = contents_of(&release);
+            let contents = release.contents();
             let bytes = contents.iter().fold(0_u64, |sum, content| sum.saturating_add(content.size)).max(LEAST);
             let is_known = |publisher: &PublisherId| known.contains(publisher);
             let kept = totals(db)?;
@@ -362,8 +354,10 @@ mod tests {
 
     use super::*;
     use crate::{
+        domain::manifest::{Content, File},
+        ecosystem::Ecosystem,
         metrics::Metrics,
-        registry::{Artifacts, Wanted},
+        registry::Wanted,
         store::content::ContentStore,
     };
 
@@ -372,12 +366,8 @@ mod tests {
     fn release(key: &Keypair, name: &str, bytes: &[u8]) -> Authorised<Manifest> {
         let draft: crate::domain::manifest::Draft =
             toml::from_str(&format!("name = \"{name}\"\nversion = \"1.0.0\"\ndescription = \"A thing\"")).unwrap();
-        let content = Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 };
-        Authorised::sign(
-            key,
-            draft.into_manifest(PublisherId::of(&key.public()), Artifacts::from(content), NOW).unwrap(),
-        )
-        .unwrap()
+        let file = File::of(&Ecosystem::Generic, "thing", bytes);
+        Authorised::sign(key, draft.into_manifest(PublisherId::of(&key.public()), file, NOW).unwrap()).unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -399,7 +389,7 @@ mod tests {
             assert_eq!(store.copies_usage(&HashSet::new()).unwrap(), (kept, 0), "{name}");
             // It did not come: what a person has or began stays.
             let gone = store.drop_copy(release.hash()).await.unwrap();
-            assert_eq!(gone, if kept > 0 { vec![release.content] } else { Vec::new() }, "{name}");
+            assert_eq!(gone, if kept > 0 { vec![release.content().root] } else { Vec::new() }, "{name}");
         }
         assert_eq!(store.fetches().unwrap().len(), 1);
         assert!(contents.get(&ContentRoot::of(held)).unwrap().is_some());
@@ -417,14 +407,14 @@ mod tests {
         store.reserve_copy(two.clone(), Arc::default(), 1 << 30, NOW).await.unwrap();
         assert_eq!(store.copies_usage(&HashSet::new()).unwrap().0, 2 * LEAST);
         assert_eq!(store.drop_copy(one.hash()).await.unwrap(), []);
-        assert!(contents.get(&one.content).unwrap().unwrap().for_others);
-        assert_eq!(store.drop_copy(two.hash()).await.unwrap(), [two.content]);
-        assert_eq!(contents.get(&one.content).unwrap(), None);
+        assert!(contents.get(&one.content().root).unwrap().unwrap().for_others);
+        assert_eq!(store.drop_copy(two.hash()).await.unwrap(), [two.content().root]);
+        assert_eq!(contents.get(&one.content().root).unwrap(), None);
         // A person asks for what is kept for others: it is theirs.
         store.reserve_copy(one.clone(), Arc::default(), 1 << 30, NOW).await.unwrap();
         contents.put(std::io::Cursor::new(b"bytes"), false, 1 << 20, |_| {}).await.unwrap();
-        store.asked_for(one.content).await.unwrap();
+        store.asked_for(one.content().root).await.unwrap();
         assert_eq!(store.copies_usage(&HashSet::new()).unwrap(), (0, 0));
-        assert!(!contents.get(&one.content).unwrap().unwrap().for_others);
+        assert!(!contents.get(&one.content().root).unwrap().unwrap().for_others);
     }
 }

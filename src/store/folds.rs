@@ -50,7 +50,7 @@ struct Listed {
 
 impl Listed {
     fn add(&mut self, ecosystem: &Ecosystem, releases: &[ReleaseEntry]) {
-        self.manifests.extend(releases.iter().map(|entry| entry.manifest));
+        self.manifests.extend(releases.iter().flat_map(|entry| &entry.manifests));
         self.versions.extend(releases.iter().map(|entry| entry.version.key(ecosystem)));
     }
 
@@ -62,7 +62,7 @@ impl Listed {
 
     /// Whether a manifest is listed, or was seen first of a version that is.
     fn needs(&self, manifest: &Hash, seen: &[ReleaseEntry]) -> bool {
-        self.manifests.contains(manifest) || seen.iter().any(|first| first.manifest == *manifest && self.has(first))
+        self.manifests.contains(manifest) || seen.iter().any(|first| first.lists(manifest) && self.has(first))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
         name::{Handle, PackageId, PackageName, PublisherId},
         query::{Facet, fold, licenses, words},
         record::{Authorised, Head},
+        release::ReleaseEntry,
         skeleton::skeleton,
         time::Timestamp,
     },
@@ -22,6 +23,8 @@ use crate::{
 pub(super) const YANKED: u8 = 1;
 /// Nobody has signed it: for this node's own eyes.
 pub(super) const PREVIEW: u8 = 2;
+/// The release that it is listed by is deprecated.
+pub(super) const DEPRECATED: u8 = 4;
 
 /// Begins every word of the `facets` column. A private-use character, which the index splits nothing at and
 /// `domain::query::words` takes for no letter, so that no text asks for one.
@@ -73,14 +76,14 @@ pub(super) struct Listing<'a> {
 }
 
 impl<'a> Listing<'a> {
-    pub fn of(head: &'a Authorised<Head>, manifest: &'a Authorised<Manifest>, yanked: bool) -> Self {
+    pub fn of(head: &'a Authorised<Head>, manifest: &'a Authorised<Manifest>, entry: &ReleaseEntry) -> Self {
         Self {
             package: head.package(),
             handle: head.handle.as_ref(),
             manifest,
             hash: Some(manifest.hash()),
             signed_at: head.signed_at,
-            flags: if yanked { YANKED } else { 0 },
+            flags: if entry.is_yanked() { YANKED } else { 0 } | if entry.deprecated.is_some() { DEPRECATED } else { 0 },
         }
     }
 

@@ -30,7 +30,7 @@ mod writer;
 
 pub use batch::OwnRelease;
 pub use catalogue::{HeadVerdict, StoredHead};
-pub use copies::{CopyHolder, Reserved, contents_of};
+pub use copies::{CopyHolder, Reserved};
 pub use dht::StoredRecord;
 pub use fetches::StoredFetch;
 pub use known_keys::known_key;

@@ -51,10 +51,11 @@ CREATE TABLE forks (
 -- Pages and manifests are of a head that is held, and go with it.
 CREATE TABLE pages (hash BLOB PRIMARY KEY, head INTEGER NOT NULL, envelope BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX pages_of ON pages (head);
--- The first manifest hash seen of each version, as long as a record lists it: it never changes.
+-- The first manifest hash seen of each version, as long as a record lists it: it never changes. Where a release may grow, all of
+-- them, in the order in which they were seen.
 CREATE TABLE releases (
-    publisher BLOB NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, manifest BLOB NOT NULL,
-    PRIMARY KEY (publisher, name, version)
+    publisher BLOB NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, manifest BLOB NOT NULL, nth INTEGER NOT NULL,
+    PRIMARY KEY (publisher, name, version, manifest)
 ) WITHOUT ROWID;
 CREATE TABLE manifests (
     id INTEGER PRIMARY KEY, head INTEGER NOT NULL, hash BLOB NOT NULL UNIQUE, envelope BLOB NOT NULL
@@ -76,7 +77,9 @@ CREATE TABLE conflicts (
     version TEXT NOT NULL, handle TEXT, kept BLOB NOT NULL, offered BLOB NOT NULL, seen_at INTEGER NOT NULL,
     kept_seq INTEGER, kept_at INTEGER, offered_seq INTEGER, offered_at INTEGER,
     kept_by BLOB, offered_by BLOB, kept_manifest BLOB, offered_manifest BLOB,
-    UNIQUE (kind, publisher, name, version, kept, offered)
+    -- Of a file that was changed its name; of what was taken away the page between the two states.
+    file TEXT NOT NULL DEFAULT '', page BLOB,
+    UNIQUE (kind, publisher, name, version, file, kept, offered)
 );
 -- How many had to make room.
 CREATE TABLE forgotten (what TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;

@@ -16,7 +16,7 @@ use super::{
     Store,
     catalogue::publisher,
     damaged,
-    listing::{BETWEEN, DEPENDENT, PREVIEW, YANKED, facet_word, flag_word},
+    listing::{BETWEEN, DEPENDENT, DEPRECATED, PREVIEW, YANKED, facet_word, flag_word},
     look_alikes,
 };
 use crate::{
@@ -546,6 +546,7 @@ impl<'a> Search<'a> {
             providers: u64::try_from(popularity % DEPENDENT).unwrap_or_default(),
             yanked: flags & YANKED != 0,
             preview: flags & PREVIEW != 0,
+            deprecated: flags & DEPRECATED != 0,
             looks_like: None,
             signed_at: Timestamp(row.get(3)?),
             source: Source::Local,

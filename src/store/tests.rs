@@ -4,8 +4,8 @@ use libp2p::identity::Keypair;
 
 use super::*;
 use crate::domain::{
-    hash::{ContentRoot, Hash},
-    manifest::{Ecosystem, Manifest},
+    hash::Hash,
+    manifest::{Ecosystem, File, Manifest},
     name::PublisherId,
     query::Query,
     record::{Admission, Authorised, DEFAULT_LIFE, Head, HeadState, MAX_JUMP},
@@ -29,22 +29,18 @@ fn manifest(key: &Keypair, name: &str, version: &str, description: &str) -> Auth
         repository: None,
         homepage: None,
         dependencies: vec![],
-        content: ContentRoot::of(b"x"),
-        size: 1,
-        file: None,
+        files: vec![File::of(&Ecosystem::Generic, "x", b"x")],
         readme: None,
         ecosystem: Ecosystem::default(),
         native: None,
-        created: NOW,
+        signed_at: NOW,
+        ext: Default::default(),
     };
     Authorised::sign(key, manifest).unwrap()
 }
 
 fn head(key: &Keypair, manifests: &[&Authorised<Manifest>], seq: u64) -> Authorised<Head> {
-    let releases = manifests
-        .iter()
-        .map(|m| ReleaseEntry { version: m.version.clone(), manifest: m.hash(), yanked: false })
-        .collect();
+    let releases = manifests.iter().map(|m| ReleaseEntry::new(m.version.clone(), m.hash())).collect();
     state(manifests[0].name.as_str(), releases, seq).sign(key, NOW, DEFAULT_LIFE).unwrap().0
 }
 
@@ -57,6 +53,8 @@ fn state(name: &str, releases: Vec<ReleaseEntry>, seq: u64) -> HeadState {
         seq,
         prev,
         releases,
+        older: None,
+        tags: Default::default(),
     }
 }
 
@@ -115,7 +113,7 @@ async fn a_changed_manifest_costs_its_own_entry_and_is_kept_as_evidence() {
     // The state is taken, so that two halves that saw different manifests first hold the same one.
     assert_eq!(store.head(&package).unwrap().unwrap().head, rewritten);
     let (releases, _) = store.releases(&rewritten).unwrap();
-    assert_eq!(releases.iter().map(|entry| entry.manifest).collect::<Vec<_>>(), [one.hash(), two.hash()]);
+    assert_eq!(releases.iter().map(|entry| entry.manifests[0]).collect::<Vec<_>>(), [one.hash(), two.hash()]);
     let own = store.take_own_head(head(&key, &[&changed], 3), vec![], None, "1.0.0".parse().unwrap(), NOW).await;
     assert!(matches!(own.unwrap(), HeadVerdict::Disputed(_)));
     assert_eq!(store.mark(&package).unwrap().unwrap().seq, 2, "this node signs no such state");
@@ -130,7 +128,7 @@ async fn a_manifest_that_is_listed_as_another_version_or_package_is_refused_once
     let key = Keypair::generate_ed25519();
     let two = manifest(&key, "web", "2.0.0", "A server");
     let lie = |name: &str, seq| {
-        let entry = ReleaseEntry { version: "3.0.0".parse().unwrap(), manifest: two.hash(), yanked: false };
+        let entry = ReleaseEntry::new("3.0.0".parse().unwrap(), two.hash());
         state(name, vec![entry], seq).sign(&key, NOW, DEFAULT_LIFE).unwrap().0
     };
     take(&store, &head(&key, &[&two], 1), &[&two]).await;

@@ -49,7 +49,8 @@ const CHARGED: [Charged; 6] = [
 const OF_CONFLICT: &str =
     "length(X.publisher) + length(X.name) + length(X.version) + length(X.kept) + length(X.offered)
     + coalesce(length(X.kept_by), 0) + coalesce(length(X.offered_by), 0)
-    + coalesce(length(X.kept_manifest), 0) + coalesce(length(X.offered_manifest), 0)";
+    + coalesce(length(X.kept_manifest), 0) + coalesce(length(X.offered_manifest), 0)
+    + length(X.file) + coalesce(length(X.page), 0)";
 
 /// The statements that make the triggers.
 pub(super) fn triggers() -> String {

@@ -23,7 +23,7 @@ use swarmdex::{
     bus::Batch,
     domain::{
         hash::ContentRoot,
-        manifest::{Draft, Manifest},
+        manifest::{Draft, Ecosystem, File, Manifest},
         name::{PackageId, PackageRef, PublisherId},
         record::{Authorised, Head, HeadState},
         release::ReleaseEntry,
@@ -130,8 +130,8 @@ pub fn id_of(key: &Keypair, name: &str) -> PackageId {
 }
 
 pub fn manifest(key: &Keypair, name: &str, version: &str, bytes: &[u8]) -> Authorised<Manifest> {
-    let content = content(bytes);
-    let manifest = draft(name, version).into_manifest(PublisherId::of(&key.public()), content, Timestamp(1)).unwrap();
+    let file = File::of(&Ecosystem::Generic, format!("{name}-{version}"), bytes);
+    let manifest = draft(name, version).into_manifest(PublisherId::of(&key.public()), file, Timestamp(1)).unwrap();
     Authorised::sign(key, manifest).unwrap()
 }
 
@@ -144,12 +144,13 @@ pub fn head(
     life: Duration,
 ) -> Authorised<Head> {
     let (ecosystem, name) = (manifests[0].ecosystem.clone(), manifests[0].name.clone());
-    let releases = manifests
-        .iter()
-        .map(|manifest| ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false })
-        .collect();
+    let releases =
+        manifests.iter().map(|manifest| ReleaseEntry::new(manifest.version.clone(), manifest.hash())).collect();
     let prev = if seq > 1 { vec![manifests[0].hash()] } else { vec![] };
-    HeadState { ecosystem, name, handle: None, seq, prev, releases }.sign(key, now, life).unwrap().0
+    HeadState { ecosystem, name, handle: None, seq, prev, releases, older: None, tags: Default::default() }
+        .sign(key, now, life)
+        .unwrap()
+        .0
 }
 
 #[derive(NetworkBehaviour)]

@@ -6,14 +6,14 @@ use toml::{Table, Value};
 use crate::{
     archive::sanitise::{Need, bounded, checked, clean, labels, link, without_address},
     domain::{
-        manifest::{Content, Draft, Ecosystem, limit},
+        manifest::{Draft, Ecosystem, limit},
         name::{NameError, PackageName},
         version::RequirementText,
     },
 };
 
 /// What a `Cargo.toml` says of the crate with this content; the error says what is wrong with it.
-pub(super) fn release(manifest: &Table, content: Content) -> Result<(Draft, Vec<Need>), String> {
+pub(super) fn release(manifest: &Table) -> Result<(Draft, Vec<Need>), String> {
     let package = manifest.get("package").and_then(Value::as_table).ok_or("it has no [package]")?;
     let text = |key: &str| package.get(key).and_then(Value::as_str);
     let list = |key: &str| {
@@ -33,7 +33,7 @@ pub(super) fn release(manifest: &Table, content: Content) -> Result<(Draft, Vec<
     })?;
     let dependencies = manifest.get("dependencies").and_then(Value::as_table);
     let needs = bounded(dependencies.into_iter().flatten().filter_map(|(name, value)| need(name, value)));
-    Ok((checked(draft, content)?, needs))
+    Ok((checked(draft)?, needs))
 }
 
 /// What is known of a package, as somebody wrote it.

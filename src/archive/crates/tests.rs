@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    manifest::Dependency,
+    manifest::{Dependency, File as ReleaseFile},
     name::{Handle, PublisherId},
     record::{Authorised, MAX_NUMBER},
     time::Timestamp,
@@ -265,8 +265,8 @@ proptest! {
         let mut manifest = toml::Table::new();
         manifest.insert("package".into(), package.into());
         manifest.insert("dependencies".into(), toml::Value::try_from(needs).unwrap());
-        let content = Content { root: ContentRoot::of(b""), size: MAX_NUMBER };
-        let (mut draft, needs) = manifest::release(&manifest, content).unwrap();
+        let content = ReleaseFile { size: MAX_NUMBER, ..ReleaseFile::of(&crate::ecosystem::Ecosystem::Generic, "x", b"") };
+        let (mut draft, needs) = manifest::release(&manifest).unwrap();
         let handle: Handle = "a-handle-of-24-characters".parse().unwrap();
             let key = Keypair::generate_ed25519();
             let publisher = PublisherId::of(&key.public());
@@ -282,7 +282,7 @@ proptest! {
     #[test]
     fn any_text_is_read_without_panic(text in ".*|(\\[?(package|dependencies|features|target|readme|name|version|a)[\\].=]*[\"{}0-9 \n]*){0,8}") {
         if let Ok(manifest) = text.parse::<Table>() {
-            let _ = manifest::release(&manifest, Content { root: ContentRoot::of(b""), size: 0 });
+            let _ = manifest::release(&manifest);
             let _ = index::line(&manifest, String::new());
             let _ = readme_of(&manifest);
         }

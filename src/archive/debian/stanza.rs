@@ -7,8 +7,7 @@ use super::tags::tags;
 use crate::{
     archive::sanitise::{Need, bounded, checked, labels, link, shorten, without_address},
     domain::{
-        hash::ContentRoot,
-        manifest::{Content, Draft, Ecosystem, limit},
+        manifest::{Draft, Ecosystem, limit},
         name::{NameError, PackageName, WrittenName},
         text::{fit, printable},
         version::RequirementText,
@@ -81,8 +80,7 @@ impl Stanza {
             ecosystem: Ecosystem::Debian,
         };
         let text = format!("{text}\n");
-        let content = Content { root: ContentRoot::of(text.as_bytes()), size: text.len() as u64 };
-        let draft = checked(draft, content).map_err(Unusable::Unsignable)?;
+        let draft = checked(draft).map_err(Unusable::Unsignable)?;
         Ok(Self { draft, needs: needs(list("pre-depends").chain(list("depends"))), text })
     }
 }

@@ -9,8 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::{
-    hash::ContentRoot,
-    manifest::{Content, Dependency, limit},
+    manifest::{Dependency, File as ReleaseFile, limit},
     name::{Handle, PublisherId},
     record::{Authorised, MAX_NUMBER},
     time::Timestamp,
@@ -403,7 +402,7 @@ proptest! {
                 package: format!("{publisher}/{}", need.name), requirement: need.requirement, optional: need.optional,
             }).collect();
             draft.handle = Some(handle);
-            let content = Content { root: ContentRoot::of(b""), size: MAX_NUMBER };
+            let content = ReleaseFile { size: MAX_NUMBER, ..ReleaseFile::of(&crate::ecosystem::Ecosystem::Generic, "x", b"") };
             let signable = draft.into_manifest(PublisherId::of(&key.public()), content, Timestamp(MAX_NUMBER)).unwrap();
             prop_assert!(Authorised::sign(&key, signable).is_ok());
         }

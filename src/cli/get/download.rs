@@ -27,7 +27,7 @@ use crate::{
     disk,
     domain::{
         hash::ContentRoot,
-        manifest::Content,
+        manifest::{Content, File},
         text::printable,
         transfer::{Transfer, TransferId},
     },
@@ -105,21 +105,22 @@ impl Progress {
     }
 }
 
-/// Fetches a release and writes it.
+/// Fetches a file of a release and writes it.
 pub(super) async fn download(
     node: &dyn Control,
     release: &Release,
+    file: &File,
     target: &Target,
     progress: &Progress,
 ) -> Result<Fetched> {
-    let content = release.manifest.content();
+    let (content, wanted) = (file.content(), || Wanted::file(release, file));
     // Before anything is fetched for nothing.
     if is_there(target, content).await? {
         progress.was_held(content.size);
-        return fetch(&*node.contents(), Wanted::of(release), progress).await;
+        return fetch(&*node.contents(), wanted(), progress).await;
     }
     let contents = node.contents();
-    let fetched = fetch(&*contents, Wanted::of(release), progress).await?;
+    let fetched = fetch(&*contents, wanted(), progress).await?;
     if fetched.was_held {
         progress.was_held(content.size);
     }
@@ -134,7 +135,7 @@ pub(super) async fn download(
         // It was damaged, and is dropped: what of it is missing comes from others.
         Err(_) if contents.held(content.root).await?.is_none() => {
             print::note("its bytes on this node were damaged; what is missing is fetched again");
-            fetch(&*contents, Wanted::of(release), progress).await?;
+            fetch(&*contents, wanted(), progress).await?;
             receive(&*contents, content, &target).await?
         }
         received => received?,

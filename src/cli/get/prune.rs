@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     RegistryError, Result,
-    domain::hash::ContentRoot,
+    domain::{hash::ContentRoot, manifest::Content},
     resolve::{Lock, lock::Locked},
 };
 
@@ -24,9 +24,15 @@ pub(super) fn prune(out: &Path, before: &Lock, now: &Lock, extract: bool) -> Res
             if !fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.is_dir()) {
                 continue;
             }
-            let file = place.join(&locked.file);
-            let is_gone = if is_content(&file, locked)? {
-                fs::remove_file(&file).map_err(RegistryError::file(&file, "removed"))?;
+            let mut removed = false;
+            for file in &locked.files {
+                let path = place.join(&file.name);
+                if is_content(&path, file.content)? {
+                    fs::remove_file(&path).map_err(RegistryError::file(&path, "removed"))?;
+                    removed = true;
+                }
+            }
+            let is_gone = if removed {
                 remove_empty(&place)?
             } else if extract {
                 fs::remove_dir_all(&place).map_err(RegistryError::file(&place, "removed"))?;
@@ -54,15 +60,15 @@ fn owners(locked: &Locked) -> Vec<String> {
 }
 
 /// Whether a file has the very bytes that the lock says.
-fn is_content(file: &Path, locked: &Locked) -> Result<bool> {
-    let same_size = |metadata: fs::Metadata| metadata.is_file() && metadata.len() == locked.content.size;
+fn is_content(file: &Path, content: Content) -> Result<bool> {
+    let same_size = |metadata: fs::Metadata| metadata.is_file() && metadata.len() == content.size;
     if !fs::symlink_metadata(file).is_ok_and(same_size) {
         return Ok(false);
     }
     let mut hasher = blake3::Hasher::new();
     let opened = File::open(file).map_err(RegistryError::file(file, "read"))?;
     hasher.update_reader(opened).map_err(RegistryError::file(file, "read"))?;
-    Ok(ContentRoot::from(hasher.finalize()) == locked.content.root)
+    Ok(ContentRoot::from(hasher.finalize()) == content.root)
 }
 
 /// Removes a directory that has nothing in it; false when it has.

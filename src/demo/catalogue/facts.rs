@@ -58,7 +58,7 @@ fn entry(fact: Fact) -> Result<Entry, String> {
     let needs = bounded(fact.dependencies.iter().filter_map(|text| need(text)));
     let content = Content { root: fact.content, size: fact.size };
     let package = draft.package().map_err(|error| error.to_string())?;
-    Ok(Entry { package, draft: checked(draft, content)?, content, needs, path: None })
+    Ok(Entry { package, draft: checked(draft)?, content, needs, path: None })
 }
 
 fn need(text: &str) -> Option<Need> {

@@ -6,10 +6,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::{ConflictId, MAX_SIDES};
 use crate::domain::{
-    hash::{ContentRoot, Hash},
-    manifest::Manifest,
+    hash::Hash,
+    manifest::{File, Manifest},
     name::{Handle, PackageName, PublisherId},
     record::{Authorised, Head, Owned, Page, Refusal},
+    release::{self, ReleaseEntry},
+    text::printable,
     time::Timestamp,
     version::VersionText,
 };
@@ -56,6 +58,11 @@ pub enum Statement {
 pub enum Proven {
     /// One key signed two manifests of one version.
     Version { publisher: PublisherId, package: PackageName, version: VersionText },
+    /// One key signed two manifests that list a file of one version with different bytes. The manifests are the proof.
+    File { publisher: PublisherId, package: PackageName, version: VersionText, file: String },
+    /// One key signed a state that lacks this manifest of a version, which the state before it lists. The statements are the two
+    /// states, and the page between them where one was cut.
+    Removed { publisher: PublisherId, package: PackageName, version: VersionText, manifest: Hash },
     /// One key signed two states of one number.
     Fork { publisher: PublisherId, package: PackageName, seq: u64 },
     /// Several keys claim one handle, which is no misdeed.
@@ -111,6 +118,10 @@ pub enum Flaw {
     BadManifest { number: usize, refusal: Refusal },
     #[error("manifest {number} is none that the statements name for this version")]
     StrangeManifest { number: usize },
+    #[error("the manifests do not list {file} with different bytes")]
+    SameFile { file: String },
+    #[error("the second statement is no state that lacks version {version} of the first: {why}")]
+    NotRemoved { version: VersionText, why: &'static str },
     #[error("its id is not that of what it shows: {said}, and not {is}")]
     OtherId { said: ConflictId, is: ConflictId },
 }
@@ -136,8 +147,7 @@ pub struct Stated {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProvenManifest {
     pub hash: Hash,
-    pub content: ContentRoot,
-    pub size: u64,
+    pub files: Vec<File>,
 }
 
 /// What evidence proves to whoever verified it.
@@ -198,11 +208,13 @@ impl Evidence {
     /// Sees for itself: what the file proves, or the first thing in it that does not hold.
     pub fn verify(&self) -> Result<Proof, Flaw> {
         let count = self.statements.len();
-        let (most, wanted) = match self.claim {
-            Proven::Handle { .. } => (MAX_SIDES, "two to eight"),
-            _ => (2, "two"),
+        let (least, most, wanted) = match self.claim {
+            Proven::Handle { .. } => (2, MAX_SIDES, "two to eight"),
+            Proven::File { .. } => (0, 0, "none"),
+            Proven::Removed { .. } => (2, 3, "two or three"),
+            _ => (2, 2, "two"),
         };
-        if count < 2 || count > most {
+        if count < least || count > most {
             return Err(Flaw::Statements { found: count, wanted });
         }
         let mut seen = Vec::with_capacity(count);
@@ -210,6 +222,10 @@ impl Evidence {
             seen.push(Seen::verify(number, statement)?);
         }
         let is = match &self.claim {
+            Proven::File { publisher, package, version, file } => self.same_file(*publisher, package, version, file)?,
+            Proven::Removed { publisher, package, version, manifest } => {
+                removed(&mut seen, *publisher, package, version, manifest)?
+            }
             Proven::Version { publisher, package, version } => same_version(&mut seen, *publisher, package, version)?,
             Proven::Fork { publisher, package, seq } => same_seq(&seen, *publisher, package, *seq)?,
             Proven::Handle { handle } => same_handle(&seen, handle)?,
@@ -230,12 +246,16 @@ impl Evidence {
             }
             let manifest =
                 Authorised::<Manifest>::verify(bytes).map_err(|refusal| Flaw::BadManifest { number, refusal })?;
-            let Proven::Version { package, version, .. } = &self.claim else {
-                return Err(Flaw::StrangeManifest { number });
-            };
             let hash = manifest.hash();
             // The hash is over the signer too, so a named manifest is the publisher's.
-            let named = statements.iter().any(|stated| stated.manifest == Some(hash));
+            let (package, version, named) = match &self.claim {
+                Proven::Version { package, version, .. } => {
+                    (package, version, statements.iter().any(|stated| stated.manifest == Some(hash)))
+                }
+                Proven::File { publisher, package, version, .. } => (package, version, manifest.owner() == *publisher),
+                Proven::Removed { package, version, manifest, .. } => (package, version, *manifest == hash),
+                Proven::Fork { .. } | Proven::Handle { .. } => return Err(Flaw::StrangeManifest { number }),
+            };
             let once = proven.iter().all(|known| known.hash != hash);
             if !named
                 || !once
@@ -244,9 +264,33 @@ impl Evidence {
             {
                 return Err(Flaw::StrangeManifest { number });
             }
-            proven.push(ProvenManifest { hash, content: manifest.content, size: manifest.size });
+            proven.push(ProvenManifest { hash, files: manifest.into_value().files });
         }
         Ok(proven)
+    }
+}
+
+impl Evidence {
+    /// The two manifests list one file of the version with different bytes.
+    fn same_file(
+        &self,
+        publisher: PublisherId,
+        package: &PackageName,
+        version: &VersionText,
+        file: &str,
+    ) -> Result<ConflictId, Flaw> {
+        let same = || Flaw::SameFile { file: printable(file) };
+        let manifests = self.manifests(&[])?;
+        let root = |manifest: &ProvenManifest| {
+            let listed = manifest.files.iter().find(|one| one.name == file);
+            listed.map(|one| one.root).ok_or_else(same)
+        };
+        match manifests.as_slice() {
+            [a, b] if root(a)? != root(b)? => {
+                Ok(ConflictId::of_file(&publisher, package, version, file, [a.hash, b.hash]))
+            }
+            _ => Err(same()),
+        }
     }
 }
 
@@ -255,7 +299,12 @@ struct Seen {
     number: usize,
     stated: Stated,
     handle: Option<Handle>,
-    releases: Vec<crate::domain::release::ReleaseEntry>,
+    record: Recorded,
+}
+
+enum Recorded {
+    Head(Box<Authorised<Head>>),
+    Page(Box<Authorised<Page>>),
 }
 
 impl Seen {
@@ -280,15 +329,21 @@ impl Seen {
                     signed_at: Some(head.signed_at),
                     ..stated(head.owner(), &head.package().name, head.hash())
                 };
-                let head = head.into_value();
-                Self { number, stated, handle: head.handle, releases: head.releases }
+                Self { number, stated, handle: head.handle.clone(), record: Recorded::Head(Box::new(head)) }
             }
             Statement::Page(envelope) => {
                 let page = authorised::<Page>(number, envelope)?;
                 let stated = stated(page.owner(), &page.package().name, page.hash());
-                Self { number, stated, handle: None, releases: page.into_value().releases }
+                Self { number, stated, handle: None, record: Recorded::Page(Box::new(page)) }
             }
         })
+    }
+
+    fn releases(&self) -> &[ReleaseEntry] {
+        match &self.record {
+            Recorded::Head(head) => &head.releases,
+            Recorded::Page(page) => &page.releases,
+        }
     }
 
     fn is_of(&self, publisher: PublisherId, package: &PackageName) -> Result<(), Flaw> {
@@ -312,17 +367,53 @@ fn same_version(
     let mut hashes = Vec::with_capacity(2);
     for one in seen.iter_mut() {
         one.is_of(publisher, package)?;
-        let key = version.key(package.ecosystem());
-        let entry = one.releases.iter().find(|entry| entry.version.key(package.ecosystem()) == key);
+        let entry = release::find(package.ecosystem(), one.releases(), version);
         let entry = entry.ok_or(Flaw::OtherVersion { number: one.number, version: version.clone() })?;
-        one.stated.manifest = Some(entry.manifest);
-        hashes.push(entry.manifest);
+        let first = entry.first();
+        one.stated.manifest = first;
+        hashes.extend(first);
     }
     match hashes.as_slice() {
-        [a, b] if a != b => Ok(ConflictId::of_version(&publisher, package, version, [*a, *b])),
+        // Where releases grow, another manifest is an addition.
+        [a, b] if a != b && !package.ecosystem().grows() => {
+            Ok(ConflictId::of_version(&publisher, package, version, [*a, *b]))
+        }
         [a, ..] => Err(Flaw::SameHash { version: version.clone(), hash: *a }),
         [] => Err(Flaw::Statements { found: 0, wanted: "two" }),
     }
+}
+
+/// The second statement is the state after the first and lacks the manifest, also with the page that was cut between them.
+fn removed(
+    seen: &mut [Seen],
+    publisher: PublisherId,
+    package: &PackageName,
+    version: &VersionText,
+    manifest: &Hash,
+) -> Result<ConflictId, Flaw> {
+    seen.iter().try_for_each(|one| one.is_of(publisher, package))?;
+    let not = |why| Flaw::NotRemoved { version: version.clone(), why };
+    let (before, after, page) = match seen {
+        [Seen { record: Recorded::Head(before), .. }, Seen { record: Recorded::Head(after), .. }] => {
+            (before, after, None)
+        }
+        [
+            Seen { record: Recorded::Head(before), .. },
+            Seen { record: Recorded::Head(after), .. },
+            Seen { record: Recorded::Page(page), .. },
+        ] => (before, after, Some(&**page)),
+        _ => return Err(not("two states are needed, and the page between them if there is one")),
+    };
+    let gone = after.removes(before, page).ok_or_else(|| not("it does not follow the first at once"))?;
+    let key = version.key(package.ecosystem());
+    if !gone.iter().any(|(one, hash)| hash == manifest && one.key(package.ecosystem()) == key) {
+        return Err(not("it lists all that the first does"));
+    }
+    let id = ConflictId::of_removed(&publisher, package, version, manifest, &after.hash());
+    if let Some(first) = seen.first_mut() {
+        first.stated.manifest = Some(*manifest);
+    }
+    Ok(id)
 }
 
 fn same_seq(seen: &[Seen], publisher: PublisherId, package: &PackageName, seq: u64) -> Result<ConflictId, Flaw> {
@@ -375,13 +466,41 @@ impl Proof {
                     let hash = stated.manifest.map_or(String::new(), |hash| hash.to_string());
                     said.push(format!("{number}. manifest {hash}, in {}.", signed(stated)));
                 }
-                said.extend(self.manifests.iter().map(|manifest| {
-                    let (hash, root) = (manifest.hash.fingerprint(), manifest.content);
-                    format!("Manifest {hash}… is here too: content {root}, {} bytes.", manifest.size)
+                said.extend(self.manifests.iter().flat_map(|manifest| {
+                    let hash = manifest.hash.fingerprint();
+                    manifest.files.iter().map(move |File { name, sha256, size, .. }| {
+                        format!("Manifest {hash}… is here too: {}, {size} bytes, SHA-256 {sha256}.", printable(name))
+                    })
                 }));
                 said.push(
                     "A release never changes, so that its owner made a mistake, or another has the key.".to_owned(),
                 );
+            }
+            Proven::File { publisher, package, version, file } => {
+                let file = printable(file);
+                said.push(format!(
+                    "It is proven that one key signed two different files {file} of {package} {version}."
+                ));
+                said.push(format!("The key is {}.", key(publisher)));
+                for (number, manifest) in (1..).zip(&self.manifests) {
+                    for one in manifest.files.iter().filter(|one| printable(&one.name) == file) {
+                        let (hash, File { size, sha256, .. }) = (manifest.hash, one);
+                        said.push(format!("{number}. in manifest {hash}: {size} bytes, SHA-256 {sha256}."));
+                    }
+                }
+                said.push(
+                    "A file of a release never changes, so that its owner made a mistake, or another has the key."
+                        .to_owned(),
+                );
+            }
+            Proven::Removed { publisher, package, version, manifest } => {
+                said.push(format!("It is proven that one key took away what it had published of {package} {version}."));
+                said.push(format!("The key is {}.", key(publisher)));
+                for (number, stated) in (1..).zip(self.statements.iter().take(2)) {
+                    let does = if stated.manifest.is_some() { "lists" } else { "lacks" };
+                    said.push(format!("{number}. {} {does} manifest {manifest}.", signed(stated)));
+                }
+                said.push("A release is yanked, and never taken away.".to_owned());
             }
             Proven::Fork { publisher, package, seq } => {
                 said.push(format!("It is proven that one key signed two different states {seq} of {package}."));

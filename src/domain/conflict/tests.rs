@@ -8,8 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    hash::ContentRoot,
-    manifest::{Draft, Manifest},
+    manifest::{Draft, File, Manifest},
     record::{Authorised, Head, HeadState, Page, Payload, Refusal},
     release::ReleaseEntry,
 };
@@ -28,16 +27,12 @@ fn publisher(n: u8) -> PublisherId {
 fn manifest(n: u8, version: &str, bytes: &[u8]) -> Authorised<Manifest> {
     let draft = format!("name = \"web\"\nversion = \"{version}\"\ndescription = \"A server\"");
     let draft: Draft = toml::from_str(&draft).unwrap();
-    let content = crate::domain::manifest::Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 };
+    let content = File::of(&Ecosystem::Generic, "web.bin", bytes);
     Authorised::sign(&key(n), draft.into_manifest(PublisherId::of(&key(n).public()), content, NOW).unwrap()).unwrap()
 }
 
 fn entries(manifests: &[&Authorised<Manifest>]) -> Vec<ReleaseEntry> {
-    let entry = |one: &&Authorised<Manifest>| ReleaseEntry {
-        version: one.version.clone(),
-        manifest: one.hash(),
-        yanked: false,
-    };
+    let entry = |one: &&Authorised<Manifest>| ReleaseEntry::new(one.version.clone(), one.hash());
     manifests.iter().map(entry).collect()
 }
 
@@ -50,6 +45,8 @@ fn head(n: u8, seq: u64, manifests: &[&Authorised<Manifest>]) -> Authorised<Head
         seq,
         prev,
         releases: entries(manifests),
+        older: None,
+        tags: Default::default(),
     };
     state.sign(&key(n), NOW.after(Duration::from_secs(seq)), DAY).unwrap().0
 }
@@ -128,6 +125,7 @@ fn a_page_of_older_releases_is_a_statement_too() {
         name: "web".parse().unwrap(),
         releases: entries(&[&one]),
         older: None,
+        ext: Default::default(),
     };
     let page = Authorised::sign(&key(1), page).unwrap();
     let statements = vec![Statement::Page(evidence::Envelope(page.envelope().to_vec())), said(&head(1, 2, &[&evil]))];

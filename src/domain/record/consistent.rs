@@ -19,5 +19,5 @@ pub fn consistent(head: &Authorised<Head>, manifest: &Authorised<Manifest>) -> R
 
 /// Whether an entry of a head or page is about this manifest.
 pub fn is_of(entry: &ReleaseEntry, manifest: &Authorised<Manifest>) -> bool {
-    entry.manifest == manifest.hash() && entry.version == manifest.version
+    entry.lists(&manifest.hash()) && entry.version == manifest.version
 }

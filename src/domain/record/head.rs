@@ -1,6 +1,9 @@
 //! Heads: a publisher's signed, numbered state of one package, with older releases in pages.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use libp2p::identity::Keypair;
 use serde::{Deserialize, Serialize};
@@ -9,11 +12,13 @@ use super::super::{
     hash::Hash,
     name::{Handle, PackageName, PublisherId, WrittenName},
     release::{self, ReleaseEntry},
+    text::is_unsafe_char,
     time::Timestamp,
+    version::VersionText,
 };
 use crate::ecosystem::Ecosystem;
 
-use super::{Authorised, MAX_NUMBER, Payload, Refusal, check_time};
+use super::{Authorised, Ext, MAX_NUMBER, Payload, Refusal, check_time, encode};
 
 /// How long a head says it is current, unless renewed: publisher nodes re-sign at a third of it.
 pub const DEFAULT_LIFE: Duration = Duration::from_secs(90 * 24 * 3_600);
@@ -21,9 +26,18 @@ pub const DEFAULT_LIFE: Duration = Duration::from_secs(90 * 24 * 3_600);
 const MAX_LIFE: Duration = Duration::from_secs(400 * 24 * 3_600);
 /// Most heads that one head may follow: a fork has as many tips as nodes that published at once.
 pub const MAX_PREV: usize = 8;
-/// Releases in a full page. A release takes at most about 115 bytes, so a head of two pages' worth stays under its
-/// 14 KiB with room for the rest.
+/// Entries in a full page: a head of less than two pages' worth stays under its 14 KiB with room for the rest, as long as the
+/// entries are short.
 const PAGE: usize = 48;
+/// Bytes that the entries of a head may take, which leaves room for names, tags and the envelope; and those of a page that is cut.
+const HEAD_BYTES: usize = 11 * 1024;
+const PAGE_BYTES: usize = HEAD_BYTES / 2;
+/// Manifests of one version that stay in the head when the others are cut from it.
+const LAST_MANIFESTS: usize = 16;
+/// Most tags of a package, the longest, in characters, and the most bytes of all with their versions.
+pub const MAX_TAGS: usize = 32;
+pub const MAX_TAG: usize = 64;
+const TAG_BYTES: usize = 1024;
 
 /// The current state of a package: newest releases, sequence number, what it follows, and a link to older ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,11 +60,16 @@ pub struct Head {
     pub signed_at: Timestamp,
     /// Freshness, not life: an expired head stays readable and is marked.
     pub expires: Timestamp,
-    /// The newest releases, in the order they were published.
+    /// What was published, added or said last, in that order; and the latest release.
     pub releases: Vec<ReleaseEntry>,
-    /// Payload hash of the page with the releases before these.
+    /// Payload hash of the page with the entries before these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub older: Option<Hash>,
+    /// Names for versions, such as `latest` and `next`: what the owner says, which npm's clients follow.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, VersionText>,
+    #[serde(default, skip_serializing_if = "Ext::is_empty")]
+    pub ext: Ext,
 }
 
 /// Older releases of a package: immutable, linked from the head or a newer page.
@@ -66,12 +85,30 @@ pub struct Page {
     pub releases: Vec<ReleaseEntry>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub older: Option<Hash>,
+    #[serde(default, skip_serializing_if = "Ext::is_empty")]
+    pub ext: Ext,
 }
 
 impl Head {
     /// The release that a request without a version gets, of those that the head itself lists.
     pub fn latest(&self) -> Option<&ReleaseEntry> {
         release::resolve(&self.ecosystem, &self.releases, None)
+    }
+
+    /// What it takes away of the state that it follows: manifests which `before` lists, and neither this head nor the `page` that
+    /// was cut between the two. `None` where that cannot be told: it does not follow `before` at once, or more was cut.
+    pub fn removes(
+        &self,
+        before: &Authorised<Self>,
+        page: Option<&Authorised<Page>>,
+    ) -> Option<Vec<(VersionText, Hash)>> {
+        let cut = match page {
+            _ if self.older == before.older => &[][..],
+            Some(page) if self.older == Some(page.hash()) && page.older == before.older => &page.releases,
+            _ => return None,
+        };
+        let later = release::gather(&self.ecosystem, [cut, &self.releases]);
+        self.prev.contains(&before.hash()).then(|| release::removed(&self.ecosystem, &before.releases, &later))
     }
 
     pub fn is_expired(&self, now: Timestamp) -> bool {
@@ -82,15 +119,39 @@ impl Head {
 /// Every version is one of the ecosystem's, and listed once.
 fn check_releases(ecosystem: &Ecosystem, name: &WrittenName, releases: &[ReleaseEntry]) -> Result<(), Refusal> {
     PackageName::of(ecosystem, name).map_err(|_| Refusal::BadField)?;
-    let read = release::read(ecosystem, releases);
-    let mut versions: Vec<_> = read.iter().map(|(version, _)| version).collect();
-    versions.sort_unstable();
-    let unique = read.len() == releases.len() && versions.windows(2).all(|pair| pair.first() != pair.last());
+    if releases.len() >= 2 * PAGE || releases.iter().any(|entry| entry.check(ecosystem).is_err()) {
+        return Err(Refusal::BadField);
+    }
+    let versions: HashSet<String> = releases.iter().map(|entry| entry.version.key(ecosystem)).collect();
     // A manifest is of one version: listed under two, one of them is wrong for whoever holds it.
-    let mut manifests: Vec<_> = releases.iter().map(|release| release.manifest).collect();
-    manifests.sort_unstable();
-    let unique = unique && manifests.windows(2).all(|pair| pair.first() != pair.last());
-    if unique && releases.len() < 2 * PAGE { Ok(()) } else { Err(Refusal::BadField) }
+    let mut manifests = HashSet::new();
+    let once = releases.iter().flat_map(|entry| &entry.manifests).all(|manifest| manifests.insert(manifest));
+    if once && versions.len() == releases.len() { Ok(()) } else { Err(Refusal::BadField) }
+}
+
+/// A tag is one word that no requirement of the ecosystem is, so that nobody takes one for the other.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence that begins with the tag.
+pub fn check_tag(ecosystem: &Ecosystem, tag: &str) -> Result<(), String> {
+    if tag.is_empty() || tag.chars().count() > MAX_TAG {
+        Err(format!("must have 1 to {MAX_TAG} characters"))
+    } else if tag.chars().any(|c| c.is_whitespace() || is_unsafe_char(c) || "/@\\".contains(c)) {
+        Err("must be one word, without / or @".to_owned())
+    } else if tag.starts_with(|c: char| c.is_ascii_digit())
+        || *ecosystem == Ecosystem::Npm && ecosystem.requirement(tag).is_ok()
+    {
+        Err("reads like a version or a range; choose a word that is none".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+fn check_tags(ecosystem: &Ecosystem, tags: &BTreeMap<String, VersionText>) -> Result<(), Refusal> {
+    let good =
+        |(tag, version): (&String, &VersionText)| check_tag(ecosystem, tag).is_ok() && version.read(ecosystem).is_ok();
+    let bytes: usize = tags.iter().map(|(tag, version)| tag.len() + version.as_str().len()).sum();
+    if tags.len() <= MAX_TAGS && bytes <= TAG_BYTES && tags.iter().all(good) { Ok(()) } else { Err(Refusal::BadField) }
 }
 
 impl Payload for Head {
@@ -112,6 +173,8 @@ impl Payload for Head {
         {
             return Err(Refusal::BadField);
         }
+        self.ext.check()?;
+        check_tags(&self.ecosystem, &self.tags)?;
         check_releases(&self.ecosystem, &self.name, &self.releases)
     }
 }
@@ -125,11 +188,12 @@ impl Payload for Page {
         if self.releases.is_empty() {
             return Err(Refusal::BadField);
         }
+        self.ext.check()?;
         check_releases(&self.ecosystem, &self.name, &self.releases)
     }
 }
 
-/// Everything a head says, before it is cut into pages and signed.
+/// Everything a head says, before entries are cut from it and it is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadState {
     pub ecosystem: Ecosystem,
@@ -137,39 +201,45 @@ pub struct HeadState {
     pub handle: Option<Handle>,
     pub seq: u64,
     pub prev: Vec<Hash>,
-    /// All releases, in the order they were published.
+    /// What the head is to list itself, in the order in which it was published, added or said.
     pub releases: Vec<ReleaseEntry>,
+    /// The newest page that there is already.
+    pub older: Option<Hash>,
+    pub tags: BTreeMap<String, VersionText>,
 }
 
 impl HeadState {
-    /// Signs the state: full pages are cut from the oldest releases on, so that publishing one more release leaves
-    /// every existing page, and its hash, as it was. The head keeps the newest `PAGE` to `2 * PAGE - 1`, and the latest by
-    /// order among them: a package is listed, and shown, by what its head says.
+    /// A package's first state.
+    pub fn first(ecosystem: Ecosystem, name: WrittenName, releases: Vec<ReleaseEntry>) -> Self {
+        Self { ecosystem, name, handle: None, seq: 1, prev: Vec::new(), releases, older: None, tags: BTreeMap::new() }
+    }
+
+    /// Signs the state. Where its entries are too many or too long, the oldest are cut from it into pages, which are older than
+    /// the head and newer than the page that there is: no page that exists is changed. The latest release by order stays in the
+    /// head, because a package is listed, and shown, by what its head says.
+    ///
+    /// # Errors
+    /// When something in it breaks a rule of its kind.
     pub fn sign(
         mut self,
         key: &Keypair,
         now: Timestamp,
         life: Duration,
     ) -> Result<(Authorised<Head>, Vec<Authorised<Page>>), Refusal> {
-        let paged = self.releases.len().checked_div(PAGE).unwrap_or(0).saturating_sub(1) * PAGE;
         let owner = PublisherId::of(&key.public());
-        let latest = release::resolve(&self.ecosystem, &self.releases, None).map(|latest| latest.version.clone());
-        let latest = self.releases.iter().position(|entry| Some(&entry.version) == latest.as_ref());
-        if let Some(latest) = latest.filter(|latest| *latest < paged) {
-            let latest = self.releases.remove(latest);
-            self.releases.insert(paged, latest);
-        }
-        let (old, recent) = self.releases.split_at_checked(paged).ok_or(Refusal::BadField)?;
         let mut pages: Vec<Authorised<Page>> = Vec::new();
-        for releases in old.chunks(PAGE) {
+        while let Some(releases) = self.cut()? {
             let page = Page {
                 owner,
                 ecosystem: self.ecosystem.clone(),
                 name: self.name.clone(),
-                releases: releases.to_vec(),
-                older: pages.last().map(Authorised::hash),
+                releases,
+                older: self.older,
+                ext: Ext::default(),
             };
-            pages.push(Authorised::sign(key, page)?);
+            let page = Authorised::sign(key, page)?;
+            self.older = Some(page.hash());
+            pages.push(page);
         }
         let head = Head {
             owner,
@@ -180,9 +250,41 @@ impl HeadState {
             prev: self.prev,
             signed_at: now,
             expires: now.after(life),
-            releases: recent.to_vec(),
-            older: pages.last().map(Authorised::hash),
+            releases: self.releases,
+            older: self.older,
+            tags: self.tags,
+            ext: Ext::default(),
         };
         Ok((Authorised::sign(key, head)?, pages))
+    }
+
+    /// Takes the oldest entries out, a page's worth of them, if the head would have too many.
+    fn cut(&mut self) -> Result<Option<Vec<ReleaseEntry>>, Refusal> {
+        let sizes = self.releases.iter().map(|entry| encode(entry).map(|bytes| bytes.len()));
+        let sizes: Vec<usize> = sizes.collect::<Result<_, _>>()?;
+        if self.releases.len() < 2 * PAGE && sizes.iter().sum::<usize>() <= HEAD_BYTES {
+            return Ok(None);
+        }
+        let mut sized = self.releases.iter_mut().zip(&sizes);
+        if let Some((long, _)) =
+            sized.find(|(entry, size)| **size > PAGE_BYTES && entry.manifests.len() > LAST_MANIFESTS)
+        {
+            return Ok(Some(vec![long.split_off(LAST_MANIFESTS)]));
+        }
+        let latest = release::resolve(&self.ecosystem, &self.releases, None).map(|latest| latest.version.clone());
+        let last = self.releases.last().map(|last| last.version.clone());
+        let stays = |entry: &ReleaseEntry| [&latest, &last].into_iter().flatten().any(|one| *one == entry.version);
+        let (mut page, mut rest, mut bytes, mut is_full) = (Vec::new(), Vec::new(), 0, false);
+        for (entry, size) in std::mem::take(&mut self.releases).into_iter().zip(sizes) {
+            is_full |= page.len() == PAGE || bytes + size > PAGE_BYTES;
+            if is_full || stays(&entry) {
+                rest.push(entry);
+            } else {
+                bytes += size;
+                page.push(entry);
+            }
+        }
+        self.releases = rest;
+        if page.is_empty() { Err(Refusal::TooLarge) } else { Ok(Some(page)) }
     }
 }

@@ -9,6 +9,7 @@ mod authority;
 mod bounds;
 mod claim;
 mod consistent;
+mod ext;
 mod head;
 mod key;
 mod peek;
@@ -19,7 +20,8 @@ pub use authority::{Authorised, Authority, Owned};
 pub use bounds::{Horizon, MAX_AHEAD, MAX_JUMP, MAX_NUMBER, check_time};
 pub use claim::{NodeClaim, Presence};
 pub use consistent::{consistent, is_of};
-pub use head::{DEFAULT_LIFE, Head, HeadState, MAX_PREV, Page};
+pub use ext::{Ext, MAX_EXT};
+pub use head::{DEFAULT_LIFE, Head, HeadState, MAX_PREV, MAX_TAG, MAX_TAGS, Page, check_tag};
 pub use key::DhtKey;
 pub use select::{Admission, HeadMark, admit, prefer, select};
 
@@ -288,10 +290,8 @@ impl Payload for Manifest {
     const MAX_ENVELOPE: usize = MAX_MANIFEST;
 
     fn check(&self) -> Result<(), Refusal> {
-        check_time(self.created)?;
-        if self.size > MAX_NUMBER {
-            return Err(Refusal::BadField);
-        }
+        check_time(self.signed_at)?;
+        self.ext.check()?;
         if self.field_errors().is_empty() && self.is_by_key() { Ok(()) } else { Err(Refusal::BadField) }
     }
 }

@@ -5,10 +5,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    hash::ContentRoot,
-    manifest::Ecosystem,
+    manifest::{Ecosystem, File},
     name::PackageId,
-    release::{ReleaseEntry, merge},
+    release::{Entries, ReleaseEntry},
     time::Timestamp,
 };
 
@@ -28,29 +27,24 @@ fn manifest(key: &Keypair, name: &str, version: &str) -> Manifest {
         repository: None,
         homepage: None,
         dependencies: vec![],
-        content: ContentRoot::of(b"content"),
-        size: 7,
-        file: None,
+        files: vec![File::of(&Ecosystem::Generic, "web", b"content")],
         readme: None,
         ecosystem: Ecosystem::default(),
         native: None,
-        created: NOW,
+        signed_at: NOW,
+        ext: Default::default(),
     }
 }
 
 fn entries(count: usize) -> Vec<ReleaseEntry> {
     (0..count)
-        .map(|minor| ReleaseEntry {
-            version: format!("1.{minor}.0").parse().unwrap(),
-            manifest: Hash::of(&minor.to_be_bytes()),
-            yanked: false,
-        })
+        .map(|minor| ReleaseEntry::new(format!("1.{minor}.0").parse().unwrap(), Hash::of(&minor.to_be_bytes())))
         .collect()
 }
 
 fn page(key: &Keypair, releases: Vec<ReleaseEntry>) -> Page {
     let (owner, name) = (PublisherId::of(&key.public()), "web".parse().unwrap());
-    Page { owner, ecosystem: Ecosystem::Generic, name, releases, older: None }
+    Page { owner, ecosystem: Ecosystem::Generic, name, releases, older: None, ext: Default::default() }
 }
 
 fn state(releases: Vec<ReleaseEntry>, seq: u64) -> HeadState {
@@ -62,6 +56,8 @@ fn state(releases: Vec<ReleaseEntry>, seq: u64) -> HeadState {
         seq,
         prev,
         releases,
+        older: None,
+        tags: Default::default(),
     }
 }
 
@@ -168,7 +164,7 @@ fn a_record_is_only_valid_under_its_own_key() {
 fn announcements_are_taken_in_their_time_only() {
     let key = Keypair::generate_ed25519();
     let manifest = Authorised::sign(&key, manifest(&key, "web", "1.0.0")).unwrap();
-    let entry = ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false };
+    let entry = ReleaseEntry::new(manifest.version.clone(), manifest.hash());
     let (head, _) = state(vec![entry], 1).sign(&key, NOW, DEFAULT_LIFE).unwrap();
     let announcement = Announcement::sign(&key, NOW, head, manifest.clone()).unwrap();
     let bytes = announcement.encode().unwrap();
@@ -189,7 +185,7 @@ fn announcements_are_taken_in_their_time_only() {
 fn an_expired_head_is_not_announced() {
     let key = Keypair::generate_ed25519();
     let manifest = Authorised::sign(&key, manifest(&key, "web", "1.0.0")).unwrap();
-    let entry = ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false };
+    let entry = ReleaseEntry::new(manifest.version.clone(), manifest.hash());
     let (head, _) = state(vec![entry], 1).sign(&key, NOW, Duration::from_secs(1)).unwrap();
     let later = NOW.after(Duration::from_secs(2));
     let bytes = Announcement::sign(&key, later, head, manifest).unwrap().encode().unwrap();
@@ -264,11 +260,7 @@ proptest! {
     fn heads_with_the_longest_versions_still_travel(count in 1usize..200) {
         let key = Keypair::generate_ed25519();
         let releases = (0..count)
-            .map(|n| ReleaseEntry {
-                version: format!("1.0.0-{}{n:06}", "x".repeat(MAX_LONG)).parse().unwrap(),
-                manifest: Hash::of(&n.to_be_bytes()),
-                yanked: true,
-            })
+            .map(|n| ReleaseEntry { yanked: Some(String::new()), ..ReleaseEntry::new(format!("1.0.0-{}{n:06}", "x".repeat(MAX_LONG)).parse().unwrap(), Hash::of(&n.to_be_bytes())) })
             .collect();
         let mut state = state(releases, 2);
         state.prev = vec![Hash([7; 32]); MAX_PREV];
@@ -301,8 +293,12 @@ proptest! {
     #[test]
     fn forked_heads_merge_to_the_same_releases(a in 1usize..6, b in 1usize..6) {
         let (a, b) = (entries(a), entries(b));
-        let mut left: Vec<_> = merge(&Ecosystem::Cargo, &a, &b);
-        let mut right: Vec<_> = merge(&Ecosystem::Cargo, &b, &a);
+        let joined = |a: &[ReleaseEntry], b: &[ReleaseEntry]| {
+            let mut joined = Entries { recent: a.to_vec(), all: a.to_vec() };
+            joined.join(&Ecosystem::Cargo, b);
+            joined.all
+        };
+        let (mut left, mut right) = (joined(&a, &b), joined(&b, &a));
         left.sort_by_key(|entry| entry.version.to_string());
         right.sort_by_key(|entry| entry.version.to_string());
         prop_assert_eq!(left, right);
@@ -380,7 +376,7 @@ fn numbers_that_no_database_holds_break_a_rule() {
         "it would expire later"
     );
     assert_eq!(
-        Authorised::sign(&key, Manifest { created: Timestamp(u64::MAX), ..manifest(&key, "web", "1.0.0") }).err(),
+        Authorised::sign(&key, Manifest { signed_at: Timestamp(u64::MAX), ..manifest(&key, "web", "1.0.0") }).err(),
         Some(Refusal::BadField)
     );
 }

@@ -24,7 +24,6 @@ use crate::{
         protocol::{Keeping, Request, Response},
     },
     registry::{P2pRegistry, PublishStep},
-    store::contents_of,
 };
 
 /// Own releases that are given to others at once.
@@ -98,13 +97,13 @@ impl P2pRegistry {
         let hash = release.hash();
         let known: HashSet<PeerId> = self.store.holders(&hash)?.iter().map(|holder| holder.peer).collect();
         let mut nodes = self.copies_of(&hash)?;
-        let bytes = contents_of(release).iter().fold(0_u64, |sum, content| sum.saturating_add(content.size)).max(LEAST);
+        let bytes = release.contents().iter().fold(0_u64, |sum, content| sum.saturating_add(content.size)).max(LEAST);
         let rooms = self.net.rooms().await?;
         let takes = |(peer, room): &(PeerId, u64)| {
             *room >= bytes && !known.contains(peer) && !self.state.copying.unfit().contains(peer)
         };
         let mut left: VecDeque<PeerId> =
-            order(&release.content, rooms.iter().filter(|one| takes(one)).map(|(peer, _)| *peer)).into();
+            order(&release.content().root, rooms.iter().filter(|one| takes(one)).map(|(peer, _)| *peer)).into();
         let (mut offers, begun) = (JoinSet::new(), Instant::now());
         loop {
             while nodes + offers.len() < wanted

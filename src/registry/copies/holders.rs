@@ -18,7 +18,6 @@ use crate::{
     },
     net::content::{Answered, Broken, ContentLink},
     registry::{P2pRegistry, fetch::REACH},
-    store::contents_of,
 };
 
 /// Groups of a content that a peer has to show.
@@ -100,7 +99,7 @@ impl P2pRegistry {
         }
         for release in copied {
             if let Some(manifest) = self.store.manifest(&release)? {
-                let since = manifest.created;
+                let since = manifest.signed_at;
                 self.look_after(&manifest, since).await?;
             }
         }
@@ -113,7 +112,7 @@ impl P2pRegistry {
         let lost_after = self.state.options.copy_lost_after;
         let mut nodes: Vec<PeerId> = self.store.holders(&hash)?.into_iter().map(|holder| holder.peer).collect();
         let what = format!("who has {} {}", release.name, release.version);
-        for peer in self.find_holders(release.content, what, usize::MAX).await? {
+        for peer in self.find_holders(release.content().root, what, usize::MAX).await? {
             if !nodes.contains(&peer) && !self.state.copying.unfit().contains(&peer) {
                 nodes.push(peer);
             }
@@ -143,7 +142,7 @@ impl P2pRegistry {
             return Ok(());
         }
         let all = holders.iter().map(|holder| holder.peer).chain([me]);
-        if order(&release.content, all).first() == Some(&me) {
+        if order(&release.content().root, all).first() == Some(&me) {
             let nodes = self.place_copies(release, wanted, None).await?;
             tracing::info!(package = %release.name, version = %release.version, nodes, "a copy was lost, and is made anew");
         }
@@ -163,7 +162,7 @@ impl P2pRegistry {
 
     /// Asks a peer for groups of a release's contents, chosen at random.
     pub(super) async fn shown(&self, peer: PeerId, release: &Manifest) -> Shown {
-        for content in contents_of(release) {
+        for content in release.contents() {
             let mut shown = self.shown_of(peer, content, false).await;
             // A stream that was kept may be of a connection that is no more.
             if shown == Shown::Away {

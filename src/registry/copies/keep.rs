@@ -18,7 +18,7 @@ use crate::{
     },
     net::protocol::{Keeping, Response},
     registry::{P2pRegistry, Wanted, blocking},
-    store::{Reserved, contents_of},
+    store::Reserved,
 };
 
 /// Releases that are fetched for others at once, and of publishers that are not known here.
@@ -93,7 +93,7 @@ impl P2pRegistry {
 
     /// `None` when there is too much to do.
     async fn keep(&self, from: PeerId, release: Authorised<Manifest>) -> Result<Option<Keeping>> {
-        let (publisher, contents) = (release.owner(), contents_of(&release));
+        let (publisher, contents) = (release.owner(), release.contents());
         if let Some(keeping) = self.keeping(&release, &contents)? {
             return Ok(Some(keeping));
         }
@@ -108,7 +108,7 @@ impl P2pRegistry {
         let me = self.net.peer_id();
         let rooms = self.net.rooms().await?;
         let neighbours = rooms.iter().filter(|(_, room)| *room > 0).map(|(peer, _)| *peer);
-        if !is_among(&release.content, &me, neighbours) {
+        if !is_among(&release.content().root, &me, neighbours) {
             return Ok(Some(Keeping::Declined));
         }
         let known = Arc::new(self.net.known());
@@ -129,7 +129,7 @@ impl P2pRegistry {
         if !copying.fetching().insert(release.hash()) {
             return Ok(Some(Keeping::Fetching { done: 0 }));
         }
-        self.state.announcers.note(release.content, from);
+        self.state.announcers.note(release.content().root, from);
         let registry = self.clone();
         let places = [Some(all), of_unknown];
         let (ended, end) = oneshot::channel::<()>();
@@ -170,7 +170,7 @@ impl P2pRegistry {
         self.state.copying.fetching().remove(&hash);
         let noted = async {
             if kept {
-                self.provide_soon(release.content, &format!("{} {}", release.name, release.version));
+                self.provide_soon(release.content().root, &format!("{} {}", release.name, release.version));
             } else {
                 let gone = self.store.drop_copy(hash).await?;
                 self.forget_contents(gone).await?;
@@ -185,11 +185,10 @@ impl P2pRegistry {
     async fn fetch_all_of(&self, release: &Authorised<Manifest>) -> bool {
         let package = release.package().clone();
         let what = format!("copy of {}/{} {}", package.owner.fingerprint(), release.name, release.version);
-        for content in contents_of(release) {
+        for (content, beside) in release.contents_beside() {
             if self.contents.get(&content.root).is_ok_and(|held| held.is_some()) {
                 continue;
             }
-            let beside = (content.root != release.content).then_some(release.content);
             let wanted =
                 Wanted { content, what: what.clone(), package: Some(package.clone()), beside, for_others: true };
             let Ok(mut shown) = self.begin_fetch(wanted) else { return false };

@@ -10,8 +10,7 @@ use serde::Serialize;
 use super::*;
 use crate::{
     domain::{
-        hash::ContentRoot,
-        manifest::{Artifacts, Content, Draft},
+        manifest::{Draft, File},
         name::{PackageId, PublisherId},
         query::{Query, parse, words},
         record::{Announcement, Authorised, DEFAULT_LIFE, DhtKey, HeadState, MAX_ANNOUNCEMENT, Page, Payload},
@@ -157,8 +156,8 @@ impl Stranger {
                 name = NAMES[if entries.other_name { (at + 1) % NAMES.len() } else { at }];
             }
             let version = lie.map_or(manifest.version.clone(), |lie| VERSIONS[lie].parse().unwrap());
-            if listed.iter().all(|entry| entry.version != version && entry.manifest != manifest.hash()) {
-                listed.push(ReleaseEntry { version, manifest: manifest.hash(), yanked: false });
+            if listed.iter().all(|entry| entry.version != version && !entry.lists(&manifest.hash())) {
+                listed.push(ReleaseEntry::new(version, manifest.hash()));
             }
         }
         (self.id(name), listed)
@@ -175,9 +174,8 @@ impl Stranger {
                     text.join(" ")
                 ))
                 .unwrap();
-                let content = Content { root: ContentRoot::of(text.join(" ").as_bytes()), size: 1 };
-                let manifest =
-                    draft.into_manifest(PublisherId::of(&self.key.public()), Artifacts::from(content), NOW).unwrap();
+                let file = File::of(&Ecosystem::Generic, "x", text.join(" ").as_bytes());
+                let manifest = draft.into_manifest(PublisherId::of(&self.key.public()), file, NOW).unwrap();
                 self.manifests.push(Authorised::sign(&self.key, manifest).unwrap());
             }
             Step::Head { entries, again, with, older, by_dht } => {
@@ -194,6 +192,8 @@ impl Stranger {
                     seq: seq.max(1),
                     prev,
                     releases,
+                    older: None,
+                    tags: Default::default(),
                 };
                 let (head, _) = state.sign(&self.key, NOW, DEFAULT_LIFE).unwrap();
                 let head = match self.pages.last().filter(|_| *older) {
@@ -202,7 +202,7 @@ impl Stranger {
                         Authorised::sign(&self.key, Head { older: Some(page.hash()), ..head.into_value() }).unwrap()
                     }
                 };
-                self.hashes.extend(head.releases.iter().map(|entry| entry.manifest).chain(head.older));
+                self.hashes.extend(head.releases.iter().flat_map(|entry| entry.manifests.clone()).chain(head.older));
                 let with = with.and_then(|with| self.manifests.get(with).cloned());
                 self.give(head, with, *by_dht).await;
             }
@@ -216,9 +216,10 @@ impl Stranger {
                         name: id.name.bare().parse().unwrap(),
                         releases,
                         older: None,
+                        ext: Default::default(),
                     },
                 ) {
-                    self.hashes.extend(page.releases.iter().map(|entry| entry.manifest));
+                    self.hashes.extend(page.releases.iter().flat_map(|entry| entry.manifests.clone()));
                     self.store.take_page(page.clone(), NOW).await.unwrap();
                     self.pages.push(page);
                 }
@@ -258,20 +259,18 @@ impl Stranger {
             name: String,
             version: String,
             description: String,
-            content: ContentRoot,
-            size: u64,
-            created: Timestamp,
+            files: Vec<File>,
+            signed_at: Timestamp,
             releases: Vec<ReleaseEntry>,
         }
-        let entry = ReleaseEntry { version: version.parse().unwrap(), manifest: Hash::of(b"one"), yanked: false };
+        let entry = ReleaseEntry::new(version.parse().unwrap(), Hash::of(b"one"));
         let payload = crate::domain::record::encode(&Both {
             owner: PublisherId::of(&self.key.public()),
             name: name.to_owned(),
             version: version.to_owned(),
             description: String::new(),
-            content: ContentRoot::of(b"x"),
-            size: 1,
-            created: NOW,
+            files: vec![File::of(&Ecosystem::Generic, "x", b"x")],
+            signed_at: NOW,
             releases: vec![entry],
         })
         .unwrap();

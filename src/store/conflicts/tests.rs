@@ -8,8 +8,7 @@ use libp2p::identity::Keypair;
 use super::*;
 use crate::{
     domain::{
-        hash::ContentRoot,
-        manifest::{Content, Draft},
+        manifest::{Draft, File},
         record::HeadState,
         release::ReleaseEntry,
     },
@@ -26,16 +25,12 @@ fn open(dir: &std::path::Path) -> Store {
 fn manifest(key: &Keypair, name: &str, version: &str, bytes: &[u8]) -> Authorised<Manifest> {
     let draft = format!("name = \"{name}\"\nversion = \"{version}\"\ndescription = \"The {name} package\"");
     let draft: Draft = toml::from_str(&draft).unwrap();
-    let content = Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 };
+    let content = File::of(&Ecosystem::Cargo, "web.crate", bytes);
     Authorised::sign(key, draft.into_manifest(PublisherId::of(&key.public()), content, NOW).unwrap()).unwrap()
 }
 
 fn head(key: &Keypair, handle: &str, seq: u64, manifests: &[&Authorised<Manifest>]) -> Authorised<Head> {
-    let entry = |one: &&Authorised<Manifest>| ReleaseEntry {
-        version: one.version.clone(),
-        manifest: one.hash(),
-        yanked: false,
-    };
+    let entry = |one: &&Authorised<Manifest>| ReleaseEntry::new(one.version.clone(), one.hash());
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
     let (name, handle) = (manifests[0].name.clone(), Some(handle.parse().unwrap()));
     let state = HeadState {
@@ -45,6 +40,8 @@ fn head(key: &Keypair, handle: &str, seq: u64, manifests: &[&Authorised<Manifest
         seq,
         prev,
         releases: manifests.iter().map(entry).collect(),
+        older: None,
+        tags: Default::default(),
     };
     state.sign(key, NOW, DAY).unwrap().0
 }

@@ -336,6 +336,19 @@ impl ContentStore {
         }
     }
 
+    /// Hands out verified bytes of content that is held whole, a piece after the other. Blocks.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotPut`] when it is not held, or was damaged.
+    pub(crate) fn read_each(&self, content: &Content, mut each: impl FnMut(&[u8])) -> Result<()> {
+        let count = groups(content.size);
+        for start in (0..count).step_by(PIECE_GROUPS as usize) {
+            let piece = self.read(&content.root, &(start..(start + PIECE_GROUPS).min(count)))?;
+            each(&piece.ok_or(RegistryError::NotPut(content.root))?);
+        }
+        Ok(())
+    }
+
     fn unless_damaged(&self, root: &ContentRoot, read: Result<Vec<u8>, Unreadable>) -> Result<Option<Vec<u8>>> {
         match read {
             Ok(bytes) => Ok(Some(bytes)),

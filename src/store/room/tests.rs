@@ -9,8 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     domain::{
-        hash::ContentRoot,
-        manifest::{Content, Draft, Manifest},
+        manifest::{Draft, File, Manifest},
         record::{Admission, Authorised, DEFAULT_LIFE, Head, HeadState, Page},
         release::ReleaseEntry,
         room::OF_UNKNOWN,
@@ -41,12 +40,12 @@ fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Authorised
         needs.join(", ")
     ))
     .unwrap();
-    let content = Content { root: ContentRoot::of(name.as_bytes()), size: 1 };
+    let content = File::of(&Ecosystem::Generic, "x", name.as_bytes());
     Authorised::sign(key, draft.into_manifest(PublisherId::of(&key.public()), content, NOW).unwrap()).unwrap()
 }
 
 fn entry(manifest: &Authorised<Manifest>) -> ReleaseEntry {
-    ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked: false }
+    ReleaseEntry::new(manifest.version.clone(), manifest.hash())
 }
 
 fn state(
@@ -56,8 +55,16 @@ fn state(
     releases: Vec<ReleaseEntry>,
 ) -> (Authorised<Head>, Vec<Authorised<Page>>) {
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
-    let state =
-        HeadState { ecosystem: Ecosystem::Generic, name: name.parse().unwrap(), handle: None, seq, prev, releases };
+    let state = HeadState {
+        ecosystem: Ecosystem::Generic,
+        name: name.parse().unwrap(),
+        handle: None,
+        seq,
+        prev,
+        releases,
+        older: None,
+        tags: Default::default(),
+    };
     state.sign(key, NOW.after(Duration::from_secs(seq)), DEFAULT_LIFE).unwrap()
 }
 
@@ -107,10 +114,8 @@ async fn six_hundred_states_of_one_package_leave_less_than_a_megabyte() {
             let version = if kind == "changed" { "1.0.0".to_owned() } else { format!("1.{n}.0") };
             let manifest = manifest(&key, "web", &version, 4_000 + n as usize);
             let mut releases = vec![entry(&manifest)];
-            releases.extend((1..per_head).map(|at| ReleaseEntry {
-                version: format!("1.{n}.{at}-{}", "a".repeat(40)).parse().unwrap(),
-                manifest: Hash::of(&[at as u8]),
-                yanked: false,
+            releases.extend((1..per_head).map(|at| {
+                ReleaseEntry::new(format!("1.{n}.{at}-{}", "a".repeat(40)).parse().unwrap(), Hash::of(&[at as u8]))
             }));
             let (head, _) = state(&key, "web", seq, releases);
             store.take_head(head, vec![], vec![manifest], false, NOW).await.unwrap();
@@ -145,11 +150,12 @@ async fn manifests_that_nothing_lists_go_and_those_on_pages_stay() {
     store.take_head(head.clone(), pages, vec![], false, NOW).await.unwrap();
     let listed = |hash: &Hash| store.manifest(hash).unwrap().is_some();
     assert!(
-        all[..50].iter().all(|entry| listed(&entry.manifest)) && !all[99..].iter().any(|one| listed(&one.manifest))
+        all[..50].iter().all(|entry| listed(&entry.manifests[0]))
+            && !all[99..].iter().any(|one| listed(&one.manifests[0]))
     );
     // What nobody lists is not taken either.
     store.take_manifest(manifests[99].clone(), NOW).await.unwrap();
-    assert!(!listed(&all[99].manifest));
+    assert!(!listed(&all[99].manifests[0]));
     // It is known all the same, so that it does not come back as another.
     let evil = manifest(&key, "web", "1.99.0", 500);
     let (changed, _) = state(&key, "web", 3, vec![entry(&evil)]);
@@ -188,7 +194,7 @@ async fn a_package_that_was_put_out_leaves_its_mark_and_a_changed_version_is_see
         ["1.1.0"],
         "the changed one is none"
     );
-    assert!(!store.is_first(&id(&key, "web"), &one.version, &evil.hash()).unwrap());
+    assert!(!store.is_first(&evil).unwrap());
     let conflicts = store.conflicts(&id(&key, "web")).unwrap();
     assert_eq!(conflicts[0].kept.0[..8], one.hash().0[..8], "as much as is known of the first");
     is_exact(&store);
@@ -297,7 +303,7 @@ async fn what_those_need_who_stay_is_needed_by_key_and_not_by_a_handle_that_anyb
         "name = \"app\"\nversion = \"1.0.0\"\ndependencies = [{{ package = \"{needs}\", requirement = \"*\" }}]"
     );
     let draft: Draft = toml::from_str(&draft).unwrap();
-    let content = Content { root: ContentRoot::of(b"app"), size: 1 };
+    let content = File::of(&Ecosystem::Generic, "app", b"app");
     let app = Authorised::sign(&friend, draft.into_manifest(PublisherId::of(&friend.public()), content, NOW).unwrap())
         .unwrap();
     store.take_head(state(&friend, "app", 1, vec![entry(&app)]).0, vec![], vec![app], false, NOW).await.unwrap();
@@ -333,11 +339,7 @@ proptest! {
                 let manifest = manifest(key, &name, &version, long);
                 seen.insert(manifest.hash(), manifest.clone());
                 let mut releases = vec![entry(&manifest)];
-                releases.extend((0..fork).map(|n| ReleaseEntry {
-                    version: format!("0.{n}.{}", long % 7).parse().unwrap(),
-                    manifest: Hash::of(&[n]),
-                    yanked: false,
-                }));
+                releases.extend((0..fork).map(|n| ReleaseEntry::new(format!("0.{n}.{}", long % 7).parse().unwrap(), Hash::of(&[n]))));
                 let (head, pages) = state(key, &name, seq, releases);
                 match what {
                     1 => store.take_manifest(manifest, now).await.unwrap(),
@@ -358,7 +360,7 @@ proptest! {
                         let head = store.head(&package).unwrap().expect("its head is held").head;
                         let forks = store.fork_losers(&package).unwrap();
                         let lists = |head: &Authorised<Head>| {
-                            head.releases.iter().any(|entry| entry.manifest == *hash || entry.version == held.version)
+                            head.releases.iter().any(|entry| entry.lists(hash) || entry.version == held.version)
                         };
                         assert!(lists(&head) || forks.iter().any(|(fork, _)| lists(fork)));
                     }

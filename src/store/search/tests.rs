@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     domain::{
-        hash::{ContentRoot, Hash},
-        manifest::{Content, Draft, Manifest},
+        hash::Hash,
+        manifest::{Draft, File, Manifest},
         query::could_match,
         record::{Authorised, DEFAULT_LIFE, Head, HeadState},
         release::ReleaseEntry,
@@ -46,11 +46,14 @@ impl Catalogue {
     ) -> (Authorised<Head>, Authorised<Manifest>) {
         let seq = self.store.mark(&self.id(name)).unwrap().map_or(0, |mark| mark.seq) + 1;
         let draft: Draft = toml::from_str(&format!("name = \"{name}\"\nversion = \"1.{seq}.0\"\n{toml}")).unwrap();
-        let content = Content { root: ContentRoot::of(b"x"), size: 1 };
+        let content = File::of(&draft.ecosystem, "x", b"x");
         let manifest =
             Authorised::sign(&self.key, draft.into_manifest(PublisherId::of(&self.key.public()), content, at).unwrap())
                 .unwrap();
-        let entry = ReleaseEntry { version: manifest.version.clone(), manifest: manifest.hash(), yanked };
+        let entry = ReleaseEntry {
+            yanked: yanked.then(String::new),
+            ..ReleaseEntry::new(manifest.version.clone(), manifest.hash())
+        };
         let state = HeadState {
             ecosystem: manifest.ecosystem.clone(),
             name: name.parse().unwrap(),
@@ -58,6 +61,8 @@ impl Catalogue {
             seq,
             prev: if seq == 1 { vec![] } else { vec![Hash::of(b"before")] },
             releases: vec![entry],
+            older: None,
+            tags: Default::default(),
         };
         let head = state.sign(&self.key, at, DEFAULT_LIFE).unwrap().0;
         self.store.take_head(head.clone(), vec![], vec![manifest.clone()], false, at).await.unwrap();

@@ -150,7 +150,7 @@ impl Conflicts {
 /// What a person is told where one is seen first.
 pub fn notice(case: &Case, now: Timestamp) -> Notice {
     let level = match case.kind {
-        Kind::Version | Kind::Handle => Level::Warning,
+        Kind::Version | Kind::File | Kind::Removed | Kind::Handle => Level::Warning,
         Kind::Fork => Level::Info,
     };
     Notice { at: now, level, text: format!("{}: 9 shows it", case.news()) }

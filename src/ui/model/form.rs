@@ -9,9 +9,9 @@ use tui_input::Input;
 use crate::{
     domain::{
         hash::ContentRoot,
-        manifest::{Artifacts, Content, Dependency, Draft, Ecosystem, Manifest, limit},
+        manifest::{Artifacts, Content, Dependency, Draft, Ecosystem, File, Manifest, limit},
         name::{Handle, PackageName, PackageRef, PublisherId, qualified},
-        record::{MAX_MANIFEST, signed_len},
+        record::{MAX_MANIFEST, MAX_NUMBER, signed_len},
         text::printable,
         time::Timestamp,
         version::{RequirementText, VersionText},
@@ -442,9 +442,9 @@ impl Form {
 /// The manifest that a draft will become, with the place of the content's hash taken by zeros.
 fn as_manifest(draft: &Draft) -> Result<Manifest, Vec<crate::domain::manifest::FieldError>> {
     // As long as it can become: what the file and its readme are is not known yet.
-    let content = Content { root: ContentRoot::of(b""), size: u64::MAX };
+    let content = Content { root: ContentRoot::of(b""), size: MAX_NUMBER };
     let readme = Some(Content { size: limit::BESIDE, ..content });
-    let file = Some("x".repeat(limit::FILE));
+    let file = File { size: MAX_NUMBER, ..File::of(&draft.ecosystem, "x".repeat(limit::FILE), b"") };
     // Signed, dependencies are named by key, with the handle beside it; which key makes no difference to the length.
     let key = PublisherId::nobody();
     let by_key = |dependency: Dependency| {
@@ -452,7 +452,7 @@ fn as_manifest(draft: &Draft) -> Result<Manifest, Vec<crate::domain::manifest::F
     };
     let dependencies = draft.dependencies.iter().cloned().map(by_key).collect();
     let draft = Draft { dependencies, ..draft.clone() };
-    draft.into_manifest(key, Artifacts { content, file, readme, native: None }, Timestamp(u64::MAX))
+    draft.into_manifest(key, Artifacts { files: vec![file], readme, native: None }, Timestamp(u64::MAX))
 }
 
 struct Parsed<'a> {

@@ -51,7 +51,7 @@ impl PackageView {
     /// A content is on this node now.
     pub fn came(&mut self, root: ContentRoot) {
         let Looked::Found(package) = &self.state else { return };
-        if package.latest.as_ref().is_some_and(|manifest| manifest.content == root) {
+        if package.latest.as_ref().is_some_and(|manifest| manifest.content().root == root) {
             self.content = Presence::Here(None);
         }
     }

@@ -67,7 +67,7 @@ impl Entry for OwnPackage {
 
 /// What is still to be done for it, in words.
 pub fn state(package: &OwnPackage) -> String {
-    if package.latest.as_ref().is_some_and(|entry| entry.yanked) {
+    if package.latest.as_ref().is_some_and(|entry| entry.is_yanked()) {
         return "yanked".to_owned();
     }
     match (package.pending, package.replicas, package.announced) {

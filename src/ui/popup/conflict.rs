@@ -111,7 +111,7 @@ fn side(model: &Model, case: &Case, at: usize, width: usize, theme: Theme) -> Ve
         field(&mut lines, "package", package.as_str(), theme.text(), width, theme);
     }
     let (label, looks) = match case.kind {
-        Kind::Version => ("manifest", theme.strong()),
+        Kind::Version | Kind::File | Kind::Removed => ("manifest", theme.strong()),
         Kind::Fork => ("head", theme.strong()),
         Kind::Handle => ("head", theme.text()),
     };
@@ -145,8 +145,10 @@ fn hash(lines: &mut Vec<Line<'static>>, label: &str, hash: &Hash, looks: Style, 
 
 fn title(case: &Case, at: usize) -> String {
     match (case.kind, at) {
-        (Kind::Version, 0) => "Seen first: counts".to_owned(),
-        (Kind::Version, _) => "Offered then: refused".to_owned(),
+        (Kind::Version | Kind::File, 0) => "Seen first: counts".to_owned(),
+        (Kind::Version | Kind::File, _) => "Offered then: refused".to_owned(),
+        (Kind::Removed, 0) => "Listed by the state before".to_owned(),
+        (Kind::Removed, _) => "Gone from this state".to_owned(),
         (Kind::Fork, 0) => "Counts".to_owned(),
         (Kind::Fork, _) => "Does not count".to_owned(),
         (Kind::Handle, at) => format!("Key {}", at + 1),

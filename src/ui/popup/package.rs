@@ -20,7 +20,7 @@ use crate::{
         transfer::TransferState,
         trust::Trust,
     },
-    registry::{Held, Package, Source},
+    registry::{Held, Package, ReleaseState, Source},
     ui::{
         model::{
             Model,
@@ -70,7 +70,7 @@ fn found(model: &Model, view: &PackageView, package: &Package, width: usize, the
             content(&mut lines, model, view, manifest, width, theme);
         }
         None => {
-            let yanked = package.releases.iter().all(|entry| entry.yanked) && package.complete;
+            let yanked = package.releases.iter().all(|entry| entry.is_yanked()) && package.complete;
             let text = if yanked {
                 "no release to choose: every one is yanked; it is still there for who names it"
             } else {
@@ -115,12 +115,40 @@ fn found(model: &Model, view: &PackageView, package: &Package, width: usize, the
     for (_, entry) in releases {
         let mut spans = vec![
             Span::raw(format!("{:<16}", entry.version.to_string())),
-            Span::styled(format!("manifest {}", entry.manifest.fingerprint()), theme.dim()),
+            Span::styled(
+                format!(
+                    "manifest {}",
+                    entry.first().map_or_else(|| "not known".to_owned(), |first| first.fingerprint())
+                ),
+                theme.dim(),
+            ),
         ];
-        if entry.yanked {
+        match entry.manifests.len() {
+            0 | 1 => {}
+            count => spans.push(Span::styled(format!(" and {} more", count - 1), theme.dim())),
+        }
+        if entry.is_yanked() {
             spans.push(Span::styled("  yanked", theme.fair()));
         }
+        if entry.deprecated.is_some() {
+            spans.push(Span::styled("  deprecated", theme.fair()));
+        }
+        let tags = package.tags_of(&entry.version);
+        if !tags.is_empty() {
+            spans.push(Span::styled(printable(&format!("  {}", tags.join(", "))), theme.link()));
+        }
         lines.push(Line::from(spans));
+        for warning in ReleaseState::of(entry)
+            .warnings()
+            .iter()
+            .filter(|_| entry.deprecated.is_some() || entry.yanked.as_ref().is_some_and(|why| !why.is_empty()))
+        {
+            lines.extend(
+                wrap(&format!("  {warning}"), width)
+                    .into_iter()
+                    .map(|line| Line::from(Span::styled(line, theme.fair()))),
+            );
+        }
     }
     if !package.complete {
         lines.push(Line::from(Span::styled("older ones could not be had; R tries again", theme.fair())));
@@ -161,10 +189,12 @@ fn content(
     if !manifest.ecosystem.is_generic() {
         say("ecosystem", manifest.ecosystem.as_str(), theme.text());
     }
-    let file = printable(&manifest.file_name());
-    say("file", &format!("{file}, {} ({} bytes)", Size(manifest.size), manifest.size), theme.text());
-    say("content", &manifest.content.to_string(), theme.text());
-    let (text, style) = presence(model, &view.content, manifest.content, theme);
+    for file in &manifest.files {
+        say("file", &format!("{}, {} ({} bytes)", printable(&file.name), Size(file.size), file.size), theme.text());
+    }
+    let root = manifest.content().root;
+    say("content", &root.to_string(), theme.text());
+    let (text, style) = presence(model, &view.content, root, theme);
     say("here", &text, style);
 }
 

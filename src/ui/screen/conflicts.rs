@@ -51,7 +51,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
 pub fn style(case: &Case, theme: Theme) -> Style {
     match case.kind {
         _ if case.is_settled() => theme.dim(),
-        Kind::Version => theme.bad(),
+        Kind::Version | Kind::File | Kind::Removed => theme.bad(),
         Kind::Handle => theme.fair(),
         Kind::Fork => theme.text(),
     }
@@ -60,7 +60,7 @@ pub fn style(case: &Case, theme: Theme) -> Style {
 pub fn sign(case: &Case) -> &'static str {
     match case.kind {
         _ if case.is_settled() => "✓",
-        Kind::Version => "✗",
+        Kind::Version | Kind::File | Kind::Removed => "✗",
         Kind::Handle => "!",
         Kind::Fork => "○",
     }

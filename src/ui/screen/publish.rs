@@ -51,7 +51,7 @@ fn cell(model: &Model, one: &OwnPackage, column: &str, theme: Theme) -> Cell {
         "package" => (claimed(&one.id, one.handle.as_ref()), theme.strong()),
         "version" => (one.latest.as_ref().map_or(String::new(), |entry| entry.version.to_string()), theme.text()),
         "state" => {
-            let yanked = one.latest.as_ref().is_some_and(|entry| entry.yanked);
+            let yanked = one.latest.as_ref().is_some_and(|entry| entry.is_yanked());
             (state(one), if one.pending || yanked { theme.fair() } else { theme.good() })
         }
         "copies" => (one.copies.to_string(), theme.text()),

@@ -47,7 +47,7 @@ use crate::{
         },
         hash::{ContentRoot, Hash},
         health::Sample,
-        manifest::Draft,
+        manifest::{Draft, Ecosystem, File},
         name::{PackageId, PublisherId},
         record::Refusal,
         release::ReleaseEntry,
@@ -265,10 +265,9 @@ fn package() -> Package {
         "name = \"parser-1\"\nversion = \"2.1.0\"\ntitle = \"A parser\"\ndescription = \"Parses configuration files, and says in words a person understands what is wrong with them and where.\"\nlicense = \"MIT\"\ntags = [\"config\", \"parser\"]\nrepository = \"https://example.org/parser\"\ndependencies = [{ package = \"team-3/words\", requirement = \"^1.2\" }]",
     )
     .unwrap();
-    let release = |version: &str, yanked| ReleaseEntry {
-        version: version.parse().unwrap(),
-        manifest: Hash::of(version.as_bytes()),
-        yanked,
+    let release = |version: &str, yanked: bool| ReleaseEntry {
+        yanked: yanked.then(String::new),
+        ..ReleaseEntry::new(version.parse().unwrap(), Hash::of(version.as_bytes()))
     };
     Package {
         id: package_id(1, "parser-1"),
@@ -284,10 +283,19 @@ fn package() -> Package {
             expires: NOW.after(Duration::from_secs(80 * 86_400)),
         },
         releases: vec![release("1.0.0", false), release("2.0.0", true), release("2.1.0", false)],
+        tags: Default::default(),
         complete: true,
         latest: Some(
             draft
-                .into_manifest(PublisherId::nobody(), Content { root: ContentRoot::of(b"bytes"), size: 4_321 }, NOW)
+                .into_manifest(
+                    PublisherId::nobody(),
+                    File {
+                        root: ContentRoot::of(b"bytes"),
+                        size: 4_321,
+                        ..File::of(&Ecosystem::Generic, "parser-1-2.1.0", b"")
+                    },
+                    NOW,
+                )
                 .unwrap(),
         ),
         conflicts: vec![],

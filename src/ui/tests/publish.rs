@@ -15,7 +15,10 @@ use crate::{
 };
 
 fn own(n: u8, version: &str, pending: bool, yanked: bool) -> OwnPackage {
-    let entry = ReleaseEntry { version: version.parse().unwrap(), manifest: Hash::of(b"m"), yanked };
+    let entry = ReleaseEntry {
+        yanked: yanked.then(String::new),
+        ..ReleaseEntry::new(version.parse().unwrap(), Hash::of(b"m"))
+    };
     OwnPackage {
         id: package_id(1, &format!("parser-{n}")),
         handle: Some("team-1".parse().unwrap()),

@@ -24,6 +24,7 @@ pub fn hit(n: u8, source: Source) -> Hit {
         providers: u64::from(n),
         yanked: n == 4,
         preview: n == 5,
+        deprecated: false,
         looks_like: None,
         signed_at: NOW.before(Duration::from_secs(4_000 * u64::from(n))),
         source,

@@ -116,8 +116,8 @@ pub fn asked_to_cancel(size: (u16, u16)) -> Model {
 fn with_readme() -> Package {
     let mut package = package();
     let manifest = package.latest.as_mut().unwrap();
-    manifest.file = Some("parser-1-2.1.0.tar.zst".to_owned());
-    manifest.size = 1_258_291;
+    manifest.files[0].name = "parser-1-2.1.0.tar.zst".to_owned();
+    manifest.files[0].size = 1_258_291;
     manifest.readme = Some(Content { root: root(99), size: 512 });
     package
 }
@@ -323,7 +323,7 @@ fn a_fetch_that_was_seen_running_tells_its_end_on_every_screen() {
 fn an_opened_package_says_whether_its_content_is_here() {
     let (mut model, generation, effects) = opening((120, 44));
     let manifest = with_readme().latest.unwrap();
-    let root = manifest.content;
+    let root = manifest.content().root;
     assert!(effects.contains(&Effect::Held { generation, root }), "{effects:?}");
     let readme = effects.iter().find_map(|effect| match effect {
         Effect::Readme { wanted, .. } => Some(wanted.clone()),

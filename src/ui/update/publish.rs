@@ -305,7 +305,7 @@ pub fn ask_to_yank(model: &mut Model) {
         return model.answer(Level::Info, "there is no package of yours yet".to_owned());
     };
     let Some(latest) = &package.latest else { return };
-    let (name, yank) = (named(package), !latest.yanked);
+    let (name, yank) = (named(package), !latest.is_yanked());
     let text = if yank {
         format!(
             "Yank {name}? It stays readable, and nobody who asks for the newest gets it any more. It can be taken back."

@@ -24,7 +24,7 @@ use crate::{
 /// Asks whether the content of a package that was opened is here, and for its readme.
 pub fn look_at_content(model: &mut Model, generation: u64, release: &Release) -> Vec<Effect> {
     let manifest = &release.manifest;
-    let mut effects = vec![Effect::Held { generation, root: manifest.content }];
+    let mut effects = vec![Effect::Held { generation, root: manifest.content().root }];
     let readme = Wanted::beside(release).into_iter().find(|beside| Some(beside.content) == manifest.readme);
     let Some(wanted) = readme else { return effects };
     if let Some(view) = model.package_view(generation) {
@@ -171,7 +171,7 @@ fn found(model: &mut Model, release: &Release, is_here: bool, looks_like: Option
         format!("here already: {}", wanted.what)
     } else {
         model.transfers.asked(wanted.content.root, wanted.what.clone());
-        let yanked = if release.yanked { ", which its publisher has yanked" } else { "" };
+        let yanked = if release.state.yanked { ", which its publisher has yanked" } else { "" };
         format!("fetching {}{yanked}; 6 shows it", wanted.what)
     };
     match looks_like {
