@@ -6,7 +6,6 @@
 mod lab;
 
 use std::{path::Path, process::Command, sync::Arc};
-use swarmdex::ecosystem::Ecosystem;
 
 use lab::{BarePeer, DAY, Lab, TCP, id_of, manifest, reference, wait_for};
 use libp2p::identity::Keypair;
@@ -34,7 +33,7 @@ fn state(key: &Keypair, seq: u64, manifests: &[&Authorised<Manifest>]) -> Author
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
     let (name, handle) = (manifests[0].name.clone(), Some("alice".parse().unwrap()));
     let state = HeadState {
-        ecosystem: Ecosystem::Generic,
+        ecosystem: manifests[0].ecosystem.clone(),
         name,
         handle,
         seq,
@@ -99,9 +98,9 @@ fn verified(dir: &Path, evidence: &Evidence) -> (Option<i32>, String, Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_its_publisher_changes_is_told_and_proven_to_anybody() {
     let key = Keypair::generate_ed25519();
-    let (one, evil) = (manifest(&key, "web", "1.0.0", b"one"), manifest(&key, "web", "1.0.0", b"evil"));
+    let (one, evil) = (manifest(&key, "cargo:web", "1.0.0", b"one"), manifest(&key, "cargo:web", "1.0.0", b"evil"));
     let (first, then) = (state(&key, 1, &[&one]), state(&key, 2, &[&evil]));
-    let id = id_of(&key, "web");
+    let id = id_of(&key, "cargo:web");
     let publisher = BarePeer::start(with(vec![(first.clone(), one.clone())])).await;
     let node = Lab::start(TCP, std::slice::from_ref(&publisher.address)).await;
     let registry = node.node.registry();
@@ -111,7 +110,7 @@ async fn a_version_that_its_publisher_changes_is_told_and_proven_to_anybody() {
     let mut batches = node.node.subscribe();
     let dht = DhtKey::of_head(&id).0.to_vec();
     let mut told = 0;
-    let about = format!("alice/web ({}) 1.0.0", id.owner.fingerprint());
+    let about = format!("alice/cargo:web ({}) 1.0.0", id.owner.fingerprint());
     for _ in 0..2 {
         publisher.put_to(node.node.peer_id(), &dht, then.envelope()).await;
     }
@@ -127,7 +126,7 @@ async fn a_version_that_its_publisher_changes_is_told_and_proven_to_anybody() {
     assert_eq!(registry.get_package(&reference(&id)).await.unwrap().releases[0].manifests[0], one.hash());
 
     // The publisher goes on as if nothing had been: the first head is not held any more, and the evidence is.
-    let two = manifest(&key, "web", "1.1.0", b"two");
+    let two = manifest(&key, "cargo:web", "1.1.0", b"two");
     let _later = hear(&node, &state(&key, 3, &[&two]), &two).await;
     let newest = async {
         while registry.get_package(&reference(&id)).await.unwrap().seq < 3 {
@@ -139,7 +138,7 @@ async fn a_version_that_its_publisher_changes_is_told_and_proven_to_anybody() {
     let (code, said, json) = verified(node.dir.path(), &evidence);
     assert_eq!(code, Some(0), "{said}");
     for part in [
-        "two different manifests for web 1.0.0",
+        "two different manifests for cargo:web 1.0.0",
         &id.owner.to_string(),
         &id.owner.fingerprint(),
         &one.hash().to_string(),

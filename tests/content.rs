@@ -368,7 +368,7 @@ async fn who_does_not_provide_serves_only_what_is_its_own() {
     assert!(fetch(&c, content).await.is_err());
     let own = put(b.node.contents(), &bytes(100_000, 10)).await;
     b.node.registry().publish(draft("own", "1.0.0"), own.clone(), None).await.unwrap();
-    fetch(&c, own.content).await.unwrap();
+    fetch(&c, own.files[0].content).await.unwrap();
     b.stop().await;
     c.stop().await;
 }

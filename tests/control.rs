@@ -164,7 +164,7 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
     for (error, code, usage) in [
         (
             registry.publish(draft(name, "1.0.0"), put(node.contents(), b"2").await, None).await.unwrap_err(),
-            "version_taken",
+            "file_taken",
             false,
         ),
         (registry.get_package(&"nobody/nothing".parse().unwrap()).await.unwrap_err(), "unknown_handle", false),

@@ -37,14 +37,14 @@ struct Forgeries {
 fn forgeries() -> Forgeries {
     let key = Keypair::generate_ed25519();
     let now = clock::now();
-    let one = manifest(&key, "prize", "1.0.0", b"one");
-    let changed = manifest(&key, "prize", "1.0.0", b"changed");
+    let one = manifest(&key, "cargo:prize", "1.0.0", b"one");
+    let changed = manifest(&key, "cargo:prize", "1.0.0", b"changed");
     let honest = head(&key, 5, &[&one], now, DAY);
     let lower = head(&key, 4, &[&one], now, DAY);
     let conflict = head(&key, 6, &[&changed], now, DAY);
     let expired = head(&key, 7, &[&one], now.before(2 * DAY), DAY);
     let stranger = Keypair::generate_ed25519();
-    let foreign = head(&stranger, 9, &[&manifest(&stranger, "prize", "1.0.0", b"foreign")], now, DAY);
+    let foreign = head(&stranger, 9, &[&manifest(&stranger, "cargo:prize", "1.0.0", b"foreign")], now, DAY);
     let mut flipped = honest.envelope().to_vec();
     let last = flipped.len() - 1;
     flipped[last] ^= 1;
@@ -79,7 +79,7 @@ fn with_head(head: &[u8]) -> lab::Answers {
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_records_are_not_stored() {
     let Forgeries { key, honest, bad } = forgeries();
-    let id = id_of(&key, "prize");
+    let id = id_of(&key, "cargo:prize");
     let witness = BarePeer::start(with_head(honest.envelope())).await;
     let node = Lab::start(TCP, std::slice::from_ref(&witness.address)).await;
     // The node has seen the honest head, so it knows what a lower or changed one is.
@@ -126,7 +126,7 @@ async fn forged_records_are_not_stored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_records_are_not_believed_when_read() {
     let Forgeries { key, honest, bad } = forgeries();
-    let id = id_of(&key, "prize");
+    let id = id_of(&key, "cargo:prize");
     for (reason, value) in &bad {
         let witness = BarePeer::start(with_head(honest.envelope())).await;
         let node = Lab::start(TCP, std::slice::from_ref(&witness.address)).await;

@@ -8,7 +8,6 @@ use libp2p::PeerId;
 use swarmdex::{
     archive::debian,
     domain::{
-        hash::ContentRoot,
         manifest::{Dependency, File, Manifest},
         name::PublisherId,
         query::Query,

@@ -48,7 +48,7 @@ async fn three_nodes_share_a_package(listen: &str) {
 
     let registry = c.node.registry();
     let package = registry.get_package(&reference(&receipt.package)).await.unwrap();
-    assert_eq!(package.latest.unwrap().content, content(b"bytes").content.root);
+    assert_eq!(package.latest.unwrap().content().root, content(b"bytes").files[0].content.root);
     let hits = registry.search(&Query::text("web")).await.unwrap().hits;
     assert_eq!(hits.len(), 1);
 
@@ -212,7 +212,7 @@ async fn yanks_travel_and_versions_are_never_reused() {
     let receipt = registry.publish(draft("tool", "1.0.0"), put(a.node.contents(), b"1").await, None).await.unwrap();
     registry.publish(draft("tool", "1.1.0"), put(a.node.contents(), b"2").await, None).await.unwrap();
     let again = registry.publish(draft("tool", "1.1.0"), put(a.node.contents(), b"3").await, None).await;
-    assert!(matches!(again, Err(RegistryError::VersionTaken { .. })));
+    assert!(matches!(again, Err(RegistryError::FileTaken { .. })));
 
     let mut heard = b.node.subscribe();
     let package = reference(&receipt.package);
@@ -241,7 +241,7 @@ async fn a_fix_of_an_older_line_is_published_and_the_latest_stays_the_highest() 
     let mut heard = b.node.subscribe();
     let receipt = registry.publish(draft("tool", "1.9.1"), put(a.node.contents(), b"3").await, None).await.unwrap();
     let again = registry.publish(draft("tool", "1.9.0"), put(a.node.contents(), b"4").await, None).await;
-    assert!(matches!(again, Err(RegistryError::VersionTaken { .. })));
+    assert!(matches!(again, Err(RegistryError::FileTaken { .. })));
     wait_for(&mut heard, "the fix", |batch| {
         batch.announcements.iter().any(|one| one.version.to_string() == "1.9.1" && one.via.is_some())
     })

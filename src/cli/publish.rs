@@ -89,7 +89,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let prepared = blocking(move || looked.prepare()).await?;
     session::with(global, async |node, settings| {
         let asks = !yes && ask::is_terminal();
-        if asks && Standing::of(node, &prepared.draft).await?.is_first && !is_agreed(&prepared).await? {
+        if asks && Standing::of(node, &prepared).await?.is_first && !is_agreed(&prepared).await? {
             print::note("nothing was published");
             return Ok(FAILED);
         }

@@ -465,7 +465,7 @@ impl Stage {
                 lock(&self.ledger).announced(receipt.package, receipt.seq, publication.peer, asked);
             }
             // From an earlier run on the same data.
-            Err(RegistryError::VersionTaken { .. }) => {}
+            Err(RegistryError::VersionTaken { .. } | RegistryError::FileTaken { .. }) => {}
             // It left before the answers came, some of which have a long way.
             Err(RegistryError::Closed) if self.stop.is_cancelled() || self.node(publication.peer).is_none() => {}
             Err(error) => self.note_error(format!("publishing {} failed: {error}", entry.draft.name)),

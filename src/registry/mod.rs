@@ -28,7 +28,7 @@ mod upkeep;
 pub use contents::{Contents, Fetched, Incoming, Order, Wanted, read_whole};
 pub use import::{Bundle, Imported, Importing, MAX_BATCH};
 pub use p2p::{P2pRegistry, Parts, RegistryOptions};
-pub(crate) use publish::check_version;
+pub(crate) use publish::{check_files, check_version};
 pub use sync::SyncReport;
 pub use types::*;
 

@@ -12,7 +12,7 @@ use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
 use tracing::field::Empty;
 
-use super::{Artifacts, Change, P2pRegistry, PublishStep, Receipt, Steps, blocking, claimed};
+use super::{Artifacts, Change, P2pRegistry, PublishStep, Receipt, ReleaseFile, Steps, blocking, claimed};
 use crate::{
     RegistryError, Result, clock,
     domain::{
@@ -331,19 +331,14 @@ impl P2pRegistry {
         };
         let Some(there) = there else { return Ok(()) };
         let (_, files, missing) = self.files_of(id, there).await?;
-        let taken = files.iter().find(|held| manifest.files.iter().any(|file| file.name == held.file.name));
-        match taken {
-            Some(held) => Err(RegistryError::FileTaken {
-                package: id.name.clone(),
-                version: manifest.version.clone(),
-                file: held.file.name.clone(),
-            }),
-            None if missing > 0 => Err(RegistryError::HistoryUnknown {
+        check_files(&id.name, &manifest.version, &files, manifest.files.iter().map(|file| file.name.as_str()))?;
+        match missing {
+            0 => Ok(()),
+            _ => Err(RegistryError::HistoryUnknown {
                 package: id.name.clone(),
                 given: manifest.version.clone(),
                 latest: manifest.version.clone(),
             }),
-            None => Ok(()),
         }
     }
 
@@ -582,6 +577,22 @@ impl Delivered {
     /// Somebody else holds it, and somebody heard of it.
     fn is_done(self) -> bool {
         self.replicas > 0 && self.announced > 0
+    }
+}
+
+/// A file is added to a release, and never changed: its name must be none that there is.
+pub(crate) fn check_files<'a>(
+    package: &PackageName,
+    version: &VersionText,
+    held: &[ReleaseFile],
+    mut names: impl Iterator<Item = &'a str>,
+) -> Result<()> {
+    match names.find(|name| held.iter().any(|held| held.file.name == *name)) {
+        None => Ok(()),
+        Some(file) => {
+            let (package, version, file) = (package.clone(), version.clone(), file.to_owned());
+            Err(RegistryError::FileTaken { package, version, file })
+        }
     }
 }
 

@@ -31,7 +31,7 @@ fn manifest(key: &Keypair, name: &str, version: &str, description: &str) -> Auth
         dependencies: vec![],
         files: vec![File::of(&Ecosystem::Generic, "x", b"x")],
         readme: None,
-        ecosystem: Ecosystem::default(),
+        ecosystem: Ecosystem::Cargo,
         native: None,
         signed_at: NOW,
         ext: Default::default(),
@@ -47,7 +47,7 @@ fn head(key: &Keypair, manifests: &[&Authorised<Manifest>], seq: u64) -> Authori
 fn state(name: &str, releases: Vec<ReleaseEntry>, seq: u64) -> HeadState {
     let prev = if seq == 1 { vec![] } else { vec![Hash::of(b"before")] };
     HeadState {
-        ecosystem: Ecosystem::Generic,
+        ecosystem: Ecosystem::Cargo,
         name: name.parse().unwrap(),
         handle: Some("alice".parse().unwrap()),
         seq,
@@ -186,8 +186,8 @@ async fn search_ranks_names_first_and_filters_labels() {
     let names = |query: &Query| -> Vec<String> {
         store.search(query, NOW).unwrap().hits.iter().map(|hit| hit.package.name.to_string()).collect()
     };
-    assert_eq!(names(&Query::text("json")), ["json", "jsonpath", "yaml"]);
-    assert_eq!(names(&Query::text("not js"))[0], "yaml", "what has both words comes first");
+    assert_eq!(names(&Query::text("json")), ["cargo:json", "cargo:jsonpath", "cargo:yaml"]);
+    assert_eq!(names(&Query::text("not js"))[0], "cargo:yaml", "what has both words comes first");
     assert_eq!(names(&Query { tags: vec!["slow".into()], ..Query::text("json") }), Vec::<String>::new());
     assert_eq!(names(&Query { categories: vec!["net".into()], ..Query::text("") }).len(), 3);
     for odd in ["\"", "AND", "NOT (", "*", "a\"b*", "col:", "-"] {

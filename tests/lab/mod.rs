@@ -23,8 +23,8 @@ use swarmdex::{
     bus::Batch,
     domain::{
         hash::ContentRoot,
-        manifest::{Draft, Ecosystem, File, Manifest},
-        name::{PackageId, PackageRef, PublisherId},
+        manifest::{Draft, File, Manifest},
+        name::{PackageId, PackageName, PackageRef, PublisherId},
         record::{Authorised, Head, HeadState},
         release::ReleaseEntry,
         time::Timestamp,
@@ -129,9 +129,12 @@ pub fn id_of(key: &Keypair, name: &str) -> PackageId {
     PackageId { owner: PublisherId::of(&key.public()), name: name.parse().unwrap() }
 }
 
+/// `name` may have an ecosystem before it.
 pub fn manifest(key: &Keypair, name: &str, version: &str, bytes: &[u8]) -> Authorised<Manifest> {
-    let file = File::of(&Ecosystem::Generic, format!("{name}-{version}"), bytes);
-    let manifest = draft(name, version).into_manifest(PublisherId::of(&key.public()), file, Timestamp(1)).unwrap();
+    let name: PackageName = name.parse().unwrap();
+    let draft = Draft { ecosystem: name.ecosystem().clone(), ..draft(name.bare(), version) };
+    let file = File::of(&draft.ecosystem, format!("{}-{version}", name.bare()), bytes);
+    let manifest = draft.into_manifest(PublisherId::of(&key.public()), file, Timestamp(1)).unwrap();
     Authorised::sign(key, manifest).unwrap()
 }
 

@@ -14,11 +14,11 @@ use crate::{
     },
     control::Control,
     domain::{
-        manifest::Draft,
         name::{PackageId, PackageRef, WrittenName},
+        version::RequirementText,
     },
     prepare::Prepared,
-    registry::check_version,
+    registry::{check_files, check_version},
 };
 
 /// A draft, compared with the releases of its publisher.
@@ -30,14 +30,21 @@ pub(super) struct Standing {
 impl Standing {
     /// # Errors
     /// When the version cannot be published, as the publish itself would say.
-    pub async fn of(node: &dyn Control, draft: &Draft) -> Result<Self> {
+    pub async fn of(node: &dyn Control, Prepared { draft, file, .. }: &Prepared) -> Result<Self> {
         let registry = node.registry();
         let own = registry.own().await?;
         let Some(publisher) = own.publisher else { return Ok(Self { is_first: true }) };
         let id = PackageId { owner: publisher, name: draft.package()? };
         match registry.get_package(&PackageRef::of(&id)).await {
             Ok(package) => {
-                check_version(&id.name, &draft.version, &package.releases, package.complete)?;
+                let checked = check_version(&id.name, &draft.version, &package.releases, package.complete);
+                if matches!(checked, Err(RegistryError::VersionTaken { .. })) && id.name.ecosystem().grows() {
+                    let exactly = RequirementText::exactly(id.name.ecosystem(), &draft.version);
+                    let there = registry.get_package_version(&PackageRef::of(&id), &exactly).await?;
+                    check_files(&id.name, &draft.version, &there.files, std::iter::once(file.as_str()))?;
+                } else {
+                    checked?;
+                }
                 Ok(Self { is_first: false })
             }
             // A network that does not answer now is asked again by the publish.
@@ -111,7 +118,7 @@ async fn on_a_node(global: &Global, prepared: &Prepared, trust_new: bool) -> Res
     }
     let mut standing = None;
     let code = session::with(global, async |node, settings| {
-        let there = Standing::of(node, &prepared.draft).await?;
+        let there = Standing::of(node, &prepared).await?;
         let draft = with_handle(prepared.draft.clone(), settings);
         let called = handle_of(node, &draft).await?;
         let agreement = if trust_new { Agreement::Given } else { Agreement::Foreseen };

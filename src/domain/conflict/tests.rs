@@ -25,7 +25,7 @@ fn publisher(n: u8) -> PublisherId {
 }
 
 fn manifest(n: u8, version: &str, bytes: &[u8]) -> Authorised<Manifest> {
-    let draft = format!("name = \"web\"\nversion = \"{version}\"\ndescription = \"A server\"");
+    let draft = format!("ecosystem = \"cargo\"\nname = \"web\"\nversion = \"{version}\"\ndescription = \"A server\"");
     let draft: Draft = toml::from_str(&draft).unwrap();
     let content = File::of(&Ecosystem::Generic, "web.bin", bytes);
     Authorised::sign(&key(n), draft.into_manifest(PublisherId::of(&key(n).public()), content, NOW).unwrap()).unwrap()
@@ -39,7 +39,7 @@ fn entries(manifests: &[&Authorised<Manifest>]) -> Vec<ReleaseEntry> {
 fn head(n: u8, seq: u64, manifests: &[&Authorised<Manifest>]) -> Authorised<Head> {
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
     let state = HeadState {
-        ecosystem: Ecosystem::Generic,
+        ecosystem: Ecosystem::Cargo,
         name: "web".parse().unwrap(),
         handle: Some("alice".parse().unwrap()),
         seq,
@@ -56,11 +56,15 @@ fn said(head: &Authorised<Head>) -> Statement {
 }
 
 fn version_claim(n: u8, version: &str) -> Proven {
-    Proven::Version { publisher: publisher(n), package: "web".parse().unwrap(), version: version.parse().unwrap() }
+    Proven::Version {
+        publisher: publisher(n),
+        package: "cargo:web".parse().unwrap(),
+        version: version.parse().unwrap(),
+    }
 }
 
 fn version_id(n: u8, version: &str, hashes: [Hash; 2]) -> ConflictId {
-    ConflictId::of_version(&publisher(n), &"web".parse().unwrap(), &version.parse().unwrap(), hashes)
+    ConflictId::of_version(&publisher(n), &"cargo:web".parse().unwrap(), &version.parse().unwrap(), hashes)
 }
 
 /// Two heads that change two versions at once, so that damage could make one claim of the other.
@@ -76,7 +80,7 @@ fn changed() -> Evidence {
 fn forked() -> Evidence {
     let (one, two) = (manifest(1, "1.0.0", b"one"), manifest(1, "1.1.0", b"two"));
     let (left, right) = (head(1, 4, &[&one]), head(1, 4, &[&one, &two]));
-    let package: PackageName = "web".parse().unwrap();
+    let package: PackageName = "cargo:web".parse().unwrap();
     let id = ConflictId::of_fork(&publisher(1), &package, 4, [left.hash(), right.hash()]);
     let claim = Proven::Fork { publisher: publisher(1), package, seq: 4 };
     Evidence::of(id, claim, vec![said(&left), said(&right)], [])
@@ -100,7 +104,7 @@ fn whoever_has_the_file_sees_for_themselves() {
     let text = proof.sentences(|at| at.0.to_string()).join("\n");
     let (one, evil) = (manifest(1, "1.0.0", b"one").hash(), manifest(1, "1.0.0", b"evil").hash());
     for part in [
-        "two different manifests for web 1.0.0",
+        "two different manifests for cargo:web 1.0.0",
         &publisher(1).to_string(),
         &publisher(1).fingerprint(),
         &one.to_string(),
@@ -111,7 +115,7 @@ fn whoever_has_the_file_sees_for_themselves() {
         assert!(text.contains(part), "{part} is missing: {text}");
     }
     let fork = verify(&forked().to_text()).unwrap().sentences(|at| at.0.to_string()).join("\n");
-    assert!(fork.contains("two different states 4 of web") && fork.contains("no misdeed"), "{fork}");
+    assert!(fork.contains("two different states 4 of cargo:web") && fork.contains("no misdeed"), "{fork}");
     let handle = verify(&claimed().to_text()).unwrap().sentences(|at| at.0.to_string()).join("\n");
     assert!(handle.contains("3 different keys call themselves alice") && handle.contains("no misdeed"), "{handle}");
 }
@@ -121,7 +125,7 @@ fn a_page_of_older_releases_is_a_statement_too() {
     let (one, evil) = (manifest(1, "1.0.0", b"one"), manifest(1, "1.0.0", b"evil"));
     let page = Page {
         owner: one.owner(),
-        ecosystem: Ecosystem::Generic,
+        ecosystem: Ecosystem::Cargo,
         name: "web".parse().unwrap(),
         releases: entries(&[&one]),
         older: None,
@@ -155,15 +159,18 @@ fn what_does_not_hold_is_said_exactly() {
     assert_eq!(flaw(claim(), vec![said(&first), said(&head(1, 3, &[&one]))], vec![]), same);
     let lacks = Flaw::OtherVersion { number: 1, version: "3.0.0".parse().unwrap() };
     assert_eq!(flaw(version_claim(1, "3.0.0"), vec![said(&first), said(&second)], vec![]), lacks);
-    let elsewhere =
-        Proven::Version { publisher: publisher(1), package: "db".parse().unwrap(), version: "1.0.0".parse().unwrap() };
+    let elsewhere = Proven::Version {
+        publisher: publisher(1),
+        package: "cargo:db".parse().unwrap(),
+        version: "1.0.0".parse().unwrap(),
+    };
     let flawed = flaw(elsewhere, vec![said(&first), said(&second)], vec![]);
     assert!(matches!(flawed, Flaw::OtherPackage { number: 1, .. }), "{flawed}");
     assert_eq!(flaw(claim(), vec![said(&first)], vec![]), Flaw::Statements { found: 1, wanted: "two" });
     let stray = manifest(1, "1.0.0", b"neither").envelope().to_vec();
     let strange = flaw(claim(), vec![said(&first), said(&second)], vec![stray]);
     assert_eq!(strange, Flaw::StrangeManifest { number: 1 });
-    let other_seq = Proven::Fork { publisher: publisher(1), package: "web".parse().unwrap(), seq: 1 };
+    let other_seq = Proven::Fork { publisher: publisher(1), package: "cargo:web".parse().unwrap(), seq: 1 };
     let flawed = flaw(other_seq, vec![said(&first), said(&second)], vec![]);
     assert_eq!(flawed, Flaw::OtherSeq { number: 2, found: 2, claimed: 1 });
     let alice = || Proven::Handle { handle: "alice".parse().unwrap() };

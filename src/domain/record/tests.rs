@@ -380,3 +380,238 @@ fn numbers_that_no_database_holds_break_a_rule() {
         Some(Refusal::BadField)
     );
 }
+
+fn many(count: usize) -> Vec<File> {
+    (0..count)
+        .map(|n| File::of(&Ecosystem::Pypi, format!("web-1.0-cp3{n:02}-manylinux_2_28_x86_64.whl"), b""))
+        .collect()
+}
+
+#[test]
+fn a_manifest_has_one_to_thirty_two_files_and_each_of_them_is_checked() {
+    let key = Keypair::generate_ed25519();
+    let of = |files: Vec<File>| {
+        let manifest = Manifest { files, version: "1.0".parse().unwrap(), ..manifest(&key, "web", "1.0.0") };
+        Authorised::sign(&key, Manifest { ecosystem: Ecosystem::Pypi, ..manifest }).map(drop)
+    };
+    let with = |change: &dyn Fn(&mut File)| {
+        let mut files = many(2);
+        change(&mut files[1]);
+        of(files)
+    };
+    assert_eq!(of(vec![]), Err(Refusal::BadField));
+    assert_eq!(of(many(32)), Ok(()));
+    assert_eq!(of(many(33)), Err(Refusal::BadField));
+    assert_eq!(with(&|file| file.name = "web-1.0-cp300-manylinux_2_28_x86_64.whl".to_owned()), Err(Refusal::BadField));
+    assert_eq!(with(&|file| file.name = "x".repeat(160)), Ok(()));
+    assert_eq!(with(&|file| file.name = "x".repeat(161)), Err(Refusal::BadField));
+    assert_eq!(with(&|file| file.size = MAX_NUMBER), Ok(()));
+    assert_eq!(with(&|file| file.size = MAX_NUMBER + 1), Err(Refusal::BadField));
+    assert_eq!(with(&|file| file.published_at = Some(NOW)), Ok(()));
+    assert_eq!(with(&|file| file.published_at = Some(Timestamp(NOW.0 + 1))), Err(Refusal::BadField));
+    let native = |size| crate::domain::manifest::Content { root: crate::domain::hash::ContentRoot::of(b"x"), size };
+    assert_eq!(with(&|file| file.native = Some(native(1 << 20))), Ok(()));
+    assert_eq!(with(&|file| file.native = Some(native((1 << 20) + 1))), Err(Refusal::BadField));
+    // What does not fit is said to be too large, and not to be wrong.
+    let mut full = many(32);
+    full.iter_mut().for_each(|file| file.name = format!("{}{}", file.name, "x".repeat(100)));
+    assert_eq!(of(full), Err(Refusal::TooLarge));
+}
+
+#[test]
+fn what_later_versions_say_is_hashed_kept_and_bounded() {
+    let key = Keypair::generate_ed25519();
+    let with = |bytes: usize| {
+        let ext = Ext([("x-later".to_owned(), vec![7; bytes].into())].into());
+        Authorised::sign(&key, Manifest { ext, ..manifest(&key, "web", "1.0.0") })
+    };
+    let most = MAX_EXT - "x-later".len();
+    let (said, other) = (with(most).unwrap(), with(most - 1).unwrap());
+    assert_ne!(said.hash(), other.hash());
+    assert_eq!(Authorised::<Manifest>::verify(said.envelope()).unwrap().ext, said.ext);
+    assert_eq!(with(most + 1).unwrap_err(), Refusal::BadField);
+}
+
+#[test]
+fn tags_are_words_and_bounded() {
+    let key = Keypair::generate_ed25519();
+    let with = |tags: Vec<String>| {
+        let mut state = state(entries(2), 1);
+        state.tags = tags.into_iter().map(|tag| (tag, "1.0.0".parse().unwrap())).collect();
+        state.sign(&key, NOW, DEFAULT_LIFE).map(drop)
+    };
+    let named = |count: usize| (0..count).map(|n| format!("tag-{n}")).collect::<Vec<_>>();
+    assert_eq!(with(named(MAX_TAGS)), Ok(()));
+    assert_eq!(with(named(MAX_TAGS + 1)), Err(Refusal::BadField));
+    assert_eq!(with(vec!["x".repeat(MAX_TAG)]), Ok(()));
+    for bad in ["", "1.0", "two words", "a/b", "a@b", "bell\u{7}", &"x".repeat(MAX_TAG + 1)] {
+        assert_eq!(with(vec![bad.to_owned()]), Err(Refusal::BadField), "{bad}");
+    }
+    let long: Vec<String> = (0..17)
+        .map(|n| format!("{n:x}{}", "x".repeat(60)))
+        .filter(|tag| !tag.starts_with(|c: char| c.is_ascii_digit()))
+        .collect();
+    assert_eq!(with(long), Ok(()));
+    let longest: Vec<String> = (0..20).map(|n| format!("t{n}{}", "x".repeat(60))).collect();
+    assert_eq!(with(longest), Err(Refusal::BadField), "all together are too many bytes");
+    assert!(
+        check_tag(&Ecosystem::Npm, "latest").is_ok()
+            && check_tag(&Ecosystem::Npm, "v1").is_err()
+            && check_tag(&Ecosystem::Npm, "x").is_err()
+    );
+}
+
+/// Bytes and records that one more state of a package takes.
+struct Moved {
+    records: usize,
+    bytes: usize,
+}
+
+/// A publisher's package: states, each from what the one before says.
+struct Package {
+    key: Keypair,
+    ecosystem: Ecosystem,
+    head: Option<Authorised<Head>>,
+    pages: Vec<Authorised<Page>>,
+}
+
+impl Package {
+    fn new(ecosystem: Ecosystem) -> Self {
+        Self { key: Keypair::generate_ed25519(), ecosystem, head: None, pages: Vec::new() }
+    }
+
+    fn entries(&self) -> Entries {
+        let recent = self.head.as_ref().map_or(Vec::new(), |head| head.releases.clone());
+        let pages = self.pages.iter().map(|page| page.releases.as_slice());
+        Entries { all: crate::domain::release::gather(&self.ecosystem, pages.chain([recent.as_slice()])), recent }
+    }
+
+    fn next(&mut self, change: impl FnOnce(&mut Entries)) -> Moved {
+        let mut entries = self.entries();
+        change(&mut entries);
+        entries.keep_latest(&self.ecosystem);
+        let before = self.head.take();
+        let state = HeadState {
+            prev: before.iter().map(Authorised::hash).collect(),
+            seq: before.as_ref().map_or(1, |before| before.seq + 1),
+            older: before.as_ref().and_then(|before| before.older),
+            ..HeadState::first(self.ecosystem.clone(), "web".parse().unwrap(), entries.recent)
+        };
+        let (head, pages) = state.sign(&self.key, NOW, DEFAULT_LIFE).unwrap();
+        if let Some(before) = &before {
+            assert_eq!(head.removes(before, pages.last()), Some(Vec::new()).filter(|_| pages.len() < 2));
+        }
+        let bytes = pages.iter().map(|page| page.envelope().len()).sum::<usize>() + head.envelope().len();
+        let moved = Moved { records: 1 + pages.len(), bytes };
+        self.pages.extend(pages);
+        self.head = Some(head);
+        moved
+    }
+
+    fn add(&mut self, version: &str, manifest: Hash) -> Moved {
+        let (ecosystem, version) = (self.ecosystem.clone(), version.parse().unwrap());
+        self.next(|entries| entries.add(&ecosystem, &version, manifest))
+    }
+}
+
+#[test]
+fn the_sixty_first_wheel_and_a_yank_of_an_old_version_move_as_much_as_the_first() {
+    let mut wheels = Package::new(Ecosystem::Pypi);
+    let first = wheels.add("1.0", Hash::of(&[0]));
+    let mut moved = Vec::new();
+    for n in 1..=200_u8 {
+        moved.push(wheels.add("1.0", Hash::of(&[n])));
+    }
+    let all = wheels.entries().all;
+    assert_eq!((all.len(), all[0].manifests.len(), all[0].older), (1, 201, false));
+    let wheel = &moved[59];
+    println!(
+        "wheel 1: {} records, {} bytes; wheel 61: {} records, {} bytes; most of 200: {} records, {} bytes",
+        first.records,
+        first.bytes,
+        wheel.records,
+        wheel.bytes,
+        moved.iter().map(|one| one.records).max().unwrap(),
+        moved.iter().map(|one| one.bytes).max().unwrap()
+    );
+    assert!(moved.iter().all(|one| one.records <= 2 && one.bytes < 2 * Head::MAX_ENVELOPE));
+    assert_eq!(wheel.records, 1);
+
+    let mut versions = Package::new(Ecosystem::Cargo);
+    let mut most = 0;
+    for n in 0..2_000_usize {
+        most = most.max(versions.add(&format!("1.{n}.0"), Hash::of(&n.to_be_bytes())).records);
+    }
+    assert_eq!((versions.entries().all.len(), most), (2_000, 2));
+    let pages = versions.pages.len();
+    let (ecosystem, third) = (Ecosystem::Cargo, "1.3.0".parse().unwrap());
+    let moved = versions.next(|entries| {
+        assert!(entries.change(&ecosystem, &third, |entry| entry.yanked = Some("it leaks".to_owned())));
+    });
+    println!("yank of version 3 of 2,000: {} records, {} bytes; {pages} pages there were", moved.records, moved.bytes);
+    assert!(moved.records <= 2 && versions.pages.len() <= pages + 1);
+    let all = versions.entries().all;
+    let yanked: Vec<_> = all.iter().filter(|entry| entry.is_yanked()).collect();
+    assert_eq!((all.len(), yanked.len()), (2_000, 1));
+    assert_eq!((yanked[0].version.as_str(), yanked[0].manifests.len()), ("1.3.0", 1));
+}
+
+#[test]
+fn when_the_latest_is_yanked_the_head_lists_the_one_before_it_from_an_old_page() {
+    let mut package = Package::new(Ecosystem::Cargo);
+    package.add("5.0.0", Hash::of(b"five"));
+    package.add("6.0.0", Hash::of(b"six"));
+    for n in 0..200_u32 {
+        package.add(&format!("1.{n}.0"), Hash::of(&n.to_be_bytes()));
+    }
+    assert_eq!(package.head.as_ref().unwrap().latest().unwrap().version.as_str(), "6.0.0");
+    let (ecosystem, six) = (Ecosystem::Cargo, "6.0.0".parse().unwrap());
+    package.next(|entries| {
+        assert!(entries.change(&ecosystem, &six, |entry| entry.yanked = Some(String::new())));
+    });
+    let head = package.head.as_ref().unwrap();
+    let latest = head.latest().unwrap();
+    assert_eq!((latest.version.as_str(), latest.first()), ("5.0.0", Some(Hash::of(b"five"))));
+}
+
+#[test]
+fn a_state_with_the_longest_reasons_is_cut_until_it_fits() {
+    let mut package = Package::new(Ecosystem::Pypi);
+    let long = "\u{10348}".repeat(crate::domain::release::MAX_REASON);
+    for n in 0..40_u32 {
+        let (ecosystem, version) = (Ecosystem::Pypi, format!("1.{n}"));
+        package.add(&version, Hash::of(&n.to_be_bytes()));
+        let version = version.parse().unwrap();
+        let moved = package.next(|entries| {
+            assert!(entries.change(&ecosystem, &version, |entry| {
+                (entry.yanked, entry.deprecated) = (Some(long.clone()), Some(long.clone()));
+            }));
+        });
+        assert!(moved.records <= 3, "{}", moved.records);
+    }
+    let all = package.entries().all;
+    assert_eq!(all.iter().filter(|entry| entry.yanked.as_ref() == Some(&long)).count(), 40);
+}
+
+#[test]
+fn what_a_state_takes_away_is_seen_by_whoever_has_the_one_before() {
+    let mut package = Package::new(Ecosystem::Pypi);
+    package.add("1.0", Hash::of(b"one"));
+    package.add("1.0", Hash::of(b"two"));
+    let before = package.head.clone().unwrap();
+    let lies = |releases: Vec<ReleaseEntry>| {
+        let state = HeadState {
+            seq: 3,
+            prev: vec![before.hash()],
+            ..HeadState::first(Ecosystem::Pypi, "web".parse().unwrap(), releases)
+        };
+        state.sign(&package.key, NOW, DEFAULT_LIFE).unwrap().0
+    };
+    let version: crate::domain::version::VersionText = "1.0".parse().unwrap();
+    let swapped = lies(vec![ReleaseEntry::new(version.clone(), Hash::of(b"two"))]);
+    assert_eq!(swapped.removes(&before, None), Some(vec![(version.clone(), Hash::of(b"one"))]));
+    let other = lies(vec![ReleaseEntry::new("2.0".parse().unwrap(), Hash::of(b"three"))]);
+    assert_eq!(other.removes(&before, None).unwrap().len(), 2);
+    let unlinked = Head { prev: vec![Hash::of(b"another")], ..swapped.into_value() };
+    assert_eq!(unlinked.removes(&before, None), None, "it may follow a state that nobody here knows");
+}

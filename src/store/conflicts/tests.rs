@@ -23,7 +23,9 @@ fn open(dir: &std::path::Path) -> Store {
 }
 
 fn manifest(key: &Keypair, name: &str, version: &str, bytes: &[u8]) -> Authorised<Manifest> {
-    let draft = format!("name = \"{name}\"\nversion = \"{version}\"\ndescription = \"The {name} package\"");
+    let draft = format!(
+        "ecosystem = \"cargo\"\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"The {name} package\""
+    );
     let draft: Draft = toml::from_str(&draft).unwrap();
     let content = File::of(&Ecosystem::Cargo, "web.crate", bytes);
     Authorised::sign(key, draft.into_manifest(PublisherId::of(&key.public()), content, NOW).unwrap()).unwrap()
@@ -34,7 +36,7 @@ fn head(key: &Keypair, handle: &str, seq: u64, manifests: &[&Authorised<Manifest
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
     let (name, handle) = (manifests[0].name.clone(), Some(handle.parse().unwrap()));
     let state = HeadState {
-        ecosystem: Ecosystem::Generic,
+        ecosystem: Ecosystem::Cargo,
         name,
         handle,
         seq,
@@ -64,7 +66,7 @@ async fn both_sides_of_a_changed_version_are_kept_and_prove_it_when_the_first_is
     take(&store, &head(&key, "alice", 3, &[&two]), &[&two]).await;
     let Conflicts { cases, forgotten } = store.cases().unwrap();
     let [case] = cases.as_slice() else { panic!("{cases:?}") };
-    let about = format!("alice/web ({}) 1.0.0", PublisherId::of(&key.public()).fingerprint());
+    let about = format!("alice/cargo:web ({}) 1.0.0", PublisherId::of(&key.public()).fingerprint());
     assert_eq!((case.kind, case.about(), forgotten), (Kind::Version, about, 0));
     assert_eq!([case.sides[0].hash, case.sides[1].hash], [one.hash(), evil.hash()]);
     assert_eq!([case.sides[0].seq, case.sides[1].seq], [Some(1), Some(2)]);
@@ -179,4 +181,90 @@ async fn what_is_kept_is_bounded_and_what_went_is_counted() {
     assert!(cases.iter().any(|case| case.sides[0].publisher == id), "what a person has pinned stays");
     // Every other number: with each head that is taken the handle is noted too, if it was not before.
     assert_eq!(store.cases_since(store.last_case().unwrap() - 4, 10).unwrap().len(), 2);
+}
+
+fn wheel(key: &Keypair, file: &str, bytes: &[u8]) -> Authorised<Manifest> {
+    let draft = "ecosystem = \"pypi\"\nname = \"web\"\nversion = \"1.0\"\ndescription = \"A package\"";
+    let draft: Draft = toml::from_str(draft).unwrap();
+    let file = File::of(&Ecosystem::Pypi, file, bytes);
+    Authorised::sign(key, draft.into_manifest(PublisherId::of(&key.public()), file, NOW).unwrap()).unwrap()
+}
+
+fn grown(key: &Keypair, before: Option<&Authorised<Head>>, manifests: &[&Authorised<Manifest>]) -> Authorised<Head> {
+    let mut entry = ReleaseEntry::new(manifests[0].version.clone(), manifests[0].hash());
+    entry.manifests = manifests.iter().map(|one| one.hash()).collect();
+    let state = HeadState {
+        seq: before.map_or(1, |before| before.seq + 1),
+        prev: before.map(|before| before.hash()).into_iter().collect(),
+        ..HeadState::first(Ecosystem::Pypi, "web".parse().unwrap(), vec![entry])
+    };
+    state.sign(key, NOW, DAY).unwrap().0
+}
+
+#[tokio::test]
+async fn a_file_that_is_added_is_no_conflict_and_one_that_is_changed_is_a_conflict_of_that_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let key = Keypair::generate_ed25519();
+    let (sdist, wheel_1) =
+        (wheel(&key, "web-1.0.tar.gz", b"source"), wheel(&key, "web-1.0-py3-none-any.whl", b"wheel"));
+    let evil = wheel(&key, "web-1.0.tar.gz", b"evil");
+    let one = grown(&key, None, &[&sdist]);
+    take(&store, &one, &[&sdist]).await;
+    let two = grown(&key, Some(&one), &[&sdist, &wheel_1]);
+    take(&store, &two, &[&wheel_1]).await;
+    assert_eq!(store.cases().unwrap().cases, []);
+    let id = one.package().clone();
+    let manifests = |head: &Authorised<Head>| store.releases(head).unwrap().0[0].manifests.clone();
+    assert_eq!(manifests(&two), [sdist.hash(), wheel_1.hash()]);
+    assert!(store.is_first(&wheel_1).unwrap() && !store.is_first(&evil).unwrap());
+
+    // The changed file in front of the first one: what was seen first stays in front.
+    let three = grown(&key, Some(&two), &[&evil, &sdist, &wheel_1]);
+    take(&store, &three, &[&evil]).await;
+    assert_eq!(manifests(&three), [sdist.hash(), wheel_1.hash(), evil.hash()]);
+    let Conflicts { cases, .. } = store.cases().unwrap();
+    let [case] = cases.as_slice() else { panic!("{cases:?}") };
+    assert_eq!(
+        (case.kind, case.file.as_deref(), case.in_force),
+        (Kind::File, Some("web-1.0.tar.gz"), InForce::FirstSeen)
+    );
+    assert_eq!([case.sides[0].hash, case.sides[1].hash], [sdist.hash(), evil.hash()]);
+    assert!(case.is_provable());
+    let proof = store.evidence(&case.id).unwrap().verify().unwrap();
+    assert_eq!((proof.statements.len(), proof.manifests.len()), (0, 2));
+    assert!(proof.sentences(|at| at.0.to_string())[0].contains("two different files web-1.0.tar.gz of pypi:web 1.0"));
+    assert_eq!(store.conflicts(&id).unwrap()[0].file.as_deref(), Some("web-1.0.tar.gz"));
+    // It is found by what was first, whichever the head puts first.
+    let hits = store.search(&crate::domain::query::Query::text("web"), NOW).unwrap().hits;
+    assert_eq!(hits.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_taken_away_is_kept_as_evidence_and_proves_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let key = Keypair::generate_ed25519();
+    let (sdist, wheel_1) =
+        (wheel(&key, "web-1.0.tar.gz", b"source"), wheel(&key, "web-1.0-py3-none-any.whl", b"wheel"));
+    let one = grown(&key, None, &[&sdist, &wheel_1]);
+    take(&store, &one, &[&sdist, &wheel_1]).await;
+    let two = grown(&key, Some(&one), &[&wheel_1]);
+    let verdict = store.take_head(two.clone(), vec![], vec![], false, NOW).await.unwrap();
+    assert!(matches!(verdict, super::super::HeadVerdict::Disputed(_)), "{verdict:?}");
+    let Conflicts { cases, .. } = store.cases().unwrap();
+    let [case] = cases.as_slice() else { panic!("{cases:?}") };
+    assert_eq!((case.kind, case.sides[0].hash), (Kind::Removed, sdist.hash()));
+    let evidence = store.evidence(&case.id).unwrap();
+    let proof = evidence.verify().unwrap();
+    assert_eq!((proof.statements.len(), proof.manifests.len()), (2, 1));
+    let said = proof.sentences(|at| at.0.to_string()).join(" ");
+    assert!(said.contains("state 1, signed at") && said.contains("lacks manifest"), "{said}");
+    // Here it stays, as far as the version is listed.
+    assert_eq!(store.releases(&two).unwrap().0[0].manifests, [sdist.hash(), wheel_1.hash()]);
+    // The other way round it is none.
+    let text = evidence.to_text();
+    let both = [one.envelope(), two.envelope()].map(|envelope| data_encoding::BASE64.encode(envelope));
+    let swapped = text.replace(&both[0], "@").replace(&both[1], &both[0]).replace('@', &both[1]);
+    assert!(Evidence::read(swapped.as_bytes()).unwrap().verify().is_err());
 }

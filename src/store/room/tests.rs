@@ -32,10 +32,10 @@ fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Authorised
     let text = "all kinds of words ".repeat(60);
     let owner = PublisherId::of(&key.public());
     let needs: Vec<String> = (0..(long.saturating_sub(1_000) / 120).min(48))
-        .map(|n| format!("{{ package = \"{owner}/{}-{n}\", requirement = \"*\" }}", "a".repeat(40)))
+        .map(|n| format!("{{ package = \"{owner}/cargo:{}-{n}\", requirement = \"*\" }}", "a".repeat(40)))
         .collect();
     let draft: Draft = toml::from_str(&format!(
-        "name = \"{name}\"\nversion = \"{version}\"\ndescription = \"{}\"\ndependencies = [{}]",
+        "ecosystem = \"cargo\"\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"{}\"\ndependencies = [{}]",
         &text[..long.clamp(1, 1_000)],
         needs.join(", ")
     ))
@@ -56,7 +56,7 @@ fn state(
 ) -> (Authorised<Head>, Vec<Authorised<Page>>) {
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
     let state = HeadState {
-        ecosystem: Ecosystem::Generic,
+        ecosystem: Ecosystem::Cargo,
         name: name.parse().unwrap(),
         handle: None,
         seq,
@@ -74,7 +74,7 @@ fn record(key: &Keypair, name: &str, long: usize) -> (Authorised<Head>, Option<A
 }
 
 fn id(key: &Keypair, name: &str) -> PackageId {
-    PackageId { owner: PublisherId::of(&key.public()), name: name.parse().unwrap() }
+    PackageId { owner: PublisherId::of(&key.public()), name: format!("cargo:{name}").parse().unwrap() }
 }
 
 fn is_exact(store: &Store) -> Usage {
@@ -298,9 +298,9 @@ async fn what_those_need_who_stay_is_needed_by_key_and_not_by_a_handle_that_anyb
     let store = open(dir.path(), 1 << 30);
     let [friend, other] = [0; 2].map(|_| Keypair::generate_ed25519());
     store.pin(&"friend".parse().unwrap(), PublisherId::of(&friend.public()), NOW).await.unwrap();
-    let needs = format!("{}/needed", PublisherId::of(&other.public()));
+    let needs = format!("{}/cargo:needed", PublisherId::of(&other.public()));
     let draft = format!(
-        "name = \"app\"\nversion = \"1.0.0\"\ndependencies = [{{ package = \"{needs}\", requirement = \"*\" }}]"
+        "ecosystem = \"cargo\"\nname = \"app\"\nversion = \"1.0.0\"\ndependencies = [{{ package = \"{needs}\", requirement = \"*\" }}]"
     );
     let draft: Draft = toml::from_str(&draft).unwrap();
     let content = File::of(&Ecosystem::Generic, "app", b"app");
