@@ -23,6 +23,7 @@ use crate::{
         record::{
             Admission, Announcement, Authorised, DhtKey, Head, Horizon, MAX_AHEAD, Record, Refusal, consistent, is_of,
         },
+        release,
         time::Timestamp,
         trust::Trust,
     },
@@ -305,7 +306,7 @@ pub(super) fn answer(store: &Store, request: Request) -> Result<Response> {
             let (mut items, mut size, mut more) = (Vec::new(), 0, false);
             for hit in store.search_for_others(&query, clock::now())?.hits {
                 let Some(stored) = store.head(&hit.package)? else { continue };
-                let entry = stored.head.releases.iter().find(|entry| entry.version == hit.version);
+                let entry = release::find(&stored.head.ecosystem, &stored.head.releases, &hit.version);
                 let Some(manifest) = entry.map(|entry| store.first_held(entry)).transpose()?.flatten() else {
                     continue;
                 };

@@ -27,7 +27,7 @@ use crate::{
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
         record::{Announcement, NodeClaim, Signed},
-        release::ReleaseEntry,
+        release::{self, ReleaseEntry},
         secret::Role,
         trust::Claims,
         version::{RequirementText, VersionText},
@@ -244,7 +244,7 @@ impl P2pRegistry {
             return;
         }
         let (head, manifest) = (&announcement.head, &announcement.manifest);
-        let entry = head.releases.iter().find(|entry| entry.version == manifest.version);
+        let entry = release::find(&head.ecosystem, &head.releases, &manifest.version);
         self.bus.emit(Event::Announced(Box::new(Announced {
             at: verified_at,
             package: head.package().clone(),
@@ -383,10 +383,7 @@ impl Registry for P2pRegistry {
 
     async fn metadata(&self, package: &PackageRef, version: &VersionText) -> Result<Manifest> {
         let found = self.get_package(package).await?;
-        let entry = found
-            .releases
-            .iter()
-            .find(|entry| entry.version == *version)
+        let entry = release::find(found.id.name.ecosystem(), &found.releases, version)
             .ok_or_else(|| RegistryError::NoVersion { package: found.title(), version: version.clone() })?;
         let hash = entry
             .first()

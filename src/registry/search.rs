@@ -21,7 +21,7 @@ use crate::{
         name::PackageId,
         query::{Candidate, Query, Ranking, Terms, estimate, share},
         record::{Authorised, DhtKey, Head},
-        release::ReleaseEntry,
+        release::{self, ReleaseEntry},
         reputation::Outcome,
         time::Timestamp,
         trust::Trust,
@@ -373,7 +373,7 @@ impl P2pRegistry {
             dependents: 0,
             providers: 0,
         };
-        let entry = head.releases.iter().find(|entry| entry.version == manifest.version);
+        let entry = release::find(&head.ecosystem, &head.releases, &manifest.version);
         let id = head.package().clone();
         Hit {
             score: Ranking::of(terms).score(&candidate),

@@ -17,7 +17,7 @@ use crate::domain::{
     name::{Handle, PackageId, PublisherId},
     query::Facet,
     record::Refusal,
-    release::{ReleaseEntry, check_reason},
+    release::{self, ReleaseEntry, check_reason},
     text::printable,
     time::Timestamp,
     trust::Trust,
@@ -275,7 +275,7 @@ impl Package {
     /// The latest release, as far as its manifest is known.
     pub fn latest_release(&self) -> Option<Release> {
         let manifest = self.latest.clone()?;
-        let entry = self.releases.iter().find(|entry| entry.version == manifest.version)?;
+        let entry = release::find(self.id.name.ecosystem(), &self.releases, &manifest.version)?;
         Some(Release {
             package: self.id.clone(),
             handle: self.handle.clone(),

@@ -92,7 +92,7 @@ pub(super) fn note_files(
         .execute(params![
             package.owner.to_bytes(),
             package.name.as_str(),
-            manifest.version.key(package.name.ecosystem()),
+            manifest.version.as_str(),
             handle.map(Handle::as_str),
             kept.hash().0,
             offered.hash().0,
@@ -160,7 +160,7 @@ pub(super) fn note_removed(
         .execute(params![
             package.owner.to_bytes(),
             package.name.as_str(),
-            version.key(&head.ecosystem),
+            version.as_str(),
             head.handle.as_ref().map(Handle::as_str),
             manifest.0,
             head.hash().0,

@@ -17,7 +17,8 @@ pub fn consistent(head: &Authorised<Head>, manifest: &Authorised<Manifest>) -> R
     if same && listed() { Ok(()) } else { Err(Refusal::Mismatch) }
 }
 
-/// Whether an entry of a head or page is about this manifest.
+/// Whether an entry of a head or page is about this manifest. The same version may be spelt otherwise in a manifest that was added.
 pub fn is_of(entry: &ReleaseEntry, manifest: &Authorised<Manifest>) -> bool {
-    entry.lists(&manifest.hash()) && entry.version == manifest.version
+    let same = || entry.version.key(&manifest.ecosystem) == manifest.version.key(&manifest.ecosystem);
+    entry.lists(&manifest.hash()) && (entry.version == manifest.version || same())
 }

@@ -414,7 +414,8 @@ fn a_manifest_has_one_to_thirty_two_files_and_each_of_them_is_checked() {
     assert_eq!(with(&|file| file.native = Some(native((1 << 20) + 1))), Err(Refusal::BadField));
     // What does not fit is said to be too large, and not to be wrong.
     let mut full = many(32);
-    full.iter_mut().for_each(|file| file.name = format!("{}{}", file.name, "x".repeat(100)));
+    full.iter_mut()
+        .for_each(|file| (file.name, file.native) = (format!("{}{}", file.name, "x".repeat(100)), Some(native(1))));
     assert_eq!(of(full), Err(Refusal::TooLarge));
 }
 
