@@ -176,7 +176,12 @@ async fn two_nodes_of_one_publisher_add_different_files_and_the_release_has_both
                 batches.recv().await.unwrap();
             }
         };
-        let release = tokio::time::timeout(PATIENCE, joined).await.expect("the fork is joined");
+        let joined = tokio::time::timeout(PATIENCE, joined).await;
+        let Ok(release) = joined else {
+            let package = lab.node.registry().get_package(&both).await;
+            let release = release(lab, &both, "==1.0").await.map(|release| release.files);
+            panic!("the fork was not joined: {package:#?} {release:#?}");
+        };
         let mut files = names(&release);
         files.sort_unstable();
         assert_eq!(files, ["linux.whl", "windows.whl"]);
