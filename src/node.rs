@@ -21,7 +21,7 @@ use crate::{
         faults::Ruling,
         geo::GeoLocation,
         hash::ContentRoot,
-        health::Sample,
+        health::{Gateway, Sample},
         lookup::{Looked, RoutingTable, Sought, Trace},
         name::{Handle, NetworkName},
         prefix::Classes,
@@ -346,6 +346,11 @@ impl NodeHandle {
     pub fn tell(&self, text: &str) {
         let notice = Notice { at: clock::now(), level: Level::Info, text: text.to_owned() };
         self.bus.emit(Event::Notice(notice));
+    }
+
+    /// Says how the gateway for package managers is, for Health.
+    pub fn tell_gateway(&self, gateway: Option<Gateway>) {
+        self.net.tell_gateway(gateway);
     }
 
     pub async fn status(&self) -> Result<NodeSnapshot> {

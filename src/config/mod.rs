@@ -41,7 +41,7 @@ use crate::{
         reputation::Weights,
         text::{fit, printable},
     },
-    geoip,
+    gateway, geoip,
     node::{
         BAN_TIME, CATALOGUE_BYTES, CATALOGUE_MAX, CONTENT_QUOTA, COPIES, COPY_LOST_AFTER, DhtMode, KEEP_FOR_OTHERS,
         MAX_CONTENT, NodeOptions, SYNC_EVERY,
@@ -121,6 +121,15 @@ pub struct Settings {
     pub columns: Lists,
     /// Loopback address on which the node answers programs besides its socket.
     pub control_tcp: Option<SocketAddr>,
+    /// What was said of the gateway; `None` is nothing.
+    pub gateway: Option<At>,
+    /// The word without which an address beyond loopback gives nothing.
+    pub gateway_token: Option<String>,
+    pub gateway_publish: bool,
+    pub gateway_wait: Duration,
+    pub gateway_upload: u64,
+    /// What addresses in its answers begin with, behind a proxy.
+    pub gateway_url: Option<String>,
     pub log_level: String,
     pub log_format: LogFormat,
     /// Days that log files are kept.
@@ -132,6 +141,13 @@ pub struct Settings {
 
 /// Lists of words by name: tables that the explorer understands.
 pub type Lists = BTreeMap<String, Vec<String>>;
+
+/// Where the gateway listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    Off,
+    Address(SocketAddr),
+}
 
 /// Where settings are read from besides the defaults.
 #[derive(Clone, Debug, Default)]
@@ -189,6 +205,12 @@ impl Settings {
             keys: BTreeMap::new(),
             columns: BTreeMap::new(),
             control_tcp: None,
+            gateway: None,
+            gateway_token: None,
+            gateway_publish: true,
+            gateway_wait: gateway::WAIT,
+            gateway_upload: gateway::UPLOAD,
+            gateway_url: None,
             log_level: "info".to_owned(),
             log_format: LogFormat::Text,
             log_days: 7,
@@ -321,7 +343,38 @@ impl Settings {
             let values = [self.weights.near_km.to_string(), self.weights.far_km.to_string()];
             less(["reputation.near_km", "reputation.far_km"], values, "near");
         }
+        if let Some(address) = self.gateway_address().filter(|address| !address.ip().is_loopback())
+            && self.gateway_token.is_none()
+        {
+            let text = format!(
+                "gateway is {address} (from {}), which others can reach, and gateway_token is not set; set it to a word of 16 \
+                 characters or more that they have to say, or keep the gateway on 127.0.0.1",
+                self.origin("gateway")
+            );
+            conflicts.push((["gateway", "gateway_token"], RegistryError::Usage(text)));
+        }
         conflicts
+    }
+
+    /// Where the gateway is to listen, if it is: lock files name its port, so that only the node on the data directory that a
+    /// person has without saying where takes the usual one by itself.
+    pub fn gateway_address(&self) -> Option<SocketAddr> {
+        match self.gateway {
+            Some(At::Address(address)) => Some(address),
+            Some(At::Off) => None,
+            None => self.chosen_data_dir().is_none().then_some(gateway::ADDRESS),
+        }
+    }
+
+    pub fn gateway_options(&self) -> Option<gateway::Options> {
+        Some(gateway::Options {
+            address: self.gateway_address()?,
+            token: self.gateway_token.clone(),
+            publish: self.gateway_publish,
+            wait: self.gateway_wait,
+            upload: self.gateway_upload,
+            url: self.gateway_url.clone(),
+        })
     }
 
     /// The layer that the key's value came from.

@@ -37,10 +37,11 @@ use crate::{
     domain::{
         conflict::{ConflictId, Conflicts, Evidence},
         faults::Ruling,
+        hash::Hash,
         health::Sample,
         lookup::{Looked, RoutingTable, Sought, Trace},
         manifest::{Draft, Manifest},
-        name::{Handle, PackageName, PackageRef, PublisherId},
+        name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
         release::ReleaseEntry,
         trust::Claims,
@@ -557,6 +558,10 @@ impl Registry for Remote {
     async fn metadata(&self, package: &PackageRef, version: &VersionText) -> Result<Manifest> {
         let asked = wire::OfVersion { package: package.to_string(), version: version.clone() };
         self.post("/v1/manifest", &asked).await
+    }
+
+    async fn manifest_of(&self, package: &PackageId, hash: &Hash) -> Result<Manifest> {
+        self.post("/v1/manifest/by-hash", &wire::OfManifest { package: package.clone(), hash: *hash }).await
     }
 
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {

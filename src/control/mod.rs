@@ -142,6 +142,9 @@ pub struct Status {
     pub data_dir: PathBuf,
     /// Its control socket; `None` for one that has none.
     pub socket: Option<PathBuf>,
+    /// What package managers call it by, such as `http://127.0.0.1:4810`; `None` where they cannot.
+    #[serde(default)]
+    pub gateway: Option<String>,
 }
 
 /// A part of the log.

@@ -26,11 +26,11 @@ use crate::{
     domain::{
         conflict::{ConflictId, Conflicts, Evidence},
         faults::Ruling,
-        hash::ContentRoot,
+        hash::{ContentRoot, Hash},
         health::Sample,
         lookup::{Looked, RoutingTable, Sought, Trace},
         manifest::{Content, Draft, Manifest},
-        name::{Handle, PackageName, PackageRef, PublisherId},
+        name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
         release::ReleaseEntry,
         time::Timestamp,
@@ -379,6 +379,10 @@ impl Contents for Replay {
         only_watched("reading content")
     }
 
+    async fn stream(&self, _: Wanted, _: u64) -> Result<mpsc::Receiver<Result<Bytes>>> {
+        only_watched("reading content")
+    }
+
     async fn held(&self, _: ContentRoot) -> Result<Option<Held>> {
         Ok(None)
     }
@@ -462,6 +466,10 @@ impl Registry for Replay {
         only_watched("forgetting previews")
     }
 
+    async fn manifest_of(&self, _: &PackageId, _: &Hash) -> Result<Manifest> {
+        only_watched("asking for a package")
+    }
+
     async fn yank(&self, _: &PackageRef, _: &VersionText) -> Result<Receipt> {
         only_watched("yanking")
     }
@@ -537,7 +545,7 @@ mod tests {
             location: None,
             started_at: Timestamp(1_000),
         };
-        Status { node, version: "0.1.0".to_owned(), protocol: 1, pid: 1, data_dir: "/x".into(), socket: None }
+        Status { node, version: "0.1.0".to_owned(), protocol: 1, pid: 1, data_dir: "/x".into(), socket: None, gateway: None }
     }
 
     fn notice(text: &str) -> Batch {

@@ -313,6 +313,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/package", post(package))
         .route("/release", post(release))
         .route("/manifest", post(manifest))
+        .route("/manifest/by-hash", post(manifest_of))
         .route("/publish", post(publish))
         .route("/import", post(import))
         .route("/previews/forget", post(forget_previews))
@@ -494,6 +495,10 @@ async fn release(State(it): Node, given: Given<wire::OfRelease>) -> Response {
 
 async fn manifest(State(it): Node, given: Given<wire::OfVersion>) -> Response {
     with(given, async |asked| it.registry().metadata(&reference(&asked.package)?, &asked.version).await).await
+}
+
+async fn manifest_of(State(it): Node, given: Given<wire::OfManifest>) -> Response {
+    with(given, async |asked| it.registry().manifest_of(&asked.package, &asked.hash).await).await
 }
 
 async fn publish(State(it): Node, given: Given<wire::Publish>) -> Response {

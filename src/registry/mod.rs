@@ -41,8 +41,9 @@ use crate::{
     RegistryError, Result,
     domain::{
         conflict::{ConflictId, Conflicts, Evidence},
+        hash::Hash,
         manifest::{Draft, Manifest},
-        name::{Handle, PackageName, PackageRef, PublisherId},
+        name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
         trust::Claims,
         version::{RequirementText, VersionText},
@@ -125,6 +126,9 @@ pub trait Registry: Send + Sync {
 
     /// The manifest of one version.
     async fn metadata(&self, package: &PackageRef, version: &VersionText) -> Result<Manifest>;
+
+    /// A manifest that the package's head lists, by its hash: what has been seen is not asked for again.
+    async fn manifest_of(&self, package: &PackageId, hash: &Hash) -> Result<Manifest>;
 
     /// Binds a handle to a key on this node. Only a person's act may call this, never something received.
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()>;

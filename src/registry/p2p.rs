@@ -23,6 +23,7 @@ use crate::{
     clock,
     domain::{
         conflict::{ConflictId, Conflicts, Evidence},
+        hash::Hash,
         manifest::{Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
@@ -396,6 +397,10 @@ impl Registry for P2pRegistry {
             .find(|entry| entry.version == *version)
             .ok_or_else(|| RegistryError::NoVersion { package: found.title(), version: version.clone() })?;
         Ok(self.manifest(&found.id, &entry.manifest).await?.into_value())
+    }
+
+    async fn manifest_of(&self, package: &PackageId, hash: &Hash) -> Result<Manifest> {
+        Ok(self.manifest(package, hash).await?.into_value())
     }
 
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {

@@ -41,7 +41,7 @@ impl Home {
                 command.env_remove(name);
             }
         }
-        command.args(arguments).env("HOME", self.0.path()).current_dir(self.0.path());
+        command.args(arguments).env("HOME", self.0.path()).env("SWARMDEX_GATEWAY", "off").current_dir(self.0.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
