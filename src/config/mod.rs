@@ -37,7 +37,8 @@ use crate::{
     domain::{
         caps,
         geo::GeoLocation,
-        name::{Handle, NetworkName},
+        name::{Handle, NameError, NetworkName},
+        names::{NameRule, Written},
         reputation::Weights,
         text::{fit, printable},
     },
@@ -54,6 +55,8 @@ use value::{Given, Wrong};
 
 /// What every environment variable of ours starts with.
 pub const PREFIX: &str = "SWARMDEX_";
+/// What the entries of the table of names begin with.
+const NAMES: &str = "names.";
 /// The variable that names the settings file.
 const CONFIG_VARIABLE: &str = "SWARMDEX_CONFIG";
 /// The variable that has the passphrase of a key that is exported or imported. Neither is a setting.
@@ -115,6 +118,8 @@ pub struct Settings {
     pub ascii: bool,
     /// The explorer takes clicks and the wheel.
     pub mouse: bool,
+    /// Whose packages bare names are.
+    pub names: Vec<NameRule>,
     /// A person's own keys, by the name of the action.
     pub keys: Lists,
     /// A person's own columns, by the name of the table.
@@ -202,6 +207,7 @@ impl Settings {
             theme: "dark".to_owned(),
             ascii: false,
             mouse: true,
+            names: Vec::new(),
             keys: BTreeMap::new(),
             columns: BTreeMap::new(),
             control_tcp: None,
@@ -268,6 +274,9 @@ impl Settings {
         for Entry { name, line, value } in entries {
             let taken = match key::find(name) {
                 None if self.take_list(name, value) => Ok(()),
+                None if name.starts_with(NAMES) => self.take_name(name, value).map_err(|wrong| {
+                    complain(Given::Toml(value), &format!("{name} in {}, line {line}", path.display()), wrong)
+                }),
                 Some(key) => self.set(key, Given::Toml(value), Origin::File(path.to_owned()), Some(*line)),
                 None => {
                     let place = format!(" in {}, line {line}", path.display());
@@ -291,6 +300,16 @@ impl Settings {
         let Some(words) = words.and_then(|words| words.collect::<Option<Vec<String>>>()) else { return false };
         lists.insert(entry.to_owned(), words);
         true
+    }
+
+    /// An entry of the table `names`: whose packages the names of a pattern are.
+    fn take_name(&mut self, name: &str, value: &toml::Value) -> Result<(), Wrong> {
+        let pattern = name.strip_prefix(NAMES).unwrap_or(name).parse().map_err(|error: NameError| error.to_string())?;
+        let owner = value.as_str().and_then(|text| text.parse().ok());
+        let owner = owner.ok_or("write the id of a publisher in quotes, which looks like 12D3KooW…")?;
+        self.names.retain(|rule| rule.pattern != pattern);
+        self.names.push(NameRule { pattern, owner, written: Written::Settings });
+        Ok(())
     }
 
     /// `line` is where a file says it.
@@ -412,6 +431,7 @@ impl Settings {
             low_water: self.low_water,
             high_water: self.high_water,
             local_connections: self.local_connections,
+            names: self.names.clone(),
             ..NodeOptions::of(self.paths.data.clone(), self.network.clone())
         }
     }

@@ -48,7 +48,7 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Contents, Imported, Importing, LookAlike, Own, Package, PublishStep, Publisher, Receipt,
+        Artifacts, Bundle, Contents, Imported, Importing, LookAlike, Names, Own, Package, PublishStep, Publisher, Receipt,
         Registry, Release, SearchResults, SearchUpdate,
     },
     store::{
@@ -335,6 +335,10 @@ impl Control for Remote {
     }
 
     fn contents(&self) -> Arc<dyn Contents> {
+        Arc::new(self.clone())
+    }
+
+    fn names(&self) -> Arc<dyn Names> {
         Arc::new(self.clone())
     }
 

@@ -21,7 +21,7 @@ use crate::{
         lookup::{Looked, RoutingTable, Sought, Trace},
     },
     node::NodeHandle,
-    registry::{Contents, Registry},
+    registry::{Contents, Names, Registry},
     store::backup::{Ask, Backup},
     telemetry::{self, LogRing},
 };
@@ -85,6 +85,10 @@ impl Control for Local {
 
     fn contents(&self) -> Arc<dyn Contents> {
         self.node.contents()
+    }
+
+    fn names(&self) -> Arc<dyn Names> {
+        self.node.names()
     }
 
     fn subscribe(&self) -> mpsc::Receiver<Batch> {

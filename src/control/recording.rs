@@ -39,7 +39,7 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Contents, Coverage, Fetched, Imported, Importing, Incoming, LookAlike, Order, Own, Package,
+        Artifacts, Bundle, Contents, Coverage, Fetched, Imported, Importing, Incoming, LookAlike, Order, Names, Own, Package,
         PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, Wanted,
     },
     store::{
@@ -258,6 +258,10 @@ impl Control for Replay {
     }
 
     fn contents(&self) -> Arc<dyn Contents> {
+        Arc::new(self.clone())
+    }
+
+    fn names(&self) -> Arc<dyn Names> {
         Arc::new(self.clone())
     }
 

@@ -39,7 +39,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Local, PROTOCOL,
     answer::{Given, Node, Shared, answer, json_lines, read, refuse, with},
-    content_server, socket,
+    content_server, names, socket,
     wire::{self, Done, Failure, Fault, Publishing, VERSION_HEADER},
 };
 use crate::{
@@ -331,7 +331,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/wait", post(wait))
         .route("/backup", post(backup))
         .route("/shutdown", post(shutdown))
-        .merge(content_server::routes());
+        .merge(content_server::routes())
+        .merge(names::routes());
     Router::new()
         .nest("/v1", v1)
         .route("/metrics", get(async |State(it): Node| metrics(&it).await))

@@ -12,6 +12,7 @@ mod import;
 mod intake;
 mod judged;
 mod latest;
+mod names;
 mod newcomers;
 mod notices;
 mod own;
@@ -27,6 +28,7 @@ mod upkeep;
 
 pub use contents::{Contents, Fetched, Incoming, Order, Wanted, read_whole};
 pub use import::{Bundle, Imported, Importing, MAX_BATCH};
+pub use names::{NameTable, Names};
 pub use p2p::{P2pRegistry, Parts, RegistryOptions};
 pub(crate) use publish::check_version;
 pub use sync::SyncReport;

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use super::{
     Announced, Artifacts, Bundle, Catalogue, Imported, Importing, LookAlike, Own, Package, PublishStep, Publisher,
     Receipt, Registry, Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache, copies::Copying,
-    fetch::Fetches, intake::Threads, latest::Unlisted, newcomers::Newcomers, notices::Notices, panel,
+    fetch::Fetches, intake::Threads, latest::Unlisted, names::ToldNames, newcomers::Newcomers, notices::Notices, panel,
     provide::Providing, publish, safety::Looking, search,
 };
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
         hash::Hash,
         manifest::{Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
+        names::NameRule,
         query::Query,
         record::{Announcement, NodeClaim, Signed},
         release::ReleaseEntry,
@@ -61,6 +62,8 @@ pub struct RegistryOptions {
     pub copy_lost_after: Duration,
     /// It is there for longer than one thing that a person asks for.
     pub stays: bool,
+    /// What the settings say whose packages bare names are.
+    pub names: Vec<NameRule>,
 }
 
 /// What a registry is put together from.
@@ -102,6 +105,7 @@ pub(super) struct State {
     pub copying: Copying,
     pub looking: Looking,
     pub unlisted: Unlisted,
+    pub told_names: ToldNames,
 }
 
 /// A [`Registry`] over a store and the network. Cheap to clone.
@@ -149,6 +153,7 @@ impl P2pRegistry {
             copying: Copying::default(),
             looking: Looking::default(),
             unlisted: Unlisted::default(),
+            told_names: ToldNames::default(),
         };
         let registry = Self { net, store, contents, board, bus, tally, metrics, state: Arc::new(state) };
         let handle = registry.state.options.handle.clone().or(registry.published_handle()?);

@@ -1,0 +1,168 @@
+//! Lines of the index: what a release's own data says, as this gateway serves it. Pure.
+//!
+//! A line is text of a stranger's. It counts only where it is of the release that it came with, and of the form that cargo reads.
+
+use serde_json::{Map, Value};
+
+use crate::domain::{manifest::Manifest, name::PublisherId};
+
+/// What stands in a signed line for a registry of this kind: whose it is, and never an address with a port.
+const OWNER: &str = "swarmdex:";
+
+/// What a line says that a download needs, and the line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// The crate's name as its publisher writes it.
+    pub name: String,
+    /// SHA-256 of its file, in lower-case hexadecimal.
+    pub digest: String,
+    fields: Map<String, Value>,
+}
+
+/// Reads the line that came with a release.
+///
+/// # Errors
+/// Why cargo could not use it, or why it is of another release.
+pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Line, String> {
+    let fields: Map<String, Value> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let field = |key: &str| fields.get(key).and_then(Value::as_str).ok_or_else(|| format!("it has no {key}"));
+    let (name, version, digest) = (field("name")?, field("vers")?, field("cksum")?);
+    if name != manifest.name.as_str() || version != manifest.version.as_str() {
+        return Err(format!("it is of {name} {version}"));
+    }
+    let is_digest = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if !is_digest {
+        return Err("its cksum is no SHA-256 in lower-case hexadecimal".to_owned());
+    }
+    let is_list = |key: &str| fields.get(key).is_some_and(Value::is_array);
+    if !is_list("deps") || !fields.get("features").is_some_and(Value::is_object) {
+        return Err("it has no list of dependencies, or no features".to_owned());
+    }
+    Ok(Line { name: name.to_owned(), digest: digest.to_owned(), fields })
+}
+
+impl Line {
+    /// The line of an index whose addresses begin with `base`. `own` is the publisher whose packages alone the index has: what the
+    /// release takes from elsewhere is then in another index, as `elsewhere` says of a dependency by its name.
+    pub fn text(&self, yanked: bool, base: &str, elsewhere: impl Fn(&str) -> Option<String>) -> String {
+        let mut fields = self.fields.clone();
+        fields.insert("yanked".to_owned(), yanked.into());
+        for dep in fields.get_mut("deps").and_then(Value::as_array_mut).into_iter().flatten() {
+            let Some(dep) = dep.as_object_mut() else { continue };
+            let registry = match dep.get("registry").and_then(Value::as_str) {
+                Some(registry) => registry.strip_prefix(OWNER).map(|owner| format!("sparse+{base}/cargo/~{owner}/")),
+                None => {
+                    let name = dep.get("package").and_then(Value::as_str).or(dep.get("name").and_then(Value::as_str));
+                    name.and_then(&elsewhere)
+                }
+            };
+            if let Some(registry) = registry {
+                dep.insert("registry".to_owned(), registry.into());
+            }
+        }
+        Value::Object(fields).to_string()
+    }
+}
+
+/// What a signed line says of the registry of a dependency that cargo named by its index: nothing for the swarm's endpoint of a
+/// gateway, the owner for a publisher's, and what cargo said for any other.
+pub fn signed_registry(index: Option<&str>, base: &str) -> Option<String> {
+    let index = index?;
+    let ours = index.strip_prefix("sparse+").and_then(|url| url.strip_prefix(base)).map(|path| path.trim_matches('/'));
+    match ours {
+        Some("cargo") => None,
+        Some(path) => match path.strip_prefix("cargo/~").map(str::parse::<PublisherId>) {
+            Some(Ok(owner)) => Some(format!("{OWNER}{owner}")),
+            _ => Some(index.to_owned()),
+        },
+        None => Some(index.to_owned()),
+    }
+}
+
+/// The owner that a signed line names for a dependency.
+pub fn owner_of(registry: &str) -> Option<PublisherId> {
+    registry.strip_prefix(OWNER)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use libp2p::identity::Keypair;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use crate::domain::{hash::ContentRoot, manifest::{Content, Draft}, time::Timestamp};
+
+    fn manifest(name: &str, version: &str) -> Manifest {
+        let draft: Draft =
+            toml::from_str(&format!("name = \"{name}\"\nversion = \"{version}\"\necosystem = \"cargo\"")).unwrap();
+        let content = Content { root: ContentRoot::of(b"x"), size: 1 };
+        draft.into_manifest(PublisherId::nobody(), content, Timestamp(7)).unwrap()
+    }
+
+    fn line() -> Value {
+        json!({"name": "Foo", "vers": "1.0.0", "cksum": "ab".repeat(32), "features": {}, "yanked": false, "deps": [
+            {"name": "here", "req": "^1", "registry": null},
+            {"name": "renamed", "package": "there", "req": "^1", "registry": null},
+            {"name": "far", "req": "^1", "registry": "https://github.com/rust-lang/crates.io-index"},
+        ]})
+    }
+
+    #[test]
+    fn a_line_counts_for_its_own_release_only() {
+        let of = |change: fn(&mut Value)| {
+            let mut line = line();
+            change(&mut line);
+            read(&manifest("Foo", "1.0.0"), line.to_string().as_bytes())
+        };
+        assert_eq!(of(|_| ()).unwrap().name, "Foo");
+        for change in [
+            (|line| line["name"] = "foo".into()) as fn(&mut Value),
+            |line| line["vers"] = "1.0.1".into(),
+            |line| line["cksum"] = "AB".repeat(32).into(),
+            |line| line["cksum"] = "ab".into(),
+            |line| line["deps"] = Value::Null,
+            |line| line["features"] = Value::Null,
+            |line| *line = json!([]),
+        ] {
+            assert!(of(change).is_err());
+        }
+    }
+
+    #[test]
+    fn a_line_is_told_with_the_yank_of_the_head_and_addresses_of_this_gateway() {
+        let owner = PublisherId::of(&Keypair::generate_ed25519().public());
+        let mut given = line();
+        given["deps"][0]["registry"] = format!("swarmdex:{owner}").into();
+        let read = read(&manifest("Foo", "1.0.0"), given.to_string().as_bytes()).unwrap();
+        let base = "http://127.0.0.1:1";
+        let text = read.text(true, base, |name| (name == "there").then(|| "elsewhere".to_owned()));
+        let told: Value = serde_json::from_str(&text).unwrap();
+        assert!(!text.contains('\n'));
+        assert_eq!(told["yanked"], true);
+        assert_eq!(told["deps"][0]["registry"], format!("sparse+{base}/cargo/~{owner}/"));
+        assert_eq!(told["deps"][1]["registry"], "elsewhere");
+        assert_eq!(told["deps"][2]["registry"], "https://github.com/rust-lang/crates.io-index");
+    }
+
+    #[test]
+    fn no_address_of_a_gateway_is_signed() {
+        let owner = PublisherId::of(&Keypair::generate_ed25519().public());
+        let base = "http://127.0.0.1:4810";
+        let signed = |index: &str| signed_registry(Some(index), base);
+        assert_eq!(signed_registry(None, base), None);
+        assert_eq!(signed(&format!("sparse+{base}/cargo/")), None);
+        let of_owner = signed(&format!("sparse+{base}/cargo/~{owner}/")).unwrap();
+        assert_eq!(owner_of(&of_owner), Some(owner));
+        let far = "https://github.com/rust-lang/crates.io-index";
+        assert_eq!(signed(far).as_deref(), Some(far));
+        assert_eq!(owner_of(far), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_line_or_a_reason(text in ".{0,200}") {
+            let _ = read(&manifest("a", "1.0.0"), text.as_bytes());
+        }
+    }
+}
