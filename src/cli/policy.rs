@@ -313,9 +313,7 @@ pub(super) async fn list_trusted(global: &Global, json: bool) -> Result<u8> {
             print::note("no key is trusted for names, so that package managers get your own packages alone");
             return Ok(DONE);
         }
-        let row = |key: TrustedKey| {
-            vec![key.publisher.to_string(), key.publisher.fingerprint(), key.names.to_string()]
-        };
+        let row = |key: TrustedKey| vec![key.publisher.to_string(), key.publisher.fingerprint(), key.names.to_string()];
         print::table(&["PUBLISHER", "FINGERPRINT", "NAMES"], trusted.into_iter().map(row).collect())?;
         Ok(DONE)
     })

@@ -416,9 +416,10 @@ pub static KEYS: [Key; 45] = [
         set: |settings, given| {
             settings.gateway = Some(match given.text()? {
                 "off" => At::Off,
-                text => At::Address(text.parse().map_err(|_| {
-                    Wrong::from("write an address and a port, such as 127.0.0.1:4810, or off")
-                })?),
+                text => At::Address(
+                    text.parse()
+                        .map_err(|_| Wrong::from("write an address and a port, such as 127.0.0.1:4810, or off"))?,
+                ),
             });
             Ok(())
         },

@@ -48,8 +48,8 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Contents, Imported, Importing, LookAlike, Names, Own, Package, PublishStep, Publisher, Receipt,
-        Registry, Release, SearchResults, SearchUpdate,
+        Artifacts, Bundle, Contents, Imported, Importing, LookAlike, Names, Own, Package, PublishStep, Publisher,
+        Receipt, Registry, Release, SearchResults, SearchUpdate,
     },
     store::{
         self,

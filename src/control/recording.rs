@@ -39,8 +39,8 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Contents, Coverage, Fetched, Imported, Importing, Incoming, LookAlike, Order, Names, Own, Package,
-        PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, Wanted,
+        Artifacts, Bundle, Contents, Coverage, Fetched, Imported, Importing, Incoming, LookAlike, Names, Order, Own,
+        Package, PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, Wanted,
     },
     store::{
         backup::{Ask, Backup},
@@ -549,7 +549,15 @@ mod tests {
             location: None,
             started_at: Timestamp(1_000),
         };
-        Status { node, version: "0.1.0".to_owned(), protocol: 1, pid: 1, data_dir: "/x".into(), socket: None, gateway: None }
+        Status {
+            node,
+            version: "0.1.0".to_owned(),
+            protocol: 1,
+            pid: 1,
+            data_dir: "/x".into(),
+            socket: None,
+            gateway: None,
+        }
     }
 
     fn notice(text: &str) -> Batch {

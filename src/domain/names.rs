@@ -80,11 +80,16 @@ impl FromStr for NamePattern {
             return Ok(Self::all());
         }
         if text.contains(STAR) {
-            return Err(NameError::new("pattern of names", text, format!("has {STAR} in it, which no name here may have")));
+            return Err(NameError::new(
+                "pattern of names",
+                text,
+                format!("has {STAR} in it, which no name here may have"),
+            ));
         }
         let (ecosystem, glob) = match text.split_once(':') {
             Some((word, glob)) => {
-                let wrong = |refused| NameError::new("pattern of names", text, format!("has before its : what {refused}"));
+                let wrong =
+                    |refused| NameError::new("pattern of names", text, format!("has before its : what {refused}"));
                 (word.parse::<Ecosystem>().map_err(wrong)?, glob)
             }
             None => (Ecosystem::Generic, text),
@@ -199,7 +204,10 @@ pub enum By {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Meaning {
-    Owner { owner: PublisherId, by: By },
+    Owner {
+        owner: PublisherId,
+        by: By,
+    },
     /// Several whom a person trusts have it.
     Several(Vec<PublisherId>),
     /// Nobody whom a person trusts for it has it, as far as is known; these others have.
@@ -270,7 +278,9 @@ impl Decided {
             format!("{}{more}", named.join(", "))
         };
         let commands = |keys: &[PublisherId]| match keys.first() {
-            Some(key) => format!("`swarmdex names set {name} {key}` for this name, or `swarmdex trust {key}` for all of that key's"),
+            Some(key) => format!(
+                "`swarmdex names set {name} {key}` for this name, or `swarmdex trust {key}` for all of that key's"
+            ),
             None => String::new(),
         };
         Some(match &self.meaning {

@@ -59,7 +59,8 @@ pub fn sentence(status: StatusCode, text: &str) -> Response {
 
 /// Nobody is connected yet who could know.
 pub fn too_early() -> Response {
-    let text = "this node has just started and has no peer yet, so that it does not know; it is asked again in a moment";
+    let text =
+        "this node has just started and has no peer yet, so that it does not know; it is asked again in a moment";
     let mut response = sentence(StatusCode::SERVICE_UNAVAILABLE, text);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(AGAIN));
     response

@@ -73,7 +73,13 @@ impl File {
 }
 
 /// Answers with the file, or the part of it that is asked for.
-pub async fn answer(service: &std::sync::Arc<Service>, file: File, method: &Method, headers: &HeaderMap, client: Client) -> Response {
+pub async fn answer(
+    service: &std::sync::Arc<Service>,
+    file: File,
+    method: &Method,
+    headers: &HeaderMap,
+    client: Client,
+) -> Response {
     let etag = file.etag();
     if range::is_known(headers, &etag) {
         return fields(StatusCode::NOT_MODIFIED.into_response(), &file, None);
@@ -95,11 +101,7 @@ pub async fn answer(service: &std::sync::Arc<Service>, file: File, method: &Meth
     let is_right = service.files.is_right(&file.wanted.content.root, &file.digest);
     // Of a part nobody can say whether it is of the right whole: the whole is looked at once.
     let whole_first = file.size() < SMALL || part.is_some() && !is_right;
-    let sent = if whole_first && !is_right {
-        checked(service, &file).await
-    } else {
-        Ok(())
-    };
+    let sent = if whole_first && !is_right { checked(service, &file).await } else { Ok(()) };
     let pieces = match sent {
         Ok(()) => begin(service, &file, part.as_ref().map_or(0, |part| part.start)).await,
         Err(error) => Err(error),
@@ -198,6 +200,7 @@ async fn settle(service: &Service, file: &File, digest: Sha256) -> Result<()> {
         package.owner
     );
     tracing::error!(%package, %version, "{why}");
+    service.node().names().block(package.name.clone(), Some(version.clone()), why.clone()).await?;
     Err(RegistryError::Fetch { what: file.wanted.what.clone(), why, done: 0, size: 0 })
 }
 

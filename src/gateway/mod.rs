@@ -8,8 +8,8 @@ mod cargo;
 mod door;
 mod file;
 mod guard;
-mod patient;
 mod path;
+mod patient;
 mod range;
 mod service;
 

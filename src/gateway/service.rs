@@ -8,7 +8,6 @@ use std::{
 };
 
 use axum::{
-    body::Body,
     extract::Request,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
@@ -21,8 +20,8 @@ use super::{
     cargo,
     file::Files,
     guard::{self, Refused},
-    patient::Reset,
     path,
+    patient::Reset,
 };
 use crate::{
     Result,
@@ -147,7 +146,8 @@ pub async fn answer(service: Arc<Service>, client: Client, request: Request) -> 
     let (method, uri, from) = (request.method().clone(), request.uri().clone(), client.from);
     let agent = request.headers().get(header::USER_AGENT).cloned();
     let response = answered(service, client, request).await;
-    let bytes = response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let bytes =
+        response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let bytes = bytes.or_else(|| axum::body::HttpBody::size_hint(response.body()).exact());
     let agent = agent.as_ref().map(|agent| String::from_utf8_lossy(agent.as_bytes())).unwrap_or_default();
     tracing::info!(

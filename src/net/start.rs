@@ -275,7 +275,13 @@ pub async fn start(
         (options.low_water, options.high_water),
         Conduct::new(ledger),
         (options.conduct, options.selection),
-        Measures::new(bandwidth.clone(), gossip_counts, (safety_receiver, copies_receiver, gateway_receiver), families, metrics),
+        Measures::new(
+            bandwidth.clone(),
+            gossip_counts,
+            (safety_receiver, copies_receiver, gateway_receiver),
+            families,
+            metrics,
+        ),
         options.ping_every,
         own_addresses,
     );

@@ -77,12 +77,7 @@ impl Store {
         })
     }
 
-    pub async fn trust_for_names(
-        &self,
-        key: PublisherId,
-        patterns: Vec<NamePattern>,
-        now: Timestamp,
-    ) -> Result<()> {
+    pub async fn trust_for_names(&self, key: PublisherId, patterns: Vec<NamePattern>, now: Timestamp) -> Result<()> {
         self.write(move |db| {
             // Whoever says for which names takes back that it is for all of them.
             if !patterns.contains(&NamePattern::all()) {
@@ -158,15 +153,17 @@ impl Store {
 }
 
 fn blocks(db: &Connection, name: Option<&str>) -> rusqlite::Result<Vec<Block>> {
-    db.prepare_cached("SELECT name, version, why, since FROM blocked WHERE ?1 IS NULL OR name = ?1 ORDER BY name, version")?
-        .query_map([name], |row| {
-            let name = row.get::<_, String>(0)?.parse().map_err(|_| damaged(0, "name"))?;
-            let version: String = row.get(1)?;
-            let version = match version.as_str() {
-                "" => None,
-                text => Some(text.parse().map_err(|_| damaged(1, "version"))?),
-            };
-            Ok(Block { name, version, why: row.get(2)?, since: Timestamp(row.get(3)?) })
-        })?
-        .collect()
+    db.prepare_cached(
+        "SELECT name, version, why, since FROM blocked WHERE ?1 IS NULL OR name = ?1 ORDER BY name, version",
+    )?
+    .query_map([name], |row| {
+        let name = row.get::<_, String>(0)?.parse().map_err(|_| damaged(0, "name"))?;
+        let version: String = row.get(1)?;
+        let version = match version.as_str() {
+            "" => None,
+            text => Some(text.parse().map_err(|_| damaged(1, "version"))?),
+        };
+        Ok(Block { name, version, why: row.get(2)?, since: Timestamp(row.get(3)?) })
+    })?
+    .collect()
 }

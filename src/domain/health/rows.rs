@@ -77,17 +77,15 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
         Measure::Gateway => match &sample.gateway {
             None => plain(f64::NAN, "off".to_owned()),
             Some(Gateway::Open(address)) => plain(f64::NAN, address.clone()).good_when("open").good(),
-            Some(Gateway::Failed { address, why }) => {
-                plain(f64::NAN, "not open".to_owned()).good_when("open").is(
-                    State::Bad,
-                    format!(
-                        "the gateway cannot listen on {address} ({why}): package managers that are set up for it talk to \
+            Some(Gateway::Failed { address, why }) => plain(f64::NAN, "not open".to_owned()).good_when("open").is(
+                State::Bad,
+                format!(
+                    "the gateway cannot listen on {address} ({why}): package managers that are set up for it talk to \
                          somebody else there"
-                    ),
-                    "end the program that has the port and restart this node; or set gateway to another address or to \
+                ),
+                "end the program that has the port and restart this node; or set gateway to another address or to \
                      \"off\", and set the package managers up again",
-                )
-            }
+            ),
         },
         Measure::Peers => {
             let starting = sample.running_for < STARTING;

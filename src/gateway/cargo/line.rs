@@ -4,7 +4,13 @@
 
 use serde_json::{Map, Value};
 
-use crate::domain::{manifest::Manifest, name::PublisherId};
+use crate::{
+    domain::{
+        manifest::{Dependency, Manifest},
+        name::{PackageId, PackageName, PublisherId},
+    },
+    ecosystem::Ecosystem,
+};
 
 /// What stands in a signed line for a registry of this kind: whose it is, and never an address with a port.
 const OWNER: &str = "swarmdex:";
@@ -17,6 +23,8 @@ pub struct Line {
     /// SHA-256 of its file, in lower-case hexadecimal.
     pub digest: String,
     fields: Map<String, Value>,
+    /// Whose packages it needs, by what the manifest signs.
+    needs: Vec<PackageId>,
 }
 
 /// Reads the line that came with a release.
@@ -38,29 +46,40 @@ pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Line, String> {
     if !is_list("deps") || !fields.get("features").is_some_and(Value::is_object) {
         return Err("it has no list of dependencies, or no features".to_owned());
     }
-    Ok(Line { name: name.to_owned(), digest: digest.to_owned(), fields })
+    let needs = manifest.dependencies.iter().filter_map(Dependency::id).collect();
+    Ok(Line { name: name.to_owned(), digest: digest.to_owned(), fields, needs })
 }
 
 impl Line {
-    /// The line of an index whose addresses begin with `base`. `own` is the publisher whose packages alone the index has: what the
-    /// release takes from elsewhere is then in another index, as `elsewhere` says of a dependency by its name.
-    pub fn text(&self, yanked: bool, base: &str, elsewhere: impl Fn(&str) -> Option<String>) -> String {
+    /// Bytes that it takes in memory, about.
+    pub fn weight(&self) -> usize {
+        // Text and tree: what serde_json makes of a line is several times as long.
+        self.fields.len() * 64 + self.fields.get("deps").and_then(Value::as_array).map_or(0, Vec::len) * 1_024
+    }
+
+    /// The line of an index whose addresses begin with `base`. `only` is the publisher whose packages alone the index has: what the
+    /// release needs of others is then in theirs.
+    pub fn text(&self, yanked: bool, base: &str, only: Option<&PublisherId>) -> String {
         let mut fields = self.fields.clone();
         fields.insert("yanked".to_owned(), yanked.into());
         for dep in fields.get_mut("deps").and_then(Value::as_array_mut).into_iter().flatten() {
             let Some(dep) = dep.as_object_mut() else { continue };
-            let registry = match dep.get("registry").and_then(Value::as_str) {
-                Some(registry) => registry.strip_prefix(OWNER).map(|owner| format!("sparse+{base}/cargo/~{owner}/")),
-                None => {
-                    let name = dep.get("package").and_then(Value::as_str).or(dep.get("name").and_then(Value::as_str));
-                    name.and_then(&elsewhere)
-                }
+            let text = |key: &str| dep.get(key).and_then(Value::as_str);
+            let owner = match text("registry") {
+                Some(registry) => owner_of(registry),
+                None => text("package").or(text("name")).and_then(|name| self.elsewhere(name, only?)),
             };
-            if let Some(registry) = registry {
-                dep.insert("registry".to_owned(), registry.into());
+            if let Some(owner) = owner {
+                dep.insert("registry".to_owned(), format!("sparse+{base}/cargo/~{owner}/").into());
             }
         }
         Value::Object(fields).to_string()
+    }
+
+    /// The owner of what it needs by this name, where that is not the one whose index it is.
+    fn elsewhere(&self, name: &str, only: &PublisherId) -> Option<PublisherId> {
+        let name = PackageName::of(&Ecosystem::Cargo, &name.parse().ok()?).ok()?;
+        self.needs.iter().find(|need| need.name == name).map(|need| need.owner).filter(|owner| owner != only)
     }
 }
 
@@ -68,8 +87,7 @@ impl Line {
 /// gateway, the owner for a publisher's, and what cargo said for any other.
 pub fn signed_registry(index: Option<&str>, base: &str) -> Option<String> {
     let index = index?;
-    let ours = index.strip_prefix("sparse+").and_then(|url| url.strip_prefix(base)).map(|path| path.trim_matches('/'));
-    match ours {
+    match gateway_path(index, base) {
         Some("cargo") => None,
         Some(path) => match path.strip_prefix("cargo/~").map(str::parse::<PublisherId>) {
             Some(Ok(owner)) => Some(format!("{OWNER}{owner}")),
@@ -77,6 +95,17 @@ pub fn signed_registry(index: Option<&str>, base: &str) -> Option<String> {
         },
         None => Some(index.to_owned()),
     }
+}
+
+/// The path of an index that this gateway has, by whatever name of this machine it was asked.
+fn gateway_path<'a>(index: &'a str, base: &str) -> Option<&'a str> {
+    let url = index.strip_prefix("sparse+")?;
+    let path = url.strip_prefix(base).or_else(|| {
+        let (authority, path) = url.strip_prefix("http://")?.split_once('/')?;
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        matches!(host, "127.0.0.1" | "localhost" | "[::1]").then_some(path)
+    })?;
+    Some(path.trim_matches('/'))
 }
 
 /// The owner that a signed line names for a dependency.
@@ -91,7 +120,11 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use crate::domain::{hash::ContentRoot, manifest::{Content, Draft}, time::Timestamp};
+    use crate::domain::{
+        hash::ContentRoot,
+        manifest::{Content, Draft},
+        time::Timestamp,
+    };
 
     fn manifest(name: &str, version: &str) -> Manifest {
         let draft: Draft =
@@ -131,18 +164,30 @@ mod tests {
 
     #[test]
     fn a_line_is_told_with_the_yank_of_the_head_and_addresses_of_this_gateway() {
-        let owner = PublisherId::of(&Keypair::generate_ed25519().public());
+        let key = || PublisherId::of(&Keypair::generate_ed25519().public());
+        let (owner, other, me) = (key(), key(), key());
         let mut given = line();
         given["deps"][0]["registry"] = format!("swarmdex:{owner}").into();
-        let read = read(&manifest("Foo", "1.0.0"), given.to_string().as_bytes()).unwrap();
+        let mut manifest = manifest("Foo", "1.0.0");
+        manifest.dependencies = vec![Dependency {
+            package: format!("{other}/cargo:there"),
+            handle: None,
+            requirement: "^1".parse().unwrap(),
+            optional: false,
+        }];
+        let read = read(&manifest, given.to_string().as_bytes()).unwrap();
         let base = "http://127.0.0.1:1";
-        let text = read.text(true, base, |name| (name == "there").then(|| "elsewhere".to_owned()));
-        let told: Value = serde_json::from_str(&text).unwrap();
-        assert!(!text.contains('\n'));
-        assert_eq!(told["yanked"], true);
-        assert_eq!(told["deps"][0]["registry"], format!("sparse+{base}/cargo/~{owner}/"));
-        assert_eq!(told["deps"][1]["registry"], "elsewhere");
-        assert_eq!(told["deps"][2]["registry"], "https://github.com/rust-lang/crates.io-index");
+        let told = |only| {
+            let text = read.text(true, base, only);
+            assert!(!text.contains('\n'));
+            serde_json::from_str::<Value>(&text).unwrap()
+        };
+        let (swarm, theirs, mine) = (told(None), told(Some(&other)), told(Some(&me)));
+        assert_eq!(swarm["yanked"], true);
+        assert_eq!(swarm["deps"][0]["registry"], format!("sparse+{base}/cargo/~{owner}/"));
+        assert_eq!((&swarm["deps"][1]["registry"], &theirs["deps"][1]["registry"]), (&Value::Null, &Value::Null));
+        assert_eq!(mine["deps"][1]["registry"], format!("sparse+{base}/cargo/~{other}/"));
+        assert_eq!(swarm["deps"][2]["registry"], "https://github.com/rust-lang/crates.io-index");
     }
 
     #[test]
@@ -154,6 +199,9 @@ mod tests {
         assert_eq!(signed(&format!("sparse+{base}/cargo/")), None);
         let of_owner = signed(&format!("sparse+{base}/cargo/~{owner}/")).unwrap();
         assert_eq!(owner_of(&of_owner), Some(owner));
+        assert_eq!(signed("sparse+http://localhost:4810/cargo/"), None, "another name of this machine");
+        let other = "sparse+http://127.0.0.1:9000/index/";
+        assert_eq!(signed(other).as_deref(), Some(other));
         let far = "https://github.com/rust-lang/crates.io-index";
         assert_eq!(signed(far).as_deref(), Some(far));
         assert_eq!(owner_of(far), None);

@@ -31,11 +31,22 @@ pub enum Route {
     /// The index file of a crate, by its name in lower case.
     Index(String),
     Search,
-    Download { name: String, version: String },
+    Download {
+        name: String,
+        version: String,
+    },
     Publish,
-    Yank { name: String, version: String, yanked: bool },
-    Owners { name: String },
-    ChangeOwners { name: String },
+    Yank {
+        name: String,
+        version: String,
+        yanked: bool,
+    },
+    Owners {
+        name: String,
+    },
+    ChangeOwners {
+        name: String,
+    },
 }
 
 /// The scope and the request; `None` for what no cargo asks.
@@ -69,7 +80,9 @@ pub fn of(method: &Method, parts: &[String]) -> Option<(Scope, Route)> {
             ("unyank", &Method::PUT) => Route::Yank { name: text(name), version: text(version), yanked: false },
             _ => return None,
         },
-        [.., name] if is_read && index_path(name).is_some_and(|path| path == parts.join("/")) => Route::Index(text(name)),
+        [.., name] if is_read && index_path(name).is_some_and(|path| path == parts.join("/")) => {
+            Route::Index(text(name))
+        }
         _ => return None,
     };
     Some((scope, route))

@@ -69,7 +69,15 @@ impl Plan {
         let count = groups(size);
         // Small content is cut finer, so that there is something for several.
         let piece = (count / 16).clamp(4, PIECE);
-        Self { size, piece, have, peers: BTreeMap::new(), owed: Vec::new(), next_cursor: begin % count, in_order: false }
+        Self {
+            size,
+            piece,
+            have,
+            peers: BTreeMap::new(),
+            owed: Vec::new(),
+            next_cursor: begin % count,
+            in_order: false,
+        }
     }
 
     /// From here on, what stands first is asked for first.
