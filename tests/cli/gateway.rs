@@ -1,0 +1,396 @@
+//! Package managers as they are, on nodes of their own.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+    process::Command,
+};
+
+use serde_json::Value;
+
+use crate::program::{APART, Home, PATIENCE, Ran, Running, ran};
+
+/// A node that stays, with a gateway on a free port, and a cargo with a home of its own that has never seen anything.
+struct Site {
+    home: Home,
+    node: Running,
+    gateway: String,
+}
+
+impl Site {
+    fn start(flags: &[&str]) -> Self {
+        Self::start_in(Home::new(), flags)
+    }
+
+    fn start_in(home: Home, flags: &[&str]) -> Self {
+        let flags = [&["--config", &settings(&home, "")], flags].concat();
+        let node = Running::start_with(&home, &flags, &[("SWARMDEX_GATEWAY", "127.0.0.1:0")]);
+        let status = home.alone(&["status", "--json"]).json();
+        let gateway = status["gateway"].as_str().unwrap().to_owned();
+        Self { home, node, gateway }
+    }
+
+    fn token(&self) -> String {
+        let token = self.home.path(".local/share/swarmdex/gateway.token");
+        std::fs::read_to_string(token).unwrap().trim().to_owned()
+    }
+
+    fn publisher(&self) -> String {
+        self.home.alone(&["key", "show", "--json"]).json()["publisher"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until this node knows of a package.
+    fn waits_for(&self, package: &str) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let shown = self.home.alone(&["show", package, "--json"]);
+            if shown.code == Some(0) {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "{package}: {}", shown.stderr);
+        }
+    }
+
+    /// A cargo whose registry `swarm` is this node's, and that has no other one.
+    fn cargo(&self, dir: &str, words: &[&str]) -> Ran {
+        ran(self.cargo_command(dir, words))
+    }
+
+    fn cargo_command(&self, dir: &str, words: &[&str]) -> Command {
+        let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("CARGO") || name.to_lowercase().contains("_proxy")) {
+                cargo.env_remove(name);
+            }
+        }
+        cargo.args(words).current_dir(self.home.path(dir));
+        cargo.env("CARGO_HOME", self.home.path("cargo-home"));
+        cargo.env("CARGO_REGISTRIES_SWARM_INDEX", format!("sparse+{}/cargo/", self.gateway));
+        cargo.env("CARGO_REGISTRIES_SWARM_TOKEN", self.token());
+        // Nothing of a test goes anywhere else.
+        cargo.env("https_proxy", "http://127.0.0.1:1").env("CARGO_NET_RETRY", "0");
+        cargo.env("CARGO_TARGET_DIR", self.home.path("built"));
+        cargo.stdin(std::process::Stdio::null());
+        cargo.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        cargo
+    }
+
+    /// A crate in a directory of its own.
+    fn package(&self, name: &str, version: &str, needs: &str, code: &str) -> String {
+        let src = self.home.path(name).join("src");
+        std::fs::create_dir_all(&src).unwrap();
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2024\"\ndescription = \"A {name}\"\n\
+             license = \"MIT\"\n[workspace]\n[dependencies]\n{needs}"
+        );
+        std::fs::write(self.home.path(name).join("Cargo.toml"), manifest).unwrap();
+        std::fs::write(src.join("lib.rs"), code).unwrap();
+        name.to_owned()
+    }
+
+    fn publishes(&self, dir: &str) -> Ran {
+        let ran = self.cargo(dir, &["publish", "--registry", "swarm", "--allow-dirty"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        ran
+    }
+
+    /// One request, as it is; the answer's status, head and body.
+    fn asks(&self, request: &str) -> (u16, String, Vec<u8>) {
+        let address = self.gateway.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request.replace("HOST", address).as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, head.to_lowercase(), answer[end + 4..].to_vec())
+    }
+
+    fn gets(&self, path: &str, fields: &str) -> (u16, String, Vec<u8>) {
+        self.asks(&format!("GET {path} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n{fields}\r\n"))
+    }
+}
+
+/// A settings file with this in it.
+fn settings(home: &Home, text: &str) -> String {
+    home.file("settings.toml", text)
+}
+
+fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+/// Two sites: alice, who publishes, and bob, who knows alice's node.
+fn two() -> (Site, Site) {
+    let alice = Site::start(&["--handle", "alice"]);
+    let bob = Site::start(&["--bootstrap", &alice.node.address, "--handle", "bob"]);
+    (alice, bob)
+}
+
+#[test]
+fn what_cargo_publishes_here_cargo_builds_elsewhere() {
+    let (alice, bob) = two();
+    alice.package("tiny_one", "0.1.0", "", "pub fn one() -> u32 { 1 }\n");
+    alice.publishes("tiny_one");
+    let needs = "one = { package = \"tiny_one\", version = \"0.1\", registry = \"swarm\" }\n";
+    alice.package("Two-Of-Them", "1.0.0+first", needs, "pub fn two() -> u32 { one::one() + one::one() }\n");
+    alice.publishes("Two-Of-Them");
+    let again = alice.cargo("Two-Of-Them", &["publish", "--registry", "swarm", "--allow-dirty"]);
+    assert!(again.stderr.contains("already exists"), "{}", again.stderr);
+
+    // A fresh node trusts nobody, and says what to do.
+    let publisher = alice.publisher();
+    bob.waits_for(&format!("{publisher}/cargo:two-of-them"));
+    let (status, _, said) = bob.gets("/cargo/tw/o-/two-of-them", "");
+    let said = String::from_utf8(said).unwrap();
+    assert_eq!(status, 404, "{said}");
+    assert!(said.contains(&format!("swarmdex names set cargo:two-of-them {publisher}")), "{said}");
+    assert_eq!(bob.home.alone(&["why", "cargo:two-of-them"]).code, Some(1));
+    assert_eq!(bob.home.alone(&["trust", &publisher, "--for", "cargo:*"]).code, Some(0));
+    let why = bob.home.alone(&["why", "cargo:Two_of_them", "--json"]).json();
+    assert_eq!(why["owner"], publisher.as_str());
+
+    bob.package("user", "0.1.0", "", "pub fn three() -> u32 { two_of_them::two() + 1 }\n");
+    let added = bob.cargo("user", &["add", "Two-Of-Them", "--registry", "swarm"]);
+    assert_eq!(added.code, Some(0), "{}", added.stderr);
+    let built = bob.cargo("user", &["build"]);
+    assert_eq!(built.code, Some(0), "{}", built.stderr);
+    let lock = std::fs::read_to_string(bob.home.path("user/Cargo.lock")).unwrap();
+    assert!(lock.contains("name = \"tiny_one\"") && lock.contains("version = \"1.0.0+first\""), "{lock}");
+
+    // The publisher is gone, the cache is empty, and everything is still here.
+    let Site { node, .. } = alice;
+    node.stop("TERM");
+    std::fs::remove_dir_all(bob.home.path("cargo-home")).unwrap();
+    let fetched = bob.cargo("user", &["fetch", "--locked"]);
+    assert_eq!(fetched.code, Some(0), "{}", fetched.stderr);
+    assert_eq!(std::fs::read_to_string(bob.home.path("user/Cargo.lock")).unwrap(), lock);
+    let found = bob.cargo("user", &["search", "tiny", "--registry", "swarm"]);
+    assert!(found.stdout.contains("tiny") && found.code == Some(0), "{} {}", found.stdout, found.stderr);
+    let info = bob.cargo("user", &["info", "tiny_one", "--registry", "swarm"]);
+    assert!(info.stdout.contains("A tiny_one"), "{} {}", info.stdout, info.stderr);
+}
+
+#[test]
+fn a_yank_is_honoured_by_whoever_has_no_lock_file() {
+    let (alice, bob) = two();
+    alice.package("tiny", "0.1.0", "", "");
+    alice.publishes("tiny");
+    alice.package("tiny", "0.1.1", "", "");
+    alice.publishes("tiny");
+    let publisher = alice.publisher();
+    bob.waits_for(&format!("{publisher}/cargo:tiny@=0.1.1"));
+    bob.home.alone(&["trust", &publisher]);
+    bob.package("user", "0.1.0", "tiny = { version = \"0.1\", registry = \"swarm\" }\n", "");
+    let picked = |site: &Site| {
+        let made = site.cargo("user", &["generate-lockfile"]);
+        let lock = std::fs::read_to_string(site.home.path("user/Cargo.lock")).unwrap_or_default();
+        assert_eq!(made.code, Some(0), "{}", made.stderr);
+        lock.split("name = \"tiny\"\nversion = \"").nth(1).unwrap()[..5].to_owned()
+    };
+    assert_eq!(picked(&bob), "0.1.1");
+    let words = ["yank", "--registry", "swarm", "tiny@0.1.1"];
+    let yanked = alice.cargo("tiny", &words);
+    assert_eq!(yanked.code, Some(0), "{}", yanked.stderr);
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        let (_, _, index) = bob.gets("/cargo/ti/ny/tiny", "");
+        let lines = String::from_utf8(index).unwrap();
+        let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+        if last["yanked"] == true {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{lines}");
+    }
+    let locked = bob.cargo("user", &["fetch", "--locked"]);
+    assert_eq!(locked.code, Some(0), "whoever has it in a lock file goes on with it: {}", locked.stderr);
+    std::fs::remove_file(bob.home.path("user/Cargo.lock")).unwrap();
+    assert_eq!(picked(&bob), "0.1.0");
+    let back = alice.cargo("tiny", &[&words[..], &["--undo"]].concat());
+    assert_eq!(back.code, Some(0), "{}", back.stderr);
+    let theirs = bob.cargo("user", &["yank", "--registry", "swarm", "tiny@0.1.0"]);
+    assert!(theirs.code != Some(0) && theirs.stderr.contains("only that key can change it"), "{}", theirs.stderr);
+    let owners = bob.cargo("user", &["owner", "--list", "tiny", "--registry", "swarm"]);
+    assert!(owners.stdout.contains(&publisher), "{} {}", owners.stdout, owners.stderr);
+}
+
+#[test]
+fn two_owners_of_one_name_are_refused_until_a_person_decides() {
+    let (alice, bob) = two();
+    let carol = Site::start(&["--bootstrap", &alice.node.address, "--bootstrap", &bob.node.address]);
+    for (site, code) in [(&alice, "pub const WHO: &str = \"alice\";"), (&bob, "pub const WHO: &str = \"bob\";")] {
+        site.package("clash", "1.0.0", "", code);
+        site.publishes("clash");
+    }
+    let keys = [alice.publisher(), bob.publisher()];
+    for key in &keys {
+        carol.waits_for(&format!("{key}/cargo:clash"));
+        assert_eq!(carol.home.alone(&["trust", key]).code, Some(0));
+    }
+    let listed = carol.home.alone(&["trust", "--list", "--json"]).json();
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    carol.package("user", "0.1.0", "clash = { version = \"1\", registry = \"swarm\" }\n", "");
+    let refused = carol.cargo("user", &["fetch"]);
+    assert!(refused.code != Some(0) && refused.stderr.contains("no matching package"), "{}", refused.stderr);
+    // No path and no spelling leads around it.
+    for path in [
+        "/cargo/cl/as/clash",
+        "/cargo/api/v1/crates/clash/1.0.0/download",
+        "/cargo/api/v1/crates/CLASH/1.0.0/download",
+        "/cargo/api/v1/crates/%63lash/1.0.0/download",
+        "/cargo/api/v1/crates/clash/owners",
+    ] {
+        let (status, _, said) = carol.gets(path, "");
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(status, 404, "{path}: {said}");
+        assert!(keys.iter().all(|key| said.contains(key.as_str())) && said.contains("names set cargo:clash"), "{said}");
+    }
+    let (_, _, found) = carol.gets("/cargo/api/v1/crates?q=clash", "");
+    let found: Value = serde_json::from_slice(&found).unwrap();
+    assert_eq!(found["meta"]["total"], 0, "{found}");
+    // One publisher's own endpoint has it all the same: its address says whose.
+    let (status, _, _) = carol.gets(&format!("/cargo/~{}/cl/as/clash", keys[1]), "");
+    assert_eq!(status, 200);
+
+    assert_eq!(carol.home.alone(&["names", "set", "cargo:clash", &keys[1]]).code, Some(0));
+    let fetched = carol.cargo("user", &["fetch"]);
+    assert_eq!(fetched.code, Some(0), "{}", fetched.stderr);
+    let (_, _, index) = carol.gets("/cargo/cl/as/clash", "");
+    let (_, _, theirs) = bob.gets("/cargo/cl/as/clash", "");
+    assert_eq!(index, theirs);
+    let moved = carol.home.alone(&["names", "set", "cargo:clash", &keys[0]]);
+    assert!(moved.stderr.contains("caches"), "{}", moved.stderr);
+    // A block goes before everything.
+    assert_eq!(carol.home.alone(&["block", "cargo:Clash@1.0.0", "--why", "it is broken"]).code, Some(0));
+    let (status, _, said) = carol.gets("/cargo/api/v1/crates/clash/1.0.0/download", "");
+    assert!(status == 404 && String::from_utf8_lossy(&said).contains("it is broken"));
+    assert_eq!(carol.gets("/cargo/cl/as/clash", "").0, 404);
+    assert_eq!(carol.home.alone(&["unblock", "cargo:clash@1.0.0"]).code, Some(0));
+    assert_eq!(carol.gets("/cargo/cl/as/clash", "").0, 200);
+}
+
+#[test]
+fn whatever_changes_something_needs_the_token_and_a_page_of_somebody_else_is_refused() {
+    let site = Site::start(&["--handle", "alice"]);
+    site.package("tiny", "0.1.0", "", "");
+    let mut cargo = site.cargo_command("tiny", &["publish", "--registry", "swarm", "--allow-dirty"]);
+    cargo.env("CARGO_REGISTRIES_SWARM_TOKEN", "something-else");
+    let refused = ran(cargo);
+    assert!(refused.code != Some(0) && refused.stderr.contains("gateway.token"), "{}", refused.stderr);
+    assert_eq!(site.gets("/cargo/ti/ny/tiny", "").0, 404, "nothing of it was taken");
+    site.publishes("tiny");
+
+    let path = site.home.path(".local/share/swarmdex/gateway.token");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let token = site.token();
+    let page = site.asks(&format!(
+        "DELETE /cargo/api/v1/crates/tiny/0.1.0/yank HTTP/1.1\r\nHost: HOST\r\nOrigin: https://evil.example\r\n\
+         Authorization: {token}\r\nConnection: close\r\n\r\n"
+    ));
+    assert_eq!(page.0, 403);
+    let rebound = site.asks("GET /cargo/config.json HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    assert_eq!(rebound.0, 421);
+
+    // Lengths, parts and states of what is served.
+    let (status, head, body) = site.gets("/cargo/ti/ny/tiny", "");
+    let etag = field(&head, "etag").unwrap().to_owned();
+    assert_eq!((status, field(&head, "cache-control")), (200, Some("no-cache")));
+    assert_eq!(site.gets("/cargo/ti/ny/tiny", &format!("If-None-Match: {etag}\r\n")).0, 304);
+    let line: Value = serde_json::from_slice(&body).unwrap();
+    let file = "/cargo/api/v1/crates/tiny/0.1.0/download";
+    let (_, head, bytes) = site.gets(file, "");
+    let digest = format!("\"{}\"", line["cksum"].as_str().unwrap());
+    assert_eq!((field(&head, "content-length"), field(&head, "etag")), (Some(&*bytes.len().to_string()), Some(&*digest)));
+    let (status, head, part) = site.gets(file, &format!("Range: bytes=10-19\r\nIf-Range: {digest}\r\n"));
+    assert_eq!((status, &part[..]), (206, &bytes[10..20]), "{head}");
+    assert_eq!(site.gets(file, "Range: bytes=10-19\r\nIf-Range: \"x\"\r\n").0, 200);
+    assert_eq!(site.gets(file, &format!("Range: bytes={}-\r\n", bytes.len())).0, 416);
+    let (status, head, none) =
+        site.asks(&format!("HEAD {file} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n"));
+    assert_eq!((status, none.len()), (200, 0));
+    assert_eq!(field(&head, "content-length"), Some(&*bytes.len().to_string()));
+    let two = site.asks(
+        "GET /cargo/config.json HTTP/1.1\r\nHost: HOST\r\n\r\nGET /cargo/config.json HTTP/1.1\r\nHost: HOST\r\n\
+         Connection: close\r\n\r\n",
+    );
+    assert_eq!(String::from_utf8_lossy(&two.2).matches("\"dl\"").count(), 2, "requests may follow each other");
+}
+
+/// Bytes of an upload: each part behind its length.
+fn upload(words: &str, file: &[u8]) -> Vec<u8> {
+    let part = |bytes: &[u8]| [&(bytes.len() as u32).to_le_bytes()[..], bytes].concat();
+    [part(words.as_bytes()), part(file)].concat()
+}
+
+#[test]
+fn bad_uploads_are_refused_and_leave_nothing() {
+    let site = Site::start(&["--handle", "alice"]);
+    let token = site.token();
+    let put = |body: &[u8], length: usize| {
+        let address = site.gateway.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!(
+            "PUT /cargo/api/v1/crates/new HTTP/1.1\r\nHost: {address}\r\nAuthorization: {token}\r\nConnection: close\r\n\
+             Content-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    };
+    let words = r#"{"name":"tiny","vers":"0.1.0","deps":[]}"#;
+    let whole = upload(words, b"no archive");
+    for (body, length, said) in [
+        (whole.clone(), whole.len(), "cannot be taken"),
+        ([&whole[..], b"more"].concat(), whole.len() + 4, "longer than it says"),
+        (whole[..whole.len() - 3].to_vec(), whole.len() - 3, "shorter than it says"),
+        (upload("{}", b""), upload("{}", b"").len(), "cannot be read"),
+        (b"\xff\xff\xff\xff".to_vec(), 4, "may have"),
+        (upload(&words.replace("tiny", "../tiny"), b""), 47 + 3, "package name"),
+        (upload(&words.replace("0.1.0", "0.1"), b""), 45, "is no version"),
+        (upload(words, b"x"), 2 << 30, "gateway_upload_mb"),
+    ] {
+        let length = if length < 1 << 20 { body.len() } else { length };
+        let answer = put(&body, length);
+        assert!(answer.starts_with("HTTP/1.1 4") && answer.contains("\"errors\""), "{said}: {answer}");
+        assert!(answer.contains(said), "{said}: {answer}");
+    }
+    // Broken off in the middle: nobody is there to be answered.
+    put(&whole[..whole.len() - 3], whole.len());
+    let uploads = site.home.path(".local/share/swarmdex/uploads");
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while std::fs::read_dir(&uploads).unwrap().count() > 0 {
+        assert!(std::time::Instant::now() < deadline, "an upload was left");
+    }
+    assert!(!site.home.path(".local/share/swarmdex/publisher.key").exists() || site.gets("/cargo/ti/ny/tiny", "").0 == 404);
+}
+
+#[test]
+fn a_port_that_is_taken_is_not_replaced_and_health_is_bad_about_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let home = Home::new();
+    let node = Running::start_with(&home, &[], &[("SWARMDEX_GATEWAY", &address)]);
+    let status = home.alone(&["status", "--detailed", "--json"]).json();
+    assert_eq!((&status["gateway"], &status["health"]["state"]), (&Value::Null, &"bad".into()), "{status}");
+    assert!(status["health"]["cause"].as_str().unwrap().contains(&address), "{status}");
+    assert_eq!(home.alone(&["health"]).code, Some(4));
+    node.stop("TERM");
+    // Beyond loopback there must be a word.
+    let mut open = home.command([&APART[..], &["status"]].concat());
+    open.env("SWARMDEX_GATEWAY", "0.0.0.0:0");
+    ran(open).complains(2, &["gateway_token"]);
+    // And elsewhere it is off, unless it is set.
+    let elsewhere: PathBuf = home.path("elsewhere");
+    let flags = ["--data-dir", elsewhere.to_str().unwrap()];
+    let mut shown = home.command([&flags[..], &["config", "show"]].concat());
+    shown.env_remove("SWARMDEX_GATEWAY");
+    assert!(ran(shown).stdout.contains("gateway = \"off\""));
+}
