@@ -57,6 +57,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/names", get(async |State(it): Node| answer(it.names().table().await)))
         .route("/names/why", post(why))
+        .route("/names/known", post(known))
         .route("/names/serve", post(serve))
         .route("/names/blocks", post(blocks))
         .route("/names/set", post(set))
@@ -68,6 +69,10 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
 
 async fn why(State(it): Node, given: Given<OfName>) -> Response {
     with(given, async |asked| it.names().why(&asked.name).await).await
+}
+
+async fn known(State(it): Node, given: Given<OfName>) -> Response {
+    with(given, async |asked| it.names().known(&asked.name).await).await
 }
 
 async fn serve(State(it): Node, given: Given<OfName>) -> Response {
@@ -106,6 +111,10 @@ async fn unblock(State(it): Node, given: Given<Blocking>) -> Response {
 impl Names for Remote {
     async fn why(&self, name: &PackageName) -> Result<Decided> {
         self.post("/v1/names/why", &OfName { name: name.clone() }).await
+    }
+
+    async fn known(&self, name: &PackageName) -> Result<Decided> {
+        self.post("/v1/names/known", &OfName { name: name.clone() }).await
     }
 
     async fn serve(&self, name: &PackageName) -> Result<Decided> {
@@ -150,6 +159,10 @@ fn only_watched<T>() -> Result<T> {
 #[async_trait]
 impl Names for Replay {
     async fn why(&self, _: &PackageName) -> Result<Decided> {
+        only_watched()
+    }
+
+    async fn known(&self, _: &PackageName) -> Result<Decided> {
         only_watched()
     }
 

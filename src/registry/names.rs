@@ -32,6 +32,9 @@ pub trait Names: Send + Sync {
     /// Decides whose package a name is, and says why. Asks the network where nobody here is known to have it.
     async fn why(&self, name: &PackageName) -> Result<Decided>;
 
+    /// As [`Names::why`], by what is known here: nobody is asked.
+    async fn known(&self, name: &PackageName) -> Result<Decided>;
+
     /// As [`Names::why`], for somebody who is served by it: who is first to be served for a name keeps it, and a person is told of
     /// those who would have it too.
     async fn serve(&self, name: &PackageName) -> Result<Decided>;
@@ -67,7 +70,7 @@ impl P2pRegistry {
         Ok(rules)
     }
 
-    async fn decided(&self, name: &PackageName) -> Result<Decided> {
+    async fn decided(&self, name: &PackageName, ask: bool) -> Result<Decided> {
         let (rules, trusted) = (self.all_rules()?, self.store.trusted_keys()?);
         let blocks = self.store.blocks(Some(name))?;
         let own = self.publisher_id();
@@ -84,7 +87,7 @@ impl P2pRegistry {
             Ok::<_, RegistryError>(decide(name, &known))
         };
         let mut decided = decide(&claimants)?;
-        if let Meaning::Nobody(_) = decided.meaning {
+        if let (Meaning::Nobody(_), true) = (&decided.meaning, ask) {
             let asked = self.find_among_trusted(name, &trusted).await?;
             if asked {
                 claimants = self.store.publishers_of(name)?;
@@ -153,11 +156,15 @@ impl ToldNames {
 #[async_trait]
 impl Names for P2pRegistry {
     async fn why(&self, name: &PackageName) -> Result<Decided> {
-        self.decided(name).await
+        self.decided(name, true).await
+    }
+
+    async fn known(&self, name: &PackageName) -> Result<Decided> {
+        self.decided(name, false).await
     }
 
     async fn serve(&self, name: &PackageName) -> Result<Decided> {
-        let decided = self.decided(name).await?;
+        let decided = self.decided(name, true).await?;
         if let Some(owner) = decided.owner() {
             if self.store.first_served(name)?.is_none() {
                 self.store.note_served(name.clone(), owner, clock::now()).await?;

@@ -20,12 +20,8 @@ struct Site {
 
 impl Site {
     fn start(flags: &[&str]) -> Self {
-        Self::start_in(Home::new(), flags)
-    }
-
-    fn start_in(home: Home, flags: &[&str]) -> Self {
-        let flags = [&["--config", &settings(&home, "")], flags].concat();
-        let node = Running::start_with(&home, &flags, &[("SWARMDEX_GATEWAY", "127.0.0.1:0")]);
+        let home = Home::new();
+        let node = Running::start_with(&home, flags, &[("SWARMDEX_GATEWAY", "127.0.0.1:0")]);
         let status = home.alone(&["status", "--json"]).json();
         let gateway = status["gateway"].as_str().unwrap().to_owned();
         Self { home, node, gateway }
@@ -112,11 +108,6 @@ impl Site {
     fn gets(&self, path: &str, fields: &str) -> (u16, String, Vec<u8>) {
         self.asks(&format!("GET {path} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n{fields}\r\n"))
     }
-}
-
-/// A settings file with this in it.
-fn settings(home: &Home, text: &str) -> String {
-    home.file("settings.toml", text)
 }
 
 fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
@@ -304,13 +295,15 @@ fn whatever_changes_something_needs_the_token_and_a_page_of_somebody_else_is_ref
     let file = "/cargo/api/v1/crates/tiny/0.1.0/download";
     let (_, head, bytes) = site.gets(file, "");
     let digest = format!("\"{}\"", line["cksum"].as_str().unwrap());
-    assert_eq!((field(&head, "content-length"), field(&head, "etag")), (Some(&*bytes.len().to_string()), Some(&*digest)));
+    assert_eq!(
+        (field(&head, "content-length"), field(&head, "etag")),
+        (Some(&*bytes.len().to_string()), Some(&*digest))
+    );
     let (status, head, part) = site.gets(file, &format!("Range: bytes=10-19\r\nIf-Range: {digest}\r\n"));
     assert_eq!((status, &part[..]), (206, &bytes[10..20]), "{head}");
     assert_eq!(site.gets(file, "Range: bytes=10-19\r\nIf-Range: \"x\"\r\n").0, 200);
     assert_eq!(site.gets(file, &format!("Range: bytes={}-\r\n", bytes.len())).0, 416);
-    let (status, head, none) =
-        site.asks(&format!("HEAD {file} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n"));
+    let (status, head, none) = site.asks(&format!("HEAD {file} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n"));
     assert_eq!((status, none.len()), (200, 0));
     assert_eq!(field(&head, "content-length"), Some(&*bytes.len().to_string()));
     let two = site.asks(
@@ -369,7 +362,9 @@ fn bad_uploads_are_refused_and_leave_nothing() {
     while std::fs::read_dir(&uploads).unwrap().count() > 0 {
         assert!(std::time::Instant::now() < deadline, "an upload was left");
     }
-    assert!(!site.home.path(".local/share/swarmdex/publisher.key").exists() || site.gets("/cargo/ti/ny/tiny", "").0 == 404);
+    assert!(
+        !site.home.path(".local/share/swarmdex/publisher.key").exists() || site.gets("/cargo/ti/ny/tiny", "").0 == 404
+    );
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub(super) async fn answer(service: &Service, endpoint: &Endpoint, query: &str) 
 }
 
 async fn is_installable(service: &Service, endpoint: &Endpoint, hit: &Hit) -> Result<bool, Refused> {
-    let decided = service.node().names().why(&hit.package.name).await?;
+    let decided = service.node().names().known(&hit.package.name).await?;
     let owner: Option<PublisherId> = endpoint.only.or(decided.owner());
     Ok(owner == Some(hit.package.owner))
 }
