@@ -30,6 +30,7 @@ mod release;
 mod replay;
 mod search;
 mod session;
+mod setup;
 mod show;
 mod status;
 mod stop;
@@ -143,6 +144,8 @@ enum Verb {
     Trust(trust::Trust),
     /// Hide a publisher's packages on this node
     Distrust(trust::Distrust),
+    /// Print or write the configuration by which cargo uses the node that runs
+    Setup(setup::Args),
     /// Say whose packages bare names are, for package managers
     Names(policy::Args),
     /// Say whose package a bare name is on this node, and why: cargo:serde; exit code 1 when it is nobody's
@@ -260,6 +263,7 @@ async fn run(line: Line) -> Result<u8> {
         Some(Verb::Disconnect(args)) => links::disconnect(&global, args).await,
         Some(Verb::Trust(args)) => trust::trust(&global, args).await,
         Some(Verb::Distrust(args)) => trust::distrust(&global, args).await,
+        Some(Verb::Setup(args)) => setup::run(&global, args).await,
         Some(Verb::Names(args)) => policy::run(&global, args).await,
         Some(Verb::Why(args)) => policy::why(&global, args).await,
         Some(Verb::Block(args)) => policy::block(&global, args).await,

@@ -439,19 +439,20 @@ mod tests {
             match &decided.meaning {
                 Meaning::Owner { owner, by } => {
                     let is_trusted = keys.iter().any(|key| key.publisher == *owner && key.names.takes(&name));
-                    prop_assert!(match by {
+                    let is_right = match by {
                         By::Rule(rule) => rule.owner == *owner && rule.pattern.takes(&name),
                         By::Own => own == Some(*owner) && claimants.contains(owner),
                         By::First => is_trusted && first.map(key) == Some(*owner),
                         By::Trusted(_) => is_trusted && claimants.contains(owner),
-                    });
+                    };
+                    prop_assert!(is_right, "{:?}", decided);
                     prop_assert!(decided.refusal().is_none());
                 }
                 Meaning::Several(several) => prop_assert!(several.len() > 1),
                 Meaning::Nobody(_) | Meaning::Blocked(_) => {}
             }
             // Orders say nothing.
-            for list in [claimants.len()] { if list > 0 { claimants.rotate_left(turn % list); } }
+            if !claimants.is_empty() { let by = turn % claimants.len(); claimants.rotate_left(by); }
             if !keys.is_empty() { let by = turn % keys.len(); keys.rotate_left(by); }
             if !rules.is_empty() { let by = turn % rules.len(); rules.rotate_left(by); }
             let known = Known { rules: &rules, trusted: &keys, own, claimants: &claimants, first: first.map(key), block: None };

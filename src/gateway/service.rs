@@ -199,8 +199,9 @@ async fn answered(service: Arc<Service>, client: Client, request: Request) -> Re
     let response = match first.as_str() {
         "" if asked.parts.is_empty() => page(&service, &asked).await,
         "cargo" => cargo::answer(&service, asked, body).await,
+        "cargo-mirror" => cargo::answer_as_mirror(&service, asked, body).await,
         other => {
-            let text = format!("/{other} is nothing that this gateway has; there is /cargo/");
+            let text = format!("/{other} is nothing that this gateway has; there are /cargo/ and /cargo-mirror/");
             sentence(StatusCode::NOT_FOUND, &text)
         }
     };

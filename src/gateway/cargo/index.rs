@@ -114,6 +114,11 @@ async fn line_of(service: &Service, id: &PackageId, entry: &ReleaseEntry) -> Res
     Ok(line)
 }
 
+/// Returns whether an endpoint has the release with this line.
+fn is_at(endpoint: &Endpoint, line: &Line) -> bool {
+    !endpoint.mirror || line.is_of_default_registry()
+}
+
 /// The index file of a crate: a line for each of its releases.
 pub(super) async fn file(
     service: &Service,
@@ -137,7 +142,7 @@ pub(super) async fn file(
     while let Some((entry, line)) = looked.next().await {
         match line {
             // Of two spellings, only the one that was published is there: cargo looks for the others by itself.
-            Ok(line) if line.name.to_ascii_lowercase() == name => {
+            Ok(line) if line.name.to_ascii_lowercase() == name && is_at(endpoint, &line) => {
                 text.push_str(&line.text(entry.yanked, &asked.base, endpoint.only.as_ref()));
                 text.push('\n');
             }
@@ -173,6 +178,10 @@ pub(super) async fn download(
         return Err(Refused::Because(StatusCode::NOT_FOUND, text));
     }
     let line = line_of(service, &id, entry).await?;
+    if !is_at(endpoint, &line) {
+        let text = format!("nobody attests that the default registry has {name} {version}; it is at /cargo/");
+        return Err(Refused::Because(StatusCode::NOT_FOUND, text));
+    }
     let manifest = service.registry().manifest_of(&id, &entry.manifest).await?;
     let (wanted, _) = wanted(&id, &manifest);
     let file = File {

@@ -15,6 +15,9 @@ use crate::{
 /// What stands in a signed line for a registry of this kind: whose it is, and never an address with a port.
 const OWNER: &str = "swarmdex:";
 
+/// What cargo calls the directory of its default registry in a cargo home, before the hash.
+const DEFAULT: &str = "index.crates.io";
+
 /// What a line says that a download needs, and the line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
@@ -23,6 +26,8 @@ pub struct Line {
     /// SHA-256 of its file, in lower-case hexadecimal.
     pub digest: String,
     fields: Map<String, Value>,
+    /// The registry that the signer's cargo home had it from, as that calls it.
+    upstream: Option<String>,
     /// Whose packages it needs, by what the manifest signs.
     needs: Vec<PackageId>,
 }
@@ -32,7 +37,8 @@ pub struct Line {
 /// # Errors
 /// Why cargo could not use it, or why it is of another release.
 pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Line, String> {
-    let fields: Map<String, Value> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let mut fields: Map<String, Value> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let upstream = fields.remove("upstream").and_then(|upstream| upstream.as_str().map(ToOwned::to_owned));
     let field = |key: &str| fields.get(key).and_then(Value::as_str).ok_or_else(|| format!("it has no {key}"));
     let (name, version, digest) = (field("name")?, field("vers")?, field("cksum")?);
     if name != manifest.name.as_str() || version != manifest.version.as_str() {
@@ -47,10 +53,18 @@ pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Line, String> {
         return Err("it has no list of dependencies, or no features".to_owned());
     }
     let needs = manifest.dependencies.iter().filter_map(Dependency::id).collect();
-    Ok(Line { name: name.to_owned(), digest: digest.to_owned(), fields, needs })
+    Ok(Line { name: name.to_owned(), digest: digest.to_owned(), upstream, needs, fields })
 }
 
 impl Line {
+    /// Returns whether it may stand in for the default registry: that has it, by the word of the release's signer, and all it needs
+    /// is there too.
+    pub fn is_of_default_registry(&self) -> bool {
+        let deps = self.fields.get("deps").and_then(Value::as_array).into_iter().flatten();
+        let is_there = |dep: &Value| dep.get("registry").is_none_or(Value::is_null);
+        self.upstream.as_deref() == Some(DEFAULT) && deps.into_iter().all(is_there)
+    }
+
     /// Bytes that it takes in memory, about.
     pub fn weight(&self) -> usize {
         // Text and tree: what serde_json makes of a line is several times as long.
@@ -188,6 +202,28 @@ mod tests {
         assert_eq!((&swarm["deps"][1]["registry"], &theirs["deps"][1]["registry"]), (&Value::Null, &Value::Null));
         assert_eq!(mine["deps"][1]["registry"], format!("sparse+{base}/cargo/~{other}/"));
         assert_eq!(swarm["deps"][2]["registry"], "https://github.com/rust-lang/crates.io-index");
+    }
+
+    #[test]
+    fn only_what_the_default_registry_has_with_all_it_needs_stands_in_for_it() {
+        let of = |upstream: Option<&str>, far: bool| {
+            let mut given = line();
+            if let Some(upstream) = upstream {
+                given["upstream"] = upstream.into();
+            }
+            if !far {
+                given["deps"].as_array_mut().unwrap().pop();
+            }
+            read(&manifest("Foo", "1.0.0"), given.to_string().as_bytes()).unwrap()
+        };
+        assert!(of(Some("index.crates.io"), false).is_of_default_registry());
+        assert!(!of(Some("index.crates.io"), true).is_of_default_registry());
+        assert!(!of(Some("index.example.org"), false).is_of_default_registry());
+        assert!(!of(None, false).is_of_default_registry());
+        assert!(
+            !of(Some("index.crates.io"), false).text(false, "", None).contains("upstream"),
+            "cargo knows no such field"
+        );
     }
 
     #[test]

@@ -35,6 +35,8 @@ use route::{Route, Scope};
 struct Endpoint {
     /// The publisher whose packages alone it has.
     only: Option<PublisherId>,
+    /// It stands in for the default registry.
+    mirror: bool,
     /// What its addresses begin with.
     url: String,
 }
@@ -76,7 +78,16 @@ fn errors(status: StatusCode, text: &str) -> Response {
 }
 
 pub async fn answer(service: &Arc<Service>, asked: Asked, body: Body) -> Response {
-    let Some((scope, route)) = route::of(&asked.method, &asked.parts) else {
+    answer_to(service, route::of(&asked.method, &asked.parts), asked, body).await
+}
+
+/// Answers at the endpoint that may replace the default registry.
+pub async fn answer_as_mirror(service: &Arc<Service>, asked: Asked, body: Body) -> Response {
+    answer_to(service, route::of_mirror(&asked.method, &asked.parts), asked, body).await
+}
+
+async fn answer_to(service: &Arc<Service>, request: Option<(Scope, Route)>, asked: Asked, body: Body) -> Response {
+    let Some((scope, route)) = request else {
         return sentence(StatusCode::NOT_FOUND, "cargo has no such request; its registry is at /cargo/");
     };
     let endpoint = match endpoint(service, scope, &asked.base).await {
@@ -123,7 +134,7 @@ fn may_change(change: Change) -> Result<(), Refused> {
 
 async fn endpoint(service: &Service, scope: Scope, base: &str) -> Result<Endpoint, Refused> {
     let only = match &scope {
-        Scope::Swarm => None,
+        Scope::Swarm | Scope::Mirror => None,
         Scope::Of(Owner::Publisher(owner)) => Some(*owner),
         // What a handle means is somebody's word, unless a person pinned it.
         Scope::Of(Owner::Handle(handle)) => match service.registry().claims(handle, false).await?.bound {
@@ -137,12 +148,16 @@ async fn endpoint(service: &Service, scope: Scope, base: &str) -> Result<Endpoin
         },
     };
     let url = format!("{base}{}", scope.path());
-    Ok(Endpoint { only, url })
+    Ok(Endpoint { only, mirror: scope == Scope::Mirror, url })
 }
 
 fn config(endpoint: &Endpoint, asked: &Asked) -> Response {
-    let Endpoint { url, .. } = endpoint;
-    let mut config = json!({ "dl": format!("{url}/api/v1/crates"), "api": url });
+    let Endpoint { url, mirror, .. } = endpoint;
+    let mut config = match mirror {
+        // Nothing is published there, nor searched for.
+        true => json!({ "dl": format!("{url}/api/v1/crates") }),
+        false => json!({ "dl": format!("{url}/api/v1/crates"), "api": url }),
+    };
     if asked.closed
         && let Some(config) = config.as_object_mut()
     {

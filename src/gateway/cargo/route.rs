@@ -2,13 +2,15 @@
 
 use axum::http::Method;
 
-use crate::domain::name::Owner;
+use crate::{domain::name::Owner, ecosystem::cargo::index_path};
 
 /// Whose packages an endpoint has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// The swarm's: names mean what they mean on this node.
     Swarm,
+    /// What upstream attested, in the place of the default registry.
+    Mirror,
     /// One publisher's: `~PUBLISHER-ID`, or `~handle` for a pinned one.
     Of(Owner),
 }
@@ -18,6 +20,7 @@ impl Scope {
     pub fn path(&self) -> String {
         match self {
             Self::Swarm => "/cargo".to_owned(),
+            Self::Mirror => "/cargo-mirror".to_owned(),
             Self::Of(Owner::Publisher(owner)) => format!("/cargo/~{owner}"),
             Self::Of(Owner::Handle(handle)) => format!("/cargo/~{handle}"),
         }
@@ -47,6 +50,16 @@ pub enum Route {
     ChangeOwners {
         name: String,
     },
+}
+
+/// The request to the mirror; `None` for what no cargo asks of one.
+pub fn of_mirror(method: &Method, parts: &[String]) -> Option<(Scope, Route)> {
+    match of(method, parts)? {
+        (Scope::Swarm, route @ (Route::Config | Route::Index(_) | Route::Download { .. })) => {
+            Some((Scope::Mirror, route))
+        }
+        _ => None,
+    }
 }
 
 /// The scope and the request; `None` for what no cargo asks.
@@ -86,20 +99,6 @@ pub fn of(method: &Method, parts: &[String]) -> Option<(Scope, Route)> {
         _ => return None,
     };
     Some((scope, route))
-}
-
-/// Where the index file of a crate is (<https://doc.rust-lang.org/cargo/reference/registry-index.html#index-files>); `None` for what
-/// is no name in lower case.
-fn index_path(name: &str) -> Option<String> {
-    let is_name = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
-    is_name.then_some(())?;
-    Some(match name.len() {
-        0 => return None,
-        1 => format!("1/{name}"),
-        2 => format!("2/{name}"),
-        3 => format!("3/{}/{name}", name.get(..1)?),
-        _ => format!("{}/{}/{name}", name.get(..2)?, name.get(2..4)?),
-    })
 }
 
 #[cfg(test)]
