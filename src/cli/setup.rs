@@ -8,6 +8,7 @@ use std::{
 use super::{DONE, global::Global, print, session};
 use crate::{
     RegistryError, Result,
+    config::Settings,
     control::{Control, Remote, Status},
     disk,
     gateway::token_path,
@@ -51,11 +52,13 @@ struct CargoArgs {
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     match args.client {
         Client::Cargo(CargoArgs { undo: true, .. }) => undo(),
-        Client::Cargo(args) => session::running(global, async |node, _| set_up(node, &args).await).await,
+        Client::Cargo(args) => {
+            session::running(global, async |node, settings| set_up(node, settings, &args).await).await
+        }
     }
 }
 
-async fn set_up(node: &Remote, args: &CargoArgs) -> Result<u8> {
+async fn set_up(node: &Remote, settings: &Settings, args: &CargoArgs) -> Result<u8> {
     let Status { gateway, data_dir, .. } = node.status().await?;
     let Some(url) = gateway else {
         let text = "the node that runs has no gateway; set gateway = \"127.0.0.1:4810\" in its settings and restart it";
@@ -63,7 +66,8 @@ async fn set_up(node: &Remote, args: &CargoArgs) -> Result<u8> {
     };
     let path = token_path(&data_dir);
     let token = fs::read_to_string(&path).map_err(RegistryError::file(&path, "read"))?;
-    let wanted = Wanted { url, token: token.trim().to_owned(), mirror: args.mirror };
+    let closed = settings.gateway_address().is_some_and(|address| !address.ip().is_loopback());
+    let wanted = Wanted { url, token: token.trim().to_owned(), mirror: args.mirror, closed };
     if !args.write {
         print::lines(wanted.text().trim_end())?;
         return Ok(DONE);

@@ -438,6 +438,25 @@ fn bad_uploads_are_refused_and_leave_nothing() {
         assert!(answer.starts_with("HTTP/1.1 4") && answer.contains("\"errors\""), "{said}: {answer}");
         assert!(answer.contains(said), "{said}: {answer}");
     }
+    // The same bytes again are what is there already, and others are none of that version.
+    site.package("real", "0.1.0", "", "");
+    let packed = |code: &str| {
+        std::fs::write(site.home.path("real/src/lib.rs"), code).unwrap();
+        let ran = site.cargo("real", &["package", "--no-verify", "--allow-dirty", "--offline"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        upload(
+            &words.replace("tiny", "real"),
+            &std::fs::read(site.home.path("built/package/real-0.1.0.crate")).unwrap(),
+        )
+    };
+    let real = packed("");
+    for _ in 0..2 {
+        let answer = put(&real, real.len());
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"warnings\""), "{answer}");
+    }
+    let other = packed("// other");
+    let answer = put(&other, other.len());
+    assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("never changes"), "{answer}");
     // Broken off in the middle.
     put(&whole[..whole.len() - 3], whole.len());
     let uploads = site.home.path(".local/share/swarmdex/uploads");
@@ -448,6 +467,107 @@ fn bad_uploads_are_refused_and_leave_nothing() {
     assert!(
         !site.home.path(".local/share/swarmdex/publisher.key").exists() || site.gets("/cargo/ti/ny/tiny", "").0 == 404
     );
+}
+
+#[test]
+fn a_workspace_is_published_in_order_and_a_program_is_installed() {
+    let site = Site::start(&["--handle", "alice"]);
+    let root = site.home.path("workspace");
+    for (name, needs, file, code) in [
+        ("base", "", "lib.rs", "pub fn say() -> &'static str { \"said\" }"),
+        (
+            "program",
+            "base = { path = \"../base\", version = \"1\", registry = \"swarm\" }\n",
+            "main.rs",
+            "fn main() { println!(\"{}\", base::say()) }",
+        ),
+    ] {
+        std::fs::create_dir_all(root.join(name).join("src")).unwrap();
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\ndescription = \"A {name}\"\n\
+             license = \"MIT\"\n[dependencies]\n{needs}"
+        );
+        std::fs::write(root.join(name).join("Cargo.toml"), manifest).unwrap();
+        std::fs::write(root.join(name).join("src").join(file), code).unwrap();
+    }
+    std::fs::write(root.join("Cargo.toml"), "[workspace]\nresolver = \"3\"\nmembers = [\"base\", \"program\"]\n")
+        .unwrap();
+    let ran = site.cargo("workspace", &["publish", "--workspace", "--registry", "swarm", "--allow-dirty"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    // What is signed names no address: another node has another one.
+    let (_, _, line) = site.gets("/cargo/pr/og/program", "");
+    let line: Value = serde_json::from_slice(&line).unwrap();
+    assert_eq!((&line["deps"][0]["name"], &line["deps"][0]["registry"]), (&"base".into(), &Value::Null));
+    let publisher = site.publisher();
+    let shown = site.home.alone(&["show", &format!("{publisher}/cargo:program"), "--json"]).json();
+    assert_eq!(shown["manifest"]["dependencies"][0]["package"], format!("{publisher}/cargo:base"));
+    let installed = site.cargo("workspace", &["install", "program", "--registry", "swarm", "--root", "../installed"]);
+    assert_eq!(installed.code, Some(0), "{}", installed.stderr);
+    let program = Command::new(site.home.path("installed/bin/program")).output().unwrap();
+    assert_eq!(program.stdout, b"said\n");
+}
+
+#[test]
+fn setup_writes_what_cargo_needs_and_takes_it_out_again() {
+    let site = Site::start(&["--handle", "alice"]);
+    let home = site.home.path("cargo-home");
+    let run = |words: &[&str]| {
+        let mut command = site.home.command([&APART[..], words].concat());
+        command.env("CARGO_HOME", &home);
+        let ran = ran(command);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        ran
+    };
+    let printed = run(&["setup", "cargo"]).stdout;
+    assert!(printed.contains(&format!("index = \"sparse+{}/cargo/\"", site.gateway)), "{printed}");
+    assert!(printed.contains(&format!("token = \"{}\"", site.token())), "{printed}");
+    std::fs::create_dir_all(site.home.path(".cargo")).unwrap();
+    let theirs = "# mine\n[net]\nretry = 0\n";
+    std::fs::write(site.home.path(".cargo/config.toml"), theirs).unwrap();
+    run(&["setup", "cargo", "--write"]);
+    run(&["setup", "cargo", "--write"]);
+    site.package("tiny", "0.1.0", "", "");
+    let mut cargo = site.cargo_command("tiny", &["publish", "--registry", "swarm", "--allow-dirty"]);
+    cargo.env_remove("CARGO_REGISTRIES_SWARM_INDEX").env_remove("CARGO_REGISTRIES_SWARM_TOKEN");
+    let published = ran(cargo);
+    assert_eq!(published.code, Some(0), "{}", published.stderr);
+    run(&["setup", "cargo", "--undo"]);
+    assert_eq!(std::fs::read_to_string(site.home.path(".cargo/config.toml")).unwrap(), theirs);
+    assert!(!std::fs::read_to_string(home.join("credentials.toml")).unwrap().contains("token"));
+}
+
+#[test]
+fn beyond_loopback_a_word_is_wanted_even_to_read_and_it_does_not_publish() {
+    const WORD: &str = "a-word-for-reading-only";
+    let home = Home::new();
+    let open = [("SWARMDEX_GATEWAY", "0.0.0.0:0"), ("SWARMDEX_GATEWAY_TOKEN", WORD)];
+    let node = Running::start_with(&home, &["--handle", "alice"], &open);
+    let gateway = home.alone(&["status", "--json"]).json()["gateway"].as_str().unwrap().to_owned();
+    let site = Site { home, node, gateway };
+    site.package("tiny", "0.1.0", "", "");
+    let publish = |word: &str| {
+        let mut cargo = site.cargo_command("tiny", &["publish", "--registry", "swarm", "--allow-dirty"]);
+        cargo.env("CARGO_REGISTRIES_SWARM_CREDENTIAL_PROVIDER", "cargo:token");
+        cargo.env("CARGO_REGISTRIES_SWARM_TOKEN", word);
+        ran(cargo)
+    };
+    let reading = publish(WORD);
+    assert!(reading.code != Some(0) && reading.stderr.contains("gateway.token"), "{}", reading.stderr);
+    let published = publish(&site.token());
+    assert_eq!(published.code, Some(0), "{}", published.stderr);
+    assert_eq!(site.gets("/cargo/config.json", "").0, 401);
+    let (status, _, config) = site.gets("/cargo/config.json", &format!("Authorization: {WORD}\r\n"));
+    assert!(status == 200 && String::from_utf8_lossy(&config).contains("\"auth-required\":true"));
+    site.package("user", "0.1.0", "tiny = { version = \"0.1\", registry = \"swarm\" }\n", "");
+    let fetch = |word: &str| {
+        let mut cargo = site.cargo_command("user", &["fetch"]);
+        cargo.env("CARGO_REGISTRIES_SWARM_CREDENTIAL_PROVIDER", "cargo:token");
+        cargo.env("CARGO_REGISTRIES_SWARM_TOKEN", word);
+        ran(cargo)
+    };
+    assert_ne!(fetch("another-word-that-is-none").code, Some(0));
+    let fetched = fetch(WORD);
+    assert_eq!(fetched.code, Some(0), "{}", fetched.stderr);
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub struct Wanted {
     pub url: String,
     pub token: String,
     pub mirror: bool,
+    /// The gateway wants to hear the token to read, too.
+    pub closed: bool,
 }
 
 impl Wanted {
@@ -49,7 +51,8 @@ fn table<'a>(text: &'a mut DocumentMut, path: [&str; 2]) -> Result<&'a mut dyn t
 }
 
 /// Sets an index, unless there is another one that is no gateway's.
-fn set_index(text: &mut DocumentMut, name: &str, index: &str, endpoint: &str) -> Result<(), String> {
+fn set_index(text: &mut DocumentMut, name: &str, wanted: &Wanted, endpoint: &str) -> Result<(), String> {
+    let (index, closed) = (&*wanted.index(endpoint), wanted.closed);
     let registry = table(text, ["registries", name])?;
     let before = registry.get("index").and_then(Item::as_str);
     if let Some(before) = before.filter(|before| !before.ends_with(&format!("/{endpoint}/"))) {
@@ -57,6 +60,9 @@ fn set_index(text: &mut DocumentMut, name: &str, index: &str, endpoint: &str) ->
     }
     if before != Some(index) {
         registry.insert("index", value(index));
+    }
+    if closed && registry.get("credential-provider").is_none() {
+        registry.insert("credential-provider", value("cargo:token"));
     }
     Ok(())
 }
@@ -67,7 +73,7 @@ fn set_index(text: &mut DocumentMut, name: &str, index: &str, endpoint: &str) ->
 /// Why it cannot be: a sentence's end.
 pub fn add(text: &str, wanted: &Wanted) -> Result<String, String> {
     let mut config = read(text)?;
-    set_index(&mut config, SWARM, &wanted.index("cargo"), "cargo")?;
+    set_index(&mut config, SWARM, wanted, "cargo")?;
     if wanted.mirror {
         let source = table(&mut config, ["source", DEFAULT])?;
         match source.get("replace-with").and_then(Item::as_str) {
@@ -77,7 +83,7 @@ pub fn add(text: &str, wanted: &Wanted) -> Result<String, String> {
             }
             None => drop(source.insert("replace-with", value(MIRROR))),
         }
-        set_index(&mut config, MIRROR, &wanted.index("cargo-mirror"), "cargo-mirror")?;
+        set_index(&mut config, MIRROR, wanted, "cargo-mirror")?;
     }
     Ok(config.to_string())
 }
@@ -88,9 +94,13 @@ pub fn add(text: &str, wanted: &Wanted) -> Result<String, String> {
 /// As [`add`].
 pub fn add_token(text: &str, wanted: &Wanted) -> Result<String, String> {
     let mut credentials = read(text)?;
-    let registry = table(&mut credentials, ["registries", SWARM])?;
-    if registry.get("token").and_then(Item::as_str) != Some(&wanted.token) {
-        registry.insert("token", value(&wanted.token));
+    // Of what stands in for the default registry, a word is wanted only where reading needs one.
+    let names = if wanted.mirror && wanted.closed { &[SWARM, MIRROR][..] } else { &[SWARM] };
+    for name in names {
+        let registry = table(&mut credentials, ["registries", name])?;
+        if registry.get("token").and_then(Item::as_str) != Some(&wanted.token) {
+            registry.insert("token", value(&wanted.token));
+        }
     }
     Ok(credentials.to_string())
 }
@@ -138,7 +148,7 @@ mod tests {
         "# mine\n[build]\njobs = 2 # few\n\n[registries.work]\nindex = \"sparse+https://work.example/\"\n";
 
     fn wanted(port: u16, mirror: bool) -> Wanted {
-        Wanted { url: format!("http://127.0.0.1:{port}"), token: "word".to_owned(), mirror }
+        Wanted { url: format!("http://127.0.0.1:{port}"), token: "word".to_owned(), mirror, closed: false }
     }
 
     #[test]
@@ -156,6 +166,11 @@ mod tests {
             let token = add_token(theirs, &wanted(4810, false)).unwrap();
             assert!(token.contains("[registries.swarm]\ntoken = \"word\""), "{token}");
             assert_eq!(remove(&token).unwrap(), theirs);
+            let closed = Wanted { closed: true, ..wanted(4810, true) };
+            let (config, token) = (add(theirs, &closed).unwrap(), add_token(theirs, &closed).unwrap());
+            assert_eq!(config.matches("credential-provider = \"cargo:token\"").count(), 2, "{config}");
+            assert_eq!(token.matches("token = \"word\"").count(), 2, "{token}");
+            assert_eq!((remove(&config).unwrap(), remove(&token).unwrap()), (theirs.to_owned(), theirs.to_owned()));
         }
     }
 

@@ -102,10 +102,10 @@ async fn answer_to(service: &Arc<Service>, request: Option<(Scope, Route)>, aske
         }
         Route::Search => search::answer(service, &endpoint, &asked.query).await.unwrap_or_else(Refused::shown),
         Route::Owners { name } => change::owners(service, &endpoint, &name).await.unwrap_or_else(Refused::shown),
-        Route::Publish => match may_change(asked.change) {
-            Ok(()) => publish::take(service, &endpoint, &asked, body).await.unwrap_or_else(Refused::shown),
-            Err(refused) => refused.shown(),
-        },
+        Route::Publish => {
+            let allowed = may_change(asked.change);
+            publish::take(service, &endpoint, &asked, body, allowed).await.unwrap_or_else(Refused::shown)
+        }
         Route::Yank { name, version, yanked } => match may_change(asked.change) {
             Ok(()) => change::yank(service, &endpoint, &name, &version, yanked).await.unwrap_or_else(Refused::shown),
             Err(refused) => refused.shown(),

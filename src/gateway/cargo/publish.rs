@@ -39,6 +39,8 @@ use crate::{
 const MAX_WORDS: usize = 4 << 20;
 /// A client that sends nothing for so long has gone.
 const SILENCE: Duration = Duration::from_secs(60);
+/// Time in which an upload that is refused may still come.
+const HEARD_OUT: Duration = Duration::from_secs(5);
 /// Bytes that are written to the disk at once.
 const PIECE: usize = 256 << 10;
 /// Files that are warned of by name.
@@ -80,11 +82,14 @@ fn wrong(text: impl Into<String>) -> Refused {
     Refused::Because(StatusCode::BAD_REQUEST, text.into())
 }
 
+/// Takes an upload, if `allowed`. Whoever is refused is heard out for a moment: a connection that is closed on what was not read is
+/// a reset for the client, which then never sees why.
 pub(super) async fn take(
     service: &Arc<Service>,
     endpoint: &Endpoint,
     asked: &Asked,
     body: Body,
+    allowed: Result<(), Refused>,
 ) -> Result<Response, Refused> {
     let most = service.options.upload;
     let announced =
@@ -92,10 +97,30 @@ pub(super) async fn take(
     if announced.is_some_and(|length| length > most.saturating_add(MAX_WORDS as u64)) {
         return Err(too_large(most));
     }
+    let mut bytes = coming(body);
+    let taken = match allowed {
+        Ok(()) => take_all(service, endpoint, asked, &mut bytes).await,
+        Err(refused) => Err(refused),
+    };
+    if taken.is_err() {
+        let mut rest = bytes.take(most);
+        // Who sends for longer than this sees its connection end.
+        let _ = timeout(HEARD_OUT, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+    }
+    taken
+}
+
+async fn take_all(
+    service: &Arc<Service>,
+    endpoint: &Endpoint,
+    asked: &Asked,
+    bytes: &mut (impl AsyncRead + Unpin),
+) -> Result<Response, Refused> {
+    let most = service.options.upload;
     let closed = |_| RegistryError::Closed;
     let _place = service.uploading.acquire().await.map_err(closed)?;
     let dir = tempfile::tempdir_in(&service.uploads).map_err(RegistryError::file(&service.uploads, "written to"))?;
-    let (said, path) = received(coming(body), dir.path(), most).await?;
+    let (said, path) = received(bytes, dir.path(), most).await?;
     let name = name_of(&said.name)?;
     let id = may_publish(service, endpoint, &name).await?;
     let (file, owner) = (path.clone(), id.owner.to_string());
@@ -144,7 +169,7 @@ fn cut(error: &io::Error) -> Refused {
 
 /// Takes an upload apart: a length and what cargo says, a length and the file. The file goes to the disk as it comes.
 async fn received(
-    mut bytes: impl AsyncRead + Unpin,
+    bytes: &mut (impl AsyncRead + Unpin),
     dir: &Path,
     most: u64,
 ) -> Result<(Said, std::path::PathBuf), Refused> {
@@ -164,7 +189,7 @@ async fn received(
         return Err(too_large(most));
     }
     let path = dir.join(format!("{}-{}.crate", said.name, said.vers));
-    let written = write(&mut bytes, &path, size).await;
+    let written = write(bytes, &path, size).await;
     match written {
         Ok(Some(())) => {}
         Ok(None) => return Err(cut(&io::ErrorKind::UnexpectedEof.into())),
