@@ -293,54 +293,74 @@ fn two_owners_of_one_name_are_refused_until_a_person_decides() {
     let (alice, bob) = two();
     let carol = Site::start(&["--bootstrap", &alice.node.address, "--bootstrap", &bob.node.address]);
     for (site, code) in [(&alice, "pub const WHO: &str = \"alice\";"), (&bob, "pub const WHO: &str = \"bob\";")] {
-        site.package("clash", "1.0.0", "", code);
-        site.publishes("clash");
+        site.package("clash-it", "1.0.0", "", code);
+        site.publishes("clash-it");
     }
     let keys = [alice.publisher(), bob.publisher()];
     for key in &keys {
-        carol.waits_for(&format!("{key}/cargo:clash"));
+        carol.waits_for(&format!("{key}/cargo:clash-it"));
         assert_eq!(carol.home.alone(&["trust", key]).code, Some(0));
     }
     let listed = carol.home.alone(&["trust", "--list", "--json"]).json();
     assert_eq!(listed.as_array().unwrap().len(), 2);
-    carol.package("user", "0.1.0", "clash = { version = \"1\", registry = \"swarm\" }\n", "");
+    carol.package("user", "0.1.0", "clash-it = { version = \"1\", registry = \"swarm\" }\n", "");
     let refused = carol.cargo("user", &["fetch"]);
     assert!(refused.code != Some(0) && refused.stderr.contains("no matching package"), "{}", refused.stderr);
     // No path and no spelling leads around it.
-    for path in [
-        "/cargo/cl/as/clash",
-        "/cargo/api/v1/crates/clash/1.0.0/download",
-        "/cargo/api/v1/crates/CLASH/1.0.0/download",
-        "/cargo/api/v1/crates/%63lash/1.0.0/download",
-        "/cargo/api/v1/crates/clash/owners",
-    ] {
-        let (status, _, said) = carol.gets(path, "");
-        let said = String::from_utf8(said).unwrap();
-        assert_eq!(status, 404, "{path}: {said}");
-        assert!(keys.iter().all(|key| said.contains(key.as_str())) && said.contains("names set cargo:clash"), "{said}");
-    }
-    let (_, _, found) = carol.gets("/cargo/api/v1/crates?q=clash", "");
-    let found: Value = serde_json::from_slice(&found).unwrap();
-    assert_eq!(found["meta"]["total"], 0, "{found}");
+    let refused_everywhere = |why: &[&str]| {
+        for name in
+            ["clash-it", "clash_it", "Clash-It", "CLASH_IT", "cLASH_iT", "%63lash-it", "clash%2Dit", "clash%2dIT"]
+        {
+            for path in [
+                format!("/cargo/cl/as/{name}"),
+                format!("/cargo/api/v1/crates/{name}/1.0.0/download"),
+                format!("/cargo/api/v1/crates/{name}/owners"),
+                format!("/cargo-mirror/cl/as/{name}"),
+                format!("/cargo-mirror/api/v1/crates/{name}/1.0.0/download"),
+            ] {
+                let (status, _, said) = carol.gets(&path, "");
+                let said = String::from_utf8(said).unwrap();
+                assert_eq!(status, 404, "{path}: {said}");
+                // cargo asks for index files in lower case alone.
+                let is_asked = path.contains("/api/") || !name.bytes().any(|b| b.is_ascii_uppercase());
+                assert!(!is_asked || why.iter().all(|part| said.contains(part)), "{path}: {said}");
+            }
+        }
+        let (_, _, found) = carol.gets("/cargo/api/v1/crates?q=clash", "");
+        let found: Value = serde_json::from_slice(&found).unwrap();
+        assert_eq!(found["meta"]["total"], 0, "{found}");
+    };
+    refused_everywhere(&[&keys[0], &keys[1], "names set cargo:clash-it"]);
     // One publisher's own endpoint has it all the same: its address says whose.
-    let (status, _, _) = carol.gets(&format!("/cargo/~{}/cl/as/clash", keys[1]), "");
+    let (status, _, _) = carol.gets(&format!("/cargo/~{}/cl/as/clash-it", keys[1]), "");
     assert_eq!(status, 200);
 
-    assert_eq!(carol.home.alone(&["names", "set", "cargo:clash", &keys[1]]).code, Some(0));
+    assert_eq!(carol.home.alone(&["names", "set", "cargo:clash-it", &keys[1]]).code, Some(0));
     let fetched = carol.cargo("user", &["fetch"]);
     assert_eq!(fetched.code, Some(0), "{}", fetched.stderr);
-    let (_, _, index) = carol.gets("/cargo/cl/as/clash", "");
-    let (_, _, theirs) = bob.gets("/cargo/cl/as/clash", "");
+    let (_, _, index) = carol.gets("/cargo/cl/as/clash-it", "");
+    let (_, _, theirs) = bob.gets("/cargo/cl/as/clash-it", "");
     assert_eq!(index, theirs);
-    let moved = carol.home.alone(&["names", "set", "cargo:clash", &keys[0]]);
+    let moved = carol.home.alone(&["names", "set", "cargo:clash-it", &keys[0]]);
     assert!(moved.stderr.contains("caches"), "{}", moved.stderr);
+    // What was served from somebody goes on being served from them, whoever comes.
+    assert_eq!(carol.home.alone(&["names", "unset", "cargo:clash-it"]).code, Some(0));
+    assert_eq!(carol.home.alone(&["trust", &keys[1], "--for", "npm:*"]).code, Some(0));
+    assert_eq!(carol.gets("/cargo/cl/as/clash-it", "").0, 200);
+    assert_eq!(carol.home.alone(&["trust", &keys[1]]).code, Some(0));
+    let why = carol.home.alone(&["why", "cargo:clash-it", "--json"]).json();
+    assert_eq!((&why["owner"], &why["passed_over"][0]), (&keys[0].as_str().into(), &keys[1].as_str().into()), "{why}");
+    assert!(why["reason"].as_str().unwrap().contains("first"), "{why}");
     // A block goes before everything.
-    assert_eq!(carol.home.alone(&["block", "cargo:Clash@1.0.0", "--why", "it is broken"]).code, Some(0));
-    let (status, _, said) = carol.gets("/cargo/api/v1/crates/clash/1.0.0/download", "");
+    assert_eq!(carol.home.alone(&["block", "cargo:CLASH_it", "--why", "nobody needs it"]).code, Some(0));
+    refused_everywhere(&["blocked", "nobody needs it"]);
+    assert_eq!(carol.home.alone(&["unblock", "cargo:clash-it"]).code, Some(0));
+    assert_eq!(carol.home.alone(&["block", "cargo:Clash_It@1.0.0", "--why", "it is broken"]).code, Some(0));
+    let (status, _, said) = carol.gets("/cargo/api/v1/crates/clash-it/1.0.0/download", "");
     assert!(status == 404 && String::from_utf8_lossy(&said).contains("it is broken"));
-    assert_eq!(carol.gets("/cargo/cl/as/clash", "").0, 404);
-    assert_eq!(carol.home.alone(&["unblock", "cargo:clash@1.0.0"]).code, Some(0));
-    assert_eq!(carol.gets("/cargo/cl/as/clash", "").0, 200);
+    assert_eq!(carol.gets("/cargo/cl/as/clash-it", "").0, 404);
+    assert_eq!(carol.home.alone(&["unblock", "cargo:clash-it@1.0.0"]).code, Some(0));
+    assert_eq!(carol.gets("/cargo/cl/as/clash-it", "").0, 200);
 }
 
 #[test]
