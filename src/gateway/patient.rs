@@ -96,3 +96,45 @@ impl AsyncWrite for Patient {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn who_reads_nothing_is_cut_off_and_its_connection_reset() {
+        let (mut client, server) = pair().await;
+        let mut server = Patient::new(server, Duration::from_millis(50), Reset::default());
+        let piece = vec![0; 1 << 20];
+        let failed = loop {
+            if let Err(error) = server.write_all(&piece).await {
+                break error;
+            }
+        };
+        assert_eq!(failed.kind(), io::ErrorKind::TimedOut);
+        drop(server);
+        let mut rest = Vec::new();
+        assert_eq!(client.read_to_end(&mut rest).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_done_merely_ends() {
+        let (mut client, server) = pair().await;
+        let mut server = Patient::new(server, Duration::from_secs(60), Reset::default());
+        server.write_all(b"all of it").await.unwrap();
+        drop(server);
+        let mut all = String::new();
+        client.read_to_string(&mut all).await.unwrap();
+        assert_eq!(all, "all of it");
+    }
+}

@@ -26,6 +26,8 @@ pub struct Line {
     /// SHA-256 of its file, in lower-case hexadecimal.
     pub digest: String,
     fields: Map<String, Value>,
+    /// Of its text.
+    length: usize,
     /// The registry that the signer's cargo home had it from, as that calls it.
     upstream: Option<String>,
     /// Whose packages it needs, by what the manifest signs.
@@ -53,7 +55,7 @@ pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Line, String> {
         return Err("it has no list of dependencies, or no features".to_owned());
     }
     let needs = manifest.dependencies.iter().filter_map(Dependency::id).collect();
-    Ok(Line { name: name.to_owned(), digest: digest.to_owned(), upstream, needs, fields })
+    Ok(Line { name: name.to_owned(), digest: digest.to_owned(), length: text.len(), upstream, needs, fields })
 }
 
 impl Line {
@@ -67,8 +69,8 @@ impl Line {
 
     /// Bytes that it takes in memory, about.
     pub fn weight(&self) -> usize {
-        // Text and tree: what serde_json makes of a line is several times as long.
-        self.fields.len() * 64 + self.fields.get("deps").and_then(Value::as_array).map_or(0, Vec::len) * 1_024
+        // What serde_json makes of a text is several times as long, the more so the shorter its words are.
+        self.length * 4 + 512
     }
 
     /// The line of an index whose addresses begin with `base`. `only` is the publisher whose packages alone the index has: what the
