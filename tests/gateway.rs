@@ -141,17 +141,29 @@ async fn a_file_is_sent_while_it_comes_and_comes_on_when_nobody_reads() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_stops_coming_is_broken_off_by_a_reset() {
+    let two = two(Conduct::Paced(1 << 20), Duration::from_secs(2)).await;
+    let file = bytes(16 * MIB);
+    two.publishes(&file, &digest(&file)).await;
+    let (mut stream, head) = two.asks().await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let mut first = vec![0; 64 << 10];
+    stream.read_exact(&mut first).await.unwrap();
+    two.alice.stop().await;
+    let (body, ended) = rest(&mut stream).await;
+    assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    assert!(first.len() + body.len() < file.len() && file[first.len()..].starts_with(&body));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_which_nothing_comes_is_not_found() {
     let two = two(Conduct::Stalling(200 << 10), Duration::from_secs(2)).await;
     let file = bytes(4 * MIB);
     two.publishes(&file, &digest(&file)).await;
     let (mut stream, head) = two.asks().await;
-    if head.starts_with("HTTP/1.1 200") {
-        let (body, ended) = rest(&mut stream).await;
-        assert!(body.len() < file.len());
-        assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
-    } else {
-        assert!(head.starts_with("HTTP/1.1 404"), "nothing had come at all: {head}");
-    }
+    let (said, ended) = rest(&mut stream).await;
+    assert!(head.starts_with("HTTP/1.1 404") && ended.is_ok(), "{head}");
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("cargo:big 1.0.0") && said.contains("nobody gave the next bytes"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
