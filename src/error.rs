@@ -238,6 +238,10 @@ pub enum RegistryError {
     #[error("fetching {what} was {how}; what came is kept, and `get` goes on from there")]
     Stopped { what: String, how: &'static str },
 
+    /// A bare name that means nobody's package here, and the command that decides.
+    #[error("{0}")]
+    NameRefused(String),
+
     #[error("{0}")]
     Usage(String),
 
@@ -318,6 +322,7 @@ impl RegistryError {
             Self::StoreFull { .. } => "store_full",
             Self::Fetch { .. } => "fetch",
             Self::Stopped { .. } | Self::Cancelled { .. } => "stopped",
+            Self::NameRefused(_) => "name_refused",
             Self::Usage(_) => "usage",
             Self::Internal { .. } => "internal",
             Self::Remote { code, .. } => code,

@@ -5,6 +5,7 @@
 //!
 //! - [`cli`] is the command line, [`ui`] the explorer, [`demo`] a private swarm of real nodes in one process;
 //! - [`node`] puts one whole node together, [`config`] and [`telemetry`] are its settings and logs;
+//! - [`gateway`] is where package managers use a node, as the registries that they know;
 //! - [`registry`] is what a node is for: the [`Registry`](registry::Registry) trait and its peer-to-peer implementation;
 //! - [`resolve`] decides which releases a package needs, all together, and keeps them in a lock file;
 //! - [`net`] owns the swarm and is the only part that networks, [`store`] owns the disk;
@@ -30,6 +31,7 @@ pub mod domain;
 pub mod ecosystem;
 mod ending;
 mod error;
+pub mod gateway;
 pub mod geoip;
 pub mod metrics;
 pub mod net;

@@ -21,9 +21,10 @@ use crate::{
         faults::Ruling,
         geo::GeoLocation,
         hash::ContentRoot,
-        health::Sample,
+        health::{Gateway, Sample},
         lookup::{Looked, RoutingTable, Sought, Trace},
         name::{Handle, NetworkName},
+        names::NameRule,
         prefix::Classes,
         record::DhtKey,
         reputation::{Selection, Weights},
@@ -33,7 +34,7 @@ use crate::{
     metrics::{Figures, Metrics},
     net::{self, Net, NetOptions},
     process,
-    registry::{Catalogue, Contents, P2pRegistry, Parts, Registry, RegistryOptions, SyncReport},
+    registry::{Catalogue, Contents, Names, P2pRegistry, Parts, Registry, RegistryOptions, SyncReport},
     store::{
         Room, Store,
         backup::{self, Ask, Backup},
@@ -122,6 +123,8 @@ pub struct NodeOptions {
     pub copy_lost_after: Duration,
     /// The node is there for longer than one thing that a person asks for: only then others may have something kept here.
     pub stays: bool,
+    /// What the settings say whose packages bare names are.
+    pub names: Vec<NameRule>,
     /// How content is served and questions are answered; anything but honest is for demos and tests.
     pub conduct: Conduct,
     /// How long what peers send is held back, so that nodes on one machine are as far apart as cities; likewise.
@@ -167,6 +170,7 @@ impl NodeOptions {
             keep_for_others: KEEP_FOR_OTHERS,
             copy_lost_after: COPY_LOST_AFTER,
             stays: true,
+            names: Vec::new(),
             conduct: Conduct::Honest,
             delays: None,
             low_water: 48,
@@ -263,6 +267,7 @@ impl Node {
             keep_for_others: options.keep_for_others,
             copy_lost_after: options.copy_lost_after,
             stays: options.stays,
+            names: options.names,
         };
         let parts = Parts {
             net: net.clone(),
@@ -335,6 +340,10 @@ impl NodeHandle {
         Arc::new(self.registry.clone())
     }
 
+    pub fn names(&self) -> Arc<dyn Names> {
+        Arc::new(self.registry.clone())
+    }
+
     /// Everything that happens from now on, beginning with how things stand.
     pub fn subscribe(&self) -> mpsc::Receiver<Batch> {
         let reader = self.bus.subscribe();
@@ -346,6 +355,11 @@ impl NodeHandle {
     pub fn tell(&self, text: &str) {
         let notice = Notice { at: clock::now(), level: Level::Info, text: text.to_owned() };
         self.bus.emit(Event::Notice(notice));
+    }
+
+    /// Says how the gateway for package managers is, for Health.
+    pub fn tell_gateway(&self, gateway: Option<Gateway>) {
+        self.net.tell_gateway(gateway);
     }
 
     pub async fn status(&self) -> Result<NodeSnapshot> {

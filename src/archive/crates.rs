@@ -17,6 +17,7 @@ use crate::domain::{
     text::printable,
 };
 
+mod attested;
 mod index;
 mod manifest;
 
@@ -45,7 +46,8 @@ pub struct CrateFile {
     pub needs: Vec<Need>,
     /// The readme its `Cargo.toml` names, else README.md; none when it has none of at most [`limit::BESIDE`] bytes of UTF-8.
     pub readme: Option<String>,
-    /// The line that a cargo registry's index has for it, without a line feed, at most [`limit::BESIDE`] bytes.
+    /// The line that a cargo registry's index has for it, without a line feed, at most [`limit::BESIDE`] bytes: where the file is in
+    /// a cargo home, what the registry that it came from says, and as `upstream` which that is.
     pub index: String,
 }
 
@@ -99,7 +101,11 @@ pub fn read(path: &Path) -> Result<CrateFile, Unusable> {
     let manifest: Table = toml::from_str(&text).map_err(|error| bad(printable(error.message())))?;
     let content = Content { root: ContentRoot::of(&bytes), size: bytes.len() as u64 };
     let (draft, needs) = manifest::release(&manifest).map_err(bad)?;
-    let index = index::line(&manifest, Hash::of(&bytes).to_string()).map_err(bad)?;
+    let digest = Hash::of(&bytes).to_string();
+    let index = match attested::line(path, draft.name.as_str(), draft.version.as_str(), &digest) {
+        Some(line) => line,
+        None => index::line(&manifest, digest).map_err(bad)?,
+    };
     if index.len() as u64 > limit::BESIDE {
         return Err(Unusable::TooLarge);
     }

@@ -23,12 +23,14 @@ mod names;
 mod node;
 mod peers;
 mod plain;
+mod policy;
 mod print;
 mod publish;
 mod release;
 mod replay;
 mod search;
 mod session;
+mod setup;
 mod show;
 mod status;
 mod stop;
@@ -142,10 +144,20 @@ enum Verb {
     Connect(links::Connect),
     /// End the connection of the node that runs with a peer
     Disconnect(links::Disconnect),
-    /// Say which key a handle means, or take a distrust back
+    /// Trust a key for names, say which key a handle means, or take a distrust back
     Trust(trust::Trust),
     /// Hide a publisher's packages on this node
     Distrust(trust::Distrust),
+    /// Print or write the configuration by which cargo uses the node that runs
+    Setup(setup::Args),
+    /// Say whose packages bare names are, for package managers
+    Names(policy::Args),
+    /// Say whose package a bare name is on this node, and why: cargo:serde; exit code 1 when it is nobody's
+    Why(policy::Why),
+    /// Stop serving a name to package managers, or one version of it: cargo:serde@1.0.0
+    Block(policy::BlockArgs),
+    /// Take a block back
+    Unblock(policy::UnblockArgs),
     /// List what does not go together: handles that several keys claim, versions that were changed, states of one number
     Conflicts(conflicts::List),
     /// Show one of them, export its evidence, or verify what somebody else exported
@@ -257,6 +269,11 @@ async fn run(line: Line) -> Result<u8> {
         Some(Verb::Disconnect(args)) => links::disconnect(&global, args).await,
         Some(Verb::Trust(args)) => trust::trust(&global, args).await,
         Some(Verb::Distrust(args)) => trust::distrust(&global, args).await,
+        Some(Verb::Setup(args)) => setup::run(&global, args).await,
+        Some(Verb::Names(args)) => policy::run(&global, args).await,
+        Some(Verb::Why(args)) => policy::why(&global, args).await,
+        Some(Verb::Block(args)) => policy::block(&global, args).await,
+        Some(Verb::Unblock(args)) => policy::unblock(&global, args).await,
         Some(Verb::Conflicts(args)) => conflicts::list(&global, args).await,
         Some(Verb::Conflict(args)) => conflicts::run(&global, args).await,
         Some(Verb::Key(args)) => key::run(&global, args).await,

@@ -9,6 +9,8 @@ use crate::{
     RegistryError, Result, clock,
     config::Settings,
     control::{self, Control, Local, Remote, Serving, Wait},
+    domain::health,
+    gateway::Gateway,
     net,
     node::{Node, NodeOptions},
     store::{self, Holder},
@@ -241,10 +243,30 @@ pub(super) async fn serve(
     }
 }
 
+/// Opens the gateway for package managers, if there is to be one. A node without it is a node all the same: Health says why.
+async fn open_gateway(local: &Arc<Local>, node: &Node, settings: &Settings) -> Option<Gateway> {
+    let options = settings.gateway_options()?;
+    let address = options.address.to_string();
+    match Gateway::open(local.clone(), node.data_dir(), options).await {
+        Ok(gateway) => {
+            local.has_gateway(Some(health::Gateway::Open(gateway.url())));
+            Some(gateway)
+        }
+        Err(why) => {
+            let text = format!("package managers cannot use this node: its gateway cannot listen on {address}: {why}");
+            tracing::error!("{text}");
+            node.tell(&text);
+            local.has_gateway(Some(health::Gateway::Failed { address, why }));
+            None
+        }
+    }
+}
+
 /// A node that stays for a while, and that others can attach to meanwhile.
 pub(super) struct Hosted {
     node: Node,
     serving: Option<Serving>,
+    gateway: Option<Gateway>,
     pub local: Arc<Local>,
 }
 
@@ -252,7 +274,10 @@ impl Hosted {
     pub async fn start(settings: &Settings, logs: &Logs) -> Result<Self> {
         let node = Node::start(settings.node_options()).await?;
         match serve(&node, Some(logs), settings.control_tcp).await {
-            Ok((local, serving)) => Ok(Self { node, serving, local }),
+            Ok((local, serving)) => {
+                let gateway = open_gateway(&local, &node, settings).await;
+                Ok(Self { node, serving, gateway, local })
+            }
             Err(error) => {
                 node.shutdown().await?;
                 Err(error)
@@ -266,6 +291,9 @@ impl Hosted {
     }
 
     pub async fn end(self) -> Result<()> {
+        if let Some(gateway) = self.gateway {
+            gateway.stop().await;
+        }
         if let Some(serving) = self.serving {
             serving.stop().await;
         }

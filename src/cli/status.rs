@@ -46,7 +46,7 @@ pub(super) async fn show_of(node: &dyn Control, args: Args) -> Result<()> {
     health::show(&verdict, &measures)
 }
 
-fn show(Status { node: status, version, pid, data_dir, socket, .. }: &Status) -> Result<()> {
+fn show(Status { node: status, version, pid, data_dir, socket, gateway, .. }: &Status) -> Result<()> {
     let role = if status.dht_server { "serving others" } else { "client only" };
     let clock = match status.clock_offset_ms {
         Some(offset) => format!("{offset} ms from the median of the peers"),
@@ -62,6 +62,7 @@ fn show(Status { node: status, version, pid, data_dir, socket, .. }: &Status) ->
         ("clock", clock),
         ("data", data_dir.display().to_string()),
         ("socket", socket.as_ref().map_or("none".to_owned(), |path| path.display().to_string())),
+        ("gateway", gateway.clone().unwrap_or_else(|| "none".to_owned())),
         ("process", format!("{pid}, Swarmdex {version}")),
     ];
     fields.extend(status.addresses.iter().map(|address| ("address", address.clone())));

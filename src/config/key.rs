@@ -10,7 +10,7 @@ use crate::{
 };
 
 use super::{
-    Settings,
+    At, Settings,
     value::{Given, Wrong, float, quoted, quoted_list, show_duration},
 };
 
@@ -56,7 +56,7 @@ macro_rules! weight {
 }
 
 /// Every key, in the order a person would want to read them.
-pub static KEYS: [Key; 39] = [
+pub static KEYS: [Key; 45] = [
     Key {
         name: "data_dir",
         default: "",
@@ -407,6 +407,90 @@ pub static KEYS: [Key; 39] = [
             Ok(())
         },
         show: |settings| settings.control_tcp.map(|address| format!("\"{address}\"")),
+    },
+    Key {
+        name: "gateway",
+        default: "\"127.0.0.1:4810\"",
+        meaning: "Address and port on which package managers use this node, or off. The default is for a node that stays on the usual data directory; with another one (--data-dir) it is off unless it is set. A port that is taken is not replaced by another, because lock files name it",
+        flag: None,
+        set: |settings, given| {
+            settings.gateway = Some(match given.text()? {
+                "off" => At::Off,
+                text => At::Address(
+                    text.parse()
+                        .map_err(|_| Wrong::from("write an address and a port, such as 127.0.0.1:4810, or off"))?,
+                ),
+            });
+            Ok(())
+        },
+        show: |settings| {
+            Some(quoted(&settings.gateway_address().map_or("off".to_owned(), |address| address.to_string())))
+        },
+    },
+    Key {
+        name: "gateway_token",
+        default: "",
+        meaning: "A word of 16 characters or more that clients have to say where the gateway listens beyond loopback, even to read. It never publishes: for that there is gateway.token in the data directory",
+        flag: None,
+        set: |settings, given| {
+            let text = given.text()?;
+            if text.len() < 16 || !text.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
+                return Err("write 16 visible ASCII characters or more, without a colon".into());
+            }
+            settings.gateway_token = Some(text.to_owned());
+            Ok(())
+        },
+        show: |settings| settings.gateway_token.as_ref().map(|token| quoted(token)),
+    },
+    Key {
+        name: "gateway_publish",
+        default: "true",
+        meaning: "Whether package managers may publish and yank through the gateway, with the token in gateway.token. Off makes it read-only",
+        flag: None,
+        set: |settings, given| {
+            settings.gateway_publish = given.boolean()?;
+            Ok(())
+        },
+        show: |settings| Some(settings.gateway_publish.to_string()),
+    },
+    Key {
+        name: "gateway_wait",
+        default: "\"10s\"",
+        meaning: "Longest time in which the next bytes of a file must come from the swarm before a client is told that they do not. Package managers give up after 15 to 30 s by themselves",
+        flag: None,
+        set: |settings, given| {
+            settings.gateway_wait = given.timeout()?;
+            Ok(())
+        },
+        show: |settings| Some(quoted(&show_duration(settings.gateway_wait))),
+    },
+    Key {
+        name: "gateway_upload_mb",
+        default: "512",
+        meaning: "Most MiB of one upload through the gateway",
+        flag: None,
+        set: |settings, given| {
+            settings.gateway_upload = mebibytes(given)?;
+            Ok(())
+        },
+        show: |settings| Some((settings.gateway_upload >> 20).to_string()),
+    },
+    Key {
+        name: "gateway_url",
+        default: "",
+        meaning: "What addresses in the gateway's answers begin with where it is behind a proxy, such as https://packages.example.org. Without it, they begin with the host that the client asked",
+        flag: None,
+        set: |settings, given| {
+            let text = given.text()?.trim_end_matches('/');
+            let why = "write http:// or https:// and a host, such as https://packages.example.org";
+            let url = url::Url::parse(text).map_err(|_| Wrong::from(why))?;
+            if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
+                return Err(why.into());
+            }
+            settings.gateway_url = Some(text.to_owned());
+            Ok(())
+        },
+        show: |settings| settings.gateway_url.as_ref().map(|url| quoted(url)),
     },
     Key {
         name: "log_level",

@@ -37,11 +37,12 @@ use crate::{
     domain::{
         caps,
         geo::GeoLocation,
-        name::{Handle, NetworkName},
+        name::{Handle, NameError, NetworkName},
+        names::{NameRule, Written},
         reputation::Weights,
         text::{fit, printable},
     },
-    geoip,
+    gateway, geoip,
     node::{
         BAN_TIME, CATALOGUE_BYTES, CATALOGUE_MAX, CONTENT_QUOTA, COPIES, COPY_LOST_AFTER, DhtMode, KEEP_FOR_OTHERS,
         MAX_CONTENT, NodeOptions, SYNC_EVERY,
@@ -54,6 +55,8 @@ use value::{Given, Wrong};
 
 /// What every environment variable of ours starts with.
 pub const PREFIX: &str = "SWARMDEX_";
+/// What the entries of the table of names begin with.
+const NAMES: &str = "names.";
 /// The variable that names the settings file.
 const CONFIG_VARIABLE: &str = "SWARMDEX_CONFIG";
 /// The variable that has the passphrase of a key that is exported or imported. Neither is a setting.
@@ -115,12 +118,23 @@ pub struct Settings {
     pub ascii: bool,
     /// The explorer takes clicks and the wheel.
     pub mouse: bool,
+    /// Whose packages bare names are.
+    pub names: Vec<NameRule>,
     /// A person's own keys, by the name of the action.
     pub keys: Lists,
     /// A person's own columns, by the name of the table.
     pub columns: Lists,
     /// Loopback address on which the node answers programs besides its socket.
     pub control_tcp: Option<SocketAddr>,
+    /// What was said of the gateway; `None` is nothing.
+    pub gateway: Option<At>,
+    /// The word without which an address beyond loopback gives nothing.
+    pub gateway_token: Option<String>,
+    pub gateway_publish: bool,
+    pub gateway_wait: Duration,
+    pub gateway_upload: u64,
+    /// What addresses in its answers begin with, behind a proxy.
+    pub gateway_url: Option<String>,
     pub log_level: String,
     pub log_format: LogFormat,
     /// Days that log files are kept.
@@ -132,6 +146,13 @@ pub struct Settings {
 
 /// Lists of words by name: tables that the explorer understands.
 pub type Lists = BTreeMap<String, Vec<String>>;
+
+/// Where the gateway listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    Off,
+    Address(SocketAddr),
+}
 
 /// Where settings are read from besides the defaults.
 #[derive(Clone, Debug, Default)]
@@ -186,9 +207,16 @@ impl Settings {
             theme: "dark".to_owned(),
             ascii: false,
             mouse: true,
+            names: Vec::new(),
             keys: BTreeMap::new(),
             columns: BTreeMap::new(),
             control_tcp: None,
+            gateway: None,
+            gateway_token: None,
+            gateway_publish: true,
+            gateway_wait: gateway::WAIT,
+            gateway_upload: gateway::UPLOAD,
+            gateway_url: None,
             log_level: "info".to_owned(),
             log_format: LogFormat::Text,
             log_days: 7,
@@ -246,6 +274,9 @@ impl Settings {
         for Entry { name, line, value } in entries {
             let taken = match key::find(name) {
                 None if self.take_list(name, value) => Ok(()),
+                None if name.starts_with(NAMES) => self.take_name(name, value).map_err(|wrong| {
+                    complain(Given::Toml(value), &format!("{name} in {}, line {line}", path.display()), wrong)
+                }),
                 Some(key) => self.set(key, Given::Toml(value), Origin::File(path.to_owned()), Some(*line)),
                 None => {
                     let place = format!(" in {}, line {line}", path.display());
@@ -269,6 +300,16 @@ impl Settings {
         let Some(words) = words.and_then(|words| words.collect::<Option<Vec<String>>>()) else { return false };
         lists.insert(entry.to_owned(), words);
         true
+    }
+
+    /// An entry of the table `names`: whose packages the names of a pattern are.
+    fn take_name(&mut self, name: &str, value: &toml::Value) -> Result<(), Wrong> {
+        let pattern = name.strip_prefix(NAMES).unwrap_or(name).parse().map_err(|error: NameError| error.to_string())?;
+        let owner = value.as_str().and_then(|text| text.parse().ok());
+        let owner = owner.ok_or("write the id of a publisher in quotes, which looks like 12D3KooW…")?;
+        self.names.retain(|rule| rule.pattern != pattern);
+        self.names.push(NameRule { pattern, owner, written: Written::Settings });
+        Ok(())
     }
 
     /// `line` is where a file says it.
@@ -321,7 +362,38 @@ impl Settings {
             let values = [self.weights.near_km.to_string(), self.weights.far_km.to_string()];
             less(["reputation.near_km", "reputation.far_km"], values, "near");
         }
+        if let Some(address) = self.gateway_address().filter(|address| !address.ip().is_loopback())
+            && self.gateway_token.is_none()
+        {
+            let text = format!(
+                "gateway is {address} (from {}), which others can reach, and gateway_token is not set; set it to a word of 16 \
+                 characters or more that they have to say, or keep the gateway on 127.0.0.1",
+                self.origin("gateway")
+            );
+            conflicts.push((["gateway", "gateway_token"], RegistryError::Usage(text)));
+        }
         conflicts
+    }
+
+    /// Where the gateway is to listen, if it is: lock files name its port, so that only the node on the data directory that a
+    /// person has without saying where takes the usual one by itself.
+    pub fn gateway_address(&self) -> Option<SocketAddr> {
+        match self.gateway {
+            Some(At::Address(address)) => Some(address),
+            Some(At::Off) => None,
+            None => self.chosen_data_dir().is_none().then_some(gateway::ADDRESS),
+        }
+    }
+
+    pub fn gateway_options(&self) -> Option<gateway::Options> {
+        Some(gateway::Options {
+            address: self.gateway_address()?,
+            token: self.gateway_token.clone(),
+            publish: self.gateway_publish,
+            wait: self.gateway_wait,
+            upload: self.gateway_upload,
+            url: self.gateway_url.clone(),
+        })
     }
 
     /// The layer that the key's value came from.
@@ -359,6 +431,7 @@ impl Settings {
             low_water: self.low_water,
             high_water: self.high_water,
             local_connections: self.local_connections,
+            names: self.names.clone(),
             ..NodeOptions::of(self.paths.data.clone(), self.network.clone())
         }
     }

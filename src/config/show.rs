@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{KEYS, Settings};
+use super::{KEYS, Settings, value::quoted};
 
 /// One effective setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -47,7 +47,13 @@ impl Settings {
                 meaning,
             })
         });
-        keys.chain(lists).collect()
+        let names = self.names.iter().map(|rule| Shown {
+            key: format!("names.\"{}\"", rule.pattern),
+            value: Some(quoted(&rule.owner.to_string())),
+            from: self.paths.config.display().to_string(),
+            meaning: "Whose package a bare name is",
+        });
+        keys.chain(lists).chain(names).collect()
     }
 
     /// The settings as a file that would give them again, each line ending with the layer it came from; with
@@ -96,7 +102,8 @@ pub fn template() -> String {
     }
     out.push_str(
         "\n# The explorer's keys, by the names in its table of keys, and the columns of its tables: tables like these, at the\n\
-         # end of the file.\n#[keys]\n#quit = [\"Q\"]\n#[columns]\n#peers = [\"state\", \"handle\", \"-peer\", \"rtt+4\"]\n",
+         # end of the file.\n#[keys]\n#quit = [\"Q\"]\n#[columns]\n#peers = [\"state\", \"handle\", \"-peer\", \"rtt+4\"]\n\
+         \n# Whose packages bare names are, for package managers: `swarmdex names set` says it too.\n#[names]\n#\"cargo:serde\" = \"12D3KooW…\"\n",
     );
     out
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     RegistryError, Result,
-    registry::{Contents, Registry},
+    registry::{Contents, Names, Registry},
 };
 
 /// Streams of events, searches and content at once; further ones are told that the node is busy.
@@ -42,6 +42,10 @@ impl Shared {
 
     pub fn registry(&self) -> Arc<dyn Registry> {
         self.node.registry()
+    }
+
+    pub fn names(&self) -> Arc<dyn Names> {
+        self.node.names()
     }
 
     pub fn contents(&self) -> Arc<dyn Contents> {

@@ -37,18 +37,19 @@ use crate::{
     domain::{
         conflict::{ConflictId, Conflicts, Evidence},
         faults::Ruling,
+        hash::Hash,
         health::Sample,
         lookup::{Looked, RoutingTable, Sought, Trace},
         manifest::{Draft, Manifest},
-        name::{Handle, PackageName, PackageRef, PublisherId},
+        name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
         release::ReleaseEntry,
         trust::Claims,
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Change, Contents, Imported, Importing, LookAlike, Own, Package, PublishStep, Publisher,
-        Receipt, Registry, Release, SearchResults, SearchUpdate,
+        Artifacts, Bundle, Change, Contents, Imported, Importing, LookAlike, Names, Own, Package, PublishStep,
+        Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
     },
     store::{
         self,
@@ -337,6 +338,10 @@ impl Control for Remote {
         Arc::new(self.clone())
     }
 
+    fn names(&self) -> Arc<dyn Names> {
+        Arc::new(self.clone())
+    }
+
     fn subscribe(&self) -> mpsc::Receiver<Batch> {
         let (batches, receiver) = mpsc::channel(BATCHES);
         let remote = self.clone();
@@ -552,6 +557,10 @@ impl Registry for Remote {
     async fn metadata(&self, package: &PackageRef, version: &VersionText) -> Result<Manifest> {
         let asked = wire::OfVersion { package: package.to_string(), version: version.clone() };
         self.post("/v1/manifest", &asked).await
+    }
+
+    async fn manifest_of(&self, package: &PackageId, hash: &Hash) -> Result<Manifest> {
+        self.post("/v1/manifest/by-hash", &wire::OfManifest { package: package.clone(), hash: *hash }).await
     }
 
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {

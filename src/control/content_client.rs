@@ -34,6 +34,29 @@ const PIECES: usize = 4;
 /// A node that falls silent in the middle of content for so long has gone.
 const SILENCE: Duration = Duration::from_secs(60);
 
+impl Remote {
+    /// The bytes of an answer, as they come.
+    fn pieces(&self, body: hyper::body::Incoming) -> mpsc::Receiver<Result<Bytes>> {
+        let (pieces, receiver) = mpsc::channel(PIECES);
+        let (remote, mut body) = (self.clone(), body);
+        tokio::spawn(async move {
+            loop {
+                let piece = match timeout(SILENCE, body.frame()).await {
+                    Ok(None) => return,
+                    Ok(Some(Ok(frame))) => Ok(frame.into_data().unwrap_or_default()),
+                    Ok(Some(Err(error))) => Err(remote.failed(format!("broke off in the middle of content: {error}"))),
+                    Err(_) => Err(remote.failed("fell silent in the middle of content; check that it is not stopped")),
+                };
+                let failed = piece.is_err();
+                if pieces.send(piece).await.is_err() || failed {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+}
+
 #[async_trait]
 impl Contents for Remote {
     async fn put(&self, bytes: Incoming) -> Result<Content> {
@@ -68,23 +91,14 @@ impl Contents for Remote {
 
     async fn read(&self, root: ContentRoot) -> Result<mpsc::Receiver<Result<Bytes>>> {
         let response = self.send(Method::GET, &format!("/v1/content/{root}"), Vec::new()).await?;
-        let (pieces, receiver) = mpsc::channel(PIECES);
-        let (remote, mut body) = (self.clone(), response.into_body());
-        tokio::spawn(async move {
-            loop {
-                let piece = match timeout(SILENCE, body.frame()).await {
-                    Ok(None) => return,
-                    Ok(Some(Ok(frame))) => Ok(frame.into_data().unwrap_or_default()),
-                    Ok(Some(Err(error))) => Err(remote.failed(format!("broke off in the middle of content: {error}"))),
-                    Err(_) => Err(remote.failed("fell silent in the middle of content; check that it is not stopped")),
-                };
-                let failed = piece.is_err();
-                if pieces.send(piece).await.is_err() || failed {
-                    return;
-                }
-            }
-        });
-        Ok(receiver)
+        Ok(self.pieces(response.into_body()))
+    }
+
+    async fn stream(&self, wanted: Wanted, from: u64) -> Result<mpsc::Receiver<Result<Bytes>>> {
+        self.may("fetching")?;
+        let body = self.encode(&wire::Stream { wanted, from })?;
+        let response = self.send(Method::POST, "/v1/content/stream", body).await?;
+        Ok(self.pieces(response.into_body()))
     }
 
     async fn held(&self, root: ContentRoot) -> Result<Option<Held>> {

@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::{Body, BodyDataStream},
+    body::{Body, BodyDataStream, Bytes},
     extract::{Path, Request, State},
     http::{HeaderValue, Method, header},
     response::{IntoResponse, Response},
@@ -18,7 +18,7 @@ use super::{
     answer::{Given, Node, Shared, answer, json_lines, read, refuse, with},
     wire::{self, Done, Fetching},
 };
-use crate::{RegistryError, domain::hash::ContentRoot, registry::Wanted};
+use crate::{RegistryError, Result, domain::hash::ContentRoot, registry::Wanted};
 
 /// A client that sends content and falls silent for so long has gone.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -28,6 +28,7 @@ const LINES: usize = 8;
 pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/content", put(put_content))
+        .route("/content/stream", post(stream_content))
         .route("/content/{root}", get(get_content))
         .route("/contents", get(async |State(it): Node| answer(it.contents().list().await)))
         .route("/contents/lost", get(async |State(it): Node| answer(it.contents().lost().await)))
@@ -84,12 +85,34 @@ async fn get_content(State(it): Node, Path(root): Path<String>) -> Response {
         Ok(bytes) => bytes,
         Err(error) => return refuse(&error),
     };
+    pieces_of(pieces, permit, Some(size))
+}
+
+async fn stream_content(State(it): Node, given: Given<wire::Stream>) -> Response {
+    let (wire::Stream { wanted, from }, permit) = match (read(given), it.stream()) {
+        (Ok(asked), Ok(permit)) => (asked, permit),
+        (Err(response), _) => return response,
+        (_, Err(error)) => return refuse(&error),
+    };
+    match it.contents().stream(wanted, from).await {
+        Ok(pieces) => pieces_of(pieces, permit, None),
+        Err(error) => refuse(&error),
+    }
+}
+
+fn pieces_of(
+    pieces: mpsc::Receiver<Result<Bytes>>,
+    permit: tokio::sync::OwnedSemaphorePermit,
+    size: Option<u64>,
+) -> Response {
     // A piece that cannot be read breaks the connection off: its client sees that it did not get all of it.
     let pieces =
         stream::unfold((pieces, permit), async |(mut pieces, permit)| Some((pieces.recv().await?, (pieces, permit))));
     let mut response = Body::from_stream(pieces).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+    if let Some(size) = size {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+    }
     response
 }
 

@@ -17,11 +17,11 @@ use crate::{
     bus::{Batch, PeerSnapshot},
     domain::{
         faults::Ruling,
-        health::Sample,
+        health::{Gateway, Sample},
         lookup::{Looked, RoutingTable, Sought, Trace},
     },
     node::NodeHandle,
-    registry::{Contents, Registry},
+    registry::{Contents, Names, Registry},
     store::backup::{Ask, Backup},
     telemetry::{self, LogRing},
 };
@@ -32,6 +32,7 @@ pub struct Local {
     node: NodeHandle,
     logs: Option<Arc<LogRing>>,
     socket: Arc<Mutex<Option<PathBuf>>>,
+    gateway: Arc<Mutex<Option<String>>>,
     stop: CancellationToken,
     link: Arc<watch::Sender<Link>>,
 }
@@ -42,6 +43,7 @@ impl Local {
             node,
             logs,
             socket: Arc::default(),
+            gateway: Arc::default(),
             stop: CancellationToken::new(),
             link: Arc::new(watch::Sender::default()),
         }
@@ -57,6 +59,16 @@ impl Local {
     pub fn has_no_socket(&self, stays: bool) {
         self.node.stays(stays, None);
         *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Says how the gateway is, to who asks for the status and to Health; `None` is that it has ended.
+    pub fn has_gateway(&self, gateway: Option<Gateway>) {
+        let url = match &gateway {
+            Some(Gateway::Open(url)) => Some(url.clone()),
+            Some(Gateway::Failed { .. }) | None => None,
+        };
+        *self.gateway.lock().unwrap_or_else(PoisonError::into_inner) = url;
+        self.node.tell_gateway(gateway);
     }
 
     /// Resolves when somebody has asked the node to end.
@@ -75,6 +87,10 @@ impl Control for Local {
         self.node.contents()
     }
 
+    fn names(&self) -> Arc<dyn Names> {
+        self.node.names()
+    }
+
     fn subscribe(&self) -> mpsc::Receiver<Batch> {
         self.node.subscribe()
     }
@@ -91,6 +107,7 @@ impl Control for Local {
             pid: std::process::id(),
             data_dir: self.node.data_dir().to_owned(),
             socket: self.socket.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            gateway: self.gateway.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         })
     }
 

@@ -9,6 +9,7 @@ mod client;
 mod content_client;
 mod content_server;
 mod local;
+mod names;
 mod recording;
 mod server;
 mod socket;
@@ -37,7 +38,7 @@ use crate::{
         lookup::{Looked, RoutingTable, Sought, Trace},
         time::Timestamp,
     },
-    registry::{Contents, Registry},
+    registry::{Contents, Names, Registry},
     store::backup::{Ask, Backup},
 };
 
@@ -52,6 +53,9 @@ pub trait Control: Send + Sync {
 
     /// The bytes of releases: put, fetch, read, keep.
     fn contents(&self) -> Arc<dyn Contents>;
+
+    /// Whose packages bare names are.
+    fn names(&self) -> Arc<dyn Names>;
 
     /// Everything that happens from now on, beginning with how things stand. A reader that is slow gets fewer, larger
     /// batches, each with the number of events that it lost.
@@ -142,6 +146,9 @@ pub struct Status {
     pub data_dir: PathBuf,
     /// Its control socket; `None` for one that has none.
     pub socket: Option<PathBuf>,
+    /// What package managers call it by, such as `http://127.0.0.1:4810`; `None` where they cannot.
+    #[serde(default)]
+    pub gateway: Option<String>,
 }
 
 /// A part of the log.

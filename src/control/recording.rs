@@ -26,11 +26,11 @@ use crate::{
     domain::{
         conflict::{ConflictId, Conflicts, Evidence},
         faults::Ruling,
-        hash::ContentRoot,
+        hash::{ContentRoot, Hash},
         health::Sample,
         lookup::{Looked, RoutingTable, Sought, Trace},
         manifest::{Content, Draft, Manifest},
-        name::{Handle, PackageName, PackageRef, PublisherId},
+        name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
         release::ReleaseEntry,
         time::Timestamp,
@@ -39,8 +39,8 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Change, Contents, Coverage, Fetched, Imported, Importing, Incoming, LookAlike, Order, Own,
-        Package, PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, Wanted,
+        Artifacts, Bundle, Change, Contents, Coverage, Fetched, Imported, Importing, Incoming, LookAlike, Names, Order,
+        Own, Package, PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, Wanted,
     },
     store::{
         backup::{Ask, Backup},
@@ -261,6 +261,10 @@ impl Control for Replay {
         Arc::new(self.clone())
     }
 
+    fn names(&self) -> Arc<dyn Names> {
+        Arc::new(self.clone())
+    }
+
     fn subscribe(&self) -> mpsc::Receiver<Batch> {
         let (sender, receiver) = mpsc::channel(AHEAD);
         let Self { path, started, speed, .. } = self.clone();
@@ -379,6 +383,10 @@ impl Contents for Replay {
         only_watched("reading content")
     }
 
+    async fn stream(&self, _: Wanted, _: u64) -> Result<mpsc::Receiver<Result<Bytes>>> {
+        only_watched("reading content")
+    }
+
     async fn held(&self, _: ContentRoot) -> Result<Option<Held>> {
         Ok(None)
     }
@@ -462,6 +470,10 @@ impl Registry for Replay {
         only_watched("forgetting previews")
     }
 
+    async fn manifest_of(&self, _: &PackageId, _: &Hash) -> Result<Manifest> {
+        only_watched("asking for a package")
+    }
+
     async fn change(&self, _: &PackageRef, _: Change) -> Result<Receipt> {
         only_watched("changing what is said of a release")
     }
@@ -533,7 +545,15 @@ mod tests {
             location: None,
             started_at: Timestamp(1_000),
         };
-        Status { node, version: "0.1.0".to_owned(), protocol: 1, pid: 1, data_dir: "/x".into(), socket: None }
+        Status {
+            node,
+            version: "0.1.0".to_owned(),
+            protocol: 1,
+            pid: 1,
+            data_dir: "/x".into(),
+            socket: None,
+            gateway: None,
+        }
     }
 
     fn notice(text: &str) -> Batch {

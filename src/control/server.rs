@@ -39,7 +39,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Local, PROTOCOL,
     answer::{Given, Node, Shared, answer, json_lines, read, refuse, with},
-    content_server, socket,
+    content_server, names, socket,
     wire::{self, Done, Failure, Fault, Publishing, VERSION_HEADER},
 };
 use crate::{
@@ -313,6 +313,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/package", post(package))
         .route("/release", post(release))
         .route("/manifest", post(manifest))
+        .route("/manifest/by-hash", post(manifest_of))
         .route("/publish", post(publish))
         .route("/import", post(import))
         .route("/previews/forget", post(forget_previews))
@@ -329,7 +330,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/wait", post(wait))
         .route("/backup", post(backup))
         .route("/shutdown", post(shutdown))
-        .merge(content_server::routes());
+        .merge(content_server::routes())
+        .merge(names::routes());
     Router::new()
         .nest("/v1", v1)
         .route("/metrics", get(async |State(it): Node| metrics(&it).await))
@@ -493,6 +495,10 @@ async fn release(State(it): Node, given: Given<wire::OfRelease>) -> Response {
 
 async fn manifest(State(it): Node, given: Given<wire::OfVersion>) -> Response {
     with(given, async |asked| it.registry().metadata(&reference(&asked.package)?, &asked.version).await).await
+}
+
+async fn manifest_of(State(it): Node, given: Given<wire::OfManifest>) -> Response {
+    with(given, async |asked| it.registry().manifest_of(&asked.package, &asked.hash).await).await
 }
 
 async fn publish(State(it): Node, given: Given<wire::Publish>) -> Response {

@@ -10,14 +10,14 @@ use crate::{
     domain::{
         conflict::ConflictId,
         faults::Ruling,
-        hash::ContentRoot,
+        hash::{ContentRoot, Hash},
         lookup::Sought,
         manifest::Draft,
-        name::{Handle, PackageName, PublisherId},
+        name::{Handle, PackageId, PackageName, PublisherId},
         transfer::{Transfer, TransferId},
         version::{RequirementText, VersionText},
     },
-    registry::{Artifacts, Bundle, Change, Fetched, Importing, Order, PublishStep, Receipt},
+    registry::{Artifacts, Bundle, Change, Fetched, Importing, Order, PublishStep, Receipt, Wanted},
 };
 
 /// In every answer: the version of what is spoken.
@@ -133,6 +133,22 @@ pub struct Waiting {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct OfContent {
     pub root: ContentRoot,
+}
+
+/// Content as it comes, from an offset on.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Stream {
+    #[serde(flatten)]
+    pub wanted: Wanted,
+    #[serde(default)]
+    pub from: u64,
+}
+
+/// One manifest that a package's head lists.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OfManifest {
+    pub package: PackageId,
+    pub hash: Hash,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

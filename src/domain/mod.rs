@@ -21,6 +21,7 @@ pub mod lanes;
 pub mod lookup;
 pub mod manifest;
 pub mod name;
+pub mod names;
 pub mod percentile;
 pub mod places;
 pub mod prefix;

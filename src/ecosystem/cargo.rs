@@ -22,6 +22,20 @@ pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     Ok(name.to_ascii_lowercase().replace('_', "-"))
 }
 
+/// Where the index file of a crate is (<https://doc.rust-lang.org/cargo/reference/registry-index.html#index-files>); `None` for what
+/// is no name in lower case.
+pub fn index_path(name: &str) -> Option<String> {
+    let is_name = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
+    is_name.then_some(())?;
+    Some(match name.len() {
+        0 => return None,
+        1 => format!("1/{name}"),
+        2 => format!("2/{name}"),
+        3 => format!("3/{}/{name}", name.get(..1)?),
+        _ => format!("{}/{}/{name}", name.get(..2)?, name.get(2..4)?),
+    })
+}
+
 /// A list of comparators, all of which hold. [`VersionReq`] drops the build metadata that somebody writes into one; here
 /// `=1.2.3+b2` is that build. `=1.2.3` is the version that has none in `generic`, and in `cargo` every build of it, as cargo has
 /// it. Every other comparator takes all builds, as in semver.
@@ -134,6 +148,16 @@ mod tests {
         }
         for bad in ["1a", "_a", "a.b", "a+b", "é", "a b", &"a".repeat(65)] {
             assert!(normalise(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_index_has_one_file_for_a_name() {
+        for (name, path) in [("a", "1/a"), ("ab", "2/ab"), ("abc", "3/a/abc"), ("serde", "se/rd/serde")] {
+            assert_eq!(index_path(name).as_deref(), Some(path));
+        }
+        for bad in ["", "Serde", "../x", "é"] {
+            assert_eq!(index_path(bad), None, "{bad}");
         }
     }
 

@@ -5,7 +5,7 @@
 //! ecosystem is known. A text that an ecosystem's tool refuses is refused, never guessed. Of an ecosystem that this version does not
 //! know, names and versions are what their bytes are, in the order of their bytes.
 
-mod cargo;
+pub mod cargo;
 mod debian;
 mod generic;
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::{
     clock,
     domain::{
         copies::CopyFigures,
+        health::Gateway,
         health::{Sample, verdict},
         percentile::percentiles,
         record::Horizon,
@@ -116,6 +117,7 @@ pub(super) struct Measures {
     gossip: Registry,
     safety: watch::Receiver<Option<Safety>>,
     copies: watch::Receiver<CopyFigures>,
+    gateway: watch::Receiver<Option<Gateway>>,
     /// libp2p's own, which want to see every event.
     pub families: Families,
     metrics: Metrics,
@@ -129,7 +131,11 @@ impl Measures {
     pub fn new(
         bandwidth: Arc<Registry>,
         gossip: Registry,
-        (safety, copies): (watch::Receiver<Option<Safety>>, watch::Receiver<CopyFigures>),
+        (safety, copies, gateway): (
+            watch::Receiver<Option<Safety>>,
+            watch::Receiver<CopyFigures>,
+            watch::Receiver<Option<Gateway>>,
+        ),
         families: Families,
         metrics: Metrics,
     ) -> Self {
@@ -148,6 +154,7 @@ impl Measures {
             gossip,
             safety,
             copies,
+            gateway,
             families,
             metrics,
             samples: 0,
@@ -364,6 +371,7 @@ impl Task {
             lost,
             dead,
             listening: Some(listening),
+            gateway: measures.gateway.borrow().clone(),
             twin: self.identities.twin().map(str::to_owned),
             strange: self.identities.strange(),
             agents: here.agents,

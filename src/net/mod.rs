@@ -68,7 +68,7 @@ use crate::{
         copies::CopyFigures,
         faults::Ruling,
         hash::Hash,
-        health::Sample,
+        health::{Gateway, Sample},
         name::PublisherId,
         record::{DhtKey, Record},
         reputation::Outcome,
@@ -126,6 +126,7 @@ pub struct Net {
     greeting: Arc<watch::Sender<Greeting>>,
     safety: Arc<watch::Sender<Option<Safety>>>,
     copies: Arc<watch::Sender<CopyFigures>>,
+    gateway: Arc<watch::Sender<Option<Gateway>>>,
     joined: watch::Receiver<usize>,
     doubted: watch::Receiver<HashSet<PeerId>>,
     clock: watch::Receiver<Option<ClockOffset>>,
@@ -368,6 +369,11 @@ impl Net {
     /// How the own packages are kept, for who looks at the node's health.
     pub fn tell_safety(&self, safety: Safety) {
         self.safety.send_replace(Some(safety));
+    }
+
+    /// How the gateway for package managers is, likewise.
+    pub fn tell_gateway(&self, gateway: Option<Gateway>) {
+        self.gateway.send_replace(gateway);
     }
 
     /// How this node stands with copies, likewise.

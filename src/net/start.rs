@@ -207,6 +207,7 @@ pub async fn start(
     let (doubted_sender, doubted) = watch::channel(HashSet::new());
     let (safety, safety_receiver) = watch::channel(None);
     let (copies, copies_receiver) = watch::channel(CopyFigures::default());
+    let (gateway, gateway_receiver) = watch::channel(None);
     let content = protocols.content.clone();
     let (served, callers) = (Pool::new(server::STREAMS), Callers::default());
     let (known, known_receiver) = watch::channel(HashSet::new());
@@ -274,7 +275,13 @@ pub async fn start(
         (options.low_water, options.high_water),
         Conduct::new(ledger),
         (options.conduct, options.selection),
-        Measures::new(bandwidth.clone(), gossip_counts, (safety_receiver, copies_receiver), families, metrics),
+        Measures::new(
+            bandwidth.clone(),
+            gossip_counts,
+            (safety_receiver, copies_receiver, gateway_receiver),
+            families,
+            metrics,
+        ),
         options.ping_every,
         own_addresses,
     );
@@ -286,6 +293,7 @@ pub async fn start(
         greeting: Arc::new(greeting),
         safety: Arc::new(safety),
         copies: Arc::new(copies),
+        gateway: Arc::new(gateway),
         joined,
         doubted,
         clock,

@@ -127,6 +127,13 @@ pub trait Contents: Send + Sync {
     /// [`NoContent`](crate::RegistryError::NoContent) when it is not here.
     async fn read(&self, root: ContentRoot) -> Result<mpsc::Receiver<Result<Bytes>>>;
 
+    /// The verified bytes of content from offset `from` on, in order, as they come from other nodes where they are not here. What
+    /// stands first is fetched first, and the fetch goes on when nobody reads any more. A piece that is an error is the last.
+    ///
+    /// # Errors
+    /// [`TooLarge`](crate::RegistryError::TooLarge) for what no node takes; the last piece as [`Contents::fetch`].
+    async fn stream(&self, wanted: Wanted, from: u64) -> Result<mpsc::Receiver<Result<Bytes>>>;
+
     /// Content that is here, without its bytes.
     async fn held(&self, root: ContentRoot) -> Result<Option<Held>>;
 
@@ -219,6 +226,11 @@ impl Contents for P2pRegistry {
             }
         });
         Ok(receiver)
+    }
+
+    async fn stream(&self, wanted: Wanted, from: u64) -> Result<mpsc::Receiver<Result<Bytes>>> {
+        self.store.asked_for(wanted.content.root).await?;
+        self.stream_content(wanted, from).await
     }
 
     async fn held(&self, root: ContentRoot) -> Result<Option<Held>> {

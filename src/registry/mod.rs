@@ -12,6 +12,7 @@ mod import;
 mod intake;
 mod judged;
 mod latest;
+mod names;
 mod newcomers;
 mod notices;
 mod own;
@@ -27,6 +28,7 @@ mod upkeep;
 
 pub use contents::{Contents, Fetched, Incoming, Order, Wanted, read_whole};
 pub use import::{Bundle, Imported, Importing, MAX_BATCH};
+pub use names::{NameTable, Names};
 pub use p2p::{P2pRegistry, Parts, RegistryOptions};
 pub(crate) use publish::{check_files, check_version};
 pub use sync::SyncReport;
@@ -41,8 +43,9 @@ use crate::{
     RegistryError, Result,
     domain::{
         conflict::{ConflictId, Conflicts, Evidence},
+        hash::Hash,
         manifest::{Draft, Manifest},
-        name::{Handle, PackageName, PackageRef, PublisherId},
+        name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
         trust::Claims,
         version::{RequirementText, VersionText},
@@ -132,6 +135,9 @@ pub trait Registry: Send + Sync {
 
     /// The manifest of one version.
     async fn metadata(&self, package: &PackageRef, version: &VersionText) -> Result<Manifest>;
+
+    /// A manifest that the package's head lists, by its hash: what has been seen is not asked for again.
+    async fn manifest_of(&self, package: &PackageId, hash: &Hash) -> Result<Manifest>;
 
     /// Binds a handle to a key on this node. Only a person's act may call this, never something received.
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()>;

@@ -14,8 +14,8 @@ use tokio::sync::{Notify, mpsc};
 use super::{
     Announced, Artifacts, Bundle, Catalogue, Change, Imported, Importing, LookAlike, Own, Package, PublishStep,
     Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache,
-    copies::Copying, fetch::Fetches, intake::Threads, latest::Unlisted, newcomers::Newcomers, notices::Notices, panel,
-    provide::Providing, publish, safety::Looking, search,
+    copies::Copying, fetch::Fetches, intake::Threads, latest::Unlisted, names::ToldNames, newcomers::Newcomers,
+    notices::Notices, panel, provide::Providing, publish, safety::Looking, search,
 };
 use crate::{
     RegistryError, Result,
@@ -23,8 +23,10 @@ use crate::{
     clock,
     domain::{
         conflict::{ConflictId, Conflicts, Evidence},
+        hash::Hash,
         manifest::{Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
+        names::NameRule,
         query::Query,
         record::{Announcement, NodeClaim, Signed},
         release::{self, ReleaseEntry},
@@ -60,6 +62,8 @@ pub struct RegistryOptions {
     pub copy_lost_after: Duration,
     /// It is there for longer than one thing that a person asks for.
     pub stays: bool,
+    /// What the settings say whose packages bare names are.
+    pub names: Vec<NameRule>,
 }
 
 /// What a registry is put together from.
@@ -101,6 +105,7 @@ pub(super) struct State {
     pub copying: Copying,
     pub looking: Looking,
     pub unlisted: Unlisted,
+    pub told_names: ToldNames,
 }
 
 /// A [`Registry`] over a store and the network. Cheap to clone.
@@ -148,6 +153,7 @@ impl P2pRegistry {
             copying: Copying::default(),
             looking: Looking::default(),
             unlisted: Unlisted::default(),
+            told_names: ToldNames::default(),
         };
         let registry = Self { net, store, contents, board, bus, tally, metrics, state: Arc::new(state) };
         let handle = registry.state.options.handle.clone().or(registry.published_handle()?);
@@ -389,6 +395,10 @@ impl Registry for P2pRegistry {
             .first()
             .ok_or_else(|| RegistryError::NoVersion { package: found.title(), version: version.clone() })?;
         Ok(self.manifest(&found.id, &hash).await?.into_value())
+    }
+
+    async fn manifest_of(&self, package: &PackageId, hash: &Hash) -> Result<Manifest> {
+        Ok(self.manifest(package, hash).await?.into_value())
     }
 
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {

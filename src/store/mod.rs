@@ -19,6 +19,7 @@ mod known_keys;
 mod listing;
 mod lock;
 mod look_alikes;
+mod names;
 mod outbox;
 mod peers;
 mod room;

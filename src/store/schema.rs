@@ -184,6 +184,16 @@ CREATE TABLE fetches (
 ) WITHOUT ROWID;
 -- What is to be done at the next start.
 CREATE TABLE todo (what TEXT PRIMARY KEY) WITHOUT ROWID;
+-- Whose package a bare name is: what a person said by name or pattern, and whom they trust for which names; who was first to be
+-- served for a name keeps it. What is blocked is not served; a version of '' is all of them.
+CREATE TABLE names (pattern TEXT PRIMARY KEY, publisher BLOB NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE trusted (
+    publisher BLOB NOT NULL, pattern TEXT NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (publisher, pattern)
+) WITHOUT ROWID;
+CREATE TABLE served (name TEXT PRIMARY KEY, publisher BLOB NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE blocked (
+    name TEXT NOT NULL, version TEXT NOT NULL, why TEXT NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (name, version)
+) WITHOUT ROWID;
 ";
 
 /// The number of a database's schema; 0 for one that has none yet.

@@ -36,8 +36,11 @@ impl Store {
     pub async fn distrust(&self, publisher: PublisherId, now: Timestamp) -> Result<()> {
         self.write(move |db| {
             db.prepare_cached("INSERT OR IGNORE INTO distrusted (publisher, since) VALUES (?, ?)")?
-                .execute(params![publisher.to_bytes(), now.0])
-                .map(drop)
+                .execute(params![publisher.to_bytes(), now.0])?;
+            for table in ["trusted", "names", "served"] {
+                db.execute(&format!("DELETE FROM {table} WHERE publisher = ?"), [publisher.to_bytes()])?;
+            }
+            Ok(())
         })
         .await
     }

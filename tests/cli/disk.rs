@@ -19,7 +19,11 @@ fn on_a_small_disk(home: &Home, kib: u32, script: &str) -> Option<Ran> {
             command.env_remove(name);
         }
     }
-    command.env("HOME", home.path("")).env("DISK", &disk).env("PROGRAM", env!("CARGO_BIN_EXE_swarmdex"));
+    command
+        .env("HOME", home.path(""))
+        .env("SWARMDEX_GATEWAY", "off")
+        .env("DISK", &disk)
+        .env("PROGRAM", env!("CARGO_BIN_EXE_swarmdex"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let ran = ran(command);
     if ran.code == Some(99) || ran.stderr.contains("unshare: ") {

@@ -56,7 +56,7 @@ fn bash_completes_verbs_and_the_flags_of_one() {
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
-    assert_eq!(completed("swarmdex un", "un", "swarmdex"), "unpin unyank");
+    assert_eq!(completed("swarmdex un", "un", "swarmdex"), "unpin unyank unblock");
     assert_eq!(completed("swarmdex publish --mani", "--mani", "publish"), "--manifest");
 }
 

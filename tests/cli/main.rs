@@ -7,6 +7,7 @@ mod conflicts;
 mod content;
 mod disk;
 mod documents;
+mod gateway;
 mod names;
 mod namespaces;
 mod network;

@@ -41,7 +41,7 @@ impl Home {
                 command.env_remove(name);
             }
         }
-        command.args(arguments).env("HOME", self.0.path()).current_dir(self.0.path());
+        command.args(arguments).env("HOME", self.0.path()).env("SWARMDEX_GATEWAY", "off").current_dir(self.0.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -129,7 +129,13 @@ pub struct Running {
 
 impl Running {
     pub fn start(home: &Home, flags: &[&str]) -> Self {
-        let mut child = home.command([&APART, flags, &["node", "--json"]].concat()).spawn().unwrap();
+        Self::start_with(home, flags, &[])
+    }
+
+    pub fn start_with(home: &Home, flags: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = home.command([&APART, flags, &["node", "--json"]].concat());
+        command.envs(environment.iter().copied());
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));

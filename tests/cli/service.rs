@@ -340,7 +340,12 @@ fn a_full_disk_is_said_and_the_node_goes_on() {
     let mut start = Command::new("sh");
     let words = [&APART[..], &["node", "start", "--json"]].concat().join(" ");
     start.args(["-c", &format!("trap '' XFSZ; exec {} {words}", env!("CARGO_BIN_EXE_swarmdex"))]);
-    start.env("HOME", home.path("")).env_remove("XDG_RUNTIME_DIR").stdout(Stdio::piped()).stderr(Stdio::piped());
+    start
+        .env("HOME", home.path(""))
+        .env("SWARMDEX_GATEWAY", "off")
+        .env_remove("XDG_RUNTIME_DIR")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let status = crate::program::ran(start).json();
     let pid = status["pid"].as_u64().unwrap() as u32;
     let node = Service { home: &home, socket: status["socket"].as_str().unwrap().into(), pid };

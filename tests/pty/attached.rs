@@ -6,7 +6,7 @@ use crate::terminal::Terminal;
 
 pub fn swarmdex(home: &Path, words: &[&str]) -> std::process::Output {
     let program = env!("CARGO_BIN_EXE_swarmdex");
-    Command::new(program).args(words).env_clear().env("HOME", home).output().unwrap()
+    Command::new(program).args(words).env_clear().env("HOME", home).env("SWARMDEX_GATEWAY", "off").output().unwrap()
 }
 
 /// Starts a node that stays; returns its process.

@@ -59,6 +59,7 @@ impl Terminal {
         command.args(args);
         command.env_clear();
         command.env("HOME", home.path());
+        command.env("SWARMDEX_GATEWAY", "off");
         command.env("TERM", "xterm-256color");
         for (name, value) in environment {
             command.env(name, value);

@@ -7,7 +7,7 @@ use semver::VersionReq;
 use serde::Serialize;
 use toml::{Table, Value};
 
-/// All of it in `features`: only crates.io has to split it for clients older than this format.
+/// All of it in `features`: only an index with clients older than this format has to split it.
 #[derive(Serialize)]
 struct Line<'a> {
     name: &'a str,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Measure {
     Identity,
     Listening,
+    Gateway,
     Peers,
     PeersIn,
     PeersOut,
@@ -44,9 +45,10 @@ pub enum Measure {
 }
 
 impl Measure {
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Identity,
         Self::Listening,
+        Self::Gateway,
         Self::Peers,
         Self::PeersIn,
         Self::PeersOut,
@@ -86,6 +88,7 @@ impl Measure {
         match self {
             Self::Identity => "identity",
             Self::Listening => "listening",
+            Self::Gateway => "gateway",
             Self::Peers => "peers",
             Self::PeersIn => "peers in",
             Self::PeersOut => "peers out",
@@ -130,6 +133,7 @@ impl Measure {
                  named."
             }
             Self::Listening => "By what others can connect to this node, if they reach the machine.",
+            Self::Gateway => "Where package managers use this node, as a registry on this machine.",
             Self::Peers => "Nodes of this network that this node is connected to.",
             Self::PeersIn => "Connections that others opened. None at all can mean that nobody can reach this node.",
             Self::PeersOut => "Connections that this node opened.",

@@ -102,6 +102,9 @@ pub struct Sample {
     /// What is listened on, by family, transport and port. `None` of nodes that do not tell.
     #[serde(default)]
     pub listening: Option<Vec<String>>,
+    /// Where package managers use this node, or why they cannot; `None` where they are not meant to.
+    #[serde(default)]
+    pub gateway: Option<Gateway>,
     /// How another node is known to run with this node's key.
     #[serde(default)]
     pub twin: Option<String>,
@@ -119,6 +122,18 @@ pub struct Sample {
     pub copies: CopyFigures,
     /// Bytes that are free where the data is, and how many there are.
     pub disk: Option<(u64, u64)>,
+}
+
+/// How the gateway for package managers is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gateway {
+    /// It answers at this address.
+    Open(String),
+    Failed {
+        address: String,
+        why: String,
+    },
 }
 
 impl Sample {

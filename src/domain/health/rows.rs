@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Measure, Row, Sample, State};
+use super::{Gateway, Measure, Row, Sample, State};
 use crate::domain::{copies::CopyFigures, time::Ago};
 
 /// A node that is younger is still starting.
@@ -74,6 +74,19 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
             }
             row.good()
         }
+        Measure::Gateway => match &sample.gateway {
+            None => plain(f64::NAN, "off".to_owned()),
+            Some(Gateway::Open(address)) => plain(f64::NAN, address.clone()).good_when("open").good(),
+            Some(Gateway::Failed { address, why }) => plain(f64::NAN, "not open".to_owned()).good_when("open").is(
+                State::Bad,
+                format!(
+                    "the gateway cannot listen on {address} ({why}): package managers that are set up for it talk to \
+                         somebody else there"
+                ),
+                "end the program that has the port and restart this node; or set gateway to another address or to \
+                     \"off\", and set the package managers up again",
+            ),
+        },
         Measure::Peers => {
             let starting = sample.running_for < STARTING;
             let row = count(peers).good_when("at least 1");

@@ -219,6 +219,10 @@ proptest! {
             lost: small(2) % 9,
             dead: small(2) % 3,
             listening: (small(6) > 0).then(|| (1..small(6) % 3).map(|n| n.to_string()).collect()),
+            gateway: (small(5) % 2 == 0).then(|| match small(5) % 4 {
+                0 => Gateway::Open("http://127.0.0.1:4810".to_owned()),
+                _ => Gateway::Failed { address: "127.0.0.1:4810".to_owned(), why: "it is taken".to_owned() },
+            }),
             twin: (small(7) == 0).then(|| "it answers".to_owned()),
             strange: (small(8) == 0).then(|| ("there".to_owned(), "somebody".to_owned())),
             agents: [("swarmdex/1".to_owned(), small(4))].into(),

@@ -6,6 +6,7 @@
 mod links;
 mod plan;
 mod run;
+mod stream;
 mod worker;
 
 use std::{
@@ -91,6 +92,7 @@ struct Entry {
     wanted: Wanted,
     shown: watch::Sender<Transfer>,
     order: watch::Sender<Option<Order>>,
+    in_order: bool,
 }
 
 /// How an attempt ended.
@@ -153,6 +155,11 @@ impl P2pRegistry {
 
     /// The fetch of a content: the one that runs, or a new one.
     pub(super) fn begin_fetch(&self, wanted: Wanted) -> Result<watch::Receiver<Transfer>> {
+        self.begin_fetch_for(wanted, false)
+    }
+
+    /// As [`Self::begin_fetch`]; a new one asks first for what stands first, where somebody reads it while it comes.
+    fn begin_fetch_for(&self, wanted: Wanted, in_order: bool) -> Result<watch::Receiver<Transfer>> {
         let (root, size) = (wanted.content.root, wanted.content.size);
         if size > self.state.options.max_content {
             return Err(RegistryError::TooLarge { size, most: self.state.options.max_content });
@@ -164,6 +171,7 @@ impl P2pRegistry {
         let entry = Arc::new(Entry {
             shown: watch::Sender::new(begun(&wanted, TransferState::Waiting)),
             order: watch::Sender::new(None),
+            in_order,
             wanted,
         });
         running.insert(root, entry.clone());
@@ -300,6 +308,9 @@ impl P2pRegistry {
         let _place = self.state.fetches.places.acquire().await.map_err(|_| RegistryError::Closed)?;
         let wanted = &entry.wanted;
         let run = Arc::new(Run::begin(&self.contents, self.metrics.clone(), wanted.clone()).await?);
+        if entry.in_order {
+            run.plan().in_order();
+        }
         if wanted.content.size >= SMALL {
             self.store.note_fetch(wanted.clone(), false, clock::now()).await?;
         }

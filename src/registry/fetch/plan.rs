@@ -59,6 +59,8 @@ pub struct Plan {
     owed: Vec<Owed>,
     /// Where the next peer begins, so that several that fetch the same content soon have something for each other.
     next_cursor: u64,
+    /// Somebody reads it from its beginning while it comes.
+    in_order: bool,
 }
 
 impl Plan {
@@ -67,7 +69,20 @@ impl Plan {
         let count = groups(size);
         // Small content is cut finer, so that there is something for several.
         let piece = (count / 16).clamp(4, PIECE);
-        Self { size, piece, have, peers: BTreeMap::new(), owed: Vec::new(), next_cursor: begin % count }
+        Self {
+            size,
+            piece,
+            have,
+            peers: BTreeMap::new(),
+            owed: Vec::new(),
+            next_cursor: begin % count,
+            in_order: false,
+        }
+    }
+
+    /// From here on, what stands first is asked for first.
+    pub fn in_order(&mut self) {
+        self.in_order = true;
     }
 
     /// A peer holds these groups, of which there may be more than when it was asked before.
@@ -126,7 +141,7 @@ impl Plan {
         let owed = self.owed.iter().fold(Groups::empty(), |all, owed| all | Groups::from(owed.range.clone()));
         let free = ranges(&((known.holds.clone() & self.missing()) - owed), groups(self.size));
         let onwards = free.iter().find_map(|range| {
-            let start = range.start.max(known.cursor);
+            let start = range.start.max(if self.in_order { 0 } else { known.cursor });
             (start < range.end).then_some(start..range.end)
         });
         let range = onwards.or_else(|| free.first().cloned())?;

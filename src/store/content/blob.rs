@@ -97,19 +97,22 @@ impl Blob {
 
     /// The bytes of these groups, verified.
     pub(crate) fn read(&self, range: &Range<u64>) -> Result<Vec<u8>, Unreadable> {
-        let encoded = self.encode(range)?;
-        let mut bytes = Vec::with_capacity(encoded.len());
-        let chunks = chunks(range);
-        let tree = tree(self.content.size);
-        for item in DecodeResponseIter::new(hash(&self.content.root), tree, encoded.as_slice(), &chunks) {
-            match item {
-                Ok(BaoContentItem::Leaf(leaf)) => bytes.extend_from_slice(&leaf.data),
-                Ok(BaoContentItem::Parent(_)) => {}
-                Err(_) => return Err(Unreadable::Damaged),
-            }
-        }
-        Ok(bytes)
+        decode(&self.content, range, &self.encode(range)?)
     }
+}
+
+/// The bytes of encoded groups, verified.
+pub(super) fn decode(content: &Content, range: &Range<u64>, encoded: &[u8]) -> Result<Vec<u8>, Unreadable> {
+    let mut bytes = Vec::with_capacity(encoded.len());
+    let chunks = chunks(range);
+    for item in DecodeResponseIter::new(hash(&content.root), tree(content.size), encoded, &chunks) {
+        match item {
+            Ok(BaoContentItem::Leaf(leaf)) => bytes.extend_from_slice(&leaf.data),
+            Ok(BaoContentItem::Parent(_)) => {}
+            Err(_) => return Err(Unreadable::Damaged),
+        }
+    }
+    Ok(bytes)
 }
 
 /// Encodes groups that are all there.

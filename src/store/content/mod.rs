@@ -349,6 +349,18 @@ impl ContentStore {
         Ok(())
     }
 
+    /// Verified bytes from a group on, as many of `most` groups as are there without a gap, whether all of the content is held or
+    /// it is on its way; `None` when that group is not there. Blocks.
+    pub(crate) fn read_on(&self, root: &ContentRoot, at: u64, most: u64) -> Result<Option<Vec<u8>>> {
+        if let Some(blob) = self.blob(root)? {
+            let end = at.saturating_add(most).min(groups(blob.content.size));
+            return self.unless_damaged(root, blob.read(&(at..end)));
+        }
+        let Some(partial) = self.inner.partial(root) else { return Ok(None) };
+        // What does not verify on its way is verified again when it is whole.
+        Ok(partial.read_on(at, most).unwrap_or_default())
+    }
+
     fn unless_damaged(&self, root: &ContentRoot, read: Result<Vec<u8>, Unreadable>) -> Result<Option<Vec<u8>>> {
         match read {
             Ok(bytes) => Ok(Some(bytes)),

@@ -17,11 +17,11 @@ use bao_tree::{
 };
 
 use super::{
-    blob::{Data, Unreadable, encode, hash, tree},
+    blob::{Data, Unreadable, decode, encode, hash, tree},
     medium::Medium,
 };
 use crate::domain::{
-    content::{GROUP, Groups, all, bytes_of},
+    content::{GROUP, Groups, all, bytes_of, groups, ranges},
     manifest::Content,
 };
 
@@ -117,6 +117,14 @@ impl Partial {
     /// The groups with the hashes that verify them. All of them must be there.
     pub(crate) fn encode(&self, range: &Range<u64>) -> Result<Vec<u8>, Unreadable> {
         encode(&self.data, &self.hashes, range)
+    }
+
+    /// The verified bytes from a group on, as many of `most` groups as are there without a gap; `None` when that one is not.
+    pub(super) fn read_on(&self, at: u64, most: u64) -> Result<Option<Vec<u8>>, Unreadable> {
+        let there = self.have() & Groups::from(at..at.saturating_add(most));
+        let first = ranges(&there, groups(self.content.size)).into_iter().next().filter(|range| range.start == at);
+        let Some(range) = first else { return Ok(None) };
+        decode(&self.content, &range, &self.encode(&range)?).map(Some)
     }
 
     /// Begins to bring to the disk what is written so far, so that the end has less to wait for.

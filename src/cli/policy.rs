@@ -1,0 +1,321 @@
+//! `names`, `why`, `block` and `unblock`: whose packages bare names are, for package managers.
+
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use super::{DONE, FAILED, global::Global, print, session};
+use crate::{
+    RegistryError, Result,
+    control::Control,
+    domain::{
+        name::{NameError, PackageId, PackageName, PublisherId},
+        names::{Decided, NamePattern, TrustedKey, Written},
+        version::VersionText,
+    },
+    registry::{NameTable, Registry},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// List the rules, the keys that are trusted for names, what is blocked, and from whom names were served
+    List(Json),
+    /// Have a name be this key's, or all names of a pattern: cargo:serde, npm:@bar/*
+    Set(Set),
+    /// Take a rule back, and forget from whom the name was served
+    Unset(Unset),
+    /// Say whose a name is and why: `why` for short
+    Why(Why),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Json {
+    /// Print it as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Set {
+    /// The name with its ecosystem, such as cargo:serde; * stands for any text
+    name: NamePattern,
+    /// The publisher's id
+    owner: PublisherId,
+    /// Print what was done as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Unset {
+    /// The name or pattern, as `names list` shows it
+    name: NamePattern,
+    /// Print what was done as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Why {
+    /// The name with its ecosystem, such as cargo:serde
+    name: PackageName,
+    /// Print it as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BlockArgs {
+    /// The name with its ecosystem, and @VERSION for one version: cargo:serde@1.0.0
+    name: Blocked,
+    /// The reason, which everybody is told who asks for it
+    #[arg(long, default_value = "a person said so")]
+    why: String,
+    /// Print what was done as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct UnblockArgs {
+    /// What was blocked, as `names list` shows it
+    name: Blocked,
+    /// Print what was done as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// A name, or one version of it.
+#[derive(Clone, Debug)]
+struct Blocked {
+    name: PackageName,
+    version: Option<VersionText>,
+}
+
+impl FromStr for Blocked {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        // A scope begins with the sign that stands before a version.
+        match text.rsplit_once('@').filter(|(name, _)| !name.is_empty() && !name.ends_with(':')) {
+            Some((name, version)) => Ok(Self { name: name.parse()?, version: Some(version.parse()?) }),
+            None => Ok(Self { name: text.parse()?, version: None }),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Done<'a> {
+    name: &'a str,
+    done: bool,
+}
+
+fn told(name: &str, done: bool, json: bool, text: String) -> Result<u8> {
+    if json {
+        print::json(&Done { name, done })?;
+    } else {
+        print::lines(&text)?;
+    }
+    Ok(if done { DONE } else { FAILED })
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
+    match args.what {
+        What::List(Json { json }) => list(global, json).await,
+        What::Set(set) => self::set(global, set).await,
+        What::Unset(unset) => self::unset(global, unset).await,
+        What::Why(why) => self::why(global, why).await,
+    }
+}
+
+async fn list(global: &Global, json: bool) -> Result<u8> {
+    session::with(global, async |node, _| {
+        let table = node.names().table().await?;
+        if json {
+            print::json(&table)?;
+            return Ok(DONE);
+        }
+        let NameTable { rules, trusted, blocks, served } = table;
+        let rules = rules.into_iter().map(|rule| {
+            let written = match rule.written {
+                Written::Settings => "settings",
+                Written::Command => "names set",
+            };
+            vec![rule.pattern.to_string(), written.to_owned(), rule.owner.to_string()]
+        });
+        let trusted =
+            trusted.into_iter().map(|key| vec![key.names.to_string(), "trusted".to_owned(), key.publisher.to_string()]);
+        let blocks = blocks.into_iter().map(|block| {
+            let version = block.version.map_or(String::new(), |version| format!("@{version}"));
+            vec![format!("{}{version}", block.name), "blocked".to_owned(), block.why]
+        });
+        let served =
+            served.into_iter().map(|one| vec![one.name.to_string(), "served".to_owned(), one.owner.to_string()]);
+        let rows: Vec<_> = rules.chain(trusted).chain(blocks).chain(served).collect();
+        if rows.is_empty() {
+            print::note("nothing was said of names, so that package managers get your own packages alone");
+            return Ok(DONE);
+        }
+        print::table(&["NAME", "BY", "OWNER"], rows)?;
+        Ok(DONE)
+    })
+    .await
+}
+
+async fn set(global: &Global, Set { name, owner, json }: Set) -> Result<u8> {
+    session::with(global, async |node, _| {
+        let names = node.names();
+        let before = match name.exactly() {
+            Some(name) => names.why(&name).await?.owner(),
+            None => None,
+        };
+        names.set_name(name.clone(), owner).await?;
+        if let Some(before) = before.filter(|before| *before != owner) {
+            print::note(format!(
+                "{name} was {before} until now ({}): files of it that package managers have in their caches, and lock files \
+                 with its digests, are of that key's package; `cargo clean` and an empty cache take the new one",
+                before.fingerprint()
+            ));
+        }
+        told(&name.to_string(), true, json, format!("{name} is {owner} ({}) on this node", owner.fingerprint()))
+    })
+    .await
+}
+
+async fn unset(global: &Global, Unset { name, json }: Unset) -> Result<u8> {
+    session::with(global, async |node, _| {
+        let done = node.names().unset_name(name.clone()).await?;
+        let text = match done {
+            true => format!("nothing is said of {name} any more"),
+            false => format!("nothing was said of {name}; `names list` shows what was"),
+        };
+        told(&name.to_string(), done, json, text)
+    })
+    .await
+}
+
+/// What is known of the newest release of the package that a name means.
+#[derive(Serialize)]
+struct Newest {
+    version: VersionText,
+    file: String,
+    size: u64,
+    /// It is on this node.
+    held: bool,
+    /// Nodes that have it, as far as the DHT says.
+    holders: usize,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    decided: &'a Decided,
+    owner: Option<PublisherId>,
+    reason: String,
+    newest: Option<Newest>,
+}
+
+pub(super) async fn why(global: &Global, Why { name, json }: Why) -> Result<u8> {
+    session::with(global, async |node, _| {
+        let decided = node.names().why(&name).await?;
+        let owner = decided.owner();
+        let newest = match owner {
+            Some(owner) => newest(node, &PackageId { owner, name: name.clone() }).await?,
+            None => None,
+        };
+        let reason = decided.reason();
+        if json {
+            print::json(&Told { decided: &decided, owner, reason, newest })?;
+            return Ok(if owner.is_some() { DONE } else { FAILED });
+        }
+        let Some(owner) = owner else {
+            return Err(RegistryError::NameRefused(reason));
+        };
+        let others = decided.passed_over.iter().map(|key| format!("{key} ({})", key.fingerprint()));
+        let mut fields = vec![
+            ("name", name.to_string()),
+            ("owner", format!("{owner} ({})", owner.fingerprint())),
+            ("because", reason),
+            ("not from", others.collect::<Vec<_>>().join(", ")),
+        ];
+        match newest {
+            Some(Newest { version, file, size, held, holders }) => {
+                fields.push(("signer", owner.to_string()));
+                fields.push(("newest", version.to_string()));
+                fields.push(("file", format!("{file}, {size} bytes")));
+                let here = if held { "this node and " } else { "" };
+                fields.push(("who has it", format!("{here}{holders} nodes by the DHT")));
+            }
+            None => fields.push(("newest", "no release of it could be had".to_owned())),
+        }
+        print::fields(&fields)?;
+        Ok(DONE)
+    })
+    .await
+}
+
+async fn newest(node: &dyn Control, id: &PackageId) -> Result<Option<Newest>> {
+    let registry: std::sync::Arc<dyn Registry> = node.registry();
+    let package = match registry.get_package(&id.to_string().parse()?).await {
+        Ok(package) => package,
+        Err(error) if error.is_missing() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let Some(release) = package.latest_release() else { return Ok(None) };
+    let content = release.manifest.content();
+    let held = node.contents().held(content.root).await?.is_some();
+    let holders = node.contents().holders(content.root).await?.len().saturating_sub(usize::from(held));
+    let file = release.manifest.first().map_or(String::new(), |file| file.name.clone());
+    Ok(Some(Newest { version: release.manifest.version, file, size: content.size, held, holders }))
+}
+
+fn called(Blocked { name, version }: &Blocked) -> String {
+    version.as_ref().map_or(name.to_string(), |version| format!("{name}@{version}"))
+}
+
+pub(super) async fn block(global: &Global, BlockArgs { name: blocked, why, json }: BlockArgs) -> Result<u8> {
+    session::with(global, async |node, _| {
+        let name = called(&blocked);
+        node.names().block(blocked.name, blocked.version, why).await?;
+        told(&name, true, json, format!("{name} is not served any more; `unblock {name}` takes that back"))
+    })
+    .await
+}
+
+pub(super) async fn unblock(global: &Global, UnblockArgs { name: blocked, json }: UnblockArgs) -> Result<u8> {
+    session::with(global, async |node, _| {
+        let name = called(&blocked);
+        let done = node.names().unblock(blocked.name, blocked.version).await?;
+        let text = match done {
+            true => format!("{name} is not blocked any more"),
+            false => format!("{name} was not blocked; `names list` shows what is"),
+        };
+        told(&name, done, json, text)
+    })
+    .await
+}
+
+/// The keys that are trusted for names.
+pub(super) async fn list_trusted(global: &Global, json: bool) -> Result<u8> {
+    session::with(global, async |node, _| {
+        let trusted = node.names().table().await?.trusted;
+        if json {
+            print::json(&trusted)?;
+            return Ok(DONE);
+        }
+        if trusted.is_empty() {
+            print::note("no key is trusted for names, so that package managers get your own packages alone");
+            return Ok(DONE);
+        }
+        let row = |key: TrustedKey| vec![key.publisher.to_string(), key.publisher.fingerprint(), key.names.to_string()];
+        print::table(&["PUBLISHER", "FINGERPRINT", "NAMES"], trusted.into_iter().map(row).collect())?;
+        Ok(DONE)
+    })
+    .await
+}

@@ -1,0 +1,136 @@
+//! `setup cargo`: the configuration by which a package manager uses the node that runs.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{DONE, global::Global, print, session};
+use crate::{
+    RegistryError, Result,
+    config::Settings,
+    control::{Control, Remote, Status},
+    disk,
+    gateway::token_path,
+};
+
+mod cargo;
+
+use cargo::Wanted;
+
+/// The word that lets one publish is nobody else's.
+const PRIVATE: u32 = 0o600;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    client: Client,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Client {
+    /// Print what goes into cargo's configuration, token included, or write it there
+    Cargo(CargoArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct CargoArgs {
+    /// Write it: the registry into .cargo/config.toml here, the token into credentials.toml in cargo's home
+    #[arg(long)]
+    write: bool,
+    /// Write the registry into config.toml in cargo's home, for every project
+    #[arg(long, requires = "write")]
+    global: bool,
+    /// Take it out again
+    #[arg(long, conflicts_with = "write")]
+    undo: bool,
+    /// Replace the default registry too, by what this swarm has of it
+    #[arg(long)]
+    mirror: bool,
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
+    match args.client {
+        Client::Cargo(CargoArgs { undo: true, .. }) => undo(),
+        Client::Cargo(args) => {
+            session::running(global, async |node, settings| set_up(node, settings, &args).await).await
+        }
+    }
+}
+
+async fn set_up(node: &Remote, settings: &Settings, args: &CargoArgs) -> Result<u8> {
+    let Status { gateway, data_dir, .. } = node.status().await?;
+    let Some(url) = gateway else {
+        let text = "the node that runs has no gateway; set gateway = \"127.0.0.1:4810\" in its settings and restart it";
+        return Err(RegistryError::Usage(text.to_owned()));
+    };
+    let path = token_path(&data_dir);
+    let token = fs::read_to_string(&path).map_err(RegistryError::file(&path, "read"))?;
+    let closed = settings.gateway_address().is_some_and(|address| !address.ip().is_loopback());
+    let wanted = Wanted { url, token: token.trim().to_owned(), mirror: args.mirror, closed };
+    if !args.write {
+        print::lines(wanted.text().trim_end())?;
+        return Ok(DONE);
+    }
+    let config = if args.global { cargo_home()?.join("config.toml") } else { PathBuf::from(".cargo/config.toml") };
+    let credentials = cargo_home()?.join("credentials.toml");
+    change(&config, |text| cargo::add(text, &wanted))?;
+    change(&credentials, |text| cargo::add_token(text, &wanted))?;
+    print::note(format!(
+        "written: {} and {}; `swarmdex setup cargo --undo` takes it out",
+        config.display(),
+        credentials.display()
+    ));
+    if args.mirror {
+        print::note(
+            "crates of the default registry come from the swarm alone now, and those that nobody attests are not found; \
+             `cargo publish`, `search` and `info` want --registry",
+        );
+    }
+    Ok(DONE)
+}
+
+fn undo() -> Result<u8> {
+    let home = cargo_home()?;
+    let mut changed = false;
+    for path in [PathBuf::from(".cargo/config.toml"), home.join("config.toml"), home.join("credentials.toml")] {
+        if change(&path, cargo::remove)? {
+            changed = true;
+            print::note(format!("{} has nothing of Swarmdex's any more", path.display()));
+        }
+    }
+    if !changed {
+        print::note("there was nothing to take out");
+    }
+    Ok(DONE)
+}
+
+fn cargo_home() -> Result<PathBuf> {
+    if let Some(home) = std::env::var_os("CARGO_HOME").filter(|home| !home.is_empty()) {
+        return Ok(home.into());
+    }
+    etcetera::home_dir()
+        .map(|home| home.join(".cargo"))
+        .map_err(|error| RegistryError::Usage(format!("no home directory was found ({error}); set CARGO_HOME")))
+}
+
+/// Changes a file of cargo's; true when it is another one now. An empty one that was not there is not made.
+fn change(path: &Path, edit: impl FnOnce(&str) -> Result<String, String>) -> Result<bool> {
+    let before = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(RegistryError::file(path, "read")(error)),
+    };
+    let after =
+        edit(&before).map_err(|why| RegistryError::Usage(format!("{} stays as it is: {why}", path.display())))?;
+    if after == before {
+        return Ok(false);
+    }
+    let unwritten = |error| RegistryError::file(path, "written")(error);
+    fs::create_dir_all(disk::dir_of(path)).map_err(unwritten)?;
+    match path.exists() {
+        true => disk::replace(path, after.as_bytes()).map_err(unwritten)?,
+        false => disk::make(path, after.as_bytes(), PRIVATE).map_err(unwritten)?,
+    }
+    Ok(true)
+}

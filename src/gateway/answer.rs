@@ -1,0 +1,90 @@
+//! Answers, in the forms that every client understands.
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use super::range;
+use crate::RegistryError;
+
+/// What changes: asked again each time, and sent only when it is another.
+pub const CHANGES: HeaderValue = HeaderValue::from_static("no-cache");
+/// After so many seconds a client that was told that it is too early asks again.
+const AGAIN: &str = "2";
+
+/// A text that changes, with an entity tag of its content.
+pub fn document(headers: &HeaderMap, kind: &'static str, text: String) -> Response {
+    let etag = format!("\"{}\"", blake3::hash(text.as_bytes()).to_hex());
+    let known = range::is_known(headers, &etag);
+    let mut response = match known {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => ([(header::CONTENT_TYPE, kind)], text).into_response(),
+    };
+    let fields = response.headers_mut();
+    fields.insert(header::CACHE_CONTROL, CHANGES);
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        fields.insert(header::ETAG, etag);
+    }
+    response
+}
+
+/// A value as JSON, that nobody keeps.
+pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    match serde_json::to_string(value) {
+        Ok(text) => {
+            let fields = [
+                (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            ];
+            (status, fields, text).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written as JSON");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// A sentence as text.
+pub fn sentence(status: StatusCode, text: &str) -> Response {
+    let fields = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (status, fields, format!("{text}\n")).into_response()
+}
+
+/// Nobody is connected yet who could know.
+pub fn too_early() -> Response {
+    let text =
+        "this node has just started and has no peer yet, so that it does not know; it is asked again in a moment";
+    let mut response = sentence(StatusCode::SERVICE_UNAVAILABLE, text);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(AGAIN));
+    response
+}
+
+/// The status that goes with an error of the node's. What is not there, as far as can be told, is 404: clients go on with another
+/// registry then, and stop at anything else.
+pub fn status_of(error: &RegistryError) -> StatusCode {
+    match error.code() {
+        "not_found" | "no_content" | "no_match" | "no_version" | "unknown_handle" | "fetch" | "stopped" | "preview" => {
+            StatusCode::NOT_FOUND
+        }
+        "version_taken" | "history_unknown" | "ambiguous_handle" | "unpinned_handle" => StatusCode::CONFLICT,
+        "not_yours" => StatusCode::FORBIDDEN,
+        "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+        "store_full" | "disk_full" => StatusCode::INSUFFICIENT_STORAGE,
+        "busy" | "closed" => StatusCode::SERVICE_UNAVAILABLE,
+        _ if error.is_usage() => StatusCode::BAD_REQUEST,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// An answer without a body that says how long the body would be.
+pub fn head_of(mut response: Response) -> Response {
+    *response.body_mut() = Body::empty();
+    response
+}

@@ -1,0 +1,55 @@
+//! `cargo search`: only what this node would install.
+
+use axum::{http::StatusCode, response::Response};
+use serde_json::json;
+
+use super::{Endpoint, Refused};
+use crate::{
+    domain::{
+        name::PublisherId,
+        query::{MAX_HITS, Query},
+    },
+    ecosystem::Ecosystem,
+    gateway::{answer, service::Service},
+    registry::Hit,
+};
+
+/// Crates in an answer unless the client says how many, and most of them: as cargo has it.
+const USUAL: usize = 10;
+const MOST: usize = 100;
+/// Hits that are looked through for them.
+const LOOKED_AT: usize = MAX_HITS;
+
+pub(super) async fn answer(service: &Service, endpoint: &Endpoint, query: &str) -> Result<Response, Refused> {
+    let mut words = String::new();
+    let mut most = USUAL;
+    for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        match &*key {
+            "q" => words = value.into_owned(),
+            "per_page" => most = value.parse().unwrap_or(USUAL).clamp(1, MOST),
+            _ => {}
+        }
+    }
+    let text = format!("{words} eco:cargo");
+    let found = service.registry().search(&Query { limit: LOOKED_AT, ..Query::text(text) }).await?;
+    let mut crates = Vec::new();
+    let mut total = 0;
+    for hit in &found.hits {
+        let is_one = hit.package.name.ecosystem() == &Ecosystem::Cargo && !hit.preview && !hit.yanked;
+        if !is_one || !is_installable(service, endpoint, hit).await? {
+            continue;
+        }
+        total += 1;
+        if crates.len() < most {
+            let Hit { package, version, summary, .. } = hit;
+            crates.push(json!({ "name": package.name.bare(), "max_version": version, "description": summary }));
+        }
+    }
+    Ok(answer::json(StatusCode::OK, &json!({ "crates": crates, "meta": { "total": total } })))
+}
+
+async fn is_installable(service: &Service, endpoint: &Endpoint, hit: &Hit) -> Result<bool, Refused> {
+    let decided = service.node().names().known(&hit.package.name).await?;
+    let owner: Option<PublisherId> = endpoint.only.or(decided.owner());
+    Ok(owner == Some(hit.package.owner))
+}

@@ -1,0 +1,150 @@
+//! The door: who is let in, how many at once, and for how long without a word.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::{Router, extract::Request, routing::any};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    LAST_WORDS,
+    patient::{Patient, Reset},
+    service::{self, Client, Service},
+};
+
+/// Connections at once; further ones wait to be accepted.
+const MAX_CONNECTIONS: usize = 256;
+/// Of one address, further ones are closed: a browser has 6, npm 15, and two of each still fit.
+const MAX_OF_AN_ADDRESS: usize = 32;
+/// Time to send the head of a request, also of the next one on a connection that is kept.
+const HEAD_TIME: Duration = Duration::from_secs(60);
+/// A client that takes no byte of its answer for so long is cut off.
+const SLOWEST: Duration = Duration::from_secs(60);
+/// Bytes of a request's head.
+const MAX_HEAD: usize = 64 << 10;
+/// Out of descriptors, most likely: some are free again in a moment.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// Connections by address.
+#[derive(Default)]
+struct Guests(Mutex<HashMap<IpAddr, usize>>);
+
+impl Guests {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place for one more of an address; `None` when it has all it may have.
+    fn enter(self: &Arc<Self>, from: IpAddr) -> Option<Guest> {
+        let mut held = self.lock();
+        let count = held.entry(from).or_default();
+        (*count < MAX_OF_AN_ADDRESS).then(|| {
+            *count += 1;
+            Guest { guests: self.clone(), from }
+        })
+    }
+}
+
+/// A place that is given back when it is dropped.
+struct Guest {
+    guests: Arc<Guests>,
+    from: IpAddr,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut held = self.guests.lock();
+        if let Some(count) = held.get_mut(&self.from) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&self.from);
+            }
+        }
+    }
+}
+
+/// Takes connections until the gateway ends.
+pub async fn keep(listener: TcpListener, service: Arc<Service>, stop: CancellationToken, connections: TaskTracker) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let guests = Arc::new(Guests::default());
+    let next = async || {
+        let permit = permits.clone().acquire_owned().await.ok()?;
+        Some((permit, listener.accept().await))
+    };
+    while let Some(Some((permit, accepted))) = stop.run_until_cancelled(next()).await {
+        match accepted {
+            Ok((io, from)) => match guests.enter(from.ip()) {
+                Some(guest) => {
+                    connections.spawn(connection(io, from.ip(), service.clone(), (permit, guest), stop.clone()));
+                }
+                None => tracing::warn!(from = %from.ip(), "the gateway has as many connections of it as it takes"),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "a connection to the gateway could not be accepted");
+                tokio::time::sleep(BREATH).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    io: TcpStream,
+    from: IpAddr,
+    service: Arc<Service>,
+    _places: (OwnedSemaphorePermit, Guest),
+    stop: CancellationToken,
+) {
+    // Answers are written whole; what waits for more to send would wait for an acknowledgement of what went before.
+    let _ = io.set_nodelay(true);
+    let reset = Reset::default();
+    let client = Client { from, reset: reset.clone() };
+    let answer = any(move |request: Request| service::answer(service.clone(), client.clone(), request));
+    let router = Router::new().fallback(answer);
+    let mut http = http1::Builder::new();
+    http.pipeline_flush(true).timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(MAX_HEAD);
+    let io = TokioIo::new(Patient::new(io, SLOWEST, reset.clone()));
+    let mut serving = Box::pin(http.serve_connection(io, TowerToHyperService::new(router)));
+    let result = tokio::select! {
+        result = &mut serving => result,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            match tokio::time::timeout(LAST_WORDS, &mut serving).await {
+                Ok(result) => result,
+                Err(_) => return reset.set(),
+            }
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection to the gateway ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_its_places_and_gives_them_back() {
+        let guests = Arc::new(Guests::default());
+        let from = |n| IpAddr::from([127, 0, 0, n]);
+        let held: Vec<_> = (0..MAX_OF_AN_ADDRESS).map(|_| guests.enter(from(1)).unwrap()).collect();
+        assert!(guests.enter(from(1)).is_none());
+        assert!(guests.enter(from(2)).is_some(), "another one is not concerned");
+        drop(held);
+        assert!(guests.enter(from(1)).is_some());
+        assert!(guests.lock().is_empty());
+    }
+}

@@ -1,0 +1,260 @@
+//! Files of releases: streamed while they come, and withheld where they are not what the release says.
+
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures::stream;
+use sha2::{Digest, Sha256};
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{
+    answer::{self, sentence},
+    range,
+    service::{Client, Service},
+};
+use crate::{
+    RegistryError, Result,
+    domain::{hash::ContentRoot, name::PackageId, version::VersionText},
+    registry::Wanted,
+};
+
+/// Smaller files are whole before the first byte is sent, so that what is wrong with them can still be said in words.
+const SMALL: u64 = 1 << 20;
+/// Files whose digest is known to be right are remembered, this many.
+const REMEMBERED: usize = 65_536;
+
+/// Files that were sent whole once, with the digest that they have.
+#[derive(Default)]
+pub struct Files(Mutex<HashMap<ContentRoot, String>>);
+
+impl Files {
+    fn is_right(&self, root: &ContentRoot, digest: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(root).is_some_and(|known| known == digest)
+    }
+
+    fn note(&self, root: ContentRoot, digest: &str) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.len() >= REMEMBERED {
+            held.clear();
+        }
+        held.insert(root, digest.to_owned());
+    }
+}
+
+/// A file of a release that a client asks for.
+#[derive(Clone)]
+pub struct File {
+    pub wanted: Wanted,
+    /// SHA-256 in lower-case hexadecimal, as the release's signer says.
+    pub digest: String,
+    pub package: PackageId,
+    pub version: VersionText,
+    pub kind: &'static str,
+}
+
+impl File {
+    fn size(&self) -> u64 {
+        self.wanted.content.size
+    }
+
+    fn etag(&self) -> String {
+        format!("\"{}\"", self.digest)
+    }
+}
+
+/// Answers with the file, or the part of it that is asked for.
+pub async fn answer(
+    service: &std::sync::Arc<Service>,
+    file: File,
+    method: &Method,
+    headers: &HeaderMap,
+    client: Client,
+) -> Response {
+    let etag = file.etag();
+    if range::is_known(headers, &etag) {
+        return fields(StatusCode::NOT_MODIFIED.into_response(), &file, None);
+    }
+    let part = match range::wanted(headers, file.size(), &etag) {
+        range::Wanted::All => None,
+        range::Wanted::Part(part) => Some(part),
+        range::Wanted::None => {
+            let mut response = sentence(StatusCode::RANGE_NOT_SATISFIABLE, "the file is shorter than that");
+            if let Ok(value) = HeaderValue::from_str(&format!("bytes */{}", file.size())) {
+                response.headers_mut().insert(header::CONTENT_RANGE, value);
+            }
+            return response;
+        }
+    };
+    if *method == Method::HEAD {
+        return fields(StatusCode::OK.into_response(), &file, part);
+    }
+    let is_right = service.files.is_right(&file.wanted.content.root, &file.digest);
+    // Of a part nobody can say whether it is of the right whole: the whole is looked at once.
+    let whole_first = file.size() < SMALL || part.is_some() && !is_right;
+    let sent = if whole_first && !is_right { checked(service, &file).await } else { Ok(()) };
+    let pieces = match sent {
+        Ok(()) => begin(service, &file, part.as_ref().map_or(0, |part| part.start)).await,
+        Err(error) => Err(error),
+    };
+    let (first, pieces) = match pieces {
+        Ok(pieces) => pieces,
+        Err(error) => {
+            tracing::warn!(what = %file.wanted.what, %error, "a file could not be sent");
+            return sentence(answer::status_of(&error), &error.to_string());
+        }
+    };
+    let length = part.as_ref().map_or(file.size(), |part| part.end - part.start);
+    let sending = Sending {
+        digest: (part.is_none() && !is_right && !whole_first).then(Sha256::new),
+        service: service.clone(),
+        file: file.clone(),
+        left: length,
+        held: None,
+        first,
+        pieces,
+        client,
+    };
+    let body = Body::from_stream(stream::unfold(Some(sending), Sending::next));
+    fields(body.into_response(), &file, part)
+}
+
+/// The head of an answer with the file, or a part of it.
+fn fields(mut response: Response, file: &File, part: Option<Range<u64>>) -> Response {
+    let size = file.size();
+    if let Some(part) = &part {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let range = format!("bytes {}-{}/{size}", part.start, part.end.saturating_sub(1));
+        if let Ok(value) = HeaderValue::from_str(&range) {
+            response.headers_mut().insert(header::CONTENT_RANGE, value);
+        }
+    }
+    let fields = response.headers_mut();
+    if let Ok(etag) = HeaderValue::from_str(&file.etag()) {
+        fields.insert(header::ETAG, etag);
+    }
+    fields.insert(header::CACHE_CONTROL, answer::CHANGES);
+    if response.status() == StatusCode::NOT_MODIFIED {
+        return response;
+    }
+    let length = part.map_or(size, |part| part.end - part.start);
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    fields.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(file.kind));
+    response
+}
+
+type Pieces = mpsc::Receiver<Result<Bytes>>;
+
+fn late(what: &str, wait: Duration) -> RegistryError {
+    let why = format!("nobody gave the next bytes within {} s; `transfers` shows who was asked", wait.as_secs_f64());
+    RegistryError::Fetch { what: what.to_owned(), why, done: 0, size: 0 }
+}
+
+/// The next piece, if it comes in time; `None` at the end.
+async fn next(pieces: &mut Pieces, what: &str, wait: Duration) -> Result<Option<Bytes>> {
+    match timeout(wait, pieces.recv()).await {
+        Ok(piece) => piece.transpose(),
+        Err(_) => Err(late(what, wait)),
+    }
+}
+
+/// The first piece from `from` on, and those that follow.
+async fn begin(service: &Service, file: &File, from: u64) -> Result<(Option<Bytes>, Pieces)> {
+    let mut pieces = service.contents().stream(file.wanted.clone(), from).await?;
+    let first = next(&mut pieces, &file.wanted.what, service.options.wait).await?;
+    Ok((first, pieces))
+}
+
+/// Reads the whole file, and compares it with what its signer says.
+async fn checked(service: &Service, file: &File) -> Result<()> {
+    let (mut piece, mut pieces) = begin(service, file, 0).await?;
+    let mut digest = Sha256::new();
+    while let Some(bytes) = piece {
+        digest.update(&bytes);
+        piece = next(&mut pieces, &file.wanted.what, service.options.wait).await?;
+    }
+    settle(service, file, digest).await
+}
+
+/// Notes what a whole file has been found to be; one that is not what its signer says is not served again.
+async fn settle(service: &Service, file: &File, digest: Sha256) -> Result<()> {
+    let found = data_encoding::HEXLOWER.encode(&digest.finalize());
+    if found == file.digest {
+        service.files.note(file.wanted.content.root, &file.digest);
+        return Ok(());
+    }
+    let File { package, version, digest, .. } = file;
+    let why = format!(
+        "{} signed that its file has the SHA-256 {digest}, and it has {found}; what was signed is to blame, and no peer",
+        package.owner
+    );
+    tracing::error!(%package, %version, "{why}");
+    service.node().names().block(package.name.clone(), Some(version.clone()), why.clone()).await?;
+    Err(RegistryError::Fetch { what: file.wanted.what.clone(), why, done: 0, size: 0 })
+}
+
+/// A file on its way to a client.
+struct Sending {
+    service: std::sync::Arc<Service>,
+    file: File,
+    client: Client,
+    pieces: Pieces,
+    first: Option<Bytes>,
+    /// What is not sent yet, because it may be the last.
+    held: Option<Bytes>,
+    /// Bytes that are to come.
+    left: u64,
+    digest: Option<Sha256>,
+}
+
+impl Sending {
+    async fn next(sending: Option<Self>) -> Option<(Result<Bytes>, Option<Self>)> {
+        let mut sending = sending?;
+        match sending.piece().await {
+            Ok(piece) => Some((Ok(piece?), Some(sending))),
+            Err(error) => {
+                tracing::warn!(what = %sending.file.wanted.what, %error, "a file is broken off");
+                // Never ended: a client would take a part for the whole.
+                sending.client.reset.set();
+                Some((Err(error), None))
+            }
+        }
+    }
+
+    async fn piece(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            if self.left == 0 {
+                if let Some(digest) = self.digest.take() {
+                    settle(&self.service, &self.file, digest).await?;
+                }
+                return Ok(self.held.take());
+            }
+            let (what, wait) = (&self.file.wanted.what, self.service.options.wait);
+            let piece = match self.first.take() {
+                Some(first) => Some(first),
+                None => next(&mut self.pieces, what, wait).await?,
+            };
+            let Some(piece) = piece else { return Err(late(what, wait)) };
+            let piece = piece.slice(..piece.len().min(usize::try_from(self.left).unwrap_or(usize::MAX)));
+            self.left -= piece.len() as u64;
+            match &mut self.digest {
+                Some(digest) => digest.update(&piece),
+                None => return Ok(Some(piece)),
+            }
+            if let Some(before) = self.held.replace(piece) {
+                return Ok(Some(before));
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Single ranges of a file (RFC 9110, section 14).
+
+use std::ops::Range;
+
+use axum::http::{HeaderMap, header};
+
+/// How much of a file is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    All,
+    Part(Range<u64>),
+    /// There is nothing of the file there.
+    None,
+}
+
+/// What a request wants of a file of `size` bytes with this entity tag. Several ranges, and what is no range, stand for all of it;
+/// so does a range of another state of the file.
+pub fn wanted(headers: &HeaderMap, size: u64, etag: &str) -> Wanted {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if text(header::IF_RANGE).is_some_and(|state| state != etag) {
+        return Wanted::All;
+    }
+    let Some(range) = text(header::RANGE).and_then(|range| range.trim().strip_prefix("bytes=")) else {
+        return Wanted::All;
+    };
+    let Some((first, last)) = range.split_once('-').filter(|_| !range.contains(',')) else { return Wanted::All };
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    let part = match (first.trim(), last.trim()) {
+        ("", last) => match number(last) {
+            Some(count) => size.saturating_sub(count)..size,
+            None => return Wanted::All,
+        },
+        (first, "") => match number(first) {
+            Some(first) => first..size,
+            None => return Wanted::All,
+        },
+        (first, last) => match (number(first), number(last)) {
+            (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(size),
+            _ => return Wanted::All,
+        },
+    };
+    if part.start < part.end { Wanted::Part(part) } else { Wanted::None }
+}
+
+/// Returns whether the client has this state already: `If-None-Match` names it, weakly or not, or is `*`.
+pub fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let told = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    told.flat_map(|told| told.split(',')).any(|one| {
+        let one = one.trim();
+        one == "*" || one.strip_prefix("W/").unwrap_or(one) == etag
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn asked(range: &str, state: Option<&str>) -> Wanted {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RANGE, range.parse().unwrap());
+        state.map(|state| headers.insert(header::IF_RANGE, state.parse().unwrap()));
+        wanted(&headers, 100, "\"a\"")
+    }
+
+    #[test]
+    fn one_range_is_served_and_everything_else_is_the_whole() {
+        for (range, expected) in [
+            ("bytes=0-9", Wanted::Part(0..10)),
+            ("bytes=90-", Wanted::Part(90..100)),
+            ("bytes=-10", Wanted::Part(90..100)),
+            ("bytes=-1000", Wanted::Part(0..100)),
+            ("bytes=50-1000", Wanted::Part(50..100)),
+            ("bytes=100-", Wanted::None),
+            ("bytes=-0", Wanted::None),
+            ("bytes=0-1,5-6", Wanted::All),
+            ("bytes=9-1", Wanted::All),
+            ("lines=1-2", Wanted::All),
+            ("bytes=x-", Wanted::All),
+        ] {
+            assert_eq!(asked(range, None), expected, "{range}");
+        }
+        assert_eq!(asked("bytes=0-9", Some("\"a\"")), Wanted::Part(0..10));
+        assert_eq!(asked("bytes=0-9", Some("\"b\"")), Wanted::All);
+    }
+
+    #[test]
+    fn a_state_is_known_when_it_is_named() {
+        let known = |told: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::IF_NONE_MATCH, told.parse().unwrap());
+            is_known(&headers, "\"a\"")
+        };
+        assert!(known("\"a\"") && known("W/\"a\"") && known("\"b\", \"a\"") && known("*"));
+        assert!(!known("\"b\"") && !known("a"));
+        assert!(!is_known(&HeaderMap::new(), "\"a\""), "nobody asked");
+    }
+
+    proptest! {
+        #[test]
+        fn a_part_lies_within(range in "bytes=[0-9]{0,21}-[0-9]{0,21}|.{0,20}", size in 0u64..1_000) {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = range.parse() {
+                headers.insert(header::RANGE, value);
+            }
+            if let Wanted::Part(part) = wanted(&headers, size, "") {
+                prop_assert!(part.start < part.end && part.end <= size);
+            }
+        }
+    }
+}

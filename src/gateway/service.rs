@@ -1,0 +1,227 @@
+//! Every request: who may ask, who answers, and one line of the log about it.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::Response,
+};
+use tokio::sync::Semaphore;
+
+use super::{
+    Options,
+    answer::{self, sentence},
+    cargo,
+    file::Files,
+    guard::{self, Refused},
+    path,
+    patient::Reset,
+};
+use crate::{
+    Result,
+    control::Control,
+    registry::{Contents, Registry},
+};
+
+/// Uploads at once; further ones wait.
+const UPLOADS: usize = 4;
+/// A node that is younger and has no peer yet does not know what there is.
+const YOUNG: Duration = Duration::from_secs(10);
+
+/// A node as package managers use it.
+pub struct Service {
+    node: Arc<dyn Control>,
+    pub options: Options,
+    bound: SocketAddr,
+    publish_token: String,
+    /// Where uploads are while they come.
+    pub uploads: PathBuf,
+    pub uploading: Semaphore,
+    opened: Instant,
+    pub files: Files,
+    pub lines: cargo::Lines,
+}
+
+/// Who is at the other side of a connection.
+#[derive(Clone)]
+pub struct Client {
+    pub from: IpAddr,
+    /// Resets the connection.
+    pub reset: Reset,
+}
+
+/// What may be done with the words that a request says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Allowed,
+    /// The gateway is read-only.
+    Off,
+    /// The publish token is missing, or wrong.
+    NoToken,
+}
+
+/// A request that may be answered.
+pub struct Asked {
+    pub method: Method,
+    /// The path's parts, behind the first.
+    pub parts: Vec<String>,
+    pub query: String,
+    pub headers: HeaderMap,
+    /// What addresses in the answer begin with.
+    pub base: String,
+    pub change: Change,
+    /// The read token was needed.
+    pub closed: bool,
+    pub client: Client,
+}
+
+impl Service {
+    pub fn new(
+        node: Arc<dyn Control>,
+        options: Options,
+        bound: SocketAddr,
+        publish_token: String,
+        uploads: PathBuf,
+    ) -> Self {
+        Self {
+            node,
+            options,
+            bound,
+            publish_token,
+            uploads,
+            uploading: Semaphore::new(UPLOADS),
+            opened: Instant::now(),
+            files: Files::default(),
+            lines: cargo::Lines::default(),
+        }
+    }
+
+    pub fn node(&self) -> &dyn Control {
+        &*self.node
+    }
+
+    pub fn registry(&self) -> Arc<dyn Registry> {
+        self.node.registry()
+    }
+
+    pub fn contents(&self) -> Arc<dyn Contents> {
+        self.node.contents()
+    }
+
+    /// Returns whether the node has just started, and nobody is connected yet of those whom it knows.
+    pub async fn is_too_early(&self) -> Result<bool> {
+        if self.opened.elapsed() > YOUNG {
+            return Ok(false);
+        }
+        let node = self.node.status().await?.node;
+        Ok(node.connected == 0 && node.known_peers > 0)
+    }
+
+    fn change(&self, words: &[String]) -> Change {
+        match guard::says(words, &self.publish_token) {
+            _ if !self.options.publish => Change::Off,
+            true => Change::Allowed,
+            false => Change::NoToken,
+        }
+    }
+
+    /// Beyond loopback, one of the tokens must be said even to read.
+    fn may_read(&self, words: &[String]) -> bool {
+        let told = |token: &String| guard::says(words, token);
+        self.bound.ip().is_loopback()
+            || self.options.token.as_ref().is_some_and(told)
+            || guard::says(words, &self.publish_token)
+    }
+}
+
+/// Answers a request, and says so in the log.
+pub async fn answer(service: Arc<Service>, client: Client, request: Request) -> Response {
+    let began = Instant::now();
+    let (method, uri, from) = (request.method().clone(), request.uri().clone(), client.from);
+    let agent = request.headers().get(header::USER_AGENT).cloned();
+    let response = answered(service, client, request).await;
+    let bytes =
+        response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let bytes = bytes.or_else(|| axum::body::HttpBody::size_hint(response.body()).exact());
+    let agent = agent.as_ref().map(|agent| String::from_utf8_lossy(agent.as_bytes())).unwrap_or_default();
+    tracing::info!(
+        target: "swarmdex::gateway::access",
+        %from, %method, path = %uri.path(), status = response.status().as_u16(), bytes,
+        ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), %agent,
+        "answered"
+    );
+    response
+}
+
+async fn answered(service: Arc<Service>, client: Client, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let host = match guard::host(&head.headers, service.options.url.as_deref()) {
+        Ok(host) => host,
+        Err(Refused::Host(host)) => {
+            let text = format!(
+                "\"{host}\" is no name of this gateway; ask it by its address, or set gateway_url to what it is called"
+            );
+            return sentence(StatusCode::MISDIRECTED_REQUEST, &text);
+        }
+        Err(Refused::Origin(origin)) => {
+            return sentence(StatusCode::FORBIDDEN, &format!("pages of {origin} have no business here"));
+        }
+    };
+    let Some(mut parts) = path::parts(head.uri.path()) else {
+        return sentence(StatusCode::BAD_REQUEST, "the path has a percent-escape that is none");
+    };
+    let words = guard::words(&head.headers);
+    if !service.may_read(&words) {
+        let text = "this gateway wants to hear its token; set it in the client, as gateway_token of the node has it";
+        let mut response = sentence(StatusCode::UNAUTHORIZED, text);
+        let ask = HeaderValue::from_static("Basic realm=\"swarmdex\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
+        return response;
+    }
+    let first = if parts.is_empty() { String::new() } else { parts.remove(0) };
+    let asked = Asked {
+        change: service.change(&words),
+        closed: !service.bound.ip().is_loopback(),
+        base: service.options.url.clone().unwrap_or_else(|| format!("http://{host}")),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        method: head.method,
+        headers: head.headers,
+        parts,
+        client,
+    };
+    let is_head = asked.method == Method::HEAD;
+    let response = match first.as_str() {
+        "" if asked.parts.is_empty() => page(&service, &asked).await,
+        "cargo" => cargo::answer(&service, asked, body).await,
+        "cargo-mirror" => cargo::answer_as_mirror(&service, asked, body).await,
+        other => {
+            let text = format!("/{other} is nothing that this gateway has; there are /cargo/ and /cargo-mirror/");
+            sentence(StatusCode::NOT_FOUND, &text)
+        }
+    };
+    if is_head { answer::head_of(response) } else { response }
+}
+
+/// What this is, for a person who looks with a browser.
+async fn page(service: &Service, asked: &Asked) -> Response {
+    if !matches!(asked.method, Method::GET | Method::HEAD) {
+        return sentence(StatusCode::METHOD_NOT_ALLOWED, "this page can only be read");
+    }
+    match service.node.status().await {
+        Ok(status) => {
+            let (id, network, base) = (status.node.peer_id, status.node.network, &asked.base);
+            let text = format!(
+                "Swarmdex {}: the gateway of node {id} in network {network}\n\ncargo: sparse+{base}/cargo/\n",
+                status.version
+            );
+            answer::document(&asked.headers, "text/plain; charset=utf-8", text)
+        }
+        Err(error) => sentence(answer::status_of(&error), &error.to_string()),
+    }
+}

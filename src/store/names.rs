@@ -1,0 +1,169 @@
+//! Whose package a bare name is: what a person said, what was served, and what is blocked.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{Store, catalogue::publisher, damaged, listing::PREVIEW};
+use crate::{
+    Result,
+    domain::{
+        name::{PackageName, PublisherId},
+        names::{Block, NamePattern, NameRule, Served, TrustedKey, Written},
+        time::Timestamp,
+        version::VersionText,
+    },
+};
+
+/// Those who have a package of one name that are looked at.
+const MOST: i64 = 256;
+
+impl Store {
+    /// Publishers that have a package of this name and are not distrusted.
+    pub fn publishers_of(&self, name: &PackageName) -> Result<Vec<PublisherId>> {
+        self.read(|db| {
+            db.prepare_cached(&format!(
+                "SELECT publisher FROM packages WHERE bare = ?1 AND name = ?2 AND flags & {PREVIEW} = 0
+                 AND publisher NOT IN (SELECT publisher FROM distrusted) LIMIT ?3"
+            ))?
+            .query_map(params![name.bare(), name.as_str(), MOST], |row| publisher(row, 0))?
+            .collect()
+        })
+    }
+
+    pub fn is_distrusted(&self, key: &PublisherId) -> Result<bool> {
+        self.read(|db| db.prepare_cached("SELECT 1 FROM distrusted WHERE publisher = ?")?.exists([key.to_bytes()]))
+    }
+
+    /// The rules that `names set` wrote, by pattern.
+    pub fn name_rules(&self) -> Result<Vec<NameRule>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT pattern, publisher FROM names ORDER BY pattern")?
+                .query_map([], |row| {
+                    let pattern = row.get::<_, String>(0)?.parse().map_err(|_| damaged(0, "pattern"))?;
+                    Ok(NameRule { pattern, owner: publisher(row, 1)?, written: Written::Command })
+                })?
+                .collect()
+        })
+    }
+
+    pub async fn set_name(&self, pattern: NamePattern, owner: PublisherId, now: Timestamp) -> Result<()> {
+        self.write(move |db| {
+            db.prepare_cached("INSERT OR REPLACE INTO names (pattern, publisher, since) VALUES (?, ?, ?)")?
+                .execute(params![pattern.to_string(), owner.to_bytes(), now.0])
+                .map(drop)
+        })
+        .await
+    }
+
+    /// Takes a rule back, and forgets what the name was served from where it is for one; false when there was neither.
+    pub async fn unset_name(&self, pattern: NamePattern) -> Result<bool> {
+        self.write(move |db| {
+            let ruled = db.prepare_cached("DELETE FROM names WHERE pattern = ?")?.execute([pattern.to_string()])?;
+            let name = pattern.exactly().map(String::from);
+            let served = db.prepare_cached("DELETE FROM served WHERE name = ?")?.execute([name])?;
+            Ok(ruled + served > 0)
+        })
+        .await
+    }
+
+    /// Keys that a person trusts for names, in the order in which that was said.
+    pub fn trusted_keys(&self) -> Result<Vec<TrustedKey>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT publisher, pattern, since FROM trusted ORDER BY since, publisher, pattern")?
+                .query_map([], |row| {
+                    let names = row.get::<_, String>(1)?.parse().map_err(|_| damaged(1, "pattern"))?;
+                    Ok(TrustedKey { publisher: publisher(row, 0)?, names, since: Timestamp(row.get(2)?) })
+                })?
+                .collect()
+        })
+    }
+
+    pub async fn trust_for_names(&self, key: PublisherId, patterns: Vec<NamePattern>, now: Timestamp) -> Result<()> {
+        self.write(move |db| {
+            // Whoever says for which names takes back that it is for all of them.
+            if !patterns.contains(&NamePattern::all()) {
+                db.prepare_cached("DELETE FROM trusted WHERE publisher = ? AND pattern = ?")?
+                    .execute(params![key.to_bytes(), NamePattern::all().to_string()])?;
+            }
+            for pattern in &patterns {
+                db.prepare_cached("INSERT OR IGNORE INTO trusted (publisher, pattern, since) VALUES (?, ?, ?)")?
+                    .execute(params![key.to_bytes(), pattern.to_string(), now.0])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The owner that a name was first served from.
+    pub fn first_served(&self, name: &PackageName) -> Result<Option<PublisherId>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT publisher FROM served WHERE name = ?")?
+                .query_row([name.as_str()], |row| publisher(row, 0))
+                .optional()
+        })
+    }
+
+    /// Notes that a name is served from this owner, unless it was served before.
+    pub async fn note_served(&self, name: PackageName, owner: PublisherId, now: Timestamp) -> Result<()> {
+        self.write(move |db| {
+            db.prepare_cached("INSERT OR IGNORE INTO served (name, publisher, since) VALUES (?, ?, ?)")?
+                .execute(params![name.as_str(), owner.to_bytes(), now.0])
+                .map(drop)
+        })
+        .await
+    }
+
+    /// Every name that was served, and from whom first.
+    pub fn all_served(&self) -> Result<Vec<Served>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT name, publisher, since FROM served ORDER BY name")?
+                .query_map([], |row| {
+                    let name = row.get::<_, String>(0)?.parse().map_err(|_| damaged(0, "name"))?;
+                    Ok(Served { name, owner: publisher(row, 1)?, since: Timestamp(row.get(2)?) })
+                })?
+                .collect()
+        })
+    }
+
+    pub async fn block(&self, block: Block) -> Result<()> {
+        self.write(move |db| {
+            let version = block.version.as_ref().map_or("", VersionText::as_str);
+            db.prepare_cached("INSERT OR REPLACE INTO blocked (name, version, why, since) VALUES (?, ?, ?, ?)")?
+                .execute(params![block.name.as_str(), version, block.why, block.since.0])
+                .map(drop)
+        })
+        .await
+    }
+
+    /// Takes a block back; false when there was none.
+    pub async fn unblock(&self, name: PackageName, version: Option<VersionText>) -> Result<bool> {
+        self.write(move |db| {
+            let version = version.as_ref().map_or("", VersionText::as_str);
+            db.prepare_cached("DELETE FROM blocked WHERE name = ? AND version = ?")?
+                .execute(params![name.as_str(), version])
+                .map(|gone| gone > 0)
+        })
+        .await
+    }
+
+    /// What is blocked: of one name, or everything.
+    pub fn blocks(&self, name: Option<&PackageName>) -> Result<Vec<Block>> {
+        let name = name.map(PackageName::as_str);
+        self.read(|db| blocks(db, name))
+    }
+}
+
+fn blocks(db: &Connection, name: Option<&str>) -> rusqlite::Result<Vec<Block>> {
+    db.prepare_cached(
+        "SELECT name, version, why, since FROM blocked WHERE ?1 IS NULL OR name = ?1 ORDER BY name, version",
+    )?
+    .query_map([name], |row| {
+        let name = row.get::<_, String>(0)?.parse().map_err(|_| damaged(0, "name"))?;
+        let version: String = row.get(1)?;
+        let version = match version.as_str() {
+            "" => None,
+            text => Some(text.parse().map_err(|_| damaged(1, "version"))?),
+        };
+        Ok(Block { name, version, why: row.get(2)?, since: Timestamp(row.get(3)?) })
+    })?
+    .collect()
+}
