@@ -12,9 +12,10 @@ use tokio_util::io::InspectReader;
 use crate::{
     RegistryError, Result,
     archive::{
-        Need, crates, inspect,
+        Need, inspect,
         pack::{self, Key, Limits, Listing, Packed, Packing, Plan, Refused, Rules},
         project::{self, PackOptions, Project, ProjectError, Readme},
+        release::{FoundFile, Release},
     },
     config::toml_error,
     domain::{
@@ -34,9 +35,9 @@ pub struct Prepared {
     pub file: String,
     /// Bytes of the content.
     pub size: u64,
-    pub readme: Option<String>,
+    pub readme: Option<Vec<u8>>,
     /// The ecosystem's own data.
-    pub native: Option<String>,
+    pub native: Option<Vec<u8>>,
     /// What was packed, for a directory.
     pub packed: Option<Packed>,
     /// The contents, for the person who publishes.
@@ -136,6 +137,7 @@ impl Planned {
         bytes.rewind().map_err(failed)?;
         let file = format!("{}.tar.zst", file_of(&draft.name, &draft.version));
         let (size, packed, listing) = (packed.written, Some(packed), plan.listing().clone());
+        let readme = readme.map(String::into_bytes);
         Ok(Prepared { draft, file, size, readme, native: None, packed, listing, bytes, must_be: None })
     }
 }
@@ -192,12 +194,17 @@ fn keys_in_file(path: &Path, file: &mut File, size: u64) -> io::Result<Vec<Refus
     Ok(inside.map(|Refused { path, key }| Refused { path: format!("{shown}, {path}"), key }).collect())
 }
 
-/// Reads a crate; its dependencies are those of `owner`, as `owner/name`. Blocks.
+/// Takes a release as its archives have it; its dependencies are those of `owner`, as `owner/name`. Returns the files that it was not
+/// taken with: a release is published with one file. Blocks.
 ///
 /// # Errors
-/// Why it is none.
-pub fn crate_file(path: &Path, owner: &str) -> Result<Prepared, crates::Unusable> {
-    let read = crates::read(path)?;
+/// When its first file cannot be opened, or there is none.
+pub fn release(release: Release, owner: &str) -> Result<(Prepared, Vec<FoundFile>)> {
+    let Release { draft, needs, files, readme, native } = release;
+    let mut files = files.into_iter();
+    let Some(file) = files.next() else {
+        return Err(RegistryError::Usage(format!("{} {} has no file; name one", draft.name, draft.version)));
+    };
     let dependency = |need: &Need| crate::domain::manifest::Dependency {
         package: format!("{owner}/{}", need.name),
         // One's own packages need no label, and an index has very many of them.
@@ -205,20 +212,18 @@ pub fn crate_file(path: &Path, owner: &str) -> Result<Prepared, crates::Unusable
         requirement: need.requirement.clone(),
         optional: need.optional,
     };
-    let draft = Draft { dependencies: read.needs.iter().map(dependency).collect(), ..read.draft };
-    let bytes = File::open(path)?;
-    let file = format!("{}.crate", file_of(&draft.name, &draft.version));
-    Ok(Prepared {
-        draft,
-        file,
-        size: read.content.size,
-        readme: read.readme,
-        native: Some(read.index),
+    let prepared = Prepared {
+        draft: Draft { dependencies: needs.iter().map(dependency).collect(), ..draft },
+        size: file.content.size,
+        readme,
+        native: native.or(file.native),
         packed: None,
-        listing: Listing::of_file(&printable(&path.to_string_lossy()), read.content.size),
-        bytes,
-        must_be: Some(read.content),
-    })
+        listing: Listing::of_file(&printable(&file.path.to_string_lossy()), file.content.size),
+        bytes: File::open(&file.path).map_err(RegistryError::file(&file.path, "read"))?,
+        must_be: Some(file.content),
+        file: file.name,
+    };
+    Ok((prepared, files.collect()))
 }
 
 /// Whether the draft can be signed, as far as that can be said without its bytes.
@@ -273,9 +278,9 @@ impl Prepared {
             let why = format!("{} changed while it was read; publish it when it is whole", self.file);
             return Err(RegistryError::Usage(why));
         }
-        let text = async |text: Option<String>| match text {
-            Some(text) if text.len() as u64 <= limit::BESIDE => {
-                contents.put(Box::pin(io::Cursor::new(text.into_bytes()))).await.map(Some)
+        let text = async |text: Option<Vec<u8>>| match text {
+            Some(text) if !text.is_empty() && text.len() as u64 <= limit::BESIDE => {
+                contents.put(Box::pin(io::Cursor::new(text))).await.map(Some)
             }
             _ => Ok(None),
         };

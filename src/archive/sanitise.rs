@@ -1,8 +1,9 @@
 //! What somebody wrote about a package, made such that it can be signed: cut, cleaned or left out.
 
 use crate::domain::{
-    manifest::{Content, Draft, limit},
-    name::{PackageName, PublisherId},
+    hash::ContentRoot,
+    manifest::{Content, Draft, Ecosystem, limit},
+    name::{NameError, PackageName, PublisherId},
     text::{is_joiner, printable},
     time::Timestamp,
     version::RequirementText,
@@ -23,8 +24,42 @@ pub struct Need {
     pub optional: bool,
 }
 
+/// What is known of a package, as somebody wrote it.
+pub(crate) struct Facts<'a> {
+    pub ecosystem: Ecosystem,
+    pub name: &'a str,
+    pub version: &'a str,
+    pub description: &'a str,
+    pub categories: Vec<String>,
+    pub tags: Vec<String>,
+    pub license: Option<&'a str>,
+    pub authors: Vec<String>,
+    pub repository: Option<&'a str>,
+    pub homepage: Option<&'a str>,
+}
+
+pub(crate) fn draft(facts: Facts<'_>) -> Result<Draft, String> {
+    let authors = facts.authors.iter().filter_map(|author| without_address(author)).collect();
+    Ok(Draft {
+        handle: None,
+        name: facts.name.parse().map_err(|error: NameError| error.to_string())?,
+        version: facts.version.parse().map_err(|error: NameError| error.to_string())?,
+        title: None,
+        description: clean(facts.description, limit::DESCRIPTION),
+        categories: labels(facts.categories, limit::CATEGORIES, limit::LABEL),
+        tags: labels(facts.tags, limit::TAGS, limit::LABEL),
+        license: facts.license.map(|license| clean(license, limit::LICENSE)).filter(|license| !license.is_empty()),
+        authors: labels(authors, limit::AUTHORS, limit::AUTHOR),
+        repository: facts.repository.and_then(link),
+        homepage: facts.homepage.and_then(link),
+        dependencies: Vec::new(),
+        ecosystem: facts.ecosystem,
+    })
+}
+
 /// The draft, if it can be signed as it is.
-pub(crate) fn checked(draft: Draft, content: Content) -> Result<Draft, String> {
+pub(crate) fn checked(draft: Draft) -> Result<Draft, String> {
+    let content = Content { root: ContentRoot::of(b""), size: 0 };
     match draft.clone().into_manifest(PublisherId::nobody(), content, Timestamp::default()) {
         Ok(_) => Ok(draft),
         Err(errors) => Err(errors.first().map(ToString::to_string).unwrap_or_default()),

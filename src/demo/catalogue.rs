@@ -5,7 +5,7 @@ mod facts;
 #[cfg(test)]
 mod tests;
 
-pub use crate::archive::{Need, crates::Unusable};
+pub use crate::archive::{Need, Unusable};
 
 use std::{
     collections::BTreeSet,
@@ -17,7 +17,11 @@ use std::{
 
 use crate::{
     RegistryError, Result,
-    archive::crates::{self, CrateFile},
+    archive::{
+        crates::{self, CrateFile},
+        release,
+    },
+    clock,
     domain::{
         manifest::{Dependency, Draft},
         name::{Handle, PackageName, PublisherId},
@@ -77,7 +81,8 @@ pub struct Entry {
 
 impl Entry {
     fn of(file: CrateFile, path: PathBuf) -> Result<Self, Unusable> {
-        let package = file.draft.package().map_err(|error| Unusable::BadManifest(error.to_string()))?;
+        let package =
+            file.draft.package().map_err(|error| Unusable::Bad { what: "Cargo.toml", why: error.to_string() })?;
         Ok(Self { package, draft: file.draft, content: file.content, needs: file.needs, path: Some(path) })
     }
 
@@ -90,10 +95,13 @@ impl Entry {
             let bytes = std::io::Cursor::new(stand_in(&self.draft, self.content.size));
             return contents.put(Box::pin(bytes)).await.map(Artifacts::from);
         };
-        let read = tokio::task::spawn_blocking(move || prepare::crate_file(&path, ""));
+        let read = tokio::task::spawn_blocking(move || {
+            let release = crates::read(&path).and_then(|found| release::of_crate(found, &path, clock::now()));
+            prepare::release(release.map_err(|why| RegistryError::Usage(why.to_string()))?, "")
+        });
         let read =
-            read.await.map_err(|error| RegistryError::Internal { what: "reading a crate", why: error.to_string() })?;
-        let prepared = read.map_err(|why| RegistryError::Usage(why.to_string()))?;
+            read.await.map_err(|error| RegistryError::Internal { what: "reading a crate", why: error.to_string() });
+        let (prepared, _) = read??;
         prepared.put(contents, |_| {}).await.map(|(_, artifacts)| artifacts)
     }
 

@@ -295,6 +295,11 @@ impl Manifest {
         self.file.clone().unwrap_or_else(|| file_of(&self.name, &self.version))
     }
 
+    /// Returns true where the release's one file is what an index says of it: there is nothing in it to install.
+    pub fn is_description(&self) -> bool {
+        self.ecosystem == Ecosystem::Debian && self.file.as_deref().is_some_and(|file| file.ends_with(DESCRIPTION))
+    }
+
     pub fn content(&self) -> Content {
         Content { root: self.content, size: self.size }
     }
@@ -307,6 +312,9 @@ impl Manifest {
         }
     }
 }
+
+/// What the name of a file ends with that is a stanza of a Debian index, in the place of a package that was not there.
+pub const DESCRIPTION: &str = ".control";
 
 /// What a release is called as a file, whatever its ecosystem lets names and versions be.
 pub fn file_of(name: &WrittenName, version: &VersionText) -> String {

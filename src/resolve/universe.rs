@@ -285,6 +285,9 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
             Ok(manifest) => manifest,
             Err(why) => return Ok(Err(why)),
         };
+        if manifest.is_description() {
+            return Ok(Err("there is what an index says of it, and no package".to_owned()));
+        }
         let wishes = match wishes(&manifest) {
             Ok(wishes) => wishes,
             Err(why) => return Ok(Err(why)),

@@ -7,8 +7,7 @@ use super::tags::tags;
 use crate::{
     archive::sanitise::{Need, bounded, checked, labels, link, shorten, without_address},
     domain::{
-        hash::ContentRoot,
-        manifest::{Content, Draft, Ecosystem, limit},
+        manifest::{Draft, Ecosystem, limit},
         name::{NameError, PackageName, WrittenName},
         text::{fit, printable},
         version::RequirementText,
@@ -21,6 +20,8 @@ pub struct Stanza {
     pub draft: Draft,
     /// What it depends on, of alternatives the first, and only as many as a manifest has room for.
     pub needs: Vec<Need>,
+    /// The lines of its description behind the first, all of them.
+    pub details: Option<String>,
     /// The stanza as the index has it, ending with one line feed. Not cleaned: do not show it as it is.
     pub text: String,
 }
@@ -49,7 +50,7 @@ impl Stanza {
     ///
     /// What is not UTF-8, as policy 5.1 wants it, is refused rather than mended: what is signed is kept for good, and so is
     /// the text beside it.
-    pub(super) fn read(text: &[u8]) -> Result<Self, Unusable> {
+    pub(in crate::archive) fn of(text: &[u8]) -> Result<Self, Unusable> {
         let text = str::from_utf8(text).map_err(|_| Unusable::NotText)?.trim_end_matches(['\r', '\n']);
         let fields = fields(text)?;
         let field = |name: &str| fields.get(name).copied().filter(|value| !value.is_empty());
@@ -62,7 +63,7 @@ impl Stanza {
             version: field("version").ok_or(Unusable::Missing("Version"))?.parse()?,
             title: None,
             name,
-            description: field("description").map(description).unwrap_or_default(),
+            description: shorten(field("description").map(lines).unwrap_or_default(), limit::DESCRIPTION),
             categories: labels(
                 field("section").and_then(category).into_iter().collect(),
                 limit::CATEGORIES,
@@ -81,15 +82,16 @@ impl Stanza {
             ecosystem: Ecosystem::Debian,
         };
         let text = format!("{text}\n");
-        let content = Content { root: ContentRoot::of(text.as_bytes()), size: text.len() as u64 };
-        let draft = checked(draft, content).map_err(Unusable::Unsignable)?;
-        Ok(Self { draft, needs: needs(list("pre-depends").chain(list("depends"))), text })
+        let draft = checked(draft).map_err(Unusable::Unsignable)?;
+        let details = field("description").and_then(|value| value.split_once('\n')).map(|(_, details)| lines(details));
+        let details = details.filter(|details| !details.is_empty());
+        Ok(Self { draft, needs: needs(list("pre-depends").chain(list("depends"))), details, text })
     }
 }
 
 /// The fields by their names, of which the case does not count (policy 5.1). A field that is there twice is read by some
 /// programs as the first, by others as the last, so it is neither.
-fn fields(text: &str) -> Result<HashMap<String, &str>, Unusable> {
+pub(in crate::archive) fn fields(text: &str) -> Result<HashMap<String, &str>, Unusable> {
     let mut fields = HashMap::new();
     let mut rest = text;
     while !rest.is_empty() {
@@ -115,9 +117,9 @@ fn first_field(text: &str) -> (&str, &str) {
 }
 
 /// The lines without the space before each; a lone dot is a blank one (policy 5.6.13).
-fn description(value: &str) -> String {
+fn lines(value: &str) -> String {
     let lines = value.lines().map(|line| if line.trim() == "." { String::new() } else { printable(line) });
-    shorten(lines.collect::<Vec<_>>().join("\n").trim().to_owned(), limit::DESCRIPTION)
+    lines.collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
 /// The section without the archive's area: `non-free/net` is about networks like any other.

@@ -5,10 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Entry, Need};
 use crate::{
     RegistryError, Result,
-    archive::{
-        crates::{self, Facts},
-        sanitise::{bounded, checked},
-    },
+    archive::sanitise::{Facts, bounded, checked, draft},
     domain::{hash::ContentRoot, name::PackageName},
     ecosystem::Ecosystem,
     registry::Content,
@@ -44,7 +41,8 @@ pub(super) fn embedded() -> Result<Vec<Entry>> {
 }
 
 fn entry(fact: Fact) -> Result<Entry, String> {
-    let draft = crates::draft(Facts {
+    let draft = draft(Facts {
+        ecosystem: Ecosystem::Cargo,
         name: &fact.name,
         version: &fact.version,
         description: &fact.description,
@@ -58,7 +56,7 @@ fn entry(fact: Fact) -> Result<Entry, String> {
     let needs = bounded(fact.dependencies.iter().filter_map(|text| need(text)));
     let content = Content { root: fact.content, size: fact.size };
     let package = draft.package().map_err(|error| error.to_string())?;
-    Ok(Entry { package, draft: checked(draft, content)?, content, needs, path: None })
+    Ok(Entry { package, draft: checked(draft)?, content, needs, path: None })
 }
 
 fn need(text: &str) -> Option<Need> {
