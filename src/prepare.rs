@@ -12,7 +12,7 @@ use tokio_util::io::InspectReader;
 use crate::{
     RegistryError, Result,
     archive::{
-        Need, inspect,
+        inspect,
         pack::{self, Key, Limits, Listing, Packed, Packing, Plan, Refused, Rules},
         project::{self, PackOptions, Project, ProjectError, Readme},
         release::{FoundFile, Release},
@@ -194,26 +194,18 @@ fn keys_in_file(path: &Path, file: &mut File, size: u64) -> io::Result<Vec<Refus
     Ok(inside.map(|Refused { path, key }| Refused { path: format!("{shown}, {path}"), key }).collect())
 }
 
-/// Takes a release as its archives have it; its dependencies are those of `owner`, as `owner/name`. Returns the files that it was not
-/// taken with: a release is published with one file. Blocks.
+/// Takes a release as its archives have it. Returns the files that it was not taken with: a release is published with one file. Blocks.
 ///
 /// # Errors
 /// When its first file cannot be opened, or there is none.
-pub fn release(release: Release, owner: &str) -> Result<(Prepared, Vec<FoundFile>)> {
-    let Release { draft, needs, files, readme, native } = release;
+pub fn release(release: Release) -> Result<(Prepared, Vec<FoundFile>)> {
+    let Release { draft, files, readme, native, .. } = release;
     let mut files = files.into_iter();
     let Some(file) = files.next() else {
         return Err(RegistryError::Usage(format!("{} {} has no file; name one", draft.name, draft.version)));
     };
-    let dependency = |need: &Need| crate::domain::manifest::Dependency {
-        package: format!("{owner}/{}", need.name),
-        // One's own packages need no label, and an index has very many of them.
-        handle: None,
-        requirement: need.requirement.clone(),
-        optional: need.optional,
-    };
     let prepared = Prepared {
-        draft: Draft { dependencies: needs.iter().map(dependency).collect(), ..draft },
+        draft,
         size: file.content.size,
         readme,
         native: native.or(file.native),

@@ -9,7 +9,7 @@ use swarmdex::{
     archive::debian,
     domain::{
         hash::ContentRoot,
-        manifest::{Content, Dependency, Manifest},
+        manifest::{Content, Manifest},
         name::PublisherId,
         query::Query,
         time::Timestamp,
@@ -97,15 +97,8 @@ fn previews() -> (PublisherId, Vec<Manifest>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/debian-packages.xz");
     let manifests = debian::open(&path).unwrap().map(|stanza| {
         let stanza = stanza.unwrap().unwrap();
-        let needs = stanza.needs.iter().map(|need| Dependency {
-            package: format!("{owner}/{}", need.name),
-            handle: None,
-            requirement: need.requirement.clone(),
-            optional: false,
-        });
-        let draft = swarmdex::domain::manifest::Draft { dependencies: needs.collect(), ..stanza.draft };
         let content = Content { root: ContentRoot::of(stanza.text.as_bytes()), size: stanza.text.len() as u64 };
-        draft.into_manifest(owner, content, NOW).unwrap()
+        stanza.draft.into_manifest(owner, content, NOW).unwrap()
     });
     (owner, manifests.collect())
 }

@@ -13,7 +13,7 @@ use lab::{Lab, PATIENCE, TCP, draft, put, reference};
 use swarmdex::{
     domain::{manifest::Dependency, version::RequirementText},
     registry::Registry,
-    resolve::{Lock, Resolving, resolve_on},
+    resolve::{Lock, Machine, Resolving, resolve_on},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,15 +23,8 @@ async fn what_one_node_publishes_another_resolves_and_locks() {
     let publisher = a.node.registry();
     let publish = async |name: &str, version: &str, needs: &[(String, &str)]| {
         let mut draft = draft(name, version);
-        draft.dependencies = needs
-            .iter()
-            .map(|(package, requirement)| Dependency {
-                package: package.clone(),
-                handle: None,
-                requirement: requirement.parse().unwrap(),
-                optional: false,
-            })
-            .collect();
+        draft.dependencies =
+            needs.iter().map(|(package, requirement)| Dependency::on(package, requirement.parse().unwrap())).collect();
         let artifacts = put(a.node.contents(), format!("{name} {version}").as_bytes()).await;
         publisher.publish(draft, artifacts, None).await.unwrap().package
     };
@@ -49,7 +42,7 @@ async fn what_one_node_publishes_another_resolves_and_locks() {
         let told = told.clone();
         move |step: Resolving| told.lock().unwrap().push(step.to_string())
     };
-    let resolution = resolve_on(registry.clone(), wanted.clone(), tell).await.unwrap();
+    let resolution = resolve_on(registry.clone(), wanted.clone(), Machine::here(), tell).await.unwrap();
     let found: Vec<_> =
         resolution.releases.iter().map(|release| format!("{} {}", release.package.name, release.version)).collect();
     assert_eq!(found, ["json 1.1.0", "app 1.0.0"]);
@@ -62,14 +55,15 @@ async fn what_one_node_publishes_another_resolves_and_locks() {
         lock.check(&release.package, &release.manifest_hash, &release.manifest).unwrap();
     }
 
-    let error =
-        resolve_on(registry.clone(), vec![(reference(&odd), RequirementText::any())], |_| {}).await.unwrap_err();
+    let error = resolve_on(registry.clone(), vec![(reference(&odd), RequirementText::any())], Machine::here(), |_| {})
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), "unresolvable", "{error}");
     assert!(error.to_string().contains("json ^2.0.0"), "{error}");
 
     // Given up at once, the question that runs holds nothing back.
     let absent = format!("{}/absent", json.owner).parse().unwrap();
-    let given_up = resolve_on(registry.clone(), vec![(absent, RequirementText::any())], |_| {});
+    let given_up = resolve_on(registry.clone(), vec![(absent, RequirementText::any())], Machine::here(), |_| {});
     assert!(tokio::time::timeout(Duration::from_millis(1), given_up).await.is_err());
     drop((registry, publisher));
     for lab in [a, b] {

@@ -7,7 +7,7 @@ use flate2::read::GzDecoder;
 use toml::{Table, Value};
 
 use super::{
-    Need, Unusable,
+    Unusable,
     read::{bytes_of, whole},
 };
 use crate::{
@@ -34,14 +34,14 @@ const MANIFEST: &str = "Cargo.toml";
 /// Largest manifest, in bytes: generated ones with thousands of features take a few hundred KiB.
 const MAX_MANIFEST: u64 = 512 << 10;
 
-/// A crate as it can be published: its draft is valid as it is, without handle and dependencies.
+/// A crate as it can be published: its draft is valid as it is, without a handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrateFile {
     pub draft: Draft,
     /// The archive's own bytes.
     pub content: Content,
-    /// Other crates it is built with; not those of its build script and its tests.
-    pub needs: Vec<Need>,
+    /// Other crates that it needs and its draft does not say, each with why.
+    pub left_out: Vec<String>,
     /// The readme its `Cargo.toml` names, else README.md; none when it has none of at most [`limit::BESIDE`] bytes of UTF-8.
     pub readme: Option<String>,
     /// When its `Cargo.toml` was written as the archive has it, in seconds since 1970: for most crates 2006, which cargo writes.
@@ -64,7 +64,7 @@ pub fn read(path: &Path) -> Result<CrateFile, Unusable> {
     let bad = |why| Unusable::bad(MANIFEST, why);
     let manifest: Table = toml::from_str(&text).map_err(|error| bad(printable(error.message())))?;
     let content = Content { root: ContentRoot::of(&bytes), size: bytes.len() as u64 };
-    let (draft, needs) = manifest::release(&manifest).map_err(bad)?;
+    let (draft, left_out) = manifest::release(&manifest).map_err(bad)?;
     let index = index::line(&manifest, Hash::of(&bytes).to_string()).map_err(bad)?;
     if index.len() as u64 > limit::BESIDE {
         return Err(Unusable::TooLarge);
@@ -73,7 +73,7 @@ pub fn read(path: &Path) -> Result<CrateFile, Unusable> {
         Some(name) => readme(&bytes, &format!("{stem}/{name}"))?,
         None => None,
     };
-    Ok(CrateFile { draft, content, needs, readme, written_at, index })
+    Ok(CrateFile { draft, content, left_out, readme, written_at, index })
 }
 
 /// The path of the readme, below the directory of the crate.
@@ -95,8 +95,11 @@ fn readme(archive: &[u8], wanted: &str) -> Result<Option<String>, Unusable> {
     }
 }
 
-/// The bytes of one file in the archive, `most` at most, and when it was changed.
-fn find(archive: &[u8], wanted: &str, most: u64) -> Result<Option<(Vec<u8>, Option<u64>)>, Unusable> {
+/// The bytes of a file, and when it was changed, in seconds since 1970.
+type Found = (Vec<u8>, Option<u64>);
+
+/// One file in the archive, of `most` bytes at most.
+fn find(archive: &[u8], wanted: &str, most: u64) -> Result<Option<Found>, Unusable> {
     let mut unpacked = GzDecoder::new(archive).take(MAX_UNPACKED);
     match search(&mut unpacked, wanted, most) {
         // The archive's end is missing because we stopped reading, not because somebody cut it off.
@@ -105,7 +108,7 @@ fn find(archive: &[u8], wanted: &str, most: u64) -> Result<Option<(Vec<u8>, Opti
     }
 }
 
-fn search(unpacked: &mut impl Read, wanted: &str, most: u64) -> Result<Option<(Vec<u8>, Option<u64>)>, Unusable> {
+fn search(unpacked: &mut impl Read, wanted: &str, most: u64) -> Result<Option<Found>, Unusable> {
     let mut archive = tar::Archive::new(unpacked);
     for entry in archive.entries()?.take(MAX_FILES) {
         let mut entry = entry?;

@@ -23,4 +23,3 @@ pub(crate) mod sanitise;
 
 pub use kind::Kind;
 pub use read::{Readme, Unusable};
-pub use sanitise::Need;

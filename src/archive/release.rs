@@ -9,30 +9,33 @@ use std::{
 };
 
 use super::{
-    Need, Unusable,
+    Unusable,
     crates::{self, CrateFile},
     deb,
     debian::Stanza,
     npm, pypi, read as archives,
-    sanitise::{Facts, checked, draft},
+    sanitise::{Facts, checked, draft, with_dependencies},
 };
 use crate::{
     domain::{
         hash::ContentRoot,
-        manifest::{Content, Draft, check_file},
-        name::PackageName,
-        text::printable,
+        manifest::{Content, Dependency, Draft, Kind, check_file},
+        name::{NameError, PackageName},
+        text::{fit, printable},
         time::Timestamp,
     },
-    ecosystem::Ecosystem,
+    ecosystem::{
+        Ecosystem,
+        pypi::{dependency::Wanted, marker::Marker},
+    },
 };
 
 /// A release as its archives have it. Its draft is valid as it is, without a handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
     pub draft: Draft,
-    /// What it needs, before it is known whose packages these are.
-    pub needs: Vec<Need>,
+    /// What it needs and its draft does not say, because there is no room or no way to, each with why.
+    pub left_out: Vec<String>,
     /// One or more, each with a name of its own, by name.
     pub files: Vec<FoundFile>,
     pub readme: Option<Vec<u8>>,
@@ -119,7 +122,7 @@ pub fn of_crate(found: CrateFile, path: &Path, now: Timestamp) -> Result<Release
     let file = FoundFile { content: found.content, ..FoundFile::at(path, Some(name), None, published_at)? };
     Ok(Release {
         draft: found.draft,
-        needs: found.needs,
+        left_out: found.left_out,
         files: vec![file],
         readme: found.readme.map(String::into_bytes),
         native: Some(found.index.into_bytes()),
@@ -142,12 +145,13 @@ fn of_npm(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
         homepage: found.homepage.as_deref(),
     });
     let draft = draft.and_then(checked).map_err(|why| Unusable::bad("package.json", why))?;
+    let (draft, left_out) = taken(draft, found.dependencies.iter().filter_map(npm_need));
     // Seconds since 1970; from before npm they were taken away.
     let published_at = archives::claimed(found.published_at, 0, now);
     let native = npm::packument(&found);
     let files = vec![FoundFile::at(path, None, None, published_at)?];
     let readme = found.readme.map(|readme| readme.bytes);
-    Ok(Release { draft, needs: Vec::new(), files, readme, native: Some(native) })
+    Ok(Release { draft, left_out, files, readme, native: Some(native) })
 }
 
 fn of_pypi(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
@@ -171,9 +175,63 @@ fn of_pypi(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
         homepage: metadata.homepage.as_deref(),
     });
     let draft = draft.and_then(checked).map_err(|why| Unusable::bad("metadata", why))?;
+    let (draft, left_out) = taken(draft, metadata.requires_dist.iter().map(pypi_need));
     let readme = metadata.description.map(|text| text.bytes).or(readme.map(|readme| readme.bytes));
     let files = vec![FoundFile::at(path, None, Some(metadata_file), published_at)?];
-    Ok(Release { draft, needs: Vec::new(), files, readme, native: None })
+    Ok(Release { draft, left_out, files, readme, native: None })
+}
+
+/// The draft with what it needs; and what cannot be said of that.
+fn taken(draft: Draft, needs: impl Iterator<Item = Result<Dependency, String>>) -> (Draft, Vec<String>) {
+    let mut unsaid = Vec::new();
+    let needs = needs.filter_map(|need| need.map_err(|why| unsaid.push(why)).ok()).collect();
+    let (draft, mut left_out) = with_dependencies(draft, needs);
+    left_out.extend(unsaid);
+    (draft, left_out)
+}
+
+/// What the package is used with; what its author works on it with is nobody else's matter.
+fn npm_need(need: &npm::Dependency) -> Option<Result<Dependency, String>> {
+    let kind = match need.kind {
+        npm::DependencyKind::Normal => Kind::Runtime,
+        npm::DependencyKind::Peer => Kind::Peer,
+        npm::DependencyKind::Optional => Kind::Optional,
+        npm::DependencyKind::Dev => return None,
+    };
+    // Under another name, of which the range is a part.
+    let alias = need.requirement.strip_prefix("npm:").map(|other| {
+        let at = other.rfind('@').filter(|at| *at > 0);
+        at.and_then(|at| other.split_at_checked(at))
+            .map_or((other, ""), |(name, range)| (name, range.trim_start_matches('@')))
+    });
+    let (name, range) = alias.unwrap_or((&need.name, &need.requirement));
+    let range = if range.is_empty() { "*" } else { range };
+    let shown = || fit(&printable(&need.name), 80);
+    if Ecosystem::Npm.requirement(range).is_err() {
+        return Some(Err(format!("{}: {} is no range of versions", shown(), fit(&printable(range), 80))));
+    }
+    let bare = name.parse().and_then(|name| Ok(Dependency::bare(name, range.parse()?)));
+    let bare = bare.map_err(|error: NameError| format!("{}: {error}", shown()));
+    Some(bare.map(|bare| Dependency { kind, optional: need.optional, ..bare }))
+}
+
+fn pypi_need(need: &pypi::RequiresDist) -> Result<Dependency, String> {
+    let shown = || fit(&printable(&need.text), 80);
+    let Some(parsed) = &need.dependency else { return Err(format!("{}: it is no dependency of PEP 508", shown())) };
+    let requirement = match &parsed.wanted {
+        Wanted::Versions(versions) if versions.is_empty() => "*",
+        Wanted::Versions(versions) => versions,
+        Wanted::Url(_) => return Err(format!("{}: it is a file at an address", shown())),
+    };
+    let bare = parsed.name.parse().and_then(|name| Ok(Dependency::bare(name, requirement.parse()?)));
+    let bare = bare.map_err(|error: NameError| format!("{}: {error}", shown()))?;
+    let marker = parsed.marker.as_ref();
+    Ok(Dependency {
+        optional: marker.is_some_and(Marker::asks_for_extra),
+        extras: parsed.extras.clone(),
+        marker: marker.map(|marker| marker.as_str().to_owned()),
+        ..bare
+    })
 }
 
 fn of_deb(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
@@ -182,7 +240,7 @@ fn of_deb(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
     let published_at = archives::claimed(found.published_at, 0, now);
     let readme = found.readme.map(|readme| readme.bytes).or_else(|| stanza.details.map(String::into_bytes));
     let files = vec![FoundFile::at(path, None, Some(found.control.into_bytes()), published_at)?];
-    Ok(Release { draft: stanza.draft, needs: stanza.needs, files, readme, native: None })
+    Ok(Release { draft: stanza.draft, left_out: stanza.left_out, files, readme, native: None })
 }
 
 impl FoundFile {

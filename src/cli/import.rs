@@ -76,6 +76,27 @@ struct Line<'a> {
     became: &'a Became,
 }
 
+/// What a release needs, and its manifest does not say.
+#[derive(Serialize)]
+struct Lacks<'a> {
+    file: &'a Path,
+    #[serde(flatten)]
+    was: Was<'a>,
+    left_out: &'a [String],
+}
+
+/// Of what a release needs and does not say, the first few.
+fn lacks(left_out: &[String]) -> String {
+    /// Those that are named.
+    const NAMED: usize = 5;
+    let named = left_out.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
+    let more = match left_out.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    format!("its manifest does not say all that it needs: {named}{more}")
+}
+
 /// The release that a file is of.
 #[derive(Clone, Copy, Serialize)]
 struct Was<'a> {
@@ -133,6 +154,20 @@ impl Teller {
         })
     }
 
+    /// Says what a release needs and does not say of itself.
+    fn lacks(&mut self, file: &Path, draft: &Draft, left_out: &[String]) -> Result<()> {
+        if left_out.is_empty() {
+            return Ok(());
+        }
+        self.bar.suspend(|| match self.json {
+            true => print::json(&Lacks { file, was: draft.into(), left_out }),
+            false => {
+                print::note(format!("warning: {}: {}", file.display(), lacks(left_out)));
+                Ok(())
+            }
+        })
+    }
+
     fn refuse(&mut self, file: &Path, draft: Option<&Draft>, why: &Unusable) -> Result<()> {
         self.tell(file, draft, &Became::Refused { why: why.to_string() })
     }
@@ -158,7 +193,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         teller.bar.finish_and_clear();
         let Summary { mut published, mut known, mut refused } = teller.summary;
         if !indexes.is_empty() {
-            let described = debian::describe(node, (owner, handle), args.json, indexes, found).await?;
+            let described = debian::describe(node, handle, args.json, indexes, found).await?;
             (published, known) = (published + described.imported, known + described.known);
             refused += described.refused + described.unread;
         }
@@ -290,7 +325,8 @@ async fn import(
     let (releases, _) = release::grouped(found);
     for release in releases {
         let path = release.files.first().map(|file| file.path.clone()).unwrap_or_default();
-        let (prepared, left) = prepare::release(release, whose.0)?;
+        let left_out = release.left_out.clone();
+        let (prepared, left) = prepare::release(release)?;
         let (draft, taken) = (prepared.draft.clone(), prepared.file.clone());
         let became = publish_one(node, prepared, whose).await?;
         if let Became::Published { .. } = became
@@ -299,6 +335,7 @@ async fn import(
             teller.bar.suspend(|| print::note(format!("warning: {}: {doubtful}", path.display())));
         }
         teller.tell(&path, Some(&draft), &became)?;
+        teller.lacks(&path, &draft, &left_out)?;
         for FoundFile { path, .. } in left {
             let why =
                 format!("it is not taken yet: {} {} is published with one file, {taken}", draft.name, draft.version);

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Result, clock,
-    domain::name::short_id,
+    domain::{manifest::Dependency, name::short_id},
     registry::{LookAlike, Release},
 };
 
@@ -86,8 +86,7 @@ fn on(copies: &[PeerId], here: &PeerId) -> String {
 
 fn show(release: &Release, looks_like: Option<&LookAlike>, copies: &str) -> Result<()> {
     let manifest = &release.manifest;
-    let needs: Vec<_> =
-        manifest.dependencies.iter().map(|need| format!("{}@{}", need.called(), need.requirement)).collect();
+    let needs: Vec<_> = manifest.dependencies.iter().map(Dependency::told).collect();
     let yanked = if release.yanked { "yes: its publisher asks not to choose it" } else { "" };
     print::fields(&[
         ("id", format!("{}@{}", release.package, manifest.version)),

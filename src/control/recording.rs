@@ -39,8 +39,8 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Contents, Coverage, Fetched, Imported, Importing, Incoming, LookAlike, Order, Own, Package,
-        PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, Wanted,
+        Artifacts, Bundle, Contents, Coverage, Fetched, Imported, Importing, Incoming, LookAlike, Namesake, Order, Own,
+        Package, PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, Wanted,
     },
     store::{
         backup::{Ask, Backup},
@@ -484,6 +484,10 @@ impl Registry for Replay {
 
     async fn look_alike(&self, _: &PackageName, _: Option<PublisherId>) -> Result<Option<LookAlike>> {
         Ok(None)
+    }
+
+    async fn namesakes(&self, _: &PackageName, _: PublisherId) -> Result<Vec<Namesake>> {
+        only_watched("asking who has a package")
     }
 
     async fn conflicts(&self) -> Result<Conflicts> {

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use super::dependency::Dependency;
+pub use super::dependency::{Dependency, Kind, On};
 use super::{
     hash::ContentRoot,
-    name::{Asked, Handle, NameError, PackageId, PackageName, PackageRef, PublisherId, WrittenName},
+    name::{Handle, NameError, PackageId, PackageName, PublisherId, WrittenName},
     text::{as_file, is_joiner, is_unsafe_char, safe_or_not},
     time::Timestamp,
-    version::{RequirementText, VersionText},
+    version::VersionText,
 };
 pub use crate::ecosystem::Ecosystem;
 
@@ -24,9 +24,15 @@ pub mod limit {
     pub const TAGS: usize = 16;
     pub const AUTHORS: usize = 8;
     pub const AUTHOR: usize = 100;
-    pub const DEPENDENCIES: usize = 48;
+    pub const DEPENDENCIES: usize = 256;
     /// Bytes of a package that is needed, with its owner's id.
     pub const PACKAGE: usize = 300;
+    /// Extras or features that are wanted of one dependency, and bytes of each.
+    pub const EXTRAS: usize = 16;
+    pub const EXTRA: usize = 64;
+    /// Bytes of the condition under which a dependency is needed, and of the systems on which it is.
+    pub const MARKER: usize = 400;
+    pub const PLATFORM: usize = 160;
     pub const FILE: usize = 160;
     /// Bytes of a readme, and of an ecosystem's own data: what a screen shows and a client reads is text.
     pub const BESIDE: u64 = 1 << 20;
@@ -188,10 +194,10 @@ impl Draft {
 }
 
 impl Manifest {
-    /// Returns whether every dependency is named by key, as it must be in a signed manifest: a handle would mean something
-    /// else on every node.
+    /// Returns whether every dependency is named by key or by its bare name, as it must be in a signed manifest: a handle would mean
+    /// something else on every node.
     pub fn is_by_key(&self) -> bool {
-        self.dependencies.iter().all(|dependency| dependency.id().is_some())
+        self.dependencies.iter().all(|dependency| dependency.is_settled())
     }
 
     /// The package that it is a release of.
@@ -259,21 +265,8 @@ impl Manifest {
         if self.dependencies.len() > limit::DEPENDENCIES {
             refuse("dependencies", format!("has {} entries, {} at most", self.dependencies.len(), limit::DEPENDENCIES));
         }
-        for dependency in &self.dependencies {
-            let problem = match dependency.package.parse::<PackageRef>() {
-                _ if dependency.package.len() > limit::PACKAGE => Some("an entry is too long".to_owned()),
-                Err(error) => Some(error.to_string()),
-                Ok(PackageRef { requirement: Some(_), .. }) if dependency.requirement != RequirementText::any() => {
-                    Some("an entry has two requirements; write both as one".to_owned())
-                }
-                Ok(PackageRef { name: Asked::Exactly(name), .. }) => {
-                    dependency.requirement.read(name.ecosystem()).err().map(|error| error.to_string())
-                }
-                Ok(_) => None,
-            };
-            if let Some(problem) = problem {
-                refuse("dependencies", problem);
-            }
+        for problem in self.dependencies.iter().filter_map(|dependency| dependency.problem(&self.ecosystem)) {
+            refuse("dependencies", problem);
         }
         if let Some(file) = &self.file
             && let Err(problem) = check_file(file)

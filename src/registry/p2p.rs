@@ -12,9 +12,9 @@ use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
-    Announced, Artifacts, Bundle, Catalogue, Imported, Importing, LookAlike, Own, Package, PublishStep, Publisher,
-    Receipt, Registry, Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache, copies::Copying,
-    fetch::Fetches, intake::Threads, latest::Unlisted, newcomers::Newcomers, notices::Notices, panel,
+    Announced, Artifacts, Bundle, Catalogue, Imported, Importing, LookAlike, Namesake, Own, Package, PublishStep,
+    Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache,
+    copies::Copying, fetch::Fetches, intake::Threads, latest::Unlisted, newcomers::Newcomers, notices::Notices, panel,
     provide::Providing, publish, safety::Looking, search,
 };
 use crate::{
@@ -370,6 +370,10 @@ impl Registry for P2pRegistry {
                 _ => self.store.look_alike_of_own(name),
             },
         }
+    }
+
+    async fn namesakes(&self, name: &PackageName, beside: PublisherId) -> Result<Vec<Namesake>> {
+        self.store.namesakes(name, &beside)
     }
 
     async fn conflicts(&self) -> Result<Conflicts> {

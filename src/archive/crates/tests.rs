@@ -72,8 +72,10 @@ fn a_real_archive_becomes_a_release() {
     assert_eq!(draft.authors, ["Ann Example"]);
     assert_eq!(draft.repository.as_deref(), Some("https://example.org/hello"));
     assert_eq!(draft.homepage, None);
-    let needs: Vec<_> = entry.needs.iter().map(|need| (need.name.as_str(), need.optional)).collect();
-    assert_eq!(needs, [("cargo:local", false), ("cargo:rand", true), ("cargo:serde", false)]);
+    let needs: Vec<_> = draft.dependencies.iter().map(Dependency::told).collect();
+    assert_eq!(needs, ["local@*", "serde@1", "Rand@0.8 (optional; with renamed)"]);
+    let [bad] = entry.left_out.as_slice() else { panic!("{:?}", entry.left_out) };
+    assert!(bad.starts_with("bad name: "), "{bad}");
     let index: serde_json::Value = serde_json::from_str(&entry.index).unwrap();
     assert_eq!(index["cksum"], Hash::of(&bytes).to_string());
     assert_eq!((&index["name"], index["deps"].as_array().unwrap().len()), (&"Hello_World".into(), 3));
@@ -248,14 +250,9 @@ proptest! {
         manifest.insert("package".into(), package.into());
         manifest.insert("dependencies".into(), toml::Value::try_from(needs).unwrap());
         let content = Content { root: ContentRoot::of(b""), size: MAX_NUMBER };
-        let (mut draft, needs) = manifest::release(&manifest).unwrap();
+        let (mut draft, _) = manifest::release(&manifest).unwrap();
         let handle: Handle = "a-handle-of-24-characters".parse().unwrap();
             let key = Keypair::generate_ed25519();
-            let publisher = PublisherId::of(&key.public());
-        draft.dependencies = needs.into_iter().map(|need| Dependency {
-            handle: None,
-            package: format!("{publisher}/{}", need.name), requirement: need.requirement, optional: need.optional,
-        }).collect();
         draft.handle = Some(handle);
         let signable = draft.into_manifest(PublisherId::of(&key.public()), content, Timestamp(MAX_NUMBER)).unwrap();
         prop_assert!(Authorised::sign(&key, signable).is_ok());

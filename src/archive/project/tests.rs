@@ -20,7 +20,7 @@ fn a_file_says_what_is_released_and_how() {
     );
     let project = project(dir.path(), &text).unwrap();
     assert_eq!((project.draft.name.as_str(), project.draft.tags.len()), ("web", 1));
-    assert_eq!(project.draft.dependencies[0].package, "alice/json");
+    assert_eq!(project.draft.dependencies[0].written(), "alice/json");
     assert_eq!(project.pack.exclude, ["*.log", "/tmp"]);
     assert_eq!(project.pack.include, [".env.example"]);
     assert_eq!(project.pack.readme, Some(Readme { path: "about.md".to_owned(), text: "# Web".to_owned() }));

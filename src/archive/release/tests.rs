@@ -5,12 +5,15 @@ use proptest::prelude::*;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 use super::*;
+use crate::domain::manifest::Artifacts;
 
 /// 2025-06-01, in seconds.
 const MADE: u64 = 1_748_736_001;
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 const METADATA: &str = "Metadata-Version: 2.1\nName: Zope.Interface\nVersion: 6.0\nSummary: Interfaces\nLicense: ZPL 2.1\n\
-                        Classifier: Topic :: Software Development :: Libraries\nRequires-Dist: setuptools\n\n# Read me\n";
+                        Classifier: Topic :: Software Development :: Libraries\nRequires-Dist: setuptools\n\
+                        Requires-Dist: Six[fast, x] (>=1.10,<2); python_version < \"3.9\"\nRequires-Dist: sphinx; extra == 'docs'\n\
+                        Requires-Dist: own @ https://example.org/own.whl\nRequires-Dist: what is this\n\n# Read me\n";
 
 fn tgz(files: &[(&str, &str)], made: u64) -> Vec<u8> {
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
@@ -49,6 +52,8 @@ fn deb(architecture: &str) -> Vec<u8> {
 
 fn npm() -> Vec<u8> {
     let package = r#"{"name": "@scope/say", "version": "v1.0.0", "bin": "./cli.js", "readme": "old", "license": "MIT",
+        "dependencies": {"ms": "^2", "alias": "npm:@us/other@^1.2", "forked": "github:us/forked"},
+        "peerDependencies": {"react": ">=16"}, "optionalDependencies": {"fsevents": ""}, "devDependencies": {"mocha": "*"},
         "author": "Ann <ann@example.org>", "repository": "github:ann/say", "keywords": ["words"]}"#;
     tgz(&[("package/package.json", package), ("package/README.md", "# Say")], 499_162_500)
 }
@@ -95,6 +100,10 @@ fn what_npm_says_of_a_version_is_normal() {
     assert_eq!((&native["version"], &native["bin"]), (&"1.0.0".into(), &serde_json::json!({ "say": "./cli.js" })));
     assert_eq!(native.get("readme"), None);
     let draft = release.draft;
+    let needs: Vec<_> = draft.dependencies.iter().map(Dependency::told).collect();
+    assert_eq!(needs, ["@us/other@^1.2", "ms@^2", "react@>=16 (peer)", "fsevents@* (optional)"]);
+    let [git] = release.left_out.as_slice() else { panic!("{:?}", release.left_out) };
+    assert_eq!(git, "forked: github:us/forked is no range of versions");
     assert_eq!((draft.authors, draft.tags), (vec!["Ann".to_owned()], vec!["words".to_owned()]));
     assert_eq!(draft.repository.as_deref(), Some("https://github.com/ann/say"));
 }
@@ -107,6 +116,30 @@ fn a_source_distribution_without_a_description_has_its_readme() {
     assert_eq!(release.readme.as_deref(), Some(&b"yes"[..]));
     assert_eq!(release.draft.license.as_deref(), Some("ZPL 2.1"));
     assert_eq!(release.draft.categories, ["Libraries"]);
+    let needs: Vec<_> = release.draft.dependencies.iter().map(Dependency::told).collect();
+    let wanted =
+        ["setuptools@*", "Six[fast, x]@>=1.10,<2 (python_version < \"3.9\")", "sphinx@* (optional; extra == 'docs')"];
+    assert_eq!(needs, wanted);
+    assert_eq!(release.left_out.len(), 2, "{:?}", release.left_out);
+}
+
+#[test]
+fn what_has_no_room_in_a_manifest_is_said() {
+    let lines: String =
+        (0..300).map(|n| format!("Requires-Dist: a-package-with-a-long-name-{n}>=1.0; extra == 'x'\n")).collect();
+    let metadata = format!("Metadata-Version: 2.1\nName: a\nVersion: 1\n{lines}Requires-Dist: last>=1\n\n");
+    let release = read_as("a-1.tar.gz", &tgz(&[("a-1/PKG-INFO", &metadata)], MADE)).unwrap();
+    let Draft { dependencies, .. } = &release.draft;
+    assert_eq!(dependencies.len() + release.left_out.len(), 301);
+    assert!(dependencies.len() > 48 && release.left_out.len() > 100, "{}", dependencies.len());
+    assert_eq!(dependencies[0].written(), "last", "what is always needed comes first");
+    assert!(release.left_out[0].ends_with("there is no room for it in a manifest"), "{}", release.left_out[0]);
+    let beside = Some(Content { root: ContentRoot::of(b""), size: 1 });
+    let artifacts = Artifacts { content: release.files[0].content, file: None, readme: beside, native: beside };
+    let key = libp2p::identity::Keypair::generate_ed25519();
+    let owner = crate::domain::name::PublisherId::of(&key.public());
+    let manifest = release.draft.into_manifest(owner, artifacts, NOW).unwrap();
+    assert!(crate::domain::record::Authorised::sign(&key, manifest).is_ok());
 }
 
 #[test]
@@ -141,7 +174,7 @@ fn found(path: String, name: String, ecosystem: Ecosystem, version: u8) -> Relea
     let draft = Draft { version: format!("{version}.0.0").parse().unwrap(), ..draft(facts).unwrap() };
     let content = Content { root: ContentRoot::of(path.as_bytes()), size: 1 };
     let file = FoundFile { path: path.clone().into(), name, content, native: None, published_at: None };
-    Release { draft, needs: Vec::new(), files: vec![file], readme: None, native: None }
+    Release { draft, left_out: Vec::new(), files: vec![file], readme: None, native: None }
 }
 
 fn releases() -> impl Strategy<Value = Vec<Release>> {

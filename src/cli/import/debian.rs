@@ -8,6 +8,7 @@ use std::{
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::lacks;
 use crate::{
     RegistryError, Result,
     archive::{
@@ -17,7 +18,7 @@ use crate::{
     cli::{DONE, FAILED, global::Global, print, session},
     control::Control,
     domain::{
-        manifest::{DESCRIPTION, Dependency, Draft},
+        manifest::{DESCRIPTION, Draft},
         name::{Handle, PackageName},
         version::VersionText,
     },
@@ -82,13 +83,13 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     }
     let indexes = open(&args.files)?;
     session::with(global, async |node, settings| {
-        let (how, owner, handle) = if args.sign {
-            let Some((owner, handle)) = super::owner(node, settings, args.yes).await? else { return Ok(FAILED) };
-            (Importing::Sign, owner, handle)
+        let (how, handle) = if args.sign {
+            let Some((_, handle)) = super::owner(node, settings, args.yes).await? else { return Ok(FAILED) };
+            (Importing::Sign, handle)
         } else {
-            (Importing::Preview, node.status().await?.node.peer_id.to_string(), None)
+            (Importing::Preview, None)
         };
-        let mut import = Import::new(node, how, owner, handle, args.json);
+        let mut import = Import::new(node, how, handle, args.json);
         for (file, index) in indexes {
             import.index(&file, index).await?;
         }
@@ -124,8 +125,6 @@ pub(super) fn open(files: &[PathBuf]) -> Result<Vec<(PathBuf, Index)>> {
 struct Import<'a> {
     node: &'a dyn Control,
     how: Importing,
-    /// Whose packages the dependencies are.
-    owner: String,
     handle: Option<Handle>,
     json: bool,
     summary: Summary,
@@ -141,12 +140,12 @@ struct Import<'a> {
 /// Signs what indexes say of those packages that are not among the found ones.
 pub(super) async fn describe(
     node: &dyn Control,
-    (owner, handle): (String, Option<Handle>),
+    handle: Option<Handle>,
     json: bool,
     indexes: Vec<(PathBuf, Index)>,
     found: Found,
 ) -> Result<Summary> {
-    let mut import = Import { found, ..Import::new(node, Importing::Sign, owner, handle, json) };
+    let mut import = Import { found, ..Import::new(node, Importing::Sign, handle, json) };
     for (file, index) in indexes {
         import.index(&file, index).await?;
     }
@@ -154,11 +153,10 @@ pub(super) async fn describe(
 }
 
 impl<'a> Import<'a> {
-    fn new(node: &'a dyn Control, how: Importing, owner: String, handle: Option<Handle>, json: bool) -> Self {
+    fn new(node: &'a dyn Control, how: Importing, handle: Option<Handle>, json: bool) -> Self {
         Self {
             node,
             how,
-            owner,
             handle,
             json,
             summary: Summary::default(),
@@ -193,6 +191,10 @@ impl<'a> Import<'a> {
                             bytes = 0;
                         }
                         bytes += size;
+                        if !stanza.left_out.is_empty() {
+                            let name = stanza.draft.name.to_string();
+                            self.name(&bar, Some(&name), &format!("{name}: {}", lacks(&stanza.left_out)))?;
+                        }
                         self.batch.push(self.bundle(stanza));
                     }
                     Err(bad) => self.passed_over(&bar, bad.name.as_deref(), &bad.to_string())?,
@@ -210,17 +212,7 @@ impl<'a> Import<'a> {
     }
 
     fn bundle(&self, stanza: Stanza) -> Bundle {
-        let dependency = |need: &crate::archive::Need| Dependency {
-            package: format!("{}/{}", self.owner, need.name),
-            handle: None,
-            requirement: need.requirement.clone(),
-            optional: need.optional,
-        };
-        let draft = Draft {
-            handle: self.handle.clone(),
-            dependencies: stanza.needs.iter().map(dependency).collect(),
-            ..stanza.draft
-        };
+        let draft = Draft { handle: self.handle.clone(), ..stanza.draft };
         let file = format!("{}{DESCRIPTION}", draft.name);
         Bundle { draft, file, text: stanza.text }
     }
