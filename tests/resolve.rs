@@ -23,8 +23,11 @@ async fn what_one_node_publishes_another_resolves_and_locks() {
     let publisher = a.node.registry();
     let publish = async |name: &str, version: &str, needs: &[(String, &str)]| {
         let mut draft = draft(name, version);
-        draft.dependencies =
-            needs.iter().map(|(package, requirement)| Dependency::on(package, requirement.parse().unwrap())).collect();
+        let dependency = |(package, requirement): &(String, &str)| match package.contains('/') {
+            true => Dependency::on(package, requirement.parse().unwrap()),
+            false => Dependency::bare(package.parse().unwrap(), requirement.parse().unwrap()),
+        };
+        draft.dependencies = needs.iter().map(dependency).collect();
         let artifacts = put(a.node.contents(), format!("{name} {version}").as_bytes()).await;
         publisher.publish(draft, artifacts, None).await.unwrap().package
     };
@@ -32,6 +35,7 @@ async fn what_one_node_publishes_another_resolves_and_locks() {
     publish("json", "1.1.0", &[]).await;
     publish("json", "2.0.0", &[]).await;
     let app = publish("app", "1.0.0", &[(json.to_string(), "^1")]).await;
+    let tool = publish("tool", "1.0.0", &[("json".to_owned(), "^1")]).await;
     let odd = publish("odd", "1.0.0", &[(app.to_string(), "*"), (json.to_string(), "^2")]).await;
     assert!(a.node.wait_published(PATIENCE).await);
 
@@ -54,6 +58,21 @@ async fn what_one_node_publishes_another_resolves_and_locks() {
         let release = registry.get_package_version(&reference(&locked.id), &exact).await.unwrap();
         lock.check(&release.package, &release.manifest_hash, &release.manifest).unwrap();
     }
+
+    // A bare name is a package of the same owner where nobody else is known to have one, and an own one else.
+    let wanted = vec![(reference(&tool), RequirementText::any())];
+    let json_of = async |registry: Arc<dyn Registry>| {
+        let resolution = resolve_on(registry, wanted.clone(), Machine::here(), |_| {}).await.unwrap();
+        let lock = Lock::from_text(&Lock::of(&resolution, &wanted).to_text()).unwrap();
+        let tool = resolution.releases.last().unwrap();
+        lock.check(&tool.package, &tool.manifest_hash, &tool.manifest).unwrap();
+        resolution.releases[0].package.clone()
+    };
+    assert_eq!(json_of(registry.clone()).await, json);
+    let artifacts = put(b.node.contents(), b"json of b").await;
+    let own = registry.publish(draft("json", "1.0.0"), artifacts, None).await.unwrap().package;
+    assert_eq!((json_of(registry.clone()).await, json_of(a.node.registry()).await), (own.clone(), json.clone()));
+    assert_ne!(own, json);
 
     let error = resolve_on(registry.clone(), vec![(reference(&odd), RequirementText::any())], Machine::here(), |_| {})
         .await

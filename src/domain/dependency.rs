@@ -272,13 +272,15 @@ impl Dependency {
         Ok(Self { on, requirement, ..self })
     }
 
-    /// For eyes: the label, with the fingerprint of the key that counts.
+    /// For eyes: the label, with the fingerprint of the key that counts, and the extras that are wanted.
     pub fn called(&self) -> String {
-        match (self.id(), self.label()) {
+        let extras = if self.extras.is_empty() { String::new() } else { format!("[{}]", self.extras.join(", ")) };
+        let called = match (self.id(), self.label()) {
             (Some(PackageId { owner, name }), Some(handle)) => format!("{handle}/{name} ({})", owner.fingerprint()),
             (Some(PackageId { owner, name }), None) => format!("{}/{name}", owner.fingerprint()),
             (None, _) => self.written().to_owned(),
-        }
+        };
+        called + &extras
     }
 
     /// For eyes: under which circumstances it is needed, in parentheses and with a space before; nothing for always.
@@ -293,8 +295,7 @@ impl Dependency {
 
     /// For eyes: all of it on one line.
     pub fn told(&self) -> String {
-        let extras = if self.extras.is_empty() { String::new() } else { format!("[{}]", self.extras.join(", ")) };
-        format!("{}{extras}@{}{}", self.called(), self.requirement, self.circumstances())
+        format!("{}@{}{}", self.called(), self.requirement, self.circumstances())
     }
 
     /// What is wrong with it as one of a release of `ecosystem`: a sentence that names the field.

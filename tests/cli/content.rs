@@ -295,6 +295,9 @@ fn crates_are_imported_and_bad_ones_do_not_stop_the_rest() {
     let fetched = fs::read(bob.path("mirror/cargo/top-0.1.0/top-0.1.0.crate")).unwrap();
     assert_eq!(fetched, fs::read(top).unwrap(), "byte for byte");
     assert!(bob.path("mirror/cargo/base-1.10.0/base-1.10.0.crate").exists());
+    // Through the node that runs, too.
+    last(&home.run(["get", "mirror/top", "--with-deps", "--output", "own", "--json"]));
+    assert!(home.path("own/mirror/cargo/base-1.10.0/base-1.10.0.crate").exists());
 
     home.run(["import", "nowhere"]).complains(1, &["nowhere"]);
     fs::create_dir(home.path("empty")).unwrap();

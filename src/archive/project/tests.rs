@@ -61,6 +61,12 @@ fn what_is_wrong_is_named_with_its_line() {
             "dependencies = [{ package = \"a/b\", requirement = \"^1\", wild = 1 }]",
             "line 3: there is no key wild here; there are package",
         ),
+        ("dependencies = [{ name = \"lib\", requirement = \"==1\" }]", "line 3: "),
+        (
+            "dependencies = [{ name = \"lib\", package = \"a/b\", requirement = \"1\" }]",
+            "a package or a name, not both",
+        ),
+        ("dependencies = [{ name = \"lib\", requirement = \"1\", kind = \"Dev\" }]", "line 3: "),
         ("name = \"again\"", "line 3: duplicate key"),
         ("[", "line 3: "),
     ] {

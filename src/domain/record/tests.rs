@@ -105,6 +105,10 @@ fn a_manifest_that_names_a_dependency_by_handle_is_neither_signed_nor_taken() {
         assert_eq!(read.unwrap_err(), Refusal::BadField, "{package}");
     }
     assert_eq!(Refusal::BadField.class(), Class::Reject);
+    let bare = Dependency::bare("lib".parse().unwrap(), "^1".parse().unwrap());
+    let bare = Manifest { dependencies: vec![bare], ..manifest(&key, "web", "1.0.0") };
+    let signed = Authorised::sign(&key, bare.clone()).unwrap();
+    assert_eq!(**Authorised::<Manifest>::verify(signed.envelope()).unwrap(), bare, "a name says the same everywhere");
 }
 
 #[test]

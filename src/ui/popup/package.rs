@@ -127,7 +127,9 @@ fn found(model: &Model, view: &PackageView, package: &Package, width: usize, the
     }
 
     let needs = package.latest.iter().flat_map(|manifest| &manifest.dependencies);
-    let needs: Vec<String> = needs.map(|needed| printable(&needed.told())).collect();
+    let needs: Vec<String> = needs
+        .map(|needed| printable(&format!("{} {}{}", needed.called(), needed.requirement, needed.circumstances())))
+        .collect();
     heading(&mut lines, &format!("Dependencies ({})", needs.len()), theme);
     lines.extend(needs.iter().flat_map(|needed| wrap(needed, width)).map(Line::from));
 

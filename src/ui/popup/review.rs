@@ -76,7 +76,8 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
         }
     }
     for needed in &draft.dependencies {
-        field(&mut lines, "needs", &printable(&needed.told()), theme.text(), width, theme);
+        let text = format!("{} {}{}", needed.written(), needed.requirement, needed.circumstances());
+        field(&mut lines, "needs", &printable(&text), theme.text(), width, theme);
     }
     field(&mut lines, "content", &content, style, width, theme);
     if let Some(left) = review.checked.left {
