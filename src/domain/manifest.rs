@@ -28,11 +28,11 @@ pub mod limit {
     /// Bytes of a package that is needed, with its owner's id.
     pub const PACKAGE: usize = 300;
     /// Extras or features that are wanted of one dependency, and bytes of each.
-    pub const EXTRAS: usize = 16;
+    pub const EXTRAS: usize = 128;
     pub const EXTRA: usize = 64;
     /// Bytes of the condition under which a dependency is needed, and of the systems on which it is.
-    pub const MARKER: usize = 400;
-    pub const PLATFORM: usize = 160;
+    pub const MARKER: usize = 1_024;
+    pub const PLATFORM: usize = 1_024;
     pub const FILE: usize = 160;
     /// Bytes of a readme, and of an ecosystem's own data: what a screen shows and a client reads is text.
     pub const BESIDE: u64 = 1 << 20;

@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     env::consts::{ARCH, FAMILY, OS},
+    iter,
 };
 
 use crate::{
@@ -97,11 +98,34 @@ impl Machine {
             Ok(true) => None,
             Ok(false) => Some(format!("it is for {text}")),
             Err(_) if marker.asks_for_extra() => Some(format!("it is for {text}, of which an extra is a part")),
-            Err(_) => None,
+            // It may be false of every Python that there is, too.
+            Err(_) => match self.pythons().all(|python| marker.holds(&python, &BTreeSet::new()) == Ok(false)) {
+                true => Some(format!("it is for {text}")),
+                false => None,
+            },
         }
     }
 
-    /// Tells if a target of cargo's, a triple or what `cfg(…)` says, is this machine; none where it cannot be read.
+    /// Those that this machine may have, as far as conditions are about them.
+    fn pythons(&self) -> impl Iterator<Item = BTreeMap<String, String>> {
+        let versions = iter::once((2, 7)).chain((0..=20).map(|minor| (3, minor)));
+        let each = versions.flat_map(|version| [("cpython", "CPython"), ("pypy", "PyPy")].map(|kind| (version, kind)));
+        each.map(|((major, minor), (name, implementation))| {
+            let mut python = self.python.clone();
+            for (key, value) in [
+                ("python_version", format!("{major}.{minor}")),
+                ("python_full_version", format!("{major}.{minor}.0")),
+                ("implementation_version", format!("{major}.{minor}.0")),
+                ("implementation_name", name.to_owned()),
+                ("platform_python_implementation", implementation.to_owned()),
+            ] {
+                python.entry(key.to_owned()).or_insert(value);
+            }
+            python
+        })
+    }
+
+    /// Tells if a target of cargo's, a triple or what `cfg(…)` says, is this machine; none where that cannot be told.
     fn is_target(&self, text: &str) -> Option<bool> {
         let Some(condition) = text.strip_prefix("cfg(").and_then(|rest| rest.strip_suffix(')')) else {
             let os = if self.os == "macos" { "darwin" } else { self.os };
@@ -110,11 +134,11 @@ impl Machine {
         };
         let mut rest = condition;
         let holds = self.condition(&mut rest, 0)?;
-        rest.trim().is_empty().then_some(holds)
+        if rest.trim().is_empty() { holds.known() } else { None }
     }
 
-    /// A condition at the front of a text.
-    fn condition(&self, rest: &mut &str, depth: usize) -> Option<bool> {
+    /// A condition at the front of a text; none where it cannot be read.
+    fn condition(&self, rest: &mut &str, depth: usize) -> Option<Holds> {
         /// Deepest nesting of brackets.
         const MAX_DEPTH: usize = 16;
         let text = rest.trim_start();
@@ -138,25 +162,24 @@ impl Machine {
                 };
             }
             return match (word, held.as_slice()) {
-                ("all", held) => Some(held.iter().all(|holds| *holds)),
-                ("any", held) => Some(held.iter().any(|holds| *holds)),
-                ("not", [holds]) => Some(!holds),
+                ("all", held) => Some(held.iter().copied().min().unwrap_or(Holds::Yes)),
+                ("any", held) => Some(held.iter().copied().max().unwrap_or(Holds::No)),
+                ("not", [holds]) => Some(holds.not()),
                 _ => None,
             };
         }
         if let Some(value) = behind.strip_prefix('=') {
             let (value, behind) = value.trim_start().strip_prefix('"')?.split_once('"')?;
             *rest = behind;
-            return self.is_set(word, Some(value));
+            return Some(self.is_set(word, Some(value)));
         }
         *rest = behind;
-        self.is_set(word, None)
+        Some(self.is_set(word, None))
     }
 
-    /// None of what is not known here.
-    fn is_set(&self, key: &str, value: Option<&str>) -> Option<bool> {
+    fn is_set(&self, key: &str, value: Option<&str>) -> Holds {
         let is_windows = self.os == "windows";
-        Some(match (key, value) {
+        let holds = match (key, value) {
             ("unix", None) => !is_windows,
             ("windows", None) => is_windows,
             ("target_os", Some(os)) => os == self.os,
@@ -164,10 +187,39 @@ impl Machine {
             ("target_family", Some(family)) => family == if is_windows { "windows" } else { "unix" },
             ("target_pointer_width", Some(bits)) => bits == usize::BITS.to_string(),
             ("target_endian", Some(endian)) => (endian == "little") == cfg!(target_endian = "little"),
-            // What only those set who build it by hand.
-            ("test" | "miri" | "loom" | "fuzzing" | "doc" | "docsrs" | "debug_assertions", None) => false,
-            _ => return None,
-        })
+            // Of Windows alone.
+            ("target_env", Some("msvc")) if !is_windows => false,
+            // Others are what only those set who build it by hand.
+            _ if key.starts_with("target_") || matches!(key, "panic" | "feature") => return Holds::Unknown,
+            _ => false,
+        };
+        if holds { Holds::Yes } else { Holds::No }
+    }
+}
+
+/// A condition as far as it can be told. The least of several is what all of them make together, the greatest what any of them does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Holds {
+    No,
+    Unknown,
+    Yes,
+}
+
+impl Holds {
+    fn not(self) -> Self {
+        match self {
+            Self::No => Self::Yes,
+            Self::Unknown => Self::Unknown,
+            Self::Yes => Self::No,
+        }
+    }
+
+    fn known(self) -> Option<bool> {
+        match self {
+            Self::No => Some(false),
+            Self::Unknown => None,
+            Self::Yes => Some(true),
+        }
     }
 }
 
@@ -197,7 +249,11 @@ mod tests {
             ("cfg(all())", Some(true)),
             ("cfg(any())", Some(false)),
             ("cfg(target_env = \"gnu\")", None),
-            ("cfg(tokio_unstable)", None),
+            ("cfg(tokio_unstable)", Some(false)),
+            ("cfg(any(unix, target_env = \"musl\"))", Some(true)),
+            ("cfg(all(target_arch = \"x86_64\", target_env = \"msvc\", not(windows_raw_dylib)))", Some(false)),
+            ("cfg(not(target_feature = \"sse4\"))", None),
+            ("cfg(getrandom_backend = \"custom\")", Some(false)),
             ("cfg(unix windows)", None),
             ("cfg(not())", None),
             ("cfg(unix", Some(false)),
@@ -227,6 +283,9 @@ mod tests {
             ("extra == 'docs'", true, true),
             ("extra == 'docs' and python_version < '3.11'", true, true),
             ("implementation_name == 'pypy'", false, false),
+            ("sys_platform == 'win32' and python_version < '3.8'", true, true),
+            ("python_version < '2.0'", true, true),
+            ("sys_platform == 'linux' and platform_release == '6'", false, false),
         ] {
             assert_eq!((out(&linux(), marker), out(&old, marker)), (here, with_old), "{marker}");
         }
