@@ -78,7 +78,7 @@ impl Machine {
             return Some(format!("it is of the kind {kind}"));
         }
         if let Some(under) = under {
-            return Some(format!("only {under} of it needs that"));
+            return Some(format!("only its feature or extra {under} needs that"));
         }
         if *optional {
             return Some("it is optional".to_owned());
