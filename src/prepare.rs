@@ -12,9 +12,10 @@ use tokio_util::io::InspectReader;
 use crate::{
     RegistryError, Result,
     archive::{
-        Need, crates, inspect,
+        inspect,
         pack::{self, Key, Limits, Listing, Packed, Packing, Plan, Refused, Rules},
         project::{self, PackOptions, Project, ProjectError, Readme},
+        release::Release,
     },
     config::toml_error,
     domain::{
@@ -33,9 +34,9 @@ pub struct Prepared {
     pub file: String,
     /// Bytes of the content.
     pub size: u64,
-    pub readme: Option<String>,
+    pub readme: Option<Vec<u8>>,
     /// The ecosystem's own data.
-    pub native: Option<String>,
+    pub native: Option<Vec<u8>>,
     /// What was packed, for a directory.
     pub packed: Option<Packed>,
     /// The contents, for the person who publishes.
@@ -135,6 +136,7 @@ impl Planned {
         bytes.rewind().map_err(failed)?;
         let file = format!("{}.tar.zst", file_of(&draft.name, &draft.version));
         let (size, packed, listing) = (packed.written, Some(packed), plan.listing().clone());
+        let readme = readme.map(String::into_bytes);
         Ok(Prepared { draft, file, size, readme, native: None, packed, listing, bytes, must_be: None })
     }
 }
@@ -191,32 +193,25 @@ fn keys_in_file(path: &Path, file: &mut File, size: u64) -> io::Result<Vec<Refus
     Ok(inside.map(|Refused { path, key }| Refused { path: format!("{shown}, {path}"), key }).collect())
 }
 
-/// Reads a crate; its dependencies are those of `owner`, as `owner/name`. Blocks.
+/// Takes the release of one archive. Blocks.
 ///
 /// # Errors
-/// Why it is none.
-pub fn crate_file(path: &Path, owner: &str) -> Result<Prepared, crates::Unusable> {
-    let read = crates::read(path)?;
-    let dependency = |need: &Need| crate::domain::manifest::Dependency {
-        package: format!("{owner}/{}", need.name),
-        // One's own packages need no label, and an index has very many of them.
-        handle: None,
-        requirement: need.requirement.clone(),
-        optional: need.optional,
+/// When its file cannot be opened, or there is none.
+pub fn release(release: Release) -> Result<Prepared> {
+    let Release { draft, files, readme, native, .. } = release;
+    let Some(file) = files.into_iter().next() else {
+        return Err(RegistryError::Usage(format!("{} {} has no file; name one", draft.name, draft.version)));
     };
-    let draft = Draft { dependencies: read.needs.iter().map(dependency).collect(), ..read.draft };
-    let bytes = File::open(path)?;
-    let file = format!("{}.crate", file_of(&draft.name, &draft.version));
     Ok(Prepared {
         draft,
-        file,
-        size: read.content.size,
-        readme: read.readme,
-        native: Some(read.index),
+        size: file.content.size,
+        readme,
+        native: native.or(file.native),
         packed: None,
-        listing: Listing::of_file(&printable(&path.to_string_lossy()), read.content.size),
-        bytes,
-        must_be: Some(read.content),
+        listing: Listing::of_file(&printable(&file.path.to_string_lossy()), file.content.size),
+        bytes: File::open(&file.path).map_err(RegistryError::file(&file.path, "read"))?,
+        must_be: Some(file.content),
+        file: file.name,
     })
 }
 
@@ -269,9 +264,9 @@ impl Prepared {
             let why = format!("{} changed while it was read; publish it when it is whole", self.file);
             return Err(RegistryError::Usage(why));
         }
-        let text = async |text: Option<String>| match text {
-            Some(text) if text.len() as u64 <= limit::BESIDE => {
-                contents.put(Box::pin(io::Cursor::new(text.into_bytes()))).await.map(Some)
+        let text = async |text: Option<Vec<u8>>| match text {
+            Some(text) if !text.is_empty() && text.len() as u64 <= limit::BESIDE => {
+                contents.put(Box::pin(io::Cursor::new(text))).await.map(Some)
             }
             _ => Ok(None),
         };

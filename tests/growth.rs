@@ -14,7 +14,7 @@ use swarmdex::{
         name::{PackageRef, PublisherId},
     },
     registry::{Artifacts, Change, Receipt, Release},
-    resolve::{Lock, resolve_on},
+    resolve::{Lock, Machine, resolve_on},
     store::keys,
 };
 
@@ -49,7 +49,7 @@ async fn files_are_added_to_a_release_and_never_changed() {
     let package = reference(&first.package);
     let before = release(&a, &package, "==1.0").await.unwrap();
     let wanted = vec![(package.clone(), "==1.0".parse().unwrap())];
-    let resolution = resolve_on(a.node.registry(), wanted.clone(), |_| {}).await.unwrap();
+    let resolution = resolve_on(a.node.registry(), wanted.clone(), Machine::here(), |_| {}).await.unwrap();
     let mut lock = Lock::of(&resolution, &wanted);
     lock.lock_files(&first.package, &before.files);
 

@@ -7,14 +7,14 @@ mod lab;
 use lab::{Lab, PATIENCE, TCP, draft, put, wait_for};
 use swarmdex::{
     domain::{
-        manifest::{Dependency, Draft},
+        manifest::{Dependency, Draft, On},
         name::{Handle, Owner, PackageId, PackageRef, PublisherId},
         query::Query,
         trust::{Bound, MAX_HANDLES, Meaning, Trust, Unsure},
         version::RequirementText,
     },
     registry::{Known, Receipt, Registry},
-    resolve::resolve_on,
+    resolve::{Machine, resolve_on},
 };
 
 fn handle(text: &str) -> Handle {
@@ -22,7 +22,7 @@ fn handle(text: &str) -> Handle {
 }
 
 fn needs(package: &str) -> Dependency {
-    Dependency { package: package.to_owned(), handle: None, requirement: RequirementText::any(), optional: false }
+    Dependency::on(package, RequirementText::any())
 }
 
 /// Publishes a release under a handle, with what it needs.
@@ -75,8 +75,8 @@ async fn a_dependency_is_signed_by_key_and_an_impostor_is_never_fetched_for_it()
     let release =
         alice.node.registry().get_package(&PackageRef::of(&app.package)).await.unwrap().latest_release().unwrap();
     let signed = &release.manifest.dependencies[0];
-    assert_eq!((signed.id(), signed.handle.clone()), (Some(lib.clone()), Some(handle("bob"))));
-    assert_eq!((signed.package.clone(), signed.requirement.to_string()), (lib.to_string(), "^1".to_owned()));
+    assert_eq!((signed.id(), signed.label()), (Some(lib.clone()), Some(&handle("bob"))));
+    assert_eq!((signed.written(), signed.requirement.as_str()), (&*lib.to_string(), "^1"));
 
     // An impostor has a higher version under the same handle and name.
     let fake = publish(&mallory, "bob", "lib", "9.9.9", vec![]).await.unwrap().package;
@@ -84,21 +84,24 @@ async fn a_dependency_is_signed_by_key_and_an_impostor_is_never_fetched_for_it()
         until_it_has(lab, &fake).await;
     }
     let wanted = vec![(PackageRef::of(&app.package), RequirementText::any())];
-    let resolution = resolve_on(carol.node.registry(), wanted, |_| {}).await.unwrap();
+    let resolution = resolve_on(carol.node.registry(), wanted, Machine::here(), |_| {}).await.unwrap();
     let got: Vec<_> = resolution.releases.iter().map(|one| (one.package.clone(), one.version.to_string())).collect();
     assert_eq!(got, [(lib.clone(), "1.0.0".to_owned()), (app.package.clone(), "1.0.0".to_owned())]);
 
     // Nor does a handle at the top lead anywhere that nobody pinned.
     let by_handle = vec![("bob/lib".parse().unwrap(), RequirementText::any())];
-    assert_eq!(code(resolve_on(carol.node.registry(), by_handle.clone(), |_| {}).await), "ambiguous_handle");
-    let pinned = resolve_on(alice.node.registry(), by_handle, |_| {}).await.unwrap();
+    assert_eq!(
+        code(resolve_on(carol.node.registry(), by_handle.clone(), Machine::here(), |_| {}).await),
+        "ambiguous_handle"
+    );
+    let pinned = resolve_on(alice.node.registry(), by_handle, Machine::here(), |_| {}).await.unwrap();
     assert_eq!(pinned.root, std::slice::from_ref(&lib));
     // A publisher that has pinned it still can, and one that has not is told that the handle is ambiguous.
     let next = publish(&alice, "alice", "app", "1.1.0", vec![needs("bob/lib")]).await.unwrap();
     assert_eq!(next.version.to_string(), "1.1.0");
     assert_eq!(code(publish(&carol, "carol", "tool", "1.0.0", vec![needs("bob/lib")]).await), "ambiguous_handle");
     // An agreement of the release before still holds.
-    let agreed = Dependency { handle: Some(handle("bob")), ..needs(&lib.to_string()) };
+    let agreed = On::Package { package: lib.to_string(), handle: Some(handle("bob")) }.into();
     publish(&carol, "carol", "tool", "1.0.0", vec![agreed]).await.unwrap();
     let again = publish(&carol, "carol", "tool", "1.1.0", vec![needs("bob/lib")]).await.unwrap();
     let again = carol.node.registry().metadata(&PackageRef::of(&again.package), &again.version).await.unwrap();

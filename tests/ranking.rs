@@ -8,7 +8,7 @@ use libp2p::PeerId;
 use swarmdex::{
     archive::debian,
     domain::{
-        manifest::{Dependency, File, Manifest},
+        manifest::{File, Manifest},
         name::PublisherId,
         query::Query,
         time::Timestamp,
@@ -96,15 +96,8 @@ fn previews() -> (PublisherId, Vec<Manifest>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/debian-packages.xz");
     let manifests = debian::open(&path).unwrap().map(|stanza| {
         let stanza = stanza.unwrap().unwrap();
-        let needs = stanza.needs.iter().map(|need| Dependency {
-            package: format!("{owner}/{}", need.name),
-            handle: None,
-            requirement: need.requirement.clone(),
-            optional: false,
-        });
-        let draft = swarmdex::domain::manifest::Draft { dependencies: needs.collect(), ..stanza.draft };
-        let file = File::of(&draft.ecosystem, "stanza", stanza.text.as_bytes());
-        draft.into_manifest(owner, file, NOW).unwrap()
+        let file = File::of(&stanza.draft.ecosystem, "stanza", stanza.text.as_bytes());
+        stanza.draft.into_manifest(owner, file, NOW).unwrap()
     });
     (owner, manifests.collect())
 }

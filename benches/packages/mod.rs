@@ -11,7 +11,7 @@ use libp2p::identity::Keypair;
 use swarmdex::{
     archive::debian,
     domain::{
-        manifest::{Dependency, Draft, File, Manifest},
+        manifest::{Draft, File, Manifest},
         name::{PublisherId, WrittenName},
         record::{Authorised, DEFAULT_LIFE, Head, HeadState},
         release::ReleaseEntry,
@@ -39,14 +39,8 @@ pub fn drafts(most: usize) -> Vec<(Draft, String)> {
     for path in indexes() {
         for stanza in debian::open(&path).unwrap().flatten().flatten() {
             if drafts.len() < most && seen.insert(stanza.draft.name.clone()) {
-                let needs = stanza.needs.iter().map(|need| Dependency {
-                    package: format!("debian/{}", need.name),
-                    handle: None,
-                    requirement: need.requirement.clone(),
-                    optional: false,
-                });
                 let handle = Some("debian".parse().unwrap());
-                drafts.push((Draft { handle, dependencies: needs.collect(), ..stanza.draft }, stanza.text));
+                drafts.push((Draft { handle, ..stanza.draft }, stanza.text));
             }
         }
     }
@@ -73,10 +67,6 @@ pub fn signed(key: &Keypair, drafts: Vec<(Draft, String)>) -> Vec<Record> {
         let signed_at = Timestamp(now.0 - at as u64);
         let (name, handle) = (draft.name.clone(), draft.handle.clone());
         let content = File::of(&draft.ecosystem, name.as_str(), text.as_bytes());
-        let by_key =
-            |dependency: Dependency| dependency.by_key(&draft.ecosystem, |_| Ok::<_, ()>(publisher(key))).unwrap();
-        let dependencies = draft.dependencies.iter().cloned().map(by_key).collect();
-        let draft = Draft { dependencies, ..draft.clone() };
         let manifest =
             Authorised::sign(key, draft.into_manifest(PublisherId::of(&key.public()), content, signed_at).unwrap())
                 .unwrap();

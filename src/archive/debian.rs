@@ -18,6 +18,7 @@ mod packing;
 mod stanza;
 mod tags;
 
+pub(super) use stanza::fields;
 pub use stanza::{Stanza, Unusable};
 
 /// Bytes of the pieces in which lines are read: all but a few lines are shorter.
@@ -183,7 +184,7 @@ impl Index {
             }
             self.advance()?;
         }
-        let read = if fits { Stanza::read(&text) } else { Err(Unusable::TooLong) };
+        let read = if fits { Stanza::of(&text) } else { Err(Unusable::TooLong) };
         Ok(Some(read.map_err(|why| Bad { name: name_in(&text), line, why })))
     }
 }

@@ -11,12 +11,15 @@ pub mod debian;
 pub mod extract;
 pub mod inspect;
 mod kind;
+pub mod list;
 pub mod npm;
 pub mod pack;
 pub mod path;
 pub mod project;
 pub mod pypi;
+mod read;
+pub mod release;
 pub(crate) mod sanitise;
 
 pub use kind::Kind;
-pub use sanitise::Need;
+pub use read::{Readme, Unusable};

@@ -201,9 +201,13 @@ fn means_something(table: &DeTable<'_>, ecosystem: &Ecosystem) -> Result<(), tom
     for dependency in dependencies.iter().filter_map(|dependency| dependency.get_ref().as_table()) {
         let package = dependency.get("package").and_then(|package| package.get_ref().as_str());
         let package = package.and_then(|package| package.parse::<PackageRef>().ok()?.name.within(ecosystem).ok());
-        // What is no package is refused with the draft's other fields.
-        if let (Some(package), Some(requirement)) = (package, dependency.get("requirement")) {
-            let read = |text: &str| text.parse::<RequirementText>()?.read(package.ecosystem()).map(drop);
+        // A bare name is one of the draft's ecosystem; what is no package is refused with the draft's other fields.
+        let of = match &package {
+            Some(package) => Some(package.ecosystem()),
+            None => dependency.contains_key("name").then_some(ecosystem),
+        };
+        if let (Some(of), Some(requirement)) = (of, dependency.get("requirement")) {
+            let read = |text: &str| text.parse::<RequirementText>()?.read(of).map(drop);
             Means(read).deserialize(ValueDeserializer::from(requirement.clone()))?;
         }
     }

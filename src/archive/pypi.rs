@@ -4,17 +4,13 @@
 //! An archive that two programs would read in two ways is refused: pip goes by a zip archive's directory, others by the
 //! headers before each file, and of two metadata files one takes the first and another the last.
 
-use std::{
-    fs::{self, File},
-    io,
-    path::Path,
-};
+use std::path::Path;
 
-use super::extract::ExtractError;
+use super::{Readme, Unusable, read};
 use crate::{
     domain::{text::printable, time::Timestamp},
     ecosystem::{
-        Ecosystem, Refused,
+        Ecosystem,
         pypi::file::{FileName, Packing},
     },
 };
@@ -36,50 +32,10 @@ pub struct Distribution {
     /// `METADATA` of a wheel, `PKG-INFO` of a source distribution, byte for byte: the former is what an index serves beside the wheel
     /// (PEP 658).
     pub metadata_file: Vec<u8>,
+    /// Of a source distribution, the README at its top; its metadata mostly has the same text.
+    pub readme: Option<Readme>,
     /// When the metadata file was written, if the archive tells something that can be.
     pub published_at: Option<Timestamp>,
-}
-
-/// Why a file is no release.
-#[derive(Debug, thiserror::Error)]
-pub enum Unusable {
-    #[error("it cannot be read: {}", printable(&.0.to_string()))]
-    Unreadable(#[from] io::Error),
-    #[error("it is not a file")]
-    NotFile,
-    #[error("its name {0}")]
-    BadFileName(Refused),
-    #[error("it cannot be read as the archive that its name says it is: {0}")]
-    Damaged(String),
-    #[error("it has more in it, or unpacks to more, than can be read here")]
-    TooLarge,
-    #[error("{0} in it is larger than {MAX_METADATA} bytes")]
-    LargeMetadata(&'static str),
-    #[error("it has no {0} where one belongs")]
-    NoMetadata(&'static str),
-    #[error("{0}, so that programs would read it in different ways")]
-    Ambiguous(&'static str),
-    #[error("the metadata in it {0}")]
-    BadMetadata(String),
-    #[error("it is named like one release, and is {name} {version} inside; name it after what it is")]
-    OtherRelease { name: String, version: String },
-}
-
-impl Unusable {
-    fn damaged(why: &str) -> Self {
-        Self::Damaged(printable(why))
-    }
-}
-
-impl From<ExtractError> for Unusable {
-    fn from(error: ExtractError) -> Self {
-        match error {
-            ExtractError::TooLarge { .. } | ExtractError::TooMany { .. } | ExtractError::Bomb { .. } => Self::TooLarge,
-            ExtractError::Damaged(why) => Self::damaged(&why.to_string()),
-            ExtractError::Refused { why, .. } => Self::damaged(&format!("something in it {why}")),
-            other => Self::damaged(&other.to_string()),
-        }
-    }
 }
 
 /// The distribution at `path`. What it says of its time is believed up to `now`.
@@ -89,25 +45,21 @@ impl From<ExtractError> for Unusable {
 pub fn read(path: &Path, now: Timestamp) -> Result<Distribution, Unusable> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let file = FileName::parse(&name).map_err(Unusable::BadFileName)?;
-    // A pipe would be waited for.
-    if !fs::metadata(path)?.is_file() {
-        return Err(Unusable::NotFile);
-    }
-    let archive = File::open(path)?;
-    let Member { path, bytes, written_at } = match &file {
+    let archive = read::open(path)?;
+    let (Member { path, bytes, written_at }, readme) = match &file {
         FileName::Wheel(_) => container::of_zip(archive, is_wheel_metadata, "METADATA")?,
         FileName::Source(source) => match source.packing {
             Packing::Zip => container::of_zip(archive, is_source_metadata, "PKG-INFO")?,
             Packing::TarGz => container::of_tar(archive, is_source_metadata, "PKG-INFO")?,
         },
     };
-    let metadata = CoreMetadata::parse(&bytes).map_err(Unusable::BadMetadata)?;
+    let metadata = CoreMetadata::parse(&bytes).map_err(|why| Unusable::bad("metadata", format!("it {why}")))?;
     check_release(&file, &metadata.name, &metadata.version)?;
     if let FileName::Wheel(_) = &file {
         check_directory(&file, &path)?;
     }
     let published_at = written_at.filter(|at| is_sane(*at, now));
-    Ok(Distribution { file, metadata, metadata_file: bytes, published_at })
+    Ok(Distribution { file, metadata, metadata_file: bytes, readme, published_at })
 }
 
 /// `NAME-VERSION.dist-info/METADATA`, at the top.
@@ -129,9 +81,9 @@ fn below_top<'a>(path: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 /// A file whose name says one release must not be another one inside.
 fn check_release(file: &FileName, name: &str, version: &str) -> Result<(), Unusable> {
     let normal = |name: &str| Ecosystem::Pypi.normalise(name);
-    let inside = normal(name).map_err(|why| Unusable::BadMetadata(format!("has a name that {why}")))?;
+    let inside = normal(name).map_err(|why| Unusable::bad("metadata", format!("it has a name that {why}")))?;
     let parsed = Ecosystem::Pypi.version(version);
-    let parsed = parsed.map_err(|why| Unusable::BadMetadata(format!("has a version that {why}")))?;
+    let parsed = parsed.map_err(|why| Unusable::bad("metadata", format!("it has a version that {why}")))?;
     if normal(file.name()).ok().as_ref() == Some(&inside) && *file.version() == parsed {
         return Ok(());
     }
@@ -140,7 +92,7 @@ fn check_release(file: &FileName, name: &str, version: &str) -> Result<(), Unusa
 
 /// The directory of a wheel's metadata is called after the release, too; installers go by that.
 fn check_directory(file: &FileName, path: &[u8]) -> Result<(), Unusable> {
-    let other = || Unusable::Ambiguous("the directory of its metadata is called after another release");
+    let other = || Unusable::Ambiguous("the directory of its metadata is called after another release".to_owned());
     let top = std::str::from_utf8(path).ok().and_then(|path| path.split_once(".dist-info/")).ok_or_else(other)?.0;
     let (name, version) = top.rsplit_once('-').ok_or_else(other)?;
     check_release(file, name, version).map_err(|_| other())

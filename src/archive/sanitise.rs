@@ -1,26 +1,48 @@
 //! What somebody wrote about a package, made such that it can be signed: cut, cleaned or left out.
 
 use crate::domain::{
-    manifest::{Draft, limit},
-    name::PackageName,
-    text::{is_joiner, printable},
+    hash::ContentRoot,
+    manifest::{Artifacts, Content, Dependency, Draft, Ecosystem, File, Kind, limit},
+    name::{NameError, PublisherId},
+    record::{MAX_MANIFEST, MAX_NUMBER, encode, signed_len},
+    text::{fit, is_joiner, printable},
     time::Timestamp,
-    version::RequirementText,
 };
 
-/// Dependencies kept, and the bytes their keys, names and requirements may take: a manifest then still fits into the envelope
-/// that the network carries.
-const MAX_NEEDS: usize = 32;
-const MAX_NEEDS_BYTES: usize = 1_968;
-/// The text of a publisher's key, before each of them.
-const KEY: usize = 52;
+/// Bytes of a signed manifest that are kept free for what is added to it when it is published.
+const KEPT_FREE: usize = 1_024;
 
-/// A package that another one needs, before it is known who publishes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Need {
-    pub name: PackageName,
-    pub requirement: RequirementText,
-    pub optional: bool,
+/// What is known of a package, as somebody wrote it.
+pub(crate) struct Facts<'a> {
+    pub ecosystem: Ecosystem,
+    pub name: &'a str,
+    pub version: &'a str,
+    pub description: &'a str,
+    pub categories: Vec<String>,
+    pub tags: Vec<String>,
+    pub license: Option<&'a str>,
+    pub authors: Vec<String>,
+    pub repository: Option<&'a str>,
+    pub homepage: Option<&'a str>,
+}
+
+pub(crate) fn draft(facts: Facts<'_>) -> Result<Draft, String> {
+    let authors = facts.authors.iter().filter_map(|author| without_address(author)).collect();
+    Ok(Draft {
+        handle: None,
+        name: facts.name.parse().map_err(|error: NameError| error.to_string())?,
+        version: facts.version.parse().map_err(|error: NameError| error.to_string())?,
+        title: None,
+        description: clean(facts.description, limit::DESCRIPTION),
+        categories: labels(facts.categories, limit::CATEGORIES, limit::LABEL),
+        tags: labels(facts.tags, limit::TAGS, limit::LABEL),
+        license: facts.license.map(|license| clean(license, limit::LICENSE)).filter(|license| !license.is_empty()),
+        authors: labels(authors, limit::AUTHORS, limit::AUTHOR),
+        repository: facts.repository.and_then(link),
+        homepage: facts.homepage.and_then(link),
+        dependencies: Vec::new(),
+        ecosystem: facts.ecosystem,
+    })
 }
 
 /// The draft, if it can be signed as it is.
@@ -31,19 +53,38 @@ pub(crate) fn checked(draft: Draft) -> Result<Draft, String> {
     }
 }
 
-/// As many of them as a manifest has room for, each once.
-pub(crate) fn bounded(needs: impl Iterator<Item = Need>) -> Vec<Need> {
-    let mut room = MAX_NEEDS_BYTES;
-    let mut kept: Vec<Need> = Vec::new();
-    for need in needs.take(limit::DEPENDENCIES) {
-        let bytes = KEY + need.name.as_str().len() + need.requirement.to_string().len();
-        let known = kept.iter().any(|known| known.name == need.name);
-        if kept.len() < MAX_NEEDS && bytes <= room && !known {
-            room -= bytes;
-            kept.push(need);
+/// The draft with as many of the dependencies as a manifest has room for, those first without which a release is of no use; and the
+/// others, as a person is told of them.
+pub(crate) fn with_dependencies(draft: Draft, needs: Vec<Dependency>) -> (Draft, Vec<String>) {
+    let beside = Some(Content { root: ContentRoot::of(b""), size: limit::BESIDE });
+    let empty = File::of(&draft.ecosystem, "x".repeat(limit::FILE), b"");
+    let published_at = Some(Timestamp(MAX_NUMBER));
+    let file = File { size: MAX_NUMBER, native: beside, published_at, ..empty };
+    let artifacts = Artifacts { files: vec![file], readme: beside, native: beside };
+    let base = draft.clone().into_manifest(PublisherId::nobody(), artifacts, Timestamp(MAX_NUMBER));
+    let mut room = base.map_or(0, |base| MAX_MANIFEST.saturating_sub(KEPT_FREE + signed_len(&base)));
+    let (mut kept, mut left_out): (Vec<Dependency>, Vec<String>) = (Vec::new(), Vec::new());
+    let mut needs = needs;
+    needs.sort_by_key(|need| need.optional || need.kind != Kind::Runtime);
+    for need in needs {
+        let why = match need.problem(&draft.ecosystem) {
+            Some(problem) => Some(problem),
+            None if kept.contains(&need) => continue,
+            None if kept.len() == limit::DEPENDENCIES => Some("there is no room for more in a manifest".to_owned()),
+            None => match encode(&need).ok().and_then(|bytes| room.checked_sub(bytes.len())) {
+                Some(left) => {
+                    room = left;
+                    None
+                }
+                None => Some("there is no room for it in a manifest".to_owned()),
+            },
+        };
+        match why {
+            Some(why) => left_out.push(format!("{}: {why}", fit(&printable(need.written()), 80))),
+            None => kept.push(need),
         }
     }
-    kept
+    (Draft { dependencies: kept, ..draft }, left_out)
 }
 
 /// One line of at most `most` bytes without anything that moves a cursor.

@@ -21,7 +21,7 @@ use crate::{
     RegistryError, Result, clock,
     control::Control,
     domain::{
-        manifest::file_of,
+        manifest::{Dependency, file_of},
         name::{PackageId, PackageRef, short_id},
         text::{as_file, printable},
         trust::Trust,
@@ -30,7 +30,7 @@ use crate::{
     ecosystem::Ecosystem,
     registry::{Fetched, Release, ReleaseFile},
     resolve::{
-        Resolving,
+        LeftOut, Machine, Resolution, Resolving,
         lock::{self, Lock},
         resolve_on,
     },
@@ -57,6 +57,9 @@ pub(super) struct Args {
     /// Fetch what it needs too, each package into a directory of its own, and write a lock file
     #[arg(long)]
     with_deps: bool,
+    /// The Python that what is needed is for, such as 3.11: without it, what depends on that is taken
+    #[arg(long, value_name = "VERSION", requires = "with_deps")]
+    python: Option<String>,
     /// Fetch exactly what a lock file says
     #[arg(long)]
     locked: bool,
@@ -85,8 +88,19 @@ enum Line<'a> {
     /// One that was written.
     Got(Got<'a>),
     Lock(&'a Path),
+    /// What a release needs and is not fetched.
+    #[serde(rename = "left_out")]
+    LeftOut(NotFollowed<'a>),
     /// What an earlier resolution had needed.
     Removed(&'a Path),
+}
+
+#[derive(Serialize)]
+struct NotFollowed<'a> {
+    package: String,
+    version: &'a VersionText,
+    dependency: &'a Dependency,
+    why: &'a str,
 }
 
 #[derive(Serialize)]
@@ -199,6 +213,12 @@ fn place(output: Option<&Path>, file: &str) -> PathBuf {
 }
 
 async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Result<()> {
+    let wrong =
+        |why| RegistryError::Usage(format!("--python {}: it {why}", args.python.as_deref().unwrap_or_default()));
+    let machine = match &args.python {
+        Some(version) => Machine::here().with_python(version).map_err(wrong)?,
+        None => Machine::here(),
+    };
     let registry = node.registry();
     let spinner = print::spinner("asking peers what it needs");
     let told = spinner.clone();
@@ -213,7 +233,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
             .iter()
             .map(|(_, requirement)| (PackageRef { requirement: None, ..named.package.clone() }, requirement.clone()));
         let told = move |step: Resolving| told.set_message(step.to_string());
-        let resolution = resolve_on(registry.clone(), by_key.collect(), told).await?;
+        let resolution = resolve_on(registry.clone(), by_key.collect(), machine, told).await?;
         Ok::<_, RegistryError>((named, resolution))
     };
     let resolved = resolved.await;
@@ -222,6 +242,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     named.settle(&*registry, args.trust_new).await?;
     let mut lock = Lock::of(&resolution, &wanted);
     let mut releases = Vec::new();
+    tell_left_out(&resolution, args.json)?;
     for one in resolution.releases {
         let reference = PackageRef::of(&one.package);
         let release = registry.get_package_version(&reference, &exactly(&one.package, &one.version)).await;
@@ -256,6 +277,33 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
         print::note(format!("{} says what these are; `get --locked` fetches the same again", path.display()));
         Ok(())
     }
+}
+
+/// Says what of the things that releases need is not fetched, and why: the first few, or as JSON all.
+fn tell_left_out(resolution: &Resolution, json: bool) -> Result<()> {
+    /// Those that are named.
+    const NAMED: usize = 10;
+    let all = resolution.releases.iter().flat_map(|one| one.left_out.iter().map(move |left| (one, left)));
+    if json {
+        for (one, LeftOut { dependency, why }) in all {
+            let package = one.package.to_string();
+            print::json(&Line::LeftOut(NotFollowed { package, version: &one.version, dependency, why }))?;
+        }
+        return Ok(());
+    }
+    for (one, LeftOut { dependency, why }) in all.clone().take(NAMED) {
+        let Dependency { requirement, .. } = dependency;
+        print::note(format!(
+            "{} needs {} {requirement}, which is left out: {why}",
+            one.package.name,
+            dependency.called()
+        ));
+    }
+    match all.count().saturating_sub(NAMED) {
+        0 => {}
+        more => print::note(format!("{more} more are left out; --json names them all")),
+    }
+    Ok(())
 }
 
 fn out(args: &Args) -> PathBuf {

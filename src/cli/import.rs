@@ -1,4 +1,4 @@
-//! `import FILE.crate …`: what people have already, as releases of their own.
+//! `import PATH …`: what people have already, as releases of their own.
 
 use std::path::{Path, PathBuf};
 
@@ -8,13 +8,22 @@ use serde::Serialize;
 use super::{DONE, FAILED, global::Global, names, print, publish, session};
 use crate::{
     RegistryError, Result,
-    archive::{crates, inspect},
+    archive::{
+        Unusable, inspect, list,
+        release::{self, FoundFile, Refused, Release},
+    },
+    clock,
     config::Settings,
     control::Control,
-    domain::{manifest::Draft, name::Handle, version::RequirementText},
-    ecosystem::Ecosystem,
-    prepare::{self, Prepared},
-    registry::Publisher,
+    domain::{
+        hash::Digester,
+        manifest::{Artifacts, Content, Draft, PutFile, limit},
+        name::{Handle, PublisherId},
+        record::{MAX_MANIFEST, MAX_NUMBER, signed_len},
+        time::Timestamp,
+        version::RequirementText,
+    },
+    registry::{Publisher, ReleaseFile},
 };
 
 mod debian;
@@ -24,7 +33,8 @@ mod debian;
 pub(super) struct Args {
     #[command(subcommand)]
     of: Option<Of>,
-    /// .crate files, and directories that are searched for them
+    /// .crate files, wheels and source distributions of PyPI, npm tarballs, .deb files and `Packages` indexes, and directories
+    /// that are searched for them
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Answer yes to what is asked at a terminal
@@ -35,14 +45,14 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Other things than crates.
+/// Other ways to import.
 #[derive(Debug, clap::Subcommand)]
 enum Of {
     /// Take a Debian mirror's index: to look through it, or to bring it to a site without internet
     Debian(debian::Args),
 }
 
-/// What became of a file.
+/// What became of a release.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase", tag = "outcome")]
 enum Became {
@@ -58,60 +68,177 @@ enum Became {
     },
 }
 
+/// What a file was, and what became of it.
 #[derive(Serialize)]
 struct Line<'a> {
     file: &'a Path,
     #[serde(flatten)]
+    was: Option<Was<'a>>,
+    #[serde(flatten)]
     became: &'a Became,
+}
+
+/// What a release needs, and its manifest does not say.
+#[derive(Serialize)]
+struct Lacks<'a> {
+    file: &'a Path,
+    #[serde(flatten)]
+    was: Was<'a>,
+    left_out: &'a [String],
+}
+
+/// Of what a release needs and does not say, the first few.
+fn lacks(left_out: &[String]) -> String {
+    /// Those that are named.
+    const NAMED: usize = 5;
+    let named = left_out.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
+    let more = match left_out.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    format!("its manifest does not say all that it needs: {named}{more}")
+}
+
+/// The release that a file is of.
+#[derive(Clone, Copy, Serialize)]
+struct Was<'a> {
+    ecosystem: &'a str,
+    name: &'a str,
+    version: &'a str,
+}
+
+impl<'a> From<&'a Draft> for Was<'a> {
+    fn from(Draft { ecosystem, name, version, .. }: &'a Draft) -> Self {
+        Self { ecosystem: ecosystem.as_str(), name: name.as_str(), version: version.as_str() }
+    }
 }
 
 #[derive(Default, Serialize)]
 struct Summary {
-    published: usize,
-    known: usize,
-    refused: usize,
+    published: u64,
+    known: u64,
+    refused: u64,
+}
+
+/// Tells what becomes of files.
+struct Teller {
+    bar: ProgressBar,
+    json: bool,
+    summary: Summary,
+}
+
+impl Teller {
+    fn tell(&mut self, file: &Path, draft: Option<&Draft>, became: &Became) -> Result<()> {
+        let was = draft.map(Was::from);
+        let shown = file.display();
+        let said = was.map(|Was { ecosystem, name, version }| format!("{ecosystem} {name} {version}"));
+        let called = said.as_ref().map(|said| format!(" ({said})")).unwrap_or_default();
+        let said = said.unwrap_or_default();
+        let line = match became {
+            Became::Published { id } => {
+                self.summary.published += 1;
+                format!("{shown}: {said}, published as {id}")
+            }
+            Became::Known { .. } => {
+                self.summary.known += 1;
+                format!("{shown}: {said}, there already")
+            }
+            Became::Refused { why } => {
+                self.summary.refused += 1;
+                self.bar.suspend(|| print::note(format!("{shown}{called} was not imported: {why}")));
+                String::new()
+            }
+        };
+        self.bar.suspend(|| match self.json {
+            true => print::json(&Line { file, was, became }),
+            false if line.is_empty() => Ok(()),
+            false => print::lines(&line),
+        })
+    }
+
+    /// Says what a release needs and does not say of itself.
+    fn lacks(&mut self, file: &Path, draft: &Draft, left_out: &[String]) -> Result<()> {
+        if left_out.is_empty() {
+            return Ok(());
+        }
+        self.bar.suspend(|| match self.json {
+            true => print::json(&Lacks { file, was: draft.into(), left_out }),
+            false => {
+                print::note(format!("warning: {}: {}", file.display(), lacks(left_out)));
+                Ok(())
+            }
+        })
+    }
+
+    fn refuse(&mut self, file: &Path, draft: Option<&Draft>, why: &Unusable) -> Result<()> {
+        self.tell(file, draft, &Became::Refused { why: why.to_string() })
+    }
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     if let Some(Of::Debian(args)) = args.of {
         return debian::run(global, args).await;
     }
-    let files = files(&args.paths)?;
+    let (indexes, archives): (Vec<_>, Vec<_>) = files(&args.paths)?.into_iter().partition(|path| is_index(path));
+    let indexes = debian::open(&indexes)?;
     session::with(global, async |node, settings| {
         let Some((owner, handle)) = owner(node, settings, args.yes).await? else { return Ok(FAILED) };
-        let bar = bar(files.len() as u64);
-        let mut summary = Summary::default();
-        for file in &files {
-            bar.set_message(file.file_name().unwrap_or_default().to_string_lossy().into_owned());
-            let became = import(node, file, &owner, handle.as_ref()).await?;
-            match &became {
-                Became::Published { .. } => {
-                    summary.published += 1;
-                    if let Some(doubtful) = doubtful(file.clone()).await {
-                        bar.suspend(|| print::note(format!("warning: {}: {doubtful}", file.display())));
-                    }
-                }
-                Became::Known { .. } => summary.known += 1,
-                Became::Refused { why } => {
-                    summary.refused += 1;
-                    bar.suspend(|| print::note(format!("{} was not imported: {why}", file.display())));
-                }
-            }
-            if args.json {
-                bar.suspend(|| print::json(&Line { file, became: &became }))?;
-            }
-            bar.inc(1);
+        let mut teller = Teller { bar: bar(archives.len() as u64), json: args.json, summary: Summary::default() };
+        let releases = releases(&archives, &mut teller).await?;
+        let found = releases.iter().map(|release| release::key(&release.draft)).collect();
+        for release in releases {
+            let paths: Vec<PathBuf> = release.files.iter().map(|file| file.path.clone()).collect();
+            teller.bar.set_message(format!("{} {}", release.draft.name, release.draft.version));
+            import(node, release.draft, &paths, (&owner, handle.as_ref()), &mut teller).await?;
+            teller.bar.inc(paths.len() as u64);
         }
-        bar.finish_and_clear();
-        let Summary { published, known, refused } = summary;
+        teller.bar.finish_and_clear();
+        let Summary { mut published, mut known, mut refused } = teller.summary;
+        if !indexes.is_empty() {
+            let described = debian::describe(node, handle, args.json, indexes, found).await?;
+            (published, known) = (published + described.imported, known + described.known);
+            refused += described.refused + described.unread;
+        }
         if args.json {
-            print::json(&summary)?;
+            print::json(&Summary { published, known, refused })?;
         } else {
             print::lines(&format!("{published} published, {known} there already, {refused} not imported"))?;
         }
         Ok(if refused == 0 { DONE } else { FAILED })
     })
     .await
+}
+
+/// The releases that archives are of, those of one package by version, so that who is told of each is told of the latest last. Without
+/// readmes and the ecosystems' own data: of many archives that is much.
+async fn releases(archives: &[PathBuf], teller: &mut Teller) -> Result<Vec<Release>> {
+    let mut found = Vec::new();
+    for path in archives {
+        teller.bar.set_message(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        match read(path.clone()).await? {
+            Ok(release) => {
+                let files = release.files.into_iter().map(|file| FoundFile { native: None, ..file }).collect();
+                found.push(Release { files, readme: None, native: None, ..release });
+            }
+            Err(why) => {
+                teller.refuse(path, None, &why)?;
+                teller.bar.inc(1);
+            }
+        }
+    }
+    let (mut releases, refused) = release::grouped(found);
+    for Refused { path, draft, why } in refused {
+        teller.refuse(&path, Some(&draft), &why)?;
+        teller.bar.inc(1);
+    }
+    releases
+        .sort_by_cached_key(|Release { draft, .. }| (draft.package().ok(), draft.version.read(&draft.ecosystem).ok()));
+    Ok(releases)
+}
+
+async fn read(path: PathBuf) -> Result<std::result::Result<Release, Unusable>> {
+    let read = tokio::task::spawn_blocking(move || release::read(&path, clock::now())).await;
+    read.map_err(|error| print::internal("reading an archive", error))
 }
 
 /// A warning of files that should perhaps not have been in an archive. It is taken as it is: its digest is fixed.
@@ -130,15 +257,18 @@ async fn doubtful(path: PathBuf) -> Option<String> {
     Some(format!("what is called or looks like a private key is in it, and is published with it: {named}{more}"))
 }
 
-/// The crates that are named, those of directories by file name; so older versions come before newer ones as far as
-/// names can say.
+/// The archives and indexes that are named, and those in directories.
 fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
-            let found = crates::list(path).map_err(|error| RegistryError::Usage(error.to_string()))?;
+            let wanted = |name: &str| release::ecosystem_of(name).is_some() || is_index(Path::new(name));
+            let found = list::list(path, wanted).map_err(|error| RegistryError::Usage(error.to_string()))?;
             if found.is_empty() {
-                let why = format!("there are no .crate files in {}; name another directory, or files", path.display());
+                let why = format!(
+                    "there are no .crate, .whl, .tar.gz, .zip, .tgz or .deb files and no Packages index in {}; name another directory, or files",
+                    path.display()
+                );
                 return Err(RegistryError::Usage(why));
             }
             files.extend(found);
@@ -147,18 +277,16 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             files.push(path.clone());
         }
     }
-    // By name, and then as versions go, so that who is told of each is told of the latest last.
-    let key = |path: &PathBuf| {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let split = stem.match_indices('-').map(|(at, _)| stem.split_at(at)).find_map(|(name, rest)| {
-            let version = Ecosystem::Cargo.version(rest.strip_prefix('-')?).ok()?;
-            Some((name.to_owned(), Some(version)))
-        });
-        split.unwrap_or((stem.clone(), None))
-    };
-    files.sort_by_cached_key(key);
+    files.sort();
     files.dedup();
     Ok(files)
+}
+
+/// Called like an index of a Debian archive, or like what apt keeps of one.
+fn is_index(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let plain = [".gz", ".xz", ".lz4"].iter().find_map(|packed| name.strip_suffix(packed)).unwrap_or(&name);
+    plain == "Packages" || plain.ends_with("_Packages")
 }
 
 /// Returns the key that all packages of an import, and so their dependencies, belong to, and its handle. Makes the key where
@@ -181,59 +309,167 @@ async fn owner(node: &dyn Control, settings: &Settings, yes: bool) -> Result<Opt
     Ok(Some((id.to_string(), handle)))
 }
 
-async fn import(node: &dyn Control, path: &Path, owner: &str, handle: Option<&Handle>) -> Result<Became> {
-    let (file, of) = (path.to_owned(), owner.to_owned());
-    let read = tokio::task::spawn_blocking(move || prepare::crate_file(&file, &of)).await;
-    let prepared = match read.map_err(|error| print::internal("reading a crate", error))? {
-        Ok(prepared) => prepared,
-        Err(error) => return Ok(Became::Refused { why: error.to_string() }),
-    };
-    let said = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
-    let Prepared { draft: Draft { name, version, .. }, .. } = &prepared;
-    if said != format!("{name}-{version}").to_lowercase() {
-        let why = format!("it holds {name} {version}, and is not called so; rename it if that is right");
-        return Ok(Became::Refused { why });
+/// Publishes the release that the archives at `paths` are of, and tells what becomes of each.
+async fn import(
+    node: &dyn Control,
+    was: Draft,
+    paths: &[PathBuf],
+    whose: (&str, Option<&Handle>),
+    teller: &mut Teller,
+) -> Result<()> {
+    let mut found = Vec::new();
+    for path in paths {
+        match read(path.clone()).await? {
+            Ok(release) => found.push(release),
+            Err(why) => teller.refuse(path, Some(&was), &why)?,
+        }
     }
-    let exactly = RequirementText::exactly(&prepared.draft.ecosystem, version);
-    let package = format!("{owner}/{}", prepared.draft.package()?).parse()?;
-    let mut root = None;
-    let published = async {
-        let (draft, artifacts) = prepared.put(&*node.contents(), |_| {}).await?;
-        root = artifacts.files.first().map(|file| file.content.root);
-        let draft = Draft { handle: draft.handle.or_else(|| handle.cloned()), ..draft };
-        node.registry().publish(draft, artifacts, None).await
+    let (releases, _) = release::grouped(found);
+    for release in releases {
+        let path = release.files.first().map(|file| file.path.clone()).unwrap_or_default();
+        let (draft, left_out) = (release.draft.clone(), release.left_out.clone());
+        publish_release(node, release, whose, teller).await?;
+        teller.lacks(&path, &draft, &left_out)?;
+    }
+    Ok(())
+}
+
+/// A file that the node has taken, and where it came from.
+struct Put {
+    path: PathBuf,
+    file: PutFile,
+}
+
+/// Publishes the files of a release, in as many manifests as they take, and tells what becomes of each.
+async fn publish_release(
+    node: &dyn Control,
+    release: Release,
+    whose: (&str, Option<&Handle>),
+    teller: &mut Teller,
+) -> Result<()> {
+    let contents = node.contents();
+    let text = async |text: Option<Vec<u8>>| match text {
+        Some(text) if !text.is_empty() && text.len() as u64 <= limit::BESIDE => {
+            contents.put(Box::pin(std::io::Cursor::new(text))).await.map(Some)
+        }
+        _ => Ok(None),
     };
-    match published.await {
-        Ok(receipt) => Ok(Became::Published { id: receipt.id }),
-        Err(error) if matches!(error.code(), "version_taken" | "file_taken") => {
-            let there = node.registry().get_package_version(&package, &exactly).await;
-            Ok(match there {
-                Ok(there) if root.is_some_and(|root| there.files.iter().all(|one| one.file.root != root)) => {
-                    Became::Refused { why: format!("{error}; what is published has other bytes") }
+    let Release { draft, files, readme, native, .. } = release;
+    let draft = Draft { handle: draft.handle.or_else(|| whose.1.cloned()), ..draft };
+    let beside = (text(readme).await?, text(native).await?);
+    let mut put = Vec::new();
+    for FoundFile { path, name, content, native, published_at } in files {
+        let opened = tokio::fs::File::open(&path).await.map_err(RegistryError::file(&path, "read"))?;
+        if contents.put(Box::pin(opened)).await? != content {
+            let why = "it changed while it was read; import it when it is whole".to_owned();
+            teller.tell(&path, Some(&draft), &Became::Refused { why })?;
+            continue;
+        }
+        let file = PutFile { content, name: Some(name), native: text(native).await?, published_at };
+        put.push(Put { path, file });
+    }
+    for batch in batches(&draft, beside, put) {
+        publish_batch(node, (&draft, beside), batch, whose.0, teller).await?;
+    }
+    Ok(())
+}
+
+type Beside = (Option<Content>, Option<Content>);
+
+/// As few manifests' worth of files as can be: each has [`limit::FILES`] at most, and fits into its envelope.
+fn batches(draft: &Draft, (readme, native): Beside, files: Vec<Put>) -> Vec<Vec<Put>> {
+    let fits = |batch: &[Put]| {
+        let digests = Digester::of(&draft.ecosystem).finish();
+        let files = batch.iter().map(|put| put.file.clone().with(digests, String::new)).collect();
+        let artifacts = Artifacts { files, readme, native };
+        let manifest = draft.clone().into_manifest(PublisherId::nobody(), artifacts, Timestamp(MAX_NUMBER));
+        // What cannot be signed at all is said by whoever publishes it.
+        manifest.map_or(batch.len() <= limit::FILES, |manifest| signed_len(&manifest) <= MAX_MANIFEST)
+    };
+    let mut batches: Vec<Vec<Put>> = Vec::new();
+    for put in files {
+        match batches.last_mut() {
+            Some(batch) => {
+                batch.push(put);
+                if !fits(batch) {
+                    let next = batch.pop();
+                    batches.push(next.into_iter().collect());
                 }
-                _ => Became::Known { why: error.to_string() },
-            })
+            }
+            None => batches.push(vec![put]),
         }
-        // What is wrong with the node is wrong for all of them.
-        Err(error)
-            if matches!(
-                error.code(),
-                "control"
-                    | "closed"
-                    | "commit"
-                    | "database"
-                    | "database_locked"
-                    | "database_damaged"
-                    | "database_read_only"
-                    | "disk_full"
-                    | "store_full"
-                    | "read_only"
-            ) =>
-        {
-            Err(error)
-        }
-        Err(error) => Ok(Became::Refused { why: error.to_string() }),
     }
+    batches
+}
+
+async fn publish_batch(
+    node: &dyn Control,
+    (draft, (readme, native)): (&Draft, Beside),
+    mut batch: Vec<Put>,
+    owner: &str,
+    teller: &mut Teller,
+) -> Result<()> {
+    // Once as it is, and once without those that are there.
+    for _ in 0..2 {
+        let files = batch.iter().map(|put| put.file.clone()).collect();
+        match node.registry().publish(draft.clone(), Artifacts { files, readme, native }, None).await {
+            Ok(receipt) => {
+                for Put { path, .. } in batch {
+                    if let Some(doubtful) = doubtful(path.clone()).await {
+                        teller.bar.suspend(|| print::note(format!("warning: {}: {doubtful}", path.display())));
+                    }
+                    teller.tell(&path, Some(draft), &Became::Published { id: receipt.id.clone() })?;
+                }
+                return Ok(());
+            }
+            Err(error) if matches!(error.code(), "version_taken" | "file_taken") => {
+                let exactly = RequirementText::exactly(&draft.ecosystem, &draft.version);
+                let package = format!("{owner}/{}", draft.package()?).parse()?;
+                let there = node.registry().get_package_version(&package, &exactly).await?;
+                let mut rest = Vec::new();
+                for put in batch {
+                    let named = |one: &&ReleaseFile| Some(&one.file.name) == put.file.name.as_ref();
+                    let became = match there.files.iter().find(named) {
+                        Some(one) if one.file.root == put.file.content.root => Became::Known { why: error.to_string() },
+                        None if draft.ecosystem.grows() => {
+                            rest.push(put);
+                            continue;
+                        }
+                        _ => Became::Refused { why: format!("{error}; what is published has other bytes") },
+                    };
+                    teller.tell(&put.path, Some(draft), &became)?;
+                }
+                if rest.is_empty() {
+                    return Ok(());
+                }
+                batch = rest;
+            }
+            // What is wrong with the node is wrong for all of them.
+            Err(error)
+                if matches!(
+                    error.code(),
+                    "control"
+                        | "closed"
+                        | "commit"
+                        | "database"
+                        | "database_locked"
+                        | "database_damaged"
+                        | "database_read_only"
+                        | "disk_full"
+                        | "store_full"
+                        | "read_only"
+                ) =>
+            {
+                return Err(error);
+            }
+            Err(error) => {
+                let became = Became::Refused { why: error.to_string() };
+                return batch.iter().try_for_each(|put| teller.tell(&put.path, Some(draft), &became));
+            }
+        }
+    }
+    let why = "it was published by somebody else meanwhile; import it again".to_owned();
+    batch.iter().try_for_each(|put| teller.tell(&put.path, Some(draft), &Became::Refused { why: why.clone() }))
 }
 
 fn bar(files: u64) -> ProgressBar {

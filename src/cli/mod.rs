@@ -95,7 +95,7 @@ enum Verb {
     Start(node::One),
     /// Pack a directory, or take a file, and publish it as a signed release
     Publish(publish::Args),
-    /// Publish .crate archives as releases of your own
+    /// Publish crates, wheels, npm tarballs and .deb files as releases of your own
     Import(import::Args),
     /// Search packages by words
     Search(search::Args),

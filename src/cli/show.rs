@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     Result, clock,
-    domain::{manifest::File, name::short_id},
+    domain::{
+        manifest::{Dependency, File},
+        name::short_id,
+    },
     registry::{LookAlike, Release, ReleaseFile},
 };
 
@@ -86,8 +89,7 @@ fn on(copies: &[PeerId], here: &PeerId) -> String {
 
 fn show(release: &Release, looks_like: Option<&LookAlike>, copies: &str) -> Result<()> {
     let manifest = &release.manifest;
-    let needs: Vec<_> =
-        manifest.dependencies.iter().map(|need| format!("{}@{}", need.called(), need.requirement)).collect();
+    let needs: Vec<_> = manifest.dependencies.iter().map(Dependency::told).collect();
     let one = |file: &ReleaseFile| {
         let File { name, size, sha256, .. } = &file.file;
         let yanked = file.yanked.as_ref().map_or("", |_| ", yanked");

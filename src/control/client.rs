@@ -48,8 +48,8 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Change, Contents, Imported, Importing, LookAlike, Names, Own, Package, PublishStep,
-        Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
+        Artifacts, Bundle, Change, Contents, Imported, Importing, LookAlike, Names, Namesake, Own, Package,
+        PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
     },
     store::{
         self,
@@ -536,6 +536,10 @@ impl Registry for Remote {
 
     async fn look_alike(&self, name: &PackageName, publisher: Option<PublisherId>) -> Result<Option<LookAlike>> {
         self.post("/v1/look-alike", &wire::Called { name: name.clone(), publisher }).await
+    }
+
+    async fn namesakes(&self, name: &PackageName, beside: PublisherId) -> Result<Vec<Namesake>> {
+        self.post("/v1/namesakes", &wire::Named { name: name.clone(), beside }).await
     }
 
     async fn conflicts(&self) -> Result<Conflicts> {

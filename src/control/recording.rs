@@ -39,8 +39,9 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Change, Contents, Coverage, Fetched, Imported, Importing, Incoming, LookAlike, Names, Order,
-        Own, Package, PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, Wanted,
+        Artifacts, Bundle, Change, Contents, Coverage, Fetched, Imported, Importing, Incoming, LookAlike, Names,
+        Namesake, Order, Own, Package, PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
+        Wanted,
     },
     store::{
         backup::{Ask, Backup},
@@ -492,6 +493,10 @@ impl Registry for Replay {
 
     async fn look_alike(&self, _: &PackageName, _: Option<PublisherId>) -> Result<Option<LookAlike>> {
         Ok(None)
+    }
+
+    async fn namesakes(&self, _: &PackageName, _: PublisherId) -> Result<Vec<Namesake>> {
+        only_watched("asking who has a package")
     }
 
     async fn conflicts(&self) -> Result<Conflicts> {

@@ -321,6 +321,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/publisher", post(async |State(it): Node| answer(it.registry().publisher().await)))
         .route("/claims", post(claims))
         .route("/look-alike", post(look_alike))
+        .route("/namesakes", post(namesakes))
         .route("/pin", post(pin))
         .route("/trust", post(trust))
         .route("/distrust", post(distrust))
@@ -550,6 +551,10 @@ async fn change(State(it): Node, given: Given<wire::ChangeOf>) -> Response {
 
 async fn claims(State(it): Node, given: Given<wire::OfHandle>) -> Response {
     with(given, async |asked| it.registry().claims(&asked.handle, asked.ask).await).await
+}
+
+async fn namesakes(State(it): Node, given: Given<wire::Named>) -> Response {
+    with(given, async |asked| it.registry().namesakes(&asked.name, asked.beside).await).await
 }
 
 async fn look_alike(State(it): Node, given: Given<wire::Called>) -> Response {

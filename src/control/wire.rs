@@ -88,6 +88,13 @@ pub struct Called {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+pub struct Named {
+    pub name: PackageName,
+    /// The owner of a package that needs one of this name.
+    pub beside: PublisherId,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 pub struct OfPublisher {
     pub publisher: PublisherId,
     #[serde(default)]

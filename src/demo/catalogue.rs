@@ -5,7 +5,7 @@ mod facts;
 #[cfg(test)]
 mod tests;
 
-pub use crate::archive::{Need, crates::Unusable};
+pub use crate::archive::Unusable;
 
 use std::{
     collections::BTreeSet,
@@ -17,9 +17,13 @@ use std::{
 
 use crate::{
     RegistryError, Result,
-    archive::crates::{self, CrateFile},
+    archive::{
+        crates::{self, CrateFile},
+        release,
+    },
+    clock,
     domain::{
-        manifest::{Dependency, Draft},
+        manifest::{Dependency, Draft, Kind, On},
         name::{Handle, PackageName, PublisherId},
     },
     prepare,
@@ -63,22 +67,22 @@ impl fmt::Display for Source {
     }
 }
 
-/// One release that can be published: its draft is valid as it is, without handle and dependencies.
+/// One release that can be published: its draft is valid as it is, without a handle, and names what it needs by its bare name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Which of its publisher's packages it is.
     pub package: PackageName,
     pub draft: Draft,
     pub content: Content,
-    pub needs: Vec<Need>,
     /// The archive; `None` for one that is not on this machine.
     pub path: Option<PathBuf>,
 }
 
 impl Entry {
     fn of(file: CrateFile, path: PathBuf) -> Result<Self, Unusable> {
-        let package = file.draft.package().map_err(|error| Unusable::BadManifest(error.to_string()))?;
-        Ok(Self { package, draft: file.draft, content: file.content, needs: file.needs, path: Some(path) })
+        let package =
+            file.draft.package().map_err(|error| Unusable::Bad { what: "Cargo.toml", why: error.to_string() })?;
+        Ok(Self { package, draft: file.draft, content: file.content, path: Some(path) })
     }
 
     /// Puts the bytes of the release on a node: those of the archive, or as many that stand for it.
@@ -90,28 +94,32 @@ impl Entry {
             let bytes = std::io::Cursor::new(stand_in(&self.draft, self.content.size));
             return contents.put(Box::pin(bytes)).await.map(Artifacts::from);
         };
-        let read = tokio::task::spawn_blocking(move || prepare::crate_file(&path, ""));
+        let read = tokio::task::spawn_blocking(move || {
+            let release = crates::read(&path).and_then(|found| release::of_crate(found, &path, clock::now()));
+            prepare::release(release.map_err(|why| RegistryError::Usage(why.to_string()))?)
+        });
         let read =
-            read.await.map_err(|error| RegistryError::Internal { what: "reading a crate", why: error.to_string() })?;
-        let prepared = read.map_err(|why| RegistryError::Usage(why.to_string()))?;
+            read.await.map_err(|error| RegistryError::Internal { what: "reading a crate", why: error.to_string() });
+        let prepared = read??;
         prepared.put(contents, |_| {}).await.map(|(_, artifacts)| artifacts)
     }
 
-    /// The draft as `handle` publishes it. Dependencies on packages that nobody publishes (`owner` knows none) are
-    /// left out: a reference that leads nowhere helps nobody.
+    /// The draft as `handle` publishes it, with a few of its dependencies by key. Those on packages that nobody publishes (`owner`
+    /// knows none) are left out: a reference that leads nowhere helps nobody.
     pub fn draft_by(&self, handle: Handle, owner: impl Fn(&PackageName) -> Option<(PublisherId, Handle)>) -> Draft {
-        let dependency = |need: &Need| {
-            let (publisher, handle) = owner(&need.name)?;
-            Some(Dependency {
-                package: format!("{publisher}/{}", need.name),
-                handle: Some(handle),
-                requirement: need.requirement.clone(),
-                optional: need.optional,
-            })
+        /// There is room for as many keys in a manifest.
+        const MOST: usize = 24;
+        let dependency = |need: &Dependency| {
+            let On::Bare(name) = &need.on else { return None };
+            let name = PackageName::of(&self.draft.ecosystem, name).ok()?;
+            let (publisher, handle) = owner(&name)?;
+            let on = On::Package { package: format!("{publisher}/{name}"), handle: Some(handle) };
+            Some(Dependency { requirement: need.requirement.clone(), optional: need.optional, ..on.into() })
         };
+        let always = |need: &&Dependency| need.kind == Kind::Runtime && need.platform.is_none();
         Draft {
             handle: Some(handle),
-            dependencies: self.needs.iter().filter_map(dependency).collect(),
+            dependencies: self.draft.dependencies.iter().filter(always).filter_map(dependency).take(MOST).collect(),
             ..self.draft.clone()
         }
     }

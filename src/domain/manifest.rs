@@ -4,14 +4,14 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::dependency::Dependency;
+pub use super::dependency::{Dependency, Kind, On};
 use super::{
     hash::{ContentRoot, Digester, Digests, Sha1Digest, Sha256Digest, Sha512Digest},
-    name::{Asked, Handle, NameError, PackageId, PackageName, PackageRef, PublisherId, WrittenName},
+    name::{Handle, NameError, PackageId, PackageName, PublisherId, WrittenName},
     record::{Ext, MAX_NUMBER},
     text::{as_file, is_joiner, is_unsafe_char, printable, safe_or_not},
     time::Timestamp,
-    version::{RequirementText, VersionText},
+    version::VersionText,
 };
 pub use crate::ecosystem::Ecosystem;
 
@@ -27,9 +27,15 @@ pub mod limit {
     pub const TAGS: usize = 16;
     pub const AUTHORS: usize = 8;
     pub const AUTHOR: usize = 100;
-    pub const DEPENDENCIES: usize = 48;
+    pub const DEPENDENCIES: usize = 256;
     /// Bytes of a package that is needed, with its owner's id.
     pub const PACKAGE: usize = 300;
+    /// Extras or features that are wanted of one dependency, and bytes of each.
+    pub const EXTRAS: usize = 128;
+    pub const EXTRA: usize = 64;
+    /// Bytes of the condition under which a dependency is needed, and of the systems on which it is.
+    pub const MARKER: usize = 1_024;
+    pub const PLATFORM: usize = 1_024;
     pub const FILE: usize = 160;
     /// Files of one manifest; a release with more has several manifests.
     pub const FILES: usize = 32;
@@ -287,10 +293,10 @@ impl Draft {
 }
 
 impl Manifest {
-    /// Returns whether every dependency is named by key, as it must be in a signed manifest: a handle would mean something
-    /// else on every node.
+    /// Returns whether every dependency is named by key or by its bare name, as it must be in a signed manifest: a handle would mean
+    /// something else on every node.
     pub fn is_by_key(&self) -> bool {
-        self.dependencies.iter().all(|dependency| dependency.id().is_some())
+        self.dependencies.iter().all(|dependency| dependency.is_settled())
     }
 
     /// The package that it is a release of.
@@ -358,21 +364,8 @@ impl Manifest {
         if self.dependencies.len() > limit::DEPENDENCIES {
             refuse("dependencies", format!("has {} entries, {} at most", self.dependencies.len(), limit::DEPENDENCIES));
         }
-        for dependency in &self.dependencies {
-            let problem = match dependency.package.parse::<PackageRef>() {
-                _ if dependency.package.len() > limit::PACKAGE => Some("an entry is too long".to_owned()),
-                Err(error) => Some(error.to_string()),
-                Ok(PackageRef { requirement: Some(_), .. }) if dependency.requirement != RequirementText::any() => {
-                    Some("an entry has two requirements; write both as one".to_owned())
-                }
-                Ok(PackageRef { name: Asked::Exactly(name), .. }) => {
-                    dependency.requirement.read(name.ecosystem()).err().map(|error| error.to_string())
-                }
-                Ok(_) => None,
-            };
-            if let Some(problem) = problem {
-                refuse("dependencies", problem);
-            }
+        for problem in self.dependencies.iter().filter_map(|dependency| dependency.problem(&self.ecosystem)) {
+            refuse("dependencies", problem);
         }
         match self.files.len() {
             0 => refuse("files", "has no entry; a release has one file at least".to_owned()),
@@ -408,6 +401,11 @@ impl Manifest {
     /// The first file, beside which the release's readme and its ecosystem's own data travel. A verified manifest has one.
     pub fn first(&self) -> Option<&File> {
         self.files.first()
+    }
+
+    /// Returns true where the release's one file is what an index says of it: there is nothing in it to install.
+    pub fn is_description(&self) -> bool {
+        self.ecosystem == Ecosystem::Debian && self.files.iter().all(|file| file.name.ends_with(DESCRIPTION))
     }
 
     /// The bytes of the first file.
@@ -446,6 +444,9 @@ impl Manifest {
         }
     }
 }
+
+/// What the name of a file ends with that is a stanza of a Debian index, in the place of a package that was not there.
+pub const DESCRIPTION: &str = ".control";
 
 /// What a release is called as a file, whatever its ecosystem lets names and versions be.
 pub fn file_of(name: &WrittenName, version: &VersionText) -> String {

@@ -93,7 +93,7 @@ mod tests {
             ("dependencies = [{ package = \"a/b\" }]", "the key requirement is missing"),
             (
                 "dependencies = [{ package = \"a/b\", req = \"1\" }]",
-                "there is no key req here; there are package, handle, requirement, optional",
+                "there is no key req here; there are package, handle, name, requirement, optional, kind, extras, under, marker, platform",
             ),
             (
                 "dependencies = [{ package = \"a/b\", requirement = \"1\", optional = \"yes\" }]",

@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, fmt};
 
-use super::Refused;
+use super::{Refused, number::Number};
 
 /// Highest epoch that dpkg takes.
 const MAX_EPOCH: &str = "2147483647";
@@ -27,13 +27,6 @@ pub(super) struct Version {
     epoch: Number,
     upstream: Parts,
     revision: Parts,
-}
-
-/// Digits without zeros before them, none for zero: a shorter one is less.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Number {
-    length: usize,
-    digits: Box<str>,
 }
 
 /// What is no digit, and the number behind it, in turns. The first may begin with a number. The last is not one of nothing
@@ -85,13 +78,6 @@ impl Version {
     }
 }
 
-impl Number {
-    fn of(digits: &str) -> Self {
-        let digits = digits.trim_start_matches('0');
-        Self { length: digits.len(), digits: digits.into() }
-    }
-}
-
 impl Parts {
     fn of(text: &str) -> Self {
         let mut parts = Vec::new();
@@ -105,7 +91,7 @@ impl Parts {
             rest = after;
         }
         // Zero is what an empty text is; behind letters it is part of the same pair.
-        if parts.last().is_some_and(|(letters, number)| letters.0.is_empty() && number.length == 0) {
+        if parts.last().is_some_and(|(letters, number)| letters.0.is_empty() && number.is_zero()) {
             parts.pop();
         }
         Self(parts)
@@ -143,12 +129,6 @@ impl Ord for Letters {
 impl PartialOrd for Letters {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
-    }
-}
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.length == 0 { "0" } else { &self.digits })
     }
 }
 

@@ -11,6 +11,7 @@ mod generic;
 #[cfg(test)]
 mod hard_cases;
 mod npm;
+mod number;
 pub mod pypi;
 mod requirement;
 mod version;

@@ -162,7 +162,7 @@ impl P2pRegistry {
         })
     }
 
-    /// The files of a release, by the manifests of it that can be had; the first of these, and how many cannot.
+    /// The files of a release, by the manifests of it that can be had; the first of these, which says what it is, and how many cannot.
     ///
     /// # Errors
     /// [`RegistryError::NotFound`] where none can be had.
@@ -185,7 +185,9 @@ impl P2pRegistry {
         let missing = entry.manifests.len() - had.len();
         let nothing =
             || RegistryError::NotFound { package: format!("the manifest of {id} {}", entry.version), asked: FAN_OUT };
-        let first = had.into_iter().next().ok_or_else(|| last_error.unwrap_or_else(nothing))?;
+        // What an index says of a release counts as long as there is nothing else.
+        let first = had.iter().position(|manifest| !manifest.is_description()).unwrap_or(0);
+        let first = had.into_iter().nth(first).ok_or_else(|| last_error.unwrap_or_else(nothing))?;
         Ok((first, files, missing))
     }
 

@@ -115,8 +115,12 @@ impl P2pRegistry {
             let unknown = |handle: &Handle| RegistryError::UnknownHandle(handle.clone());
             let mut by_key = dependency.by_key(&draft.ecosystem, |handle| meant.ok_or_else(|| unknown(handle)))?;
             // A form that goes on from the last release has its keys, and not what it called them.
-            let before = last.and_then(|last| last.dependencies.iter().find(|one| one.package == by_key.package));
-            by_key.handle = by_key.handle.or_else(|| before?.handle.clone());
+            let before = last.and_then(|last| last.dependencies.iter().find(|one| one.written() == by_key.written()));
+            if let crate::domain::manifest::On::Package { handle: label, .. } = &mut by_key.on
+                && label.is_none()
+            {
+                *label = before.and_then(|before| before.label().cloned());
+            }
             dependencies.push(by_key);
         }
         Ok(Draft { dependencies, ..draft })

@@ -166,6 +166,8 @@ impl P2pRegistry {
                 let there = there.map(|hash| self.store.manifest(&hash)).transpose()?.flatten();
                 // Not everything in a version of another ecosystem's can be said in one of ours.
                 return Ok(Err(match there {
+                    // Its package was published, which says as much.
+                    Some(there) if !there.is_description() => Imported::Known,
                     Some(there) if there.content() != manifest.content() => Imported::Refused {
                         why: format!("{version} is there already and is another text; a release never changes"),
                     },

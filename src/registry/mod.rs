@@ -124,6 +124,9 @@ pub trait Registry: Send + Sync {
     /// publish. No package that is known itself, or was published here before, is taken for another.
     async fn look_alike(&self, name: &PackageName, publisher: Option<PublisherId>) -> Result<Option<LookAlike>>;
 
+    /// The packages of this very name that this node knows of: an own one, that of `beside`, and those of pinned publishers. Asks nobody.
+    async fn namesakes(&self, name: &PackageName, beside: PublisherId) -> Result<Vec<Namesake>>;
+
     /// What does not go together, as far as this node has seen it: handles that several keys claim, versions that were
     /// changed, states of one number.
     async fn conflicts(&self) -> Result<Conflicts>;

@@ -12,10 +12,10 @@ use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
-    Announced, Artifacts, Bundle, Catalogue, Change, Imported, Importing, LookAlike, Own, Package, PublishStep,
-    Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, announcers::Announcers, cache::Cache,
-    copies::Copying, fetch::Fetches, intake::Threads, latest::Unlisted, names::ToldNames, newcomers::Newcomers,
-    notices::Notices, panel, provide::Providing, publish, safety::Looking, search,
+    Announced, Artifacts, Bundle, Catalogue, Change, Imported, Importing, LookAlike, Namesake, Own, Package,
+    PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, announcers::Announcers,
+    cache::Cache, copies::Copying, fetch::Fetches, intake::Threads, latest::Unlisted, names::ToldNames,
+    newcomers::Newcomers, notices::Notices, panel, provide::Providing, publish, safety::Looking, search,
 };
 use crate::{
     RegistryError, Result,
@@ -371,6 +371,10 @@ impl Registry for P2pRegistry {
         }
     }
 
+    async fn namesakes(&self, name: &PackageName, beside: PublisherId) -> Result<Vec<Namesake>> {
+        self.store.namesakes(name, &beside)
+    }
+
     async fn conflicts(&self) -> Result<Conflicts> {
         self.all_conflicts().await
     }
@@ -391,10 +395,7 @@ impl Registry for P2pRegistry {
         let found = self.get_package(package).await?;
         let entry = release::find(found.id.name.ecosystem(), &found.releases, version)
             .ok_or_else(|| RegistryError::NoVersion { package: found.title(), version: version.clone() })?;
-        let hash = entry
-            .first()
-            .ok_or_else(|| RegistryError::NoVersion { package: found.title(), version: version.clone() })?;
-        Ok(self.manifest(&found.id, &hash).await?.into_value())
+        Ok(self.files_of(&found.id, entry).await?.0.into_value())
     }
 
     async fn manifest_of(&self, package: &PackageId, hash: &Hash) -> Result<Manifest> {

@@ -160,6 +160,15 @@ pub enum Known {
     Needed,
 }
 
+/// A package of a certain name that this node knows of, by whose word it may be meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namesake {
+    pub package: PackageId,
+    pub handle: Option<Handle>,
+    /// It is this node's own publisher's.
+    pub own: bool,
+}
+
 /// A package that this node's person knows, and that another one may be taken for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LookAlike {

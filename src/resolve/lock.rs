@@ -18,7 +18,7 @@ use crate::{
     RegistryError, disk,
     domain::{
         hash::{Hash, Sha256Digest},
-        manifest::{Content, File, Manifest, check_file},
+        manifest::{Content, Dependency, File, Kind, Manifest, On, check_file},
         name::{Handle, Owner, PackageId, PackageRef},
         text,
         toml::in_toml,
@@ -347,16 +347,19 @@ impl Lock {
                 return differs("the SHA-256", &file.sha256, sha256);
             }
         }
-        for dependency in manifest.dependencies.iter().filter(|dependency| !dependency.optional) {
-            let Some(needed) = dependency.id() else {
-                let given = text::fit(&text::printable(&dependency.package), 60);
+        for dependency in manifest.dependencies.iter().filter(|dependency| is_always_needed(dependency)) {
+            let Some(needed) = dependency.id_beside(package.owner, &manifest.ecosystem) else {
+                let given = text::fit(&text::printable(dependency.written()), 60);
                 return Err(unfit(format!(
                     "has {package} {}, which needs \"{given}\", no package by key",
                     locked.version
                 )));
             };
+            // Whose package a bare name means was decided when it was resolved.
+            let is_bare = matches!(dependency.on, On::Bare(_));
+            let is_it = |id: &PackageId| *id == needed || is_bare && id.name == needed.name;
             let met = |(id, version): (&PackageId, &VersionText)| {
-                *id == needed && takes(&needed, &dependency.requirement, version)
+                is_it(id) && takes(&needed, &dependency.requirement, version)
             };
             let mut had =
                 locked.dependencies.iter().map(|(id, version)| (id, version)).chain([(package, &locked.version)]);
@@ -364,7 +367,7 @@ impl Lock {
                 return Err(unfit(format!(
                     "has no dependency of {package} {} that is {} {}, which its manifest needs",
                     locked.version,
-                    text::printable(&dependency.package),
+                    text::printable(dependency.written()),
                     dependency.requirement
                 )));
             }
@@ -417,6 +420,12 @@ impl Lock {
             None => Ok(()),
         }
     }
+}
+
+/// Returns true where it is needed on every machine.
+fn is_always_needed(dependency: &Dependency) -> bool {
+    let Dependency { optional, kind, under, marker, platform, .. } = dependency;
+    !optional && *kind == Kind::Runtime && under.is_none() && marker.is_none() && platform.is_none()
 }
 
 /// Returns true where the requirement may have taken the version: also a pre-release that was asked for elsewhere.

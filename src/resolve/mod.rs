@@ -6,11 +6,13 @@
 //! what it explains is true. Where a release comes from is a [`Source`]'s matter, and the rules need no network.
 //!
 //! Packages are told apart by [`PackageId`]: `alice/json` and `12D3KooW…/json` are one package if that key is alice's.
-//! There is one release of a package in a resolution. Optional dependencies are not followed.
+//! There is one release of a package in a resolution. What counts of the things that a release needs is for [`Machine`] to say. A bare
+//! name is a package of this node's own publisher, else of the dependent's owner, else of the one pinned publisher who has it.
 
 mod admit;
 mod explain;
 pub mod lock;
+mod machine;
 mod order;
 mod over;
 pub mod range;
@@ -20,6 +22,7 @@ mod tests;
 mod universe;
 
 pub use lock::Lock;
+pub use machine::Machine;
 pub use over::{OverRegistry, resolve_on};
 
 use std::{collections::BTreeMap, fmt};
@@ -31,17 +34,18 @@ use crate::{
     RegistryError,
     domain::{
         hash::Hash,
-        manifest::Manifest,
-        name::{Handle, PackageId, PackageRef},
+        manifest::{Dependency, Manifest},
+        name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         release::ReleaseEntry,
         trust::Trust,
         version::{RequirementText, VersionText},
     },
     ecosystem::Version,
+    registry::Namesake,
 };
 use universe::{Node, Universe};
 
-/// Packages that one resolution may look at, in the solution or not. Manifests come from anybody, and one of 48
+/// Packages that one resolution may look at, in the solution or not. Manifests come from anybody, and one of 256
 /// dependencies at each of a few levels would otherwise ask for the whole network.
 pub const MAX_PACKAGES: usize = 2_000;
 /// Decisions that the solver may make and take back. The problem is NP-complete, so there are inputs that no solver ends
@@ -77,6 +81,17 @@ pub trait Source {
     /// # Errors
     /// As for [`Source::releases`]: a missing one rules out the release.
     fn manifest(&self, package: &PackageId, version: &VersionText) -> crate::Result<Manifest>;
+
+    /// The packages of a name that may be meant by it in a release of `beside`, as far as is known here.
+    ///
+    /// # Errors
+    /// When it cannot be looked up, which ends the resolution.
+    fn namesakes(&self, _name: &PackageName, _beside: PublisherId) -> crate::Result<Vec<Namesake>> {
+        Ok(Vec::new())
+    }
+
+    /// The machine that is resolved for.
+    fn machine(&self) -> &Machine;
 
     /// [`Source::releases`] of several packages, in their order; one after the other, unless a source can do better.
     fn all_releases(&self, packages: &[PackageRef]) -> Vec<crate::Result<Releases>> {
@@ -114,8 +129,17 @@ pub struct Resolved {
     pub version: VersionText,
     pub manifest_hash: Hash,
     pub manifest: Manifest,
-    /// Sorted; each is in the same resolution. Optional dependencies and the package itself are left out.
+    /// Sorted; each is in the same resolution. The package itself is left out.
     pub needs: Vec<PackageId>,
+    /// What its manifest says that it needs and was not followed.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A dependency that was not followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    pub dependency: Dependency,
+    pub why: String,
 }
 
 /// Releases that go together.

@@ -6,16 +6,16 @@ use futures::{StreamExt, stream};
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Releases, Resolution, Resolving, Source, resolve};
+use super::{Machine, Releases, Resolution, Resolving, Source, resolve};
 use crate::{
     RegistryError, Result,
     domain::{
         manifest::Manifest,
-        name::{Handle, Owner, PackageId, PackageRef},
+        name::{Handle, Owner, PackageId, PackageName, PackageRef, PublisherId},
         trust::Meaning,
         version::{RequirementText, VersionText},
     },
-    registry::Registry,
+    registry::{Namesake, Registry},
 };
 
 /// Packages asked for at once: half of what a peer answers one asker at a time, so that a person can still search.
@@ -25,6 +25,7 @@ const AT_ONCE: usize = 4;
 pub struct OverRegistry {
     pub registry: Arc<dyn Registry>,
     pub runtime: runtime::Handle,
+    pub machine: Machine,
     /// Every question ends with [`RegistryError::Closed`] once this is cancelled.
     pub stop: CancellationToken,
 }
@@ -79,6 +80,14 @@ impl Source for OverRegistry {
         self.wait(self.registry.metadata(&package, version))
     }
 
+    fn namesakes(&self, name: &PackageName, beside: PublisherId) -> Result<Vec<Namesake>> {
+        self.wait(self.registry.namesakes(name, beside))
+    }
+
+    fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
     fn all_releases(&self, packages: &[PackageRef]) -> Vec<Result<Releases>> {
         let questions = packages.iter().map(|package| ask(&*self.registry, package));
         let answers = self.wait(async { Ok(stream::iter(questions).buffered(AT_ONCE).collect().await) });
@@ -94,11 +103,12 @@ impl Source for OverRegistry {
 pub async fn resolve_on(
     registry: Arc<dyn Registry>,
     wanted: Vec<(PackageRef, RequirementText)>,
+    machine: Machine,
     told: impl Fn(Resolving) + Send + 'static,
 ) -> Result<Resolution> {
     let stop = CancellationToken::new();
     let _until_dropped = stop.clone().drop_guard();
-    let source = OverRegistry { registry, runtime: runtime::Handle::current(), stop };
+    let source = OverRegistry { registry, runtime: runtime::Handle::current(), machine, stop };
     let resolution = tokio::task::spawn_blocking(move || resolve(&source, &wanted, &told)).await;
     match resolution {
         Ok(resolution) => Ok(resolution?),

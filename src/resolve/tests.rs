@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
 };
 
 use libp2p::identity::Keypair;
@@ -45,24 +46,26 @@ pub(super) struct World {
     broken: BTreeSet<PackageId>,
     mute: BTreeSet<PackageId>,
     asked: RefCell<Vec<String>>,
+    /// The own publisher, and those that are pinned.
+    own: Option<PublisherId>,
+    pinned: BTreeSet<PublisherId>,
 }
 
 impl World {
     /// `release` is a version, with a `!` behind it where it is yanked; each need is `package requirement`, with a `?`
-    /// before it where it is optional.
+    /// before it where it is optional; a package without an owner is a bare name.
     pub(super) fn with(mut self, package: &str, release: &str, needs: &[&str]) -> Self {
         let (handle, _) = package.split_once('/').unwrap();
         let id = id(package);
         let version: VersionText = release.trim_end_matches('!').parse().unwrap();
         let dependencies = needs.iter().map(|need| {
             let (package, requirement) = need.trim_start_matches('?').split_once(' ').unwrap();
+            let requirement: RequirementText = requirement.parse().unwrap();
+            if !package.contains('/') {
+                return Dependency::bare(package.parse().unwrap(), requirement);
+            }
             let optional = need.starts_with('?');
-            let dependency = Dependency {
-                package: package.to_owned(),
-                handle: None,
-                requirement: requirement.parse().unwrap(),
-                optional,
-            };
+            let dependency = Dependency { optional, ..Dependency::on(package, requirement) };
             // It is signed by key.
             dependency.by_key(&Ecosystem::Generic, |handle| Ok::<_, ()>(publisher(handle.as_str()))).unwrap()
         });
@@ -128,6 +131,25 @@ fn names(resolution: &Resolution) -> Vec<String> {
 }
 
 impl Source for World {
+    fn namesakes(&self, name: &PackageName, beside: PublisherId) -> crate::Result<Vec<Namesake>> {
+        let known = |id: &&PackageId| {
+            let owner = id.owner;
+            id.name == *name && (self.own == Some(owner) || owner == beside || self.pinned.contains(&owner))
+        };
+        let found = self.releases.iter().filter(|(id, _)| known(id));
+        let namesake = |(id, (handle, _)): (&PackageId, &(Handle, _))| Namesake {
+            package: id.clone(),
+            handle: Some(handle.clone()),
+            own: self.own == Some(id.owner),
+        };
+        Ok(found.map(namesake).collect())
+    }
+
+    fn machine(&self) -> &Machine {
+        static HERE: LazyLock<Machine> = LazyLock::new(Machine::here);
+        &HERE
+    }
+
     fn releases(&self, package: &PackageRef) -> crate::Result<Releases> {
         self.asked.borrow_mut().push(package.to_string());
         let publisher = match &package.owner {
@@ -350,6 +372,42 @@ fn a_pre_release_is_taken_where_it_is_named_or_all_there_is() {
         world.names(&[("a/app", "*"), ("a/new", "*"), ("a/lib", "=2.0.0-rc.1")]),
         ["a/lib 2.0.0-rc.1", "a/new 0.1.0-a", "a/app 1.0.0"]
     );
+}
+
+#[test]
+fn a_bare_name_is_the_own_one_or_the_dependents_owners_or_the_one_that_is_pinned() {
+    let world = || {
+        let world = World::default().with("carol/app", "1.0.0", &["lib ^1"]);
+        world.with("alice/lib", "1.1.0", &[]).with("bob/lib", "1.2.0", &[])
+    };
+    let app = [("carol/app", "*")];
+    let missing = world().explanation(&app);
+    assert!(missing.contains("lib, which was not found"), "{missing}");
+    let pinned = |who: &[&str]| World { pinned: who.iter().copied().map(publisher).collect(), ..world() };
+    assert_eq!(pinned(&["bob"]).names(&app), ["bob/lib 1.2.0", "carol/app 1.0.0"]);
+    let several = pinned(&["alice", "bob"]).explanation(&app);
+    assert!(several.contains("alice/lib") && several.contains("bob/lib") && several.contains("several"), "{several}");
+    let both = || pinned(&["alice", "bob"]).with("carol/lib", "1.0.0", &[]);
+    assert_eq!(both().names(&app), ["carol/lib 1.0.0", "carol/app 1.0.0"], "her own");
+    let own = World { own: Some(publisher("alice")), ..both() };
+    assert_eq!(own.names(&app), ["alice/lib 1.1.0", "carol/app 1.0.0"]);
+}
+
+#[test]
+fn bounds_of_one_package_that_are_written_apart_hold_together() {
+    let world = World::default().with("a/app", "1.0.0", &["a/lib >=1.0.0", "lib <1.2.0"]);
+    let world = world.with("a/lib", "1.0.0", &[]).with("a/lib", "1.1.0", &[]).with("a/lib", "1.2.0", &[]);
+    assert_eq!(world.names(&[("a/app", "*")]), ["a/lib 1.1.0", "a/app 1.0.0"]);
+}
+
+#[test]
+fn what_is_not_followed_is_told_with_why() {
+    let world = World::default().with("a/app", "1.0.0", &["?a/lib ^1", "a/json *"]).with("a/json", "1.0.0", &[]);
+    let resolution = world.solve(&[("a/app", "*")]).unwrap();
+    let told = resolution.releases.iter().flat_map(|one| &one.left_out);
+    let told: Vec<_> =
+        told.map(|LeftOut { dependency, why }| format!("{}: {why}", dependency.id().unwrap().name)).collect();
+    assert_eq!(told, ["lib: it is optional"]);
 }
 
 #[test]

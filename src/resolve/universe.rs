@@ -9,20 +9,20 @@ use std::{
     sync::Arc,
 };
 
-use pubgrub::{Dependencies, DependencyProvider, PackageResolutionStatistics};
+use pubgrub::{Dependencies, DependencyProvider, PackageResolutionStatistics, VersionSet};
 
-use super::{MAX_PACKAGES, Releases, Resolved, Resolving, Source, Unresolved, admit::admit, set::Set};
+use super::{LeftOut, MAX_PACKAGES, Releases, Resolved, Resolving, Source, Unresolved, admit::admit, set::Set};
 use crate::{
     RegistryError,
     domain::{
-        manifest::Manifest,
-        name::{Asked, Handle, Owner, PackageId, PackageRef},
+        manifest::{Manifest, On},
+        name::{Asked, Handle, Owner, PackageId, PackageName, PackageRef, PublisherId},
         release::{self, ReleaseEntry},
         text,
         version::{RequirementText, VersionText},
     },
-    ecosystem::{Requirement, Version},
-    registry,
+    ecosystem::{Ecosystem, Requirement, Version},
+    registry::{self, Namesake},
 };
 
 /// What the solver chooses a version of.
@@ -78,6 +78,8 @@ struct Known {
     packages: BTreeMap<PackageId, Rc<Found>>,
     titles: BTreeSet<Arc<str>>,
     manifests: BTreeMap<(PackageId, Version), Result<Rc<Manifest>, Why>>,
+    /// Which package a bare name means in a release of an owner.
+    meant: BTreeMap<(PackageName, PublisherId), Result<PackageId, Why>>,
     /// The first release that was seen to need a package.
     needed_by: BTreeMap<PackageId, String>,
 }
@@ -147,7 +149,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         let found = self.known.borrow().packages.get(id).cloned().ok_or_else(lost)?;
         let manifest = self.manifest(&found, version)?.map_err(|_| lost())?;
         let release = found.release(version).ok_or_else(lost)?;
-        let wishes = wishes(&manifest).map_err(|_| lost())?;
+        let wishes = self.wishes(&manifest)?.map_err(|_| lost())?;
         let needs: BTreeSet<PackageId> = self
             .look_up(wishes.iter().map(|(package, _)| package))?
             .into_iter()
@@ -160,7 +162,59 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
             manifest_hash: release.first().ok_or_else(lost)?,
             manifest: (*manifest).clone(),
             needs: needs.into_iter().filter(|needed| needed != id).collect(),
+            left_out: self.left_out(&manifest),
         })
+    }
+
+    /// What a release needs and is not followed.
+    fn left_out(&self, manifest: &Manifest) -> Vec<LeftOut> {
+        let Manifest { ecosystem, dependencies, .. } = manifest;
+        let mut left_out = Vec::new();
+        for dependency in dependencies {
+            let why = self.source.machine().leaves_out(dependency, ecosystem).or_else(|| {
+                let asks = *ecosystem == Ecosystem::Pypi && !dependency.extras.is_empty();
+                asks.then(|| format!("of {} extras are not followed", dependency.written()))
+            });
+            left_out.extend(why.map(|why| LeftOut { dependency: dependency.clone(), why }));
+        }
+        left_out
+    }
+
+    /// The dependencies of a manifest that count here. They are named by key, or by a name that their ecosystem knows: what a handle
+    /// means is nothing that a manifest of somebody else's may have looked up here.
+    fn wishes(&self, manifest: &Manifest) -> Result<Result<Vec<Wish>, Why>, Unresolved> {
+        let Manifest { owner, ecosystem, dependencies, .. } = manifest;
+        let mut wishes = Vec::new();
+        for dependency in dependencies {
+            if self.source.machine().leaves_out(dependency, ecosystem).is_some() {
+                continue;
+            }
+            let id = match (&dependency.on, dependency.id_beside(*owner, ecosystem)) {
+                (On::Package { .. }, Some(id)) => id,
+                (On::Bare(_), Some(id)) => match self.meant_by(id)? {
+                    Ok(id) => id,
+                    Err(why) => return Ok(Err(why)),
+                },
+                (_, None) => {
+                    let given = text::fit(&text::printable(dependency.written()), 60);
+                    return Ok(Err(format!("it needs \"{given}\", which names no package by its key")));
+                }
+            };
+            wishes.push((PackageRef::of(&id), dependency.requirement.clone()));
+        }
+        Ok(Ok(wishes))
+    }
+
+    /// The package that is meant by the name of `id` in a release of its owner. Where none is known here, the owner's own is asked for.
+    fn meant_by(&self, id: PackageId) -> Result<Result<PackageId, Why>, Unresolved> {
+        let key = (id.name.clone(), id.owner);
+        if let Some(meant) = self.known.borrow().meant.get(&key) {
+            return Ok(meant.clone());
+        }
+        let namesakes = self.source.namesakes(&id.name, id.owner)?;
+        let meant = meant(&namesakes, &id.name, id.owner).map(|meant| meant.unwrap_or(id));
+        self.known.borrow_mut().meant.insert(key, meant.clone());
+        Ok(meant)
     }
 
     /// Asks the source for those of the packages that are not known, all at once.
@@ -285,7 +339,10 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
             Ok(manifest) => manifest,
             Err(why) => return Ok(Err(why)),
         };
-        let wishes = match wishes(&manifest) {
+        if manifest.is_description() {
+            return Ok(Err("there is what an index says of it, and no package".to_owned()));
+        }
+        let wishes = match self.wishes(&manifest)? {
             Ok(wishes) => wishes,
             Err(why) => return Ok(Err(why)),
         };
@@ -294,7 +351,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
             Unresolved::Failed(error) => Unresolved::Failed(error.needed_by(Some(by()))),
             other => other,
         })?;
-        let mut needs = Vec::with_capacity(wishes.len());
+        let mut needs: Vec<(Node, Set)> = Vec::with_capacity(wishes.len());
         for ((_, requirement), needed) in wishes.iter().zip(packages) {
             let needed = match needed {
                 Ok(needed) => needed,
@@ -308,7 +365,11 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
             let set = self.set(&requirement, &needed);
             // The solver leaves it to us what a release means that needs its own package.
             if needed.id != found.id {
-                needs.push((needed.node(), set));
+                let node = needed.node();
+                match needs.iter_mut().find(|(other, _)| *other == node) {
+                    Some((_, both)) => *both = both.intersection(&set),
+                    None => needs.push((node, set)),
+                }
             } else if !set.0.contains(version) {
                 return Ok(Err(format!("it needs itself as {requirement}, and there is one release of a package")));
             }
@@ -364,21 +425,22 @@ pub(super) fn with_inner((mut package, mut requirement): Wish) -> crate::Result<
     Ok((package, requirement))
 }
 
-/// The dependencies of a manifest that must be there. They are named by key: what a handle means is nothing that a
-/// manifest of somebody else's may have looked up here.
-fn wishes(manifest: &Manifest) -> Result<Vec<Wish>, Why> {
-    manifest
-        .dependencies
-        .iter()
-        .filter(|dependency| !dependency.optional)
-        .map(|dependency| match dependency.id() {
-            Some(id) => Ok((PackageRef::of(&id), dependency.requirement.clone())),
-            None => {
-                let given = text::fit(&text::printable(&dependency.package), 60);
-                Err(format!("it needs \"{given}\", which names no package by its key"))
-            }
-        })
-        .collect()
+/// Which of the packages of a name is meant in a release of `beside`: the own one, else that of the same owner, else the one that a
+/// pinned publisher has. None where nothing is known; why not where there are several.
+pub(super) fn meant(namesakes: &[Namesake], name: &PackageName, beside: PublisherId) -> Result<Option<PackageId>, Why> {
+    let own = namesakes.iter().find(|namesake| namesake.own);
+    let same = || namesakes.iter().find(|namesake| namesake.package.owner == beside);
+    match (own.or_else(same), namesakes) {
+        (Some(namesake), _) | (None, [namesake]) => Ok(Some(namesake.package.clone())),
+        (None, []) => Ok(None),
+        (None, several) => {
+            let called = |namesake: &Namesake| registry::claimed(&namesake.package, namesake.handle.as_ref());
+            let named =
+                |namesake: &Namesake| format!("{} ({})", called(namesake), namesake.package.owner.fingerprint());
+            let all: Vec<_> = several.iter().map(named).collect();
+            Err(format!("it needs {name}, which several pinned publishers have: {}", all.join(", ")))
+        }
+    }
 }
 
 impl<S: Source + ?Sized> DependencyProvider for Universe<'_, S> {

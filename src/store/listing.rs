@@ -128,8 +128,11 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
         .prepare_cached("SELECT id, needs FROM packages WHERE publisher = ? AND name = ?")?
         .query_row(params![key, name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let called = manifest.dependencies.iter().map(|dependency| dependency.package.as_str());
-    let needed: BTreeMap<i64, &str> = called.map(|package| (need(package), package)).collect();
+    // A bare name is taken for one of the same owner's, which is what those who import have.
+    let beside =
+        |dependency: &crate::domain::manifest::Dependency| dependency.id_beside(package.owner, &manifest.ecosystem);
+    let called = manifest.dependencies.iter().filter_map(beside).map(|package| package.to_string());
+    let needed: BTreeMap<i64, String> = called.map(|package| (need(&package), package)).collect();
     let needs: Vec<u8> = needed.keys().flat_map(|need| need.to_be_bytes()).collect();
     let own = need_of(package);
     let row = match &held {

@@ -14,7 +14,7 @@ use crate::{
         name::{Handle, PackageId, PackageName, PublisherId},
         skeleton::skeleton,
     },
-    registry::{Known, LookAlike},
+    registry::{Known, LookAlike, Namesake},
 };
 
 /// Packages of one skeleton that are looked at for whether a known one needs them.
@@ -32,6 +32,26 @@ impl Store {
     pub fn look_alike_of_own(&self, name: &PackageName) -> Result<Option<LookAlike>> {
         let own = self.own_publisher();
         self.read_together(|db| known(db, own, own, name))
+    }
+}
+
+impl Store {
+    /// The packages of this very name that are this node's own publisher's, that of `beside`, or a pinned publisher's, the own one first.
+    pub fn namesakes(&self, name: &PackageName, beside: &PublisherId) -> Result<Vec<Namesake>> {
+        let own = self.own_publisher().map(PublisherId::to_bytes);
+        self.read_together(|db| {
+            let mut held = db.prepare_cached(&format!(
+                "WITH k (publisher) AS (SELECT ?1 WHERE ?1 IS NOT NULL UNION SELECT ?2 UNION SELECT publisher FROM pins)
+                 SELECT p.publisher, p.name, p.handle, p.publisher IS ?1
+                 FROM k CROSS JOIN packages p ON p.publisher = k.publisher AND p.name = ?3
+                 WHERE p.flags & {PREVIEW} = 0 ORDER BY 4 DESC, p.publisher"
+            ))?;
+            let rows = held.query_map(params![own, beside.to_bytes(), name.as_str()], |row| {
+                let LookAlike { package, handle, .. } = look_alike(row, Known::Pinned)?;
+                Ok(Namesake { package, handle, own: row.get(3)? })
+            })?;
+            rows.collect()
+        })
     }
 }
 

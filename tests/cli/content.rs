@@ -275,7 +275,7 @@ fn crates_are_imported_and_bad_ones_do_not_stop_the_rest() {
         |ran: &Ran| -> serde_json::Value { serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap() };
     assert_eq!(summary(&ran), serde_json::json!({ "published": 4, "known": 0, "refused": 2 }), "{}", ran.stdout);
     assert_eq!(ran.code, Some(1), "something failed");
-    assert!(ran.stderr.contains("broken-1.0.0.crate was not imported") && ran.stderr.contains("not called so"));
+    assert!(ran.stderr.contains("broken-1.0.0.crate was not imported") && ran.stderr.contains("is other 1.0.0 inside"));
     let again = home.run(["import", "cache", "--handle", "mirror"]);
     assert!(again.stdout.contains("0 published, 4 there already, 2 not imported"), "{}", again.stdout);
     let good = home.run(["import", "cache/base-1.0.0.crate", &top, "--handle", "mirror"]);
@@ -289,16 +289,64 @@ fn crates_are_imported_and_bad_ones_do_not_stop_the_rest() {
     let shown = bob.alone(&join(&node, &["show", "mirror/top", "--json"])).json();
     let manifest = &shown["manifest"];
     assert_eq!((&manifest["ecosystem"], &manifest["file"]), (&"cargo".into(), &"top-0.1.0.crate".into()));
-    assert!(manifest["dependencies"][0]["package"].as_str().unwrap().ends_with("/cargo:base"), "{manifest}");
+    assert_eq!(manifest["dependencies"][0], serde_json::json!({ "name": "base", "requirement": "1" }));
     assert!(manifest["readme"]["size"] == 4 && manifest["native"]["size"].as_u64().unwrap() > 100);
     last(&bob.alone(&join(&node, &["get", "mirror/top", "--with-deps", "--trust-new", "--json"])));
     let fetched = fs::read(bob.path("mirror/cargo/top-0.1.0/top-0.1.0.crate")).unwrap();
     assert_eq!(fetched, fs::read(top).unwrap(), "byte for byte");
     assert!(bob.path("mirror/cargo/base-1.10.0/base-1.10.0.crate").exists());
+    // Through the node that runs, too.
+    last(&home.run(["get", "mirror/top", "--with-deps", "--output", "own", "--json"]));
+    assert!(home.path("own/mirror/cargo/base-1.10.0/base-1.10.0.crate").exists());
 
     home.run(["import", "nowhere"]).complains(1, &["nowhere"]);
     fs::create_dir(home.path("empty")).unwrap();
-    home.run(["import", "empty"]).complains(2, &["no .crate files", "empty"]);
+    home.run(["import", "empty"]).complains(2, &["no .crate, .whl", "empty"]);
+}
+
+#[test]
+fn an_import_says_of_each_archive_of_a_mix_what_it_was() {
+    let home = Home::new();
+    let tgz = |name: &str, files: &[(&str, &str)]| {
+        let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+        for (path, text) in files {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(text.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, path, text.as_bytes()).unwrap();
+        }
+        fs::create_dir_all(home.path("mix/deep")).unwrap();
+        fs::write(home.path(name), tar.into_inner().unwrap().finish().unwrap()).unwrap();
+    };
+    crate_file(&home, "mix/deep/base-1.0.0.crate", "base", "1.0.0", "");
+    tgz("mix/say-1.2.3.tgz", &[("package/package.json", r#"{"name": "@us/say", "version": "1.2.3"}"#)]);
+    let metadata = "Metadata-Version: 2.1\nName: Zope.Interface\nVersion: 6.0\nSummary: Interfaces\n\n# Read me\n";
+    tgz("mix/zope.interface-6.0.tar.gz", &[("zope.interface-6.0/PKG-INFO", metadata)]);
+    tgz("mix/zope.interface-6.0.0.tar.gz", &[("zope.interface-6.0/PKG-INFO", metadata)]);
+    home.file("mix/broken.deb", "no package");
+    home.file("mix/SHA256SUMS", "nothing that is looked at");
+    home.file("mix/Packages", "Package: only-described\nVersion: 1:1.0-1\nArchitecture: all\nDescription: a\n");
+    let node = Running::start(&home, &["--handle", "mirror"]);
+    let ran = home.run(["import", "mix", "--handle", "mirror", "--json"]);
+    assert_eq!(ran.code, Some(1), "one is broken: {}", ran.stderr);
+    let lines: Vec<serde_json::Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |file: &str| {
+        let line = lines.iter().find(|line| line["file"].as_str().is_some_and(|path| path.ends_with(file))).unwrap();
+        ["ecosystem", "name", "version", "outcome"].map(|key| line[key].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(of("deep/base-1.0.0.crate"), ["cargo", "base", "1.0.0", "published"]);
+    assert_eq!(of("say-1.2.3.tgz"), ["npm", "@us/say", "1.2.3", "published"]);
+    assert_eq!(of("zope.interface-6.0.0.tar.gz"), ["pypi", "Zope.Interface", "6.0", "published"]);
+    assert_eq!(of("zope.interface-6.0.tar.gz"), ["pypi", "Zope.Interface", "6.0", "refused"], "a second file");
+    assert_eq!(of("broken.deb"), ["", "", "", "refused"]);
+    assert_eq!(lines.last(), Some(&serde_json::json!({ "published": 4, "known": 0, "refused": 2 })));
+
+    let shown = home.run(["show", "mirror/pypi:zope-interface", "--json"]).json();
+    assert_eq!(shown["manifest"]["readme"]["size"], 10);
+    // What an index says of a package is nothing that could be needed.
+    let described = ["get", "mirror/debian:only-described", "--with-deps"];
+    home.run(described).complains(1, &["there is what an index says of it, and no package"]);
+    drop(node);
 }
 
 #[test]

@@ -4,16 +4,16 @@
 use toml::{Table, Value};
 
 use crate::{
-    archive::sanitise::{Need, bounded, checked, clean, labels, link, without_address},
+    archive::sanitise::{Facts, checked, draft, with_dependencies},
     domain::{
-        manifest::{Draft, Ecosystem, limit},
-        name::{NameError, PackageName},
-        version::RequirementText,
+        manifest::{Dependency, Draft, Ecosystem, Kind},
+        name::NameError,
+        text::{fit, printable},
     },
 };
 
-/// What a `Cargo.toml` says of the crate with this content; the error says what is wrong with it.
-pub(super) fn release(manifest: &Table) -> Result<(Draft, Vec<Need>), String> {
+/// What a `Cargo.toml` says of its crate; the error says what is wrong with it.
+pub(super) fn release(manifest: &Table) -> Result<(Draft, Vec<String>), String> {
     let package = manifest.get("package").and_then(Value::as_table).ok_or("it has no [package]")?;
     let text = |key: &str| package.get(key).and_then(Value::as_str);
     let list = |key: &str| {
@@ -21,6 +21,7 @@ pub(super) fn release(manifest: &Table) -> Result<(Draft, Vec<Need>), String> {
         values.filter_map(Value::as_str).map(ToOwned::to_owned).collect::<Vec<_>>()
     };
     let draft = draft(Facts {
+        ecosystem: Ecosystem::Cargo,
         name: text("name").ok_or("it has no name")?,
         version: text("version").ok_or("it has no version")?,
         description: text("description").unwrap_or_default(),
@@ -31,55 +32,47 @@ pub(super) fn release(manifest: &Table) -> Result<(Draft, Vec<Need>), String> {
         repository: text("repository"),
         homepage: text("homepage"),
     })?;
-    let dependencies = manifest.get("dependencies").and_then(Value::as_table);
-    let needs = bounded(dependencies.into_iter().flatten().filter_map(|(name, value)| need(name, value)));
-    Ok((checked(draft)?, needs))
+    let targets = manifest.get("target").and_then(Value::as_table).into_iter().flatten();
+    let targets = targets.filter_map(|(target, table)| Some((Some(target.as_str()), table.as_table()?)));
+    let mut unsaid = Vec::new();
+    let needs = std::iter::once((None, manifest)).chain(targets).flat_map(|(target, table)| needs(target, table));
+    let needs = needs.filter_map(|need| need.map_err(|why| unsaid.push(why)).ok()).collect();
+    let (draft, mut left_out) = with_dependencies(checked(draft)?, needs);
+    left_out.extend(unsaid);
+    Ok((draft, left_out))
 }
 
-/// What is known of a package, as somebody wrote it.
-pub(crate) struct Facts<'a> {
-    pub name: &'a str,
-    pub version: &'a str,
-    pub description: &'a str,
-    pub categories: Vec<String>,
-    pub tags: Vec<String>,
-    pub license: Option<&'a str>,
-    pub authors: Vec<String>,
-    pub repository: Option<&'a str>,
-    pub homepage: Option<&'a str>,
-}
-
-pub(crate) fn draft(facts: Facts<'_>) -> Result<Draft, String> {
-    let authors = facts.authors.iter().filter_map(|author| without_address(author)).collect();
-    Ok(Draft {
-        handle: None,
-        name: facts.name.parse().map_err(|error: NameError| error.to_string())?,
-        version: facts.version.parse().map_err(|error: NameError| error.to_string())?,
-        title: None,
-        description: clean(facts.description, limit::DESCRIPTION),
-        categories: labels(facts.categories, limit::CATEGORIES, limit::LABEL),
-        tags: labels(facts.tags, limit::TAGS, limit::LABEL),
-        license: facts.license.map(|license| clean(license, limit::LICENSE)).filter(|license| !license.is_empty()),
-        authors: labels(authors, limit::AUTHORS, limit::AUTHOR),
-        repository: facts.repository.and_then(link),
-        homepage: facts.homepage.and_then(link),
-        dependencies: Vec::new(),
-        ecosystem: Ecosystem::Cargo,
+/// What the crate is used and built with; what its tests want is nobody else's matter. Of what cannot be said, why not.
+fn needs<'a>(target: Option<&'a str>, table: &'a Table) -> impl Iterator<Item = Result<Dependency, String>> {
+    // The spelling with an underscore is that of old crates; cargo reads it still.
+    let sections =
+        [("dependencies", Kind::Runtime), ("build-dependencies", Kind::Build), ("build_dependencies", Kind::Build)];
+    sections.into_iter().flat_map(move |(section, kind)| {
+        let needs = table.get(section).and_then(Value::as_table).into_iter().flatten();
+        needs.map(move |(name, value)| {
+            need(name, value, target, kind.clone()).map_err(|why| format!("{}: {why}", fit(&printable(name), 80)))
+        })
     })
 }
 
 /// One `name = "requirement"` or `name = { … }`, under the package's own name where it was renamed.
-fn need(name: &str, value: &Value) -> Option<Need> {
+fn need(called: &str, value: &Value, target: Option<&str>, kind: Kind) -> Result<Dependency, String> {
     let field = |key: &str| value.get(key);
-    let name = field("package").and_then(Value::as_str).unwrap_or(name);
+    if field("registry-index").is_some() {
+        return Err("it is one of another registry".to_owned());
+    }
+    let name = field("package").and_then(Value::as_str).unwrap_or(called);
     let requirement = value.as_str().or_else(|| field("version")?.as_str()).unwrap_or("*");
-    Some(Need {
-        name: PackageName::of(&Ecosystem::Cargo, &name.parse().ok()?).ok()?,
-        // One that cargo would not read says nothing that could be signed.
-        requirement: requirement
-            .parse()
-            .ok()
-            .filter(|wanted: &RequirementText| wanted.read(&Ecosystem::Cargo).is_ok())?,
-        optional: field("optional").and_then(Value::as_bool).unwrap_or_default(),
+    let wrong = |error: NameError| error.to_string();
+    let extras = field("features").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let optional = field("optional").and_then(Value::as_bool).unwrap_or_default();
+    Ok(Dependency {
+        optional,
+        kind,
+        extras: extras.map(str::to_owned).collect(),
+        // An optional one is a feature of its own name.
+        under: optional.then(|| called.to_owned()),
+        platform: target.map(str::to_owned),
+        ..Dependency::bare(name.parse().map_err(wrong)?, requirement.parse().map_err(wrong)?)
     })
 }

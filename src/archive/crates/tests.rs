@@ -72,8 +72,10 @@ fn a_real_archive_becomes_a_release() {
     assert_eq!(draft.authors, ["Ann Example"]);
     assert_eq!(draft.repository.as_deref(), Some("https://example.org/hello"));
     assert_eq!(draft.homepage, None);
-    let needs: Vec<_> = entry.needs.iter().map(|need| (need.name.as_str(), need.optional)).collect();
-    assert_eq!(needs, [("cargo:local", false), ("cargo:rand", true), ("cargo:serde", false)]);
+    let needs: Vec<_> = draft.dependencies.iter().map(Dependency::told).collect();
+    assert_eq!(needs, ["local@*", "serde@1", "Rand@0.8 (optional; with renamed)"]);
+    let [bad] = entry.left_out.as_slice() else { panic!("{:?}", entry.left_out) };
+    assert!(bad.starts_with("bad name: "), "{bad}");
     let index: serde_json::Value = serde_json::from_str(&entry.index).unwrap();
     assert_eq!(index["cksum"], Hash::of(&bytes).to_string());
     assert_eq!((&index["name"], index["deps"].as_array().unwrap().len()), (&"Hello_World".into(), 3));
@@ -87,7 +89,7 @@ fn names_that_climb_are_passed_over() {
     for name in ["../a-1/Cargo.toml", "/a-1/Cargo.toml", "a-1/../a-1/Cargo.toml", "b-1/Cargo.toml", "a-1/x/Cargo.toml"]
     {
         let path = archive(dir.path(), "a-1.crate", &[(name, manifest)]);
-        assert!(matches!(refused(&path), Unusable::NoManifest), "{name}");
+        assert!(matches!(refused(&path), Unusable::Missing(_)), "{name}");
     }
     let path = archive(dir.path(), "a-1.crate", &[("../../etc/passwd", b"x"), ("a-1/Cargo.toml", manifest)]);
     assert!(read(&path).is_ok());
@@ -107,7 +109,7 @@ fn archives_that_unpack_to_too_much_are_given_up() {
     let many: Vec<(String, Vec<u8>)> = (0..5_000).map(|n| (format!("a-1/{n}"), Vec::new())).collect();
     let mut files: Vec<(&str, &[u8])> = many.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
     files.push(("a-1/Cargo.toml", MANIFEST.as_bytes()));
-    assert!(matches!(refused(&archive(dir.path(), "a-1.crate", &files)), Unusable::NoManifest));
+    assert!(matches!(refused(&archive(dir.path(), "a-1.crate", &files)), Unusable::Missing(_)));
 }
 
 #[test]
@@ -125,10 +127,10 @@ fn damaged_archives_are_skipped_with_a_reason() {
     assert!(matches!(refused(&text), Unusable::Unreadable(_)));
     for bad in ["", "[package]\nname = \"a\"", "[package]\nname = \"-\"\nversion = \"1.0.0\"", "x =", "package = 1"] {
         let path = archive(dir.path(), "a-1.crate", &[("a-1/Cargo.toml", bad.as_bytes())]);
-        assert!(matches!(refused(&path), Unusable::BadManifest(why) if !why.is_empty()), "{bad}");
+        assert!(matches!(refused(&path), Unusable::Bad { why, .. } if !why.is_empty()), "{bad}");
     }
     let path = archive(dir.path(), "a-1.crate", &[("a-1/Cargo.toml", b"\xff\xfe")]);
-    assert!(matches!(refused(&path), Unusable::BadManifest(_)));
+    assert!(matches!(refused(&path), Unusable::Bad { .. }));
 }
 
 fn index_of(manifest: &str) -> serde_json::Value {
@@ -226,24 +228,6 @@ fn the_readme_is_the_one_it_names() {
     }
 }
 
-#[test]
-fn a_directory_is_listed_by_file_name() {
-    let dir = tempfile::tempdir().unwrap();
-    let deep = dir.path().join(["d"; 20].join("/"));
-    fs::create_dir_all(&deep).unwrap();
-    fs::create_dir_all(dir.path().join("z/dir.crate")).unwrap();
-    for name in ["c-1.crate", "z/a-1.crate", "d/d/b-1.crate", "z/a-1.crate.part", "z/dir.crate/e-1.crate"] {
-        fs::write(dir.path().join(name), "").unwrap();
-    }
-    fs::write(deep.join("too-deep-1.crate"), "").unwrap();
-    std::os::unix::fs::symlink(dir.path(), dir.path().join("loop")).unwrap();
-    let found = list(dir.path()).unwrap();
-    let names: Vec<_> = found.iter().map(|path| path.strip_prefix(dir.path()).unwrap().to_str().unwrap()).collect();
-    assert_eq!(names, ["z/a-1.crate", "d/d/b-1.crate", "c-1.crate", "z/dir.crate/e-1.crate"]);
-    let absent = list(&dir.path().join("absent")).unwrap_err().to_string();
-    assert!(absent.contains("absent cannot be listed"), "{absent}");
-}
-
 proptest! {
     /// Whatever the fields say, the result is a release that can be signed and sent, or a reason.
     #[test]
@@ -266,14 +250,9 @@ proptest! {
         manifest.insert("package".into(), package.into());
         manifest.insert("dependencies".into(), toml::Value::try_from(needs).unwrap());
         let content = ReleaseFile { size: MAX_NUMBER, ..ReleaseFile::of(&crate::ecosystem::Ecosystem::Generic, "x", b"") };
-        let (mut draft, needs) = manifest::release(&manifest).unwrap();
+        let (mut draft, _) = manifest::release(&manifest).unwrap();
         let handle: Handle = "a-handle-of-24-characters".parse().unwrap();
             let key = Keypair::generate_ed25519();
-            let publisher = PublisherId::of(&key.public());
-        draft.dependencies = needs.into_iter().map(|need| Dependency {
-            handle: None,
-            package: format!("{publisher}/{}", need.name), requirement: need.requirement, optional: need.optional,
-        }).collect();
         draft.handle = Some(handle);
         let signable = draft.into_manifest(PublisherId::of(&key.public()), content, Timestamp(MAX_NUMBER)).unwrap();
         prop_assert!(Authorised::sign(&key, signable).is_ok());

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom, Take};
 
-use super::Unusable;
+use super::{NOT_DEB, Unusable};
 
 const MAGIC: &[u8; 8] = b"!<arch>\n";
 const HEADER: usize = 60;
@@ -34,7 +34,7 @@ impl<'a, R: Read + Seek> Ar<'a, R> {
         match archive.read_exact(&mut magic) {
             Ok(()) if magic == *MAGIC => Ok(Self { archive, size, next: 8, seen: 0 }),
             Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error.into()),
-            _ => Err(Unusable::NotDeb),
+            _ => Err(NOT_DEB),
         }
     }
 
@@ -48,22 +48,22 @@ impl<'a, R: Read + Seek> Ar<'a, R> {
         self.archive.seek(SeekFrom::Start(self.next))?;
         let mut header = [0; HEADER];
         self.archive.read_exact(&mut header).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => Unusable::CutOff,
+            io::ErrorKind::UnexpectedEof => Unusable::damaged("it is cut off"),
             _ => error.into(),
         })?;
         let field = |from: usize, to: usize| {
             let text = header.get(from..to).and_then(|bytes| std::str::from_utf8(bytes).ok());
-            text.map(|text| text.trim_end_matches(' ')).ok_or(Unusable::NotDeb)
+            text.map(|text| text.trim_end_matches(' ')).ok_or(NOT_DEB)
         };
         if header.get(58..) != Some(b"`\n") {
-            return Err(Unusable::NotDeb);
+            return Err(NOT_DEB);
         }
         let name = field(0, 16)?;
-        let size = number(field(48, 58)?).ok_or(Unusable::NotDeb)?;
+        let size = number(field(48, 58)?).ok_or(NOT_DEB)?;
         let start = self.next + HEADER as u64;
         let end = start + size;
         if end > self.size {
-            return Err(Unusable::CutOff);
+            return Err(Unusable::damaged("it is cut off"));
         }
         self.next = end + end % 2;
         let name = name.strip_suffix('/').unwrap_or(name).to_owned();

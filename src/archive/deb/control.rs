@@ -1,12 +1,7 @@
 //! Reads a control paragraph (Debian Policy 5.3). Package, version and architecture must be right, and every field be there
 //! once.
 
-use std::collections::BTreeMap;
-
-use crate::{
-    domain::text::{fit, printable},
-    ecosystem::Ecosystem,
-};
+use crate::{archive::debian::fields, ecosystem::Ecosystem};
 
 /// One field of relations to other packages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +41,8 @@ pub(super) struct Paragraph {
 
 impl Paragraph {
     pub fn parse(text: &str) -> Result<Self, String> {
-        let fields = fields(text)?;
-        let field = |name: &str| fields.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+        let fields = fields(text.trim_end_matches(['\r', '\n'])).map_err(|why| why.to_string())?;
+        let field = |name: &str| fields.get(name).copied().filter(|value| !value.is_empty());
         let own = |name: &str| field(name).map(str::to_owned);
         let needed = |name: &str| own(&name.to_ascii_lowercase()).ok_or_else(|| format!("it has no {name}"));
 
@@ -96,33 +91,4 @@ fn relations<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Vec<Relation> {
         Some(Relation { kind, packages })
     };
     kinds.into_iter().filter_map(relation).collect()
-}
-
-/// The fields by their names, of which the case does not count (Policy 5.1). A line that begins with a space goes on with the
-/// field before it. A field that is there twice is read by some programs as the first, by others as the last: it is neither.
-fn fields(text: &str) -> Result<BTreeMap<String, String>, String> {
-    let mut fields: BTreeMap<String, String> = BTreeMap::new();
-    let mut last: Option<String> = None;
-    let shown = |text: &str| fit(&printable(text), 40);
-    for line in text.lines() {
-        if line.starts_with([' ', '\t']) {
-            let value = last.as_ref().and_then(|name| fields.get_mut(name)).ok_or("it begins with a space")?;
-            value.push('\n');
-            value.push_str(line);
-            continue;
-        }
-        if line.is_empty() {
-            return Err("it has an empty line in it: one package has one paragraph".to_owned());
-        }
-        let (name, value) = line
-            .split_once(':')
-            .filter(|(name, _)| !name.is_empty() && !name.contains(char::is_whitespace))
-            .ok_or_else(|| format!("it has a line that is no field: \"{}\"", shown(line)))?;
-        let key = name.to_ascii_lowercase();
-        if fields.insert(key.clone(), value.to_owned()).is_some() {
-            return Err(format!("it has the field {} twice", shown(name)));
-        }
-        last = Some(key);
-    }
-    Ok(fields)
 }

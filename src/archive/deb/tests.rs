@@ -148,16 +148,16 @@ fn control_files_that_are_wrong_are_refused_with_a_reason() {
     ] {
         let control = CONTROL.replace(good, bad);
         assert_ne!(control, CONTROL);
-        assert!(matches!(package(&control, &[]), Err(Unusable::BadControl(why)) if !why.is_empty()), "{bad}");
+        assert!(matches!(package(&control, &[]), Err(Unusable::Bad { why, .. }) if !why.is_empty()), "{bad}");
     }
     assert!(package(&CONTROL.replace('\n', "\r\n"), &[]).is_ok());
     let read = |files: &[(&str, &[u8])]| {
         let control = tar(files);
         of(Cursor::new(ar(&[("debian-binary", b"2.0\n"), ("control.tar", &control), ("data.tar", b"")])))
     };
-    assert!(matches!(read(&[("./control/control", b"x")]), Err(Unusable::NoControl)));
-    assert!(matches!(read(&[("./control", b"x"), ("control", b"y")]), Err(Unusable::TwoControls)));
-    assert!(matches!(read(&[("./control", b"\xff")]), Err(Unusable::BadControl(_))));
+    assert!(matches!(read(&[("./control/control", b"x")]), Err(Unusable::Missing(_))));
+    assert!(matches!(read(&[("./control", b"x"), ("control", b"y")]), Err(Unusable::Ambiguous(_))));
+    assert!(matches!(read(&[("./control", b"\xff")]), Err(Unusable::Bad { .. })));
     assert!(read(&[("control", CONTROL.as_bytes()), ("./control", CONTROL.as_bytes())]).is_ok());
     let large = vec![b' '; MAX_PARAGRAPH as usize + 1];
     assert!(matches!(read(&[("./control", &large)]), Err(Unusable::TooLarge)));
@@ -176,17 +176,17 @@ fn what_is_no_package_is_refused() {
         &[binary, ("other", b""), ("control.tar.gz", &control), ("data.tar", b"")],
         &[("control.tar.gz", &control), ("data.tar", b"")],
     ] {
-        assert!(matches!(of(members), Err(Unusable::NotDeb)), "{}", members.len());
+        assert!(matches!(of(members), Err(Unusable::Other(_))), "{}", members.len());
     }
     let old = of(&[("debian-binary", b"0.939000\n"), ("control.tar.gz", &control), ("data.tar", b"")]);
-    assert!(matches!(old, Err(Unusable::OtherFormat(version)) if version == "0.939000"));
+    assert!(matches!(old, Err(Unusable::OtherFormat(why)) if why.contains(" 0.939000 ")));
     assert!(of(&[("debian-binary", b"2.1\nmore\n"), ("control.tar.gz", &control), ("data.tar.bz2", b"x")]).is_ok());
     let packing = of(&[binary, ("control.tar.bz2", &control), ("data.tar", b"")]);
-    assert!(matches!(packing, Err(Unusable::OtherPacking(name)) if name == "control.tar.bz2"));
+    assert!(matches!(packing, Err(Unusable::OtherFormat(why)) if why.starts_with("control.tar.bz2 is packed")));
     let bomb = gzip(&tar(&[("./md5sums", &vec![0; 20 << 20]), ("./control", CONTROL.as_bytes())]));
     assert!(matches!(of(&[binary, ("control.tar.gz", &bomb), ("data.tar", b"")]), Err(Unusable::TooLarge)));
     let many: Vec<_> = std::iter::once(binary).chain([("_x", &b""[..]); 100]).collect();
-    assert!(matches!(of(&many), Err(Unusable::NotDeb)));
+    assert!(matches!(of(&many), Err(Unusable::Other(_))));
 }
 
 #[test]

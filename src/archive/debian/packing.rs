@@ -3,11 +3,9 @@
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::MultiGzDecoder;
-use liblzma::{
-    bufread::XzDecoder,
-    stream::{CONCATENATED, Stream},
-};
 use lz4_flex::frame::FrameDecoder;
+
+use crate::archive::read::xz;
 
 // RFC 1952 section 2.3.1 (deflate is the only method there is), The .xz File Format 2.1.1.1, LZ4 Frame Format "General
 // Structure".
@@ -15,16 +13,13 @@ const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
 const XZ: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0x00];
 const LZ4: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 
-/// Memory for unpacking xz, in bytes. `xz -9` wants 65 MiB, the format allows 4 GiB.
-const XZ_MEMORY: u64 = 128 << 20;
-
 /// What comes out of the compression; the same bytes where there is none.
 pub(super) fn unpacked(mut packed: impl BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let first = packed.fill_buf()?;
     Ok(if first.starts_with(&GZIP) {
         Box::new(MultiGzDecoder::new(packed))
     } else if first.starts_with(&XZ) {
-        Box::new(XzDecoder::new_stream(packed, Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?))
+        Box::new(xz(packed)?)
     } else if first.starts_with(&LZ4) {
         Box::new(Lz4::new(packed))
     } else {

@@ -5,21 +5,24 @@ use std::{collections::HashMap, str};
 
 use super::tags::tags;
 use crate::{
-    archive::sanitise::{Need, bounded, checked, labels, link, shorten, without_address},
+    archive::sanitise::{checked, labels, link, shorten, with_dependencies, without_address},
     domain::{
-        manifest::{Draft, Ecosystem, limit},
+        manifest::{Dependency, Draft, Ecosystem, limit},
         name::{NameError, PackageName, WrittenName},
         text::{fit, printable},
         version::RequirementText,
     },
 };
 
-/// A package of an index as it can be published: its draft is valid as it is, without handle and dependencies.
+/// A package of an index as it can be published: its draft is valid as it is, without a handle. Of alternatives that it depends on it
+/// has the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stanza {
     pub draft: Draft,
-    /// What it depends on, of alternatives the first, and only as many as a manifest has room for.
-    pub needs: Vec<Need>,
+    /// What it depends on and its draft does not say, each with why.
+    pub left_out: Vec<String>,
+    /// The lines of its description behind the first, all of them.
+    pub details: Option<String>,
     /// The stanza as the index has it, ending with one line feed. Not cleaned: do not show it as it is.
     pub text: String,
 }
@@ -48,7 +51,7 @@ impl Stanza {
     ///
     /// What is not UTF-8, as policy 5.1 wants it, is refused rather than mended: what is signed is kept for good, and so is
     /// the text beside it.
-    pub(super) fn read(text: &[u8]) -> Result<Self, Unusable> {
+    pub(in crate::archive) fn of(text: &[u8]) -> Result<Self, Unusable> {
         let text = str::from_utf8(text).map_err(|_| Unusable::NotText)?.trim_end_matches(['\r', '\n']);
         let fields = fields(text)?;
         let field = |name: &str| fields.get(name).copied().filter(|value| !value.is_empty());
@@ -61,7 +64,7 @@ impl Stanza {
             version: field("version").ok_or(Unusable::Missing("Version"))?.parse()?,
             title: None,
             name,
-            description: field("description").map(description).unwrap_or_default(),
+            description: shorten(field("description").map(lines).unwrap_or_default(), limit::DESCRIPTION),
             categories: labels(
                 field("section").and_then(category).into_iter().collect(),
                 limit::CATEGORIES,
@@ -81,13 +84,18 @@ impl Stanza {
         };
         let text = format!("{text}\n");
         let draft = checked(draft).map_err(Unusable::Unsignable)?;
-        Ok(Self { draft, needs: needs(list("pre-depends").chain(list("depends"))), text })
+        let details = field("description").and_then(|value| value.split_once('\n')).map(|(_, details)| lines(details));
+        let details = details.filter(|details| !details.is_empty());
+        let (needs, unsaid) = needs(list("pre-depends").chain(list("depends")));
+        let (draft, mut left_out) = with_dependencies(draft, needs);
+        left_out.extend(unsaid);
+        Ok(Self { draft, left_out, details, text })
     }
 }
 
 /// The fields by their names, of which the case does not count (policy 5.1). A field that is there twice is read by some
 /// programs as the first, by others as the last, so it is neither.
-fn fields(text: &str) -> Result<HashMap<String, &str>, Unusable> {
+pub(in crate::archive) fn fields(text: &str) -> Result<HashMap<String, &str>, Unusable> {
     let mut fields = HashMap::new();
     let mut rest = text;
     while !rest.is_empty() {
@@ -113,9 +121,9 @@ fn first_field(text: &str) -> (&str, &str) {
 }
 
 /// The lines without the space before each; a lone dot is a blank one (policy 5.6.13).
-fn description(value: &str) -> String {
+fn lines(value: &str) -> String {
     let lines = value.lines().map(|line| if line.trim() == "." { String::new() } else { printable(line) });
-    shorten(lines.collect::<Vec<_>>().join("\n").trim().to_owned(), limit::DESCRIPTION)
+    lines.collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
 /// The section without the archive's area: `non-free/net` is about networks like any other.
@@ -123,41 +131,44 @@ fn category(section: &str) -> Option<String> {
     section.rsplit('/').next().map(str::to_owned)
 }
 
-/// Each package once: `a (>= 1), a (<< 2)` is one need with both bounds.
-fn needs<'a>(relations: impl Iterator<Item = &'a str>) -> Vec<Need> {
-    let mut needs: Vec<Need> = Vec::new();
-    for need in relations.filter_map(need) {
-        if let Some(known) = needs.iter_mut().find(|known| known.name == need.name) {
-            narrow(&mut known.requirement, need.requirement);
-        } else if needs.len() < limit::DEPENDENCIES {
-            needs.push(need);
+/// Each package once, as long as a requirement has room for it: `a (>= 1), a (<< 2)` is one need with both bounds. And those that
+/// cannot be said.
+fn needs<'a>(relations: impl Iterator<Item = &'a str>) -> (Vec<Dependency>, Vec<String>) {
+    let (mut needs, mut unsaid): (Vec<Dependency>, Vec<String>) = (Vec::new(), Vec::new());
+    for relation in relations.map(str::trim).filter(|relation| !relation.is_empty()) {
+        let Some(need) = need(relation) else {
+            unsaid.push(format!("{}: it is no name of a package", fit(&printable(relation), 80)));
+            continue;
+        };
+        let known = needs.iter_mut().find(|known| known.on == need.on);
+        match known.and_then(|known| Some((both(&known.requirement, &need.requirement)?, known))) {
+            Some((both, known)) => known.requirement = both,
+            None => needs.push(need),
         }
     }
-    bounded(needs.into_iter())
+    (needs, unsaid)
 }
 
 /// The first alternative of `libc6:any (>= 2.36) [amd64] <!nocheck> | libc` (policy 7.1); none without a name that can be
 /// published.
-fn need(relation: &str) -> Option<Need> {
+fn need(relation: &str) -> Option<Dependency> {
     let first = relation.split('|').next()?.trim();
-    let name = first.split([':', ' ', '\t', '\n', '(', '[', '<']).next()?.parse().ok()?;
-    let name = PackageName::of(&Ecosystem::Debian, &name).ok()?;
+    let name = first.split([':', ' ', '\t', '\n', '(', '[', '<']).next()?;
+    // dpkg has every name in lower case.
+    let name: WrittenName = name.to_ascii_lowercase().parse().ok()?;
+    PackageName::of(&Ecosystem::Debian, &name).ok()?;
     let version = first.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
     let requirement = version.and_then(|(version, _)| version.trim().parse::<RequirementText>().ok());
     // A text that is no relation of versions asks for nothing.
     let requirement = requirement.filter(|asked| asked.read(&Ecosystem::Debian).is_ok());
-    let requirement = requirement.unwrap_or_else(RequirementText::any);
-    Some(Need { name, requirement, optional: false })
+    Some(Dependency::bare(name, requirement.unwrap_or_else(RequirementText::any)))
 }
 
-/// Adds the bounds of `other`, as long as a manifest takes the whole.
-fn narrow(requirement: &mut RequirementText, other: RequirementText) {
-    let both = match (requirement.as_str(), other.as_str()) {
-        (_, "*") => return,
-        ("*", other) => other.parse(),
-        (one, other) => format!("{one}, {other}").parse(),
-    };
-    if let Ok(both) = both {
-        *requirement = both;
+/// The bounds of both.
+fn both(one: &RequirementText, other: &RequirementText) -> Option<RequirementText> {
+    match (one.as_str(), other.as_str()) {
+        (_, "*") => Some(one.clone()),
+        ("*", _) => Some(other.clone()),
+        (one, other) => format!("{one}, {other}").parse().ok(),
     }
 }

@@ -111,7 +111,12 @@ fn real_stanzas_become_releases() {
     assert_eq!(draft.tags, ["program", "shell", "text-mode", "tui", "interpreter", "c", "ncurses", "gnu"]);
     assert_eq!(draft.ecosystem.as_str(), "debian");
     let needs = |stanza: &Stanza| {
-        stanza.needs.iter().map(|need| format!("{} {}", need.name, need.requirement)).collect::<Vec<_>>()
+        stanza
+            .draft
+            .dependencies
+            .iter()
+            .map(|need| format!("debian:{} {}", need.written(), need.requirement))
+            .collect::<Vec<_>>()
     };
     assert_eq!(
         needs(bash),
@@ -340,7 +345,7 @@ fn what_could_move_a_cursor_is_gone() {
         (&["evil [2J Ann".to_owned()][..], &["evil [2J net".to_owned()][..])
     );
     assert_eq!((draft.homepage.as_deref(), draft.version.to_string().as_str()), (None, "1-1"));
-    assert_eq!(stanza.needs.iter().map(|need| need.name.as_str()).collect::<Vec<_>>(), ["debian:cc", "debian:dd"]);
+    assert_eq!(stanza.draft.dependencies.iter().map(Dependency::written).collect::<Vec<_>>(), ["cc", "dd"]);
     let shown = one(&format!("Package: aa\nVersion: 1{evil}-1\n")).unwrap_err().to_string();
     assert!(shown.contains("control or invisible") && !shown.contains(['\u{202e}', '\u{1b}', '\u{200b}']), "{shown}");
 }
@@ -351,8 +356,8 @@ fn relations_are_read_as_policy_has_them() {
         "Package: aa\nVersion: 1\nPre-Depends: dpkg(>=1.17)|xx\nDepends: libc6:any (>= 2.36) [amd64] <!nocheck> | libc (>= 9),\n \
          python3 (<< 3.12), python3 (>= 3.11~), python3:any,,\n libstdc++6, Bad, a_b, default-mta | mail-transport-agent\n",
     );
-    let needs = stanza.unwrap().needs;
-    let needs: Vec<_> = needs.iter().map(|need| format!("{} {}", need.name, need.requirement)).collect();
+    let needs = stanza.unwrap().draft.dependencies;
+    let needs: Vec<_> = needs.iter().map(|need| format!("debian:{} {}", need.written(), need.requirement)).collect();
     assert_eq!(
         needs,
         [
@@ -395,12 +400,7 @@ proptest! {
             prop_assert!(stanza.text.ends_with('\n') && !stanza.text.ends_with("\n\n"));
             let handle: Handle = "a-handle-of-24-characters".parse().unwrap();
             let key = Keypair::generate_ed25519();
-            let publisher = PublisherId::of(&key.public());
             let mut draft = stanza.draft;
-            draft.dependencies = stanza.needs.into_iter().map(|need| Dependency {
-                handle: None,
-                package: format!("{publisher}/{}", need.name), requirement: need.requirement, optional: need.optional,
-            }).collect();
             draft.handle = Some(handle);
             let content = ReleaseFile { size: MAX_NUMBER, ..ReleaseFile::of(&crate::ecosystem::Ecosystem::Generic, "x", b"") };
             let signable = draft.into_manifest(PublisherId::of(&key.public()), content, Timestamp(MAX_NUMBER)).unwrap();

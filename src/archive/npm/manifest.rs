@@ -50,11 +50,8 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    /// Reads UTF-8, or what was meant to be, as npm does. Nesting is bounded by the parser.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let text = String::from_utf8_lossy(bytes);
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let fields: Map<String, Value> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let fields = fields(bytes)?;
         let field = |key: &str| fields.get(key);
         let string = |key: &str| field(key).and_then(text_of);
         let people = |key: &str| list(field(key)).into_iter().filter_map(person).collect();
@@ -80,6 +77,28 @@ impl Manifest {
             deprecated: string("deprecated"),
         })
     }
+}
+
+/// What a registry says of this version in its packument, but for where it is: `package.json`, with name and version as npm lists
+/// them, programs as a table, and without a readme, which old ones have in them. Empty where it is none.
+pub fn packument(found: &super::Tarball) -> Vec<u8> {
+    let Ok(mut fields) = fields(&found.package_json) else { return Vec::new() };
+    fields.insert("name".to_owned(), found.name.clone().into());
+    fields.insert("version".to_owned(), found.version.clone().into());
+    ["readme", "readmeFilename"].into_iter().for_each(|field| drop(fields.remove(field)));
+    if let Some(Value::String(path)) = fields.get("bin") {
+        let own = found.name.rsplit('/').next().unwrap_or_default().to_owned();
+        let table = Map::from_iter([(own, Value::String(path.clone()))]);
+        fields.insert("bin".to_owned(), table.into());
+    }
+    serde_json::to_vec(&fields).unwrap_or_default()
+}
+
+/// Reads UTF-8, or what was meant to be, as npm does. Nesting is bounded by the parser.
+fn fields(bytes: &[u8]) -> Result<Map<String, Value>, String> {
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 fn text_of(value: &Value) -> Option<String> {

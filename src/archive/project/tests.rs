@@ -20,7 +20,7 @@ fn a_file_says_what_is_released_and_how() {
     );
     let project = project(dir.path(), &text).unwrap();
     assert_eq!((project.draft.name.as_str(), project.draft.tags.len()), ("web", 1));
-    assert_eq!(project.draft.dependencies[0].package, "alice/json");
+    assert_eq!(project.draft.dependencies[0].written(), "alice/json");
     assert_eq!(project.pack.exclude, ["*.log", "/tmp"]);
     assert_eq!(project.pack.include, [".env.example"]);
     assert_eq!(project.pack.readme, Some(Readme { path: "about.md".to_owned(), text: "# Web".to_owned() }));
@@ -61,6 +61,12 @@ fn what_is_wrong_is_named_with_its_line() {
             "dependencies = [{ package = \"a/b\", requirement = \"^1\", wild = 1 }]",
             "line 3: there is no key wild here; there are package",
         ),
+        ("dependencies = [{ name = \"lib\", requirement = \"==1\" }]", "line 3: "),
+        (
+            "dependencies = [{ name = \"lib\", package = \"a/b\", requirement = \"1\" }]",
+            "a package or a name, not both",
+        ),
+        ("dependencies = [{ name = \"lib\", requirement = \"1\", kind = \"Dev\" }]", "line 3: "),
         ("name = \"again\"", "line 3: duplicate key"),
         ("[", "line 3: "),
     ] {

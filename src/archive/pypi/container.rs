@@ -16,10 +16,9 @@ use zip::{
 
 use super::{MAX_METADATA, Unusable};
 use crate::{
-    archive::extract::{
-        ExtractError, ExtractLimits,
-        entries::{Entries, What, check_end},
-        meter::Meter,
+    archive::{
+        extract::{ExtractLimits, entries::check_end, meter::Meter},
+        read::{FileEntry, Readme, files, whole},
     },
     domain::time::Timestamp,
 };
@@ -44,11 +43,14 @@ pub(super) struct Member {
     pub written_at: Option<Timestamp>,
 }
 
+/// The metadata, and of a tar archive the readme that is at its top.
+pub(super) type Found = (Member, Option<Readme>);
+
 /// The one file of a zip archive whose path is the wanted one.
 ///
 /// # Errors
 /// When there is none or more than one, or the archive's directory and the headers before its files say different things.
-pub(super) fn of_zip(mut archive: File, is_wanted: fn(&[u8]) -> bool, what: &'static str) -> Result<Member, Unusable> {
+pub(super) fn of_zip(mut archive: File, is_wanted: fn(&[u8]) -> bool, what: &'static str) -> Result<Found, Unusable> {
     check_directory(&mut archive)?;
     let metered = Metered { reader: BufReader::new(archive), left: MAX_DIRECTORY };
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
@@ -58,14 +60,14 @@ pub(super) fn of_zip(mut archive: File, is_wanted: fn(&[u8]) -> bool, what: &'st
     let infos: BTreeSet<Vec<u8>> =
         archive.file_names_raw().map(top).filter(|top| top.ends_with(b".dist-info")).collect();
     if infos.len() > 1 {
-        return Err(Unusable::Ambiguous("it has several directories for metadata"));
+        return Err(Unusable::Ambiguous("it has several directories for metadata".to_owned()));
     }
     let path = one(archive.file_names_raw().filter(|path| is_wanted(path)).map(<[u8]>::to_vec).collect(), what)?;
-    let index = archive.index_for_name_raw(&path).ok_or(Unusable::NoMetadata(what))?;
+    let index = archive.index_for_name_raw(&path).ok_or(Unusable::Missing(what))?;
     let options = ZipReadOptions::new().enforce_header_consistency(true);
     let mut entry = archive.by_index_with_options(index, options).map_err(unzipped)?;
     if !entry.is_file() {
-        return Err(Unusable::NoMetadata(what));
+        return Err(Unusable::Missing(what));
     }
     let extended = entry.extra_data_fields().find_map(|field| match field {
         ExtraField::ExtendedTimestamp(times) => times.mod_time(),
@@ -73,8 +75,8 @@ pub(super) fn of_zip(mut archive: File, is_wanted: fn(&[u8]) -> bool, what: &'st
     });
     let written_at = entry.last_modified().and_then(dos_time).max(extended.map(u64::from).and_then(seconds));
     let size = entry.size();
-    let bytes = bounded(&mut entry, size, what)?;
-    Ok(Member { path, bytes, written_at })
+    let bytes = bounded(&mut entry, size)?;
+    Ok((Member { path, bytes, written_at }, None))
 }
 
 /// Checks that there is one directory, that it is where the archive's end says, and that it has no more in it than its bytes have
@@ -115,71 +117,62 @@ fn check_directory(archive: &mut File) -> Result<(), Unusable> {
 ///
 /// # Errors
 /// As [`of_zip`].
-pub(super) fn of_tar(archive: File, is_wanted: fn(&[u8]) -> bool, what: &'static str) -> Result<Member, Unusable> {
+pub(super) fn of_tar(archive: File, is_wanted: fn(&[u8]) -> bool, what: &'static str) -> Result<Found, Unusable> {
     let limits = ExtractLimits::default();
     let meter = Meter::new(limits.bytes, limits.ratio);
     let mut unpacked = meter.unpacked(MultiGzDecoder::new(meter.packed(BufReader::new(archive))));
-    let found = search(&mut unpacked, limits, is_wanted, what);
+    let found = search(&mut unpacked, is_wanted, what);
     // Readers in between turn the meter's error into their own.
     if meter.over().is_some() { Err(Unusable::TooLarge) } else { found }
 }
 
-fn search(
-    unpacked: &mut impl Read,
-    limits: ExtractLimits,
-    is_wanted: fn(&[u8]) -> bool,
-    what: &'static str,
-) -> Result<Member, Unusable> {
-    let mut archive = tar::Archive::new(&mut *unpacked);
-    let mut entries = Entries::new(&mut archive)?;
+fn search(unpacked: &mut impl Read, is_wanted: fn(&[u8]) -> bool, what: &'static str) -> Result<Found, Unusable> {
     let mut found = Vec::new();
-    let mut counted = 0;
-    let count = &mut || {
-        counted += 1;
-        if counted > limits.entries { Err(ExtractError::TooMany { limit: limits.entries }) } else { Ok(()) }
-    };
-    while let Some(entry) = entries.next(&mut *count)? {
-        if !is_wanted(&entry.path) {
-            continue;
+    let mut readme: Option<Readme> = None;
+    files(unpacked, |FileEntry { path, size, changed, content }| {
+        if is_wanted(path) {
+            if !found.is_empty() {
+                return Err(several());
+            }
+            let bytes = bounded(content, size)?;
+            found.push(Member { path: path.to_vec(), bytes, written_at: changed.and_then(seconds) });
+        } else if let Some(name) = readme_at_top(path)
+            && Readme::is_better(name, readme.as_ref())
+            && let Some(bytes) = whole(content, size, Readme::MOST).map_err(Unusable::damaged)?
+        {
+            readme = Some(Readme { name: name.to_owned(), bytes });
         }
-        let What::File { size, mut content, .. } = entry.what else { return Err(Unusable::NoMetadata(what)) };
-        let written_at = entry.changed.and_then(seconds);
-        let bytes = bounded(&mut content, size, what)?;
-        found.push(Member { path: entry.path, bytes, written_at });
-        if found.len() > 1 {
-            break;
-        }
-    }
+        Ok(())
+    })?;
     let member = one(found, what)?;
     check_end(unpacked, &mut [0; 8 << 10])?;
-    Ok(member)
+    Ok((member, readme))
+}
+
+/// The name of a file in a directory at the top.
+fn readme_at_top(path: &[u8]) -> Option<&str> {
+    let (_, name) = std::str::from_utf8(path.strip_prefix(b"./").unwrap_or(path)).ok()?.split_once('/')?;
+    (!name.contains('/')).then_some(name)
 }
 
 fn one<T>(mut found: Vec<T>, what: &'static str) -> Result<T, Unusable> {
-    let first = found.pop().ok_or(Unusable::NoMetadata(what))?;
-    if found.is_empty() { Ok(first) } else { Err(Unusable::Ambiguous("it has several metadata files")) }
+    let first = found.pop().ok_or(Unusable::Missing(what))?;
+    if found.is_empty() { Ok(first) } else { Err(several()) }
+}
+
+fn several() -> Unusable {
+    Unusable::Ambiguous("it has several metadata files".to_owned())
 }
 
 /// All bytes of a file that says it has `size` of them.
-fn bounded(reader: &mut impl Read, size: u64, what: &'static str) -> Result<Vec<u8>, Unusable> {
-    let mut bytes = Vec::new();
-    if size <= MAX_METADATA {
-        let read = reader.take(MAX_METADATA + 1).read_to_end(&mut bytes);
-        read.map_err(|error| Unusable::damaged(&error.to_string()))?;
-    }
-    if size > MAX_METADATA || bytes.len() as u64 > MAX_METADATA {
-        return Err(Unusable::LargeMetadata(what));
-    }
-    if bytes.len() as u64 != size {
-        return Err(Unusable::damaged("a file in it is cut off"));
-    }
-    Ok(bytes)
+fn bounded(reader: impl Read, size: u64) -> Result<Vec<u8>, Unusable> {
+    whole(reader, size, MAX_METADATA).map_err(Unusable::damaged)?.ok_or(Unusable::TooLarge)
 }
 
 fn unzipped(error: ZipError) -> Unusable {
     match error {
         ZipError::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooMuch>()) => Unusable::TooLarge,
-        other => Unusable::damaged(&other.to_string()),
+        other => Unusable::damaged(other),
     }
 }
 

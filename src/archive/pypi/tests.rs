@@ -307,9 +307,9 @@ fn tar_archives_that_can_be_read_in_two_ways_are_refused() {
 fn archives_that_unpack_to_too_much_are_given_up() {
     let long = [METADATA.as_bytes(), &vec![b'x'; 1 << 20]].concat();
     let wheel = read_as(WHEEL, &zip_of(&[(INFO, &long)], (2025, 1, 1, 1)));
-    assert!(matches!(wheel, Err(Unusable::LargeMetadata("METADATA"))), "{wheel:?}");
+    assert!(matches!(wheel, Err(Unusable::TooLarge)), "{wheel:?}");
     let sdist = read_as(SDIST, &tar_of(&[("a/PKG-INFO", FILE, &long)]));
-    assert!(matches!(sdist, Err(Unusable::LargeMetadata("PKG-INFO"))), "{sdist:?}");
+    assert!(matches!(sdist, Err(Unusable::TooLarge)), "{sdist:?}");
     let bomb = tar_of(&[("a/zeros", FILE, &vec![0; 40 << 20]), ("a/PKG-INFO", FILE, METADATA.as_bytes())]);
     assert!(bomb.len() < 1 << 20, "it is a bomb");
     assert!(matches!(read_as(SDIST, &bomb), Err(Unusable::TooLarge)));

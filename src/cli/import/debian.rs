@@ -8,14 +8,18 @@ use std::{
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::lacks;
 use crate::{
     RegistryError, Result,
-    archive::debian::{self, Bad, Index, Stanza},
+    archive::{
+        debian::{self, Bad, Index, Stanza},
+        release,
+    },
     cli::{DONE, FAILED, global::Global, print, session},
     control::Control,
     domain::{
-        manifest::{Dependency, Draft},
-        name::Handle,
+        manifest::{DESCRIPTION, Draft},
+        name::{Handle, PackageName},
         version::VersionText,
     },
     registry::{Bundle, Imported, Importing},
@@ -47,17 +51,20 @@ pub(super) struct Args {
 }
 
 #[derive(Default, Serialize)]
-struct Summary {
-    imported: u64,
-    known: u64,
-    refused: u64,
+pub(super) struct Summary {
+    pub imported: u64,
+    pub known: u64,
+    pub refused: u64,
     /// Of those that were imported, what is not its package's latest.
     behind: u64,
     /// Previews in whose place another one of the same package came: one is listed.
     replaced: u64,
     /// Files that could not be read to their end.
-    unread: u64,
+    pub unread: u64,
 }
+
+/// Versions of packages of which a `.deb` was found, by their keys.
+pub(super) type Found = HashSet<(Option<PackageName>, String)>;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -74,29 +81,15 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         })
         .await;
     }
-    let unreadable = |error: debian::Unreadable| RegistryError::Usage(error.to_string());
-    let mut indexes = Vec::new();
-    for file in &args.files {
-        indexes.push((file.clone(), debian::open(file).map_err(unreadable)?));
-    }
+    let indexes = open(&args.files)?;
     session::with(global, async |node, settings| {
-        let (how, owner, handle) = if args.sign {
-            let Some((owner, handle)) = super::owner(node, settings, args.yes).await? else { return Ok(FAILED) };
-            (Importing::Sign, owner, handle)
+        let (how, handle) = if args.sign {
+            let Some((_, handle)) = super::owner(node, settings, args.yes).await? else { return Ok(FAILED) };
+            (Importing::Sign, handle)
         } else {
-            (Importing::Preview, node.status().await?.node.peer_id.to_string(), None)
+            (Importing::Preview, None)
         };
-        let mut import = Import {
-            node,
-            how,
-            owner,
-            handle,
-            json: args.json,
-            summary: Summary::default(),
-            batch: vec![],
-            named: 0,
-            previews: HashMap::new(),
-        };
+        let mut import = Import::new(node, how, handle, args.json);
         for (file, index) in indexes {
             import.index(&file, index).await?;
         }
@@ -120,12 +113,18 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     .await
 }
 
+pub(super) fn open(files: &[PathBuf]) -> Result<Vec<(PathBuf, Index)>> {
+    let opened = |file: &PathBuf| match debian::open(file) {
+        Ok(index) => Ok((file.clone(), index)),
+        Err(error) => Err(RegistryError::Usage(error.to_string())),
+    };
+    files.iter().map(opened).collect()
+}
+
 /// An import under way.
 struct Import<'a> {
     node: &'a dyn Control,
     how: Importing,
-    /// Whose packages the dependencies are.
-    owner: String,
     handle: Option<Handle>,
     json: bool,
     summary: Summary,
@@ -134,9 +133,40 @@ struct Import<'a> {
     named: usize,
     /// Previews that this import has listed, each as which version.
     previews: HashMap<String, VersionText>,
+    /// Passed over, because their packages are taken.
+    found: Found,
 }
 
-impl Import<'_> {
+/// Signs what indexes say of those packages that are not among the found ones.
+pub(super) async fn describe(
+    node: &dyn Control,
+    handle: Option<Handle>,
+    json: bool,
+    indexes: Vec<(PathBuf, Index)>,
+    found: Found,
+) -> Result<Summary> {
+    let mut import = Import { found, ..Import::new(node, Importing::Sign, handle, json) };
+    for (file, index) in indexes {
+        import.index(&file, index).await?;
+    }
+    Ok(import.summary)
+}
+
+impl<'a> Import<'a> {
+    fn new(node: &'a dyn Control, how: Importing, handle: Option<Handle>, json: bool) -> Self {
+        Self {
+            node,
+            how,
+            handle,
+            json,
+            summary: Summary::default(),
+            batch: vec![],
+            named: 0,
+            previews: HashMap::new(),
+            found: Found::new(),
+        }
+    }
+
     async fn index(&mut self, file: &Path, index: Index) -> Result<()> {
         let bar = bar(&index, file);
         let mut names = HashSet::new();
@@ -151,6 +181,7 @@ impl Import<'_> {
             }
             for stanza in stanzas {
                 match stanza {
+                    Ok(stanza) if self.found.contains(&release::key(&stanza.draft)) => {}
                     Ok(stanza) => {
                         let size = stanza.text.len();
                         let full = self.batch.len() >= BATCH || bytes + size > BATCH_BYTES;
@@ -160,6 +191,10 @@ impl Import<'_> {
                             bytes = 0;
                         }
                         bytes += size;
+                        if !stanza.left_out.is_empty() {
+                            let name = stanza.draft.name.to_string();
+                            self.name(&bar, Some(&name), &format!("{name}: {}", lacks(&stanza.left_out)))?;
+                        }
                         self.batch.push(self.bundle(stanza));
                     }
                     Err(bad) => self.passed_over(&bar, bad.name.as_deref(), &bad.to_string())?,
@@ -177,18 +212,8 @@ impl Import<'_> {
     }
 
     fn bundle(&self, stanza: Stanza) -> Bundle {
-        let dependency = |need: &crate::archive::Need| Dependency {
-            package: format!("{}/{}", self.owner, need.name),
-            handle: None,
-            requirement: need.requirement.clone(),
-            optional: need.optional,
-        };
-        let draft = Draft {
-            handle: self.handle.clone(),
-            dependencies: stanza.needs.iter().map(dependency).collect(),
-            ..stanza.draft
-        };
-        let file = format!("{}.control", draft.name);
+        let draft = Draft { handle: self.handle.clone(), ..stanza.draft };
+        let file = format!("{}{DESCRIPTION}", draft.name);
         Bundle { draft, file, text: stanza.text }
     }
 

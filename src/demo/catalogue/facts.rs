@@ -2,14 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Need};
+use super::Entry;
 use crate::{
     RegistryError, Result,
-    archive::{
-        crates::{self, Facts},
-        sanitise::{bounded, checked},
-    },
-    domain::{hash::ContentRoot, name::PackageName},
+    archive::sanitise::{Facts, checked, draft, with_dependencies},
+    domain::{hash::ContentRoot, manifest::Dependency},
     ecosystem::Ecosystem,
     registry::Content,
 };
@@ -44,7 +41,8 @@ pub(super) fn embedded() -> Result<Vec<Entry>> {
 }
 
 fn entry(fact: Fact) -> Result<Entry, String> {
-    let draft = crates::draft(Facts {
+    let draft = draft(Facts {
+        ecosystem: Ecosystem::Cargo,
         name: &fact.name,
         version: &fact.version,
         description: &fact.description,
@@ -55,14 +53,14 @@ fn entry(fact: Fact) -> Result<Entry, String> {
         repository: fact.repository.as_deref(),
         homepage: None,
     })?;
-    let needs = bounded(fact.dependencies.iter().filter_map(|text| need(text)));
     let content = Content { root: fact.content, size: fact.size };
     let package = draft.package().map_err(|error| error.to_string())?;
-    Ok(Entry { package, draft: checked(draft)?, content, needs, path: None })
+    let needs = fact.dependencies.iter().filter_map(|text| need(text)).collect();
+    let (draft, _) = with_dependencies(checked(draft)?, needs);
+    Ok(Entry { package, draft, content, path: None })
 }
 
-fn need(text: &str) -> Option<Need> {
+fn need(text: &str) -> Option<Dependency> {
     let (name, requirement) = text.split_once(' ').unwrap_or((text, "*"));
-    let name = PackageName::of(&Ecosystem::Cargo, &name.parse().ok()?).ok()?;
-    Some(Need { name, requirement: requirement.parse().ok()?, optional: false })
+    Some(Dependency::bare(name.parse().ok()?, requirement.parse().ok()?))
 }

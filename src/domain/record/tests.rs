@@ -83,12 +83,11 @@ fn what_is_signed_verifies_and_nothing_else_does() {
 
 #[test]
 fn a_manifest_that_names_a_dependency_by_handle_is_neither_signed_nor_taken() {
-    use crate::domain::manifest::Dependency;
+    use crate::domain::manifest::{Dependency, On};
     let key = Keypair::generate_ed25519();
     let publisher = PublisherId::of(&key.public());
     let needs = |package: String| {
-        let requirement = crate::domain::version::RequirementText::any();
-        let dependency = Dependency { package, handle: Some("bob".parse().unwrap()), requirement, optional: false };
+        let dependency: Dependency = On::Package { package, handle: Some("bob".parse().unwrap()) }.into();
         Manifest { dependencies: vec![dependency], ..manifest(&key, "web", "1.0.0") }
     };
     assert!(Authorised::sign(&key, needs(format!("{publisher}/lib"))).is_ok());
@@ -102,6 +101,10 @@ fn a_manifest_that_names_a_dependency_by_handle_is_neither_signed_nor_taken() {
         assert_eq!(read.unwrap_err(), Refusal::BadField, "{package}");
     }
     assert_eq!(Refusal::BadField.class(), Class::Reject);
+    let bare = Dependency::bare("lib".parse().unwrap(), "^1".parse().unwrap());
+    let bare = Manifest { dependencies: vec![bare], ..manifest(&key, "web", "1.0.0") };
+    let signed = Authorised::sign(&key, bare.clone()).unwrap();
+    assert_eq!(**Authorised::<Manifest>::verify(signed.envelope()).unwrap(), bare, "a name says the same everywhere");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! other only when a comparator of the same list names one of the same three numbers.
 
 use super::version::{Identifier, MAX_NUMBER, Version, is_number, number, pre_release, too_large};
-use crate::ecosystem::Refused;
+use crate::ecosystem::{Refused, number::Number};
 
 #[derive(Clone, Debug)]
 pub(in crate::ecosystem) struct Requirement {
@@ -104,7 +104,7 @@ impl Comparator {
 
 /// The lowest pre-release that there is, `-0`.
 fn lowest() -> Vec<Identifier> {
-    vec![Identifier::Number { length: 1, digits: "0".into() }]
+    vec![Identifier::Number(Number::default())]
 }
 
 /// What JavaScript takes for space.

@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, fmt};
 
-use crate::ecosystem::Refused;
+use crate::ecosystem::{Refused, number::Number};
 
 /// Highest number in a version proper: that of JavaScript.
 pub(super) const MAX_NUMBER: u64 = (1 << 53) - 1;
@@ -19,7 +19,7 @@ pub(in crate::ecosystem) struct Version {
 /// those above 2^53 for floats.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Identifier {
-    Number { length: usize, digits: Box<str> },
+    Number(Number),
     Word(Box<str>),
 }
 
@@ -83,7 +83,7 @@ pub(super) fn pre_release(text: &str) -> Result<Vec<Identifier>, Refused> {
 
 fn identifier(text: &str) -> Result<Identifier, Refused> {
     if is_number(text) {
-        return Ok(Identifier::Number { length: text.len(), digits: text.into() });
+        return Ok(Identifier::Number(Number::of(text)));
     }
     if !is_word(text) {
         return Err(Refused::because(
@@ -100,10 +100,11 @@ impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [major, minor, patch] = self.numbers;
         write!(f, "{major}.{minor}.{patch}")?;
-        for (before, Identifier::Number { digits: text, .. } | Identifier::Word(text)) in
-            std::iter::once('-').chain(std::iter::repeat('.')).zip(&self.pre)
-        {
-            write!(f, "{before}{text}")?;
+        for (before, identifier) in std::iter::once('-').chain(std::iter::repeat('.')).zip(&self.pre) {
+            match identifier {
+                Identifier::Number(number) => write!(f, "{before}{number}")?,
+                Identifier::Word(word) => write!(f, "{before}{word}")?,
+            }
         }
         Ok(())
     }

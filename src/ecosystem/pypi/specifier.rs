@@ -2,9 +2,9 @@
 //! zeros there, and `<` and `>` leave out what belongs to the version that they name.
 
 use super::{
-    super::Refused,
+    super::{Refused, number::Number},
     is_space,
-    version::{Dev, MORE, Number, Scanner, Version},
+    version::{Dev, MORE, Scanner, Version},
 };
 
 /// A list of specifiers, all of which hold. None at all takes every version.

@@ -2,7 +2,10 @@
 
 use std::{cmp::Ordering, fmt};
 
-use super::{super::Refused, is_separator, is_space};
+use super::{
+    super::{Refused, number::Number},
+    is_separator, is_space,
+};
 
 /// A version without what does not count: `v`, capitals, leading zeros, zeros at the release's end, other words for `a`, `b`,
 /// `rc` and `post`, and which separators there were.
@@ -15,10 +18,6 @@ pub(in crate::ecosystem) struct Version {
     pub(super) dev: Dev,
     pub(super) local: Vec<Local>,
 }
-
-/// A number of any size, in decimal digits without leading zeros; that of 0 is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Number(Box<str>);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Pre {
@@ -130,30 +129,6 @@ impl fmt::Display for Local {
             Self::Text(text) => f.write_str(text),
             Self::Number(number) => number.fmt(f),
         }
-    }
-}
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "0" } else { &self.0 })
-    }
-}
-
-impl Number {
-    pub(super) fn of(digits: &str) -> Self {
-        Self(digits.trim_start_matches('0').into())
-    }
-}
-
-impl Ord for Number {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.len().cmp(&other.0.len()).then_with(|| self.0.cmp(&other.0))
-    }
-}
-
-impl PartialOrd for Number {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
     }
 }
 

@@ -54,7 +54,8 @@ pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Line, String> {
     if !is_list("deps") || !fields.get("features").is_some_and(Value::is_object) {
         return Err("it has no list of dependencies, or no features".to_owned());
     }
-    let needs = manifest.dependencies.iter().filter_map(Dependency::id).collect();
+    let needs = |dependency: &Dependency| dependency.id_beside(manifest.owner, &manifest.ecosystem);
+    let needs = manifest.dependencies.iter().filter_map(needs).collect();
     Ok(Line { name: name.to_owned(), digest: digest.to_owned(), length: text.len(), upstream, needs, fields })
 }
 
@@ -184,12 +185,7 @@ mod tests {
         let mut given = line();
         given["deps"][0]["registry"] = format!("swarmdex:{owner}").into();
         let mut manifest = manifest("Foo", "1.0.0");
-        manifest.dependencies = vec![Dependency {
-            package: format!("{other}/cargo:there"),
-            handle: None,
-            requirement: "^1".parse().unwrap(),
-            optional: false,
-        }];
+        manifest.dependencies = vec![Dependency::on(format!("{other}/cargo:there"), "^1".parse().unwrap())];
         let read = read(&manifest, given.to_string().as_bytes()).unwrap();
         let base = "http://127.0.0.1:1";
         let told = |only| {

@@ -19,10 +19,11 @@ use tokio_util::io::StreamReader;
 use super::{Endpoint, Refused, change::not_yours, is_blocked, line, name_of};
 use crate::{
     RegistryError, Result,
-    archive::inspect,
+    archive::{crates, inspect, release::of_crate},
+    clock,
     domain::{
         hash::ContentRoot,
-        manifest::Dependency,
+        manifest::{Dependency, Kind, On},
         name::{PackageId, PackageName, PublisherId},
         names::{By, Meaning},
         release::ReleaseEntry,
@@ -124,17 +125,19 @@ async fn take_all(
     let (said, path) = received(bytes, dir.path(), most).await?;
     let name = name_of(&said.name)?;
     let id = may_publish(service, endpoint, &name).await?;
-    let (file, owner) = (path.clone(), id.owner.to_string());
-    let read = tokio::task::spawn_blocking(move || prepare::crate_file(&file, &owner)).await;
+    let file = path.clone();
+    let read = move || crates::read(&file).and_then(|found| of_crate(found, &file, clock::now()));
+    let read = tokio::task::spawn_blocking(read).await;
     let read = read.map_err(|error| RegistryError::Internal { what: "reading a crate", why: error.to_string() })?;
-    let mut prepared = read.map_err(|why| wrong(format!("{} {} cannot be taken: {why}", said.name, said.vers)))?;
+    let read = read.map_err(|why| wrong(format!("{} {} cannot be taken: it is {why}", said.name, said.vers)))?;
+    let mut prepared = prepare::release(read)?;
     let draft = &prepared.draft;
     if draft.name.as_str() != said.name || draft.version.as_str() != said.vers {
         let text =
             format!("the file holds {} {}, and is sent as {} {}", draft.name, draft.version, said.name, said.vers);
         return Err(wrong(text));
     }
-    tell_of_registries(service, endpoint, &asked.base, &said, &mut prepared).await?;
+    tell_of_registries(service, endpoint, (&asked.base, id.owner), &said, &mut prepared).await?;
     let mut warnings = doubtful(&path).await;
     if let Some(alike) = service.registry().look_alike(&name, None).await? {
         warnings.push(format!("{name} looks like {alike}"));
@@ -255,30 +258,32 @@ async fn may_publish(service: &Service, endpoint: &Endpoint, name: &PackageName)
 async fn tell_of_registries(
     service: &Service,
     endpoint: &Endpoint,
-    base: &str,
+    (base, own): (&str, PublisherId),
     said: &Said,
     prepared: &mut Prepared,
 ) -> Result<(), Refused> {
     let line = prepared.native.take().unwrap_or_default();
-    let mut line: Map<String, Value> = serde_json::from_str(&line)
+    let mut line: Map<String, Value> = serde_json::from_slice(&line)
         .map_err(|error| RegistryError::Internal { what: "reading an index line", why: error.to_string() })?;
     let deps: Vec<Value> = said.deps.iter().map(|dep| told(dep, base)).collect();
     line.insert("deps".to_owned(), deps.into());
-    prepared.native = Some(Value::Object(line).to_string());
+    prepared.native = Some(Value::Object(line).to_string().into_bytes());
     let mut dependencies = Vec::new();
     for dependency in std::mem::take(&mut prepared.draft.dependencies) {
-        let Some(PackageId { owner, name }) = dependency.id() else { continue };
+        let On::Bare(written) = &dependency.on else { continue };
+        let Ok(name) = PackageName::of(&Ecosystem::Cargo, written) else { continue };
+        let kind = if dependency.kind == Kind::Build { "build" } else { "normal" };
         let is_it = |dep: &&SaidDep| {
-            dep.kind.as_deref().unwrap_or("normal") == "normal" && name_of(&dep.name).is_ok_and(|one| one == name)
+            dep.kind.as_deref().unwrap_or("normal") == kind && name_of(&dep.name).is_ok_and(|one| one == name)
         };
         let registry = said.deps.iter().find(is_it).map(|dep| line::signed_registry(dep.registry.as_deref(), base));
         let owner = match registry {
             // Of a crate in another registry nobody here is the owner.
             Some(Some(registry)) => line::owner_of(&registry),
-            _ => Some(meant(service, endpoint, &name, owner).await?),
+            _ => Some(meant(service, endpoint, &name, own).await?),
         };
-        let package = owner.map(|owner| PackageId { owner, name }.to_string());
-        dependencies.extend(package.map(|package| Dependency { package, ..dependency }));
+        let on = |owner| On::Package { package: PackageId { owner, name }.to_string(), handle: None };
+        dependencies.extend(owner.map(on).map(|on| Dependency { on, ..dependency }));
     }
     prepared.draft.dependencies = dependencies;
     Ok(())

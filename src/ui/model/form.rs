@@ -199,7 +199,7 @@ impl Form {
                 form.set(field, &text);
             }
             for (row, needed) in manifest.dependencies.iter().enumerate() {
-                form.set(Field::Needs(row, Part::Package), &needed.package);
+                form.set(Field::Needs(row, Part::Package), needed.written());
                 form.set(Field::Needs(row, Part::Requirement), &needed.requirement.to_string());
                 form.set(Field::Needs(row, Part::Optional), if needed.optional { "yes" } else { "" });
             }
@@ -433,7 +433,7 @@ impl Form {
                     false
                 }
             };
-            out.extend(requirement.map(|requirement| Dependency { package, handle: None, requirement, optional }));
+            out.extend(requirement.map(|requirement| Dependency { optional, ..Dependency::on(package, requirement) }));
         }
         out
     }

@@ -156,10 +156,7 @@ fn found(model: &Model, view: &PackageView, package: &Package, width: usize, the
 
     let needs = package.latest.iter().flat_map(|manifest| &manifest.dependencies);
     let needs: Vec<String> = needs
-        .map(|needed| {
-            let optional = if needed.optional { " (optional)" } else { "" };
-            printable(&format!("{} {}{optional}", needed.called(), needed.requirement))
-        })
+        .map(|needed| printable(&format!("{} {}{}", needed.called(), needed.requirement, needed.circumstances())))
         .collect();
     heading(&mut lines, &format!("Dependencies ({})", needs.len()), theme);
     lines.extend(needs.iter().flat_map(|needed| wrap(needed, width)).map(Line::from));

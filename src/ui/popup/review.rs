@@ -76,8 +76,7 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
         }
     }
     for needed in &draft.dependencies {
-        let optional = if needed.optional { " (optional)" } else { "" };
-        let text = format!("{} {}{optional}", needed.package, needed.requirement);
+        let text = format!("{} {}{}", needed.written(), needed.requirement, needed.circumstances());
         field(&mut lines, "needs", &printable(&text), theme.text(), width, theme);
     }
     field(&mut lines, "content", &content, style, width, theme);

@@ -13,7 +13,12 @@ import subprocess
 import sys
 import tomllib
 
-MAX_VERSION, MAX_REQUIREMENT, MAX_NAME = 64, 200, 64
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+sys.dont_write_bytecode = True
+import rows
+from rows import MAX_REQUIREMENT, MAX_VERSION
+
+MAX_NAME = 64
 ODD = list("0123456789abxXvV*.-_+^~=<>|,@/:() !%") + ["\t", "é", "٣", " - ", "||", "..", "-0", ".x", ".*", ">=", "beta", "  "]
 
 work, cargo, seed, count = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -46,11 +51,7 @@ def version(pre=0.35):
 
 
 def odd(text):
-    """The text with something put in or taken out."""
-    for _ in range(r.randint(1, 2)):
-        at = r.randint(0, len(text))
-        text = text[:at] + r.choice(ODD) + text[at:] if r.random() < 0.7 else text[:at] + text[at + 1:]
-    return text
+    return rows.spoilt(r, text, ODD)
 
 
 def any_version():
@@ -246,7 +247,4 @@ for row in range(count):
 
 chosen = registry.chosen()
 for kind, ask, want in asked:
-    line = {"ask": ["cargo", kind, *ask], "want": want(chosen) if callable(want) else want}
-    if why := known(kind, ask):
-        line["known"] = why
-    print(json.dumps(line))
+    rows.write(["cargo", kind, *ask], want(chosen) if callable(want) else want, known(kind, ask))

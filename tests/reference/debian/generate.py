@@ -1,13 +1,17 @@
 """Writes rows about names, versions and relations, and what dpkg says of them."""
 
 import functools
-import json
 import pathlib
 import random
 import subprocess
 import sys
 
-MAX_VERSION, MAX_REQUIREMENT, MAX_NAME = 64, 200, 214
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+sys.dont_write_bytecode = True
+import rows
+from rows import MAX_REQUIREMENT, MAX_VERSION
+
+MAX_NAME = 214
 ODD = list("0123456789abzAZ.+-~:_ ,;=<>()[]!*%/\\@'\"") + ["\t", "\n", "\v", "\xa0", "é", "٣", "~~", "--", "0:", "1:", "-0", "+b1"]
 SIGNS = ["<<", "<=", "=", ">=", ">>"]
 
@@ -46,11 +50,7 @@ def version():
 
 
 def odd(text):
-    """The text with something put in or taken out."""
-    for _ in range(r.randint(1, 2)):
-        at = r.randint(0, len(text))
-        text = text[:at] + r.choice(ODD) + text[at:] if r.random() < 0.7 else text[:at] + text[at + 1:]
-    return text
+    return rows.spoilt(r, text, ODD)
 
 
 def any_version():
@@ -227,7 +227,4 @@ for _ in range(count):
             text, of = ask
             understood = taken(text)[0] and valid(of) and not taken(text)[1]
             want = {"matches": matches, "exactly": exactly}[kind](text, of) if understood else None
-    row = {"ask": ["debian", kind, *ask], "want": want}
-    if why := known(kind, ask):
-        row["known"] = why
-    print(json.dumps(row))
+    rows.write(["debian", kind, *ask], want, known(kind, ask))

@@ -1,0 +1,54 @@
+//! Numbers in versions, of any length: none of the ecosystems' own tools has a bound.
+
+use std::{cmp::Ordering, fmt};
+
+/// Its digits without zeros before them; none for zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Number(Box<str>);
+
+impl Number {
+    /// Of decimal digits.
+    pub fn of(digits: &str) -> Self {
+        Self(digits.trim_start_matches('0').into())
+    }
+
+    pub fn is_zero(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A shorter one is less.
+impl Ord for Number {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.len().cmp(&other.0.len()).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_zero() { "0" } else { &self.0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn numbers_are_in_the_order_of_numbers(a: u64, b in prop_oneof![any::<u64>(), 0u64..20], zeros in 0usize..4) {
+            let of = |number: u64| Number::of(&format!("{}{number}", "0".repeat(zeros)));
+            prop_assert_eq!(of(a).cmp(&of(b)), a.cmp(&b));
+            prop_assert_eq!(of(a).to_string(), a.to_string());
+            prop_assert_eq!(Number::of(&format!("{a}0")) > of(a), a > 0);
+        }
+    }
+}
