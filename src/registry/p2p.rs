@@ -333,7 +333,7 @@ impl Registry for P2pRegistry {
 
     async fn change(&self, package: &PackageRef, change: Change) -> Result<Receipt> {
         let (registry, package) = (self.clone(), package.clone());
-        let ending = publish::ending(change.verb(), &package, &change.about());
+        let ending = publish::ending(change.verb(), &package, change.about());
         let change = async move { registry.change_state(&package, &change).await };
         joined(tokio::spawn(publish::traced(ending, change)).await)
     }

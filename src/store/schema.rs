@@ -8,7 +8,7 @@ use crate::{RegistryError, Result};
 
 /// The number of [`SCHEMA`], in the database's `user_version`. Earlier ones, up to 6, held records whose hashes are computed
 /// otherwise, and 7 took words apart otherwise and knew no pins of releases: nothing leads from there to here.
-const VERSION: i64 = 9;
+const VERSION: i64 = 10;
 
 const SCHEMA: &str = r"
 -- Long rows (heads, manifests) are kept in the order in which they come, and found by indexes: in the order of hashes, each

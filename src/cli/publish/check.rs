@@ -118,7 +118,7 @@ async fn on_a_node(global: &Global, prepared: &Prepared, trust_new: bool) -> Res
     }
     let mut standing = None;
     let code = session::with(global, async |node, settings| {
-        let there = Standing::of(node, &prepared).await?;
+        let there = Standing::of(node, prepared).await?;
         let draft = with_handle(prepared.draft.clone(), settings);
         let called = handle_of(node, &draft).await?;
         let agreement = if trust_new { Agreement::Given } else { Agreement::Foreseen };
