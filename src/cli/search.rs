@@ -85,6 +85,7 @@ struct Line<'a> {
     signed_at: Timestamp,
     yanked: bool,
     preview: bool,
+    deprecated: bool,
     /// The package that this node's person knows, and that this one may be taken for.
     #[serde(skip_serializing_if = "Option::is_none")]
     looks_like: Option<&'a LookAlike>,
@@ -112,6 +113,7 @@ impl<'a> Line<'a> {
             signed_at: hit.signed_at,
             yanked: hit.yanked,
             preview: hit.preview,
+            deprecated: hit.deprecated,
             looks_like: hit.looks_like.as_ref(),
         }
     }
@@ -185,6 +187,7 @@ fn show(query: &Query, results: &SearchResults) -> Result<()> {
         let mark = match hit {
             Hit { preview: true, .. } => "preview",
             Hit { yanked: true, .. } => "yanked",
+            Hit { deprecated: true, .. } => "deprecated",
             hit => hit.trust.label(),
         };
         vec![

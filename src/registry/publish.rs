@@ -526,8 +526,15 @@ impl P2pRegistry {
         let spread = async {
             let timeout = self.net.query_timeout();
             let mut records = vec![Record::Head(head.clone()), Record::Manifest(manifest.clone())];
-            // Older ones were put when they were cut.
-            records.extend(head.older.map(|hash| self.store.page(&hash)).transpose()?.flatten().map(Record::Page));
+            let mut next = head.older;
+            while let Some(page) = next.map(|hash| self.store.page(&hash)).transpose()?.flatten() {
+                next = page.older;
+                // It was put when it was cut, and so were those before it.
+                if self.store.has_dht_record(&DhtKey::of_page(&page.hash()))? {
+                    break;
+                }
+                records.push(Record::Page(page));
+            }
             let keys: Vec<(DhtKey, String)> =
                 records.iter().map(|record| (record.key(), format!("reading back the {}", what_of(record)))).collect();
             let hashes: Vec<Hash> = records.iter().map(Record::hash).collect();

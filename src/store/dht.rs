@@ -39,6 +39,11 @@ impl Store {
         })
     }
 
+    /// Whether a record is among those that this node keeps for the DHT: it was put.
+    pub fn has_dht_record(&self, key: &DhtKey) -> Result<bool> {
+        self.read(|db| db.prepare_cached("SELECT 1 FROM records WHERE key = ?")?.exists([key.0]))
+    }
+
     /// Writes what changed since the last time: records put, and keys removed.
     pub async fn write_dht(&self, put: Vec<StoredRecord>, removed: Vec<DhtKey>) -> Result<()> {
         self.write(move |db| {

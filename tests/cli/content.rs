@@ -273,7 +273,7 @@ fn crates_are_imported_and_bad_ones_do_not_stop_the_rest() {
     let ran = home.run(["import", "cache", "--handle", "mirror", "--json"]);
     let summary =
         |ran: &Ran| -> serde_json::Value { serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap() };
-    assert_eq!(summary(&ran), serde_json::json!({ "published": 4, "known": 0, "refused": 2 }), "{}", ran.stdout);
+    assert_eq!(summary(&ran), serde_json::json!({ "published": 5, "known": 0, "refused": 1 }), "{}", ran.stdout);
     assert_eq!(ran.code, Some(1), "something failed");
     assert!(ran.stderr.contains("broken-1.0.0.crate was not imported") && ran.stderr.contains("is other 1.0.0 inside"));
     let again = home.run(["import", "cache", "--handle", "mirror"]);
@@ -288,7 +288,7 @@ fn crates_are_imported_and_bad_ones_do_not_stop_the_rest() {
     let bob = Home::new();
     let shown = bob.alone(&join(&node, &["show", "mirror/top", "--json"])).json();
     let manifest = &shown["manifest"];
-    assert_eq!((&manifest["ecosystem"], &manifest["file"]), (&"cargo".into(), &"top-0.1.0.crate".into()));
+    assert_eq!((&manifest["ecosystem"], &manifest["files"][0]["name"]), (&"cargo".into(), &"top-0.1.0.crate".into()));
     assert_eq!(manifest["dependencies"][0], serde_json::json!({ "name": "base", "requirement": "1" }));
     assert!(manifest["readme"]["size"] == 4 && manifest["native"]["size"].as_u64().unwrap() > 100);
     last(&bob.alone(&join(&node, &["get", "mirror/top", "--with-deps", "--trust-new", "--json"])));
@@ -337,12 +337,22 @@ fn an_import_says_of_each_archive_of_a_mix_what_it_was() {
     assert_eq!(of("deep/base-1.0.0.crate"), ["cargo", "base", "1.0.0", "published"]);
     assert_eq!(of("say-1.2.3.tgz"), ["npm", "@us/say", "1.2.3", "published"]);
     assert_eq!(of("zope.interface-6.0.0.tar.gz"), ["pypi", "Zope.Interface", "6.0", "published"]);
-    assert_eq!(of("zope.interface-6.0.tar.gz"), ["pypi", "Zope.Interface", "6.0", "refused"], "a second file");
+    assert_eq!(
+        of("zope.interface-6.0.tar.gz"),
+        ["pypi", "Zope.Interface", "6.0", "published"],
+        "both are of one release"
+    );
     assert_eq!(of("broken.deb"), ["", "", "", "refused"]);
-    assert_eq!(lines.last(), Some(&serde_json::json!({ "published": 4, "known": 0, "refused": 2 })));
+    assert_eq!(lines.last(), Some(&serde_json::json!({ "published": 5, "known": 0, "refused": 1 })));
 
     let shown = home.run(["show", "mirror/pypi:zope-interface", "--json"]).json();
     assert_eq!(shown["manifest"]["readme"]["size"], 10);
+    let files: Vec<_> =
+        shown["files"].as_array().unwrap().iter().map(|one| one["file"]["name"].as_str().unwrap()).collect();
+    assert_eq!(files, ["zope.interface-6.0.0.tar.gz", "zope.interface-6.0.tar.gz"]);
+    // What is there already is not published again.
+    let again = home.run(["import", "mix/zope.interface-6.0.tar.gz", "--json"]);
+    assert!(again.code == Some(0) && again.stdout.contains("\"known\":1"), "{} {}", again.stdout, again.stderr);
     // What an index says of a package is nothing that could be needed.
     let described = ["get", "mirror/debian:only-described", "--with-deps"];
     home.run(described).complains(1, &["there is what an index says of it, and no package"]);

@@ -19,12 +19,12 @@ use tokio_util::io::StreamReader;
 use super::{Endpoint, Refused, change::not_yours, is_blocked, line, name_of};
 use crate::{
     RegistryError, Result,
-    archive::{crates, inspect, release::of_crate},
+    archive::{crates, inspect, release::of_crate, sanitise::with_dependencies},
     clock,
     domain::{
         hash::ContentRoot,
-        manifest::{Dependency, Kind, On},
-        name::{PackageId, PackageName, PublisherId},
+        manifest::{Dependency, Draft, Kind},
+        name::{NameError, PackageId, PackageName, PublisherId},
         names::{By, Meaning},
         release::ReleaseEntry,
     },
@@ -137,8 +137,9 @@ async fn take_all(
             format!("the file holds {} {}, and is sent as {} {}", draft.name, draft.version, said.name, said.vers);
         return Err(wrong(text));
     }
-    tell_of_registries(service, endpoint, (&asked.base, id.owner), &said, &mut prepared).await?;
+    let left_out = tell_of_registries(service, endpoint, (&asked.base, id.owner), &said, &mut prepared).await?;
     let mut warnings = doubtful(&path).await;
+    warnings.extend(left_out.iter().map(|left| format!("its manifest does not say that it needs {left}")));
     if let Some(alike) = service.registry().look_alike(&name, None).await? {
         warnings.push(format!("{name} looks like {alike}"));
     }
@@ -254,39 +255,45 @@ async fn may_publish(service: &Service, endpoint: &Endpoint, name: &PackageName)
 }
 
 /// Has the line of the index and the manifest say where the dependencies come from, as cargo says: in the file itself stand
-/// addresses, and none for those of the default registry.
+/// addresses, and none for those of the default registry. Returns what the manifest has no room for.
 async fn tell_of_registries(
     service: &Service,
     endpoint: &Endpoint,
     (base, own): (&str, PublisherId),
     said: &Said,
     prepared: &mut Prepared,
-) -> Result<(), Refused> {
+) -> Result<Vec<String>, Refused> {
     let line = prepared.native.take().unwrap_or_default();
     let mut line: Map<String, Value> = serde_json::from_slice(&line)
         .map_err(|error| RegistryError::Internal { what: "reading an index line", why: error.to_string() })?;
     let deps: Vec<Value> = said.deps.iter().map(|dep| told(dep, base)).collect();
     line.insert("deps".to_owned(), deps.into());
     prepared.native = Some(Value::Object(line).to_string().into_bytes());
-    let mut dependencies = Vec::new();
-    for dependency in std::mem::take(&mut prepared.draft.dependencies) {
-        let On::Bare(written) = &dependency.on else { continue };
-        let Ok(name) = PackageName::of(&Ecosystem::Cargo, written) else { continue };
-        let kind = if dependency.kind == Kind::Build { "build" } else { "normal" };
-        let is_it = |dep: &&SaidDep| {
-            dep.kind.as_deref().unwrap_or("normal") == kind && name_of(&dep.name).is_ok_and(|one| one == name)
-        };
-        let registry = said.deps.iter().find(is_it).map(|dep| line::signed_registry(dep.registry.as_deref(), base));
-        let owner = match registry {
+    let mut needs = Vec::new();
+    for dep in said.deps.iter().filter(|dep| dep.kind.as_deref() != Some("dev")) {
+        let name = name_of(&dep.name)?;
+        let owner = match line::signed_registry(dep.registry.as_deref(), base) {
             // Of a crate in another registry nobody here is the owner.
-            Some(Some(registry)) => line::owner_of(&registry),
-            _ => Some(meant(service, endpoint, &name, own).await?),
+            Some(registry) => line::owner_of(&registry),
+            None => Some(meant(service, endpoint, &name, own).await?),
         };
-        let on = |owner| On::Package { package: PackageId { owner, name }.to_string(), handle: None };
-        dependencies.extend(owner.map(on).map(|on| Dependency { on, ..dependency }));
+        let Some(owner) = owner else { continue };
+        let called = dep.explicit_name_in_toml.as_ref().unwrap_or(&dep.name);
+        let requirement = dep.version_req.parse().map_err(|error: NameError| wrong(format!("{called}: {error}")))?;
+        needs.push(Dependency {
+            optional: dep.optional,
+            kind: if dep.kind.as_deref() == Some("build") { Kind::Build } else { Kind::Runtime },
+            extras: dep.features.clone(),
+            // An optional one is a feature of its own name.
+            under: dep.optional.then(|| called.clone()),
+            platform: dep.target.clone(),
+            ..Dependency::on(PackageId { owner, name }.to_string(), requirement)
+        });
     }
-    prepared.draft.dependencies = dependencies;
-    Ok(())
+    let draft = Draft { dependencies: Vec::new(), ..prepared.draft.clone() };
+    let (draft, left_out) = with_dependencies(draft, needs);
+    prepared.draft = draft;
+    Ok(left_out)
 }
 
 /// Whose package a dependency of the same registry is.

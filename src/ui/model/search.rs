@@ -89,10 +89,11 @@ pub fn summary(hit: &Hit) -> String {
         Some(other) => format!("looks like {}: {text}", claimed(&other.package, other.handle.as_ref())),
         None => text,
     };
-    match (hit.yanked, hit.preview) {
-        (true, _) => format!("yanked: {text}"),
-        (false, true) => format!("preview, unsigned: {text}"),
-        (false, false) => text,
+    match hit {
+        Hit { yanked: true, .. } => format!("yanked: {text}"),
+        Hit { preview: true, .. } => format!("preview, unsigned: {text}"),
+        Hit { deprecated: true, .. } => format!("deprecated: {text}"),
+        _ => text,
     }
 }
 
