@@ -479,3 +479,38 @@ fn bar(files: u64) -> ProgressBar {
         Err(_) => bar,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::hash::ContentRoot;
+
+    proptest! {
+        /// However many files there are and whatever they are called, each is in one manifest, in order, and every manifest can be
+        /// signed.
+        #[test]
+        fn files_go_into_manifests_that_can_be_signed(lengths in prop::collection::vec(1usize..150, 1..90), described in 0usize..1_000) {
+            let toml = format!("name = \"box\"\nversion = \"1.0\"\necosystem = \"pypi\"\ndescription = \"{}\"", "d".repeat(described));
+            let draft: Draft = toml::from_str(&toml).unwrap();
+            let content = Content { root: ContentRoot::of(b"x"), size: 1 };
+            let named = |(n, length): (usize, &usize)| format!("{n:03}{}", "x".repeat(*length));
+            let names: Vec<String> = lengths.iter().enumerate().map(named).collect();
+            let put = |name: &String| Put {
+                path: PathBuf::new(),
+                file: PutFile { native: Some(content), ..PutFile::from(content).named(name.as_str()) },
+            };
+            let batches = batches(&draft, (Some(content), None), names.iter().map(put).collect());
+            let listed: Vec<&str> = batches.iter().flatten().filter_map(|put| put.file.name.as_deref()).collect();
+            prop_assert_eq!(listed, names.iter().map(String::as_str).collect::<Vec<_>>());
+            let key = libp2p::identity::Keypair::generate_ed25519();
+            for batch in batches {
+                let files = batch.into_iter().map(|put| put.file.with(Digester::of(&draft.ecosystem).finish(), String::new)).collect();
+                let artifacts = Artifacts { files, readme: Some(content), native: None };
+                let manifest = draft.clone().into_manifest(PublisherId::of(&key.public()), artifacts, clock::now()).unwrap();
+                prop_assert!(crate::domain::record::Authorised::sign(&key, manifest).is_ok());
+            }
+        }
+    }
+}
