@@ -68,16 +68,7 @@ fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Authorised
 
 fn head(key: &Keypair, name: &str, seq: u64, releases: Vec<ReleaseEntry>) -> Authorised<Head> {
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
-    let state = HeadState {
-        ecosystem: Ecosystem::Generic,
-        name: name.parse().unwrap(),
-        handle: None,
-        seq,
-        prev,
-        releases,
-        older: None,
-        tags: Default::default(),
-    };
+    let state = HeadState { seq, prev, ..HeadState::first(Ecosystem::Generic, name.parse().unwrap(), releases) };
     state.sign(key, clock::now(), DAY).unwrap().0
 }
 

@@ -33,14 +33,10 @@ fn state(key: &Keypair, seq: u64, manifests: &[&Authorised<Manifest>]) -> Author
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
     let (name, handle) = (manifests[0].name.clone(), Some("alice".parse().unwrap()));
     let state = HeadState {
-        ecosystem: manifests[0].ecosystem.clone(),
-        name,
         handle,
         seq,
         prev,
-        releases: manifests.iter().map(entry).collect(),
-        older: None,
-        tags: Default::default(),
+        ..HeadState::first(manifests[0].ecosystem.clone(), name, manifests.iter().map(entry).collect())
     };
     state.sign(key, clock::now(), DAY).unwrap().0
 }

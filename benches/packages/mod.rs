@@ -71,16 +71,7 @@ pub fn signed(key: &Keypair, drafts: Vec<(Draft, String)>) -> Vec<Record> {
             Authorised::sign(key, draft.into_manifest(PublisherId::of(&key.public()), content, signed_at).unwrap())
                 .unwrap();
         let entry = ReleaseEntry::new(manifest.version.clone(), manifest.hash());
-        let state = HeadState {
-            ecosystem: manifest.ecosystem.clone(),
-            name,
-            handle,
-            seq: 1,
-            prev: vec![],
-            releases: vec![entry],
-            older: None,
-            tags: Default::default(),
-        };
+        let state = HeadState { handle, ..HeadState::first(manifest.ecosystem.clone(), name, vec![entry]) };
         (state.sign(key, signed_at, DEFAULT_LIFE).unwrap().0, Some(manifest))
     };
     drafts.into_iter().enumerate().map(one).collect()

@@ -91,20 +91,26 @@ fn show(release: &Release, looks_like: Option<&LookAlike>, copies: &str) -> Resu
     let manifest = &release.manifest;
     let needs: Vec<_> = manifest.dependencies.iter().map(Dependency::told).collect();
     let one = |file: &ReleaseFile| {
-        let File { name, size, sha256, .. } = &file.file;
-        let yanked = file.yanked.as_ref().map_or("", |_| ", yanked");
-        format!("{name} ({size} bytes, signed {}{yanked}, SHA-256 {sha256})", clock::day(file.signed_at))
+        let File { name, size, sha256, published_at, .. } = &file.file;
+        let yanked = match file.yanked.as_deref() {
+            Some("") => ", yanked".to_owned(),
+            Some(why) => format!(", yanked: {why}"),
+            None => String::new(),
+        };
+        let made = published_at.map_or(String::new(), |at| format!(", said to be published {}", clock::day(at)));
+        format!("{name} ({size} bytes, signed {}{made}{yanked}, SHA-256 {sha256})", clock::day(file.signed_at))
     };
     let mut files: Vec<String> = release.files.iter().map(one).collect();
     if release.missing > 0 {
         files.push(format!("and those of {} manifests that could not be had", release.missing));
     }
-    print::fields(&[
+    let mut fields = vec![
         ("id", format!("{}@{}", release.package, manifest.version)),
         ("handle", release.handle.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("fingerprint", release.package.owner.fingerprint()),
         ("trust", release.trust.label().to_owned()),
         ("looks like", looks_like.map(ToString::to_string).unwrap_or_default()),
+        ("tagged", release.tags.join(", ")),
         ("warning", release.state.warnings().join("; ")),
         ("title", manifest.title.clone().unwrap_or_default()),
         ("description", manifest.description.clone()),
@@ -116,11 +122,15 @@ fn show(release: &Release, looks_like: Option<&LookAlike>, copies: &str) -> Resu
         ("homepage", manifest.homepage.clone().unwrap_or_default()),
         ("dependencies", needs.join(", ")),
         ("ecosystem", if manifest.ecosystem.is_generic() { "" } else { manifest.ecosystem.as_str() }.to_owned()),
-        (if files.len() == 1 { "file" } else { "files" }, files.join("\n")),
+    ];
+    let label = if files.len() == 1 { "file" } else { "files" };
+    fields.extend(files.into_iter().enumerate().map(|(n, file)| (if n == 0 { label } else { "" }, file)));
+    fields.extend([
         ("content", manifest.content().root.to_string()),
         ("bytes on", copies.to_owned()),
         ("manifest", release.manifest_hash.to_string()),
         ("from", release.source.label().to_owned()),
         ("state", release.freshness.told(clock::now()).to_string()),
-    ])
+    ]);
+    print::fields(&fields)
 }

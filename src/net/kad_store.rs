@@ -315,16 +315,7 @@ mod tests {
         let manifest = crate::domain::hash::Hash::of(&seq.to_be_bytes());
         let releases = vec![ReleaseEntry::new("1.0.0".parse().unwrap(), manifest)];
         let prev = if seq > 1 { vec![manifest] } else { vec![] };
-        let state = HeadState {
-            ecosystem: Ecosystem::Generic,
-            name: "web".parse().unwrap(),
-            handle: None,
-            seq,
-            prev,
-            releases,
-            older: None,
-            tags: Default::default(),
-        };
+        let state = HeadState { seq, prev, ..HeadState::first(Ecosystem::Generic, "web".parse().unwrap(), releases) };
         Record::Head(state.sign(key, NOW, life).unwrap().0)
     }
 
@@ -389,16 +380,7 @@ mod tests {
         };
         let releases = (0..95).map(entry).collect();
         let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
-        let state = HeadState {
-            ecosystem: Ecosystem::Generic,
-            name: name.parse().unwrap(),
-            handle: None,
-            seq,
-            prev,
-            releases,
-            older: None,
-            tags: Default::default(),
-        };
+        let state = HeadState { seq, prev, ..HeadState::first(Ecosystem::Generic, name.parse().unwrap(), releases) };
         Record::Head(state.sign(key, NOW, 24 * HOUR).unwrap().0)
     }
 

@@ -158,16 +158,7 @@ mod tests {
 
     fn record() -> Record {
         let releases = vec![ReleaseEntry::new("1.0.0".parse().unwrap(), Hash::of(b"manifest"))];
-        let state = HeadState {
-            ecosystem: Ecosystem::Generic,
-            name: "web".parse().unwrap(),
-            handle: None,
-            seq: 1,
-            prev: vec![],
-            releases,
-            older: None,
-            tags: Default::default(),
-        };
+        let state = HeadState::first(Ecosystem::Generic, "web".parse().unwrap(), releases);
         let (head, _) = state.sign(&Keypair::generate_ed25519(), Timestamp(1), Duration::from_secs(60)).unwrap();
         Record::Head(head)
     }

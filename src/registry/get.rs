@@ -154,6 +154,7 @@ impl P2pRegistry {
             trust: found.trust,
             manifest_hash: manifest.hash(),
             state: ReleaseState::of(entry),
+            tags: found.tags_of(&entry.version),
             freshness: found.freshness,
             manifest: manifest.into_value(),
             files,

@@ -294,6 +294,7 @@ impl Package {
             missing: entry.manifests.len() - 1,
             manifest,
             state: ReleaseState::of(entry),
+            tags: self.tags_of(&entry.version),
             freshness: self.freshness,
             source: self.source,
         })
@@ -329,6 +330,11 @@ impl ReleaseState {
     pub fn of(entry: &ReleaseEntry) -> Self {
         let why_yanked = entry.yanked.clone().filter(|why| !why.is_empty());
         Self { yanked: entry.is_yanked(), why_yanked, deprecated: entry.deprecated.clone() }
+    }
+
+    /// Returns true where the owner says more than that it is yanked.
+    pub fn has_words(&self) -> bool {
+        self.why_yanked.is_some() || self.deprecated.is_some()
     }
 
     /// What is said against it, in sentences.
@@ -457,6 +463,9 @@ pub struct Release {
     pub missing: usize,
     #[serde(flatten)]
     pub state: ReleaseState,
+    /// What its owner calls the version, such as `stable`.
+    #[serde(default)]
+    pub tags: Vec<String>,
     /// How sure it is that the package's state, by which this release was chosen, is its current one.
     #[serde(default)]
     pub freshness: Freshness,

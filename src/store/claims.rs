@@ -120,14 +120,10 @@ mod tests {
         let releases = vec![ReleaseEntry::new("1.0.0".parse().unwrap(), Hash::of(name.as_bytes()))];
         let prev = if seq == 1 { vec![] } else { vec![Hash::of(b"before")] };
         let state = HeadState {
-            ecosystem: Ecosystem::Generic,
-            name: name.parse().unwrap(),
             handle: Some(handle(called)),
             seq,
             prev,
-            releases,
-            older: None,
-            tags: Default::default(),
+            ..HeadState::first(Ecosystem::Generic, name.parse().unwrap(), releases)
         };
         state.sign(key, NOW, DEFAULT_LIFE).unwrap().0
     }

@@ -47,14 +47,10 @@ fn head(key: &Keypair, manifests: &[&Authorised<Manifest>], seq: u64) -> Authori
 fn state(name: &str, releases: Vec<ReleaseEntry>, seq: u64) -> HeadState {
     let prev = if seq == 1 { vec![] } else { vec![Hash::of(b"before")] };
     HeadState {
-        ecosystem: Ecosystem::Cargo,
-        name: name.parse().unwrap(),
         handle: Some("alice".parse().unwrap()),
         seq,
         prev,
-        releases,
-        older: None,
-        tags: Default::default(),
+        ..HeadState::first(Ecosystem::Cargo, name.parse().unwrap(), releases)
     }
 }
 

@@ -150,10 +150,7 @@ pub fn head(
     let releases =
         manifests.iter().map(|manifest| ReleaseEntry::new(manifest.version.clone(), manifest.hash())).collect();
     let prev = if seq > 1 { vec![manifests[0].hash()] } else { vec![] };
-    HeadState { ecosystem, name, handle: None, seq, prev, releases, older: None, tags: Default::default() }
-        .sign(key, now, life)
-        .unwrap()
-        .0
+    HeadState { seq, prev, ..HeadState::first(ecosystem, name, releases) }.sign(key, now, life).unwrap().0
 }
 
 #[derive(NetworkBehaviour)]

@@ -39,14 +39,10 @@ fn entries(manifests: &[&Authorised<Manifest>]) -> Vec<ReleaseEntry> {
 fn head(n: u8, seq: u64, manifests: &[&Authorised<Manifest>]) -> Authorised<Head> {
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
     let state = HeadState {
-        ecosystem: Ecosystem::Cargo,
-        name: "web".parse().unwrap(),
         handle: Some("alice".parse().unwrap()),
         seq,
         prev,
-        releases: entries(manifests),
-        older: None,
-        tags: Default::default(),
+        ..HeadState::first(Ecosystem::Cargo, "web".parse().unwrap(), entries(manifests))
     };
     state.sign(&key(n), NOW.after(Duration::from_secs(seq)), DAY).unwrap().0
 }

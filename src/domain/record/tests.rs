@@ -50,14 +50,10 @@ fn page(key: &Keypair, releases: Vec<ReleaseEntry>) -> Page {
 fn state(releases: Vec<ReleaseEntry>, seq: u64) -> HeadState {
     let prev = if seq == 1 { vec![] } else { vec![Hash::of(b"before")] };
     HeadState {
-        ecosystem: Ecosystem::Generic,
-        name: "web".parse().unwrap(),
         handle: Some("alice".parse().unwrap()),
         seq,
         prev,
-        releases,
-        older: None,
-        tags: Default::default(),
+        ..HeadState::first(Ecosystem::Generic, "web".parse().unwrap(), releases)
     }
 }
 

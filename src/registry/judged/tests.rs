@@ -186,14 +186,9 @@ impl Stranger {
                 let seq = self.store.mark(&id).unwrap().map_or(0, |mark| mark.seq) + u64::from(!*again);
                 let prev = if seq <= 1 { vec![] } else { vec![Hash::of(b"before")] };
                 let state = HeadState {
-                    ecosystem: Ecosystem::Generic,
-                    name: id.name.bare().parse().unwrap(),
-                    handle: None,
                     seq: seq.max(1),
                     prev,
-                    releases,
-                    older: None,
-                    tags: Default::default(),
+                    ..HeadState::first(Ecosystem::Generic, id.name.bare().parse().unwrap(), releases)
                 };
                 let (head, _) = state.sign(&self.key, NOW, DEFAULT_LIFE).unwrap();
                 let head = match self.pages.last().filter(|_| *older) {

@@ -36,14 +36,10 @@ fn head(key: &Keypair, handle: &str, seq: u64, manifests: &[&Authorised<Manifest
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
     let (name, handle) = (manifests[0].name.clone(), Some(handle.parse().unwrap()));
     let state = HeadState {
-        ecosystem: Ecosystem::Cargo,
-        name,
         handle,
         seq,
         prev,
-        releases: manifests.iter().map(entry).collect(),
-        older: None,
-        tags: Default::default(),
+        ..HeadState::first(Ecosystem::Cargo, name, manifests.iter().map(entry).collect())
     };
     state.sign(key, NOW, DAY).unwrap().0
 }

@@ -55,16 +55,7 @@ fn state(
     releases: Vec<ReleaseEntry>,
 ) -> (Authorised<Head>, Vec<Authorised<Page>>) {
     let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
-    let state = HeadState {
-        ecosystem: Ecosystem::Cargo,
-        name: name.parse().unwrap(),
-        handle: None,
-        seq,
-        prev,
-        releases,
-        older: None,
-        tags: Default::default(),
-    };
+    let state = HeadState { seq, prev, ..HeadState::first(Ecosystem::Cargo, name.parse().unwrap(), releases) };
     state.sign(key, NOW.after(Duration::from_secs(seq)), DEFAULT_LIFE).unwrap()
 }
 

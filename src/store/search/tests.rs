@@ -55,14 +55,10 @@ impl Catalogue {
             ..ReleaseEntry::new(manifest.version.clone(), manifest.hash())
         };
         let state = HeadState {
-            ecosystem: manifest.ecosystem.clone(),
-            name: name.parse().unwrap(),
             handle: Some("alice".parse().unwrap()),
             seq,
             prev: if seq == 1 { vec![] } else { vec![Hash::of(b"before")] },
-            releases: vec![entry],
-            older: None,
-            tags: Default::default(),
+            ..HeadState::first(manifest.ecosystem.clone(), name.parse().unwrap(), vec![entry])
         };
         let head = state.sign(&self.key, at, DEFAULT_LIFE).unwrap().0;
         self.store.take_head(head.clone(), vec![], vec![manifest.clone()], false, at).await.unwrap();

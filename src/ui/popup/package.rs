@@ -13,7 +13,7 @@ use crate::{
         hash::ContentRoot,
         manifest::Manifest,
         name::short_id,
-        release,
+        release::{self, ReleaseEntry},
         size::Size,
         text::{fit, printable},
         time::{Ago, Took},
@@ -112,44 +112,7 @@ fn found(model: &Model, view: &PackageView, package: &Package, width: usize, the
     heading(&mut lines, &format!("Releases ({})", package.releases.len()), theme);
     let mut releases = release::read(package.id.name.ecosystem(), &package.releases);
     releases.sort_by(|(a, _), (b, _)| b.cmp(a));
-    for (_, entry) in releases {
-        let mut spans = vec![
-            Span::raw(format!("{:<16}", entry.version.to_string())),
-            Span::styled(
-                format!(
-                    "manifest {}",
-                    entry.first().map_or_else(|| "not known".to_owned(), |first| first.fingerprint())
-                ),
-                theme.dim(),
-            ),
-        ];
-        match entry.manifests.len() {
-            0 | 1 => {}
-            count => spans.push(Span::styled(format!(" and {} more", count - 1), theme.dim())),
-        }
-        if entry.is_yanked() {
-            spans.push(Span::styled("  yanked", theme.fair()));
-        }
-        if entry.deprecated.is_some() {
-            spans.push(Span::styled("  deprecated", theme.fair()));
-        }
-        let tags = package.tags_of(&entry.version);
-        if !tags.is_empty() {
-            spans.push(Span::styled(printable(&format!("  {}", tags.join(", "))), theme.link()));
-        }
-        lines.push(Line::from(spans));
-        for warning in ReleaseState::of(entry)
-            .warnings()
-            .iter()
-            .filter(|_| entry.deprecated.is_some() || entry.yanked.as_ref().is_some_and(|why| !why.is_empty()))
-        {
-            lines.extend(
-                wrap(&format!("  {warning}"), width)
-                    .into_iter()
-                    .map(|line| Line::from(Span::styled(line, theme.fair()))),
-            );
-        }
-    }
+    lines.extend(releases.into_iter().flat_map(|(_, entry)| release_lines(package, entry, width, theme)));
     if !package.complete {
         lines.push(Line::from(Span::styled("older ones could not be had; R tries again", theme.fair())));
     }
@@ -171,6 +134,32 @@ fn found(model: &Model, view: &PackageView, package: &Package, width: usize, the
     }
     readme(&mut lines, &view.readme, width, theme);
     lines
+}
+
+/// A release in a line, and below it what its owner says against it.
+fn release_lines(package: &Package, entry: &ReleaseEntry, width: usize, theme: Theme) -> Vec<Line<'static>> {
+    let manifest = entry.first().map_or_else(|| "not known".to_owned(), |first| first.fingerprint());
+    let more = match entry.manifests.len() {
+        0 | 1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
+    let state = ReleaseState::of(entry);
+    let tags = printable(&package.tags_of(&entry.version).join(", "));
+    let marks = [
+        (state.yanked, "yanked", theme.fair()),
+        (state.deprecated.is_some(), "deprecated", theme.fair()),
+        (!tags.is_empty(), tags.as_str(), theme.link()),
+    ];
+    let mut spans = vec![
+        Span::raw(format!("{:<16}", entry.version.to_string())),
+        Span::styled(format!("manifest {manifest}{more}"), theme.dim()),
+    ];
+    let marks = marks.into_iter().filter(|(is_so, ..)| *is_so);
+    spans.extend(marks.map(|(_, word, style)| Span::styled(format!("  {word}"), style)));
+    let warnings = if state.has_words() { state.warnings() } else { Vec::new() };
+    let warnings = warnings.iter().flat_map(|warning| wrap(warning, width.saturating_sub(2)));
+    let warnings = warnings.map(|line| Line::from(Span::styled(format!("  {line}"), theme.fair())));
+    std::iter::once(Line::from(spans)).chain(warnings).collect()
 }
 
 /// The bytes of the latest release, and whether they are here.
