@@ -282,8 +282,12 @@ fn package() -> Package {
             confirmed_by: 3,
             expires: NOW.after(Duration::from_secs(80 * 86_400)),
         },
-        releases: vec![release("1.0.0", false), release("2.0.0", true), release("2.1.0", false)],
-        tags: Default::default(),
+        releases: vec![
+            ReleaseEntry { deprecated: Some("use 2.1.0, which reads both".to_owned()), ..release("1.0.0", false) },
+            release("2.0.0", true),
+            release("2.1.0", false),
+        ],
+        tags: [("stable".to_owned(), "2.1.0".parse().unwrap())].into(),
         complete: true,
         latest: Some(
             draft
