@@ -1,24 +1,14 @@
 //! swarmdex.toml.
 #![no_main]
 
-use swarmdex::{
-    archive::project,
-    domain::{
-        hash::ContentRoot,
-        manifest::{Artifacts, Content},
-        name::PublisherId,
-    },
-};
+use swarmdex::archive::project;
 use swarmdex_fuzz::NOW;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     swarmdex_fuzz::file("swarmdex.toml", bytes);
     match project::read(swarmdex_fuzz::dir()) {
         // What is read becomes a manifest, or is told what is wrong with it.
-        Ok(project) => {
-            let nothing = Content { root: ContentRoot::of(b""), size: 0 };
-            drop(project.draft.into_manifest(PublisherId::nobody(), Artifacts::from(nothing), NOW));
-        }
+        Ok(project) => drop(project.draft.check(NOW)),
         Err(error) => drop(error.to_string()),
     }
 });
