@@ -188,6 +188,10 @@ async fn two_nodes_of_one_publisher_add_different_files_and_the_release_has_both
         let cases = lab.node.registry().conflicts().await.unwrap().cases;
         assert!(cases.iter().all(|case| case.kind == Kind::Fork), "{cases:?}");
     }
+    // Whoever has seen neither of the two has what the state that joins them lists.
+    let c = Lab::partial(TCP, &[a.address().await, b.address().await]).await;
+    assert_eq!(release(&c, &both, "==1.0").await.unwrap().files.len(), 2);
+    c.stop().await;
     a.stop().await;
     b.stop().await;
 }

@@ -373,7 +373,7 @@ impl P2pRegistry {
             (base.seq, base.prev) = (mark.seq, vec![mark.hash]);
         }
         if let Some(held) = self.store.head(id)? {
-            (base.entries.all, base.complete) = self.store.releases(&held.head)?;
+            (base.entries.all, base.complete) = self.store.listed(&held.head)?;
             base.entries.recent.clone_from(&held.head.releases);
             base.older = held.head.older;
             base.handle.clone_from(&held.head.handle);
@@ -383,7 +383,7 @@ impl P2pRegistry {
         for (loser, _) in self.store.fork_losers(id)?.into_iter().filter(|(loser, _)| loser.seq == base.seq) {
             if base.prev.len() < MAX_PREV {
                 base.prev.push(loser.hash());
-                let (releases, complete) = self.store.releases(&loser)?;
+                let (releases, complete) = self.store.listed(&loser)?;
                 base.entries.join(id.name.ecosystem(), &releases);
                 for (tag, version) in &loser.tags {
                     base.tags.entry(tag.clone()).or_insert_with(|| version.clone());

@@ -412,6 +412,11 @@ impl Store {
         })
     }
 
+    /// What a head and its pages list themselves, whatever else was seen: what the next state is made of.
+    pub fn listed(&self, head: &Authorised<Head>) -> Result<(Vec<ReleaseEntry>, bool)> {
+        self.read(|db| listed_together(db, head))
+    }
+
     /// Every release a head lists, oldest first, as far as its pages are held; and whether all of them were. A version has the
     /// manifest that was seen of it first, whatever the head says of it now.
     pub fn releases(&self, head: &Authorised<Head>) -> Result<(Vec<ReleaseEntry>, bool)> {
@@ -729,7 +734,8 @@ pub(super) fn list_package(
     }
 }
 
-fn all_releases(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<(Vec<ReleaseEntry>, bool)> {
+/// What a head and the pages that are held of it list, and whether all of them are.
+fn listed_together(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<(Vec<ReleaseEntry>, bool)> {
     let mut newest_first = vec![head.releases.clone()];
     let mut next = head.older;
     for _ in 0..MAX_PAGES {
@@ -738,7 +744,11 @@ fn all_releases(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<(V
         next = page.older;
         newest_first.push(page.into_value().releases);
     }
-    let mut releases = release::gather(&head.ecosystem, newest_first.iter().rev().map(Vec::as_slice));
+    Ok((release::gather(&head.ecosystem, newest_first.iter().rev().map(Vec::as_slice)), next.is_none()))
+}
+
+fn all_releases(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<(Vec<ReleaseEntry>, bool)> {
+    let (mut releases, complete) = listed_together(db, head)?;
     let known = first_seen(db, &head.owner(), &head.package().name)?;
     for VersionConflict { version, kept, .. } in release::conflicts(&head.ecosystem, &known, &releases) {
         releases.iter_mut().filter(|entry| entry.version == version).for_each(|entry| entry.manifests = vec![kept]);
@@ -756,7 +766,7 @@ fn all_releases(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<(V
     // Of a version that was folded and comes back as another, the first is not known by name any more: it is none to choose.
     let changed = folds::fold_of(db, &head.owner(), &head.package().name)?.conflicts(&head.ecosystem, &releases);
     releases.retain(|entry| !changed.iter().any(|one| one.version == entry.version));
-    Ok((releases, next.is_none()))
+    Ok((releases, complete))
 }
 
 fn mark(db: &Connection, publisher: &PublisherId, name: &PackageName) -> rusqlite::Result<Option<HeadMark>> {
