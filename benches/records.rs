@@ -1,5 +1,5 @@
-//! What a record costs: to sign and to verify beside the bare signature, its bytes, those of a catalogue on disk, and a search in that:
-//! `cargo bench --bench records [PACKAGES]`. To compare two builds, run this in both.
+//! Measures what a record costs: signing and verifying it beside the bare signature, its bytes, a catalogue's bytes on disk, and a search in
+//! that: `cargo bench --bench records [PACKAGES]`. To compare two builds, run this in both.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

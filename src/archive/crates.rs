@@ -30,7 +30,7 @@ const MAX_ARCHIVE: u64 = 64 << 20;
 const MAX_UNPACKED: u64 = 16 << 20;
 /// Files passed over in search of them.
 const MAX_FILES: usize = 4_096;
-/// What says so in messages.
+/// Messages name the manifest so.
 const MANIFEST: &str = "Cargo.toml";
 /// Largest manifest, in bytes: generated ones with thousands of features take a few hundred KiB.
 const MAX_MANIFEST: u64 = 512 << 10;

@@ -105,7 +105,7 @@ pub fn of(mut archive: impl Read + Seek) -> Result<Deb, Unusable> {
     })
 }
 
-/// What every package is.
+/// Says of a file that is none what every package is.
 const NOT_DEB: Unusable =
     Unusable::Other("an ar archive with debian-binary, control.tar and data.tar, in this order, as a .deb is");
 

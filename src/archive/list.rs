@@ -1,4 +1,4 @@
-//! What archives there are in a directory.
+//! Finds the archives in a directory.
 
 use std::{
     io,

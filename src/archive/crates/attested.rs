@@ -1,4 +1,4 @@
-//! What the registry that a crate came from says of it: a cargo home has the line of its index beside the file.
+//! Reads what the registry that a crate came from says of it: a cargo home has the line of its index beside the file.
 
 use std::{fs::File, io::Read, path::Path};
 

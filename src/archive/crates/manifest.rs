@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// What a `Cargo.toml` says of its crate; the error says what is wrong with it.
+/// Reads what a `Cargo.toml` says of its crate; the error says what is wrong with it.
 pub(super) fn release(manifest: &Table) -> Result<(Draft, Vec<String>), String> {
     let package = manifest.get("package").and_then(Value::as_table).ok_or("it has no [package]")?;
     let text = |key: &str| package.get(key).and_then(Value::as_str);
@@ -42,7 +42,7 @@ pub(super) fn release(manifest: &Table) -> Result<(Draft, Vec<String>), String> 
     Ok((draft, left_out))
 }
 
-/// What the crate is used and built with; what its tests want is nobody else's matter. Of what cannot be said, why not.
+/// Lists what the crate is used and built with, and says of what cannot be said why not. What its tests want is nobody else's matter.
 fn needs<'a>(target: Option<&'a str>, table: &'a Table) -> impl Iterator<Item = Result<Dependency, String>> {
     // The spelling with an underscore is that of old crates; cargo reads it still.
     let sections =

@@ -19,7 +19,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stanza {
     pub draft: Draft,
-    /// What it depends on and its draft does not say, each with why.
+    /// Names what it depends on and its draft does not say, each with why.
     pub left_out: Vec<String>,
     /// The lines of its description behind the first, all of them.
     pub details: Option<String>,
