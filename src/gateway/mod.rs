@@ -4,14 +4,18 @@
 //! the one in `gateway.token`, on every address.
 
 mod answer;
+mod beside;
 mod cargo;
 mod door;
 mod file;
 mod guard;
 mod path;
 mod patient;
+mod policy;
+mod publish;
 mod range;
 mod service;
+mod upload;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use super::{
     Options,
     answer::{self, sentence},
+    beside::Known,
     cargo,
     file::Files,
     guard::{self, Refused},
@@ -45,7 +46,8 @@ pub struct Service {
     pub uploading: Semaphore,
     opened: Instant,
     pub files: Files,
-    pub lines: cargo::Lines,
+    /// Lines of indexes that were read.
+    pub lines: Known<cargo::Line>,
 }
 
 /// Who is at the other side of a connection.
@@ -98,7 +100,7 @@ impl Service {
             uploading: Semaphore::new(UPLOADS),
             opened: Instant::now(),
             files: Files::default(),
-            lines: cargo::Lines::default(),
+            lines: Known::default(),
         }
     }
 

@@ -3,26 +3,15 @@
 use axum::{http::StatusCode, response::Response};
 use serde_json::json;
 
-use super::{Endpoint, Refused, name_of, whose};
+use super::{Endpoint, name_of};
 use crate::{
     RegistryError,
-    domain::name::{PackageId, PackageName, PublisherId},
-    gateway::{answer, service::Service},
+    gateway::{
+        answer,
+        policy::{Refused, own, whose},
+        service::Service,
+    },
 };
-
-/// This node's package of a name at an endpoint: nobody else's can be changed here.
-pub(super) async fn own(service: &Service, endpoint: &Endpoint, name: &PackageName) -> Result<PackageId, Refused> {
-    let own = service.registry().own().await?.publisher;
-    let id = whose(service, endpoint, name, false).await?;
-    match own {
-        Some(own) if own == id.owner => Ok(id),
-        _ => Err(Refused::Because(StatusCode::FORBIDDEN, not_yours(name, &id.owner))),
-    }
-}
-
-pub(super) fn not_yours(name: &PackageName, owner: &PublisherId) -> String {
-    format!("{name} is {owner} ({}) here, and only that key can change it", owner.fingerprint())
-}
 
 pub(super) async fn yank(
     service: &Service,
@@ -31,7 +20,7 @@ pub(super) async fn yank(
     version: &str,
     yanked: bool,
 ) -> Result<Response, Refused> {
-    let id = own(service, endpoint, &name_of(name)?).await?;
+    let id = own(service, endpoint.only, &name_of(name)?).await?;
     let package = id.to_string().parse().map_err(RegistryError::from)?;
     let version = version.parse().map_err(RegistryError::from)?;
     let registry = service.registry();
@@ -44,7 +33,7 @@ pub(super) async fn yank(
 
 /// Who owns a crate: the key that signs it.
 pub(super) async fn owners(service: &Service, endpoint: &Endpoint, name: &str) -> Result<Response, Refused> {
-    let id = whose(service, endpoint, &name_of(name)?, false).await?;
+    let id = whose(service, endpoint.only, &name_of(name)?, false).await?;
     let reference = id.to_string().parse().map_err(RegistryError::from)?;
     let handle = service.registry().get_package(&reference).await?.handle;
     let name = handle.map(|handle| format!("{handle} ({})", id.owner.fingerprint()));

@@ -1,89 +1,39 @@
 //! Index files and crates: what a package's releases say of themselves, and their bytes.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use axum::{http::StatusCode, response::Response};
 use futures::{StreamExt, stream};
-use tokio::time::timeout;
 
 use super::{
-    Endpoint, Refused,
+    Endpoint,
     line::{self, Line},
-    name_of, whose,
+    name_of,
 };
 use crate::{
     RegistryError, Result,
-    domain::{
-        hash::Hash,
-        manifest::{Manifest, limit},
-        name::PackageId,
-        release::ReleaseEntry,
-        trust::Trust,
-    },
+    domain::{manifest::Manifest, name::PackageId, release::ReleaseEntry},
     gateway::{
         answer::document,
+        beside,
         file::{self, File},
+        policy::{Refused, may_serve, package, whose},
         service::{Asked, Service},
     },
-    registry::{Package, Wanted, claimed, read_whole},
+    registry::{Wanted, claimed},
 };
 
 /// Lines of one index that are looked for at once.
 const AT_ONCE: usize = 8;
-/// Bytes that lines may take in memory, about.
-const MOST: usize = 48 << 20;
 
-/// Lines that were read, by the hashes of their manifests: neither changes.
-#[derive(Default)]
-pub struct Lines(Mutex<(usize, HashMap<Hash, Arc<Line>>)>);
-
-impl Lines {
-    fn get(&self, hash: &Hash) -> Option<Arc<Line>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.get(hash).cloned()
-    }
-
-    fn keep(&self, hash: Hash, line: Arc<Line>) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.0 + line.weight() > MOST {
-            *held = (0, HashMap::new());
-        }
-        held.0 += line.weight();
-        held.1.insert(hash, line);
-    }
-}
-
-/// The content of a release, and what travels beside it: the only place here that says where in a manifest they are.
-fn wanted(id: &PackageId, manifest: &Manifest) -> (Wanted, Option<Wanted>) {
-    let content = Wanted {
+/// The file of a release.
+fn wanted(id: &PackageId, manifest: &Manifest) -> Wanted {
+    Wanted {
         content: manifest.content(),
         what: format!("{} {}", claimed(id, None), manifest.version),
         package: Some(id.clone()),
         beside: None,
         for_others: false,
-    };
-    let native = manifest.native.map(|native| Wanted {
-        content: native,
-        what: format!("index line of {}", content.what),
-        beside: Some(manifest.content().root),
-        ..content.clone()
-    });
-    (content, native)
-}
-
-/// The package at an endpoint, as this node knows it.
-async fn package(service: &Service, id: &PackageId) -> Result<Package, Refused> {
-    let reference = id.to_string().parse().map_err(RegistryError::from)?;
-    match service.registry().get_package(&reference).await {
-        Ok(package) if package.trust == Trust::Distrusted => {
-            let text = format!("{} is distrusted here; `swarmdex trust {}` takes that back", id.owner, id.owner);
-            Err(Refused::Because(StatusCode::NOT_FOUND, text))
-        }
-        Ok(package) => Ok(package),
-        Err(error) if error.is_missing() && service.is_too_early().await? => Err(Refused::TooEarly),
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -95,24 +45,15 @@ async fn line_of(service: &Service, id: &PackageId, entry: &ReleaseEntry) -> Res
         return Ok(line);
     }
     let manifest = service.registry().manifest_of(id, &hash).await?;
-    let what = || format!("{} {}", claimed(id, None), entry.version);
-    let (_, native) = wanted(id, &manifest);
-    let native =
-        native.ok_or_else(|| RegistryError::NotFound { package: format!("the index line of {}", what()), asked: 0 })?;
-    let (contents, root) = (service.contents(), native.content.root);
-    let wait = service.options.wait;
-    timeout(wait, contents.fetch(native, None)).await.map_err(|_| RegistryError::Timeout {
-        what: format!("the index line of {}", what()),
-        millis: wait.as_millis(),
-    })??;
-    let text = read_whole(&*contents, root, limit::BESIDE).await?;
-    let read = line::read(&manifest, &text).map_err(|why| RegistryError::NotFound {
-        package: format!("a line of an index for {}, of which what it has is none ({why}),", what()),
+    let what = format!("the index line of {} {}", claimed(id, None), entry.version);
+    let missing = || RegistryError::NotFound { package: what.clone(), asked: 0 };
+    let native = manifest.native.ok_or_else(missing)?;
+    let text = beside::read(service, id, &manifest.content().root, native, &what).await?;
+    let line = line::read(&manifest, &text).map_err(|why| RegistryError::NotFound {
+        package: format!("{what}, because what is there is none ({why}),"),
         asked: 0,
     })?;
-    let line = Arc::new(read);
-    service.lines.keep(hash, line.clone());
-    Ok(line)
+    Ok(service.lines.keep(hash, line.weight(), line))
 }
 
 /// Returns whether an endpoint has the release with this line.
@@ -128,13 +69,10 @@ pub(super) async fn file(
     name: &str,
 ) -> Result<Response, Refused> {
     let crate_name = name_of(name)?;
-    let id = whose(service, endpoint, &crate_name, true).await?;
+    let id = whose(service, endpoint.only, &crate_name, true).await?;
     let package = package(service, &id).await?;
-    let blocks = service.node().names().blocks(&crate_name).await?;
-    let is_served = |entry: &ReleaseEntry| blocks.iter().all(|block| block.version.as_ref() != Some(&entry.version));
-    let entries: Vec<ReleaseEntry> = package.releases.into_iter().filter(is_served).collect();
     let id = &id;
-    let looked = entries.into_iter().map(|entry| async move {
+    let looked = package.releases.into_iter().map(|entry| async move {
         let line = line_of(service, id, &entry).await;
         (entry, line)
     });
@@ -169,24 +107,21 @@ pub(super) async fn download(
     version: &str,
 ) -> Result<Response, Refused> {
     let name = name_of(name)?;
-    let id = whose(service, endpoint, &name, true).await?;
+    let id = whose(service, endpoint.only, &name, true).await?;
+    if let Ok(version) = version.parse() {
+        may_serve(service, &name, &version).await?;
+    }
     let package = package(service, &id).await?;
     let missing = || RegistryError::NotFound { package: format!("{id} {version}"), asked: 0 };
     let entry = package.releases.iter().find(|entry| entry.version.as_str() == version).ok_or_else(missing)?;
-    let blocks = service.node().names().blocks(&name).await?;
-    if let Some(block) = blocks.iter().find(|block| block.version.as_ref() == Some(&entry.version)) {
-        let text = format!("{name} {version} is blocked on this node: {}", block.why);
-        return Err(Refused::Because(StatusCode::NOT_FOUND, text));
-    }
     let line = line_of(service, &id, entry).await?;
     if !is_at(endpoint, &line) {
         let text = format!("nobody attests that the default registry has {name} {version}; it is at /cargo/");
         return Err(Refused::Because(StatusCode::NOT_FOUND, text));
     }
     let manifest = service.registry().manifest_of(&id, &entry.first().ok_or_else(missing)?).await?;
-    let (wanted, _) = wanted(&id, &manifest);
     let file = File {
-        wanted,
+        wanted: wanted(&id, &manifest),
         digest: line.digest.clone(),
         package: id,
         version: entry.version.clone(),

@@ -18,17 +18,14 @@ use serde_json::json;
 
 use super::{
     answer::{self, document, sentence},
-    service::{Asked, Change, Service},
+    policy::{self, Refused, may_change},
+    service::{Asked, Service},
 };
 use crate::{
-    RegistryError, Result,
-    domain::{
-        name::{Owner, PackageId, PackageName, PublisherId},
-        names::Meaning,
-    },
+    domain::name::{Owner, PackageName, PublisherId},
     ecosystem::Ecosystem,
 };
-pub use index::Lines;
+pub use line::Line;
 use route::{Route, Scope};
 
 /// An endpoint, with the key that it is of.
@@ -41,40 +38,13 @@ struct Endpoint {
     url: String,
 }
 
-/// Why something is not served.
-enum Refused {
-    /// For a person, in the client's form.
-    Because(StatusCode, String),
-    /// Nobody is connected yet who could know.
-    TooEarly,
-}
-
-impl From<RegistryError> for Refused {
-    fn from(error: RegistryError) -> Self {
-        Self::Because(answer::status_of(&error), error.to_string())
-    }
-}
-
-impl Refused {
-    /// For what cargo shows nothing of: the index and files.
-    fn plain(self) -> Response {
-        match self {
-            Self::Because(status, text) => sentence(status, &text),
-            Self::TooEarly => answer::too_early(),
-        }
-    }
-
-    /// For the web API, of which cargo shows the sentence.
-    fn shown(self) -> Response {
-        match self {
-            Self::Because(status, text) => errors(status, &text),
-            Self::TooEarly => answer::too_early(),
-        }
-    }
-}
-
 fn errors(status: StatusCode, text: &str) -> Response {
     answer::json(status, &json!({ "errors": [{ "detail": text }] }))
+}
+
+/// The answer of the web API, of which cargo shows the sentence.
+fn shown(refused: Refused) -> Response {
+    refused.shown(errors)
 }
 
 pub async fn answer(service: &Arc<Service>, asked: Asked, body: Body) -> Response {
@@ -100,37 +70,25 @@ async fn answer_to(service: &Arc<Service>, request: Option<(Scope, Route)>, aske
         Route::Download { name, version } => {
             index::download(service, &endpoint, &asked, &name, &version).await.unwrap_or_else(Refused::plain)
         }
-        Route::Search => search::answer(service, &endpoint, &asked.query).await.unwrap_or_else(Refused::shown),
-        Route::Owners { name } => change::owners(service, &endpoint, &name).await.unwrap_or_else(Refused::shown),
+        Route::Search => search::answer(service, &endpoint, &asked.query).await.unwrap_or_else(shown),
+        Route::Owners { name } => change::owners(service, &endpoint, &name).await.unwrap_or_else(shown),
         Route::Publish => {
-            let allowed = may_change(asked.change);
-            publish::take(service, &endpoint, &asked, body, allowed).await.unwrap_or_else(Refused::shown)
+            let allowed = may_change(asked.change, LOGIN);
+            publish::take(service, &endpoint, &asked, body, allowed).await.unwrap_or_else(shown)
         }
-        Route::Yank { name, version, yanked } => match may_change(asked.change) {
-            Ok(()) => change::yank(service, &endpoint, &name, &version, yanked).await.unwrap_or_else(Refused::shown),
-            Err(refused) => refused.shown(),
+        Route::Yank { name, version, yanked } => match may_change(asked.change, LOGIN) {
+            Ok(()) => change::yank(service, &endpoint, &name, &version, yanked).await.unwrap_or_else(shown),
+            Err(refused) => shown(refused),
         },
-        Route::ChangeOwners { name } => match may_change(asked.change) {
-            Ok(()) => change::owners_stay(&name).shown(),
-            Err(refused) => refused.shown(),
+        Route::ChangeOwners { name } => match may_change(asked.change, LOGIN) {
+            Ok(()) => shown(change::owners_stay(&name)),
+            Err(refused) => shown(refused),
         },
     }
 }
 
-fn may_change(change: Change) -> Result<(), Refused> {
-    let (status, text) = match change {
-        Change::Allowed => return Ok(()),
-        Change::Off => {
-            (StatusCode::FORBIDDEN, "this gateway is read-only; set gateway_publish = true at its node to publish here")
-        }
-        Change::NoToken => (
-            StatusCode::FORBIDDEN,
-            "this changes something, and the token that was sent is not the one in gateway.token in the node's data \
-             directory; `cargo login --registry NAME` takes it",
-        ),
-    };
-    Err(Refused::Because(status, text.to_owned()))
-}
+/// How cargo is given the publish token.
+const LOGIN: &str = "`cargo login --registry NAME` takes it";
 
 async fn endpoint(service: &Service, scope: Scope, base: &str) -> Result<Endpoint, Refused> {
     let only = match &scope {
@@ -168,36 +126,5 @@ fn config(endpoint: &Endpoint, asked: &Asked) -> Response {
 
 /// The name of a crate, in whatever spelling.
 fn name_of(name: &str) -> Result<PackageName, Refused> {
-    let written = name.parse().map_err(RegistryError::from)?;
-    PackageName::of(&Ecosystem::Cargo, &written)
-        .map_err(|error| Refused::Because(StatusCode::NOT_FOUND, error.to_string()))
-}
-
-/// Whose package a name is at an endpoint; `served` says that it is about to be served, rather than only shown.
-async fn whose(service: &Service, endpoint: &Endpoint, name: &PackageName, served: bool) -> Result<PackageId, Refused> {
-    let names = service.node().names();
-    let decided = match endpoint.only {
-        None if served => names.serve(name).await?,
-        _ => names.why(name).await?,
-    };
-    let owner = match (endpoint.only, &decided.meaning) {
-        // A block is for the name, whoever has it.
-        (Some(owner), Meaning::Blocked(_)) if !is_blocked(service, name).await? => owner,
-        (_, Meaning::Blocked(_)) => return Err(refused(&decided)),
-        (Some(owner), _) => owner,
-        (None, Meaning::Owner { owner, .. }) => *owner,
-        (None, Meaning::Nobody(keys)) if keys.is_empty() && service.is_too_early().await? => {
-            return Err(Refused::TooEarly);
-        }
-        (None, _) => return Err(refused(&decided)),
-    };
-    Ok(PackageId { owner, name: name.clone() })
-}
-
-async fn is_blocked(service: &Service, name: &PackageName) -> Result<bool> {
-    Ok(service.node().names().blocks(name).await?.iter().any(|block| block.version.is_none()))
-}
-
-fn refused(decided: &crate::domain::names::Decided) -> Refused {
-    Refused::Because(StatusCode::NOT_FOUND, decided.refusal().unwrap_or_default())
+    policy::name_of(&Ecosystem::Cargo, name)
 }

@@ -3,14 +3,15 @@
 use axum::{http::StatusCode, response::Response};
 use serde_json::json;
 
-use super::{Endpoint, Refused};
+use super::Endpoint;
 use crate::{
-    domain::{
-        name::PublisherId,
-        query::{MAX_HITS, Query},
-    },
+    domain::query::{MAX_HITS, Query},
     ecosystem::Ecosystem,
-    gateway::{answer, service::Service},
+    gateway::{
+        answer,
+        policy::{Refused, is_installable},
+        service::Service,
+    },
     registry::Hit,
 };
 
@@ -36,7 +37,7 @@ pub(super) async fn answer(service: &Service, endpoint: &Endpoint, query: &str) 
     let mut total = 0;
     for hit in &found.hits {
         let is_one = hit.package.name.ecosystem() == &Ecosystem::Cargo && !hit.preview && !hit.yanked;
-        if !is_one || !is_installable(service, endpoint, hit).await? {
+        if !is_one || !is_installable(service, endpoint.only, hit).await? {
             continue;
         }
         total += 1;
@@ -46,10 +47,4 @@ pub(super) async fn answer(service: &Service, endpoint: &Endpoint, query: &str) 
         }
     }
     Ok(answer::json(StatusCode::OK, &json!({ "crates": crates, "meta": { "total": total } })))
-}
-
-async fn is_installable(service: &Service, endpoint: &Endpoint, hit: &Hit) -> Result<bool, Refused> {
-    let decided = service.node().names().known(&hit.package.name).await?;
-    let owner: Option<PublisherId> = endpoint.only.or(decided.owner());
-    Ok(owner == Some(hit.package.owner))
 }

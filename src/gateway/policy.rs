@@ -1,0 +1,195 @@
+//! Whose package a request is about, and what may be done with it: every endpoint asks here, so that no path leads around it.
+
+use axum::{http::StatusCode, response::Response};
+
+use super::{
+    answer::{self, sentence},
+    service::{Change, Service},
+};
+use crate::{
+    RegistryError, Result,
+    domain::{
+        name::{PackageId, PackageName, PublisherId},
+        names::{By, Decided, Meaning},
+        trust::Trust,
+        version::VersionText,
+    },
+    ecosystem::Ecosystem,
+    registry::{Hit, Package, Publisher},
+};
+
+/// Why something is not served.
+pub enum Refused {
+    /// For a person, in the client's form.
+    Because(StatusCode, String),
+    /// Nobody is connected yet who could know.
+    TooEarly,
+}
+
+impl From<RegistryError> for Refused {
+    fn from(error: RegistryError) -> Self {
+        Self::Because(answer::status_of(&error), error.to_string())
+    }
+}
+
+impl Refused {
+    /// A request that no client in order sends.
+    pub fn wrong(text: impl Into<String>) -> Self {
+        Self::Because(StatusCode::BAD_REQUEST, text.into())
+    }
+
+    /// The answer where the client shows nothing of it.
+    pub fn plain(self) -> Response {
+        match self {
+            Self::Because(status, text) => sentence(status, &text),
+            Self::TooEarly => answer::too_early(),
+        }
+    }
+
+    /// The answer in the form of which the client shows the sentence.
+    pub fn shown(self, form: impl FnOnce(StatusCode, &str) -> Response) -> Response {
+        match self {
+            Self::Because(status, text) => form(status, &text),
+            Self::TooEarly => answer::too_early(),
+        }
+    }
+}
+
+/// Refuses a change without the publish token; `how` says how the client is given it.
+pub fn may_change(change: Change, how: &str) -> Result<(), Refused> {
+    let text = match change {
+        Change::Allowed => return Ok(()),
+        Change::Off => "this gateway is read-only; set gateway_publish = true at its node to publish here".to_owned(),
+        Change::NoToken => format!(
+            "this changes something, and the token that was sent is not the one in gateway.token in the node's data \
+             directory; {how}"
+        ),
+    };
+    Err(Refused::Because(StatusCode::FORBIDDEN, text))
+}
+
+/// The name of a package in its ecosystem, in whatever spelling.
+pub fn name_of(ecosystem: &Ecosystem, name: &str) -> Result<PackageName, Refused> {
+    let written = name.parse().map_err(RegistryError::from)?;
+    PackageName::of(ecosystem, &written).map_err(|error| Refused::Because(StatusCode::NOT_FOUND, error.to_string()))
+}
+
+/// Returns whose package a name is, of all or of `only` one publisher; `served` says that it is about to be served, rather than
+/// only shown.
+pub async fn whose(
+    service: &Service,
+    only: Option<PublisherId>,
+    name: &PackageName,
+    served: bool,
+) -> Result<PackageId, Refused> {
+    let names = service.node().names();
+    let decided = match only {
+        None if served => names.serve(name).await?,
+        _ => names.why(name).await?,
+    };
+    let owner = match (only, &decided.meaning) {
+        // A block is for the name, whoever has it.
+        (Some(owner), Meaning::Blocked(_)) if !is_blocked(service, name).await? => owner,
+        (_, Meaning::Blocked(_)) => return Err(refused(&decided)),
+        (Some(owner), _) => owner,
+        (None, Meaning::Owner { owner, .. }) => *owner,
+        (None, Meaning::Nobody(keys)) if keys.is_empty() && service.is_too_early().await? => {
+            return Err(Refused::TooEarly);
+        }
+        (None, _) => return Err(refused(&decided)),
+    };
+    Ok(PackageId { owner, name: name.clone() })
+}
+
+async fn is_blocked(service: &Service, name: &PackageName) -> Result<bool> {
+    Ok(service.node().names().blocks(name).await?.iter().any(|block| block.version.is_none()))
+}
+
+fn refused(decided: &Decided) -> Refused {
+    Refused::Because(StatusCode::NOT_FOUND, decided.refusal().unwrap_or_default())
+}
+
+/// The package, as this node knows it, without the releases that are blocked.
+pub async fn package(service: &Service, id: &PackageId) -> Result<Package, Refused> {
+    let reference = id.to_string().parse().map_err(RegistryError::from)?;
+    let mut package = match service.registry().get_package(&reference).await {
+        Ok(package) if package.trust == Trust::Distrusted => {
+            let text = format!("{} is distrusted here; `swarmdex trust {}` takes that back", id.owner, id.owner);
+            return Err(Refused::Because(StatusCode::NOT_FOUND, text));
+        }
+        Ok(package) => package,
+        Err(error) if error.is_missing() && service.is_too_early().await? => return Err(Refused::TooEarly),
+        Err(error) => return Err(error.into()),
+    };
+    let blocks = service.node().names().blocks(&id.name).await?;
+    package.releases.retain(|entry| blocks.iter().all(|block| block.version.as_ref() != Some(&entry.version)));
+    Ok(package)
+}
+
+/// Returns whether what a search found is what the name means here.
+pub async fn is_installable(service: &Service, only: Option<PublisherId>, hit: &Hit) -> Result<bool> {
+    let decided = service.node().names().known(&hit.package.name).await?;
+    Ok(only.or(decided.owner()) == Some(hit.package.owner))
+}
+
+/// Refuses a release that is blocked.
+pub async fn may_serve(service: &Service, name: &PackageName, version: &VersionText) -> Result<(), Refused> {
+    let blocks = service.node().names().blocks(name).await?;
+    match blocks.iter().find(|block| block.version.as_ref() == Some(version)) {
+        None => Ok(()),
+        Some(block) => {
+            let text = format!("{name} {version} is blocked on this node: {}", block.why);
+            Err(Refused::Because(StatusCode::NOT_FOUND, text))
+        }
+    }
+}
+
+/// This node's package of a name: nobody else's can be changed here.
+pub async fn own(service: &Service, only: Option<PublisherId>, name: &PackageName) -> Result<PackageId, Refused> {
+    let own = service.registry().own().await?.publisher;
+    let id = whose(service, only, name, false).await?;
+    match own {
+        Some(own) if own == id.owner => Ok(id),
+        _ => Err(not_yours(name, &id.owner)),
+    }
+}
+
+fn not_yours(name: &PackageName, owner: &PublisherId) -> Refused {
+    let text = format!("{name} is {owner} ({}) here, and only that key can change it", owner.fingerprint());
+    Refused::Because(StatusCode::FORBIDDEN, text)
+}
+
+/// Returns the package that a publish under a name makes, if it may.
+pub async fn may_publish(
+    service: &Service,
+    only: Option<PublisherId>,
+    name: &PackageName,
+) -> Result<PackageId, Refused> {
+    let decided = service.node().names().why(name).await?;
+    if is_blocked(service, name).await? {
+        return Err(Refused::Because(StatusCode::FORBIDDEN, decided.refusal().unwrap_or_default()));
+    }
+    let Publisher { id: own, new_key } = service.registry().publisher().await?;
+    if let Some(path) = new_key {
+        tracing::warn!(path = %path.display(), "a publisher's key was made; back it up, because nobody else can publish your packages");
+    }
+    if let Some(only) = only.filter(|only| *only != own) {
+        return Err(not_yours(name, &only));
+    }
+    // What a person said goes before one's own package, so that nobody would get it.
+    match &decided.meaning {
+        Meaning::Owner { owner, by: By::Rule(rule) } if *owner != own && only.is_none() => {
+            let (reason, fingerprint, pattern) = (decided.reason(), owner.fingerprint(), &rule.pattern);
+            let elsewhere = match name.ecosystem() {
+                Ecosystem::Cargo => format!(", or publish at /cargo/~{own}/"),
+                _ => String::new(),
+            };
+            let text = format!(
+                "{name} is {owner} ({fingerprint}) on this node, because {reason}; `swarmdex names unset {pattern}` takes \
+                 that back{elsewhere}"
+            );
+            Err(Refused::Because(StatusCode::FORBIDDEN, text))
+        }
+        _ => Ok(PackageId { owner: own, name: name.clone() }),
+    }
+}

@@ -1,0 +1,61 @@
+//! A release that came through a client goes the whole way of a publish.
+
+use std::path::Path;
+
+use super::{policy::Refused, service::Service};
+use crate::{
+    Result,
+    archive::inspect,
+    domain::{hash::ContentRoot, name::PackageId},
+    prepare::Prepared,
+};
+
+/// Files that are warned of by name.
+const NAMED: usize = 3;
+
+/// Warns of what is called or looks like a key in an archive, which is taken as it is: its digest is fixed.
+pub async fn doubtful(path: &Path) -> Vec<String> {
+    let path = path.to_owned();
+    let look = move || inspect::doubtful(&mut std::fs::File::open(path)?);
+    let Ok(Ok(paths)) = tokio::task::spawn_blocking(look).await else { return Vec::new() };
+    if paths.is_empty() {
+        return Vec::new();
+    }
+    let named = paths.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = match paths.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    vec![format!(
+        "what is called or looks like a private key is in the archive, and is published with it: {named}{more}"
+    )]
+}
+
+/// Publishes a release, or finds that it is published already, with the same bytes.
+pub async fn publish(service: &Service, id: &PackageId, prepared: Prepared) -> Result<(), Refused> {
+    let version = prepared.draft.version.clone();
+    let (draft, artifacts) = prepared.put(&*service.contents(), |_| {}).await?;
+    let roots: Vec<ContentRoot> = artifacts.files.iter().map(|file| file.content.root).collect();
+    match service.registry().publish(draft, artifacts, None).await {
+        Ok(receipt) => {
+            tracing::info!(id = receipt.id, "published through the gateway");
+            Ok(())
+        }
+        Err(error) if error.code() == "version_taken" && has_all(service, id, version.as_str(), &roots).await? => {
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Returns whether each of the files is one of a published version's.
+async fn has_all(service: &Service, id: &PackageId, version: &str, roots: &[ContentRoot]) -> Result<bool> {
+    let package = service.registry().get_package(&id.to_string().parse()?).await?;
+    let entry = package.releases.iter().find(|entry| entry.version.as_str() == version);
+    let mut published = Vec::new();
+    for hash in entry.iter().flat_map(|entry| &entry.manifests) {
+        let manifest = service.registry().manifest_of(id, hash).await?;
+        published.extend(manifest.files.iter().map(|file| file.root));
+    }
+    Ok(roots.iter().all(|root| published.contains(root)))
+}
