@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::net::{Delays, DhtMode, content::Conduct};
 use crate::{
     RegistryError, Result,
-    bus::{Batch, Board, Bus, Event, Level, NodeSnapshot, Notice, PeerSnapshot, Tally},
+    bus::{Batch, Board, Bus, Event, Level, NodeSnapshot, Notice, PeerSnapshot, Requests, Tally},
     clock,
     domain::{
         caps,
@@ -195,6 +195,7 @@ pub struct NodeHandle {
     net: Net,
     registry: P2pRegistry,
     bus: Bus,
+    requests: Requests,
     tally: Tally,
     metrics: Metrics,
     store: Store,
@@ -291,7 +292,9 @@ impl Node {
             tokio::spawn(registry.clone().run_latest(stop.clone())),
             tokio::spawn(registry.clone().run_conflicts(stop.clone())),
         ];
-        Ok(Self { handle: NodeHandle { net, registry, bus, tally, metrics, store, data_dir }, stop, tasks })
+        let requests = Requests::new(bus.clone(), metrics.clone());
+        let handle = NodeHandle { net, registry, bus, requests, tally, metrics, store, data_dir };
+        Ok(Self { handle, stop, tasks })
     }
 
     pub fn handle(&self) -> NodeHandle {
@@ -348,7 +351,13 @@ impl NodeHandle {
     pub fn subscribe(&self) -> mpsc::Receiver<Batch> {
         let reader = self.bus.subscribe();
         self.net.refresh();
+        self.requests.tell_again();
         reader
+    }
+
+    /// Where the gateway says what package managers ask.
+    pub fn requests(&self) -> Requests {
+        self.requests.clone()
     }
 
     /// Shows a sentence to whoever watches.

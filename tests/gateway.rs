@@ -46,7 +46,8 @@ async fn two(conduct: Conduct, wait: Duration) -> Two {
         upload: 1 << 20,
         url: None,
     };
-    let gateway = Gateway::open(Arc::new(Local::new(bob.node.handle(), None)), bob.dir.path(), options).await.unwrap();
+    let node = Arc::new(Local::new(bob.node.handle(), None));
+    let gateway = Gateway::open(node, bob.node.requests(), bob.dir.path(), options).await.unwrap();
     Two { alice, bob, gateway }
 }
 

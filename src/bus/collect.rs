@@ -1,7 +1,7 @@
 //! Merging and sending.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -19,6 +19,7 @@ use crate::{
         conflict::Case,
         health::Sample,
         lookup::Trace,
+        request::ClientRequest,
         transfer::{Transfer, TransferId},
     },
     registry::Announced,
@@ -46,6 +47,7 @@ struct Collector {
     transfers: HashMap<TransferId, Transfer>,
     conflicts: VecDeque<Case>,
     lookups: HashMap<u64, Trace>,
+    requests: BTreeMap<u64, ClientRequest>,
     dropped: u64,
     events: u64,
 }
@@ -83,6 +85,14 @@ impl Collector {
                     self.dropped += 1;
                 }
             }
+            Event::Request(request) => {
+                // The newest are what a person looks at.
+                self.requests.insert(request.id, *request);
+                if self.requests.len() > RING {
+                    self.requests.pop_first();
+                    self.dropped += 1;
+                }
+            }
             Event::Lookup(trace) => {
                 if self.lookups.len() < RING || self.lookups.contains_key(&trace.id) {
                     self.lookups.insert(trace.id, *trace);
@@ -107,6 +117,7 @@ impl Collector {
             transfers: taken.transfers.into_values().collect(),
             conflicts: taken.conflicts.into(),
             lookups: taken.lookups.into_values().collect(),
+            requests: taken.requests.into_values().collect(),
             dropped: taken.dropped,
             events: taken.events,
         }

@@ -17,6 +17,7 @@ use crate::{
         lookup::Trace,
         record::Refusal,
         reputation::{Basis, Evidence, Score},
+        request::ClientRequest,
         time::Timestamp,
         transfer::Transfer,
     },
@@ -186,6 +187,8 @@ pub enum Event {
     /// Something that does not go together was seen for the first time.
     Conflict(Box<Case>),
     Lookup(Box<Trace>),
+    /// A package manager asked the gateway.
+    Request(Box<ClientRequest>),
 }
 
 /// What happened since the batch before, merged.
@@ -211,6 +214,9 @@ pub struct Batch {
     /// Lookups in the DHT that changed: the latest value of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lookups: Vec<Trace>,
+    /// Requests of package managers that changed: the latest value of each, by their numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<ClientRequest>,
     /// Announcements, notices and conflicts this reader lost since it subscribed, because it was slower than they came.
     pub dropped: u64,
     /// Events merged into this batch.

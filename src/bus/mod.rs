@@ -7,9 +7,11 @@
 mod board;
 mod collect;
 mod event;
+mod requests;
 mod tally;
 
 pub use board::Board;
 pub use collect::{Bus, FLUSH_INTERVAL, RING};
 pub use event::*;
+pub use requests::Requests;
 pub use tally::Tally;

@@ -29,6 +29,7 @@ pub mod query;
 pub mod record;
 pub mod release;
 pub mod reputation;
+pub mod request;
 
 pub mod room;
 pub mod secret;

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::range;
+use super::{range, told};
 use crate::RegistryError;
 
 /// What changes: asked again each time, and sent only when it is another.
@@ -50,6 +50,7 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
 
 /// A sentence as text.
 pub fn sentence(status: StatusCode, text: &str) -> Response {
+    told::refusal(status, text);
     let fields = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),

@@ -21,6 +21,7 @@ use super::{
     answer::{self, sentence},
     range,
     service::{Client, Service},
+    told,
 };
 use crate::{
     RegistryError, Result,
@@ -81,6 +82,7 @@ pub async fn answer(
     client: Client,
 ) -> Response {
     let etag = file.etag();
+    told::version(&file.version);
     if range::is_known(headers, &etag) {
         return fields(StatusCode::NOT_MODIFIED.into_response(), &file, None);
     }
@@ -98,6 +100,9 @@ pub async fn answer(
     if *method == Method::HEAD {
         return fields(StatusCode::OK.into_response(), &file, part);
     }
+    let root = file.wanted.content.root;
+    // Where the disk cannot be asked, the file is not sent either.
+    told::file(root, service.contents().held(root).await.is_ok_and(|held| held.is_some()));
     let is_right = service.files.is_right(&file.wanted.content.root, &file.digest);
     // Of a part nobody can say whether it is of the right whole: the whole is looked at once.
     let whole_first = file.size() < SMALL || part.is_some() && !is_right;

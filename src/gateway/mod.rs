@@ -15,6 +15,7 @@ mod policy;
 mod publish;
 mod range;
 mod service;
+mod told;
 mod upload;
 
 use std::{
@@ -27,7 +28,7 @@ use std::{
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{RegistryError, Result, control::Control, disk};
+use crate::{RegistryError, Result, bus::Requests, control::Control, disk};
 use service::Service;
 
 /// Where it listens unless told otherwise: one address for every client's configuration and lock file on every machine.
@@ -75,13 +76,18 @@ impl Gateway {
     ///
     /// # Errors
     /// A sentence's end, such as "Address already in use".
-    pub async fn open(node: Arc<dyn Control>, data_dir: &Path, options: Options) -> Result<Self, String> {
+    pub async fn open(
+        node: Arc<dyn Control>,
+        requests: Requests,
+        data_dir: &Path,
+        options: Options,
+    ) -> Result<Self, String> {
         let token = publish_token(data_dir).map_err(|error| error.to_string())?;
         let uploads = fresh_uploads(data_dir).map_err(|error| error.to_string())?;
         let listener = TcpListener::bind(options.address).await.map_err(|error| error.to_string())?;
         let bound = listener.local_addr().map_err(|error| error.to_string())?;
         let (stop, connections) = (CancellationToken::new(), TaskTracker::new());
-        let service = Arc::new(Service::new(node, options, bound, token, uploads));
+        let service = Arc::new(Service::new(node, requests, options, bound, token, uploads));
         tokio::spawn(door::keep(listener, service, stop.clone(), connections.clone()));
         tracing::info!(address = %bound, "the gateway is open");
         Ok(Self { bound, stop, connections })

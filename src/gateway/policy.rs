@@ -5,6 +5,7 @@ use axum::{http::StatusCode, response::Response};
 use super::{
     answer::{self, sentence},
     service::{Change, Service},
+    told,
 };
 use crate::{
     RegistryError, Result,
@@ -49,7 +50,10 @@ impl Refused {
     /// The answer in the form of which the client shows the sentence.
     pub fn shown(self, form: impl FnOnce(StatusCode, &str) -> Response) -> Response {
         match self {
-            Self::Because(status, text) => form(status, &text),
+            Self::Because(status, text) => {
+                told::refusal(status, &text);
+                form(status, &text)
+            }
             Self::TooEarly => answer::too_early(),
         }
     }
@@ -57,6 +61,7 @@ impl Refused {
 
 /// Refuses a change without the publish token; `how` says how the client is given it.
 pub fn may_change(change: Change, how: &str) -> Result<(), Refused> {
+    told::change();
     let text = match change {
         Change::Allowed => return Ok(()),
         Change::Off => "this gateway is read-only; set gateway_publish = true at its node to publish here".to_owned(),
@@ -82,6 +87,7 @@ pub async fn whose(
     name: &PackageName,
     served: bool,
 ) -> Result<PackageId, Refused> {
+    told::name(name);
     let names = service.node().names();
     let decided = match only {
         None if served => names.serve(name).await?,
@@ -98,7 +104,9 @@ pub async fn whose(
         }
         (None, _) => return Err(refused(&decided)),
     };
-    Ok(PackageId { owner, name: name.clone() })
+    let id = PackageId { owner, name: name.clone() };
+    told::package(&id);
+    Ok(id)
 }
 
 async fn is_blocked(service: &Service, name: &PackageName) -> Result<bool> {
@@ -134,6 +142,7 @@ pub async fn is_installable(service: &Service, only: Option<PublisherId>, hit: &
 
 /// Refuses a release that is blocked.
 pub async fn may_serve(service: &Service, name: &PackageName, version: &VersionText) -> Result<(), Refused> {
+    told::version(version);
     let blocks = service.node().names().blocks(name).await?;
     match blocks.iter().find(|block| block.version.as_ref() == Some(version)) {
         None => Ok(()),
@@ -165,6 +174,7 @@ pub async fn may_publish(
     only: Option<PublisherId>,
     name: &PackageName,
 ) -> Result<PackageId, Refused> {
+    told::name(name);
     let decided = service.node().names().why(name).await?;
     if is_blocked(service, name).await? {
         return Err(Refused::Because(StatusCode::FORBIDDEN, decided.refusal().unwrap_or_default()));
@@ -190,6 +200,10 @@ pub async fn may_publish(
             );
             Err(Refused::Because(StatusCode::FORBIDDEN, text))
         }
-        _ => Ok(PackageId { owner: own, name: name.clone() }),
+        _ => {
+            let id = PackageId { owner: own, name: name.clone() };
+            told::package(&id);
+            Ok(id)
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{policy::Refused, service::Service};
+use super::{policy::Refused, service::Service, told};
 use crate::{
     Result,
     archive::inspect,
@@ -34,6 +34,7 @@ pub async fn doubtful(path: &Path) -> Vec<String> {
 /// Publishes a release, or finds that it is published already, with the same bytes.
 pub async fn publish(service: &Service, id: &PackageId, prepared: Prepared) -> Result<(), Refused> {
     let version = prepared.draft.version.clone();
+    told::version(&version);
     let (draft, artifacts) = prepared.put(&*service.contents(), |_| {}).await?;
     let roots: Vec<ContentRoot> = artifacts.files.iter().map(|file| file.content.root).collect();
     match service.registry().publish(draft, artifacts, None).await {

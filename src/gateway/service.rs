@@ -23,9 +23,11 @@ use super::{
     guard::{self, Refused},
     path,
     patient::Reset,
+    told::Began,
 };
 use crate::{
     Result,
+    bus::Requests,
     control::Control,
     registry::{Contents, Registry},
 };
@@ -38,6 +40,8 @@ const YOUNG: Duration = Duration::from_secs(10);
 /// A node as package managers use it.
 pub struct Service {
     node: Arc<dyn Control>,
+    /// Where it is told what clients ask.
+    pub requests: Requests,
     pub options: Options,
     bound: SocketAddr,
     publish_token: String,
@@ -86,6 +90,7 @@ pub struct Asked {
 impl Service {
     pub fn new(
         node: Arc<dyn Control>,
+        requests: Requests,
         options: Options,
         bound: SocketAddr,
         publish_token: String,
@@ -93,6 +98,7 @@ impl Service {
     ) -> Self {
         Self {
             node,
+            requests,
             options,
             bound,
             publish_token,
@@ -142,23 +148,10 @@ impl Service {
     }
 }
 
-/// Answers a request, and says so in the log.
+/// Answers a request, and tells of it.
 pub async fn answer(service: Arc<Service>, client: Client, request: Request) -> Response {
-    let began = Instant::now();
-    let (method, uri, from) = (request.method().clone(), request.uri().clone(), client.from);
-    let agent = request.headers().get(header::USER_AGENT).cloned();
-    let response = answered(service, client, request).await;
-    let bytes =
-        response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let bytes = bytes.or_else(|| axum::body::HttpBody::size_hint(response.body()).exact());
-    let agent = agent.as_ref().map(|agent| String::from_utf8_lossy(agent.as_bytes())).unwrap_or_default();
-    tracing::info!(
-        target: "swarmdex::gateway::access",
-        %from, %method, path = %uri.path(), status = response.status().as_u16(), bytes,
-        ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), %agent,
-        "answered"
-    );
-    response
+    let began = Began::of(&request, &client);
+    began.answer(service.clone(), answered(service, client, request)).await
 }
 
 async fn answered(service: Arc<Service>, client: Client, request: Request) -> Response {

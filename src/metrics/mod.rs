@@ -22,6 +22,7 @@ use crate::domain::{
     faults::Fault,
     record::{Class, Refusal},
     reputation::Outcome,
+    request::{ClientRequest, kind_of},
 };
 use histogram::Histogram;
 
@@ -138,6 +139,17 @@ struct Inner {
     dht_bytes: Gauge,
     claims: Gauge,
     claim_bytes: Gauge,
+    gateway: Gateway,
+}
+
+/// What package managers asked.
+#[derive(Debug)]
+struct Gateway {
+    requests: Family<[(&'static str, String); 2], Counter>,
+    refused: Counter,
+    here: Counter,
+    peers: Counter,
+    waits: Histogram,
 }
 
 #[derive(Debug)]
@@ -301,6 +313,23 @@ impl Default for Metrics {
             stopped: fetch("stopped"),
         };
 
+        let requests = Family::<[(&'static str, String); 2], Counter>::default();
+        families.register(
+            "gateway_requests",
+            "Requests of package managers that were answered, by client and status",
+            requests.clone(),
+        );
+        let refused = Counter::default();
+        families.register("gateway_refusals", "Requests of package managers that were refused", refused.clone());
+        let sent = Family::<Label, Counter>::default();
+        let help = "Bytes that package managers were sent, by where they came from";
+        families.register_with_unit("gateway", help, Unit::Bytes, sent.clone());
+        let waits = Histogram::default();
+        let help = "Time from a package manager's request to the beginning of the answer";
+        families.register_with_unit("gateway_wait", help, Unit::Seconds, waits.clone());
+        let (here, peers) = (source(&sent, "here"), source(&sent, "peers"));
+        let gateway = Gateway { requests, refused, here, peers, waits };
+
         Self(Arc::new(Inner {
             families,
             searches,
@@ -319,6 +348,7 @@ impl Default for Metrics {
             claims,
             claim_bytes,
             contents,
+            gateway,
         }))
     }
 }
@@ -368,6 +398,20 @@ impl Metrics {
 
     pub fn committed(&self, took: Duration) {
         self.0.commits.observe(took);
+    }
+
+    /// A package manager's request was answered.
+    pub fn asked(&self, request: &ClientRequest) {
+        let gateway = &self.0.gateway;
+        let labels = [("client", kind_of(&request.client).to_owned()), ("status", request.status.to_string())];
+        gateway.requests.get_or_create_owned(&labels).inc();
+        if request.is_refused() {
+            gateway.refused.inc();
+        }
+        let peers = request.origin.peers.iter().map(|(_, bytes)| bytes).sum::<u64>().min(request.bytes);
+        gateway.peers.inc_by(peers);
+        gateway.here.inc_by(request.bytes - peers);
+        gateway.waits.observe(Duration::from_millis(request.waited));
     }
 
     /// Bytes of content were verified here.

@@ -1,0 +1,76 @@
+//! Requests of package managers, as they stand: told on the bus, kept for readers that come later, and counted.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{Bus, Event};
+use crate::{
+    domain::request::{ClientRequest, Runs},
+    metrics::Metrics,
+};
+
+/// Requests kept, the oldest going first.
+const MOST: usize = 1_000;
+
+#[derive(Default)]
+struct Kept {
+    last: u64,
+    runs: Runs,
+    requests: VecDeque<ClientRequest>,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Requests {
+    kept: Arc<Mutex<Kept>>,
+    bus: Bus,
+    metrics: Metrics,
+}
+
+impl Requests {
+    pub fn new(bus: Bus, metrics: Metrics) -> Self {
+        Self { kept: Arc::default(), bus, metrics }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a request whose answer begins; returns it with its number and the run that it belongs to.
+    pub fn begin(&self, mut request: ClientRequest) -> ClientRequest {
+        let mut kept = self.lock();
+        kept.last += 1;
+        request.id = kept.last;
+        request.run = kept.runs.of(request.id, &request.client, &request.from, request.at);
+        if kept.requests.len() >= MOST {
+            kept.requests.pop_front();
+        }
+        kept.requests.push_back(request.clone());
+        self.bus.emit(Event::Request(Box::new(request.clone())));
+        request
+    }
+
+    /// Says how a request stands now, or that its answer has been sent.
+    pub fn put(&self, request: ClientRequest) {
+        if !request.is_open() {
+            self.metrics.asked(&request);
+        }
+        let mut kept = self.lock();
+        // Numbers have no gaps, so that the place follows from the first.
+        let first = kept.requests.front().map_or(request.id, |first| first.id);
+        let at = request.id.checked_sub(first).and_then(|at| usize::try_from(at).ok());
+        if let Some(place) = at.and_then(|at| kept.requests.get_mut(at)) {
+            *place = request.clone();
+        }
+        self.bus.emit(Event::Request(Box::new(request)));
+    }
+
+    /// Tells everything again: a reader is new.
+    pub fn tell_again(&self) {
+        for request in &self.lock().requests {
+            self.bus.emit(Event::Request(Box::new(request.clone())));
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What is told of each request: on the bus, in the metrics, and in one line of the log.
+//!
+//! Whoever answers notes what the request turns out to be about, in a place of the task's own, so that no path of an answer can
+//! leave it out; the body notes how much of it was sent.
+
+use std::{
+    cell::RefCell,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    extract::Request,
+    http::{HeaderMap, Method, StatusCode, header},
+    response::Response,
+};
+use hyper::body::{Frame, SizeHint};
+
+use super::service::{Client, Service};
+use crate::{
+    bus::Requests,
+    clock,
+    domain::{
+        hash::ContentRoot,
+        name::{PackageId, PackageName},
+        request::{ClientRequest, Origin, Purpose, client_of, told},
+        transfer::{Transfer, TransferId},
+        version::VersionText,
+    },
+    registry::Contents,
+};
+
+tokio::task_local! {
+    static NOTES: RefCell<Notes>;
+}
+
+/// What a request turned out to be about.
+#[derive(Default)]
+struct Notes {
+    name: Option<PackageName>,
+    package: Option<PackageId>,
+    version: Option<VersionText>,
+    is_change: bool,
+    /// The file that is sent, and whether all of it was here before.
+    file: Option<(ContentRoot, bool)>,
+    refusal: Option<String>,
+}
+
+fn note(change: impl FnOnce(&mut Notes)) {
+    // Nobody has asked where there are none, as in tests of a rule.
+    let _ = NOTES.try_with(|notes| change(&mut notes.borrow_mut()));
+}
+
+/// Notes the name that a request is about.
+pub fn name(name: &PackageName) {
+    note(|notes| notes.name = Some(name.clone()));
+}
+
+/// Notes whose package a request is about.
+pub fn package(id: &PackageId) {
+    note(|notes| notes.package = Some(id.clone()));
+}
+
+pub fn version(version: &VersionText) {
+    note(|notes| notes.version = Some(version.clone()));
+}
+
+/// Notes that a request is to change something.
+pub fn change() {
+    note(|notes| notes.is_change = true);
+}
+
+/// Notes that a file is sent, of which all was here before, or not.
+pub fn file(root: ContentRoot, was_here: bool) {
+    note(|notes| notes.file = Some((root, was_here)));
+}
+
+/// Notes the sentence with which a request is refused.
+pub fn refusal(status: StatusCode, text: &str) {
+    if status.is_client_error() || status.is_server_error() {
+        note(|notes| notes.refusal = Some(told(text)));
+    }
+}
+
+/// A request before it is answered.
+pub struct Began {
+    at: Instant,
+    request: ClientRequest,
+}
+
+impl Began {
+    pub fn of(request: &Request, client: &Client) -> Self {
+        let agent = request.headers().get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+        let request = ClientRequest {
+            id: 0,
+            run: 0,
+            at: clock::now(),
+            client: client_of(&agent.unwrap_or_default()),
+            from: client.from.to_string(),
+            method: told(request.method().as_str()),
+            path: told(request.uri().path()),
+            purpose: Purpose::Read,
+            package: None,
+            version: None,
+            owner: None,
+            status: 0,
+            bytes: 0,
+            length: None,
+            origin: Origin::default(),
+            waited: 0,
+            millis: None,
+            refusal: None,
+        };
+        Self { at: Instant::now(), request }
+    }
+
+    /// Answers the request, and tells of it until the last byte of the answer is sent.
+    pub async fn answer(self, service: Arc<Service>, answering: impl Future<Output = Response>) -> Response {
+        let Self { at, mut request } = self;
+        let (response, notes) = NOTES
+            .scope(RefCell::default(), async {
+                let response = answering.await;
+                (response, NOTES.with(RefCell::take))
+            })
+            .await;
+        request.owner = notes.package.as_ref().map(|package| package.owner);
+        request.package = notes.package.map(|package| package.name).or(notes.name);
+        request.version = notes.version;
+        request.refusal = notes.refusal;
+        request.purpose = match (notes.is_change, notes.file) {
+            (true, _) => Purpose::Change,
+            (false, Some(_)) => Purpose::File,
+            (false, None) => Purpose::Read,
+        };
+        request.status = response.status().as_u16();
+        request.length = length(&response, &request.method);
+        request.waited = millis(at);
+        let requests = service.requests.clone();
+        let (head, body) = response.into_parts();
+        let following = Following {
+            request: requests.begin(request),
+            at,
+            requests,
+            file: notes.file,
+            contents: service.contents(),
+        };
+        Response::from_parts(head, Body::new(Counted { body, following: Some(following) }))
+    }
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Bytes that the body is going to have, if that is known.
+fn length(response: &Response, method: &str) -> Option<u64> {
+    let said = |headers: &HeaderMap| headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+    match response.body().size_hint().exact() {
+        None if method != Method::HEAD.as_str() => said(response.headers()),
+        exact => exact,
+    }
+}
+
+/// A request whose answer is being sent.
+struct Following {
+    request: ClientRequest,
+    at: Instant,
+    requests: Requests,
+    file: Option<(ContentRoot, bool)>,
+    contents: Arc<dyn Contents>,
+}
+
+impl Following {
+    /// The answer has been sent, or nobody takes the rest of it.
+    async fn end(self) {
+        let Self { mut request, at, requests, file, contents } = self;
+        request.millis = Some(millis(at));
+        request.origin = match file {
+            Some((root, false)) => origin(request.bytes, &contents.transfers().await.unwrap_or_default(), root),
+            _ => Origin { here: request.bytes, peers: Vec::new() },
+        };
+        let ClientRequest { client, from, method, path, status, bytes, .. } = &request;
+        let name = request.package.as_ref().map(ToString::to_string);
+        let refusal = request.refusal.as_deref();
+        let (owner, ms) = (request.owner.map(|owner| owner.to_string()), request.millis);
+        tracing::info!(
+            target: "swarmdex::gateway::access",
+            %from, %client, %method, %path, status, bytes, ms, name, owner, refusal,
+            "answered"
+        );
+        requests.put(request);
+    }
+}
+
+/// Where the bytes of a file came from that was not here: a fetch tells what each peer gave, and the rest was here from before.
+fn origin(bytes: u64, transfers: &[Transfer], root: ContentRoot) -> Origin {
+    let fetch = transfers.iter().find(|one| one.id == TransferId::Fetch { root });
+    let given = fetch.iter().flat_map(|fetch| &fetch.peers).filter(|peer| peer.bytes > 0);
+    let peers: Vec<_> = given.map(|peer| (peer.peer, peer.bytes)).collect();
+    let from_peers = peers.iter().map(|(_, bytes)| bytes).sum();
+    Origin { here: bytes.saturating_sub(from_peers), peers }
+}
+
+/// The body of an answer, which counts what is taken of it.
+struct Counted {
+    body: Body,
+    following: Option<Following>,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        if let (Some(Ok(frame)), Some(following)) = (&frame, &mut this.following) {
+            following.request.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        // The runtime is gone only when the whole node is.
+        if let (Some(following), Ok(runtime)) = (self.following.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(following.end());
+        }
+    }
+}
