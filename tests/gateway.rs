@@ -4,7 +4,7 @@
 
 mod lab;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use lab::{Lab, PATIENCE, TCP, options, put};
 use sha2::{Digest, Sha256};
@@ -14,6 +14,7 @@ use swarmdex::{
         manifest::Draft,
         name::{PackageId, PackageName},
         names::NamePattern,
+        request::ClientRequest,
     },
     gateway::{Gateway, Options},
     node::{Conduct, Node, NodeOptions},
@@ -84,6 +85,17 @@ impl Two {
         receipt.package
     }
 
+    /// The first so many requests as they are told on the bus, once each has been answered.
+    async fn told(&self, count: usize) -> Vec<ClientRequest> {
+        let mut batches = self.bob.node.subscribe();
+        let mut told: BTreeMap<u64, ClientRequest> = BTreeMap::new();
+        while told.values().filter(|one| !one.is_open()).count() < count {
+            let batch = tokio::time::timeout(PATIENCE, batches.recv()).await.unwrap().unwrap();
+            told.extend(batch.requests.into_iter().map(|request| (request.id, request)));
+        }
+        told.into_values().collect()
+    }
+
     /// Asks for the file; the connection, behind the head of the answer, and that.
     async fn asks(&self) -> (TcpStream, String) {
         let url = self.gateway.url();
@@ -135,6 +147,13 @@ async fn a_file_is_sent_while_it_comes_and_comes_on_when_nobody_reads() {
     let (mut stream, _) = two.asks().await;
     let (body, ended) = rest(&mut stream).await;
     assert!(ended.is_ok() && body == file);
+    let told = two.told(2).await;
+    let origins: Vec<_> = told.iter().map(|one| (one.origin.peers.clone(), one.origin.here)).collect();
+    let alice = two.alice.node.peer_id();
+    assert!(told[0].is_broken_off() && matches!(origins[0].0[..], [(peer, 1..)] if peer == alice), "{told:?}");
+    assert_eq!(origins[1], (Vec::new(), file.len() as u64), "the second time it was here");
+    assert_eq!((told[1].status, told[1].run, told[1].is_broken_off()), (200, told[0].id, false));
+    assert_eq!(told[1].package, Some(name()));
     two.gateway.stop().await;
     two.bob.stop().await;
     two.alice.stop().await;

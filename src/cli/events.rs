@@ -50,6 +50,8 @@ enum Kind {
     Counters,
     /// What was measured
     Health,
+    /// A request of a package manager, as it is now
+    Request,
     /// How many announcements and notices this reader has lost
     Dropped,
 }
@@ -131,6 +133,9 @@ fn show(batch: &Batch, kinds: &[Kind], lost: &mut u64) -> Result<()> {
     }
     for notice in &batch.notices {
         line(Kind::Notice, json(serde_json::to_value(notice))?)?;
+    }
+    for request in &batch.requests {
+        line(Kind::Request, json(serde_json::to_value(request))?)?;
     }
     if let Some(counters) = &batch.counters {
         line(Kind::Counters, json(serde_json::to_value(counters))?)?;

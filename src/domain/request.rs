@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_client_that_pauses_begins_another_run() {
         let mut runs = Runs::default();
-        let at = |seconds| Timestamp(seconds * 1_000);
+        let at = |seconds: u64| Timestamp(seconds * 1_000);
         assert_eq!(runs.of(1, "cargo", "::1", at(0)), 1);
         assert_eq!(runs.of(2, "cargo", "::1", at(15)), 1);
         assert_eq!(runs.of(3, "npm", "::1", at(15)), 3);

@@ -256,6 +256,8 @@ pub enum Action {
     Fit,
     /// The peer so many rows further on.
     NextPeer(isize),
+    /// From the transfers to what package managers ask, and back.
+    Clients,
     /// In the logs.
     LogLevel,
     OpenLog,

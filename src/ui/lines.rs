@@ -20,6 +20,7 @@ pub fn of<'a>(model: &'a Model, window: &'a Popup, width: usize, theme: Theme) -
         Popup::Transfer { id, .. } => popup::transfer::lines(model, id, width, theme),
         Popup::Conflict { id, .. } => popup::conflict::lines(model, id, width, theme),
         Popup::Lookup { id, .. } => popup::lookup::lines(model, *id, width, theme),
+        Popup::Run { id, .. } => popup::run::lines(model, *id, width, theme),
         Popup::Buckets { .. } => popup::lookup::buckets(model, width, theme),
         Popup::Columns { at } => popup::columns::lines(model, *at, width, theme),
         Popup::Palette(palette) => popup::palette::lines(model, palette, width, theme),

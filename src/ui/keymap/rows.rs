@@ -169,6 +169,15 @@ pub static KEYS: &[Row] = &[
         "trust",
         "Trust the key of the package's publisher: its handle means that key from now on",
     ),
+    row(
+        "clients",
+        Browsing,
+        In(&[Place::Screen(Screen::Transfers)]),
+        &[c('v')],
+        Clients,
+        "clients",
+        "What package managers ask of this node, and back to the transfers",
+    ),
     row("pause", Browsing, TRANSFERS, &[c('p')], Pause, "pause", "Pause the fetch, or let it go on"),
     row("cancel", Browsing, TRANSFERS, &[c('x')], Cancel, "cancel", "Cancel the fetch, and throw away what came of it"),
     row(

@@ -1,5 +1,6 @@
 //! What the explorer knows and shows. Built of batches and of what effects found; everything in it is bounded.
 
+pub mod clients;
 pub mod conflicts;
 pub mod facets;
 pub mod feed;
@@ -26,6 +27,7 @@ use libp2p::PeerId;
 use tui_input::Input;
 
 use self::{
+    clients::{Clients, Run},
     conflicts::Conflicts,
     health::{Health, HealthRow},
     logs::{LogLine, Logs},
@@ -67,12 +69,13 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub const CLOCK_LIMIT_MS: i64 = 120_000;
 
 /// The tables by what they are called in the settings.
-pub const TABLES: [(&str, &[Column]); 9] = [
+pub const TABLES: [(&str, &[Column]); 10] = [
     (PeerSnapshot::NAME, PeerSnapshot::COLUMNS),
     (Announced::NAME, Announced::COLUMNS),
     (Hit::NAME, Hit::COLUMNS),
     (OwnPackage::NAME, OwnPackage::COLUMNS),
     (Transfer::NAME, Transfer::COLUMNS),
+    (Run::NAME, Run::COLUMNS),
     (Trace::NAME, Trace::COLUMNS),
     (HealthRow::NAME, HealthRow::COLUMNS),
     (Case::NAME, Case::COLUMNS),
@@ -170,6 +173,11 @@ pub enum Popup {
         id: u64,
         scroll: usize,
     },
+    /// A run of a package manager.
+    Run {
+        id: u64,
+        scroll: usize,
+    },
     /// The routing table.
     Buckets {
         scroll: usize,
@@ -198,6 +206,7 @@ impl Popup {
             | Self::Transfer { scroll, .. }
             | Self::Conflict { scroll, .. }
             | Self::Lookup { scroll, .. }
+            | Self::Run { scroll, .. }
             | Self::Buckets { scroll } => Some(scroll),
             Self::Package(view) => Some(&mut view.scroll),
             Self::Review(review) => Some(&mut review.scroll),
@@ -213,7 +222,9 @@ impl Popup {
 
     pub fn place(&self) -> Place {
         match self {
-            Self::Help { .. } | Self::About { .. } | Self::Text { .. } | Self::Buckets { .. } => Place::Window,
+            Self::Help { .. } | Self::About { .. } | Self::Text { .. } | Self::Run { .. } | Self::Buckets { .. } => {
+                Place::Window
+            }
             Self::Peer { .. } => Place::Peer,
             Self::Lookup { .. } => Place::Lookup,
             Self::Package(_) => Place::Package,
@@ -274,6 +285,7 @@ pub struct Model {
     pub search: SearchView,
     pub publish: Publish,
     pub transfers: Transfers,
+    pub clients: Clients,
     pub lookups: Lookups,
     pub health: Health,
     pub conflicts: Conflicts,
@@ -313,6 +325,7 @@ impl Model {
             search: SearchView::default(),
             publish: Publish::default(),
             transfers: Transfers::default(),
+            clients: Clients::default(),
             lookups: Lookups::default(),
             health: Health::default(),
             conflicts: Conflicts::default(),
@@ -330,6 +343,7 @@ impl Model {
             Screen::Feed => &self.feed,
             Screen::Search => &self.search.hits,
             Screen::Publish => &self.publish.mine,
+            Screen::Transfers if self.clients.shown => &self.clients.table,
             Screen::Transfers => &self.transfers.table,
             Screen::Lookups => &self.lookups.table,
             Screen::Health => &self.health.table,
@@ -349,6 +363,7 @@ impl Model {
             Screen::Feed => &mut self.feed,
             Screen::Search => &mut self.search.hits,
             Screen::Publish => &mut self.publish.mine,
+            Screen::Transfers if self.clients.shown => &mut self.clients.table,
             Screen::Transfers => &mut self.transfers.table,
             Screen::Lookups => &mut self.lookups.table,
             Screen::Health => &mut self.health.table,
@@ -361,6 +376,7 @@ impl Model {
     pub fn shown_transfer(&self) -> Option<&Transfer> {
         match self.popups.last() {
             Some(Popup::Transfer { id, .. }) => self.transfers.table.get(id),
+            _ if self.clients.shown => None,
             _ => self.transfers.table.current(),
         }
     }
@@ -425,6 +441,7 @@ impl Model {
         self.peers.put(batch.peers, now);
         self.feed.put(batch.announcements, now);
         self.take_transfers(batch.transfers, now);
+        self.clients.put(batch.requests, now);
         for case in &batch.conflicts {
             self.notices.tell(conflicts::notice(case, now), now);
             self.conflicts.ask_again();
@@ -456,6 +473,11 @@ impl Model {
             || batch.health.is_some() && self.screen == Screen::Health
             || !batch.transfers.is_empty() && self.shows_transfers()
             || !batch.lookups.is_empty() && self.shows_lookups()
+            || !batch.requests.is_empty() && self.shows_clients()
+    }
+
+    fn shows_clients(&self) -> bool {
+        self.screen == Screen::Transfers && self.clients.shown
     }
 
     fn shows_lookups(&self) -> bool {

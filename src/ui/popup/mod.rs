@@ -14,6 +14,7 @@ pub mod peer;
 pub mod picker;
 pub mod recent;
 pub mod review;
+pub mod run;
 pub mod text;
 pub mod transfer;
 
@@ -52,6 +53,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         Popup::Transfer { scroll, .. } => ("Transfer".to_owned(), "Esc back", *scroll),
         Popup::Conflict { scroll, .. } => ("Conflict".to_owned(), "Esc back", *scroll),
         Popup::Lookup { scroll, .. } => ("Lookup".to_owned(), "b buckets · Esc back", *scroll),
+        Popup::Run { scroll, .. } => ("Package manager".to_owned(), "Esc back", *scroll),
         Popup::Buckets { scroll } => ("Routing table".to_owned(), "Esc back", *scroll),
         Popup::Columns { at } => ("Columns".to_owned(), "Esc back", chosen(*at, columns::ABOVE)),
         Popup::Palette(palette) => {

@@ -1,5 +1,6 @@
 //! The screens, and the frame they share: header, bar, field, body, status, footer.
 
+pub mod clients;
 pub mod conflicts;
 pub mod feed;
 pub mod health;
@@ -56,6 +57,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
         Screen::Search => search::draw(frame, model, theme, &areas),
         Screen::Publish => publish::draw(frame, model, theme, &areas),
         Screen::Lookups => lookups::draw(frame, model, theme, &areas),
+        Screen::Transfers if model.clients.shown => clients::draw(frame, model, theme, &areas),
         Screen::Transfers => transfers::draw(frame, model, theme, &areas),
         Screen::Health => health::draw(frame, model, theme, &areas),
         Screen::Conflicts => conflicts::draw(frame, model, theme, &areas),

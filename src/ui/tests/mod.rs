@@ -1,5 +1,6 @@
 //! The explorer without a terminal: keys in, frames out. Here is what the tests are made of.
 
+mod clients;
 mod conflicts;
 mod keys;
 mod lookups;

@@ -102,7 +102,7 @@ fn logs(size: (u16, u16)) -> Model {
     model
 }
 
-const ALL: [(&str, Build); 65] = [
+const ALL: [(&str, Build); 69] = [
     ("starting", starting),
     ("alone", alone),
     ("peers", full),
@@ -176,6 +176,10 @@ const ALL: [(&str, Build); 65] = [
     ("transfer_running", |size| transfers::opened(size, 1)),
     ("transfer_done", |size| transfers::opened(size, 2)),
     ("transfer_cancel", transfers::asked_to_cancel),
+    ("clients", clients::on_clients),
+    ("clients_none", |size| after(size, "6v")),
+    ("client_run", |size| clients::opened(size, 1)),
+    ("client_refused", |size| clients::opened(size, 5)),
     ("lookups", lookups::on_lookups),
     ("lookups_none", |size| after(size, "7")),
     ("lookup", |size| lookups::opened(size, 1)),

@@ -202,6 +202,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             model.popups.push(Popup::Buckets { scroll: 0 });
             return vec![Effect::Routing];
         }
+        Action::Clients => model.clients.shown = !model.clients.shown,
         Action::Pause => return transfers::pause(model),
         Action::Cancel => transfers::ask_to_cancel(model),
         Action::Trust => conflicts::ask_to_trust(model),
@@ -372,6 +373,11 @@ fn open(model: &mut Model) -> Vec<Effect> {
             let opened =
                 model.publish.mine.current().map(|one| (one.id.clone(), claimed(&one.id, one.handle.as_ref())));
             return opened.map_or_else(Vec::new, |(package, title)| open_package(model, package, title));
+        }
+        Screen::Transfers if model.clients.shown => {
+            if let Some(id) = model.clients.table.current().map(|run| run.id) {
+                model.popups.push(Popup::Run { id, scroll: 0 });
+            }
         }
         Screen::Transfers => {
             if let Some(id) = model.transfers.table.current().map(|transfer| transfer.id) {

@@ -1,0 +1,216 @@
+//! Package managers at this node's gateway: the requests of each run of a client, and what came of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use libp2p::PeerId;
+
+use crate::{
+    domain::{
+        request::{ClientRequest, Purpose, SAME_RUN},
+        size::Size,
+        text::printable,
+        time::{Ago, Timestamp},
+    },
+    ui::table::{Entry, Table, column::Column, filter::Value},
+};
+
+/// Requests of a run that are kept, the oldest going first.
+const MOST_REQUESTS: usize = 2_000;
+/// Packages that a row names.
+const NAMED: usize = 3;
+
+/// Everything that a client asked in one go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    pub id: u64,
+    /// By their numbers.
+    pub requests: BTreeMap<u64, ClientRequest>,
+    /// Requests that were asked before these.
+    pub more: u64,
+}
+
+/// What a run amounts to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sum {
+    pub files: u64,
+    pub changes: u64,
+    pub refused: u64,
+    pub broken_off: u64,
+    /// Bytes of every answer that were sent, and those of them that were here before.
+    pub bytes: u64,
+    pub here: u64,
+    /// Bytes that peers gave for it, by peer.
+    pub peers: BTreeMap<PeerId, u64>,
+    pub packages: BTreeSet<String>,
+    /// The last sentence of a refusal.
+    pub refusal: Option<String>,
+}
+
+impl Sum {
+    pub fn from_peers(&self) -> u64 {
+        self.peers.values().sum()
+    }
+}
+
+impl Run {
+    pub fn first(&self) -> Option<&ClientRequest> {
+        self.requests.values().next()
+    }
+
+    fn last(&self) -> Option<&ClientRequest> {
+        self.requests.values().next_back()
+    }
+
+    pub fn client(&self) -> String {
+        self.first().map_or_else(String::new, |first| printable(&first.client))
+    }
+
+    pub fn from(&self) -> String {
+        self.first().map_or_else(String::new, |first| printable(&first.from))
+    }
+
+    pub fn began(&self) -> Timestamp {
+        self.first().map_or(Timestamp(self.id), |first| first.at)
+    }
+
+    /// It may go on: something is being sent, or was a moment ago.
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        let lately = |request: &ClientRequest| now.since(request.at) <= SAME_RUN;
+        self.requests.values().any(ClientRequest::is_open) || self.last().is_some_and(lately)
+    }
+
+    pub fn asked(&self) -> u64 {
+        self.more + self.requests.len() as u64
+    }
+
+    pub fn sum(&self) -> Sum {
+        let mut sum = Sum::default();
+        for request in self.requests.values() {
+            sum.files += u64::from(request.purpose == Purpose::File && !request.is_refused());
+            sum.changes += u64::from(request.purpose == Purpose::Change && !request.is_refused());
+            sum.refused += u64::from(request.is_refused());
+            sum.broken_off += u64::from(request.is_broken_off());
+            sum.bytes += request.bytes;
+            sum.here += request.origin.here;
+            for (peer, bytes) in &request.origin.peers {
+                *sum.peers.entry(*peer).or_default() += bytes;
+            }
+            if let Some(package) = &request.package {
+                sum.packages.insert(package.to_string());
+            }
+            if request.is_refused() {
+                sum.refusal = request.refusal.clone().or(sum.refusal);
+            }
+        }
+        sum
+    }
+
+    fn put(&mut self, request: ClientRequest) {
+        self.requests.insert(request.id, request);
+        if self.requests.len() > MOST_REQUESTS {
+            self.requests.pop_first();
+            self.more += 1;
+        }
+    }
+}
+
+/// Names of a few packages, and how many more there are.
+fn named(packages: &BTreeSet<String>) -> String {
+    let first = packages.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match packages.len().saturating_sub(NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
+/// What a person should know of a run first.
+pub fn note(sum: &Sum) -> String {
+    match (&sum.refusal, sum.refused, sum.broken_off) {
+        (Some(why), ..) => printable(why),
+        (None, 1.., _) => format!("{} not answered as asked; Enter shows which", sum.refused),
+        (None, 0, 1..) => format!("{} broken off; Enter shows which", sum.broken_off),
+        (None, 0, 0) => named(&sum.packages),
+    }
+}
+
+impl Entry for Run {
+    type Id = u64;
+    const NAME: &'static str = "clients";
+    const COLUMNS: &'static [Column] = &[
+        Column::new("client", "client", 12, 0).up_to(20),
+        Column::new("from", "from", 9, 6).up_to(20),
+        Column::new("asked", "asked", 5, 1).right().highest_first(),
+        Column::new("files", "files", 5, 2).right().highest_first(),
+        Column::new("changes", "changes", 7, 7).right().highest_first(),
+        Column::new("refused", "refused", 7, 0).right().highest_first(),
+        Column::new("sent", "sent", 8, 3).right().highest_first().unit("bytes"),
+        Column::new("peers", "fetched", 8, 0).right().highest_first().unit("bytes"),
+        Column::new("age", "age", 6, 4).right().unit("s_ago"),
+        Column::new("note", "what came of it", 24, 0).up_to(200),
+    ];
+    const MOST: usize = 200;
+    const SORT: Option<&'static str> = Some("age");
+
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn value(&self, column: &'static str, now: Timestamp) -> Value {
+        let sum = self.sum();
+        match column {
+            "client" => Value::text(self.client()),
+            "from" => Value::text(self.from()),
+            "asked" => Value::Number(self.asked() as f64),
+            "files" => Value::Number(sum.files as f64),
+            "changes" => Value::Number(sum.changes as f64),
+            "refused" => Value::Number(sum.refused as f64),
+            "sent" => Value::Number(sum.bytes as f64),
+            "peers" => Value::Number(sum.from_peers() as f64),
+            "age" => Value::Number(now.since(self.began()).as_secs_f64().round()),
+            "note" => Value::text(note(&sum)),
+            _ => Value::Nothing,
+        }
+    }
+
+    fn copied(&self) -> String {
+        self.sum().packages.into_iter().collect::<Vec<_>>().join("\n")
+    }
+
+    fn age(&self, now: Timestamp) -> Option<String> {
+        Some(Ago(now.since(self.began())).to_string())
+    }
+}
+
+#[derive(Default)]
+pub struct Clients {
+    pub table: Table<Run>,
+    /// They are shown in the place of the transfers.
+    pub shown: bool,
+}
+
+impl Clients {
+    /// Takes requests that changed.
+    pub fn put(&mut self, changed: Vec<ClientRequest>, now: Timestamp) {
+        let mut runs: BTreeMap<u64, Run> = BTreeMap::new();
+        for request in changed {
+            let known = || self.table.get(&request.run).cloned();
+            let run = runs
+                .entry(request.run)
+                .or_insert_with(|| known().unwrap_or(Run { id: request.run, requests: BTreeMap::new(), more: 0 }));
+            run.put(request);
+        }
+        self.table.put(runs.into_values(), now);
+    }
+
+    /// All that was asked, in a few words.
+    pub fn summary(&self) -> String {
+        let (mut bytes, mut from_peers, mut refused) = (0, 0, 0);
+        for sum in self.table.all().map(Run::sum) {
+            bytes += sum.bytes;
+            from_peers += sum.from_peers();
+            refused += sum.refused;
+        }
+        let sent = format!("{} sent · {} fetched from peers", Size(bytes), Size(from_peers));
+        if refused == 0 { sent } else { format!("{sent} · {refused} refused") }
+    }
+}
