@@ -17,9 +17,11 @@ use crate::{
 const WHOLE: f64 = 0.995;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "In the text: words, \"a phrase\", -not, category:web, tag:cli, license:MIT, eco:cargo, \
+#[command(
+    after_help = "In the text: words, \"a phrase\", -not, category:web, tag:cli, license:MIT, eco:cargo, cargo:serde, \
                         publisher:alice, updated:<30d, is:yanked. What your shell would take apart goes in quotes:\n  \
-                        swarmdex search 'web -java \"http server\" updated:<30d'")]
+                        swarmdex search 'web -java \"http server\" updated:<30d'"
+)]
 pub(super) struct Args {
     /// Words that must all occur; the last one may be a beginning. None lists what is newest
     words: Vec<String>,

@@ -256,8 +256,8 @@ pub enum Message {
 
 /// What becomes of a download.
 pub enum Download {
-    /// The release was found; its content is here, or comes.
-    Found { release: Box<Release>, is_here: bool, looks_like: Option<LookAlike> },
+    /// The release was found; the files that are missing here come.
+    Found { release: Box<Release>, missing: Vec<Wanted>, looks_like: Option<LookAlike> },
     /// With its content, if it came as far as that.
     Failed { root: Option<ContentRoot>, what: String, why: String },
 }

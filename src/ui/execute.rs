@@ -297,19 +297,22 @@ async fn download(
     let (contents, registry) = (control.contents(), control.registry());
     let exactly = RequirementText::exactly(package.name.ecosystem(), version);
     let release = registry.get_package_version(&PackageRef::of(package), &exactly).await?;
-    let wanted = Wanted::of(&release);
-    *root = Some(wanted.content.root);
-    let is_here = contents.held(wanted.content.root).await?.is_some();
+    let first = Wanted::of(&release);
+    *root = Some(first.content.root);
+    let mut missing = Vec::new();
+    let files = release.files.iter().map(|one| Wanted::file(&release, &one.file));
+    for file in files {
+        if contents.held(file.content.root).await?.is_none() {
+            missing.push(file);
+        }
+    }
     let beside = Wanted::beside(&release);
     // Told before it begins, so that its end cannot come first.
     let looks_like = registry.look_alike(&package.name, Some(package.owner)).await?;
     let looks_like = looks_like.filter(|_| !release.trust.is_bound());
-    let found = Download::Found { release: Box::new(release), is_here, looks_like };
+    let found = Download::Found { release: Box::new(release), missing: missing.clone(), looks_like };
     let _ = messages.send(Message::Download(found)).await;
-    if !is_here {
-        contents.start_fetch(wanted).await?;
-    }
-    for one in beside {
+    for one in missing.into_iter().chain(beside) {
         contents.start_fetch(one).await?;
     }
     Ok(())

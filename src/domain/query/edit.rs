@@ -9,6 +9,12 @@ pub fn without(text: &str, unwanted: impl Fn(&Filter) -> bool) -> Option<String>
     for piece in pieces(text).iter().filter(|piece| is_unwanted(&parse(piece.text))) {
         // With one space: the one behind it, which `with` put there, else the one before.
         let mut at = piece.at.clone();
+        // Of `cargo:serde` the name is no filter, and stays.
+        if !parse(piece.text).wanted.is_empty() {
+            at.end = at.start + piece.text.find(':').map_or(0, |colon| colon + 1);
+            gone.push(at);
+            continue;
+        }
         match text.get(at.end..).and_then(|rest| rest.chars().next()) {
             Some(space) => at.end += space.len_utf8(),
             None => {
@@ -66,6 +72,12 @@ mod tests {
         assert_eq!(gone("tag:cli"), "");
         assert_eq!(gone("tag:cli a tag:cli b tag:cli"), "a b");
         assert_eq!(without("web cli tag:client \"tag:cli\"", is_cli), None);
+    }
+
+    #[test]
+    fn a_name_within_its_ecosystem_stays_without_it() {
+        let is_ecosystem = |filter: &Filter| filter.facet == Facet::Ecosystem;
+        assert_eq!(without("fast cargo:serde-json", is_ecosystem).as_deref(), Some("fast serde-json"));
     }
 
     #[test]

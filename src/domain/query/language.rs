@@ -5,7 +5,7 @@
 use std::{ops::Range, time::Duration};
 
 use super::words::{joined, runs, words};
-use crate::domain::text::is_joiner;
+use crate::{domain::text::is_joiner, ecosystem::Ecosystem};
 
 /// Most words, unwanted words and filters of a search that count.
 const MOST: usize = 16;
@@ -252,6 +252,14 @@ impl Terms {
                     _ => self.mistake(piece, "there are is:yanked, is:distrusted and is:preview".to_owned()),
                 };
             }
+            // As it stands in an id: a name within its ecosystem.
+            other if !value.is_empty() && Ecosystem::KNOWN.iter().any(|one| one.as_str() == other) => {
+                self.take_words(piece, not, value);
+                if !not {
+                    self.take_one(piece, Filter { facet: Facet::Ecosystem, value: other.to_owned(), not });
+                }
+                return;
+            }
             other => {
                 let why = format!(
                     "there is no {other}: here; there are category: tag: license: eco: publisher: updated: is:"
@@ -264,8 +272,12 @@ impl Terms {
             let what = if facet == Facet::Ecosystem { "ecosystem" } else { facet.key() };
             return self.mistake(piece, format!("which {what}? Write it right behind the colon"));
         }
+        self.take_one(piece, Filter { facet, value, not });
+    }
+
+    fn take_one(&mut self, piece: &Piece<'_>, filter: Filter) {
         if self.filters.len() < MOST {
-            self.filters.push(Filter { facet, value, not });
+            self.filters.push(filter);
         } else {
             self.mistake(piece, format!("more than {MOST} filters: this one does not count"));
         }
@@ -314,6 +326,12 @@ mod tests {
         let filters: Vec<_> = terms.filters.iter().map(|filter| filter.facet.filter(&filter.value)).collect();
         assert_eq!(filters, ["category:web", "tag:cli", "license:mit", "eco:cargo", "publisher:alice"]);
         assert!(terms.mistakes.is_empty(), "{:?}", terms.mistakes);
+
+        let typed = parse("cargo:serde-json");
+        assert_eq!(typed.wanted, [phrase("serde", false), phrase("json", true)]);
+        assert_eq!(typed.filters, [Filter { facet: Facet::Ecosystem, value: "cargo".to_owned(), not: false }]);
+        assert_eq!(parse("npm:@scope/name").words().collect::<Vec<_>>(), ["scope", "name"]);
+        assert_eq!(parse("-cargo:serde").unwanted, [phrase("serde", false)]);
 
         assert_eq!(parse("serde-json").wanted, [phrase("serde", false), phrase("json", true)]);
         assert_eq!(parse("-web-server").unwanted, [phrase("web server", false)]);

@@ -2,6 +2,8 @@
 //!
 //! What is typed is never lost: a form becomes plain texts by field and comes back from them, whatever they say.
 
+mod needs;
+
 use std::{collections::BTreeMap, convert::Infallible};
 
 use tui_input::Input;
@@ -10,11 +12,11 @@ use crate::{
     domain::{
         hash::ContentRoot,
         manifest::{Artifacts, Content, Dependency, Draft, Ecosystem, File, Manifest, limit},
-        name::{Handle, PackageName, PackageRef, PublisherId, qualified},
+        name::{Handle, PackageName, PublisherId, qualified},
         record::{MAX_MANIFEST, MAX_NUMBER, signed_len},
         text::printable,
         time::Timestamp,
-        version::{RequirementText, VersionText},
+        version::VersionText,
     },
     registry::OwnPackage,
 };
@@ -110,7 +112,7 @@ impl Field {
             Self::Categories | Self::Tags => "with commas between them",
             Self::License => "SPDX, such as MIT OR Apache-2.0",
             Self::Repository | Self::Homepage => "https://…",
-            Self::Needs(_, Part::Package) => "handle/name of a package it needs",
+            Self::Needs(_, Part::Package) => "what it needs: handle/name, or the name alone",
             Self::Needs(_, Part::Requirement) => "versions, such as ^1.2",
             Self::Needs(_, Part::Optional) => "yes if it works without",
             Self::File => "file or directory to publish; Ctrl-o chooses one",
@@ -146,6 +148,8 @@ pub struct Form {
     pub focus: usize,
     /// Rows of dependencies; one more than there are, to type into.
     needs: usize,
+    /// The dependencies that the rows were filled from: they say more than there are fields for.
+    kept: Vec<Dependency>,
     pub file: FileState,
     /// How the path could go on, best first.
     pub proposals: Vec<String>,
@@ -198,6 +202,7 @@ impl Form {
             ] {
                 form.set(field, &text);
             }
+            form.kept.clone_from(&manifest.dependencies);
             for (row, needed) in manifest.dependencies.iter().enumerate() {
                 form.set(Field::Needs(row, Part::Package), needed.written());
                 form.set(Field::Needs(row, Part::Requirement), &needed.requirement.to_string());
@@ -211,12 +216,15 @@ impl Form {
     /// As it is saved.
     pub fn to_texts(&self) -> BTreeMap<String, String> {
         let texts = self.texts.iter().map(|(field, input)| (field.key(), input.value().to_owned()));
+        let kept = serde_json::to_string(&self.kept).ok().filter(|_| !self.kept.is_empty());
+        let texts = texts.chain(kept.map(|kept| (needs::KEPT.to_owned(), kept)));
         texts.filter(|(_, text)| !text.is_empty()).collect()
     }
 
     /// From what was saved. What is not known is left out, and unsafe characters are as well.
     pub fn from_texts(texts: &BTreeMap<String, String>) -> Self {
         let mut form = Self::new(None);
+        form.kept = needs::kept(texts);
         for row in 0..=limit::DEPENDENCIES {
             for field in
                 Field::BEFORE.into_iter().chain([Field::File]).chain(Part::ALL.map(|part| Field::Needs(row, part)))
@@ -405,38 +413,6 @@ impl Form {
         let draft = draft.filter(|_| named && problems.is_empty());
         Checked { draft, problems, left }
     }
-
-    fn dependencies(&self, ecosystem: &Ecosystem, parsed: &mut Parsed<'_>) -> Vec<Dependency> {
-        let mut out = Vec::new();
-        for row in 0..self.needs {
-            let [package, requirement, optional] =
-                Part::ALL.map(|part| self.text(Field::Needs(row, part)).trim().to_owned());
-            if package.is_empty() && requirement.is_empty() && optional.is_empty() {
-                continue;
-            }
-            let needed = parsed.take::<PackageRef>(Field::Needs(row, Part::Package), &package);
-            let needed = needed.and_then(|needed| needed.name.within(ecosystem).ok());
-            // No requirement is any version.
-            let wanted = if requirement.is_empty() { "*" } else { requirement.as_str() };
-            let field = Field::Needs(row, Part::Requirement);
-            let wrong = "is no requirement; write one such as ^1.2";
-            let requirement = parsed.take_as::<RequirementText>(field, wanted, wrong);
-            let ecosystem = needed.as_ref().map_or(ecosystem, |needed| needed.ecosystem());
-            if requirement.as_ref().is_some_and(|requirement| requirement.read(ecosystem).is_err()) {
-                parsed.refuse(field, wrong);
-            }
-            let optional = match optional.to_lowercase().as_str() {
-                "" | "n" | "no" => false,
-                "y" | "yes" => true,
-                _ => {
-                    parsed.refuse(Field::Needs(row, Part::Optional), "write yes or nothing");
-                    false
-                }
-            };
-            out.extend(requirement.map(|requirement| Dependency { optional, ..Dependency::on(package, requirement) }));
-        }
-        out
-    }
 }
 
 /// The manifest that a draft will become, with the place of the content's hash taken by zeros.
@@ -553,7 +529,8 @@ mod tests {
             (Field::Repository, "example.org/web", "is no link"),
             (Field::Homepage, "ftp://example.org", "must start with"),
             (Field::Title, &"x".repeat(200), "120 at most"),
-            (Field::Needs(0, Part::Package), "json", ""),
+            (Field::Needs(0, Part::Package), "bob//json", ""),
+            (Field::Needs(0, Part::Package), "js on", ""),
             (Field::Needs(0, Part::Requirement), "about 1", ""),
             (Field::Needs(0, Part::Optional), "perhaps", "yes or nothing"),
             (Field::File, "", "choose the file"),

@@ -273,8 +273,12 @@ fn d_fetches_what_is_selected_and_tells_its_end_once() {
     assert!(picture(&model).contains("/parser-2 2.1.0…"));
 
     let found =
-        |is_here, looks_like| Message::Download(Download::Found { release: Box::new(release()), is_here, looks_like });
-    assert_eq!(update::on_message(&mut model, found(false, None), NOW), [], "it is fetched by key, and pins nothing");
+        |missing| Message::Download(Download::Found { release: Box::new(release()), missing, looks_like: None });
+    assert_eq!(
+        update::on_message(&mut model, found(vec![Wanted::of(&release())]), NOW),
+        [],
+        "it is fetched by key, and pins nothing"
+    );
     let named = Wanted::of(&release()).what;
     assert!(named.ends_with(&format!("({}) 2.1.0", publisher(1).fingerprint())), "{named}");
     assert!(picture(&model).contains("fetching team-1/parser-1"));
@@ -289,7 +293,7 @@ fn d_fetches_what_is_selected_and_tells_its_end_once() {
     update::on_tick(&mut model, later);
     model.apply(Batch { transfers: vec![done], events: 1, ..Batch::default() }, later);
     assert!(model.notices.shown().is_none(), "a node that is new here tells everything again");
-    assert_eq!(update::on_message(&mut model, found(true, None), NOW), []);
+    assert_eq!(update::on_message(&mut model, found(Vec::new()), NOW), []);
     assert!(picture(&model).contains("here already: team-1/parser-1"));
 
     press(&mut model, "3");

@@ -142,8 +142,8 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
                 Err(why) => Shown::Failed(why),
             };
         }
-        Message::Download(Download::Found { release, is_here, looks_like }) => {
-            found(model, &release, is_here, looks_like.as_ref());
+        Message::Download(Download::Found { release, missing, looks_like }) => {
+            found(model, &release, &missing, looks_like.as_ref());
         }
         Message::Download(Download::Failed { root, what, why }) => {
             root.iter().for_each(|root| model.transfers.forget(root));
@@ -164,15 +164,21 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
     Vec::new()
 }
 
-fn found(model: &mut Model, release: &Release, is_here: bool, looks_like: Option<&LookAlike>) {
-    let wanted = Wanted::of(release);
+fn found(model: &mut Model, release: &Release, missing: &[Wanted], looks_like: Option<&LookAlike>) {
+    let what = Wanted::of(release).what;
     model.transfers.keep_quiet(Wanted::beside(release).iter().map(|beside| beside.content.root));
-    let text = if is_here {
-        format!("here already: {}", wanted.what)
+    let text = if missing.is_empty() {
+        format!("here already: {what}")
     } else {
-        model.transfers.asked(wanted.content.root, wanted.what.clone());
+        for file in missing {
+            model.transfers.asked(file.content.root, file.what.clone());
+        }
+        let files = match missing.len() {
+            1 => String::new(),
+            count => format!(", {count} files"),
+        };
         let yanked = if release.state.yanked { ", which its publisher has yanked" } else { "" };
-        format!("fetching {}{yanked}; 6 shows it", wanted.what)
+        format!("fetching {what}{files}{yanked}; 6 shows it")
     };
     match looks_like {
         Some(other) => model.answer(Level::Warning, format!("{text}; it looks like {}", printable(&other.to_string()))),

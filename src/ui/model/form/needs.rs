@@ -1,0 +1,122 @@
+//! The rows of what a release needs, as dependencies.
+
+use std::collections::BTreeMap;
+
+use super::{Field, Form, Parsed, Part};
+use crate::domain::{
+    manifest::{Dependency, Ecosystem},
+    name::{PackageName, PackageRef, WrittenName},
+    version::RequirementText,
+};
+
+/// Where a saved draft has the dependencies that the rows were filled from.
+pub(super) const KEPT: &str = "dependencies.kept";
+
+/// Those of a saved draft, as far as they can be read.
+pub(super) fn kept(texts: &BTreeMap<String, String>) -> Vec<Dependency> {
+    texts.get(KEPT).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+impl Form {
+    pub(super) fn dependencies(&self, ecosystem: &Ecosystem, parsed: &mut Parsed<'_>) -> Vec<Dependency> {
+        let mut out = Vec::new();
+        let mut kept: Vec<&Dependency> = self.kept.iter().collect();
+        for row in 0..self.needs {
+            let [package, requirement, optional] =
+                Part::ALL.map(|part| self.text(Field::Needs(row, part)).trim().to_owned());
+            if package.is_empty() && requirement.is_empty() && optional.is_empty() {
+                continue;
+            }
+            let field = Field::Needs(row, Part::Package);
+            let on = on(&package, ecosystem).map_err(|why| parsed.refuse(field, &why)).ok();
+            // No requirement is any version.
+            let wanted = if requirement.is_empty() { "*" } else { requirement.as_str() };
+            let field = Field::Needs(row, Part::Requirement);
+            let wrong = "is no requirement; write one such as ^1.2";
+            let requirement = parsed.take_as::<RequirementText>(field, wanted, wrong);
+            let ecosystem = on.as_ref().map_or(ecosystem, |(_, ecosystem)| ecosystem);
+            if requirement.as_ref().is_some_and(|requirement| requirement.read(ecosystem).is_err()) {
+                parsed.refuse(field, wrong);
+            }
+            let optional = match optional.to_lowercase().as_str() {
+                "" | "n" | "no" => false,
+                "y" | "yes" => true,
+                _ => {
+                    parsed.refuse(Field::Needs(row, Part::Optional), "write yes or nothing");
+                    false
+                }
+            };
+            let (Some((fresh, _)), Some(requirement)) = (on, requirement) else { continue };
+            // What there are no fields for stays as it was: extras, markers, platforms.
+            let known = kept.iter().position(|one| one.written() == package).map(|at| kept.remove(at).clone());
+            out.push(Dependency { requirement, optional, ..known.unwrap_or(fresh) });
+        }
+        out
+    }
+}
+
+/// On what a row is, and the ecosystem of that: `handle/name`, `publisher-id/name`, or the bare name of the draft's own ecosystem.
+fn on(package: &str, ecosystem: &Ecosystem) -> Result<(Dependency, Ecosystem), String> {
+    // A scope of npm's has a slash too, and is no handle.
+    if package.contains('/') && !package.starts_with('@') {
+        let needed: PackageRef = package.parse().map_err(|error: crate::domain::name::NameError| error.to_string())?;
+        let name = needed.name.within(ecosystem).map_err(|error| error.to_string())?;
+        return Ok((Dependency::on(package, any()?), name.ecosystem().clone()));
+    }
+    let written: WrittenName = package.parse().map_err(|error: crate::domain::name::NameError| error.to_string())?;
+    PackageName::of(ecosystem, &written).map_err(|error| error.to_string())?;
+    Ok((Dependency::bare(written, any()?), ecosystem.clone()))
+}
+
+fn any() -> Result<RequirementText, String> {
+    "*".parse().map_err(|error: crate::domain::name::NameError| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::dependency::On;
+
+    fn dependencies(form: &Form) -> Vec<Dependency> {
+        let mut problems = BTreeMap::new();
+        let found = form.dependencies(&Ecosystem::Pypi, &mut Parsed { problems: &mut problems });
+        assert!(problems.is_empty(), "{problems:?}");
+        found
+    }
+
+    #[test]
+    fn a_name_alone_is_one_of_the_ecosystems() {
+        let mut form = Form::new(None);
+        form.set(Field::Needs(0, Part::Package), "Zope.Interface");
+        form.set(Field::Needs(0, Part::Requirement), ">=5");
+        form.set(Field::Needs(1, Part::Package), "alice/pypi:six");
+        let found = dependencies(&form);
+        assert!(matches!(&found[0].on, On::Bare(name) if name.as_str() == "Zope.Interface"));
+        assert!(matches!(&found[1].on, On::Package { package, .. } if package == "alice/pypi:six"));
+        assert_eq!(on("@scope/name", &Ecosystem::Npm).unwrap().1, Ecosystem::Npm);
+        assert!(on("a//b", &Ecosystem::Npm).is_err() && on("a b", &Ecosystem::Cargo).is_err());
+    }
+
+    #[test]
+    fn what_there_are_no_fields_for_stays_through_a_draft() {
+        let of = |marker: &str| Dependency {
+            extras: vec!["socks".to_owned()],
+            marker: Some(marker.to_owned()),
+            ..Dependency::bare("requests".parse().unwrap(), ">=2".parse().unwrap())
+        };
+        let mut form = Form::new(None);
+        form.kept = vec![of("os_name == 'nt'"), of("os_name == 'posix'")];
+        for row in 0..2 {
+            form.set(Field::Needs(row, Part::Package), "requests");
+            form.set(Field::Needs(row, Part::Requirement), ">=3");
+        }
+        form.set(Field::Needs(2, Part::Package), "requests");
+        let form = Form::from_texts(&form.to_texts());
+        let found = dependencies(&form);
+        assert_eq!(
+            found.iter().map(|one| one.marker.clone()).collect::<Vec<_>>(),
+            [Some("os_name == 'nt'".to_owned()), Some("os_name == 'posix'".to_owned()), None,]
+        );
+        assert!(found[..2].iter().all(|one| one.extras == ["socks"] && one.requirement.as_str() == ">=3"));
+    }
+}
