@@ -215,10 +215,28 @@ impl P2pRegistry {
     /// Looks for the newest head and takes it.
     pub(super) async fn package_from_network(&self, id: &PackageId) -> Result<Package> {
         let (source, asked) = self.refresh_head(id).await?;
-        let missing = || RegistryError::NotFound { package: id.to_string(), asked };
+        let missing = || RegistryError::NotFound { package: self.missing(id), asked };
         let source = source.ok_or_else(missing)?;
         let held = self.store.head(id)?.ok_or_else(missing)?;
         self.assemble(&held, source).await
+    }
+
+    /// What is not there, and what the same owner has under that name in other ecosystems: an id without one means `generic`.
+    fn missing(&self, id: &PackageId) -> String {
+        let Some(name) = id.name.bare().parse().ok().filter(|_| id.name.ecosystem().is_generic()) else {
+            return id.to_string();
+        };
+        let others = Ecosystem::KNOWN.iter().filter(|ecosystem| !ecosystem.is_generic());
+        let others = others.filter_map(|ecosystem| PackageName::of(ecosystem, &name).ok());
+        let others = others.map(|name| PackageId { owner: id.owner, name });
+        let there: Vec<String> = others
+            .filter(|other| self.store.mark(other).is_ok_and(|mark| mark.is_some()))
+            .map(|other| other.to_string())
+            .collect();
+        match there.as_slice() {
+            [] => id.to_string(),
+            _ => format!("{id} (there is {})", there.join(", ")),
+        }
     }
 
     /// Asks the network for a package's head and takes the one to believe, if any is held now: where it came from,

@@ -42,6 +42,12 @@ pub enum Effect {
         generation: u64,
         package: PackageId,
     },
+    /// Reads every manifest of a release, for its files.
+    Files {
+        generation: u64,
+        package: PackageId,
+        version: VersionText,
+    },
     /// Whether a content is on the node.
     Held {
         generation: u64,
@@ -168,6 +174,10 @@ pub enum Message {
     Looked {
         generation: u64,
         result: Box<Result<Package>>,
+    },
+    Files {
+        generation: u64,
+        result: Box<Result<Release>>,
     },
     Held {
         generation: u64,

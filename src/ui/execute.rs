@@ -122,6 +122,11 @@ impl Executor {
                 let result = Box::new(registry.get_package(&PackageRef::of(&package)).await);
                 messages.send(Message::Looked { generation, result }).await
             })),
+            Effect::Files { generation, package, version } => drop(tokio::spawn(async move {
+                let exactly = RequirementText::exactly(package.name.ecosystem(), &version);
+                let found = registry.get_package_version(&PackageRef::of(&package), &exactly).await;
+                messages.send(Message::Files { generation, result: Box::new(found) }).await
+            })),
             Effect::Held { generation, root } => drop(tokio::spawn(async move {
                 let result = Box::new(contents.held(root).await);
                 messages.send(Message::Held { generation, result }).await

@@ -3,7 +3,7 @@
 use super::readme::Readme;
 use crate::{
     domain::{hash::ContentRoot, name::PackageId},
-    registry::{Held, Package},
+    registry::{Held, Package, ReleaseFile},
 };
 
 #[derive(Clone, Debug)]
@@ -35,6 +35,15 @@ pub enum Shown {
     Failed(String),
 }
 
+/// Files of a release that has several manifests.
+#[derive(Clone, Debug)]
+pub enum Files {
+    Looking,
+    /// With how many manifests could not be had.
+    Are(Vec<ReleaseFile>, usize),
+    Failed(String),
+}
+
 #[derive(Clone, Debug)]
 pub struct PackageView {
     pub id: PackageId,
@@ -42,6 +51,8 @@ pub struct PackageView {
     pub title: String,
     pub generation: u64,
     pub state: Looked,
+    /// Files of its latest release, once every manifest of that was looked for; `None` where the first one has them all.
+    pub files: Option<Files>,
     pub content: Presence,
     pub readme: Shown,
     pub scroll: usize,

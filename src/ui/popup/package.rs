@@ -11,20 +11,20 @@ use super::{field, heading};
 use crate::{
     domain::{
         hash::ContentRoot,
-        manifest::Manifest,
+        manifest::{File, Manifest},
         name::short_id,
         release::{self, ReleaseEntry},
         size::Size,
         text::{fit, printable},
-        time::{Ago, Took},
+        time::{Ago, Timestamp, Took},
         transfer::TransferState,
         trust::Trust,
     },
-    registry::{Held, Package, ReleaseState, Source},
+    registry::{Held, Package, ReleaseFile, ReleaseState, Source},
     ui::{
         model::{
             Model,
-            package::{Looked, PackageView, Presence, Shown},
+            package::{Files, Looked, PackageView, Presence, Shown},
             readme::{Block, Readme},
             transfers::percent,
         },
@@ -175,13 +175,43 @@ fn content(
     if !manifest.ecosystem.is_generic() {
         say("ecosystem", manifest.ecosystem.as_str(), theme.text());
     }
-    for file in &manifest.files {
-        say("file", &format!("{}, {} ({} bytes)", printable(&file.name), Size(file.size), file.size), theme.text());
+    match &view.files {
+        Some(Files::Are(files, missing)) => {
+            for one in files {
+                let style = if one.yanked.is_some() { theme.fair() } else { theme.text() };
+                say("file", &file_text(&one.file, Some((one, model.now))), style);
+            }
+            if *missing > 0 {
+                say("", &format!("{missing} of its manifests could not be had, so that files are missing; R tries again"), theme.fair());
+            }
+        }
+        others => {
+            manifest.files.iter().for_each(|file| say("file", &file_text(file, None), theme.text()));
+            match others {
+                Some(Files::Failed(why)) => {
+                    say("", &format!("the others could not be had: {}", printable(why)), theme.fair())
+                }
+                Some(_) => say("", "looking for those that were added later…", theme.dim()),
+                None => {}
+            }
+        }
     }
     let root = manifest.content().root;
     say("content", &root.to_string(), theme.text());
     let (text, style) = presence(model, &view.content, root, theme);
     say("here", &text, style);
+}
+
+/// A file in a line; of one that may have been added later, also when, and what its owner says against it.
+fn file_text(file: &File, listed: Option<(&ReleaseFile, Timestamp)>) -> String {
+    let text = format!("{}, {} ({} bytes)", printable(&file.name), Size(file.size), file.size);
+    let Some((listed, now)) = listed else { return text };
+    let yanked = match listed.yanked.as_deref() {
+        None => String::new(),
+        Some("") => ", yanked".to_owned(),
+        Some(why) => format!(", yanked: {}", printable(why)),
+    };
+    format!("{text}, signed {} ago{yanked}", Ago(now.since(listed.signed_at)))
 }
 
 fn presence(model: &Model, presence: &Presence, root: ContentRoot, theme: Theme) -> (String, Style) {

@@ -102,7 +102,7 @@ fn logs(size: (u16, u16)) -> Model {
     model
 }
 
-const ALL: [(&str, Build); 69] = [
+const ALL: [(&str, Build); 70] = [
     ("starting", starting),
     ("alone", alone),
     ("peers", full),
@@ -188,6 +188,7 @@ const ALL: [(&str, Build); 69] = [
     ("buckets", lookups::buckets),
     ("package_here", transfers::with_content),
     ("package_readme", transfers::at_readme),
+    ("package_grown", transfers::grown),
 ];
 
 fn drawn(model: &Model, draw: impl Fn(&mut Frame<'_>, &Model)) -> ratatui::buffer::Buffer {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     domain::transfer::{Part, Transfer, TransferId, TransferPeer, TransferState},
-    registry::{Held, Order, Release, Wanted},
+    registry::{Held, Order, Release, ReleaseFile, Wanted},
     store::content::{Origin, Share},
     ui::{
         effect::Download,
@@ -159,6 +159,48 @@ pub fn with_content(size: (u16, u16)) -> Model {
         update::on_message(&mut model, message, NOW);
     }
     model
+}
+
+/// A package whose latest release grew after it was published, opened, before and after every manifest was looked for.
+fn that_grew(size: (u16, u16)) -> (Model, u64, Vec<Effect>) {
+    let mut model = on_search(size);
+    let effects = press_code(&mut model, KeyCode::Enter);
+    let Some(Effect::Look { generation, .. }) = effects.first() else { panic!("{effects:?}") };
+    let mut package = with_readme();
+    let version = package.latest.as_ref().unwrap().version.clone();
+    let entry = package.releases.iter_mut().find(|entry| entry.version == version).unwrap();
+    entry.manifests.push(Hash::of(b"the second manifest"));
+    let result = Box::new(Ok(package));
+    let effects = update::on_message(&mut model, Message::Looked { generation: *generation, result }, NOW);
+    (model, *generation, effects)
+}
+
+pub fn grown(size: (u16, u16)) -> Model {
+    let (mut model, generation, _) = that_grew(size);
+    let mut release = release();
+    let first = release.files[0].clone();
+    release.files.push(ReleaseFile {
+        file: File { name: "parser-1-2.1.0.zip".to_owned(), size: 812, ..first.file },
+        manifest: Hash::of(b"the second manifest"),
+        signed_at: NOW.before(seconds(7_200)),
+        yanked: Some("made from another tree".to_owned()),
+    });
+    release.missing = 1;
+    update::on_message(&mut model, Message::Files { generation, result: Box::new(Ok(release)) }, NOW);
+    model
+}
+
+#[test]
+fn every_file_of_a_release_that_grew_is_shown() {
+    let (model, generation, effects) = that_grew((120, 44));
+    let package = model.search.hits.current().unwrap().package.clone();
+    let asked =
+        effects.iter().any(|effect| matches!(effect, Effect::Files { generation: of, .. } if *of == generation));
+    assert!(asked, "{package}: {effects:?}");
+    assert!(picture(&model).contains("looking for those that were added later"));
+    let text = picture(&grown((120, 44)));
+    assert!(text.contains("parser-1-2.1.0.tar.zst") && text.contains("parser-1-2.1.0.zip"), "{text}");
+    assert!(text.contains("signed 2 h ago") && text.contains("made from another tree") && text.contains("1 of its manifests"), "{text}");
 }
 
 /// Scrolled to its end.

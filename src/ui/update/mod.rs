@@ -131,9 +131,11 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
             model.dirty |= matches!(model.popups.last(), Some(Popup::Peer { .. }));
             Vec::new()
         }
-        Message::Held { .. } | Message::Readme { .. } | Message::Download(_) | Message::Directed { .. } => {
-            transfers::on_message(model, message)
-        }
+        Message::Held { .. }
+        | Message::Files { .. }
+        | Message::Readme { .. }
+        | Message::Download(_)
+        | Message::Directed { .. } => transfers::on_message(model, message),
         Message::ExportedEvidence { path, result } => {
             windows::exported_evidence(model, &path, result);
             Vec::new()
@@ -417,6 +419,7 @@ fn open_package(model: &mut Model, package: PackageId, title: String) -> Vec<Eff
         title,
         generation,
         state: Looked::Looking,
+        files: None,
         content: Presence::default(),
         readme: Shown::default(),
         scroll: 0,

@@ -15,7 +15,7 @@ use crate::{
         effect::{Download, Effect, Message},
         model::{
             Consent, Model, Popup, Question,
-            package::{Looked, Presence, Shown},
+            package::{Files, Looked, Presence, Shown},
             transfers::can_be_told,
         },
     },
@@ -25,6 +25,13 @@ use crate::{
 pub fn look_at_content(model: &mut Model, generation: u64, release: &Release) -> Vec<Effect> {
     let manifest = &release.manifest;
     let mut effects = vec![Effect::Held { generation, root: manifest.content().root }];
+    if release.missing > 0
+        && let Some(view) = model.package_view(generation)
+    {
+        view.files = Some(Files::Looking);
+        let (package, version) = (release.package.clone(), manifest.version.clone());
+        effects.push(Effect::Files { generation, package, version });
+    }
     let readme = Wanted::beside(release).into_iter().find(|beside| Some(beside.content) == manifest.readme);
     let Some(wanted) = readme else { return effects };
     if let Some(view) = model.package_view(generation) {
@@ -134,6 +141,13 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
                     Err(error) => Presence::Unknown(error.to_string()),
                 };
             }
+        }
+        Message::Files { generation, result } => {
+            let Some(view) = model.package_view(generation) else { return Vec::new() };
+            view.files = Some(match *result {
+                Ok(Release { files, missing, .. }) => Files::Are(files, missing),
+                Err(error) => Files::Failed(error.to_string()),
+            });
         }
         Message::Readme { generation, result } => {
             let Some(view) = model.package_view(generation) else { return Vec::new() };
