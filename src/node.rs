@@ -26,6 +26,7 @@ use crate::{
         name::{Handle, NetworkName},
         names::NameRule,
         prefix::Classes,
+        proof::Prover,
         record::DhtKey,
         reputation::{Selection, Weights},
         secret::Role,
@@ -196,6 +197,7 @@ pub struct NodeHandle {
     registry: P2pRegistry,
     bus: Bus,
     requests: Requests,
+    prover: Prover,
     tally: Tally,
     metrics: Metrics,
     store: Store,
@@ -225,6 +227,7 @@ impl Node {
         let key = keys::load_or_first(Role::Identity, &keys::identity_path(&options.data_dir), known)?;
         store.remember_key(Role::Identity, &key.public().to_peer_id().to_string()).await?;
         let (bus, tally) = (Bus::default(), Tally::default());
+        let prover = Prover::new(key.clone());
         let net_options = NetOptions {
             key,
             network: options.network,
@@ -293,7 +296,7 @@ impl Node {
             tokio::spawn(registry.clone().run_conflicts(stop.clone())),
         ];
         let requests = Requests::new(bus.clone(), metrics.clone());
-        let handle = NodeHandle { net, registry, bus, requests, tally, metrics, store, data_dir };
+        let handle = NodeHandle { net, registry, bus, requests, prover, tally, metrics, store, data_dir };
         Ok(Self { handle, stop, tasks })
     }
 
@@ -353,6 +356,11 @@ impl NodeHandle {
         self.net.refresh();
         self.requests.tell_again();
         reader
+    }
+
+    /// Signs that this node answers at an address.
+    pub fn prover(&self) -> Prover {
+        self.prover.clone()
     }
 
     /// Where the gateway says what package managers ask.

@@ -16,7 +16,7 @@ use swarmdex::{
         names::NamePattern,
         request::ClientRequest,
     },
-    gateway::{Gateway, Options},
+    gateway::{self, Gateway, Options},
     node::{Conduct, Node, NodeOptions},
     registry::Artifacts,
 };
@@ -48,7 +48,7 @@ async fn two(conduct: Conduct, wait: Duration) -> Two {
         url: None,
     };
     let node = Arc::new(Local::new(bob.node.handle(), None));
-    let gateway = Gateway::open(node, bob.node.requests(), bob.dir.path(), options).await.unwrap();
+    let gateway = Gateway::open(node, (bob.node.requests(), bob.node.prover()), bob.dir.path(), options).await.unwrap();
     Two { alice, bob, gateway }
 }
 
@@ -212,4 +212,31 @@ async fn a_file_that_is_not_what_was_signed_is_withheld_and_not_served_again() {
         let alice = peers.iter().find(|peer| peer.id == two.alice.node.peer_id()).unwrap();
         assert!(alice.connection.is_some(), "whoever gave the bytes is not to blame");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_is_asked_whether_it_is_the_nodes() {
+    let two = two(Conduct::Honest, Duration::from_secs(10)).await;
+    let (bob, alice) = (two.bob.node.peer_id(), two.alice.node.peer_id());
+    let url = two.gateway.url();
+    gateway::check(&url, &bob).await.unwrap();
+    let said = gateway::check(&url, &alice).await.unwrap_err();
+    assert!(said.contains("another node") && said.contains(&bob.to_string()), "{said}");
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stranger = format!("http://{}", listener.local_addr().unwrap());
+    let answers = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut asked = [0; 1_024];
+        let _ = stream.read(&mut asked).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await.unwrap();
+        stream
+    };
+    let (said, stream) = tokio::join!(gateway::check(&stranger, &bob), answers);
+    assert!(said.unwrap_err().contains("is no gateway"));
+    drop((stream, listener));
+    assert!(gateway::check(&stranger, &bob).await.unwrap_err().contains("nothing answers"));
+    two.gateway.stop().await;
+    two.bob.stop().await;
+    two.alice.stop().await;
 }

@@ -5,8 +5,9 @@ use serde::Serialize;
 use super::{DONE, UNHEALTHY, global::Global, print, session};
 use crate::{
     Result,
-    control::Control,
-    domain::health::{Row, Sample, State, Verdict, rows, verdict},
+    control::{Control, Status},
+    domain::health::{Gateway, Row, Sample, State, Verdict, rows, verdict},
+    gateway,
 };
 
 #[derive(Debug, clap::Args)]
@@ -25,7 +26,13 @@ struct Report<'a> {
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     session::running(global, async |node, _| {
-        let sample = node.health().await?;
+        let mut sample = node.health().await?;
+        let Status { node: snapshot, gateway, .. } = node.status().await?;
+        if let Some(url) = gateway
+            && let Err(why) = gateway::check(&url, &snapshot.peer_id).await
+        {
+            sample.gateway = Some(Gateway::Failed { address: url, why });
+        }
         let verdict = verdict(&sample);
         let state = verdict.state;
         if args.json {

@@ -247,7 +247,7 @@ pub(super) async fn serve(
 async fn open_gateway(local: &Arc<Local>, node: &Node, settings: &Settings) -> Option<Gateway> {
     let options = settings.gateway_options()?;
     let address = options.address.to_string();
-    match Gateway::open(local.clone(), node.requests(), node.data_dir(), options).await {
+    match Gateway::open(local.clone(), (node.requests(), node.prover()), node.data_dir(), options).await {
         Ok(gateway) => {
             local.has_gateway(Some(health::Gateway::Open(gateway.url())));
             Some(gateway)

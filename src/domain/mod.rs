@@ -25,6 +25,7 @@ pub mod names;
 pub mod percentile;
 pub mod places;
 pub mod prefix;
+pub mod proof;
 pub mod query;
 pub mod record;
 pub mod release;

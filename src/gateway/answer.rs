@@ -1,7 +1,7 @@
 //! Answers, in the forms that every client understands.
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -86,6 +86,10 @@ pub fn status_of(error: &RegistryError) -> StatusCode {
 
 /// An answer without a body that says how long the body would be.
 pub fn head_of(mut response: Response) -> Response {
+    let length = response.body().size_hint().exact();
     *response.body_mut() = Body::empty();
+    if let Some(length) = length.filter(|_| response.status() != StatusCode::NOT_MODIFIED) {
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+    }
     response
 }

@@ -6,9 +6,11 @@
 mod answer;
 mod beside;
 mod cargo;
+mod check;
 mod door;
 mod file;
 mod guard;
+mod page;
 mod path;
 mod patient;
 mod policy;
@@ -28,7 +30,8 @@ use std::{
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{RegistryError, Result, bus::Requests, control::Control, disk};
+use crate::{RegistryError, Result, bus::Requests, control::Control, disk, domain::proof::Prover};
+pub use check::check;
 use service::Service;
 
 /// Where it listens unless told otherwise: one address for every client's configuration and lock file on every machine.
@@ -78,7 +81,7 @@ impl Gateway {
     /// A sentence's end, such as "Address already in use".
     pub async fn open(
         node: Arc<dyn Control>,
-        requests: Requests,
+        (requests, prover): (Requests, Prover),
         data_dir: &Path,
         options: Options,
     ) -> Result<Self, String> {
@@ -87,7 +90,7 @@ impl Gateway {
         let listener = TcpListener::bind(options.address).await.map_err(|error| error.to_string())?;
         let bound = listener.local_addr().map_err(|error| error.to_string())?;
         let (stop, connections) = (CancellationToken::new(), TaskTracker::new());
-        let service = Arc::new(Service::new(node, requests, options, bound, token, uploads));
+        let service = Arc::new(Service::new(node, (requests, prover), options, bound, token, uploads));
         tokio::spawn(door::keep(listener, service, stop.clone(), connections.clone()));
         tracing::info!(address = %bound, "the gateway is open");
         Ok(Self { bound, stop, connections })

@@ -21,7 +21,7 @@ use super::{
     cargo,
     file::Files,
     guard::{self, Refused},
-    path,
+    page, path,
     patient::Reset,
     told::Began,
 };
@@ -29,6 +29,7 @@ use crate::{
     Result,
     bus::Requests,
     control::Control,
+    domain::proof::Prover,
     registry::{Contents, Registry},
 };
 
@@ -42,6 +43,7 @@ pub struct Service {
     node: Arc<dyn Control>,
     /// Where it is told what clients ask.
     pub requests: Requests,
+    pub prover: Prover,
     pub options: Options,
     bound: SocketAddr,
     publish_token: String,
@@ -90,7 +92,7 @@ pub struct Asked {
 impl Service {
     pub fn new(
         node: Arc<dyn Control>,
-        requests: Requests,
+        (requests, prover): (Requests, Prover),
         options: Options,
         bound: SocketAddr,
         publish_token: String,
@@ -99,6 +101,7 @@ impl Service {
         Self {
             node,
             requests,
+            prover,
             options,
             bound,
             publish_token,
@@ -172,7 +175,9 @@ async fn answered(service: Arc<Service>, client: Client, request: Request) -> Re
         return sentence(StatusCode::BAD_REQUEST, "the path has a percent-escape that is none");
     };
     let words = guard::words(&head.headers);
-    if !service.may_read(&words) {
+    // Whoever only asks who answers here is told.
+    let is_proof = head.uri.path() == "/" && head.uri.query().is_some_and(|query| query.starts_with("nonce="));
+    if !is_proof && !service.may_read(&words) {
         let text = "this gateway wants to hear its token; set it in the client, as gateway_token of the node has it";
         let mut response = sentence(StatusCode::UNAUTHORIZED, text);
         let ask = HeaderValue::from_static("Basic realm=\"swarmdex\"");
@@ -191,8 +196,10 @@ async fn answered(service: Arc<Service>, client: Client, request: Request) -> Re
         client,
     };
     let is_head = asked.method == Method::HEAD;
+    if let Some(page) = page::answer(&service, &asked, &first).await {
+        return if is_head { answer::head_of(page) } else { page };
+    }
     let response = match first.as_str() {
-        "" if asked.parts.is_empty() => page(&service, &asked).await,
         "cargo" => cargo::answer(&service, asked, body).await,
         "cargo-mirror" => cargo::answer_as_mirror(&service, asked, body).await,
         other => {
@@ -201,22 +208,4 @@ async fn answered(service: Arc<Service>, client: Client, request: Request) -> Re
         }
     };
     if is_head { answer::head_of(response) } else { response }
-}
-
-/// What this is, for a person who looks with a browser.
-async fn page(service: &Service, asked: &Asked) -> Response {
-    if !matches!(asked.method, Method::GET | Method::HEAD) {
-        return sentence(StatusCode::METHOD_NOT_ALLOWED, "this page can only be read");
-    }
-    match service.node.status().await {
-        Ok(status) => {
-            let (id, network, base) = (status.node.peer_id, status.node.network, &asked.base);
-            let text = format!(
-                "Swarmdex {}: the gateway of node {id} in network {network}\n\ncargo: sparse+{base}/cargo/\n",
-                status.version
-            );
-            answer::document(&asked.headers, "text/plain; charset=utf-8", text)
-        }
-        Err(error) => sentence(answer::status_of(&error), &error.to_string()),
-    }
 }

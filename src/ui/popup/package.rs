@@ -182,7 +182,11 @@ fn content(
                 say("file", &file_text(&one.file, Some((one, model.now))), style);
             }
             if *missing > 0 {
-                say("", &format!("{missing} of its manifests could not be had, so that files are missing; R tries again"), theme.fair());
+                say(
+                    "",
+                    &format!("{missing} of its manifests could not be had, so that files are missing; R tries again"),
+                    theme.fair(),
+                );
             }
         }
         others => {

@@ -200,7 +200,12 @@ fn every_file_of_a_release_that_grew_is_shown() {
     assert!(picture(&model).contains("looking for those that were added later"));
     let text = picture(&grown((120, 44)));
     assert!(text.contains("parser-1-2.1.0.tar.zst") && text.contains("parser-1-2.1.0.zip"), "{text}");
-    assert!(text.contains("signed 2 h ago") && text.contains("made from another tree") && text.contains("1 of its manifests"), "{text}");
+    assert!(
+        text.contains("signed 2 h ago")
+            && text.contains("made from another tree")
+            && text.contains("1 of its manifests"),
+        "{text}"
+    );
 }
 
 /// Scrolled to its end.
