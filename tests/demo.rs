@@ -10,6 +10,7 @@ fn options(peers: usize, churn: f64, latency: Latency) -> DemoOptions {
     DemoOptions {
         peers,
         seed: 7,
+        project: None,
         catalogue: Source::Embedded,
         rate: 600.0,
         churn,

@@ -1,6 +1,6 @@
 //! `demo`: a private swarm, with the explorer or headless.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{ValueEnum, builder::RangedU64ValueParser};
 use indicatif::HumanBytes;
@@ -9,9 +9,10 @@ use super::{DONE, FAILED, explorer, global::Global, plain, print, session, stop:
 use crate::{
     RegistryError, Result,
     config::{Settings, parse_duration},
-    control::{Control, Serving},
+    control::{Control, Local, Serving},
     demo::{self, Demo, DemoOptions, Percentiles, Report, catalogue::Source},
     domain::percentile::percentiles,
+    gateway::{self, Gateway},
     telemetry::{self, Logs, Screen},
     ui,
 };
@@ -27,6 +28,9 @@ pub(super) struct Args {
     /// Where packages come from: cache (the local cargo cache), embedded, or a directory of .crate files
     #[arg(long, default_value = "cache", value_name = "SOURCE")]
     catalogue: Source,
+    /// Directory whose Cargo.lock has the crates that are published first; by default the current one
+    #[arg(long, value_name = "DIR")]
+    project: Option<PathBuf>,
     /// Packages a minute, over the whole swarm
     #[arg(long, default_value_t = 60.0, value_name = "N")]
     rate: f64,
@@ -89,6 +93,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         peers: args.peers,
         seed,
         catalogue: args.catalogue.clone(),
+        project: args.project.clone().or_else(|| std::env::current_dir().ok()),
         rate: args.rate,
         churn: args.churn,
         latency: args.latency.into(),
@@ -99,6 +104,45 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         Args { headless: true, .. } => headless(options, logs.as_ref(), &args).await,
         Args { plain: true, .. } => plainly(options, logs.as_ref()).await,
         _ => on_screen(options, &settings, logs).await,
+    }
+}
+
+/// A node of a demo that others can look at and use.
+struct Served {
+    you: Arc<Local>,
+    serving: Option<Serving>,
+    gateway: Option<Gateway>,
+}
+
+impl Served {
+    async fn start(demo: &Demo, logs: Option<&Logs>) -> Result<Self> {
+        let node = demo.you()?;
+        let (you, serving) = session::serve(node, logs, None).await?;
+        let gateway = session::open_gateway(&you, node, gateway::Options::on_any_port()).await;
+        Ok(Self { you, serving, gateway })
+    }
+
+    /// What others can do with it.
+    fn notes(&self) -> Vec<String> {
+        let attach = self.serving.as_ref().map(attach);
+        let gateway = self.gateway.as_ref().map(|gateway| {
+            let url = gateway.url();
+            format!(
+                "cargo builds from this swarm: CARGO_HOME=$(mktemp -d) cargo build --locked \
+                 --config 'source.crates-io.replace-with=\"swarm\"' \
+                 --config 'registries.swarm.index=\"sparse+{url}/cargo-mirror/\"' ({url} has these lines too)"
+            )
+        });
+        attach.into_iter().chain(gateway).collect()
+    }
+
+    async fn end(self) {
+        if let Some(gateway) = self.gateway {
+            gateway.stop().await;
+        }
+        if let Some(serving) = self.serving {
+            serving.stop().await;
+        }
     }
 }
 
@@ -127,14 +171,15 @@ async fn headless(options: DemoOptions, logs: Option<&Logs>, args: &Args) -> Res
     let mut stop = Stop::watch()?;
     print::note(format!("seed {}: {} peers for {} s", options.seed, options.peers, args.length.as_secs_f64()));
     let demo = Demo::start(options).await?;
-    let (_, serving) = session::serve(demo.you()?, logs, None).await?;
-    for note in demo.notes().iter().cloned().chain(serving.as_ref().map(attach)) {
+    let served = Served::start(&demo, logs).await?;
+    for note in demo.notes().iter().cloned().chain(served.notes()) {
         print::note(note);
     }
     let report = tokio::select! {
         report = demo.report(args.length) => Some(report),
         () = stop.told() => None,
     };
+    served.end().await;
     demo.shutdown().await?;
     let Some(report) = report else {
         print::note("interrupted before there was a report");
@@ -154,11 +199,12 @@ async fn plainly(options: DemoOptions, logs: Option<&Logs>) -> Result<u8> {
     let mut stop = Stop::watch()?;
     let what = format!("demo of {} peers on a private swarm, seed {}", options.peers, options.seed);
     let demo = Demo::start(options).await?;
-    let (you, serving) = session::serve(demo.you()?, logs, None).await?;
-    let notes = demo.notes().iter().cloned().chain(serving.as_ref().map(attach));
+    let served = Served::start(&demo, logs).await?;
+    let notes = demo.notes().iter().cloned().chain(served.notes());
     let first: Vec<String> = std::iter::once(what).chain(notes).collect();
-    let told = plain::tell(&*you, &first, &mut stop).await;
+    let told = plain::tell(&*served.you, &first, &mut stop).await;
     print::note("shutting down");
+    served.end().await;
     let ended = demo.shutdown().await;
     told.and(ended).map(|()| DONE)
 }
@@ -211,18 +257,20 @@ async fn on_screen(options: DemoOptions, settings: &Settings, logs: Option<Logs>
     shown.kept.searches = own_dir.join("searches.json");
     let starting = async move {
         let demo = Demo::start(options).await?;
-        let (you, serving) = session::serve(demo.you()?, logs.as_ref(), None).await?;
-        let notes = demo.notes().iter().cloned().chain(serving.as_ref().map(attach));
-        for note in notes {
+        let served = Served::start(&demo, logs.as_ref()).await?;
+        for note in demo.notes().iter().cloned().chain(served.notes()) {
             tracing::info!("{note}");
             demo.you()?.tell(&note);
         }
-        let control: Arc<dyn Control> = you;
-        Ok(((demo, serving, logs), control))
+        let control: Arc<dyn Control> = served.you.clone();
+        Ok(((demo, served, logs), control))
     };
     let (demo, shown) = explorer::open(shown, starting).await;
     let ended = match demo {
-        Some((demo, ..)) => demo.shutdown().await,
+        Some((demo, served, _)) => {
+            served.end().await;
+            demo.shutdown().await
+        }
         None => Ok(()),
     };
     shown.and(ended).map(|()| DONE)

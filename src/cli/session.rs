@@ -10,7 +10,7 @@ use crate::{
     config::Settings,
     control::{self, Control, Local, Remote, Serving, Wait},
     domain::health,
-    gateway::Gateway,
+    gateway::{self, Gateway},
     net,
     node::{Node, NodeOptions},
     store::{self, Holder},
@@ -244,8 +244,7 @@ pub(super) async fn serve(
 }
 
 /// Opens the gateway for package managers, if there is to be one. A node without it is a node all the same: Health says why.
-async fn open_gateway(local: &Arc<Local>, node: &Node, settings: &Settings) -> Option<Gateway> {
-    let options = settings.gateway_options()?;
+pub(super) async fn open_gateway(local: &Arc<Local>, node: &Node, options: gateway::Options) -> Option<Gateway> {
     let address = options.address.to_string();
     match Gateway::open(local.clone(), (node.requests(), node.prover()), node.data_dir(), options).await {
         Ok(gateway) => {
@@ -275,7 +274,10 @@ impl Hosted {
         let node = Node::start(settings.node_options()).await?;
         match serve(&node, Some(logs), settings.control_tcp).await {
             Ok((local, serving)) => {
-                let gateway = open_gateway(&local, &node, settings).await;
+                let gateway = match settings.gateway_options() {
+                    Some(options) => open_gateway(&local, &node, options).await,
+                    None => None,
+                };
                 Ok(Self { node, serving, gateway, local })
             }
             Err(error) => {

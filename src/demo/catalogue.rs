@@ -76,13 +76,15 @@ pub struct Entry {
     pub content: Content,
     /// The archive; `None` for one that is not on this machine.
     pub path: Option<PathBuf>,
+    /// The person's project needs it, so that it comes before the others.
+    pub needed: bool,
 }
 
 impl Entry {
-    fn of(file: CrateFile, path: PathBuf) -> Result<Self, Unusable> {
+    fn of(file: CrateFile, path: PathBuf, needed: bool) -> Result<Self, Unusable> {
         let package =
             file.draft.package().map_err(|error| Unusable::Bad { what: "Cargo.toml", why: error.to_string() })?;
-        Ok(Self { package, draft: file.draft, content: file.content, path: Some(path) })
+        Ok(Self { package, draft: file.draft, content: file.content, path: Some(path), needed })
     }
 
     /// Puts the bytes of the release on a node: those of the archive, or as many that stand for it.
@@ -125,6 +127,33 @@ impl Entry {
     }
 }
 
+/// The crates that a project's lock file has, by the names of their archives.
+#[derive(Clone, Debug, Default)]
+pub struct Needs(BTreeSet<String>);
+
+impl Needs {
+    /// Those of `Cargo.lock` in a directory; none where there is no such file, or it is none.
+    pub fn of(dir: &Path) -> Self {
+        #[derive(Default, serde::Deserialize)]
+        struct Lock {
+            #[serde(default)]
+            package: Vec<Locked>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Locked {
+            name: String,
+            version: String,
+        }
+        let text = std::fs::read_to_string(dir.join("Cargo.lock")).unwrap_or_default();
+        let Lock { package } = toml::from_str(&text).unwrap_or_default();
+        Self(package.iter().map(|Locked { name, version }| format!("{name}-{version}.crate")).collect())
+    }
+
+    fn has(&self, archive: &Path) -> bool {
+        archive.file_name().and_then(|name| name.to_str()).is_some_and(|name| self.0.contains(name))
+    }
+}
+
 /// An archive that was not taken, and why.
 #[derive(Debug)]
 pub struct Skipped {
@@ -144,12 +173,12 @@ pub struct Catalogue {
 impl Catalogue {
     /// Reads and hashes archives, so it blocks for up to a few seconds. Archives that cannot be used are skipped; a
     /// directory that has none that can is an error, an empty cache is not.
-    pub fn load(source: &Source) -> Result<Self> {
+    pub fn load(source: &Source, needs: &Needs) -> Result<Self> {
         match source {
             Source::Embedded => Self::embedded(),
             Source::Directory(dir) => {
                 let archives = archives_in(dir).map_err(RegistryError::file(dir, "read"))?;
-                let catalogue = Self::read(source.clone(), archives);
+                let catalogue = Self::read(source.clone(), archives, needs);
                 if catalogue.entries.is_empty() {
                     return Err(RegistryError::Usage(nothing_in(dir, &catalogue.skipped)));
                 }
@@ -157,7 +186,7 @@ impl Catalogue {
             }
             Source::Cache => {
                 let archives = cargo_home().map(|home| cached_archives(&home)).unwrap_or_default();
-                let catalogue = Self::read(Source::Cache, archives);
+                let catalogue = Self::read(Source::Cache, archives, needs);
                 if catalogue.entries.is_empty() { Self::embedded() } else { Ok(catalogue) }
             }
         }
@@ -169,14 +198,18 @@ impl Catalogue {
         Ok(Self { source: Source::Embedded, entries, skipped: Vec::new() })
     }
 
-    fn read(source: Source, mut archives: Vec<PathBuf>) -> Self {
+    fn read(source: Source, mut archives: Vec<PathBuf>, needs: &Needs) -> Self {
         // By file name: the same crates come first on every machine that has them, whatever the registry's directory.
         archives.sort_by(|a, b| a.file_name().cmp(&b.file_name()).then_with(|| a.cmp(b)));
         let step = archives.len().div_ceil(MAX_ENTRIES).max(1);
         let mut catalogue = Self { source, entries: Vec::new(), skipped: Vec::new() };
         let mut seen = BTreeSet::new();
-        for path in archives.into_iter().step_by(step) {
-            match crates::read(&path).and_then(|file| Entry::of(file, path.clone())) {
+        for (nth, path) in archives.into_iter().enumerate() {
+            let needed = needs.has(&path);
+            if !needed && nth % step != 0 {
+                continue;
+            }
+            match crates::read(&path).and_then(|file| Entry::of(file, path.clone(), needed)) {
                 Ok(entry) if seen.insert((entry.package.clone(), entry.draft.version.key(&entry.draft.ecosystem))) => {
                     catalogue.entries.push(entry);
                 }

@@ -255,6 +255,9 @@ fn absences(wish: Wish, dice: &mut impl Rng) -> Vec<Absence> {
     absences
 }
 
+/// Seconds between two publications of what the person's project needs.
+const BETWEEN_NEEDED: f64 = 0.1;
+
 fn publications(
     wish: Wish,
     catalogue: &[Entry],
@@ -266,17 +269,23 @@ fn publications(
     let mut waiting = shuffled(catalogue, dice);
     waiting.retain(|entry| catalogue.get(*entry).is_some_and(&wanted));
     let owner = |entry: usize| catalogue.get(entry).and_then(|entry| owners.get(&entry.package)).copied();
-    let mean = 60.0 / wish.rate;
+    let is_needed = |entry: usize| catalogue.get(entry).is_some_and(|entry| entry.needed);
+    let mut needed = waiting.iter().filter(|entry| is_needed(**entry)).count();
     let mut at = Duration::ZERO;
     let mut publications = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
+        let mean = if needed > 0 { BETWEEN_NEEDED } else { 60.0 / wish.rate };
         // People are not metronomes: half to one and a half times the mean, so that the pace still holds.
         at += seconds(dice, 0.5 * mean..1.5 * mean);
         // The first whose publisher is there. All versions of a package wait for the same peer, so they stay in order.
-        let next = waiting.iter().position(|entry| owner(*entry).is_some_and(|peer| is_there(absences, peer, at)));
+        let is_next = |entry: &usize| {
+            (needed == 0 || is_needed(*entry)) && owner(*entry).is_some_and(|peer| is_there(absences, peer, at))
+        };
+        let next = waiting.iter().position(is_next);
         if let Some(entry) = next.and_then(|next| waiting.remove(next))
             && let Some(peer) = owner(entry)
         {
+            needed -= usize::from(is_needed(entry));
             publications.push(Publication { at, peer, entry });
         }
     }
@@ -308,11 +317,12 @@ fn seconds(dice: &mut impl Rng, range: std::ops::Range<f64>) -> Duration {
 mod tests {
     use std::{collections::BTreeSet, sync::LazyLock};
 
-    use super::super::catalogue::{Catalogue, Source};
+    use super::super::catalogue::{Catalogue, Needs, Source};
     use super::*;
     use proptest::prelude::*;
 
-    static CATALOGUE: LazyLock<Vec<Entry>> = LazyLock::new(|| Catalogue::load(&Source::Embedded).unwrap().entries);
+    static CATALOGUE: LazyLock<Vec<Entry>> =
+        LazyLock::new(|| Catalogue::load(&Source::Embedded, &Needs::default()).unwrap().entries);
 
     fn wish(seed: u64, peers: usize) -> Wish {
         Wish { seed, peers, rate: 60.0, churn: 0.25 }
@@ -328,6 +338,18 @@ mod tests {
             *sizes.entry(peer.location.place.clone()).or_default() += 1;
         }
         sizes.into_values().collect()
+    }
+
+    #[test]
+    fn what_a_project_needs_comes_first_and_soon() {
+        let mut catalogue = CATALOGUE.clone();
+        catalogue.iter_mut().step_by(5).for_each(|entry| entry.needed = true);
+        let needed = catalogue.iter().filter(|entry| entry.needed).count();
+        let plan = Plan::new(wish(3, 12), &catalogue).unwrap();
+        assert_eq!(plan.publications.len(), catalogue.len());
+        let (first, rest) = plan.publications.split_at(needed);
+        assert!(first.iter().all(|one| catalogue[one.entry].needed));
+        assert!(rest.iter().all(|one| !catalogue[one.entry].needed));
     }
 
     #[test]

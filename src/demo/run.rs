@@ -14,7 +14,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    catalogue::{Catalogue, Entry, Source},
+    catalogue::{Catalogue, Entry, Needs, Source},
     ledger::Ledger,
     plan::{Plan, Publication, Wish},
     report::{GetProbe, Percentiles, Report, SearchProbe},
@@ -28,6 +28,7 @@ use crate::{
     domain::{
         geo::GeoLocation,
         name::{NetworkName, PackageId, PackageName, PackageRef, PublisherId},
+        names::NamePattern,
         query::Query,
         version::VersionText,
     },
@@ -55,6 +56,8 @@ pub struct DemoOptions {
     pub peers: usize,
     pub seed: u64,
     pub catalogue: Source,
+    /// A directory whose `Cargo.lock` has what is published first.
+    pub project: Option<PathBuf>,
     /// Packages a minute, over the whole swarm.
     pub rate: f64,
     /// Share of the nodes that leave and return, 0 to 1.
@@ -115,7 +118,9 @@ impl Demo {
         let mut notes = Vec::new();
         let peers = affordable(options.peers, &mut notes);
         let asked = options.catalogue.clone();
-        let catalogue = tokio::task::spawn_blocking(move || Catalogue::load(&asked))
+        let project = options.project;
+        let load = move || Catalogue::load(&asked, &project.map_or_else(Needs::default, |dir| Needs::of(&dir)));
+        let catalogue = tokio::task::spawn_blocking(load)
             .await
             .map_err(|error| RegistryError::Internal { what: "reading the catalogue", why: error.to_string() })??;
         if catalogue.source != options.catalogue {
@@ -157,7 +162,16 @@ impl Demo {
             traffic: Traffic::default(),
             stop: CancellationToken::new(),
         });
+        let needed = stage.catalogue.entries.iter().filter(|entry| entry.needed).count();
+        if needed > 0 {
+            notes.push(format!("{needed} crates of the Cargo.lock here are published first"));
+        }
         let you = stage.enter(0).await?;
+        // Package managers get what anybody in the demo publishes.
+        for peer in &stage.plan.peers {
+            let key = PublisherId::of(&peer.publisher_key.public());
+            you.names().trust_for_names(key, vec![NamePattern::all()]).await?;
+        }
         let director = tokio::spawn(stage.clone().direct());
         Ok(Self { you: Some(you), stage, director, notes, _temporary: temporary })
     }

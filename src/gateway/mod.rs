@@ -61,6 +61,20 @@ pub struct Options {
     pub url: Option<String>,
 }
 
+impl Options {
+    /// Those of a gateway on this machine, on whatever port is free.
+    pub fn on_any_port() -> Self {
+        Self {
+            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            token: None,
+            publish: true,
+            wait: WAIT,
+            upload: UPLOAD,
+            url: None,
+        }
+    }
+}
+
 /// A gateway that is open. It ends when it is told to [`stop`](Gateway::stop), or dropped.
 pub struct Gateway {
     bound: SocketAddr,

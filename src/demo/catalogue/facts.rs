@@ -57,7 +57,7 @@ fn entry(fact: Fact) -> Result<Entry, String> {
     let package = draft.package().map_err(|error| error.to_string())?;
     let needs = fact.dependencies.iter().filter_map(|text| need(text)).collect();
     let (draft, _) = with_dependencies(checked(draft)?, needs);
-    Ok(Entry { package, draft, content, path: None })
+    Ok(Entry { package, draft, content, path: None, needed: false })
 }
 
 fn need(text: &str) -> Option<Dependency> {
