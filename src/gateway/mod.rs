@@ -9,6 +9,7 @@ mod cargo;
 mod door;
 mod file;
 mod guard;
+mod npm;
 mod path;
 mod patient;
 mod policy;
