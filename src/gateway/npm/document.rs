@@ -95,7 +95,7 @@ impl Document {
             Form::Short => Map::new(),
         };
         head.insert("name".to_owned(), self.name.clone().into());
-        head.insert("modified".to_owned(), clock::utc(self.modified()).into());
+        head.insert("modified".to_owned(), clock::universal(self.modified()).into());
         head.insert("dist-tags".to_owned(), json!(tags));
         if for_change {
             head.insert("_rev".to_owned(), self.rev.clone().into());
@@ -139,10 +139,10 @@ impl Document {
         let times = self.versions.iter().map(|listed| listed.version.time);
         let created = times.min().unwrap_or(self.modified);
         let mut all = Map::new();
-        all.insert("created".to_owned(), clock::utc(created).into());
-        all.insert("modified".to_owned(), clock::utc(self.modified()).into());
+        all.insert("created".to_owned(), clock::universal(created).into());
+        all.insert("modified".to_owned(), clock::universal(self.modified()).into());
         for Listed { version, .. } in &self.versions {
-            all.insert(version.version.clone(), clock::utc(version.time).into());
+            all.insert(version.version.clone(), clock::universal(version.time).into());
         }
         Value::Object(all)
     }
@@ -208,9 +208,9 @@ mod tests {
         for value in [&full, &brief] {
             let tarball = &value["versions"]["1.1.0"]["dist"]["tarball"];
             assert_eq!(tarball, "http://127.0.0.1:4810/npm/@s/a/-/a-1.1.0.tgz");
-            assert_eq!((&value["name"], &value["modified"]), (&"@s/a".into(), &"2023-11-14T22:13:20.123Z".into()));
+            assert_eq!((&value["name"], &value["modified"]), (&"@s/a".into(), &"2023-11-14T22:13:20.123000Z".into()));
         }
-        assert_eq!(full["time"]["1.0.0"], "1970-01-01T00:00:00.007Z");
+        assert_eq!(full["time"]["1.0.0"], "1970-01-01T00:00:00.007000Z");
         assert_eq!(full["time"].as_object().unwrap().len(), 4);
         assert_eq!((&full["_rev"], &full["_id"]), (&"3-9".into(), &"@s/a".into()));
         assert_eq!((&full["description"], &full["maintainers"][0]["name"]), (&"An a 1.1.0".into(), &"alice".into()));

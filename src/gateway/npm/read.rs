@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -26,11 +25,10 @@ use crate::{
     },
     ecosystem::Ecosystem,
     gateway::{
-        answer::{self, CHANGES},
+        answer,
         beside::{self, Known},
         file::{self, File, Others},
         policy::{self, Refused, may_serve, whose},
-        range,
         service::{Asked, Service},
     },
     registry::{Package, Wanted, claimed},
@@ -64,7 +62,7 @@ struct Written {
 
 impl Written {
     fn of(text: String) -> Self {
-        let etag = format!("\"{}\"", blake3::hash(text.as_bytes()).to_hex());
+        let etag = answer::etag_of(text.as_bytes());
         Self { text: text.into(), etag }
     }
 }
@@ -210,22 +208,8 @@ fn sent(headers: &HeaderMap, form: Form, written: &Written) -> Response {
         Form::Full => "application/json",
         Form::Short => SHORT,
     };
-    let mut response = match range::is_known(headers, &written.etag) {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => {
-            let mut response = Body::from(written.text.clone()).into_response();
-            let fields = response.headers_mut();
-            fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-            fields.insert(header::CONTENT_LENGTH, HeaderValue::from(written.text.len()));
-            response
-        }
-    };
-    let fields = response.headers_mut();
-    fields.insert(header::CACHE_CONTROL, CHANGES);
-    fields.insert(header::VARY, HeaderValue::from_static("accept"));
-    if let Ok(etag) = HeaderValue::from_str(&written.etag) {
-        fields.insert(header::ETAG, etag);
-    }
+    let mut response = answer::tagged(headers, kind, &written.etag, written.text.clone());
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     response
 }
 

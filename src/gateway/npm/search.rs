@@ -56,7 +56,7 @@ pub(super) async fn answer(service: &Service, asked: &Asked) -> Result<Response,
             objects.push(object(hit, &registry(asked)));
         }
     }
-    let answer = json!({ "objects": objects, "total": total, "time": clock::utc(clock::now()) });
+    let answer = json!({ "objects": objects, "total": total, "time": clock::universal(clock::now()) });
     Ok(answer::json(StatusCode::OK, &answer))
 }
 
@@ -71,7 +71,7 @@ fn object(hit: &Hit, registry: &str) -> Value {
             "version": version,
             "description": summary,
             "keywords": tags,
-            "date": clock::utc(*signed_at),
+            "date": clock::universal(*signed_at),
             "links": { "npm": format!("{registry}/{name}") },
             "publisher": publisher,
             "maintainers": [publisher],
