@@ -95,6 +95,10 @@ pub(super) async fn run(global: &Global, client: Client, args: Args) -> Result<u
         let Endpoint { url, token, .. } = endpoint(node, settings).await?;
         let registry = format!("{url}/npm/");
         let wanted = Wanted { client, registry, token, scopes, mirror: args.mirror, fresh: args.fresh };
+        let told = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        if let Some(note) = wanted.proxy_in_between(told) {
+            print::note(note);
+        }
         match args.write {
             true => write(&wanted, args.global),
             false => {
@@ -176,6 +180,22 @@ impl Wanted {
     fn plain_host(&self) -> Option<String> {
         let url = url::Url::parse(&self.registry).ok()?;
         (url.scheme() == "http").then(|| url.host_str().map(str::to_owned)).flatten()
+    }
+
+    /// A proxy through which the client would ask this machine too; none of them makes an exception of its own.
+    fn proxy_in_between(&self, told: impl Fn(&str) -> Option<String>) -> Option<String> {
+        // npm and pnpm take the first for addresses of either kind, and yarn neither.
+        let names: &[&str] = match self.client {
+            Client::Npm | Client::Pnpm => &["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"],
+            Client::Bun => &["http_proxy", "HTTP_PROXY"],
+            Client::Yarn => &[],
+        };
+        let name = names.iter().find(|name| told(name).is_some())?;
+        let host = self.plain_host()?;
+        let left_out = ["no_proxy", "NO_PROXY"].into_iter().find_map(told).unwrap_or_default();
+        let is_left_out = left_out.split(',').any(|other| other.trim() == host || other.trim() == "*");
+        let client = self.client.called();
+        (!is_left_out).then(|| format!("{client} asks {host} through the proxy in {name} too; add {host} to no_proxy"))
     }
 
     /// A file with the token in it; what is there of the registry stays.
@@ -282,6 +302,20 @@ mod tests {
         let none = wanted(Client::Pnpm, &[], false, true).text().unwrap();
         assert!(none.contains("setup pnpm @team") && none.contains("minimumReleaseAge: 0"), "{none}");
         assert!(scope_of("@a/b").is_err() && scope_of("a b").is_err());
+    }
+
+    #[test]
+    fn a_proxy_that_stands_in_between_is_told() {
+        let told = |client, set: &[(&str, &str)]| {
+            let get = |name: &str| set.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned());
+            wanted(client, &[], false, false).proxy_in_between(get)
+        };
+        let proxy = ("https_proxy", "http://proxy.example");
+        assert!(told(Client::Npm, &[proxy]).unwrap().contains("add 127.0.0.1 to no_proxy"));
+        assert_eq!(told(Client::Npm, &[proxy, ("no_proxy", "localhost, 127.0.0.1")]), None);
+        assert_eq!(told(Client::Npm, &[]), None);
+        assert_eq!((told(Client::Bun, &[proxy]), told(Client::Yarn, &[proxy])), (None, None));
+        assert!(told(Client::Bun, &[("HTTP_PROXY", "http://proxy.example")]).is_some());
     }
 
     #[test]
