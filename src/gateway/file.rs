@@ -90,15 +90,14 @@ impl File {
 
     /// The first digest that is not what the signer says: its name, that, and what it is.
     fn differs(&self, found: &Digests) -> Option<(&'static str, String, String)> {
-        let sha256 = found.sha256.to_string();
-        let others = |said: Option<String>, found: Option<String>| Some((said?, found?));
-        let text = |digest: Option<Sha512Digest>| digest.map(|digest| digest.to_string());
-        let sha512 = others(text(self.others.sha512), text(found.sha512));
-        let text = |digest: Option<Sha1Digest>| digest.map(|digest| digest.to_string());
-        let sha1 = others(text(self.others.sha1), text(found.sha1));
-        let all = [("SHA-256", Some((self.digest.clone(), sha256))), ("SHA-512", sha512), ("SHA-1", sha1)];
-        let differs = all.into_iter().filter_map(|(name, pair)| pair.map(|(said, found)| (name, said, found)));
-        differs.into_iter().find(|(_, said, found)| said != found)
+        let Others { sha512, sha1 } = &self.others;
+        let all = [
+            ("SHA-256", Some(self.digest.clone()), Some(found.sha256.to_string())),
+            ("SHA-512", sha512.map(|said| said.to_string()), found.sha512.map(|found| found.to_string())),
+            ("SHA-1", sha1.map(|said| said.to_string()), found.sha1.map(|found| found.to_string())),
+        ];
+        let differs = |(_, said, found): &(_, String, String)| said != found;
+        all.into_iter().find_map(|(name, said, found)| Some((name, said?, found?)).filter(differs))
     }
 
     fn size(&self) -> u64 {
@@ -293,5 +292,55 @@ impl Sending {
                 return Ok(Some(before));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::domain::{hash::Digest, manifest::Content, name::PublisherId};
+
+    #[test]
+    fn every_digest_that_its_signer_says_must_be_right() {
+        let (bytes, other) = (b"bytes", b"other");
+        let found = |bytes: &[u8]| {
+            let mut digester = Digester::of(&Ecosystem::Npm);
+            digester.update(bytes);
+            digester.finish()
+        };
+        let right = found(bytes);
+        let file = |sha256: Digests, sha512, sha1| {
+            let package = PackageId { owner: PublisherId::nobody(), name: "npm:a".parse().unwrap() };
+            let content = Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 };
+            File {
+                wanted: Wanted {
+                    content,
+                    what: "a".to_owned(),
+                    package: Some(package.clone()),
+                    beside: None,
+                    for_others: false,
+                },
+                digest: sha256.sha256.to_string(),
+                others: Others { sha512, sha1 },
+                package,
+                version: "1.0.0".parse().unwrap(),
+                kind: "application/octet-stream",
+            }
+        };
+        let wrong = |file: File| {
+            let mut digester = file.digester();
+            digester.update(bytes);
+            file.differs(&digester.finish()).map(|(kind, ..)| kind)
+        };
+        assert_eq!(wrong(file(right, right.sha512, right.sha1)), None);
+        assert_eq!(wrong(file(right, None, None)), None);
+        assert_eq!(wrong(file(found(other), right.sha512, None)), Some("SHA-256"));
+        assert_eq!(wrong(file(right, found(other).sha512, right.sha1)), Some("SHA-512"));
+        assert_eq!(wrong(file(right, None, Some(Digest([0; 20])))), Some("SHA-1"));
+        // One that was right by one digest is not known to be right by others.
+        let files = Files::default();
+        files.note(&file(right, None, None));
+        assert!(files.is_right(&file(right, None, None)) && !files.is_right(&file(right, found(other).sha512, None)));
     }
 }
