@@ -75,6 +75,7 @@ impl Client {
 const WORKSPACE: &str = "pnpm-workspace.yaml";
 
 /// What is to be in the files.
+#[derive(Clone)]
 struct Wanted {
     client: Client,
     /// The registry's, with a slash at its end, as each of them writes it.
@@ -134,11 +135,31 @@ impl Wanted {
         Ok(format!("{hint}{text}{fresh}"))
     }
 
-    /// A file with the registry in it.
+    /// A file with the registry in it; what is there of ours goes on, at this address.
     fn add(&self, text: &str) -> Result<String, String> {
-        if self.client == Client::Yarn {
-            return self.add_to_yarn(text);
+        let all = self.and_earlier(text);
+        if self.client == Client::Yarn { all.add_to_yarn(text) } else { all.add_to_npmrc(text) }
+    }
+
+    fn and_earlier(&self, text: &str) -> Self {
+        let Self { client, registry, token, mut scopes, mut mirror, mut fresh } = self.clone();
+        let earlier = if client == Client::Yarn { yaml::ours(text) } else { npmrc::ours(text) };
+        for key in earlier {
+            mirror |= key == "registry" || key.starts_with("npmRegistryServer:");
+            fresh |= key.starts_with("npmMinimalAgeGate:");
+            let scope = match client {
+                Client::Yarn => key.strip_prefix(' ').and_then(|key| key.trim().strip_suffix(':')),
+                _ => key.strip_suffix(":registry"),
+            };
+            // A quoted key is the address of a registry.
+            let scope = scope.filter(|scope| !scope.starts_with('"')).and_then(|scope| scope_of(scope).ok());
+            scopes.extend(scope.filter(|scope| !self.scopes.contains(scope)));
         }
+        scopes.sort();
+        Self { client, registry, token, scopes, mirror, fresh }
+    }
+
+    fn add_to_npmrc(&self, text: &str) -> Result<String, String> {
         let mut settings: Vec<Setting> = self
             .scopes
             .iter()
@@ -333,9 +354,23 @@ npmRegistries: # swarmdex
     npmAuthToken: \"word\" # swarmdex
 ";
         assert_eq!(text, expected);
-        let twice = wanted(Client::Yarn, &["@team"], true, true);
-        let added = twice.add("nodeLinker: pnp\n").unwrap();
-        assert_eq!(twice.add(&added).unwrap(), added);
-        assert_eq!(yaml::remove(&added), "nodeLinker: pnp\n");
+    }
+
+    #[test]
+    fn what_was_set_up_before_goes_on_at_the_new_address() {
+        for (client, theirs) in [(Client::Yarn, "nodeLinker: pnp\n"), (Client::Pnpm, "# mine\n")] {
+            let first = wanted(client, &["team", "other"], true, true);
+            let added = first.add(theirs).unwrap();
+            assert_eq!(first.add(&added).unwrap(), added, "it can be repeated");
+            let moved = Wanted {
+                registry: "http://127.0.0.1:4811/npm/".to_owned(),
+                ..wanted(client, &["@third"], false, false)
+            };
+            let added = moved.add(&added).unwrap();
+            let all =
+                Wanted { registry: moved.registry.clone(), ..wanted(client, &["other", "team", "third"], true, true) };
+            assert_eq!(added, all.add(theirs).unwrap(), "{added}");
+            assert_eq!(clean(client, &added), theirs);
+        }
     }
 }

@@ -44,6 +44,12 @@ fn shown<'a>(key: &str, value: &'a str) -> &'a str {
     if key.trim().ends_with("registry") { value.trim() } else { "something else" }
 }
 
+/// What of ours is in the file, by key.
+pub fn ours(text: &str) -> Vec<&str> {
+    let marked = text.lines().zip(text.lines().skip(1)).filter(|(mark, _)| mark.starts_with(MARK));
+    marked.filter_map(|(_, line)| line.split_once('=').map(|(key, _)| key)).collect()
+}
+
 /// The file without what [`add`] put there.
 pub fn remove(text: &str) -> String {
     let mut kept = String::new();
@@ -74,6 +80,7 @@ mod tests {
             assert_eq!(added, format!("{theirs}# swarmdex: because\n@team:registry=http://127.0.0.1:4810/npm/\n"));
             assert_eq!(add(&added, &ours(4810)).unwrap(), added, "it can be repeated");
             assert!(!add(&added, &ours(4811)).unwrap().contains("4810"), "an earlier address goes");
+            assert_eq!(super::ours(&added), ["@team:registry"]);
             assert_eq!(remove(&added), theirs);
         }
     }

@@ -46,6 +46,11 @@ pub fn add_below(text: &str, key: &str, entry: &[String]) -> Result<String, Stri
     Ok(format!("{before}{newline}{}{}", written(entry, steps), after.concat()))
 }
 
+/// The lines of ours, without what they end with.
+pub fn ours(text: &str) -> Vec<&str> {
+    text.lines().filter_map(|line| line.strip_suffix(MARK)).collect()
+}
+
 /// The file without lines of ours. A key of ours below which somebody else wrote something is theirs now.
 pub fn remove(text: &str) -> String {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
