@@ -21,10 +21,11 @@ mod manifest;
 
 pub use manifest::{Dependency, DependencyKind, Person, packument};
 
-/// Largest archive read, in bytes. Those with programs for one system in them take 50 MiB.
-const MAX_ARCHIVE: u64 = 128 << 20;
+/// Largest archive read, in bytes: as much as a gateway takes unless it is told otherwise. Those with programs for one system in them
+/// take 50 MiB.
+const MAX_ARCHIVE: u64 = 512 << 20;
 /// Bytes unpacked: all of it is looked through, because `package.json` may stand anywhere.
-const MAX_UNPACKED: u64 = 1 << 30;
+const MAX_UNPACKED: u64 = 2 << 30;
 /// What npm reads of a package.
 const MANIFEST: &str = "package.json";
 /// Largest `package.json`, in bytes: old ones have the readme in them.

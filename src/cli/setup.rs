@@ -1,4 +1,4 @@
-//! `setup CLIENT`: the configuration by which a package manager uses the node that runs.
+//! `setup`: the configuration by which a package manager uses the node that runs.
 
 use std::{
     fs, io,
@@ -44,6 +44,17 @@ enum Client {
     Bun(javascript::Args),
 }
 
+/// How a client reaches the node that runs.
+#[derive(Clone, Debug)]
+struct Access {
+    /// The gateway's, without a slash at its end.
+    url: String,
+    /// The word that lets one publish.
+    token: String,
+    /// The gateway wants to hear a token to read, too.
+    closed: bool,
+}
+
 #[derive(Debug, clap::Args)]
 struct CargoArgs {
     /// Write it: the registry into .cargo/config.toml here, the token into credentials.toml in cargo's home
@@ -64,7 +75,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     match args.client {
         Client::Cargo(CargoArgs { undo: true, .. }) => undo(),
         Client::Cargo(args) => {
-            session::running(global, async |node, settings| set_up(node, settings, &args).await).await
+            session::running(global, async |node, settings| set_up(&access(node, settings).await?, &args)).await
         }
         Client::Npm(args) => javascript::run(global, javascript::Client::Npm, args).await,
         Client::Pnpm(args) => javascript::run(global, javascript::Client::Pnpm, args).await,
@@ -73,17 +84,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     }
 }
 
-/// The gateway of the node that runs.
-struct Endpoint {
-    /// Without a slash at its end.
-    url: String,
-    /// The word that lets one publish.
-    token: String,
-    /// It wants to hear a word to read, too.
-    closed: bool,
-}
-
-async fn endpoint(node: &Remote, settings: &Settings) -> Result<Endpoint> {
+async fn access(node: &Remote, settings: &Settings) -> Result<Access> {
     let Status { gateway, data_dir, .. } = node.status().await?;
     let Some(url) = gateway else {
         let text = "the node that runs has no gateway; set gateway = \"127.0.0.1:4810\" in its settings and restart it";
@@ -92,11 +93,11 @@ async fn endpoint(node: &Remote, settings: &Settings) -> Result<Endpoint> {
     let path = token_path(&data_dir);
     let token = fs::read_to_string(&path).map_err(RegistryError::file(&path, "read"))?;
     let closed = settings.gateway_address().is_some_and(|address| !address.ip().is_loopback());
-    Ok(Endpoint { url, token: token.trim().to_owned(), closed })
+    Ok(Access { url, token: token.trim().to_owned(), closed })
 }
 
-async fn set_up(node: &Remote, settings: &Settings, args: &CargoArgs) -> Result<u8> {
-    let Endpoint { url, token, closed } = endpoint(node, settings).await?;
+fn set_up(access: &Access, args: &CargoArgs) -> Result<u8> {
+    let Access { url, token, closed } = access.clone();
     let wanted = Wanted { url, token, mirror: args.mirror, closed };
     if !args.write {
         print::lines(wanted.text().trim_end())?;

@@ -21,8 +21,14 @@ pub struct Site {
 
 impl Site {
     pub fn start(flags: &[&str]) -> Self {
+        Self::start_with(flags, &[])
+    }
+
+    /// With these settings in its environment too.
+    pub fn start_with(flags: &[&str], settings: &[(&str, &str)]) -> Self {
         let home = Home::new();
-        let node = Running::start_with(&home, flags, &[("SWARMDEX_GATEWAY", "127.0.0.1:0")]);
+        let settings = [settings, &[("SWARMDEX_GATEWAY", "127.0.0.1:0")]].concat();
+        let node = Running::start_with(&home, flags, &settings);
         let status = home.alone(&["status", "--json"]).json();
         let gateway = status["gateway"].as_str().unwrap().to_owned();
         Self { home, node, gateway }
@@ -94,10 +100,18 @@ impl Site {
 
     /// One request, as it is; the answer's status, head and body.
     pub fn asks(&self, request: &str) -> (u16, String, Vec<u8>) {
-        let address = self.gateway.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
+        self.sends(request.replace("HOST", self.host()).as_bytes())
+    }
+
+    pub fn host(&self) -> &str {
+        self.gateway.strip_prefix("http://").unwrap()
+    }
+
+    /// As [`Site::asks`], of a request that is not all text.
+    pub fn sends(&self, request: &[u8]) -> (u16, String, Vec<u8>) {
+        let mut stream = TcpStream::connect(self.host()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(request.replace("HOST", address).as_bytes()).unwrap();
+        stream.write_all(request).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();

@@ -106,7 +106,7 @@ impl Site {
     }
 
     /// A request with a body, and the publish token unless `fields` say another.
-    fn sends(&self, method: &str, path: &str, fields: &str, body: &[u8]) -> (u16, String, Value) {
+    fn requests(&self, method: &str, path: &str, fields: &str, body: &[u8]) -> (u16, String, Value) {
         let token = match fields.contains("Authorization") {
             true => String::new(),
             false => format!("Authorization: Bearer {}\r\n", self.token()),
@@ -120,7 +120,7 @@ impl Site {
     }
 
     fn puts(&self, path: &str, body: &Value) -> (u16, String, Value) {
-        self.sends("PUT", path, "", body.to_string().as_bytes())
+        self.requests("PUT", path, "", body.to_string().as_bytes())
     }
 }
 
@@ -344,7 +344,7 @@ fn no_spelling_and_no_path_leads_around_whose_a_name_is() {
             assert_eq!(carol.gets(&path, "").0, 404, "another name: {path}");
         }
         assert_eq!(carol.document("/npm/-/v1/search?text=clash")["total"], 0);
-        let (status, _, _) = carol.sends("PUT", "/npm/-/package/@team%2fclash/dist-tags/next", "", b"\"1.0.0\"");
+        let (status, _, _) = carol.requests("PUT", "/npm/-/package/@team%2fclash/dist-tags/next", "", b"\"1.0.0\"");
         assert!((400..500).contains(&status));
     };
     refused_everywhere(&[&keys[0], &keys[1], "names set npm:@team/clash"]);
@@ -454,10 +454,10 @@ fn what_newer_clients_ask_for_is_answered() {
     // Of audits nothing is known; whoever asks packs the question, or not.
     let none = "Authorization: none\r\n";
     let bulk = "/npm/-/npm/v1/security/advisories/bulk";
-    let (status, _, said) = site.sends("POST", bulk, &format!("{none}content-encoding: gzip\r\n"), b"\x1f\x08\x00");
+    let (status, _, said) = site.requests("POST", bulk, &format!("{none}content-encoding: gzip\r\n"), b"\x1f\x08\x00");
     assert_eq!((status, said), (200, json!({})));
-    assert_eq!(site.sends("POST", bulk, none, b"{\"a\":[\"1.0.0\"]}").0, 200);
-    let (_, _, report) = site.sends("POST", "/npm/-/npm/v1/security/audits/quick", none, b"{}");
+    assert_eq!(site.requests("POST", bulk, none, b"{\"a\":[\"1.0.0\"]}").0, 200);
+    let (_, _, report) = site.requests("POST", "/npm/-/npm/v1/security/audits/quick", none, b"{}");
     assert_eq!(report["metadata"]["vulnerabilities"]["high"], 0);
 }
 
@@ -475,7 +475,7 @@ fn whatever_changes_something_needs_the_token() {
         ("PUT", "/npm/-/package/a/dist-tags/next"),
         ("DELETE", "/npm/-/package/a/dist-tags/next"),
     ] {
-        let (status, _, said) = site.sends(method, path, wrong, body.as_bytes());
+        let (status, _, said) = site.requests(method, path, wrong, body.as_bytes());
         assert!(status == 403 && said["error"].as_str().unwrap().contains("gateway.token"), "{method} {path}: {said}");
         // Without a scheme to log in by, npm shows the sentence.
         let (status, head, said) = site.asks(&format!(
@@ -484,12 +484,12 @@ fn whatever_changes_something_needs_the_token() {
         ));
         assert!(status == 401 && String::from_utf8_lossy(&said).contains("setup npm"), "{method} {path}");
         assert_eq!(field(&head, "www-authenticate"), None);
-        let (status, _, _) = site.sends(method, path, "Origin: https://evil.example\r\n", body.as_bytes());
+        let (status, _, _) = site.requests(method, path, "Origin: https://evil.example\r\n", body.as_bytes());
         assert_eq!(status, 403);
     }
     assert_eq!(site.gets("/npm/-/whoami", "").0, 401);
     assert_eq!(site.gets("/npm/a", "").0, 404, "nothing of it was taken");
-    assert_eq!(site.sends("PUT", "/npm/a", "", body.as_bytes()).0, 201);
+    assert_eq!(site.requests("PUT", "/npm/a", "", body.as_bytes()).0, 201);
 }
 
 #[test]
@@ -524,7 +524,7 @@ fn bad_uploads_are_refused_in_npms_form_and_leave_nothing() {
         (changed(|_| ())[..200].to_owned(), "cannot be read"),
         (format!("{{\"readme\":\"{}\"}}", "x".repeat(5 << 20)), "more than 4 MiB"),
     ] {
-        let (status, head, answer) = site.sends("PUT", "/npm/a", "", body.as_bytes());
+        let (status, head, answer) = site.requests("PUT", "/npm/a", "", body.as_bytes());
         assert!((400..500).contains(&status), "{said}: {head} {answer}");
         let error = answer["error"].as_str().unwrap_or_else(|| panic!("{said}: {head} {answer}"));
         assert!(error.contains(said), "{said}: {error}");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     super::{DONE, global::Global, print, session},
-    Endpoint, change, endpoint,
+    Access, access, change,
     npmrc::{self, Setting},
     yaml,
 };
@@ -93,7 +93,7 @@ pub(super) async fn run(global: &Global, client: Client, args: Args) -> Result<u
     }
     let scopes = args.scopes.iter().map(|scope| scope_of(scope)).collect::<Result<Vec<_>>>()?;
     session::running(global, async |node, settings| {
-        let Endpoint { url, token, .. } = endpoint(node, settings).await?;
+        let Access { url, token, .. } = access(node, settings).await?;
         let registry = format!("{url}/npm/");
         let wanted = Wanted { client, registry, token, scopes, mirror: args.mirror, fresh: args.fresh };
         let told = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
