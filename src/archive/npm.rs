@@ -6,7 +6,7 @@
 //! which one a program takes, so an archive that has two is none.
 
 use std::{
-    io::{self, BufRead, Read},
+    io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom},
     path::Path,
 };
 
@@ -14,17 +14,18 @@ use flate2::bufread::GzDecoder;
 use sha1::Sha1;
 use sha2::{Digest, Sha512};
 
-use super::read::{FileEntry, Readme, Unusable, bytes_of, drain, files, most_unpacked, whole};
+use super::read::{FileEntry, Readme, Unusable, drain, files, most_unpacked, open, whole};
 use crate::domain::text::{fit, printable};
 
 mod manifest;
 
 pub use manifest::{Dependency, DependencyKind, Person, packument};
 
-/// Largest archive read, in bytes. Those with programs for one system in them take 50 MiB.
-const MAX_ARCHIVE: u64 = 128 << 20;
+/// Largest archive read, in bytes: as much as a gateway takes unless it is told otherwise. Those with programs for one system in them
+/// take 50 MiB.
+const MAX_ARCHIVE: u64 = 512 << 20;
 /// Bytes unpacked: all of it is looked through, because `package.json` may stand anywhere.
-const MAX_UNPACKED: u64 = 1 << 30;
+const MAX_UNPACKED: u64 = 2 << 30;
 /// What npm reads of a package.
 const MANIFEST: &str = "package.json";
 /// Largest `package.json`, in bytes: old ones have the readme in them.
@@ -64,13 +65,15 @@ pub struct Tarball {
     pub sha512: [u8; 64],
 }
 
-/// The package in the archive at `path`. Reads the file once, into memory.
+/// Bytes read at once.
+const PIECE: usize = 64 << 10;
+
+/// The package in the archive at `path`. Reads the file twice, and keeps little of it in memory.
 ///
 /// # Errors
 /// Why it is none.
 pub fn read(path: &Path) -> Result<Tarball, Unusable> {
-    let bytes = bytes_of(path, MAX_ARCHIVE)?;
-    of(&bytes)
+    within(BufReader::with_capacity(PIECE, open(path)?))
 }
 
 /// The package in the archive with these bytes.
@@ -78,10 +81,13 @@ pub fn read(path: &Path) -> Result<Tarball, Unusable> {
 /// # Errors
 /// Why it is none.
 pub fn of(archive: &[u8]) -> Result<Tarball, Unusable> {
-    if archive.len() as u64 > MAX_ARCHIVE {
-        return Err(Unusable::TooLarge);
-    }
-    let most = most_unpacked(archive.len() as u64, MAX_UNPACKED);
+    within(Cursor::new(archive))
+}
+
+fn within(mut archive: impl BufRead + Seek) -> Result<Tarball, Unusable> {
+    let (size, sha1, sha512) = digests(&mut archive)?;
+    archive.rewind()?;
+    let most = most_unpacked(size, MAX_UNPACKED);
     let mut unpacked = Gunzip(Some(GzDecoder::new(archive))).take(most + 1);
     let found = Found::search(&mut unpacked);
     // Errors come of the end that is missing because we stopped there.
@@ -107,31 +113,57 @@ pub fn of(archive: &[u8]) -> Result<Tarball, Unusable> {
         readme,
         package_json,
         published_at: newest.filter(|time| *time >= BEFORE_NPM),
-        size: archive.len() as u64,
-        sha1: Sha1::digest(archive).into(),
-        sha512: Sha512::digest(archive).into(),
+        size,
+        sha1,
+        sha512,
     })
+}
+
+/// How many bytes there are, and what they come to.
+fn digests(archive: &mut impl BufRead) -> Result<(u64, [u8; 20], [u8; 64]), Unusable> {
+    let (mut size, mut sha1, mut sha512) = (0, Sha1::new(), Sha512::new());
+    loop {
+        let piece = archive.fill_buf()?;
+        if piece.is_empty() {
+            return Ok((size, sha1.finalize().into(), sha512.finalize().into()));
+        }
+        sha1.update(piece);
+        sha512.update(piece);
+        let length = piece.len();
+        size += length as u64;
+        if size > MAX_ARCHIVE {
+            return Err(Unusable::TooLarge);
+        }
+        archive.consume(length);
+    }
 }
 
 /// Unpacks the members of a gzip file. Anything else that follows them is passed over, as by zlib, and so by npm: some
 /// old tarballs are filled up with zeros.
-struct Gunzip<'a>(Option<GzDecoder<&'a [u8]>>);
+struct Gunzip<R>(Option<GzDecoder<R>>);
 
-impl Read for Gunzip<'_> {
+impl<R: BufRead + Seek> Read for Gunzip<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while let Some(member) = &mut self.0 {
             let read = member.read(buffer)?;
             if read > 0 || buffer.is_empty() {
                 return Ok(read);
             }
-            let mut rest = self.0.take().map(GzDecoder::into_inner).unwrap_or_default();
-            if rest.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+            let Some(mut rest) = self.0.take().map(GzDecoder::into_inner) else { break };
+            // Of a file, as little as one byte may be there without reading on.
+            let mut begin = Vec::new();
+            rest.by_ref().take(MEMBER.len() as u64).read_to_end(&mut begin)?;
+            if begin == MEMBER {
+                rest.seek(SeekFrom::Current(-(MEMBER.len() as i64)))?;
                 self.0 = Some(GzDecoder::new(rest));
             }
         }
         Ok(0)
     }
 }
+
+/// How a member of a gzip file begins.
+const MEMBER: [u8; 2] = [0x1f, 0x8b];
 
 /// What is wanted of an archive's files.
 #[derive(Default)]

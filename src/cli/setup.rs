@@ -1,4 +1,4 @@
-//! `setup cargo`: the configuration by which a package manager uses the node that runs.
+//! `setup`: the configuration by which a package manager uses the node that runs.
 
 use std::{
     fs, io,
@@ -15,6 +15,9 @@ use crate::{
 };
 
 mod cargo;
+mod javascript;
+mod npmrc;
+mod yaml;
 
 use cargo::Wanted;
 
@@ -31,6 +34,25 @@ pub(super) struct Args {
 enum Client {
     /// Print what goes into cargo's configuration, token included, or write it there
     Cargo(CargoArgs),
+    /// Print what goes into .npmrc, token included, or write it there; yarn 1 reads it too
+    Npm(javascript::Args),
+    /// Print what goes into .npmrc for pnpm, token included, or write it there
+    Pnpm(javascript::Args),
+    /// Print what goes into .yarnrc.yml for yarn 2 and later, token included, or write it there
+    Yarn(javascript::Args),
+    /// Print what goes into .npmrc for bun, token included, or write it there
+    Bun(javascript::Args),
+}
+
+/// How a client reaches the node that runs.
+#[derive(Clone, Debug)]
+struct Access {
+    /// The gateway's, without a slash at its end.
+    url: String,
+    /// The word that lets one publish.
+    token: String,
+    /// The gateway wants to hear a token to read, too.
+    closed: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,12 +75,16 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     match args.client {
         Client::Cargo(CargoArgs { undo: true, .. }) => undo(),
         Client::Cargo(args) => {
-            session::running(global, async |node, settings| set_up(node, settings, &args).await).await
+            session::running(global, async |node, settings| set_up(&access(node, settings).await?, &args)).await
         }
+        Client::Npm(args) => javascript::run(global, javascript::Client::Npm, args).await,
+        Client::Pnpm(args) => javascript::run(global, javascript::Client::Pnpm, args).await,
+        Client::Yarn(args) => javascript::run(global, javascript::Client::Yarn, args).await,
+        Client::Bun(args) => javascript::run(global, javascript::Client::Bun, args).await,
     }
 }
 
-async fn set_up(node: &Remote, settings: &Settings, args: &CargoArgs) -> Result<u8> {
+async fn access(node: &Remote, settings: &Settings) -> Result<Access> {
     let Status { gateway, data_dir, .. } = node.status().await?;
     let Some(url) = gateway else {
         let text = "the node that runs has no gateway; set gateway = \"127.0.0.1:4810\" in its settings and restart it";
@@ -67,7 +93,12 @@ async fn set_up(node: &Remote, settings: &Settings, args: &CargoArgs) -> Result<
     let path = token_path(&data_dir);
     let token = fs::read_to_string(&path).map_err(RegistryError::file(&path, "read"))?;
     let closed = settings.gateway_address().is_some_and(|address| !address.ip().is_loopback());
-    let wanted = Wanted { url, token: token.trim().to_owned(), mirror: args.mirror, closed };
+    Ok(Access { url, token: token.trim().to_owned(), closed })
+}
+
+fn set_up(access: &Access, args: &CargoArgs) -> Result<u8> {
+    let Access { url, token, closed } = access.clone();
+    let wanted = Wanted { url, token, mirror: args.mirror, closed };
     if !args.write {
         print::lines(wanted.text().trim_end())?;
         return Ok(DONE);
@@ -114,7 +145,7 @@ fn cargo_home() -> Result<PathBuf> {
         .map_err(|error| RegistryError::Usage(format!("no home directory was found ({error}); set CARGO_HOME")))
 }
 
-/// Changes a file of cargo's; true when it is another one now. An empty one that was not there is not made.
+/// Changes a client's file; true when it is another one now. An empty one that was not there is not made.
 fn change(path: &Path, edit: impl FnOnce(&str) -> Result<String, String>) -> Result<bool> {
     let before = match fs::read_to_string(path) {
         Ok(text) => text,

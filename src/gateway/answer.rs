@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::{range, told};
@@ -17,15 +18,25 @@ const AGAIN: &str = "2";
 
 /// A text that changes, with an entity tag of its content.
 pub fn document(headers: &HeaderMap, kind: &'static str, text: String) -> Response {
-    let etag = format!("\"{}\"", blake3::hash(text.as_bytes()).to_hex());
-    let known = range::is_known(headers, &etag);
-    let mut response = match known {
+    let etag = etag_of(text.as_bytes());
+    tagged(headers, kind, &etag, text.into())
+}
+
+/// The entity tag of a text.
+pub fn etag_of(text: &[u8]) -> String {
+    format!("\"{}\"", blake3::hash(text).to_hex())
+}
+
+/// A text that changes and has this entity tag.
+pub fn tagged(headers: &HeaderMap, kind: &'static str, etag: &str, text: Bytes) -> Response {
+    let length = text.len();
+    let mut response = match range::is_known(headers, etag) {
         true => StatusCode::NOT_MODIFIED.into_response(),
-        false => ([(header::CONTENT_TYPE, kind)], text).into_response(),
+        false => ([(header::CONTENT_TYPE, kind)], [(header::CONTENT_LENGTH, length)], text).into_response(),
     };
     let fields = response.headers_mut();
     fields.insert(header::CACHE_CONTROL, CHANGES);
-    if let Ok(etag) = HeaderValue::from_str(&etag) {
+    if let Ok(etag) = HeaderValue::from_str(etag) {
         fields.insert(header::ETAG, etag);
     }
     response

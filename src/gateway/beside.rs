@@ -22,24 +22,33 @@ use crate::{
 const MOST: usize = 48 << 20;
 
 /// What was read of releases, by the hashes of their manifests: neither changes.
-pub struct Known<T>(Mutex<(usize, HashMap<Hash, Arc<T>>)>);
+pub struct Known<T> {
+    /// Bytes that may be kept, about.
+    most: usize,
+    held: Mutex<(usize, HashMap<Hash, Arc<T>>)>,
+}
 
 impl<T> Default for Known<T> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self::of(MOST)
     }
 }
 
 impl<T> Known<T> {
+    /// Keeps so many bytes at most.
+    pub fn of(most: usize) -> Self {
+        Self { most, held: Mutex::default() }
+    }
+
     pub fn get(&self, hash: &Hash) -> Option<Arc<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.get(hash).cloned()
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).1.get(hash).cloned()
     }
 
     /// Keeps a value that takes so many bytes; when there is no room all others go.
     pub fn keep(&self, hash: Hash, weight: usize, value: T) -> Arc<T> {
         let value = Arc::new(value);
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.0 + weight > MOST {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.0 + weight > self.most {
             *held = (0, HashMap::new());
         }
         held.0 += weight;

@@ -14,7 +14,6 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::stream;
-use sha2::{Digest, Sha256};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
@@ -25,7 +24,12 @@ use super::{
 };
 use crate::{
     RegistryError, Result,
-    domain::{hash::ContentRoot, name::PackageId, version::VersionText},
+    domain::{
+        hash::{ContentRoot, Digester, Digests, Sha1Digest, Sha512Digest},
+        name::PackageId,
+        version::VersionText,
+    },
+    ecosystem::Ecosystem,
     registry::Wanted,
 };
 
@@ -34,21 +38,22 @@ const SMALL: u64 = 1 << 20;
 /// Files whose digest is known to be right are remembered, this many.
 const REMEMBERED: usize = 65_536;
 
-/// Files that were sent whole once, with the digest that they have.
+/// Files that were sent whole once, with the digests that they have.
 #[derive(Default)]
 pub struct Files(Mutex<HashMap<ContentRoot, String>>);
 
 impl Files {
-    fn is_right(&self, root: &ContentRoot, digest: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(root).is_some_and(|known| known == digest)
+    fn is_right(&self, file: &File) -> bool {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get(&file.wanted.content.root).is_some_and(|known| *known == file.digests())
     }
 
-    fn note(&self, root: ContentRoot, digest: &str) {
+    fn note(&self, file: &File) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if held.len() >= REMEMBERED {
             held.clear();
         }
-        held.insert(root, digest.to_owned());
+        held.insert(file.wanted.content.root, file.digests());
     }
 }
 
@@ -58,12 +63,44 @@ pub struct File {
     pub wanted: Wanted,
     /// SHA-256 in lower-case hexadecimal, as the release's signer says.
     pub digest: String,
+    pub others: Others,
     pub package: PackageId,
     pub version: VersionText,
     pub kind: &'static str,
 }
 
+/// Digests beside the first that a release's signer says of a file, because its clients compare them.
+#[derive(Clone, Default)]
+pub struct Others {
+    pub sha512: Option<Sha512Digest>,
+    pub sha1: Option<Sha1Digest>,
+}
+
 impl File {
+    /// All that is said of its bytes.
+    fn digests(&self) -> String {
+        let Self { digest, others: Others { sha512, sha1 }, .. } = self;
+        format!("{digest} {sha512:?} {sha1:?}")
+    }
+
+    fn digester(&self) -> Digester {
+        let Others { sha512, sha1 } = &self.others;
+        // The others are what files of npm's have.
+        if sha512.is_some() || sha1.is_some() { Digester::of(&Ecosystem::Npm) } else { Digester::default() }
+    }
+
+    /// The first digest that is not what the signer says: its name, that, and what it is.
+    fn differs(&self, found: &Digests) -> Option<(&'static str, String, String)> {
+        let Others { sha512, sha1 } = &self.others;
+        let all = [
+            ("SHA-256", Some(self.digest.clone()), Some(found.sha256.to_string())),
+            ("SHA-512", sha512.map(|said| said.to_string()), found.sha512.map(|found| found.to_string())),
+            ("SHA-1", sha1.map(|said| said.to_string()), found.sha1.map(|found| found.to_string())),
+        ];
+        let differs = |(_, said, found): &(_, String, String)| said != found;
+        all.into_iter().find_map(|(name, said, found)| Some((name, said?, found?)).filter(differs))
+    }
+
     fn size(&self) -> u64 {
         self.wanted.content.size
     }
@@ -103,7 +140,7 @@ pub async fn answer(
     let root = file.wanted.content.root;
     // Where the disk cannot be asked, the file is not sent either.
     told::file(root, service.contents().held(root).await.is_ok_and(|held| held.is_some()));
-    let is_right = service.files.is_right(&file.wanted.content.root, &file.digest);
+    let is_right = service.files.is_right(&file);
     // Of a part nobody can say whether it is of the right whole: the whole is looked at once.
     let whole_first = file.size() < SMALL || part.is_some() && !is_right;
     let sent = if whole_first && !is_right { checked(service, &file).await } else { Ok(()) };
@@ -120,7 +157,7 @@ pub async fn answer(
     };
     let length = part.as_ref().map_or(file.size(), |part| part.end - part.start);
     let sending = Sending {
-        digest: (part.is_none() && !is_right && !whole_first).then(Sha256::new),
+        digest: (part.is_none() && !is_right && !whole_first).then(|| file.digester()),
         service: service.clone(),
         file: file.clone(),
         left: length,
@@ -184,7 +221,7 @@ async fn begin(service: &Service, file: &File, from: u64) -> Result<(Option<Byte
 /// Reads the whole file, and compares it with what its signer says.
 async fn checked(service: &Service, file: &File) -> Result<()> {
     let (mut piece, mut pieces) = begin(service, file, 0).await?;
-    let mut digest = Sha256::new();
+    let mut digest = file.digester();
     while let Some(bytes) = piece {
         digest.update(&bytes);
         piece = next(&mut pieces, &file.wanted.what, service.options.wait).await?;
@@ -193,15 +230,14 @@ async fn checked(service: &Service, file: &File) -> Result<()> {
 }
 
 /// Notes what a whole file has been found to be; one that is not what its signer says is not served again.
-async fn settle(service: &Service, file: &File, digest: Sha256) -> Result<()> {
-    let found = data_encoding::HEXLOWER.encode(&digest.finalize());
-    if found == file.digest {
-        service.files.note(file.wanted.content.root, &file.digest);
+async fn settle(service: &Service, file: &File, digest: Digester) -> Result<()> {
+    let Some((kind, said, found)) = file.differs(&digest.finish()) else {
+        service.files.note(file);
         return Ok(());
-    }
-    let File { package, version, digest, .. } = file;
+    };
+    let File { package, version, .. } = file;
     let why = format!(
-        "{} signed that its file has the SHA-256 {digest}, and it has {found}; what was signed is to blame, and no peer",
+        "{} signed that its file has the {kind} {said}, and it has {found}; what was signed is to blame, and no peer",
         package.owner
     );
     tracing::error!(%package, %version, "{why}");
@@ -220,7 +256,7 @@ struct Sending {
     held: Option<Bytes>,
     /// Bytes that are to come.
     left: u64,
-    digest: Option<Sha256>,
+    digest: Option<Digester>,
 }
 
 impl Sending {
@@ -261,5 +297,55 @@ impl Sending {
                 return Ok(Some(before));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::domain::{hash::Digest, manifest::Content, name::PublisherId};
+
+    #[test]
+    fn every_digest_that_its_signer_says_must_be_right() {
+        let (bytes, other) = (b"bytes", b"other");
+        let found = |bytes: &[u8]| {
+            let mut digester = Digester::of(&Ecosystem::Npm);
+            digester.update(bytes);
+            digester.finish()
+        };
+        let right = found(bytes);
+        let file = |sha256: Digests, sha512, sha1| {
+            let package = PackageId { owner: PublisherId::nobody(), name: "npm:a".parse().unwrap() };
+            let content = Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 };
+            File {
+                wanted: Wanted {
+                    content,
+                    what: "a".to_owned(),
+                    package: Some(package.clone()),
+                    beside: None,
+                    for_others: false,
+                },
+                digest: sha256.sha256.to_string(),
+                others: Others { sha512, sha1 },
+                package,
+                version: "1.0.0".parse().unwrap(),
+                kind: "application/octet-stream",
+            }
+        };
+        let wrong = |file: File| {
+            let mut digester = file.digester();
+            digester.update(bytes);
+            file.differs(&digester.finish()).map(|(kind, ..)| kind)
+        };
+        assert_eq!(wrong(file(right, right.sha512, right.sha1)), None);
+        assert_eq!(wrong(file(right, None, None)), None);
+        assert_eq!(wrong(file(found(other), right.sha512, None)), Some("SHA-256"));
+        assert_eq!(wrong(file(right, found(other).sha512, right.sha1)), Some("SHA-512"));
+        assert_eq!(wrong(file(right, None, Some(Digest([0; 20])))), Some("SHA-1"));
+        // One that was right by one digest is not known to be right by others.
+        let files = Files::default();
+        files.note(&file(right, None, None));
+        assert!(files.is_right(&file(right, None, None)) && !files.is_right(&file(right, found(other).sha512, None)));
     }
 }

@@ -10,6 +10,7 @@ mod check;
 mod door;
 mod file;
 mod guard;
+mod npm;
 mod page;
 mod path;
 mod patient;

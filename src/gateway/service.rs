@@ -21,7 +21,7 @@ use super::{
     cargo,
     file::Files,
     guard::{self, Refused},
-    page, path,
+    npm, page, path,
     patient::Reset,
     told::Began,
 };
@@ -54,6 +54,7 @@ pub struct Service {
     pub files: Files,
     /// Lines of indexes that were read.
     pub lines: Known<cargo::Line>,
+    pub npm: npm::Held,
 }
 
 /// Who is at the other side of a connection.
@@ -110,6 +111,7 @@ impl Service {
             opened: Instant::now(),
             files: Files::default(),
             lines: Known::default(),
+            npm: npm::Held::default(),
         }
     }
 
@@ -202,8 +204,10 @@ async fn answered(service: Arc<Service>, client: Client, request: Request) -> Re
     let response = match first.as_str() {
         "cargo" => cargo::answer(&service, asked, body).await,
         "cargo-mirror" => cargo::answer_as_mirror(&service, asked, body).await,
+        "npm" => npm::answer(&service, asked, body).await,
         other => {
-            let text = format!("/{other} is nothing that this gateway has; there are /cargo/ and /cargo-mirror/");
+            let text =
+                format!("/{other} is nothing that this gateway has; there are /cargo/, /cargo-mirror/ and /npm/");
             sentence(StatusCode::NOT_FOUND, &text)
         }
     };

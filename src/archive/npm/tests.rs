@@ -54,6 +54,27 @@ fn with(fields: &str) -> Tarball {
     manifest(&format!(r#"{{"name": "a", "version": "1.0.0", {fields}}}"#)).unwrap()
 }
 
+/// A file is read in pieces, and what begins within one piece may end in the next.
+#[test]
+fn a_file_with_several_members_is_read_like_its_bytes() {
+    let packed = Packed::new().file("package/package.json", MANIFEST).bytes();
+    let mut unpacked = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&*packed), &mut unpacked).unwrap();
+    let member = |bytes: &[u8], level| {
+        let mut encoder = GzEncoder::new(Vec::new(), level);
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let (first, second) = unpacked.split_at(700);
+    let archive = [member(first, Compression::none()), member(second, Compression::none()), vec![0; 9]].concat();
+    let whole = of(&archive).unwrap();
+    assert_eq!(whole.name, "@scope/Hello");
+    for capacity in 1..900 {
+        let read = within(BufReader::with_capacity(capacity, Cursor::new(&archive))).unwrap();
+        assert_eq!(read, whole, "{capacity}");
+    }
+}
+
 #[test]
 fn a_tarball_is_a_package() {
     let dir = tempfile::tempdir().unwrap();

@@ -16,7 +16,7 @@ use crate::{
     gateway::{
         answer::document,
         beside,
-        file::{self, File},
+        file::{self, File, Others},
         policy::{Refused, may_serve, package, whose},
         service::{Asked, Service},
     },
@@ -123,6 +123,7 @@ pub(super) async fn download(
     let file = File {
         wanted: wanted(&id, &manifest),
         digest: line.digest.clone(),
+        others: Others::default(),
         package: id,
         version: entry.version.clone(),
         kind: "application/gzip",

@@ -1,0 +1,376 @@
+//! `setup npm`, `pnpm`, `yarn` and `bun`: which packages come from the swarm, and the token by which they are published to it.
+
+use std::path::PathBuf;
+
+use super::{
+    super::{DONE, global::Global, print, session},
+    Access, access, change,
+    npmrc::{self, Setting},
+    yaml,
+};
+use crate::{RegistryError, Result, ecosystem::Ecosystem};
+
+/// What stops working when everything comes from the swarm.
+const MIRROR: &str = "every package comes from the swarm; what nobody here has is not found, an audit finds nothing, and there are \
+                      no accounts to log in to";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Scopes whose packages come from the swarm, such as @team
+    scopes: Vec<String>,
+    /// Write it: the registry into this project's configuration, the token into the one in your home
+    #[arg(long)]
+    write: bool,
+    /// Write the registry into the configuration in your home, for every project
+    #[arg(long, requires = "write")]
+    global: bool,
+    /// Take it out again
+    #[arg(long, conflicts_with = "write")]
+    undo: bool,
+    /// Replace the default registry too, by what this swarm has
+    #[arg(long)]
+    mirror: bool,
+    /// Take versions that are younger than a day, in this project: pnpm and yarn pass them over
+    #[arg(long, conflicts_with = "global")]
+    fresh: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Client {
+    Npm,
+    Pnpm,
+    /// From yarn 2 on. The first one reads what npm does.
+    Yarn,
+    Bun,
+}
+
+impl Client {
+    fn called(self) -> &'static str {
+        match self {
+            Self::Npm => "npm",
+            Self::Pnpm => "pnpm",
+            Self::Yarn => "yarn",
+            Self::Bun => "bun",
+        }
+    }
+
+    /// Its file in a project, and the one in a person's home.
+    fn files(self) -> Result<[PathBuf; 2]> {
+        let file = if self == Self::Yarn { ".yarnrc.yml" } else { ".npmrc" };
+        let told = ["NPM_CONFIG_USERCONFIG", "npm_config_userconfig"].into_iter().find_map(std::env::var_os);
+        let home = match told.filter(|told| !told.is_empty() && self == Self::Npm) {
+            Some(told) => told.into(),
+            None => {
+                let home = etcetera::home_dir().map_err(|error| {
+                    RegistryError::Usage(format!("no home directory was found ({error}); set HOME"))
+                })?;
+                home.join(file)
+            }
+        };
+        Ok([file.into(), home])
+    }
+}
+
+/// Where pnpm is told how old a version must be.
+const WORKSPACE: &str = "pnpm-workspace.yaml";
+
+/// What is to be in the files.
+#[derive(Clone)]
+struct Wanted {
+    client: Client,
+    /// The registry's, with a slash at its end, as each of them writes it.
+    registry: String,
+    token: String,
+    /// With @.
+    scopes: Vec<String>,
+    mirror: bool,
+    fresh: bool,
+}
+
+pub(super) async fn run(global: &Global, client: Client, args: Args) -> Result<u8> {
+    if args.undo {
+        return undo(client);
+    }
+    let scopes = args.scopes.iter().map(|scope| scope_of(scope)).collect::<Result<Vec<_>>>()?;
+    session::running(global, async |node, settings| {
+        let Access { url, token, .. } = access(node, settings).await?;
+        let registry = format!("{url}/npm/");
+        let wanted = Wanted { client, registry, token, scopes, mirror: args.mirror, fresh: args.fresh };
+        let told = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        if let Some(note) = wanted.proxy_in_between(told) {
+            print::note(note);
+        }
+        match args.write {
+            true => write(&wanted, args.global),
+            false => {
+                print::lines(wanted.text().map_err(RegistryError::Usage)?.trim_end())?;
+                Ok(DONE)
+            }
+        }
+    })
+    .await
+}
+
+fn scope_of(text: &str) -> Result<String> {
+    let scope = format!("@{}", text.trim_start_matches('@'));
+    match Ecosystem::Npm.normalise(&format!("{scope}/a")) {
+        Ok(_) => Ok(scope),
+        Err(_) => Err(RegistryError::Usage(format!("{text} is no scope; name one such as @team"))),
+    }
+}
+
+impl Wanted {
+    /// Everything in one text, for a person who pastes it.
+    fn text(&self) -> Result<String, String> {
+        let text = self.add_token(&self.add("")?)?;
+        let hint = format!(
+            "# Name scopes to have their packages from here, as in `swarmdex setup {} @team`.\n",
+            self.client.called()
+        );
+        let hint = if self.scopes.is_empty() && !self.mirror { hint } else { String::new() };
+        let fresh = match self.client {
+            Client::Pnpm if self.fresh => format!("# In {WORKSPACE} stands: minimumReleaseAge: 0\n"),
+            _ => String::new(),
+        };
+        Ok(format!("{hint}{text}{fresh}"))
+    }
+
+    /// A file with the registry in it; what is there of ours goes on, at this address.
+    fn add(&self, text: &str) -> Result<String, String> {
+        let all = self.and_earlier(text);
+        if self.client == Client::Yarn { all.add_to_yarn(text) } else { all.add_to_npmrc(text) }
+    }
+
+    fn and_earlier(&self, text: &str) -> Self {
+        let Self { client, registry, token, mut scopes, mut mirror, mut fresh } = self.clone();
+        let earlier = if client == Client::Yarn { yaml::ours(text) } else { npmrc::ours(text) };
+        for key in earlier {
+            mirror |= key == "registry" || key.starts_with("npmRegistryServer:");
+            fresh |= key.starts_with("npmMinimalAgeGate:");
+            let scope = match client {
+                Client::Yarn => key.strip_prefix(' ').and_then(|key| key.trim().strip_suffix(':')),
+                _ => key.strip_suffix(":registry"),
+            };
+            // A quoted key is the address of a registry.
+            let scope = scope.filter(|scope| !scope.starts_with('"')).and_then(|scope| scope_of(scope).ok());
+            scopes.extend(scope.filter(|scope| !self.scopes.contains(scope)));
+        }
+        scopes.sort();
+        Self { client, registry, token, scopes, mirror, fresh }
+    }
+
+    fn add_to_npmrc(&self, text: &str) -> Result<String, String> {
+        let mut settings: Vec<Setting> = self
+            .scopes
+            .iter()
+            .map(|scope| Setting {
+                key: format!("{scope}:registry"),
+                value: self.registry.clone(),
+                reason: format!("packages of {scope} come from the swarm"),
+            })
+            .collect();
+        if self.mirror {
+            let (key, value) = ("registry".to_owned(), self.registry.clone());
+            settings.push(Setting { key, value, reason: MIRROR.to_owned() });
+        }
+        npmrc::add(text, &settings)
+    }
+
+    fn add_to_yarn(&self, text: &str) -> Result<String, String> {
+        let mut text = yaml::remove(text);
+        let server = quoted(&self.registry);
+        for scope in &self.scopes {
+            let scope = scope.trim_start_matches('@');
+            let entry = [format!("{scope}:"), format!("  npmRegistryServer: {server}")];
+            text = yaml::add_below(&text, "npmScopes", &entry)?;
+        }
+        if self.mirror {
+            text = yaml::set(&text, "npmRegistryServer", &server)?;
+        }
+        let is_used = self.mirror || !self.scopes.is_empty();
+        if let Some(host) = self.plain_host().filter(|_| is_used) {
+            text = yaml::add_below(&text, "unsafeHttpWhitelist", &[format!("- {}", quoted(&host))])?;
+        }
+        if self.fresh {
+            text = yaml::set(&text, "npmMinimalAgeGate", "0")?;
+        }
+        Ok(text)
+    }
+
+    /// The host, where yarn asks no other without encryption.
+    fn plain_host(&self) -> Option<String> {
+        let url = url::Url::parse(&self.registry).ok()?;
+        (url.scheme() == "http").then(|| url.host_str().map(str::to_owned)).flatten()
+    }
+
+    /// A proxy through which the client would ask this machine too; none of them makes an exception of its own.
+    fn proxy_in_between(&self, told: impl Fn(&str) -> Option<String>) -> Option<String> {
+        // npm and pnpm take the first for addresses of either kind, and yarn neither.
+        let names: &[&str] = match self.client {
+            Client::Npm | Client::Pnpm => &["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"],
+            Client::Bun => &["http_proxy", "HTTP_PROXY"],
+            Client::Yarn => &[],
+        };
+        let name = names.iter().find(|name| told(name).is_some())?;
+        let host = self.plain_host()?;
+        let left_out = ["no_proxy", "NO_PROXY"].into_iter().find_map(told).unwrap_or_default();
+        let is_left_out = left_out.split(',').any(|other| other.trim() == host || other.trim() == "*");
+        let client = self.client.called();
+        (!is_left_out).then(|| format!("{client} asks {host} through the proxy in {name} too; add {host} to no_proxy"))
+    }
+
+    /// A file with the token in it; what is there of the registry stays.
+    fn add_token(&self, text: &str) -> Result<String, String> {
+        if self.client == Client::Yarn {
+            let entry = [format!("{}:", quoted(&self.registry)), format!("  npmAuthToken: {}", quoted(&self.token))];
+            return yaml::add_below(text, "npmRegistries", &entry);
+        }
+        let address = self.registry.split_once(':').map_or(&*self.registry, |(_, address)| address);
+        let (key, value) = (format!("{address}:_authToken"), self.token.clone());
+        npmrc::append(text, &[Setting { key, value, reason: "lets you publish".to_owned() }])
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
+}
+
+fn write(wanted: &Wanted, global: bool) -> Result<u8> {
+    let client = wanted.client;
+    let [project, home] = client.files()?;
+    let mut written = Vec::new();
+    if global {
+        change(&home, |text| wanted.add_token(&wanted.add(text)?))?;
+    } else {
+        if wanted.mirror || wanted.fresh || !wanted.scopes.is_empty() {
+            change(&project, |text| wanted.add(text))?;
+            written.push(project.display().to_string());
+        }
+        change(&home, |text| wanted.add_token(&clean(client, text)))?;
+    }
+    written.push(home.display().to_string());
+    if wanted.fresh && client == Client::Pnpm {
+        change(WORKSPACE.as_ref(), |text| yaml::set(&yaml::remove(text), "minimumReleaseAge", "0"))?;
+        written.push(WORKSPACE.to_owned());
+    }
+    print::note(format!("written: {}; `swarmdex setup {} --undo` takes it out", written.join(", "), client.called()));
+    if wanted.mirror {
+        print::note(MIRROR);
+    }
+    if wanted.fresh && matches!(client, Client::Npm | Client::Bun) {
+        print::note(format!("{} takes versions of any age, so that --fresh changes nothing", client.called()));
+    }
+    if wanted.scopes.is_empty() && !wanted.mirror {
+        print::note(
+            "no scope was named, so that nothing is installed from here yet; name one, such as @team, or use --mirror",
+        );
+    }
+    Ok(DONE)
+}
+
+/// A file without anything of ours.
+fn clean(client: Client, text: &str) -> String {
+    if client == Client::Yarn { yaml::remove(text) } else { npmrc::remove(text) }
+}
+
+fn undo(client: Client) -> Result<u8> {
+    let mut files: Vec<PathBuf> = client.files()?.into();
+    if client == Client::Pnpm {
+        files.push(WORKSPACE.into());
+    }
+    let mut changed = false;
+    for path in files {
+        let is_yaml = path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml");
+        if change(&path, |text| Ok(if is_yaml { yaml::remove(text) } else { npmrc::remove(text) }))? {
+            changed = true;
+            print::note(format!("{} has nothing of Swarmdex's any more", path.display()));
+        }
+    }
+    if !changed {
+        print::note("there was nothing to take out");
+    }
+    Ok(DONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(client: Client, scopes: &[&str], mirror: bool, fresh: bool) -> Wanted {
+        Wanted {
+            client,
+            registry: "http://127.0.0.1:4810/npm/".to_owned(),
+            token: "word".to_owned(),
+            scopes: scopes.iter().map(|scope| scope_of(scope).unwrap()).collect(),
+            mirror,
+            fresh,
+        }
+    }
+
+    #[test]
+    fn what_is_pasted_names_scopes_and_the_token_and_replaces_nothing() {
+        let text = wanted(Client::Npm, &["@team", "other"], false, false).text().unwrap();
+        for line in [
+            "@team:registry=http://127.0.0.1:4810/npm/",
+            "@other:registry=http://127.0.0.1:4810/npm/",
+            "//127.0.0.1:4810/npm/:_authToken=word",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{text}");
+        }
+        assert!(!text.lines().any(|line| line.starts_with("registry")), "{text}");
+        let mirror = wanted(Client::Bun, &[], true, false).text().unwrap();
+        assert!(mirror.contains("\nregistry=http://127.0.0.1:4810/npm/\n") && mirror.contains("not found"), "{mirror}");
+        let none = wanted(Client::Pnpm, &[], false, true).text().unwrap();
+        assert!(none.contains("setup pnpm @team") && none.contains("minimumReleaseAge: 0"), "{none}");
+        assert!(scope_of("@a/b").is_err() && scope_of("a b").is_err());
+    }
+
+    #[test]
+    fn a_proxy_that_stands_in_between_is_told() {
+        let told = |client, set: &[(&str, &str)]| {
+            let get = |name: &str| set.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned());
+            wanted(client, &[], false, false).proxy_in_between(get)
+        };
+        let proxy = ("https_proxy", "http://proxy.example");
+        assert!(told(Client::Npm, &[proxy]).unwrap().contains("add 127.0.0.1 to no_proxy"));
+        assert_eq!(told(Client::Npm, &[proxy, ("no_proxy", "localhost, 127.0.0.1")]), None);
+        assert_eq!(told(Client::Npm, &[]), None);
+        assert_eq!((told(Client::Bun, &[proxy]), told(Client::Yarn, &[proxy])), (None, None));
+        assert!(told(Client::Bun, &[("HTTP_PROXY", "http://proxy.example")]).is_some());
+    }
+
+    #[test]
+    fn what_is_pasted_for_yarn_is_yaml_with_the_host_it_may_ask() {
+        let text = wanted(Client::Yarn, &["@team"], true, true).text().unwrap();
+        let expected = "npmScopes: # swarmdex
+  team: # swarmdex
+    npmRegistryServer: \"http://127.0.0.1:4810/npm/\" # swarmdex
+npmRegistryServer: \"http://127.0.0.1:4810/npm/\" # swarmdex
+unsafeHttpWhitelist: # swarmdex
+  - \"127.0.0.1\" # swarmdex
+npmMinimalAgeGate: 0 # swarmdex
+npmRegistries: # swarmdex
+  \"http://127.0.0.1:4810/npm/\": # swarmdex
+    npmAuthToken: \"word\" # swarmdex
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_was_set_up_before_goes_on_at_the_new_address() {
+        for (client, theirs) in [(Client::Yarn, "nodeLinker: pnp\n"), (Client::Pnpm, "# mine\n")] {
+            let first = wanted(client, &["team", "other"], true, true);
+            let added = first.add(theirs).unwrap();
+            assert_eq!(first.add(&added).unwrap(), added, "it can be repeated");
+            let moved = Wanted {
+                registry: "http://127.0.0.1:4811/npm/".to_owned(),
+                ..wanted(client, &["@third"], false, false)
+            };
+            let added = moved.add(&added).unwrap();
+            let all =
+                Wanted { registry: moved.registry.clone(), ..wanted(client, &["other", "team", "third"], true, true) };
+            assert_eq!(added, all.add(theirs).unwrap(), "{added}");
+            assert_eq!(clean(client, &added), theirs);
+        }
+    }
+}

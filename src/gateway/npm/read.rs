@@ -1,0 +1,256 @@
+//! Documents and tarballs: what the package's releases say of themselves, and their bytes.
+
+use std::sync::Arc;
+
+use axum::{
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+
+use super::{
+    document::{Document, Listed},
+    error, name_of,
+    route::version_of,
+    version::{self, Form, Version},
+};
+use crate::{
+    RegistryError, Result,
+    domain::{
+        hash::Hash,
+        name::PackageId,
+        release::{self, ReleaseEntry},
+        version::VersionText,
+    },
+    ecosystem::Ecosystem,
+    gateway::{
+        answer,
+        beside::{self, Known},
+        file::{self, File, Others},
+        policy::{self, Refused, may_serve, whose},
+        service::{Asked, Service},
+    },
+    registry::{Package, Wanted, claimed},
+};
+
+/// Versions of one package that are looked for at once.
+const AT_ONCE: usize = 16;
+/// Bytes of documents that are kept as they were sent.
+const MOST_DOCUMENTS: usize = 16 << 20;
+/// The form with what an installation needs.
+const SHORT: &str = "application/vnd.npm.install-v1+json";
+
+/// What was read and written lately.
+pub struct Held {
+    versions: Known<Version>,
+    /// By everything that they are made of.
+    documents: Known<Written>,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self { versions: Known::default(), documents: Known::of(MOST_DOCUMENTS) }
+    }
+}
+
+/// A document as it is sent.
+struct Written {
+    text: Bytes,
+    etag: String,
+}
+
+impl Written {
+    fn of(text: String) -> Self {
+        let etag = answer::etag_of(text.as_bytes());
+        Self { text: text.into(), etag }
+    }
+}
+
+/// What one release says of itself.
+async fn version_in(service: &Service, id: &PackageId, entry: &ReleaseEntry) -> Result<Arc<Version>> {
+    let what = format!("the package.json of {} {}", claimed(id, None), entry.version);
+    let missing = || RegistryError::NotFound { package: what.clone(), asked: 0 };
+    let hash = entry.first().ok_or_else(missing)?;
+    if let Some(version) = service.npm.versions.get(&hash) {
+        return Ok(version);
+    }
+    let manifest = service.registry().manifest_of(id, &hash).await?;
+    let native = manifest.native.ok_or_else(missing)?;
+    let text = beside::read(service, id, &manifest.content().root, native, &what).await?;
+    let version = version::read(&manifest, &text).map_err(|why| RegistryError::NotFound {
+        package: format!("{what}, because what is there is none ({why}),"),
+        asked: 0,
+    })?;
+    Ok(service.npm.versions.keep(hash, version.weight(), version))
+}
+
+/// The document of a package, and whether all of it is there. What is yanked is left out: who chooses anew does not get it, and who
+/// has it in a lock file asks for the tarball alone.
+pub(super) async fn listed(service: &Service, asked: &Asked, package: Package) -> (Document, bool) {
+    let Package { id, handle, seq, signed_at, tags, releases, trust, .. } = package;
+    let live = releases.into_iter().filter(|entry| !entry.is_yanked());
+    let looked = live.map(|entry| {
+        let id = &id;
+        async move {
+            let version = version_in(service, id, &entry).await;
+            (entry, version)
+        }
+    });
+    let mut looked = stream::iter(looked).buffered(AT_ONCE);
+    let (mut versions, mut is_whole) = (Vec::new(), true);
+    while let Some((entry, version)) = looked.next().await {
+        match version {
+            Ok(version) => versions.push(Listed { entry, version }),
+            Err(error) => {
+                is_whole = false;
+                tracing::warn!(package = %id, version = %entry.version, %error, "a version is missing from the document");
+            }
+        }
+    }
+    drop(looked);
+    let fingerprint = id.owner.fingerprint();
+    let owner = match &handle {
+        Some(handle) if trust.is_bound() => handle.to_string(),
+        Some(handle) => format!("{handle} ({fingerprint})"),
+        None => fingerprint,
+    };
+    let document = Document {
+        name: id.name.bare().to_owned(),
+        owner,
+        registry: registry(asked),
+        rev: rev(seq, signed_at.0),
+        modified: signed_at,
+        tags,
+        versions,
+    };
+    (document, is_whole)
+}
+
+/// What addresses of this registry begin with.
+pub(super) fn registry(asked: &Asked) -> String {
+    format!("{}/npm", asked.base)
+}
+
+/// Which state of a package somebody has seen who sends it back changed.
+pub(super) fn rev(seq: u64, signed_at: u64) -> String {
+    format!("{seq}-{signed_at}")
+}
+
+/// Everything that a document is made of.
+fn key(asked: &Asked, package: &Package, form: Form, for_change: bool) -> Hash {
+    let mut key = blake3::Hasher::new();
+    let mut add = |part: &[u8]| {
+        key.update(&(part.len() as u64).to_le_bytes());
+        key.update(part);
+    };
+    let Package { id, handle, trust, seq, signed_at, tags, releases, .. } = package;
+    add(format!("{form:?} {for_change} {} {id} {handle:?} {trust:?} {seq} {signed_at:?} {tags:?}", asked.base)
+        .as_bytes());
+    for entry in releases {
+        add(entry.version.as_str().as_bytes());
+        add(&entry.first().map(|hash| hash.0).unwrap_or_default());
+        add(&[u8::from(entry.is_yanked())]);
+        add(entry.deprecated.as_deref().unwrap_or_default().as_bytes());
+    }
+    Hash(*key.finalize().as_bytes())
+}
+
+/// The form that a client asks for. One that says nothing gets everything, as yarn 4 needs it.
+fn form(headers: &HeaderMap) -> Form {
+    let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    if accepted.any(|accepted| accepted.contains(SHORT)) { Form::Short } else { Form::Full }
+}
+
+pub(super) async fn document(service: &Service, asked: &Asked, name: &str) -> Result<Response, Refused> {
+    let for_change =
+        url::form_urlencoded::parse(asked.query.as_bytes()).any(|(key, value)| key == "write" && value == "true");
+    let package = match package(service, name).await {
+        // npm takes a package that is not found for one that is unpublished already.
+        Err(Refused::Because(StatusCode::NOT_FOUND, text)) if for_change => {
+            return Err(Refused::Because(StatusCode::FORBIDDEN, text));
+        }
+        other => other?,
+    };
+    let form = if for_change { Form::Full } else { form(&asked.headers) };
+    let key = key(asked, &package, form, for_change);
+    let written = match service.npm.documents.get(&key) {
+        Some(written) => written,
+        None => {
+            let (document, is_whole) = listed(service, asked, package).await;
+            if document.versions.is_empty() {
+                return Err(none_left(name));
+            }
+            let written = Written::of(document.text(form, for_change));
+            match is_whole {
+                true => service.npm.documents.keep(key, written.text.len(), written),
+                false => Arc::new(written),
+            }
+        }
+    };
+    Ok(sent(&asked.headers, form, &written))
+}
+
+/// The package that a name means here, to be served.
+async fn package(service: &Service, name: &str) -> Result<Package, Refused> {
+    let id = whose(service, None, &name_of(name)?, true).await?;
+    policy::package(service, &id).await
+}
+
+fn none_left(name: &str) -> Refused {
+    let text =
+        format!("{name} has no version that npm could install: all are yanked, or what they are is not to be had");
+    Refused::Because(StatusCode::NOT_FOUND, text)
+}
+
+fn sent(headers: &HeaderMap, form: Form, written: &Written) -> Response {
+    let kind = match form {
+        Form::Full => "application/json",
+        Form::Short => SHORT,
+    };
+    let mut response = answer::tagged(headers, kind, &written.etag, written.text.clone());
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response
+}
+
+/// One version, by its number or a tag.
+pub(super) async fn version(service: &Service, asked: &Asked, name: &str, wanted: &str) -> Result<Response, Refused> {
+    let (document, _) = listed(service, asked, package(service, name).await?).await;
+    match document.choose(wanted) {
+        Some(listed) => Ok(answer::document(&asked.headers, "application/json", document.version(listed))),
+        None => Ok(error(StatusCode::NOT_FOUND, &format!("{name} has no version {wanted}, and no tag"))),
+    }
+}
+
+/// The bytes of a version, also of one that is yanked.
+pub(super) async fn tarball(
+    service: &Arc<Service>,
+    asked: &Asked,
+    name: &str,
+    called: &str,
+) -> Result<Response, Refused> {
+    let missing = || RegistryError::NotFound { package: format!("{called}, a file of {name}"), asked: 0 };
+    let version: VersionText = version_of(name, called).and_then(|text| text.parse().ok()).ok_or_else(missing)?;
+    let name = name_of(name)?;
+    let id = whose(service, None, &name, true).await?;
+    may_serve(service, &name, &version).await?;
+    let package = policy::package(service, &id).await?;
+    let entry = release::find(&Ecosystem::Npm, &package.releases, &version).ok_or_else(missing)?;
+    let manifest = service.registry().manifest_of(&id, &entry.first().ok_or_else(missing)?).await?;
+    let signed = manifest.first().ok_or_else(missing)?;
+    let file = File {
+        wanted: Wanted {
+            content: signed.content(),
+            what: format!("{} {}", claimed(&id, None), manifest.version),
+            package: Some(id.clone()),
+            beside: None,
+            for_others: false,
+        },
+        digest: signed.sha256.to_string(),
+        others: Others { sha512: signed.sha512, sha1: signed.sha1 },
+        package: id,
+        version: entry.version.clone(),
+        kind: "application/octet-stream",
+    };
+    Ok(file::answer(service, file, &asked.method, &asked.headers, asked.client.clone()).await)
+}
