@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::range;
@@ -15,20 +16,38 @@ pub const CHANGES: HeaderValue = HeaderValue::from_static("no-cache");
 /// After so many seconds a client that was told that it is too early asks again.
 const AGAIN: &str = "2";
 
+/// What never changes: its address has its digest in it.
+const FIXED: HeaderValue = HeaderValue::from_static("max-age=31536000, immutable");
+
 /// A text that changes, with an entity tag of its content.
 pub fn document(headers: &HeaderMap, kind: &'static str, text: String) -> Response {
-    let etag = format!("\"{}\"", blake3::hash(text.as_bytes()).to_hex());
-    let known = range::is_known(headers, &etag);
-    let mut response = match known {
+    let etag = etag_of(text.as_bytes());
+    tagged(headers, kind, &etag, text.into())
+}
+
+/// The entity tag of a text.
+pub fn etag_of(text: &[u8]) -> String {
+    format!("\"{}\"", blake3::hash(text).to_hex())
+}
+
+/// A text that changes and has this entity tag.
+pub fn tagged(headers: &HeaderMap, kind: &'static str, etag: &str, text: Bytes) -> Response {
+    let length = text.len();
+    let mut response = match range::is_known(headers, etag) {
         true => StatusCode::NOT_MODIFIED.into_response(),
-        false => ([(header::CONTENT_TYPE, kind)], text).into_response(),
+        false => ([(header::CONTENT_TYPE, kind)], [(header::CONTENT_LENGTH, length)], text).into_response(),
     };
     let fields = response.headers_mut();
     fields.insert(header::CACHE_CONTROL, CHANGES);
-    if let Ok(etag) = HeaderValue::from_str(&etag) {
+    if let Ok(etag) = HeaderValue::from_str(etag) {
         fields.insert(header::ETAG, etag);
     }
     response
+}
+
+/// Has clients keep an answer for good.
+pub fn never_changes(response: &mut Response) {
+    response.headers_mut().insert(header::CACHE_CONTROL, FIXED);
 }
 
 /// A value as JSON, that nobody keeps.

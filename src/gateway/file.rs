@@ -60,6 +60,8 @@ pub struct File {
     pub package: PackageId,
     pub version: VersionText,
     pub kind: &'static str,
+    /// Its address has its digest in it.
+    pub fixed: bool,
 }
 
 impl File {
@@ -143,6 +145,9 @@ fn fields(mut response: Response, file: &File, part: Option<Range<u64>>) -> Resp
         fields.insert(header::ETAG, etag);
     }
     fields.insert(header::CACHE_CONTROL, answer::CHANGES);
+    if file.fixed {
+        answer::never_changes(&mut response);
+    }
     if response.status() == StatusCode::NOT_MODIFIED {
         return response;
     }

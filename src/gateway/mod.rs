@@ -13,6 +13,7 @@ mod path;
 mod patient;
 mod policy;
 mod publish;
+mod pypi;
 mod range;
 mod service;
 mod upload;

@@ -23,6 +23,7 @@ use super::{
     guard::{self, Refused},
     path,
     patient::Reset,
+    pypi,
 };
 use crate::{
     Result,
@@ -48,6 +49,9 @@ pub struct Service {
     pub files: Files,
     /// Lines of indexes that were read.
     pub lines: Known<cargo::Line>,
+    /// Files of Python's packages, and pages of them.
+    pub python: Known<pypi::Files>,
+    pub pages: pypi::Pages,
 }
 
 /// Who is at the other side of a connection.
@@ -101,6 +105,8 @@ impl Service {
             opened: Instant::now(),
             files: Files::default(),
             lines: Known::default(),
+            python: Known::default(),
+            pages: pypi::Pages::default(),
         }
     }
 
@@ -202,8 +208,9 @@ async fn answered(service: Arc<Service>, client: Client, request: Request) -> Re
         "" if asked.parts.is_empty() => page(&service, &asked).await,
         "cargo" => cargo::answer(&service, asked, body).await,
         "cargo-mirror" => cargo::answer_as_mirror(&service, asked, body).await,
+        "pypi" => pypi::answer(&service, asked, body).await,
         other => {
-            let text = format!("/{other} is nothing that this gateway has; there are /cargo/ and /cargo-mirror/");
+            let text = format!("/{other} is nothing that this gateway has; there are /cargo/, /cargo-mirror/ and /pypi/");
             sentence(StatusCode::NOT_FOUND, &text)
         }
     };
