@@ -1,4 +1,4 @@
-//! `setup cargo`: the configuration by which a package manager uses the node that runs.
+//! `setup`: the configuration by which a package manager uses the node that runs.
 
 use std::{
     fs, io,
@@ -15,8 +15,13 @@ use crate::{
 };
 
 mod cargo;
+mod ini;
+mod pip;
+mod python;
+mod uv;
 
 use cargo::Wanted;
+use python::Tool;
 
 /// The word that lets one publish is nobody else's.
 const PRIVATE: u32 = 0o600;
@@ -31,6 +36,21 @@ pub(super) struct Args {
 enum Client {
     /// Print what goes into cargo's configuration, token included, or write it there
     Cargo(CargoArgs),
+    /// Print how pip, and tools that upload as twine does, use it, token included, or write it where they look
+    Pip(python::Options),
+    /// Print what goes into uv's settings, token included, or write it there
+    Uv(python::Options),
+}
+
+/// How a client reaches the node that runs.
+#[derive(Clone, Debug)]
+struct Access {
+    /// The gateway's, without a slash at its end.
+    url: String,
+    /// The word that lets one publish.
+    token: String,
+    /// The gateway wants to hear a token to read, too.
+    closed: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,12 +73,20 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     match args.client {
         Client::Cargo(CargoArgs { undo: true, .. }) => undo(),
         Client::Cargo(args) => {
-            session::running(global, async |node, settings| set_up(node, settings, &args).await).await
+            session::running(global, async |node, settings| set_up(&access(node, settings).await?, &args)).await
         }
+        Client::Pip(python::Options { undo: true, .. }) => python::undo(Tool::Pip),
+        Client::Uv(python::Options { undo: true, .. }) => python::undo(Tool::Uv),
+        Client::Pip(options) => python(global, Tool::Pip, options).await,
+        Client::Uv(options) => python(global, Tool::Uv, options).await,
     }
 }
 
-async fn set_up(node: &Remote, settings: &Settings, args: &CargoArgs) -> Result<u8> {
+async fn python(global: &Global, tool: Tool, options: python::Options) -> Result<u8> {
+    session::running(global, async |node, settings| python::set_up(tool, options, &access(node, settings).await?)).await
+}
+
+async fn access(node: &Remote, settings: &Settings) -> Result<Access> {
     let Status { gateway, data_dir, .. } = node.status().await?;
     let Some(url) = gateway else {
         let text = "the node that runs has no gateway; set gateway = \"127.0.0.1:4810\" in its settings and restart it";
@@ -67,7 +95,12 @@ async fn set_up(node: &Remote, settings: &Settings, args: &CargoArgs) -> Result<
     let path = token_path(&data_dir);
     let token = fs::read_to_string(&path).map_err(RegistryError::file(&path, "read"))?;
     let closed = settings.gateway_address().is_some_and(|address| !address.ip().is_loopback());
-    let wanted = Wanted { url, token: token.trim().to_owned(), mirror: args.mirror, closed };
+    Ok(Access { url, token: token.trim().to_owned(), closed })
+}
+
+fn set_up(access: &Access, args: &CargoArgs) -> Result<u8> {
+    let Access { url, token, closed } = access.clone();
+    let wanted = Wanted { url, token, mirror: args.mirror, closed };
     if !args.write {
         print::lines(wanted.text().trim_end())?;
         return Ok(DONE);
@@ -114,7 +147,7 @@ fn cargo_home() -> Result<PathBuf> {
         .map_err(|error| RegistryError::Usage(format!("no home directory was found ({error}); set CARGO_HOME")))
 }
 
-/// Changes a file of cargo's; true when it is another one now. An empty one that was not there is not made.
+/// Changes a client's file; true when it is another one now. An empty one that was not there is not made.
 fn change(path: &Path, edit: impl FnOnce(&str) -> Result<String, String>) -> Result<bool> {
     let before = match fs::read_to_string(path) {
         Ok(text) => text,

@@ -210,7 +210,8 @@ async fn answered(service: Arc<Service>, client: Client, request: Request) -> Re
         "cargo-mirror" => cargo::answer_as_mirror(&service, asked, body).await,
         "pypi" => pypi::answer(&service, asked, body).await,
         other => {
-            let text = format!("/{other} is nothing that this gateway has; there are /cargo/, /cargo-mirror/ and /pypi/");
+            let text =
+                format!("/{other} is nothing that this gateway has; there are /cargo/, /cargo-mirror/ and /pypi/");
             sentence(StatusCode::NOT_FOUND, &text)
         }
     };

@@ -26,16 +26,8 @@ use crate::{
 };
 
 /// Texts that count. What an archive says of itself is read in the archive.
-const KEPT: [&str; 8] = [
-    ":action",
-    "protocol_version",
-    "name",
-    "version",
-    "filetype",
-    "sha256_digest",
-    "blake2_256_digest",
-    "md5_digest",
-];
+const KEPT: [&str; 8] =
+    [":action", "protocol_version", "name", "version", "filetype", "sha256_digest", "blake2_256_digest", "md5_digest"];
 /// Bytes of one of them.
 const WORD: usize = 4 << 10;
 /// Bytes that are read at once.
@@ -222,7 +214,10 @@ mod tests {
         let fields: [(&str, &[u8]); 3] = [(":action", b"file_upload"), ("description", &long), ("name", b"a")];
         let (form_read, file) = taken(&form(&fields, b"abc"), 100).await.unwrap();
         assert_eq!((form_read.text(":action"), form_read.text("name")), (Some("file_upload"), Some("a")));
-        assert_eq!((form_read.text("description"), form_read.file.as_str(), &file[..]), (None, "a-1.tar.gz", &b"abc"[..]));
+        assert_eq!(
+            (form_read.text("description"), form_read.file.as_str(), &file[..]),
+            (None, "a-1.tar.gz", &b"abc"[..])
+        );
         // By sha256sum, b2sum -l 256 and md5sum.
         assert_eq!(form_read.digests.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(form_read.digests.blake2_256, "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319");
@@ -237,7 +232,11 @@ mod tests {
         assert!(why(&form(&[("name", b"a"), ("name", b"b")], b"abc"), 9).await.contains("name twice"));
         assert!(why(&form(&[("version", &[b'1'; WORD + 1])], b"abc"), 9).await.contains("longer"));
         assert!(why(&form(&[("version", &[0xff])], b"abc"), 9).await.contains("UTF-8"));
-        assert!(why(b"--b\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\na\r\n--b--\r\n", 9).await.contains("no file"));
+        assert!(
+            why(b"--b\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\na\r\n--b--\r\n", 9)
+                .await
+                .contains("no file")
+        );
         let mut rest = &whole[..];
         let none = read(&mut rest, "application/json", (Path::new("/nowhere"), 9)).await;
         assert!(matches!(none, Err(Refused::Because(_, text)) if text.contains("form")));

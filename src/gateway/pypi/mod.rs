@@ -33,7 +33,8 @@ use route::Route;
 
 pub async fn answer(service: &Arc<Service>, asked: Asked, body: Body) -> Response {
     let Some(route) = route::of(&asked.method, &asked.parts) else {
-        let text = "no Python client has such a request; the index is at /pypi/simple/, and uploads go to /pypi/legacy/";
+        let text =
+            "no Python client has such a request; the index is at /pypi/simple/, and uploads go to /pypi/legacy/";
         return sentence(StatusCode::NOT_FOUND, text);
     };
     match route {
@@ -65,7 +66,8 @@ fn varies(page: Result<Response, Refused>) -> Response {
 fn elsewhere(asked: &Asked, path: &str) -> Response {
     let place = HeaderValue::from_str(&format!("{}{path}", asked.base));
     let Ok(place) = place else { return sentence(StatusCode::BAD_REQUEST, "the host has a name that is none") };
-    (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, place), (header::CACHE_CONTROL, answer::CHANGES)]).into_response()
+    (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, place), (header::CACHE_CONTROL, answer::CHANGES)])
+        .into_response()
 }
 
 /// The projects that this node would install, as many as a search has.

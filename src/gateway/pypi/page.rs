@@ -230,9 +230,16 @@ mod tests {
     fn a_page_says_what_the_peps_have() {
         let yanked = |name: &str, why: &str| Listed { yanked: Some(why.to_owned()), ..file(name) };
         let bare = Listed { requires_python: None, metadata: None, ..file("demo-1.0.tar.gz") };
-        let project = project(vec![file("demo-1.0-py3-none-any.whl"), yanked("demo-1.0-py2-none-any.whl", "\"bad\" & <b>"), bare]);
+        let project = project(vec![
+            file("demo-1.0-py3-none-any.whl"),
+            yanked("demo-1.0-py2-none-any.whl", "\"bad\" & <b>"),
+            bare,
+        ]);
         let page: Value = serde_json::from_str(&project.written(Form::Json)).unwrap();
-        assert_eq!((&page["meta"]["api-version"], &page["name"], &page["versions"][0]), (&"1.1".into(), &"demo".into(), &"1.0".into()));
+        assert_eq!(
+            (&page["meta"]["api-version"], &page["name"], &page["versions"][0]),
+            (&"1.1".into(), &"demo".into(), &"1.0".into())
+        );
         let first = &page["files"][0];
         assert_eq!(first["url"], format!("../../files/{}/demo-1.0-py3-none-any.whl", "ab".repeat(32)));
         assert_eq!(first["hashes"]["sha256"], "ab".repeat(32));

@@ -268,7 +268,9 @@ async fn metadata_of(
     let Ok(said) = CoreMetadata::parse(&bytes) else { return Ok(None) };
     let is_of_it = Ecosystem::Pypi.version(&said.version).is_ok_and(|version| {
         let named = PackageName::of(&Ecosystem::Pypi, &manifest.name).ok();
-        named.is_some_and(|name| is_of(&file.name, &name, &version) && Ecosystem::Pypi.normalise(&said.name).as_deref() == Ok(name.bare()))
+        named.is_some_and(|name| {
+            is_of(&file.name, &name, &version) && Ecosystem::Pypi.normalise(&said.name).as_deref() == Ok(name.bare())
+        })
     });
     Ok(is_of_it.then(|| (said.requires_python, Digest(Sha256::digest(&bytes).into()))))
 }

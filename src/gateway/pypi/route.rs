@@ -95,7 +95,9 @@ mod tests {
         assert_eq!(get("simple"), elsewhere("/pypi/simple/"));
         assert_eq!(get("simple/zope-interface/"), Some(Route::Project("zope-interface".to_owned())));
         assert_eq!(asked(Method::HEAD, "simple/a/"), Some(Route::Project("a".to_owned())));
-        for path in ["simple/Zope.Interface/", "simple/zope_interface", "simple/zope-interface", "simple/zope--interface/"] {
+        for path in
+            ["simple/Zope.Interface/", "simple/zope_interface", "simple/zope-interface", "simple/zope--interface/"]
+        {
             assert_eq!(get(path), elsewhere("/pypi/simple/zope-interface/"), "{path}");
         }
         let wheel = "ep-1!0.5-py3-none-any.whl";

@@ -127,14 +127,15 @@ fn check(form: &Form) -> Result<FileName, Refused> {
         return Err(wrong(format!("{} is sent as {kind}, and is {expected} by its name", form.file)));
     }
     let digests = &form.digests;
-    for (field, is) in [
-        ("sha256_digest", &digests.sha256),
-        ("blake2_256_digest", &digests.blake2_256),
-        ("md5_digest", &digests.md5),
-    ] {
+    for (field, is) in
+        [("sha256_digest", &digests.sha256), ("blake2_256_digest", &digests.blake2_256), ("md5_digest", &digests.md5)]
+    {
         let said = form.text(field).filter(|said| !said.is_empty());
         if let Some(said) = said.filter(|said| !said.eq_ignore_ascii_case(is)) {
-            return Err(wrong(format!("{} came with the {field} {is}, and is sent with {said}; upload it again", form.file)));
+            return Err(wrong(format!(
+                "{} came with the {field} {is}, and is sent with {said}; upload it again",
+                form.file
+            )));
         }
     }
     Ok(file)
@@ -156,8 +157,7 @@ async fn read(path: &Path, form: &Form) -> Result<Release, Refused> {
         return Ok(release);
     }
     let said = |field| form.text(field).unwrap_or_default();
-    let text =
-        format!("{} holds {name} {version}, and is sent as {} {}", form.file, said("name"), said("version"));
+    let text = format!("{} holds {name} {version}, and is sent as {} {}", form.file, said("name"), said("version"));
     Err(Refused::wrong(text))
 }
 
