@@ -93,6 +93,8 @@ pub fn status_of(error: &RegistryError) -> StatusCode {
             StatusCode::NOT_FOUND
         }
         "version_taken" | "history_unknown" | "ambiguous_handle" | "unpinned_handle" => StatusCode::CONFLICT,
+        // As the index of Python's packages has it.
+        "file_taken" => StatusCode::BAD_REQUEST,
         "not_yours" => StatusCode::FORBIDDEN,
         "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "store_full" | "disk_full" => StatusCode::INSUFFICIENT_STORAGE,

@@ -13,32 +13,38 @@ use sha2::{Digest, Sha256};
 use crate::program::{APART, Home, PATIENCE, Ran, Running, ran};
 
 /// A node that stays, with a gateway on a free port, and a cargo with a home of its own that has never seen anything.
-struct Site {
-    home: Home,
-    node: Running,
-    gateway: String,
+pub struct Site {
+    pub home: Home,
+    pub node: Running,
+    pub gateway: String,
 }
 
 impl Site {
-    fn start(flags: &[&str]) -> Self {
+    pub fn start(flags: &[&str]) -> Self {
+        Self::start_with(flags, &[])
+    }
+
+    /// With these settings in its environment too.
+    pub fn start_with(flags: &[&str], settings: &[(&str, &str)]) -> Self {
         let home = Home::new();
-        let node = Running::start_with(&home, flags, &[("SWARMDEX_GATEWAY", "127.0.0.1:0")]);
+        let settings = [settings, &[("SWARMDEX_GATEWAY", "127.0.0.1:0")]].concat();
+        let node = Running::start_with(&home, flags, &settings);
         let status = home.alone(&["status", "--json"]).json();
         let gateway = status["gateway"].as_str().unwrap().to_owned();
         Self { home, node, gateway }
     }
 
-    fn token(&self) -> String {
+    pub fn token(&self) -> String {
         let token = self.home.path(".local/share/swarmdex/gateway.token");
         std::fs::read_to_string(token).unwrap().trim().to_owned()
     }
 
-    fn publisher(&self) -> String {
+    pub fn publisher(&self) -> String {
         self.home.alone(&["key", "show", "--json"]).json()["publisher"].as_str().unwrap().to_owned()
     }
 
     /// Waits until this node knows of a package.
-    fn waits_for(&self, package: &str) {
+    pub fn waits_for(&self, package: &str) {
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {
             let shown = self.home.alone(&["show", package, "--json"]);
@@ -93,11 +99,19 @@ impl Site {
     }
 
     /// One request, as it is; the answer's status, head and body.
-    fn asks(&self, request: &str) -> (u16, String, Vec<u8>) {
-        let address = self.gateway.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
+    pub fn asks(&self, request: &str) -> (u16, String, Vec<u8>) {
+        self.sends(request.replace("HOST", self.host()).as_bytes())
+    }
+
+    pub fn host(&self) -> &str {
+        self.gateway.strip_prefix("http://").unwrap()
+    }
+
+    /// As [`Site::asks`], of a request that is not all text.
+    pub fn sends(&self, request: &[u8]) -> (u16, String, Vec<u8>) {
+        let mut stream = TcpStream::connect(self.host()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(request.replace("HOST", address).as_bytes()).unwrap();
+        stream.write_all(request).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
@@ -106,17 +120,17 @@ impl Site {
         (status, head.to_lowercase(), answer[end + 4..].to_vec())
     }
 
-    fn gets(&self, path: &str, fields: &str) -> (u16, String, Vec<u8>) {
+    pub fn gets(&self, path: &str, fields: &str) -> (u16, String, Vec<u8>) {
         self.asks(&format!("GET {path} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n{fields}\r\n"))
     }
 }
 
-fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
 /// Two sites: alice, who publishes, and bob, who knows alice's node.
-fn two() -> (Site, Site) {
+pub fn two() -> (Site, Site) {
     let alice = Site::start(&["--handle", "alice"]);
     let bob = Site::start(&["--bootstrap", &alice.node.address, "--handle", "bob"]);
     (alice, bob)

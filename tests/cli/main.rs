@@ -8,6 +8,7 @@ mod content;
 mod disk;
 mod documents;
 mod gateway;
+mod gateway_pypi;
 mod names;
 mod namespaces;
 mod network;
