@@ -336,7 +336,7 @@ impl P2pRegistry {
         let (mut files, mut unknown) = (Vec::new(), false);
         for hash in listing.into_iter().chain(missing) {
             match self.manifest(id, &hash).await {
-                Ok(one) => files.extend(files_of(there, [(hash, &***one)])),
+                Ok(one) => files.extend(files_of(there, [(hash, &**one)])),
                 Err(RegistryError::NotFound { .. }) => unknown = true,
                 Err(error) => return Err(error),
             }
