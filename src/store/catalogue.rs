@@ -680,13 +680,18 @@ fn put_versions(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<()
          SELECT ?1, ?2, ?3, ?4, count(*) AS others FROM releases WHERE publisher = ?1 AND name = ?2 AND version = ?3
          HAVING others = 0 OR ?5",
     )?;
+    let mut seen =
+        db.prepare_cached("SELECT 1 FROM releases WHERE publisher = ? AND name = ? AND version = ? AND manifest = ?")?;
     // What was folded counts as seen first, too.
     let changed = folds::fold_of(db, &head.owner(), &head.package().name)?.conflicts(&head.ecosystem, &head.releases);
     for (entry, manifest) in
         listed(&head.releases).filter(|(entry, _)| !changed.iter().any(|one| one.version == entry.version))
     {
-        let version = entry.version.key(&head.ecosystem);
-        insert.execute(params![key, head.package().name.as_str(), version, manifest.0, grows])?;
+        let (name, version) = (head.package().name.as_str(), entry.version.key(&head.ecosystem));
+        // Most are: to count the others of a version for each of them would cost its length squared.
+        if !seen.exists(params![key, name, version, manifest.0])? {
+            insert.execute(params![key, name, version, manifest.0, grows])?;
+        }
     }
     Ok(())
 }
