@@ -65,7 +65,14 @@ impl Files {
 
 /// Pages that were made.
 #[derive(Default)]
-pub struct Pages(Mutex<(usize, HashMap<(PackageId, Form), Arc<Page>>)>);
+pub struct Pages(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    pages: HashMap<(PackageId, Form), Arc<Page>>,
+    /// Of their texts.
+    bytes: usize,
+}
 
 struct Page {
     /// Of what it was made from.
@@ -77,25 +84,25 @@ struct Page {
 }
 
 impl Pages {
-    fn lock(&self) -> MutexGuard<'_, (usize, HashMap<(PackageId, Form), Arc<Page>>)> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get(&self, key: &(PackageId, Form), state: &blake3::Hash) -> Option<Arc<Page>> {
         let held = self.lock();
-        let page = held.1.get(key).filter(|page| page.state == *state)?;
+        let page = held.pages.get(key).filter(|page| page.state == *state)?;
         page.until.is_none_or(|until| Instant::now() < until).then(|| page.clone())
     }
 
     fn keep(&self, key: (PackageId, Form), page: Page) -> Arc<Page> {
         let page = Arc::new(page);
         let mut held = self.lock();
-        if held.0 + page.text.len() > MOST {
-            *held = (0, HashMap::new());
+        if held.bytes + page.text.len() > MOST {
+            *held = Kept::default();
         }
-        held.0 += page.text.len();
-        if let Some(before) = held.1.insert(key, page.clone()) {
-            held.0 -= before.text.len();
+        held.bytes += page.text.len();
+        if let Some(before) = held.pages.insert(key, page.clone()) {
+            held.bytes -= before.text.len();
         }
         page
     }

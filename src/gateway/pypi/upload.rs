@@ -146,7 +146,7 @@ async fn read(path: &Path, form: &Form) -> Result<Release, Refused> {
     let archive = path.to_owned();
     let read = tokio::task::spawn_blocking(move || release::read(&archive, clock::now())).await;
     let read = read.map_err(|error| RegistryError::Internal { what: "reading an upload", why: error.to_string() })?;
-    let release = read.map_err(|why| Refused::wrong(format!("{} cannot be taken: it is {why}", form.file)))?;
+    let release = read.map_err(|why| Refused::wrong(format!("{} cannot be taken: {why}", form.file)))?;
     let draft = &release.draft;
     let (name, version) = (draft.name.as_str(), draft.version.as_str());
     let normal = |name: &str| Ecosystem::Pypi.normalise(name).ok();
