@@ -1,104 +1,21 @@
 //! Python's tools on nodes of their own: a real pip where there is one, and the requests that others were seen to send.
 
 use std::{
-    io::{Cursor, Write},
+    io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use data_encoding::BASE64;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::{
+    distributions::{BOUNDARY, form, sdist, sha256, wheel, wheel_of},
     gateway::{Site, field, two},
     program::{PATIENCE, Ran, ran},
 };
 
 const JSON: &str = "Accept: application/vnd.pypi.simple.v1+json\r\n";
-
-fn normal(name: &str) -> String {
-    name.to_lowercase().replace(['-', '.'], "_")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn metadata(name: &str, version: &str, more: &str) -> String {
-    format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: A {name}\n{more}\nread me\n")
-}
-
-/// A wheel for every Python: its file name and its bytes. `inside` is the name that its metadata says.
-fn wheel_of(name: &str, inside: &str, version: &str, more: &str) -> (String, Vec<u8>) {
-    let (module, mut bytes) = (normal(name), Cursor::new(Vec::new()));
-    let info = format!("{}-{version}.dist-info", normal(inside));
-    let mut zip = zip::ZipWriter::new(&mut bytes);
-    let mut put = |path: String, text: &str| {
-        zip.start_file(path, zip::write::SimpleFileOptions::default()).unwrap();
-        zip.write_all(text.as_bytes()).unwrap();
-    };
-    put(format!("{module}/__init__.py"), &format!("V = '{version}'\n"));
-    put(format!("{info}/METADATA"), &metadata(inside, version, more));
-    put(format!("{info}/WHEEL"), "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n");
-    put(
-        format!("{info}/RECORD"),
-        &format!("{module}/__init__.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n"),
-    );
-    zip.finish().unwrap();
-    (format!("{module}-{version}-py3-none-any.whl"), bytes.into_inner())
-}
-
-fn wheel(name: &str, version: &str) -> (String, Vec<u8>) {
-    wheel_of(name, name, version, "Requires-Python: >=3.7\n")
-}
-
-/// A source distribution that builds itself, without anything else.
-fn sdist(name: &str, version: &str) -> (String, Vec<u8>) {
-    const BACKEND: &str = "import os\n\
-        def prepare_metadata_for_build_wheel(directory, config_settings=None):\n    \
-            info = 'TOP.dist-info'\n    \
-            os.makedirs(os.path.join(directory, info))\n    \
-            open(os.path.join(directory, info, 'METADATA'), 'w').write(open('PKG-INFO').read())\n    \
-            return info\n";
-    let top = format!("{}-{version}", normal(name));
-    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
-    for (path, text) in [
-        ("PKG-INFO", &*metadata(name, version, "Requires-Python: >=3.7\n")),
-        ("pyproject.toml", "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n"),
-        ("backend.py", &BACKEND.replace("TOP", &top)),
-    ] {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(text.len() as u64);
-        header.set_mode(0o644);
-        tar.append_data(&mut header, format!("{top}/{path}"), text.as_bytes()).unwrap();
-    }
-    (format!("{top}.tar.gz"), tar.into_inner().unwrap().finish().unwrap())
-}
-
-/// A form as twine 7.0.0 sends it, with its fields before the file.
-fn form(fields: &[(&str, &str)], file: &str, bytes: &[u8]) -> Vec<u8> {
-    let mut body = Vec::new();
-    for (name, value) in fields {
-        body.extend(
-            format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes(),
-        );
-    }
-    let head = format!(
-        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"content\"; filename=\"{file}\"\r\n\
-         Content-Type: application/octet-stream\r\n\r\n"
-    );
-    body.extend(head.bytes());
-    body.extend_from_slice(bytes);
-    body.extend(format!("\r\n--{BOUNDARY}--\r\n").bytes());
-    body
-}
-
-const BOUNDARY: &str = "bfb8263afbe14b48a892a9e78bd0b797";
 
 impl Site {
     /// Sends an upload, as twine 7.0.0 was seen to.
@@ -389,6 +306,32 @@ fn pages_and_files_are_answered_as_recorded_clients_ask() {
     let page = site.page("some-thing");
     assert_eq!(page["files"][1]["core-metadata"], false, "what a source distribution says may change when it is built");
     assert_eq!(site.gets(&format!("{}.metadata", site.file_path(&page, &source)), "").0, 404);
+}
+
+#[test]
+fn what_is_imported_is_on_a_page_and_what_is_no_distribution_is_not() {
+    let site = Site::start(&["--handle", "alice"]);
+    let dir = site.home.path("dist");
+    std::fs::create_dir(&dir).unwrap();
+    let files = [wheel("tiny", "1.0"), sdist("tiny", "1.0")];
+    files.iter().for_each(|(name, bytes)| std::fs::write(dir.join(name), bytes).unwrap());
+    let imported = site.home.alone(&["import", dir.to_str().unwrap()]);
+    assert_eq!(imported.code, Some(0), "{} {}", imported.stdout, imported.stderr);
+    let page = site.page("tiny");
+    for (name, bytes) in &files {
+        let path = site.file_path(&page, name);
+        assert_eq!(&site.gets(&path, "").2, bytes);
+        assert_eq!(site.gets(&format!("{path}.metadata"), "").0, if name.ends_with(".whl") { 200 } else { 404 });
+    }
+    // What is imported again by an upload is there already.
+    site.has_uploaded("tiny", "1.0", &files[0]);
+    assert_eq!(site.page("tiny"), page);
+    let other = site.home.file("notes.txt", "no wheel");
+    let manifest = site.home.file("swarmdex.toml", "name = \"notes\"\nversion = \"1.0\"\necosystem = \"pypi\"");
+    site.home.alone(&["publish", &other, "--manifest", &manifest, "--json"]).json();
+    let (status, _, said) = site.gets("/pypi/simple/notes/", JSON);
+    let said = String::from_utf8(said).unwrap();
+    assert!(status == 404 && said.contains("no wheel and no source distribution"), "{said}");
 }
 
 #[test]

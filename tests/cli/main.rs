@@ -6,6 +6,7 @@ mod backup;
 mod conflicts;
 mod content;
 mod disk;
+mod distributions;
 mod documents;
 mod gateway;
 mod gateway_pypi;

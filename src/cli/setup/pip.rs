@@ -57,16 +57,14 @@ pub fn add(text: &str, access: &Access) -> Result<String, String> {
             return Err(format!("it has an {key} already, {other}; take that out first"));
         }
     }
+    // One that goes with an earlier address of a gateway's is ours.
+    let trusted = conf.get("global", "trusted-host");
+    let before = conf.get("global", "index-url").unwrap_or_default();
     conf.set("global", "index-url", &index(access));
-    if conf.get("global", "trusted-host").is_none_or(|before| is_ours(&before)) {
+    if trusted.is_none_or(|host| before.contains(&host)) {
         conf.set("global", "trusted-host", host(access));
     }
     Ok(conf.text())
-}
-
-/// Returns whether a trusted host is one with a port on this machine, as only a gateway here is.
-fn is_ours(host: &str) -> bool {
-    host.starts_with("127.0.0.1:")
 }
 
 /// `pip.conf` without what [`add`] put there.
@@ -174,6 +172,9 @@ mod tests {
         assert!(add_uploads(swarm, &access(1)).unwrap_err().contains("work.example"));
         assert_eq!(remove_uploads(swarm), swarm);
         let trusted = "[global]\ntrusted-host = work.example\n";
+        let moved = Access { url: "http://192.0.2.7:4811".to_owned(), ..access(1) };
+        let moved = add(&add("", &access(4810)).unwrap(), &moved).unwrap();
+        assert!(moved.contains("trusted-host = 192.0.2.7:4811\n"), "{moved}");
         assert!(add(trusted, &access(1)).unwrap().contains("trusted-host = work.example\n"));
     }
 

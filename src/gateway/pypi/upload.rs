@@ -44,7 +44,7 @@ pub(super) async fn take(service: &Arc<Service>, asked: &Asked, body: Body) -> R
     taken
 }
 
-/// Refuses a refusal in the form that clients show: twine says the phrase of the status, uv and poetry the body.
+/// Says why an upload is refused where clients show it: twine shows the phrase of the status, uv and poetry the body.
 pub(super) fn refused(refused: Refused) -> Response {
     refused.shown(|status, text| {
         let mut response = sentence(status, text);
