@@ -97,8 +97,8 @@ pub enum RegistryError {
     VersionTaken { package: PackageName, version: VersionText },
 
     #[error(
-        "{package} {version} has a file {file} already, and a release never changes; choose another version, or another name for \
-         the file"
+        "the file {file} of {package} {version} already exists, and a release never changes; choose another version, or another \
+         name for the file"
     )]
     FileTaken { package: PackageName, version: VersionText, file: String },
 

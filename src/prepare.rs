@@ -15,13 +15,14 @@ use crate::{
         inspect,
         pack::{self, Key, Limits, Listing, Packed, Packing, Plan, Refused, Rules},
         project::{self, PackOptions, Project, ProjectError, Readme},
-        release::Release,
+        release::{FoundFile, Release},
     },
     config::toml_error,
     domain::{
         manifest::{Artifacts, Content, Draft, PutFile, file_of, limit},
         secret::MAX_KEY_FILE,
         text::printable,
+        time::Timestamp,
     },
     registry::Contents,
 };
@@ -35,8 +36,12 @@ pub struct Prepared {
     /// Bytes of the content.
     pub size: u64,
     pub readme: Option<Vec<u8>>,
-    /// The ecosystem's own data.
+    /// The ecosystem's own data of the release.
     pub native: Option<Vec<u8>>,
+    /// The ecosystem's own data of its file.
+    pub file_native: Option<Vec<u8>>,
+    /// When the archive says that it was made.
+    pub published_at: Option<Timestamp>,
     /// What was packed, for a directory.
     pub packed: Option<Packed>,
     /// The contents, for the person who publishes.
@@ -137,7 +142,7 @@ impl Planned {
         let file = format!("{}.tar.zst", file_of(&draft.name, &draft.version));
         let (size, packed, listing) = (packed.written, Some(packed), plan.listing().clone());
         let readme = readme.map(String::into_bytes);
-        Ok(Prepared { draft, file, size, readme, native: None, packed, listing, bytes, must_be: None })
+        Ok(Prepared { packed, readme, ..Prepared::of(draft, file, size, listing, bytes) })
     }
 }
 
@@ -176,7 +181,7 @@ pub fn file(path: &Path, draft: Draft, own: &[PathBuf]) -> Result<Prepared> {
         Key::Own => path,
     };
     listing.warnings.extend(keys.into_iter().take(MOST_WARNINGS).map(warned));
-    Ok(Prepared { draft, file, size, readme: None, native: None, packed: None, listing, bytes, must_be: None })
+    Ok(Prepared::of(draft, file, size, listing, bytes))
 }
 
 /// Keys in a file that are warned of one by one.
@@ -202,17 +207,11 @@ pub fn release(release: Release) -> Result<Prepared> {
     let Some(file) = files.into_iter().next() else {
         return Err(RegistryError::Usage(format!("{} {} has no file; name one", draft.name, draft.version)));
     };
-    Ok(Prepared {
-        draft,
-        size: file.content.size,
-        readme,
-        native: native.or(file.native),
-        packed: None,
-        listing: Listing::of_file(&printable(&file.path.to_string_lossy()), file.content.size),
-        bytes: File::open(&file.path).map_err(RegistryError::file(&file.path, "read"))?,
-        must_be: Some(file.content),
-        file: file.name,
-    })
+    let FoundFile { path, name, content, native: file_native, published_at } = file;
+    let listing = Listing::of_file(&printable(&path.to_string_lossy()), content.size);
+    let bytes = File::open(&path).map_err(RegistryError::file(&path, "read"))?;
+    let prepared = Prepared::of(draft, name, content.size, listing, bytes);
+    Ok(Prepared { readme, native, file_native, published_at, must_be: Some(content), ..prepared })
 }
 
 /// Whether the draft can be signed, as far as that can be said without its bytes.
@@ -222,6 +221,23 @@ fn check(draft: &Draft) -> Result<()> {
 }
 
 impl Prepared {
+    /// A release of one file, with nothing beside it.
+    fn of(draft: Draft, file: String, size: u64, listing: Listing, bytes: File) -> Self {
+        Self {
+            draft,
+            file,
+            size,
+            readme: None,
+            native: None,
+            file_native: None,
+            published_at: None,
+            packed: None,
+            listing,
+            bytes,
+            must_be: None,
+        }
+    }
+
     /// Hashes the content, which from then on must be that. Blocks.
     ///
     /// # Errors
@@ -271,7 +287,8 @@ impl Prepared {
             _ => Ok(None),
         };
         let (readme, native) = (text(self.readme).await?, text(self.native).await?);
-        let files = vec![PutFile::from(content).named(self.file)];
+        let file = PutFile { native: text(self.file_native).await?, ..PutFile::from(content).named(self.file) };
+        let files = vec![PutFile { published_at: self.published_at, ..file }];
         Ok((self.draft, Artifacts { files, readme, native }))
     }
 }

@@ -148,7 +148,7 @@ enum Verb {
     Trust(trust::Trust),
     /// Hide a publisher's packages on this node
     Distrust(trust::Distrust),
-    /// Print or write the configuration by which cargo uses the node that runs
+    /// Print or write the configuration by which a package manager uses the node that runs
     Setup(setup::Args),
     /// Say whose packages bare names are, for package managers
     Names(policy::Args),

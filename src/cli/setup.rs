@@ -15,11 +15,16 @@ use crate::{
 };
 
 mod cargo;
+mod ini;
 mod javascript;
 mod npmrc;
+mod pip;
+mod python;
+mod uv;
 mod yaml;
 
 use cargo::Wanted;
+use python::Tool;
 
 /// The word that lets one publish is nobody else's.
 const PRIVATE: u32 = 0o600;
@@ -42,6 +47,10 @@ enum Client {
     Yarn(javascript::Args),
     /// Print what goes into .npmrc for bun, token included, or write it there
     Bun(javascript::Args),
+    /// Print how pip, and tools that upload as twine does, use it, token included, or write it where they look
+    Pip(python::Options),
+    /// Print what goes into uv's settings, token included, or write it there
+    Uv(python::Options),
 }
 
 /// How a client reaches the node that runs.
@@ -81,7 +90,15 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         Client::Pnpm(args) => javascript::run(global, javascript::Client::Pnpm, args).await,
         Client::Yarn(args) => javascript::run(global, javascript::Client::Yarn, args).await,
         Client::Bun(args) => javascript::run(global, javascript::Client::Bun, args).await,
+        Client::Pip(python::Options { undo: true, .. }) => python::undo(Tool::Pip),
+        Client::Uv(python::Options { undo: true, .. }) => python::undo(Tool::Uv),
+        Client::Pip(options) => python(global, Tool::Pip, options).await,
+        Client::Uv(options) => python(global, Tool::Uv, options).await,
     }
+}
+
+async fn python(global: &Global, tool: Tool, options: python::Options) -> Result<u8> {
+    session::running(global, async |node, settings| python::set_up(tool, options, &access(node, settings).await?)).await
 }
 
 async fn access(node: &Remote, settings: &Settings) -> Result<Access> {

@@ -16,6 +16,9 @@ pub const CHANGES: HeaderValue = HeaderValue::from_static("no-cache");
 /// After so many seconds a client that was told that it is too early asks again.
 const AGAIN: &str = "2";
 
+/// What never changes: its address has its digest in it.
+const FIXED: HeaderValue = HeaderValue::from_static("max-age=31536000, immutable");
+
 /// A text that changes, with an entity tag of its content.
 pub fn document(headers: &HeaderMap, kind: &'static str, text: String) -> Response {
     let etag = etag_of(text.as_bytes());
@@ -40,6 +43,11 @@ pub fn tagged(headers: &HeaderMap, kind: &'static str, etag: &str, text: Bytes) 
         fields.insert(header::ETAG, etag);
     }
     response
+}
+
+/// Has clients keep an answer for good.
+pub fn never_changes(response: &mut Response) {
+    response.headers_mut().insert(header::CACHE_CONTROL, FIXED);
 }
 
 /// A value as JSON, that nobody keeps.
@@ -86,6 +94,8 @@ pub fn status_of(error: &RegistryError) -> StatusCode {
             StatusCode::NOT_FOUND
         }
         "version_taken" | "history_unknown" | "ambiguous_handle" | "unpinned_handle" => StatusCode::CONFLICT,
+        // As the index of Python's packages has it.
+        "file_taken" => StatusCode::BAD_REQUEST,
         "not_yours" => StatusCode::FORBIDDEN,
         "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "store_full" | "disk_full" => StatusCode::INSUFFICIENT_STORAGE,

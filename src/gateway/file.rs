@@ -67,6 +67,8 @@ pub struct File {
     pub package: PackageId,
     pub version: VersionText,
     pub kind: &'static str,
+    /// Its address has its digest in it.
+    pub fixed: bool,
 }
 
 /// Digests beside the first that a release's signer says of a file, because its clients compare them.
@@ -185,6 +187,9 @@ fn fields(mut response: Response, file: &File, part: Option<Range<u64>>) -> Resp
         fields.insert(header::ETAG, etag);
     }
     fields.insert(header::CACHE_CONTROL, answer::CHANGES);
+    if file.fixed {
+        answer::never_changes(&mut response);
+    }
     if response.status() == StatusCode::NOT_MODIFIED {
         return response;
     }
@@ -331,6 +336,7 @@ mod tests {
                 package,
                 version: "1.0.0".parse().unwrap(),
                 kind: "application/octet-stream",
+                fixed: false,
             }
         };
         let wrong = |file: File| {

@@ -16,6 +16,7 @@ mod path;
 mod patient;
 mod policy;
 mod publish;
+mod pypi;
 mod range;
 mod service;
 mod told;

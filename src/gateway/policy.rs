@@ -11,7 +11,7 @@ use crate::{
     RegistryError, Result,
     domain::{
         name::{PackageId, PackageName, PublisherId},
-        names::{By, Decided, Meaning},
+        names::{Block, By, Decided, Meaning},
         trust::Trust,
         version::VersionText,
     },
@@ -130,8 +130,14 @@ pub async fn package(service: &Service, id: &PackageId) -> Result<Package, Refus
         Err(error) => return Err(error.into()),
     };
     let blocks = service.node().names().blocks(&id.name).await?;
-    package.releases.retain(|entry| blocks.iter().all(|block| block.version.as_ref() != Some(&entry.version)));
+    package.releases.retain(|entry| blocks.iter().all(|block| !is_of(block, &entry.version)));
     Ok(package)
+}
+
+/// Returns whether the block is of this version, however either is spelt.
+fn is_of(block: &Block, version: &VersionText) -> bool {
+    let ecosystem = block.name.ecosystem();
+    block.version.as_ref().is_some_and(|blocked| blocked.key(ecosystem) == version.key(ecosystem))
 }
 
 /// Returns whether what a search found is what the name means here.
@@ -144,7 +150,7 @@ pub async fn is_installable(service: &Service, only: Option<PublisherId>, hit: &
 pub async fn may_serve(service: &Service, name: &PackageName, version: &VersionText) -> Result<(), Refused> {
     told::version(version);
     let blocks = service.node().names().blocks(name).await?;
-    match blocks.iter().find(|block| block.version.as_ref() == Some(version)) {
+    match blocks.iter().find(|block| is_of(block, version)) {
         None => Ok(()),
         Some(block) => {
             let text = format!("{name} {version} is blocked on this node: {}", block.why);

@@ -6,7 +6,12 @@ use super::{policy::Refused, service::Service, told};
 use crate::{
     Result,
     archive::inspect,
-    domain::{hash::ContentRoot, name::PackageId},
+    domain::{
+        manifest::{File, PutFile},
+        name::PackageId,
+        release,
+        version::VersionText,
+    },
     prepare::Prepared,
 };
 
@@ -36,27 +41,32 @@ pub async fn publish(service: &Service, id: &PackageId, prepared: Prepared) -> R
     let version = prepared.draft.version.clone();
     told::version(&version);
     let (draft, artifacts) = prepared.put(&*service.contents(), |_| {}).await?;
-    let roots: Vec<ContentRoot> = artifacts.files.iter().map(|file| file.content.root).collect();
+    let files = artifacts.files.clone();
     match service.registry().publish(draft, artifacts, None).await {
         Ok(receipt) => {
             tracing::info!(id = receipt.id, "published through the gateway");
             Ok(())
         }
-        Err(error) if error.code() == "version_taken" && has_all(service, id, version.as_str(), &roots).await? => {
+        Err(error)
+            if matches!(error.code(), "version_taken" | "file_taken")
+                && has_all(service, id, &version, &files).await? =>
+        {
             Ok(())
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Returns whether each of the files is one of a published version's.
-async fn has_all(service: &Service, id: &PackageId, version: &str, roots: &[ContentRoot]) -> Result<bool> {
+/// Returns whether each of the files is one of a published version's: with its name too, where a version may have several.
+async fn has_all(service: &Service, id: &PackageId, version: &VersionText, files: &[PutFile]) -> Result<bool> {
+    let ecosystem = id.name.ecosystem();
     let package = service.registry().get_package(&id.to_string().parse()?).await?;
-    let entry = package.releases.iter().find(|entry| entry.version.as_str() == version);
     let mut published = Vec::new();
-    for hash in entry.iter().flat_map(|entry| &entry.manifests) {
-        let manifest = service.registry().manifest_of(id, hash).await?;
-        published.extend(manifest.files.iter().map(|file| file.root));
+    for hash in release::find(ecosystem, &package.releases, version).iter().flat_map(|entry| &entry.manifests) {
+        published.extend(service.registry().manifest_of(id, hash).await?.files);
     }
-    Ok(roots.iter().all(|root| published.contains(root)))
+    let is_it = |file: &PutFile, one: &File| {
+        one.root == file.content.root && (!ecosystem.grows() || file.name.as_ref() == Some(&one.name))
+    };
+    Ok(files.iter().all(|file| published.iter().any(|one| is_it(file, one))))
 }

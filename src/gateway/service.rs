@@ -23,6 +23,7 @@ use super::{
     guard::{self, Refused},
     npm, page, path,
     patient::Reset,
+    pypi,
     told::Began,
 };
 use crate::{
@@ -55,6 +56,9 @@ pub struct Service {
     /// Lines of indexes that were read.
     pub lines: Known<cargo::Line>,
     pub npm: npm::Held,
+    /// Files of Python's packages, and pages of them.
+    pub python: Known<pypi::Files>,
+    pub pages: pypi::Pages,
 }
 
 /// Who is at the other side of a connection.
@@ -112,6 +116,8 @@ impl Service {
             files: Files::default(),
             lines: Known::default(),
             npm: npm::Held::default(),
+            python: Known::default(),
+            pages: pypi::Pages::default(),
         }
     }
 
@@ -205,9 +211,11 @@ async fn answered(service: Arc<Service>, client: Client, request: Request) -> Re
         "cargo" => cargo::answer(&service, asked, body).await,
         "cargo-mirror" => cargo::answer_as_mirror(&service, asked, body).await,
         "npm" => npm::answer(&service, asked, body).await,
+        "pypi" => pypi::answer(&service, asked, body).await,
         other => {
-            let text =
-                format!("/{other} is nothing that this gateway has; there are /cargo/, /cargo-mirror/ and /npm/");
+            let text = format!(
+                "/{other} is nothing that this gateway has; there are /cargo/, /cargo-mirror/, /pypi/ and /npm/"
+            );
             sentence(StatusCode::NOT_FOUND, &text)
         }
     };

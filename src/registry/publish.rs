@@ -12,7 +12,7 @@ use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
 use tracing::field::Empty;
 
-use super::{Artifacts, Change, P2pRegistry, PublishStep, Receipt, ReleaseFile, Steps, blocking, claimed};
+use super::{Artifacts, Change, P2pRegistry, PublishStep, Receipt, ReleaseFile, Steps, blocking, claimed, files_of};
 use crate::{
     RegistryError, Result, clock,
     domain::{
@@ -330,11 +330,21 @@ impl P2pRegistry {
             checked => return checked,
         };
         let Some(there) = there else { return Ok(()) };
-        let (_, files, missing) = self.files_of(id, there).await?;
-        check_files(&id.name, &manifest.version, &files, manifest.files.iter().map(|file| file.name.as_str()))?;
-        match missing {
-            0 => Ok(()),
-            _ => Err(RegistryError::HistoryUnknown {
+        let names: Vec<String> = manifest.files.iter().map(|file| file.name.clone()).collect();
+        let (listing, missing) = self.store.listing_files(id, there, &names)?;
+        // Of what is held, only the manifests that list such a file are read: a release may have thousands.
+        let (mut files, mut unknown) = (Vec::new(), false);
+        for hash in listing.into_iter().chain(missing) {
+            match self.manifest(id, &hash).await {
+                Ok(one) => files.extend(files_of(there, [(hash, &**one)])),
+                Err(RegistryError::NotFound { .. }) => unknown = true,
+                Err(error) => return Err(error),
+            }
+        }
+        check_files(&id.name, &manifest.version, &files, names.iter().map(String::as_str))?;
+        match unknown {
+            false => Ok(()),
+            true => Err(RegistryError::HistoryUnknown {
                 package: id.name.clone(),
                 given: manifest.version.clone(),
                 latest: manifest.version.clone(),

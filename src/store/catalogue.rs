@@ -22,6 +22,7 @@ use crate::{
         time::Timestamp,
         version::VersionText,
     },
+    ecosystem::Ecosystem,
     registry::Conflict,
 };
 
@@ -360,6 +361,26 @@ impl Store {
         })
     }
 
+    /// The manifests that are held of a package and may list one of these files of a version; and of the manifests of an entry,
+    /// those that are not held.
+    pub fn listing_files(
+        &self,
+        package: &PackageId,
+        entry: &ReleaseEntry,
+        files: &[String],
+    ) -> Result<(HashSet<Hash>, Vec<Hash>)> {
+        self.read(|db| {
+            let found = listing_files(db, package, &entry.version, files.iter().map(String::as_str))?;
+            let mut missing = Vec::new();
+            for manifest in &entry.manifests {
+                if !has_manifest(db, manifest)? {
+                    missing.push(*manifest);
+                }
+            }
+            Ok((found, missing))
+        })
+    }
+
     /// Whether a manifest is the first that was seen of its version, or none was; or one of the several that it may have.
     pub fn is_first(&self, manifest: &Authorised<Manifest>) -> Result<bool> {
         self.read(|db| {
@@ -659,13 +680,18 @@ fn put_versions(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<()
          SELECT ?1, ?2, ?3, ?4, count(*) AS others FROM releases WHERE publisher = ?1 AND name = ?2 AND version = ?3
          HAVING others = 0 OR ?5",
     )?;
+    let mut seen =
+        db.prepare_cached("SELECT 1 FROM releases WHERE publisher = ? AND name = ? AND version = ? AND manifest = ?")?;
     // What was folded counts as seen first, too.
     let changed = folds::fold_of(db, &head.owner(), &head.package().name)?.conflicts(&head.ecosystem, &head.releases);
     for (entry, manifest) in
         listed(&head.releases).filter(|(entry, _)| !changed.iter().any(|one| one.version == entry.version))
     {
-        let version = entry.version.key(&head.ecosystem);
-        insert.execute(params![key, head.package().name.as_str(), version, manifest.0, grows])?;
+        let (name, version) = (head.package().name.as_str(), entry.version.key(&head.ecosystem));
+        // Most are: to count the others of a version for each of them would cost its length squared.
+        if !seen.exists(params![key, name, version, manifest.0])? {
+            insert.execute(params![key, name, version, manifest.0, grows])?;
+        }
     }
     Ok(())
 }
@@ -682,12 +708,48 @@ fn put_page(db: &Connection, head: i64, page: &Authorised<Page>) -> rusqlite::Re
 
 fn put_manifest(db: &Connection, head: i64, manifest: &Authorised<Manifest>) -> rusqlite::Result<()> {
     let envelope: &[u8] = manifest.envelope();
-    db.prepare_cached("INSERT OR IGNORE INTO manifests (hash, head, envelope) VALUES (?, ?, ?)")?.execute(params![
-        manifest.hash().0,
-        head,
-        envelope
-    ])?;
+    let put = db
+        .prepare_cached("INSERT OR IGNORE INTO manifests (hash, head, envelope) VALUES (?, ?, ?)")?
+        .execute(params![manifest.hash().0, head, envelope])?;
+    let grows = manifest.package().name.ecosystem().grows();
+    if put == 1 && grows {
+        let id = db.last_insert_rowid();
+        let mut insert = db.prepare_cached("INSERT OR IGNORE INTO files (head, file, manifest) VALUES (?, ?, ?)")?;
+        for file in &manifest.files {
+            insert.execute(params![head, file_number(&manifest.ecosystem, &manifest.version, &file.name), id])?;
+        }
+    }
     Ok(())
+}
+
+/// The number by which a file of a version is looked for; another file may have it too.
+fn file_number(ecosystem: &Ecosystem, version: &VersionText, file: &str) -> i64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(version.key(ecosystem).as_bytes()).update(&[0]).update(file.as_bytes());
+    let mut number = [0; 8];
+    hasher.finalize_xof().fill(&mut number);
+    i64::from_le_bytes(number)
+}
+
+/// The manifests that are held of a package and may list one of these files of a version.
+pub(super) fn listing_files<'a>(
+    db: &Connection,
+    package: &PackageId,
+    version: &VersionText,
+    files: impl Iterator<Item = &'a str>,
+) -> rusqlite::Result<HashSet<Hash>> {
+    let mut found = HashSet::new();
+    let Some(head) = head_row(db, &package.owner, &package.name)? else { return Ok(found) };
+    let mut listing = db.prepare_cached(
+        "SELECT m.hash FROM files f JOIN manifests m ON m.id = f.manifest WHERE f.head = ? AND f.file = ?",
+    )?;
+    for file in files {
+        let number = file_number(package.name.ecosystem(), version, file);
+        for manifest in listing.query_map(params![head, number], |row| hash(row, 0))? {
+            found.insert(manifest?);
+        }
+    }
+    Ok(found)
 }
 
 /// Lists the package by the highest release whose manifest is held, or was just `given`, and takes it off the list when
@@ -758,8 +820,8 @@ fn all_releases(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<(V
     for entry in releases.iter_mut().filter(|_| head.ecosystem.grows()) {
         // What was seen once stays, also where a state that lost does not say so; and of two files of one name the first counts.
         let first = release::find(&head.ecosystem, &known, &entry.version);
-        let unlisted =
-            first.into_iter().flat_map(|first| &first.manifests).filter(|one| !entry.manifests.contains(one));
+        let listed: HashSet<Hash> = entry.manifests.iter().copied().collect();
+        let unlisted = first.into_iter().flat_map(|first| &first.manifests).filter(|one| !listed.contains(one));
         entry.manifests.extend(unlisted.copied().collect::<Vec<_>>());
         entry.manifests.sort_by_key(|manifest| seen.get(manifest).copied().unwrap_or(usize::MAX));
     }

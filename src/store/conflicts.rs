@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
     Store,
-    catalogue::{held_head, held_manifest, held_page, publisher, signed},
+    catalogue::{held_head, held_manifest, held_page, listing_files, publisher, signed},
     damaged,
 };
 use crate::{
@@ -122,7 +122,10 @@ pub(super) fn changed_files(
         return Ok(changed);
     };
     let at = entry.manifests.iter().position(|one| *one == manifest.hash());
-    for (nth, hash) in entry.manifests.iter().enumerate().filter(|(_, hash)| **hash != manifest.hash()) {
+    let names = manifest.files.iter().map(|file| file.name.as_str());
+    let mut others = listing_files(db, manifest.package(), &manifest.version, names)?;
+    others.remove(&manifest.hash());
+    for (nth, hash) in entry.manifests.iter().enumerate().filter(|(_, hash)| others.contains(hash)) {
         let Some(other) = held_manifest(db, hash)?.filter(|other| other.package() == manifest.package()) else {
             continue;
         };

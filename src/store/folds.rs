@@ -60,9 +60,10 @@ impl Listed {
         self.versions.contains(first.version.as_str())
     }
 
-    /// Whether a manifest is listed, or was seen first of a version that is.
-    fn needs(&self, manifest: &Hash, seen: &[ReleaseEntry]) -> bool {
-        self.manifests.contains(manifest) || seen.iter().any(|first| first.lists(manifest) && self.has(first))
+    /// The manifests that are listed, or were seen first of a version that is.
+    fn needed(&self, seen: &[ReleaseEntry]) -> HashSet<Hash> {
+        let first = seen.iter().filter(|first| self.has(first)).flat_map(|first| &first.manifests);
+        first.chain(&self.manifests).copied().collect()
     }
 }
 
@@ -76,7 +77,8 @@ pub(super) fn tidy(db: &Connection, row: i64, head: &Authorised<Head>) -> rusqli
         .collect::<rusqlite::Result<_>>()?;
     let mut listed = Listed::default();
     listed.add(&head.ecosystem, &head.releases);
-    if seen.iter().all(|first| listed.has(first)) && manifests.iter().all(|(_, hash)| listed.needs(hash, &seen)) {
+    let needed = listed.needed(&seen);
+    if seen.iter().all(|first| listed.has(first)) && manifests.iter().all(|(_, hash)| needed.contains(hash)) {
         return Ok(());
     }
     let mut pages = db.prepare_cached("SELECT envelope FROM pages WHERE head = ?")?;
@@ -87,8 +89,9 @@ pub(super) fn tidy(db: &Connection, row: i64, head: &Authorised<Head>) -> rusqli
     for fork in forks.query_map(params![publisher.to_bytes(), name.as_str()], |row| signed::<Head>(row, 0))? {
         listed.add(&head.ecosystem, &fork?.releases);
     }
+    let needed = listed.needed(&seen);
     let mut delete = db.prepare_cached("DELETE FROM manifests WHERE id = ?")?;
-    for (id, _) in manifests.iter().filter(|(_, hash)| !listed.needs(hash, &seen)) {
+    for (id, _) in manifests.iter().filter(|(_, hash)| !needed.contains(hash)) {
         delete.execute([id])?;
     }
     fold(db, &publisher, name, seen.iter().filter(|entry| !listed.has(entry)))

@@ -8,7 +8,7 @@ use crate::{RegistryError, Result};
 
 /// The number of [`SCHEMA`], in the database's `user_version`. Earlier ones, up to 6, held records whose hashes are computed
 /// otherwise, and 7 took words apart otherwise and knew no pins of releases: nothing leads from there to here.
-const VERSION: i64 = 10;
+const VERSION: i64 = 11;
 
 const SCHEMA: &str = r"
 -- Long rows (heads, manifests) are kept in the order in which they come, and found by indexes: in the order of hashes, each
@@ -61,6 +61,13 @@ CREATE TABLE manifests (
     id INTEGER PRIMARY KEY, head INTEGER NOT NULL, hash BLOB NOT NULL UNIQUE, envelope BLOB NOT NULL
 );
 CREATE INDEX manifests_of ON manifests (head);
+-- Which manifests of a package list a file, by a number made of its version and its name: what is added to a release must be found to
+-- be new without reading all that was added before. Only where releases grow.
+CREATE TABLE files (
+    head INTEGER NOT NULL, file INTEGER NOT NULL, manifest INTEGER NOT NULL, PRIMARY KEY (head, file, manifest)
+) WITHOUT ROWID;
+CREATE INDEX files_of ON files (manifest);
+CREATE TRIGGER files_gone AFTER DELETE ON manifests BEGIN DELETE FROM files WHERE manifest = old.id; END;
 -- What is kept of each publisher, as the triggers of usage.rs count it, and since when it is known.
 CREATE TABLE publishers (
     publisher BLOB PRIMARY KEY, first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, own INTEGER NOT NULL,

@@ -1,4 +1,4 @@
-use std::{path::Path, time::Duration};
+use std::{collections::HashSet, path::Path, time::Duration};
 
 use libp2p::identity::Keypair;
 
@@ -139,6 +139,42 @@ async fn a_manifest_that_is_listed_as_another_version_or_package_is_refused_once
     store.take_manifest(two.clone(), NOW).await.unwrap();
     assert!(store.search(&Query::text("web"), NOW).unwrap().hits.is_empty());
     assert_eq!(store.raw_heads(&[lie.hash()]).unwrap(), [(lie.envelope().to_vec(), None)]);
+}
+
+#[tokio::test]
+async fn a_release_that_grows_is_asked_for_its_files_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let key = Keypair::generate_ed25519();
+    let of = |version: &str, file: &str| {
+        let one = manifest(&key, "a", version, file).into_value();
+        let files = vec![File::of(&Ecosystem::Pypi, file, file.as_bytes())];
+        Authorised::sign(&key, Manifest { ecosystem: Ecosystem::Pypi, files, ..one }).unwrap()
+    };
+    let (source, wheel, later) = (of("1.0", "a.tar.gz"), of("1.0", "a.whl"), of("1.1", "a.whl"));
+    let entry = |version: &str, manifests: &[&Authorised<Manifest>]| {
+        let manifests = manifests.iter().map(|one| one.hash()).collect();
+        ReleaseEntry { manifests, ..ReleaseEntry::new(version.parse().unwrap(), Hash([0; 32])) }
+    };
+    let releases = vec![entry("1.0", &[&source, &wheel]), entry("1.1", &[&later])];
+    let state = HeadState { ecosystem: Ecosystem::Pypi, ..state("a", releases.clone(), 1) };
+    let (head, _) = state.sign(&key, NOW, DEFAULT_LIFE).unwrap();
+    take(&store, &head, &[&source, &wheel]).await;
+    let listing = |version: &str, files: &[&str]| {
+        let files: Vec<String> = files.iter().map(|file| (*file).to_owned()).collect();
+        store.listing_files(head.package(), &entry(version, &[&source, &wheel, &later]), &files).unwrap()
+    };
+    let one = |manifest: &Authorised<Manifest>| HashSet::from([manifest.hash()]);
+    assert_eq!(listing("1.0.0", &["a.whl"]), (one(&wheel), vec![later.hash()]), "however the version is spelt");
+    assert_eq!(listing("1.0", &["b.whl", "a.tar.gz"]).0, one(&source));
+    assert!(listing("1.0", &["b.whl"]).0.is_empty() && listing("1.1", &["a.whl"]).0.is_empty());
+    store.take_manifest(later.clone(), NOW).await.unwrap();
+    assert_eq!(listing("1.1", &["a.whl"]), (one(&later), vec![]));
+    // What goes takes its rows along.
+    let rows = || store.read(|db| db.query_row("SELECT count(*) FROM files", [], |row| row.get::<_, i64>(0))).unwrap();
+    assert_eq!(rows(), 3);
+    store.write(|db| db.execute("DELETE FROM manifests", [])).await.unwrap();
+    assert_eq!(rows(), 0);
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ fn a_dry_run_fails_exactly_where_a_publish_does() {
     assert_eq!(dry_run(&home, &[], &dir).json()["would_succeed"], true);
     home.alone(&["publish", &dir, "--json"]).json();
     assert!(published(&home, "alice/web").contains(&"tls/test_key".to_owned()));
-    same(&[], &dir, "has a file web-1.0.0.tar.zst already");
+    same(&[], &dir, "the file web-1.0.0.tar.zst of web 1.0.0 already exists");
     fs::write(home.path("web/swarmdex.toml"), "name = \"web\"\nversion = \"0.9.0\"\ninclude = [\"tls/test_key\"]")
         .unwrap();
     assert_eq!(dry_run(&home, &[], &dir).json()["would_succeed"], true, "an older line may go on");

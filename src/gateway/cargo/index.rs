@@ -127,6 +127,7 @@ pub(super) async fn download(
         package: id,
         version: entry.version.clone(),
         kind: "application/gzip",
+        fixed: false,
     };
     Ok(file::answer(service, file, &asked.method, &asked.headers, asked.client.clone()).await)
 }

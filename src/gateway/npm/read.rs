@@ -251,6 +251,7 @@ pub(super) async fn tarball(
         package: id,
         version: entry.version.clone(),
         kind: "application/octet-stream",
+        fixed: false,
     };
     Ok(file::answer(service, file, &asked.method, &asked.headers, asked.client.clone()).await)
 }

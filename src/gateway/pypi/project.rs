@@ -1,0 +1,367 @@
+//! Projects: the files of all manifests of every release, with what their metadata says, as pages have them and as they are served.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::{http::StatusCode, response::Response};
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use sha2::{Digest as _, Sha256};
+use tokio::time::timeout_at;
+
+use super::page::{Form, Listed, Project};
+use crate::{
+    RegistryError, Result,
+    archive::pypi::CoreMetadata,
+    domain::{
+        hash::{Digest, Hash, Sha256Digest},
+        manifest::{self, Manifest},
+        name::{PackageId, PackageName},
+        release::ReleaseEntry,
+        time::Timestamp,
+    },
+    ecosystem::{Ecosystem, Version, pypi::file::FileName},
+    gateway::{
+        answer, beside,
+        file::{self, File, Others},
+        policy::{Refused, may_serve, name_of, package, whose},
+        service::{Asked, Service},
+    },
+    registry::{Package, Wanted, claimed},
+};
+
+/// Manifests of one project that are looked for at once.
+const AT_ONCE: usize = 8;
+/// Bytes of pages that may be kept in memory.
+const MOST: usize = 16 << 20;
+/// A page of which something could not be had is made anew after so long.
+const INCOMPLETE: Duration = Duration::from_secs(30);
+/// Bytes that a file takes in memory beside its texts, about.
+const FILE: usize = 512;
+
+/// Files of one manifest, as a client of the index sees them.
+pub struct Files {
+    signed_at: Timestamp,
+    files: Vec<Known>,
+}
+
+/// A file, and what its metadata says.
+struct Known {
+    file: manifest::File,
+    requires_python: Option<String>,
+    /// Digest of the metadata that is beside it, if it is a wheel.
+    metadata: Option<Sha256Digest>,
+}
+
+impl Files {
+    fn weight(&self) -> usize {
+        let texts = |known: &Known| known.file.name.len() + known.requires_python.as_ref().map_or(0, String::len);
+        self.files.iter().map(|known| FILE + texts(known)).sum()
+    }
+}
+
+/// Pages that were made.
+#[derive(Default)]
+pub struct Pages(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    pages: HashMap<(PackageId, Form), Arc<Page>>,
+    /// Of their texts.
+    bytes: usize,
+}
+
+struct Page {
+    /// Of what it was made from.
+    state: blake3::Hash,
+    etag: String,
+    text: Bytes,
+    /// None where nothing was missing.
+    until: Option<Instant>,
+}
+
+impl Pages {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, key: &(PackageId, Form), state: &blake3::Hash) -> Option<Arc<Page>> {
+        let held = self.lock();
+        let page = held.pages.get(key).filter(|page| page.state == *state)?;
+        page.until.is_none_or(|until| Instant::now() < until).then(|| page.clone())
+    }
+
+    fn keep(&self, key: (PackageId, Form), page: Page) -> Arc<Page> {
+        let page = Arc::new(page);
+        let mut held = self.lock();
+        if held.bytes + page.text.len() > MOST {
+            *held = Kept::default();
+        }
+        held.bytes += page.text.len();
+        if let Some(before) = held.pages.insert(key, page.clone()) {
+            held.bytes -= before.text.len();
+        }
+        page
+    }
+}
+
+/// A hash of everything that a project's page is made from.
+fn state_of(package: &Package) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    for entry in &package.releases {
+        add(entry.version.as_str().as_bytes());
+        entry.manifests.iter().for_each(|manifest| add(&manifest.0));
+        add(&[u8::from(entry.is_yanked())]);
+        add(entry.yanked.as_deref().unwrap_or_default().as_bytes());
+        for file in &entry.yanked_files {
+            add(file.name.as_bytes());
+            add(file.why.as_bytes());
+        }
+    }
+    hasher.finalize()
+}
+
+/// Whose project a name is here, and what is known of it.
+async fn project(service: &Service, name: &PackageName) -> Result<Package, Refused> {
+    let id = whose(service, None, name, true).await?;
+    package(service, &id).await
+}
+
+/// The page of a project.
+pub(super) async fn page(service: &Service, asked: &Asked, name: &str, form: Form) -> Result<Response, Refused> {
+    let package = project(service, &name_of(&Ecosystem::Pypi, name)?).await?;
+    let (key, state) = ((package.id.clone(), form), state_of(&package));
+    let page = match service.pages.get(&key, &state) {
+        Some(page) => page,
+        None => {
+            let (project, complete) = listed(service, &package).await;
+            if project.files.is_empty() {
+                let text = format!("{} has no wheel and no source distribution that can be served", package.id);
+                return Err(Refused::Because(StatusCode::NOT_FOUND, text));
+            }
+            let text = project.written(form);
+            let etag = answer::etag_of(text.as_bytes());
+            let until = (!complete).then(|| Instant::now() + INCOMPLETE);
+            service.pages.keep(key, Page { state, etag, text: text.into(), until })
+        }
+    };
+    Ok(answer::tagged(&asked.headers, form.media_type(), &page.etag, page.text.clone()))
+}
+
+/// A project as its page shows it, and whether nothing of it is missing.
+async fn listed(service: &Service, package: &Package) -> (Project, bool) {
+    let deadline = tokio::time::Instant::now() + service.options.wait;
+    let id = &package.id;
+    let mut hashes = Vec::new();
+    for (at, entry) in package.releases.iter().enumerate() {
+        hashes.extend(entry.manifests.iter().map(|hash| (at, *hash)));
+    }
+    let asked = hashes.into_iter().map(|(at, hash)| async move { (at, files_of(service, id, &hash, deadline).await) });
+    let mut looked = stream::iter(asked).buffered(AT_ONCE);
+    let mut project = Project { name: id.name.bare().to_owned(), ..Project::default() };
+    let mut complete = true;
+    let mut versions = HashSet::new();
+    let mut names = HashSet::new();
+    while let Some((at, found)) = looked.next().await {
+        let Some(entry) = package.releases.get(at) else { continue };
+        let (files, whole) = match found {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(package = %id, version = %entry.version, %error, "files are missing from a page");
+                complete = false;
+                continue;
+            }
+        };
+        complete &= whole;
+        let Ok(version) = entry.version.read(&Ecosystem::Pypi) else { continue };
+        // Of two manifests that list a file of one name, the earlier one counts.
+        for known in files.files.iter().filter(|known| is_of(&known.file.name, &id.name, &version)) {
+            if names.insert(known.file.name.clone()) {
+                project.files.push(known.listed(entry, files.signed_at));
+                if versions.insert(entry.version.as_str()) {
+                    project.versions.push(entry.version.to_string());
+                }
+            }
+        }
+    }
+    (project, complete)
+}
+
+impl Known {
+    fn listed(&self, entry: &ReleaseEntry, signed_at: Timestamp) -> Listed {
+        let Self { file, requires_python, metadata } = self;
+        Listed {
+            name: file.name.clone(),
+            sha256: file.sha256.to_string(),
+            size: file.size,
+            uploaded: file.published_at.unwrap_or(signed_at),
+            requires_python: requires_python.clone(),
+            metadata: metadata.map(|digest| digest.to_string()),
+            yanked: entry.why_yanked(&file.name).map(str::to_owned),
+        }
+    }
+}
+
+/// Returns whether the name of a file is that of a wheel or a source distribution of this release.
+fn is_of(file: &str, project: &PackageName, version: &Version) -> bool {
+    FileName::parse(file).is_ok_and(|file| {
+        Ecosystem::Pypi.normalise(file.name()).is_ok_and(|name| name == project.bare()) && file.version() == version
+    })
+}
+
+/// The files of a manifest with what their metadata says, and whether all of that could be had before the deadline.
+async fn files_of(
+    service: &Service,
+    id: &PackageId,
+    hash: &Hash,
+    deadline: tokio::time::Instant,
+) -> Result<(Arc<Files>, bool)> {
+    if let Some(files) = service.python.get(hash) {
+        return Ok((files, true));
+    }
+    let manifest = service.registry().manifest_of(id, hash).await?;
+    let mut files = Files { signed_at: manifest.signed_at, files: Vec::new() };
+    let mut complete = true;
+    for file in &manifest.files {
+        let read = timeout_at(deadline, metadata_of(service, id, &manifest, file)).await;
+        let said = match read {
+            Ok(Ok(said)) => said,
+            Ok(Err(error)) => {
+                tracing::warn!(package = %id, file = file.name, %error, "the metadata of a file could not be had");
+                complete = false;
+                None
+            }
+            Err(_) => {
+                complete = false;
+                None
+            }
+        };
+        let is_wheel = matches!(FileName::parse(&file.name), Ok(FileName::Wheel(_)));
+        let (requires_python, digest) = said.unzip();
+        files.files.push(Known {
+            file: file.clone(),
+            requires_python: requires_python.flatten(),
+            // What a source distribution says may be another thing once it is built.
+            metadata: digest.filter(|_| is_wheel),
+        });
+    }
+    Ok(match complete {
+        true => (service.python.keep(*hash, files.weight(), files), true),
+        false => (Arc::new(files), false),
+    })
+}
+
+/// Where the metadata of a file is, if there is any.
+fn metadata_at(manifest: &Manifest, file: &manifest::File) -> Option<manifest::Content> {
+    file.native.filter(|_| FileName::parse(&file.name).is_ok() && manifest.ecosystem == Ecosystem::Pypi)
+}
+
+/// What the metadata of a file says of the Pythons that it is for, and its digest. Nothing, where it is that of another release.
+async fn metadata_of(
+    service: &Service,
+    id: &PackageId,
+    manifest: &Manifest,
+    file: &manifest::File,
+) -> Result<Option<(Option<String>, Sha256Digest)>> {
+    let Some(content) = metadata_at(manifest, file) else { return Ok(None) };
+    let bytes = beside::read(service, id, &file.root, content, &format!("the metadata of {}", file.name)).await?;
+    let Ok(said) = CoreMetadata::parse(&bytes) else { return Ok(None) };
+    let is_of_it = Ecosystem::Pypi.version(&said.version).is_ok_and(|version| {
+        let named = PackageName::of(&Ecosystem::Pypi, &manifest.name).ok();
+        named.is_some_and(|name| {
+            is_of(&file.name, &name, &version) && Ecosystem::Pypi.normalise(&said.name).as_deref() == Ok(name.bare())
+        })
+    });
+    Ok(is_of_it.then(|| (said.requires_python, Digest(Sha256::digest(&bytes).into()))))
+}
+
+/// A file of a project that is asked for by its digest and its name.
+struct Found {
+    id: PackageId,
+    entry: ReleaseEntry,
+    manifest: Hash,
+    file: manifest::File,
+}
+
+/// Finds a file: its name says which project and which release it is of, the policy whose that project is, and the digest must be
+/// that owner's for the name.
+async fn find(service: &Service, sha256: &Sha256Digest, name: &str) -> Result<Found, Refused> {
+    let missing = |text: String| Refused::Because(StatusCode::NOT_FOUND, text);
+    let parsed = FileName::parse(name).map_err(|why| missing(format!("the name of the file {why}")))?;
+    let project_name = name_of(&Ecosystem::Pypi, parsed.name())?;
+    let version = parsed.version().to_string().parse().map_err(RegistryError::from)?;
+    may_serve(service, &project_name, &version).await?;
+    let Package { id, releases, .. } = project(service, &project_name).await?;
+    let is_it = |entry: &&ReleaseEntry| entry.version.read(&Ecosystem::Pypi).is_ok_and(|it| it == *parsed.version());
+    let unknown = || missing(format!("{id} has no file {name} with the SHA-256 {sha256}"));
+    let entry = releases.iter().find(is_it).ok_or_else(unknown)?;
+    for hash in &entry.manifests {
+        let named = |file: &manifest::File| file.name == name;
+        let file = match service.python.get(hash) {
+            Some(files) => files.files.iter().map(|known| &known.file).find(|file| named(file)).cloned(),
+            None => service.registry().manifest_of(&id, hash).await?.files.into_iter().find(named),
+        };
+        // The earliest that lists the name counts.
+        if let Some(file) = file {
+            return match file.sha256 == *sha256 {
+                true => Ok(Found { entry: entry.clone(), manifest: *hash, file, id }),
+                false => Err(unknown()),
+            };
+        }
+    }
+    Err(unknown())
+}
+
+/// The bytes of a file.
+pub(super) async fn file(
+    service: &Arc<Service>,
+    asked: &Asked,
+    sha256: &Sha256Digest,
+    name: &str,
+) -> Result<Response, Refused> {
+    let Found { id, entry, file, .. } = find(service, sha256, name).await?;
+    let file = File {
+        wanted: Wanted {
+            content: file.content(),
+            what: format!("{} of {}", file.name, claimed(&id, None)),
+            package: Some(id.clone()),
+            beside: None,
+            for_others: false,
+        },
+        digest: file.sha256.to_string(),
+        others: Others { sha512: file.sha512, sha1: file.sha1 },
+        package: id,
+        version: entry.version,
+        kind: if name.ends_with(".tar.gz") { "application/gzip" } else { "application/octet-stream" },
+        fixed: true,
+    };
+    Ok(file::answer(service, file, &asked.method, &asked.headers, asked.client.clone()).await)
+}
+
+/// The metadata of a wheel, byte for byte.
+pub(super) async fn metadata(
+    service: &Service,
+    asked: &Asked,
+    sha256: &Sha256Digest,
+    name: &str,
+) -> Result<Response, Refused> {
+    let Found { id, manifest, file, .. } = find(service, sha256, name).await?;
+    let missing = || Refused::Because(StatusCode::NOT_FOUND, format!("{name} has no metadata beside it"));
+    let deadline = tokio::time::Instant::now() + service.options.wait;
+    let (files, _) = files_of(service, &id, &manifest, deadline).await?;
+    let known = files.files.iter().find(|known| known.file.name == name);
+    let digest = known.and_then(|known| known.metadata).ok_or_else(missing)?;
+    let content = file.native.ok_or_else(missing)?;
+    let bytes = beside::read(service, &id, &file.root, content, &format!("the metadata of {name}")).await?;
+    let etag = format!("\"{digest}\"");
+    let mut response = answer::tagged(&asked.headers, "application/octet-stream", &etag, bytes.into());
+    answer::never_changes(&mut response);
+    Ok(response)
+}
