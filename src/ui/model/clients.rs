@@ -47,7 +47,7 @@ pub struct Sum {
 }
 
 impl Sum {
-    pub fn from_peers(&self) -> u64 {
+    pub fn fetched(&self) -> u64 {
         self.peers.values().sum()
     }
 }
@@ -165,7 +165,7 @@ impl Entry for Run {
             "changes" => Value::Number(sum.changes as f64),
             "refused" => Value::Number(sum.refused as f64),
             "sent" => Value::Number(sum.bytes as f64),
-            "peers" => Value::Number(sum.from_peers() as f64),
+            "peers" => Value::Number(sum.fetched() as f64),
             "age" => Value::Number(now.since(self.began()).as_secs_f64().round()),
             "note" => Value::text(note(&sum)),
             _ => Value::Nothing,
@@ -207,7 +207,7 @@ impl Clients {
         let (mut bytes, mut from_peers, mut refused) = (0, 0, 0);
         for sum in self.table.all().map(Run::sum) {
             bytes += sum.bytes;
-            from_peers += sum.from_peers();
+            from_peers += sum.fetched();
             refused += sum.refused;
         }
         let sent = format!("{} sent · {} fetched from peers", Size(bytes), Size(from_peers));

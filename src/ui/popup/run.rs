@@ -42,11 +42,7 @@ pub fn lines(model: &Model, id: u64, width: usize, theme: Theme) -> Vec<Line<'st
     say("began", &clock::here(run.began()), theme.text());
     let going = if run.is_open(model.now) { "it may go on" } else { "it has ended" };
     say("asked", &format!("{}; {} files, {} changes; {going}", run.asked(), sum.files, sum.changes), theme.text());
-    say(
-        "sent",
-        &format!("{}; {} were fetched from peers for it", Size(sum.bytes), Size(sum.from_peers())),
-        theme.text(),
-    );
+    say("sent", &format!("{}; {} were fetched from peers for it", Size(sum.bytes), Size(sum.fetched())), theme.text());
     let bad = if sum.refused + sum.broken_off > 0 { theme.bad() } else { theme.good() };
     say("refused", &format!("{}; broken off {}", sum.refused, sum.broken_off), bad);
     peers(&mut lines, model, &sum, theme);

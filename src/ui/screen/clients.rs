@@ -52,7 +52,7 @@ fn cell(model: &Model, run: &Run, column: &str, theme: Theme) -> Cell {
         "changes" => (count(sum.changes), plain),
         "refused" => (count(sum.refused), theme.bad()),
         "sent" => (Size(sum.bytes).to_string(), plain),
-        "peers" => match sum.from_peers() {
+        "peers" => match sum.fetched() {
             0 => (String::new(), plain),
             bytes => (Size(bytes).to_string(), theme.link()),
         },

@@ -97,7 +97,7 @@ fn a_request_that_changes_is_counted_once_and_a_run_is_one_row() {
     }
     let run = model.clients.table.get(&1).unwrap();
     let sum = run.sum();
-    assert_eq!((run.asked(), sum.files, sum.refused, sum.from_peers()), (4, 2, 0, 4 * MIB));
+    assert_eq!((run.asked(), sum.files, sum.refused, sum.fetched()), (4, 2, 0, 4 * MIB));
     assert_eq!(sum.peers.len(), 2);
 }
 
