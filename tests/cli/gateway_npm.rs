@@ -126,12 +126,18 @@ impl Site {
 
 /// A tarball as npm packs it, with this `package.json`.
 fn tarball(package: &Value) -> Vec<u8> {
+    tarball_with(package, None)
+}
+
+/// With another file in it.
+fn tarball_with(package: &Value, other: Option<(&str, &str)>) -> Vec<u8> {
     let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
-    let text = package.to_string();
-    let mut header = tar::Header::new_gnu();
-    header.set_size(text.len() as u64);
-    header.set_mode(0o644);
-    archive.append_data(&mut header, "package/package.json", text.as_bytes()).unwrap();
+    for (name, text) in [("package.json", &*package.to_string())].into_iter().chain(other) {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, format!("package/{name}"), text.as_bytes()).unwrap();
+    }
     archive.into_inner().unwrap().finish().unwrap()
 }
 
@@ -553,6 +559,11 @@ fn bad_uploads_are_refused_in_npms_form_and_leave_nothing() {
     more["dist-tags"] = json!({ "latest": "1.0.0", "next": "1.1.0" });
     assert_eq!(site.puts("/npm/a", &more).0, 201);
     assert_eq!(site.document("/npm/a")["dist-tags"], json!({ "latest": "1.0.0", "next": "1.1.0" }));
+    // What looks like a key is taken, and npm shows the warning.
+    let key = tarball_with(&json!({ "name": "k", "version": "1.0.0" }), Some((".env", "PASSWORD=1")));
+    let (status, head, _) = site.puts("/npm/k", &publication("k", "1.0.0", &key));
+    let notice = field(&head, "npm-notice").unwrap();
+    assert!(status == 201 && notice.contains(".env"), "{notice}");
     let uploads = site.home.path(".local/share/swarmdex/uploads");
     assert_eq!(std::fs::read_dir(&uploads).unwrap().count(), 0, "an upload was left");
 }

@@ -35,9 +35,11 @@ use crate::{
 };
 
 /// Versions of one package that are looked for at once.
-const AT_ONCE: usize = 16;
-/// Bytes of documents that are kept as they were sent.
-const MOST_DOCUMENTS: usize = 16 << 20;
+const AT_ONCE: usize = 32;
+/// Bytes of versions that are kept, and of documents as they were sent: those that are asked for again, by one run of a client or by
+/// several.
+const MOST_VERSIONS: usize = 24 << 20;
+const MOST_DOCUMENTS: usize = 12 << 20;
 /// The form with what an installation needs.
 const SHORT: &str = "application/vnd.npm.install-v1+json";
 
@@ -50,7 +52,7 @@ pub struct Held {
 
 impl Default for Held {
     fn default() -> Self {
-        Self { versions: Known::default(), documents: Known::of(MOST_DOCUMENTS) }
+        Self { versions: Known::of(MOST_VERSIONS), documents: Known::of(MOST_DOCUMENTS) }
     }
 }
 
