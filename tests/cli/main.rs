@@ -17,4 +17,5 @@ mod plain;
 mod program;
 mod service;
 mod settings;
+mod setup_npm;
 mod usage;

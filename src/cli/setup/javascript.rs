@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{RegistryError, Result, ecosystem::Ecosystem};
 
-/// What stops working when everything comes from the swarm.
+/// Tells a person what stops working when everything comes from the swarm.
 const MIRROR: &str = "every package comes from the swarm; what nobody here has is not found, an audit finds nothing, and there are \
                       no accounts to log in to";
 
@@ -71,10 +71,10 @@ impl Client {
     }
 }
 
-/// Where pnpm is told how old a version must be.
+/// The file in which pnpm is told how old a version must be.
 const WORKSPACE: &str = "pnpm-workspace.yaml";
 
-/// What is to be in the files.
+/// Everything that is to be in the files.
 #[derive(Clone)]
 struct Wanted {
     client: Client,

@@ -43,7 +43,7 @@ const MOST_DOCUMENTS: usize = 12 << 20;
 /// The form with what an installation needs.
 const SHORT: &str = "application/vnd.npm.install-v1+json";
 
-/// What was read and written lately.
+/// Versions that were read and documents that were written lately.
 pub struct Held {
     versions: Known<Version>,
     /// By everything that they are made of.
@@ -69,7 +69,7 @@ impl Written {
     }
 }
 
-/// What one release says of itself.
+/// Reads what one release says of itself, once.
 async fn version_in(service: &Service, id: &PackageId, entry: &ReleaseEntry) -> Result<Arc<Version>> {
     let what = format!("the package.json of {} {}", claimed(id, None), entry.version);
     let missing = || RegistryError::NotFound { package: what.clone(), asked: 0 };
@@ -129,7 +129,7 @@ pub(super) async fn listed(service: &Service, asked: &Asked, package: Package) -
     (document, is_whole)
 }
 
-/// What addresses of this registry begin with.
+/// The beginning of this registry's addresses.
 pub(super) fn registry(asked: &Asked) -> String {
     format!("{}/npm", asked.base)
 }
