@@ -119,7 +119,7 @@ fn within(mut archive: impl BufRead + Seek) -> Result<Tarball, Unusable> {
     })
 }
 
-/// How many bytes there are, and what they come to.
+/// Counts the bytes, and computes their digests.
 fn digests(archive: &mut impl BufRead) -> Result<(u64, [u8; 20], [u8; 64]), Unusable> {
     let (mut size, mut sha1, mut sha512) = (0, Sha1::new(), Sha512::new());
     loop {
@@ -162,7 +162,7 @@ impl<R: BufRead + Seek> Read for Gunzip<R> {
     }
 }
 
-/// How a member of a gzip file begins.
+/// The first bytes of a member of a gzip file.
 const MEMBER: [u8; 2] = [0x1f, 0x8b];
 
 /// What is wanted of an archive's files.

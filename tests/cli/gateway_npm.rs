@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::{
     gateway::{Site, field, two},
-    program::{APART, Home, PATIENCE, Ran, Running, ran},
+    program::{Home, PATIENCE, Ran, Running, ran},
 };
 
 /// Returns whether there is an npm; says so where there is none.
-fn has_npm() -> bool {
+pub fn has_npm() -> bool {
     let version = Command::new("npm").arg("--version").stdin(Stdio::null()).output();
     match version {
         Ok(version) if version.status.success() => {
@@ -26,12 +26,12 @@ fn has_npm() -> bool {
 }
 
 impl Site {
-    fn registry(&self) -> String {
+    pub fn registry(&self) -> String {
         format!("{}/npm/", self.gateway)
     }
 
     /// The line of a configuration with the publish token.
-    fn token_line(&self) -> String {
+    pub fn token_line(&self) -> String {
         format!("{}/npm/:_authToken={}\n", self.gateway.trim_start_matches("http:"), self.token())
     }
 
@@ -42,7 +42,7 @@ impl Site {
         self.npm_by(dir, "npmrc", words)
     }
 
-    fn npm_by(&self, dir: &str, config: &str, words: &[&str]) -> Ran {
+    pub fn npm_by(&self, dir: &str, config: &str, words: &[&str]) -> Ran {
         let mut npm = Command::new("npm");
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().to_lowercase();
@@ -67,7 +67,7 @@ impl Site {
     }
 
     /// A package in a directory of its own.
-    fn module(&self, dir: &str, name: &str, version: &str, more: Value) {
+    pub fn module(&self, dir: &str, name: &str, version: &str, more: Value) {
         std::fs::create_dir_all(self.home.path(dir)).unwrap();
         let mut package =
             json!({ "name": name, "version": version, "description": format!("A {dir}"), "license": "MIT" });
@@ -81,7 +81,7 @@ impl Site {
         self.npm_does(dir, &["publish", "--access", "public"]);
     }
 
-    fn document(&self, path: &str) -> Value {
+    pub fn document(&self, path: &str) -> Value {
         let (status, _, body) = self.gets(path, "");
         let text = String::from_utf8(body).unwrap();
         assert_eq!(status, 200, "{path}: {text}");
@@ -126,16 +126,22 @@ impl Site {
 
 /// A tarball as npm packs it, with this `package.json`.
 fn tarball(package: &Value) -> Vec<u8> {
+    tarball_with(package, None)
+}
+
+/// With another file in it.
+fn tarball_with(package: &Value, other: Option<(&str, &str)>) -> Vec<u8> {
     let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
-    let text = package.to_string();
-    let mut header = tar::Header::new_gnu();
-    header.set_size(text.len() as u64);
-    header.set_mode(0o644);
-    archive.append_data(&mut header, "package/package.json", text.as_bytes()).unwrap();
+    for (name, text) in [("package.json", &*package.to_string())].into_iter().chain(other) {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, format!("package/{name}"), text.as_bytes()).unwrap();
+    }
     archive.into_inner().unwrap().finish().unwrap()
 }
 
-/// What a client sends to publish.
+/// A document as a client sends it to publish.
 fn publication(name: &str, version: &str, tarball: &[u8]) -> Value {
     json!({
         "_id": name,
@@ -553,56 +559,11 @@ fn bad_uploads_are_refused_in_npms_form_and_leave_nothing() {
     more["dist-tags"] = json!({ "latest": "1.0.0", "next": "1.1.0" });
     assert_eq!(site.puts("/npm/a", &more).0, 201);
     assert_eq!(site.document("/npm/a")["dist-tags"], json!({ "latest": "1.0.0", "next": "1.1.0" }));
+    // What looks like a key is taken, and npm shows the warning.
+    let key = tarball_with(&json!({ "name": "k", "version": "1.0.0" }), Some((".env", "PASSWORD=1")));
+    let (status, head, _) = site.puts("/npm/k", &publication("k", "1.0.0", &key));
+    let notice = field(&head, "npm-notice").unwrap();
+    assert!(status == 201 && notice.contains(".env"), "{notice}");
     let uploads = site.home.path(".local/share/swarmdex/uploads");
     assert_eq!(std::fs::read_dir(&uploads).unwrap().count(), 0, "an upload was left");
-}
-
-#[test]
-fn setup_writes_what_npm_needs_and_takes_it_out_again() {
-    let site = Site::start(&["--handle", "alice"]);
-    let run = |words: &[&str]| {
-        let ran = ran(site.home.command([&APART[..], words].concat()));
-        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-        ran
-    };
-    let printed = run(&["setup", "npm", "@team"]).stdout;
-    assert!(printed.contains(&format!("\n@team:registry={}\n", site.registry())), "{printed}");
-    assert!(printed.contains(&site.token_line()), "{printed}");
-    assert!(run(&["setup", "yarn", "team", "--fresh"]).stdout.contains("npmMinimalAgeGate: 0"));
-    let theirs = "# mine\nsave-exact=true\n";
-    std::fs::write(site.home.path(".npmrc"), theirs).unwrap();
-    site.module("tiny", "@team/tiny", "1.0.0", json!({}));
-    let in_project = |words: &[&str]| {
-        let mut command = site.home.command([&APART[..], words].concat());
-        command.current_dir(site.home.path("tiny"));
-        let ran = ran(command);
-        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-        ran
-    };
-    for _ in 0..2 {
-        in_project(&["setup", "npm", "@team", "--write"]);
-    }
-    let project = std::fs::read_to_string(site.home.path("tiny/.npmrc")).unwrap();
-    assert!(project.contains("@team:registry=") && !project.contains("_authToken"), "{project}");
-    let home = std::fs::read_to_string(site.home.path(".npmrc")).unwrap();
-    assert!(home.starts_with(theirs) && home.matches("_authToken").count() == 1, "{home}");
-    if has_npm() {
-        let published = site.npm_by("tiny", ".npmrc", &["publish"]);
-        assert_eq!(published.code, Some(0), "{}", published.stderr);
-        assert_eq!(site.document("/npm/@team/tiny")["dist-tags"]["latest"], "1.0.0");
-    }
-    in_project(&["setup", "pnpm", "--mirror", "--write", "--fresh"]);
-    let workspace = site.home.path("tiny/pnpm-workspace.yaml");
-    assert!(std::fs::read_to_string(&workspace).unwrap().contains("minimumReleaseAge: 0"));
-    let project = std::fs::read_to_string(site.home.path("tiny/.npmrc")).unwrap();
-    assert!(
-        project.contains(&format!("\nregistry={}\n", site.registry())) && project.contains("not found"),
-        "{project}"
-    );
-    in_project(&["setup", "pnpm", "--undo"]);
-    assert_eq!(std::fs::read_to_string(site.home.path(".npmrc")).unwrap(), theirs);
-    assert_eq!(std::fs::read_to_string(site.home.path("tiny/.npmrc")).unwrap(), "");
-    assert_eq!(std::fs::read_to_string(&workspace).unwrap(), "");
-    let both = site.home.alone(&["setup", "pnpm", "--write", "--global", "--fresh"]);
-    assert_eq!(both.code, Some(2), "{}", both.stderr);
 }

@@ -19,4 +19,5 @@ mod plain;
 mod program;
 mod service;
 mod settings;
+mod setup_npm;
 mod usage;

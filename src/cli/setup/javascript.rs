@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{RegistryError, Result, ecosystem::Ecosystem};
 
-/// What stops working when everything comes from the swarm.
+/// Tells a person what stops working when everything comes from the swarm.
 const MIRROR: &str = "every package comes from the swarm; what nobody here has is not found, an audit finds nothing, and there are \
                       no accounts to log in to";
 
@@ -71,10 +71,10 @@ impl Client {
     }
 }
 
-/// Where pnpm is told how old a version must be.
+/// The file in which pnpm is told how old a version must be.
 const WORKSPACE: &str = "pnpm-workspace.yaml";
 
-/// What is to be in the files.
+/// Everything that is to be in the files.
 #[derive(Clone)]
 struct Wanted {
     client: Client,
@@ -85,6 +85,8 @@ struct Wanted {
     scopes: Vec<String>,
     mirror: bool,
     fresh: bool,
+    /// A token is wanted to read, too.
+    closed: bool,
 }
 
 pub(super) async fn run(global: &Global, client: Client, args: Args) -> Result<u8> {
@@ -93,9 +95,9 @@ pub(super) async fn run(global: &Global, client: Client, args: Args) -> Result<u
     }
     let scopes = args.scopes.iter().map(|scope| scope_of(scope)).collect::<Result<Vec<_>>>()?;
     session::running(global, async |node, settings| {
-        let Access { url, token, .. } = access(node, settings).await?;
+        let Access { url, token, closed } = access(node, settings).await?;
         let registry = format!("{url}/npm/");
-        let wanted = Wanted { client, registry, token, scopes, mirror: args.mirror, fresh: args.fresh };
+        let wanted = Wanted { client, registry, token, scopes, mirror: args.mirror, fresh: args.fresh, closed };
         let told = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         if let Some(note) = wanted.proxy_in_between(told) {
             print::note(note);
@@ -142,12 +144,12 @@ impl Wanted {
     }
 
     fn and_earlier(&self, text: &str) -> Self {
-        let Self { client, registry, token, mut scopes, mut mirror, mut fresh } = self.clone();
-        let earlier = if client == Client::Yarn { yaml::ours(text) } else { npmrc::ours(text) };
+        let Self { mut scopes, mut mirror, mut fresh, .. } = self.clone();
+        let earlier = if self.client == Client::Yarn { yaml::ours(text) } else { npmrc::ours(text) };
         for key in earlier {
             mirror |= key == "registry" || key.starts_with("npmRegistryServer:");
             fresh |= key.starts_with("npmMinimalAgeGate:");
-            let scope = match client {
+            let scope = match self.client {
                 Client::Yarn => key.strip_prefix(' ').and_then(|key| key.trim().strip_suffix(':')),
                 _ => key.strip_suffix(":registry"),
             };
@@ -156,7 +158,7 @@ impl Wanted {
             scopes.extend(scope.filter(|scope| !self.scopes.contains(scope)));
         }
         scopes.sort();
-        Self { client, registry, token, scopes, mirror, fresh }
+        Self { scopes, mirror, fresh, ..self.clone() }
     }
 
     fn add_to_npmrc(&self, text: &str) -> Result<String, String> {
@@ -222,12 +224,21 @@ impl Wanted {
     /// A file with the token in it; what is there of the registry stays.
     fn add_token(&self, text: &str) -> Result<String, String> {
         if self.client == Client::Yarn {
-            let entry = [format!("{}:", quoted(&self.registry)), format!("  npmAuthToken: {}", quoted(&self.token))];
+            let mut entry =
+                vec![format!("{}:", quoted(&self.registry)), format!("  npmAuthToken: {}", quoted(&self.token))];
+            if self.closed {
+                // It says the token for packages in scopes alone, otherwise.
+                entry.push("  npmAlwaysAuth: true".to_owned());
+            }
             return yaml::add_below(text, "npmRegistries", &entry);
         }
         let address = self.registry.split_once(':').map_or(&*self.registry, |(_, address)| address);
         let (key, value) = (format!("{address}:_authToken"), self.token.clone());
-        npmrc::append(text, &[Setting { key, value, reason: "lets you publish".to_owned() }])
+        let reason = match self.closed {
+            true => "lets you install and publish; yarn 1 wants always-auth=true beside it, of which npm warns",
+            false => "lets you publish",
+        };
+        npmrc::append(text, &[Setting { key, value, reason: reason.to_owned() }])
     }
 }
 
@@ -304,6 +315,7 @@ mod tests {
             scopes: scopes.iter().map(|scope| scope_of(scope).unwrap()).collect(),
             mirror,
             fresh,
+            closed: false,
         }
     }
 
@@ -354,6 +366,14 @@ npmRegistries: # swarmdex
     npmAuthToken: \"word\" # swarmdex
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn where_reading_needs_a_token_yarn_says_it_always() {
+        let closed = |client| Wanted { closed: true, ..wanted(client, &["team"], false, false) };
+        assert!(closed(Client::Yarn).text().unwrap().contains("\n    npmAlwaysAuth: true # swarmdex\n"));
+        assert!(!wanted(Client::Yarn, &["team"], false, false).text().unwrap().contains("npmAlwaysAuth"));
+        assert!(closed(Client::Npm).text().unwrap().contains("always-auth=true beside it"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Not every one of them has comments behind a value, so that each line of ours stands below a comment of its own.
 
-/// What a line of ours stands below.
+/// Each line of ours stands below this.
 const MARK: &str = "# swarmdex: ";
 
 /// Settings that are to be there, each with its reason.
@@ -44,7 +44,7 @@ fn shown<'a>(key: &str, value: &'a str) -> &'a str {
     if key.trim().ends_with("registry") { value.trim() } else { "something else" }
 }
 
-/// What of ours is in the file, by key.
+/// The keys of ours that are in the file.
 pub fn ours(text: &str) -> Vec<&str> {
     let marked = text.lines().zip(text.lines().skip(1)).filter(|(mark, _)| mark.starts_with(MARK));
     marked.filter_map(|(_, line)| line.split_once('=').map(|(key, _)| key)).collect()

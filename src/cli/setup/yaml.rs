@@ -1,7 +1,7 @@
 //! `.yarnrc.yml` and `pnpm-workspace.yaml`, changed so that everything else in them stays as it is: by the line, because what reads
 //! YAML and writes it again keeps no comments. Pure.
 
-/// What each line of ours ends with.
+/// Each line of ours ends with this.
 const MARK: &str = " # swarmdex";
 
 /// The file with a top-level setting.
@@ -80,7 +80,7 @@ fn written(entry: &[String], steps: usize) -> String {
     entry.iter().map(|line| format!("{:steps$}{line}{MARK}\n", "")).collect()
 }
 
-/// What stands behind a top-level key in its line.
+/// Returns what stands behind a top-level key in its line.
 fn value_of<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     let rest = line.strip_prefix(key).or_else(|| {
         let quoted = line.strip_prefix(['"', '\''])?.strip_prefix(key)?;

@@ -11,7 +11,7 @@ pub const MAX_WORDS: usize = 4 << 20;
 /// Bytes of a key, escapes included, in the part of the text where it says what a string is.
 const MAX_KEY: usize = 2_048;
 
-/// Why a body is none.
+/// The fault of a body that is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Wrong {
     #[error("what it says beside the tarball has more than {} MiB", MAX_WORDS >> 20)]
@@ -125,7 +125,7 @@ impl Splitter {
         Ok(())
     }
 
-    /// What was collected, and whether there was a file.
+    /// Returns the text that was collected, and true where there was a file.
     ///
     /// # Errors
     /// When the file has no end.
@@ -191,10 +191,10 @@ impl Splitter {
     }
 }
 
-/// Where the file is. Beside it there may be what it was built by (`.sigstore`), which is no base64.
+/// The keys on the way to the file. Beside it there may be what it was built by (`.sigstore`), which is no base64.
 const FILE: [fn(&str) -> bool; 3] = [|key| key == "_attachments", |key| key.ends_with(".tgz"), |key| key == "data"];
 
-/// What an escape stands for; `None` while it is not whole.
+/// Returns the text that an escape stands for; `None` while it is not whole.
 fn unescaped(escape: &[u8]) -> Result<Option<String>, Wrong> {
     let whole = if escape.get(1) == Some(&b'u') { 6 } else { 2 };
     if escape.len() < whole {

@@ -1,5 +1,5 @@
-//! What is said of versions after they were published: deprecations, and what npm calls to unpublish, which is a yank here, because
-//! what was signed stays.
+//! Changes of versions after they were published: deprecations, and unpublishing, which is a yank here, because what was signed
+//! stays.
 
 use axum::{http::StatusCode, response::Response};
 use serde_json::Value;
@@ -83,7 +83,7 @@ pub(super) async fn say(
     Ok(done(StatusCode::OK, &notice(name, &gone)))
 }
 
-/// What is said against versions now, where that is something else than before.
+/// Changes for each version against which something else is said than before.
 fn deprecations(document: &Document, said: &Said) -> Vec<Change> {
     let sent = |version: &str| said.versions.as_ref()?.get(version);
     let change = |listed: &super::document::Listed| {
@@ -99,7 +99,7 @@ fn deprecations(document: &Document, said: &Said) -> Vec<Change> {
     document.versions.iter().filter_map(change).collect()
 }
 
-/// What is called otherwise than before. A tag whose version goes is left: it names nothing any more.
+/// Changes for each tag that names something else than before. A tag whose version goes is left: it names nothing any more.
 fn tags(document: &Document, said: &Said, gone: &[VersionText]) -> Vec<Change> {
     let before = document.tags();
     let is_new = |(tag, version): &(&String, &String)| before.get(tag.as_str()) != Some(&version.as_str());
@@ -150,7 +150,7 @@ async fn yanked(
     Ok(done(StatusCode::OK, &notice(name, &versions)))
 }
 
-/// What to unpublish is here.
+/// Tells a person that what they unpublished is yanked.
 fn notice(name: &str, gone: &[VersionText]) -> Vec<String> {
     if gone.is_empty() {
         return Vec::new();

@@ -24,16 +24,16 @@ pub struct Listed {
     pub version: Arc<Version>,
 }
 
-/// What a document is made of.
+/// Everything that a document says.
 pub struct Document {
     pub name: String,
     /// Who signs it, for eyes.
     pub owner: String,
-    /// What addresses begin with, the registry's path included.
+    /// The beginning of addresses, the registry's path included.
     pub registry: String,
     /// Which state of the package it is of.
     pub rev: String,
-    /// When that was signed.
+    /// The time at which that was signed.
     pub modified: Timestamp,
     /// As the owner gives them.
     pub tags: BTreeMap<String, VersionText>,
@@ -129,7 +129,7 @@ impl Document {
         json!([{ "name": self.owner, "email": "" }])
     }
 
-    /// When anything of it was new last: what is said of a version may be newer than all of them.
+    /// The time at which anything of it was new last: what is said of a version may be newer than all of them.
     fn modified(&self) -> Timestamp {
         let times = self.versions.iter().map(|listed| listed.version.time);
         times.chain([self.modified]).max().unwrap_or_default()
@@ -148,7 +148,7 @@ impl Document {
     }
 }
 
-/// What an installation without a version takes.
+/// The tag that an installation without a version takes.
 pub const LATEST: &str = "latest";
 
 #[cfg(test)]

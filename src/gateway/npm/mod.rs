@@ -33,7 +33,7 @@ use crate::{RegistryError, domain::name::PackageName, ecosystem::Ecosystem};
 pub use read::Held;
 use route::Route;
 
-/// How npm is given the publish token.
+/// Tells a person how npm is given the publish token.
 const LOGIN: &str = "`swarmdex setup npm` prints the line with it";
 /// Most bytes of a request that is answered alike whatever it says.
 const MAX_UNREAD: u64 = 4 << 20;

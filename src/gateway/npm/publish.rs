@@ -37,7 +37,7 @@ use crate::{
 /// Bytes that are read, decoded and written at once.
 const PIECE: usize = 256 << 10;
 
-/// What a client says of a package, of one version that it publishes or of all.
+/// A document as a client sends it: of one version that it publishes, or of all.
 #[derive(Debug, Deserialize)]
 pub(super) struct Said {
     #[serde(default)]
@@ -202,7 +202,7 @@ fn check(name: &str, said: &Said, version: &VersionText, tarball: &Tarball) -> R
     Ok(())
 }
 
-/// What the version is to be called.
+/// Returns the tags that the version is to have.
 fn tags_of(said: &Said, version: &VersionText) -> Result<Vec<String>, Refused> {
     let key = version.key(&Ecosystem::Npm);
     let is_it = |text: &str| text.parse().is_ok_and(|text: VersionText| text.key(&Ecosystem::Npm) == key);

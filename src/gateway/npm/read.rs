@@ -35,13 +35,15 @@ use crate::{
 };
 
 /// Versions of one package that are looked for at once.
-const AT_ONCE: usize = 16;
-/// Bytes of documents that are kept as they were sent.
-const MOST_DOCUMENTS: usize = 16 << 20;
+const AT_ONCE: usize = 32;
+/// Bytes of versions that are kept, and of documents as they were sent: those that are asked for again, by one run of a client or by
+/// several.
+const MOST_VERSIONS: usize = 24 << 20;
+const MOST_DOCUMENTS: usize = 12 << 20;
 /// The form with what an installation needs.
 const SHORT: &str = "application/vnd.npm.install-v1+json";
 
-/// What was read and written lately.
+/// Versions that were read and documents that were written lately.
 pub struct Held {
     versions: Known<Version>,
     /// By everything that they are made of.
@@ -50,7 +52,7 @@ pub struct Held {
 
 impl Default for Held {
     fn default() -> Self {
-        Self { versions: Known::default(), documents: Known::of(MOST_DOCUMENTS) }
+        Self { versions: Known::of(MOST_VERSIONS), documents: Known::of(MOST_DOCUMENTS) }
     }
 }
 
@@ -67,7 +69,7 @@ impl Written {
     }
 }
 
-/// What one release says of itself.
+/// Reads what one release says of itself, once.
 async fn version_in(service: &Service, id: &PackageId, entry: &ReleaseEntry) -> Result<Arc<Version>> {
     let what = format!("the package.json of {} {}", claimed(id, None), entry.version);
     let missing = || RegistryError::NotFound { package: what.clone(), asked: 0 };
@@ -127,7 +129,7 @@ pub(super) async fn listed(service: &Service, asked: &Asked, package: Package) -
     (document, is_whole)
 }
 
-/// What addresses of this registry begin with.
+/// The beginning of this registry's addresses.
 pub(super) fn registry(asked: &Asked) -> String {
     format!("{}/npm", asked.base)
 }

@@ -1,4 +1,4 @@
-//! What npm and its like ask for, by method and path. Pure.
+//! Requests of npm and its like, by method and path. Pure.
 
 use axum::http::Method;
 
@@ -8,7 +8,7 @@ pub enum Route {
     Ping,
     Whoami,
     Search,
-    /// What is known to be wrong with packages, in bulk; yarn 1 and old npm ask for it as a report.
+    /// Known faults of packages, in bulk; old clients ask for a report of them.
     Advisories,
     Audit,
     /// Accounts, which there are none of.

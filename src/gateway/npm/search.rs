@@ -20,7 +20,7 @@ use crate::{
 const USUAL: usize = 20;
 const MOST: usize = 250;
 
-/// What is asked for.
+/// A search as it is asked for.
 #[derive(Debug, PartialEq, Eq)]
 struct Wanted {
     text: String,

@@ -1,4 +1,4 @@
-//! What versions are called: `npm dist-tag`.
+//! Names of versions: `npm dist-tag`.
 
 use axum::{http::StatusCode, response::Response};
 use serde_json::json;

@@ -42,21 +42,21 @@ const OF_PACKAGE: [&str; 8] =
 pub struct Version {
     /// As the tarball has it: without build metadata.
     pub version: String,
-    /// When its upstream or its tarball says that it was published, else when it was signed.
+    /// The time at which its upstream or its tarball says that it was published, else that of its signature.
     pub time: Timestamp,
     /// The message in its own `package.json`.
     deprecated: Option<String>,
     /// Both forms of it as JSON, but for the end: file and deprecation are to come.
     full: String,
     short: String,
-    /// What its file must be, likewise.
+    /// The digests that its file must have, likewise.
     digests: String,
 }
 
 /// Reads the `package.json` that came with a release.
 ///
 /// # Errors
-/// Why npm could not use it, or why it is of another release.
+/// A reason why npm could not use it, or why it is of another release.
 pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Version, String> {
     let mut fields: Map<String, Value> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let field = |key: &str| fields.get(key).and_then(Value::as_str).ok_or_else(|| format!("it has no {key}"));
@@ -70,7 +70,7 @@ pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Version, String> {
     let digests = digests(file)?;
     let deprecated = fields.remove("deprecated");
     let deprecated = deprecated.and_then(|text| text.as_str().filter(|text| !text.is_empty()).map(str::to_owned));
-    // What begins with a hyphen below is a registry's own word of a version, as the file is.
+    // Fields that begin with an underscore are a registry's own, as the file is.
     fields.retain(|key, _| !key.starts_with('_') && !matches!(key.as_str(), "dist" | "hasInstallScript"));
     let has_script = |name: &&str| fields.get("scripts").is_some_and(|scripts| scripts.get(*name).is_some());
     if ["preinstall", "install", "postinstall"].iter().any(has_script) {
@@ -105,7 +105,7 @@ impl Version {
         self.full.len() + self.short.len() + self.digests.len() + 256
     }
 
-    /// What is said against it, by its owner now or in its own `package.json`.
+    /// The message against it: its owner's now, or the one in its own `package.json`.
     pub fn deprecated<'a>(&'a self, now: Option<&'a str>) -> Option<&'a str> {
         now.filter(|now| !now.is_empty()).or(self.deprecated.as_deref())
     }
@@ -128,18 +128,18 @@ impl Version {
         into.push('}');
     }
 
-    /// What it says of the package.
+    /// The fields that it says of the package.
     pub fn of_package(&self) -> Map<String, Value> {
         let fields: Map<String, Value> = serde_json::from_str(&format!("{}}}", self.full)).unwrap_or_default();
         fields.into_iter().filter(|(key, _)| OF_PACKAGE.contains(&key.as_str())).collect()
     }
 }
 
-/// How much a document says.
+/// The two forms of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     Full,
-    /// What an installation needs.
+    /// Only what an installation needs.
     Short,
 }
 
