@@ -45,6 +45,7 @@ async fn two(conduct: Conduct, wait: Duration) -> Two {
         publish: true,
         wait,
         upload: 1 << 20,
+        replicas: 0,
         url: None,
     };
     let node = Arc::new(Local::new(bob.node.handle(), None));

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
 
 use super::{
     DONE, FAILED, ask,
@@ -21,7 +21,7 @@ use crate::{
     control::{Control, Wait},
     domain::{manifest::Draft, name::Handle},
     prepare::{self, Planned, Prepared},
-    registry::{Artifacts, Receipt, Steps, on_other_nodes},
+    registry::{Artifacts, Receipt, Replicas, Steps, on_other_nodes, replicated},
 };
 
 mod check;
@@ -60,8 +60,6 @@ pub(super) struct Args {
 const REPLICAS_TIME: Duration = Duration::from_secs(60);
 /// Longest wait for other nodes to take the bytes, before a node of our own ends.
 const COPYING_TIME: Duration = Duration::from_secs(600);
-/// Between two looks how many there are.
-const LOOK: Duration = Duration::from_millis(200);
 
 fn replicas(text: &str) -> Result<usize, &'static str> {
     let count = text.strip_prefix("replicas=").and_then(|count| count.parse().ok());
@@ -232,31 +230,21 @@ fn look(path: &Path, manifest: Option<&Path>, most: u64, own: &[PathBuf]) -> Res
 }
 
 async fn wait_for_replicas(node: &dyn Control, receipt: &Receipt, wanted: usize) -> Result<u8> {
-    let (registry, deadline) = (node.registry(), Instant::now() + REPLICAS_TIME);
     let spinner = print::spinner(&format!("waiting for {wanted} replicas"));
-    loop {
-        let own = registry.own().await?.packages;
-        let own = own.iter().find(|own| own.id == receipt.package);
-        let there = own.and_then(|own| own.replicas).unwrap_or(0);
-        let copies = own.map_or(0, |own| own.copies);
-        // The records are put on as many as there are; the bytes are given to so many.
-        if there >= wanted && copies >= wanted.min(receipt.steps.copies_wanted) {
-            spinner.finish_and_clear();
-            print::note(format!("{there} peers have its records, and its bytes are {}", on_other_nodes(copies)));
-            return Ok(DONE);
-        }
-        if Instant::now() >= deadline {
-            spinner.finish_and_clear();
-            let time = REPLICAS_TIME.as_secs();
-            print::note(format!(
-                "error: {there} of {wanted} peers had its records after {time} s, and its bytes were {}; it is published all \
-                 the same, and the node goes on",
-                on_other_nodes(copies)
-            ));
-            return Ok(FAILED);
-        }
-        tokio::time::sleep(LOOK).await;
+    let found = replicated(&*node.registry(), receipt, wanted, REPLICAS_TIME).await;
+    spinner.finish_and_clear();
+    let Replicas { records, copies, enough } = found?;
+    if enough {
+        print::note(format!("{records} peers have its records, and its bytes are {}", on_other_nodes(copies)));
+        return Ok(DONE);
     }
+    let time = REPLICAS_TIME.as_secs();
+    print::note(format!(
+        "error: {records} of {wanted} peers had its records after {time} s, and its bytes were {}; it is published all the same, \
+         and the node goes on",
+        on_other_nodes(copies)
+    ));
+    Ok(FAILED)
 }
 
 pub(super) async fn publish(node: &dyn Control, draft: Draft, artifacts: Artifacts) -> Result<Receipt> {

@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod cargo;
+mod check;
 mod ini;
 mod javascript;
 mod npmrc;
@@ -30,9 +31,13 @@ use python::Tool;
 const PRIVATE: u32 = 0o600;
 
 #[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true, args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    /// Run every package manager that is installed here against the gateway, and say which of them reach it
+    #[arg(long)]
+    check: bool,
     #[command(subcommand)]
-    client: Client,
+    client: Option<Client>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -81,7 +86,11 @@ struct CargoArgs {
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
-    match args.client {
+    let Some(client) = args.client else {
+        return session::running(global, async |node, settings| check::run(node, &access(node, settings).await?).await)
+            .await;
+    };
+    match client {
         Client::Cargo(CargoArgs { undo: true, .. }) => undo(),
         Client::Cargo(args) => {
             session::running(global, async |node, settings| set_up(&access(node, settings).await?, &args)).await

@@ -56,7 +56,7 @@ macro_rules! weight {
 }
 
 /// Every key, in the order a person would want to read them.
-pub static KEYS: [Key; 45] = [
+pub static KEYS: [Key; 46] = [
     Key {
         name: "data_dir",
         default: "",
@@ -474,6 +474,17 @@ pub static KEYS: [Key; 45] = [
             Ok(())
         },
         show: |settings| Some((settings.gateway_upload >> 20).to_string()),
+    },
+    Key {
+        name: "gateway_replicas",
+        default: "0",
+        meaning: "Peers that must have what a package manager publishes before it is told that it is published, for a minute at most; 0 does not wait. What is missing then is said, and made up for later",
+        flag: None,
+        set: |settings, given| {
+            settings.gateway_replicas = given.whole(0, 64)?;
+            Ok(())
+        },
+        show: |settings| Some(settings.gateway_replicas.to_string()),
     },
     Key {
         name: "gateway_url",

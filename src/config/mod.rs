@@ -133,6 +133,7 @@ pub struct Settings {
     pub gateway_publish: bool,
     pub gateway_wait: Duration,
     pub gateway_upload: u64,
+    pub gateway_replicas: usize,
     /// What addresses in its answers begin with, behind a proxy.
     pub gateway_url: Option<String>,
     pub log_level: String,
@@ -216,6 +217,7 @@ impl Settings {
             gateway_publish: true,
             gateway_wait: gateway::WAIT,
             gateway_upload: gateway::UPLOAD,
+            gateway_replicas: 0,
             gateway_url: None,
             log_level: "info".to_owned(),
             log_format: LogFormat::Text,
@@ -392,6 +394,7 @@ impl Settings {
             publish: self.gateway_publish,
             wait: self.gateway_wait,
             upload: self.gateway_upload,
+            replicas: self.gateway_replicas,
             url: self.gateway_url.clone(),
         })
     }

@@ -59,6 +59,8 @@ pub struct Options {
     pub wait: Duration,
     /// Most bytes of one upload.
     pub upload: u64,
+    /// Peers that a publish waits for to have its records and bytes, for a minute at most.
+    pub replicas: usize,
     /// What addresses in answers begin with, behind a proxy.
     pub url: Option<String>,
 }
@@ -72,6 +74,7 @@ impl Options {
             publish: true,
             wait: WAIT,
             upload: UPLOAD,
+            replicas: 0,
             url: None,
         }
     }

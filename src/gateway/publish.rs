@@ -1,6 +1,6 @@
 //! A release that came through a client goes the whole way of a publish.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use super::{policy::Refused, service::Service, told};
 use crate::{
@@ -13,13 +13,16 @@ use crate::{
         version::VersionText,
     },
     prepare::Prepared,
+    registry::{Receipt, Replicas, replicated},
 };
 
 /// Files that are warned of by name.
 const NAMED: usize = 3;
+/// Longest wait for others to have what was published.
+const AS_SAFE: Duration = Duration::from_secs(60);
 
 /// Warns of what is called or looks like a key in an archive, which is taken as it is: its digest is fixed.
-pub async fn doubtful(path: &Path) -> Vec<String> {
+async fn doubtful(path: &Path) -> Vec<String> {
     let path = path.to_owned();
     let look = move || inspect::doubtful(&mut std::fs::File::open(path)?);
     let Ok(Ok(paths)) = tokio::task::spawn_blocking(look).await else { return Vec::new() };
@@ -36,22 +39,65 @@ pub async fn doubtful(path: &Path) -> Vec<String> {
     )]
 }
 
-/// Publishes a release, or finds that it is published already, with the same bytes.
-pub async fn publish(service: &Service, id: &PackageId, prepared: Prepared) -> Result<(), Refused> {
+/// Publishes what an archive holds, or finds that it is published already, with the same bytes; returns what its publisher should know.
+/// `left_out` is what the manifest has no room for.
+pub async fn publish(
+    service: &Service,
+    id: &PackageId,
+    prepared: Prepared,
+    left_out: &[String],
+    archive: &Path,
+) -> Result<Vec<String>, Refused> {
     let version = prepared.draft.version.clone();
     told::version(&version);
+    let mut warnings = doubtful(archive).await;
+    warnings.extend(left_out.iter().map(|left| format!("its manifest does not say that it needs {left}")));
+    if let Some(alike) = service.registry().look_alike(&id.name, None).await? {
+        warnings.push(format!("{} looks like {alike}", id.name));
+    }
+    if let Some(receipt) = published(service, id, &version, prepared).await? {
+        warnings.extend(missing(service, &receipt).await?);
+    }
+    for warning in &warnings {
+        tracing::warn!(package = %id, %version, "{warning}");
+    }
+    Ok(warnings)
+}
+
+/// Waits until a release is as safe as the settings ask; returns a sentence where it is not.
+async fn missing(service: &Service, receipt: &Receipt) -> Result<Option<String>> {
+    let wanted = service.options.replicas;
+    if wanted == 0 {
+        return Ok(None);
+    }
+    let Replicas { records, copies, enough } = replicated(&*service.registry(), receipt, wanted, AS_SAFE).await?;
+    let time = AS_SAFE.as_secs();
+    let text = format!(
+        "{records} of {wanted} peers had its records after {time} s, and {copies} its bytes; it is published all the same, and the \
+         node goes on"
+    );
+    Ok((!enough).then_some(text))
+}
+
+/// The receipt of a publish; `None` where the same bytes are published already.
+async fn published(
+    service: &Service,
+    id: &PackageId,
+    version: &VersionText,
+    prepared: Prepared,
+) -> Result<Option<Receipt>, Refused> {
     let (draft, artifacts) = prepared.put(&*service.contents(), |_| {}).await?;
     let files = artifacts.files.clone();
     match service.registry().publish(draft, artifacts, None).await {
         Ok(receipt) => {
             tracing::info!(id = receipt.id, "published through the gateway");
-            Ok(())
+            Ok(Some(receipt))
         }
         Err(error)
             if matches!(error.code(), "version_taken" | "file_taken")
-                && has_all(service, id, &version, &files).await? =>
+                && has_all(service, id, version, &files).await? =>
         {
-            Ok(())
+            Ok(None)
         }
         Err(error) => Err(error.into()),
     }

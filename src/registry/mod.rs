@@ -20,6 +20,7 @@ mod p2p;
 mod panel;
 mod provide;
 mod publish;
+mod replicas;
 mod safety;
 mod search;
 mod sync;
@@ -31,6 +32,7 @@ pub use import::{Bundle, Imported, Importing, MAX_BATCH};
 pub use names::{NameTable, Names};
 pub use p2p::{P2pRegistry, Parts, RegistryOptions};
 pub(crate) use publish::{check_files, check_version};
+pub use replicas::{Replicas, replicated};
 pub use sync::SyncReport;
 pub use types::*;
 

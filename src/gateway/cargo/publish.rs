@@ -20,7 +20,7 @@ use crate::{
     gateway::{
         answer,
         policy::{Refused, may_publish},
-        publish::{doubtful, publish},
+        publish::publish,
         service::{Asked, Service},
         upload::{self, cut, too_large, write},
     },
@@ -109,15 +109,7 @@ async fn take_all(
         return Err(Refused::wrong(text));
     }
     let left_out = tell_of_registries(service, endpoint, (&asked.base, id.owner), &said, &mut prepared).await?;
-    let mut warnings = doubtful(&path).await;
-    warnings.extend(left_out.iter().map(|left| format!("its manifest does not say that it needs {left}")));
-    if let Some(alike) = service.registry().look_alike(&name, None).await? {
-        warnings.push(format!("{name} looks like {alike}"));
-    }
-    publish(service, &id, prepared).await?;
-    for warning in &warnings {
-        tracing::warn!(package = %id, version = said.vers, "{warning}");
-    }
+    let warnings = publish(service, &id, prepared, &left_out, &path).await?;
     let warnings = json!({ "invalid_categories": [], "invalid_badges": [], "other": warnings });
     Ok(answer::json(StatusCode::OK, &json!({ "warnings": warnings })))
 }

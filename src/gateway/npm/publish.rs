@@ -26,11 +26,11 @@ use crate::{
     ecosystem::Ecosystem,
     gateway::{
         policy::{Refused, may_publish, package},
-        publish::{doubtful, publish},
+        publish::publish,
         service::{Asked, Service},
         upload::{cut, too_large},
     },
-    prepare::{self, Prepared},
+    prepare,
     registry::Change,
 };
 
@@ -160,18 +160,12 @@ async fn publish_one(service: &Arc<Service>, name: &str, said: &Said, tarball: T
     }
     let prepared = prepare::release(read)?;
     let id = may_publish(service, None, &package_name).await?;
-    let mut warnings = doubtful(&tarball.path).await;
-    warnings.extend(left_out.iter().map(|left| format!("its manifest does not say that it needs {left}")));
-    if let Some(alike) = service.registry().look_alike(&package_name, None).await? {
-        warnings.push(format!("{name} looks like {alike}"));
-    }
-    publish_or_find(service, &id, &version, prepared).await?;
+    may_follow(service, &id, &version).await?;
+    let published = publish(service, &id, prepared, &left_out, &tarball.path).await;
+    let warnings = published.map_err(|refused| over(refused, name, &version))?;
     for tag in tags {
         let change = Change::Tag { tag, version: Some(version.clone()) };
         service.registry().change(&reference(&id)?, change).await?;
-    }
-    for warning in &warnings {
-        tracing::warn!(package = %id, %version, "{warning}");
     }
     Ok(done(StatusCode::CREATED, &warnings))
 }
@@ -213,14 +207,8 @@ fn tags_of(said: &Said, version: &VersionText) -> Result<Vec<String>, Refused> {
     }
 }
 
-/// Publishes a version, or finds that it is published already, with the same bytes. With others it is refused as npm's own registry
-/// does: 409 would have npm read the document and send everything once more.
-async fn publish_or_find(
-    service: &Service,
-    id: &PackageId,
-    version: &VersionText,
-    prepared: Prepared,
-) -> Result<(), Refused> {
+/// Refuses a version that was unpublished.
+async fn may_follow(service: &Service, id: &PackageId, version: &VersionText) -> Result<(), Refused> {
     let name = id.name.bare();
     if let Ok(package) = package(service, id).await
         && let Some(entry) = crate::domain::release::find(&Ecosystem::Npm, &package.releases, version)
@@ -232,10 +220,16 @@ async fn publish_or_find(
         );
         return Err(Refused::Because(StatusCode::FORBIDDEN, text));
     }
-    match publish(service, id, prepared).await {
-        Err(Refused::Because(StatusCode::CONFLICT, why)) => {
+    Ok(())
+}
+
+/// Says why a version with other bytes is refused, as npm's own registry does: 409 would have npm read the document and send
+/// everything once more.
+fn over(refused: Refused, name: &str, version: &VersionText) -> Refused {
+    match refused {
+        Refused::Because(StatusCode::CONFLICT, why) => {
             let text = format!("You cannot publish over the previously published version {version} of {name}: {why}");
-            Err(Refused::Because(StatusCode::FORBIDDEN, text))
+            Refused::Because(StatusCode::FORBIDDEN, text)
         }
         other => other,
     }

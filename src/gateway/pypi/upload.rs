@@ -20,7 +20,7 @@ use crate::{
     gateway::{
         answer::sentence,
         policy::{Refused, may_change, may_publish, name_of},
-        publish::{doubtful, publish},
+        publish::publish,
         service::{Asked, Change, Service},
         upload,
     },
@@ -94,15 +94,10 @@ async fn take_all(
     std::fs::rename(&coming, &path).map_err(RegistryError::file(&path, "written"))?;
     let release = read(&path, &form).await?;
     let version = release.draft.version.clone();
-    let mut warnings = doubtful(&path).await;
-    warnings.extend(release.left_out.iter().map(|left| format!("its manifest does not say that it needs {left}")));
-    if let Some(alike) = service.registry().look_alike(&name, None).await? {
-        warnings.push(format!("{name} looks like {alike}"));
-    }
-    publish(service, &id, prepare::release(release)?).await?;
+    let left_out = release.left_out.clone();
+    let warnings = publish(service, &id, prepare::release(release)?, &left_out, &path).await?;
     let mut text = format!("{} is published as {id} {version}", form.file);
     for warning in &warnings {
-        tracing::warn!(package = %id, %version, file = form.file, "{warning}");
         text.push_str(&format!("\nwarning: {warning}"));
     }
     Ok(sentence(StatusCode::OK, &text))
