@@ -286,8 +286,9 @@ impl Prepared {
             }
             _ => Ok(None),
         };
-        let (readme, native) = (text(self.readme).await?, text(self.native).await?);
-        let file = PutFile { native: text(self.file_native).await?, ..PutFile::from(content).named(self.file) };
+        // At once, so that they share a commit.
+        let (readme, native, of_file) = tokio::try_join!(text(self.readme), text(self.native), text(self.file_native))?;
+        let file = PutFile { native: of_file, ..PutFile::from(content).named(self.file) };
         let files = vec![PutFile { published_at: self.published_at, ..file }];
         Ok((self.draft, Artifacts { files, readme, native }))
     }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
 use tracing::field::Empty;
@@ -172,9 +172,8 @@ impl P2pRegistry {
         let manifest = Authorised::sign(&key, manifest).map_err(refused)?;
         base.entries.add(id.name.ecosystem(), &version, manifest.hash());
         // From here on no quota takes them.
-        for content in &bytes {
-            self.contents.set_own(content.root, format!("{} {version}", claimed(&id, handle.as_ref()))).await?;
-        }
+        let what = format!("{} {version}", claimed(&id, handle.as_ref()));
+        try_join_all(bytes.iter().map(|content| self.contents.set_own(content.root, what.clone()))).await?;
         self.claim_node(handle.as_ref());
         self.take_next(&key, &id, base, Some(manifest), &version, progress).await?;
         let stored = signing.elapsed();

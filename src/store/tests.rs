@@ -147,9 +147,10 @@ async fn a_release_that_grows_is_asked_for_its_files_by_name() {
     let store = open(dir.path());
     let key = Keypair::generate_ed25519();
     let of = |version: &str, file: &str| {
-        let one = manifest(&key, "a", version, file).into_value();
+        let one = manifest(&key, "a", "1.0.0", file).into_value();
         let files = vec![File::of(&Ecosystem::Pypi, file, file.as_bytes())];
-        Authorised::sign(&key, Manifest { ecosystem: Ecosystem::Pypi, files, ..one }).unwrap()
+        let version = version.parse().unwrap();
+        Authorised::sign(&key, Manifest { ecosystem: Ecosystem::Pypi, version, files, ..one }).unwrap()
     };
     let (source, wheel, later) = (of("1.0", "a.tar.gz"), of("1.0", "a.whl"), of("1.1", "a.whl"));
     let entry = |version: &str, manifests: &[&Authorised<Manifest>]| {
