@@ -102,12 +102,13 @@ pub fn client_of(agent: &str) -> String {
     if version.is_empty() { name.to_owned() } else { format!("{name} {version}") }
 }
 
+/// Clients that are counted one by one, and all others.
+pub const CLIENTS: [&str; 10] = ["cargo", "pip", "uv", "twine", "poetry", "npm", "pnpm", "yarn", "bun", "other"];
+
 /// The program in what [`client_of`] returns, of those that are counted one by one.
 pub fn kind_of(client: &str) -> &'static str {
-    const KNOWN: [&str; 10] =
-        ["cargo", "pip", "uv", "twine", "poetry", "npm", "pnpm", "yarn", "bun", "python-requests"];
     let name = client.split(' ').next().unwrap_or_default();
-    KNOWN.into_iter().find(|known| *known == name).unwrap_or("other")
+    CLIENTS.into_iter().find(|known| *known == name).unwrap_or("other")
 }
 
 /// A text of a client's, shortened and without what a terminal would obey.

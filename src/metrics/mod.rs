@@ -22,7 +22,7 @@ use crate::domain::{
     faults::Fault,
     record::{Class, Refusal},
     reputation::Outcome,
-    request::{ClientRequest, kind_of},
+    request::{CLIENTS, ClientRequest, kind_of},
 };
 use histogram::Histogram;
 
@@ -319,6 +319,8 @@ impl Default for Metrics {
             "Requests of package managers that were answered, by client and status",
             requests.clone(),
         );
+        let none = |client: &&str| [("client", (*client).to_owned()), ("status", "200".to_owned())];
+        CLIENTS.iter().for_each(|client| drop(requests.get_or_create_owned(&none(client))));
         let refused = Counter::default();
         families.register("gateway_refusals", "Requests of package managers that were refused", refused.clone());
         let sent = Family::<Label, Counter>::default();
@@ -327,7 +329,8 @@ impl Default for Metrics {
         let waits = Histogram::default();
         let help = "Time from a package manager's request to the beginning of the answer";
         families.register_with_unit("gateway_wait", help, Unit::Seconds, waits.clone());
-        let (here, peers) = (source(&sent, "here"), source(&sent, "peers"));
+        let origin = |value| sent.get_or_create_owned(&[("origin", value)]);
+        let (here, peers) = (origin("here"), origin("peers"));
         let gateway = Gateway { requests, refused, here, peers, waits };
 
         Self(Arc::new(Inner {
