@@ -15,6 +15,8 @@ use crate::domain::proof::Proof;
 const MOST: Duration = Duration::from_secs(5);
 /// Bytes of a proof; it has about 500.
 const PROOF: usize = 4_096;
+/// What this asks as.
+const AGENT: &str = concat!("swarmdex/", env!("CARGO_PKG_VERSION"));
 /// Bytes of randomness in a nonce.
 const NONCE: usize = 16;
 
@@ -38,7 +40,10 @@ async fn proof(url: &str, nonce: &str) -> Result<Proof, String> {
     let stranger = |error: &dyn std::fmt::Display| format!("what answers there is no gateway: {error}");
     let stream = TcpStream::connect(authority).await.map_err(|error| nothing(&error))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| stranger(&error))?;
-    let request = Request::get(format!("/?nonce={nonce}")).header(header::HOST, authority).body(Body::empty());
+    let request = Request::get(format!("/?nonce={nonce}"))
+        .header(header::HOST, authority)
+        .header(header::USER_AGENT, AGENT)
+        .body(Body::empty());
     let request = request.map_err(|error| stranger(&error))?;
     let asking = async {
         let answer = sender.send_request(request).await.map_err(|error| stranger(&error))?;

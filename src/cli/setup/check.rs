@@ -26,58 +26,34 @@ const TOLD: Duration = Duration::from_secs(1);
 /// A package manager, and how it is made to ask for a package that nobody has.
 struct Client {
     name: &'static str,
-    arguments: fn(url: &str, package: &str) -> Vec<String>,
+    /// Its words, with URL for the gateway and PACKAGE for the package; of several forms, one is another version's.
+    forms: &'static [&'static str],
     /// It reads what it is asked for.
     reads: bool,
 }
 
-/// Words with what stands for the gateway's address and the package put in.
-fn words(text: &str, url: &str, package: &str) -> Vec<String> {
-    text.split(' ').map(|word| word.replace("URL", url).replace("PACKAGE", package)).collect()
+const fn client(name: &'static str, forms: &'static [&'static str]) -> Client {
+    Client { name, forms, reads: false }
 }
 
 const CLIENTS: [Client; 7] = [
-    Client {
-        name: "cargo",
-        arguments: |url, package| {
-            words(r#"info PACKAGE --registry swarm --config registries.swarm.index="sparse+URL/cargo/""#, url, package)
-        },
-        reads: false,
-    },
-    Client {
-        name: "pip",
-        arguments: |url, package| {
-            let text = "download --no-deps --no-input --retries 0 --disable-pip-version-check --index-url URL/pypi/simple/ PACKAGE";
-            words(text, url, package)
-        },
-        reads: false,
-    },
-    Client {
-        name: "uv",
-        arguments: |url, package| words("pip compile - --no-cache --index-url URL/pypi/simple/", url, package),
-        reads: true,
-    },
-    Client {
-        name: "npm",
-        arguments: |url, package| words("view PACKAGE --registry URL/npm/", url, package),
-        reads: false,
-    },
-    Client {
-        name: "pnpm",
-        arguments: |url, package| words("view PACKAGE --registry URL/npm/", url, package),
-        reads: false,
-    },
-    Client {
-        name: "yarn",
-        arguments: |url, package| words("info PACKAGE --registry URL/npm/", url, package),
-        reads: false,
-    },
-    Client {
-        name: "bun",
-        arguments: |url, package| words("info PACKAGE --registry=URL/npm/", url, package),
-        reads: false,
-    },
+    client("cargo", &[r#"info PACKAGE --registry swarm --config registries.swarm.index="sparse+URL/cargo/""#]),
+    client(
+        "pip",
+        &["download --no-deps --no-input --retries 0 --disable-pip-version-check --index-url URL/pypi/simple/ PACKAGE"],
+    ),
+    Client { reads: true, ..client("uv", &["pip compile - --no-cache --index-url URL/pypi/simple/"]) },
+    client("npm", &["view PACKAGE --registry URL/npm/"]),
+    client("pnpm", &["view PACKAGE --registry URL/npm/"]),
+    // The first version's, and that of the later ones, which are told the rest by their environment.
+    client("yarn", &["info PACKAGE --registry URL/npm/", "npm info PACKAGE"]),
+    client("bun", &["info PACKAGE --registry=URL/npm/"]),
 ];
+
+/// The words of a form.
+fn words(form: &str, url: &str, package: &str) -> Vec<String> {
+    form.split(' ').map(|word| word.replace("URL", url).replace("PACKAGE", package)).collect()
+}
 
 /// What became of one client.
 enum Came {
@@ -95,7 +71,7 @@ pub(super) async fn run(node: &Remote, access: &Access) -> Result<u8> {
         Ok(()) => vec!["gateway".to_owned(), format!("{} is this node's", access.url)],
         Err(why) => vec!["gateway".to_owned(), format!("{}: {why}", access.url)],
     }];
-    let dir = tempfile::tempdir().map_err(RegistryError::file(std::env::temp_dir(), "written to"))?;
+    let dir = project().map_err(RegistryError::file(std::env::temp_dir(), "written to"))?;
     let mut is_good = answers.is_ok();
     for client in &CLIENTS {
         let spinner = print::spinner(&format!("asking with {}", client.name));
@@ -115,22 +91,35 @@ pub(super) async fn run(node: &Remote, access: &Access) -> Result<u8> {
     Ok(if is_good { DONE } else { FAILED })
 }
 
+/// A directory that every client takes for a project of its own: yarn asks for nothing outside of one.
+fn project() -> std::io::Result<tempfile::TempDir> {
+    let dir = tempfile::tempdir()?;
+    std::fs::write(dir.path().join("package.json"), "{}\n")?;
+    std::fs::write(dir.path().join("yarn.lock"), "")?;
+    Ok(dir)
+}
+
 async fn ask(node: &Remote, client: &Client, url: &str, dir: &Path) -> Result<Came> {
     let package = format!("swarmdex-check-{:016x}", rand::random::<u64>());
     let mut batches = node.subscribe();
-    let Some(ended) = end(client, url, &package, dir).await else { return Ok(Came::NotInstalled) };
-    match asked(&mut batches, &package).await {
-        Some(request) => Ok(Came::Asked(request.client)),
-        None => Ok(Came::Silent(ended)),
+    let mut last = String::new();
+    for form in client.forms {
+        let Some(ended) = end(client, form, (url, &package), dir).await else { return Ok(Came::NotInstalled) };
+        if let Some(request) = asked(&mut batches, &package).await {
+            return Ok(Came::Asked(request.client));
+        }
+        last = ended;
     }
+    Ok(Came::Silent(last))
 }
 
 /// Runs a client to its end; what it says last, or `None` where it is not installed.
-async fn end(client: &Client, url: &str, package: &str, dir: &Path) -> Option<String> {
+async fn end(client: &Client, form: &str, (url, package): (&str, &str), dir: &Path) -> Option<String> {
     let mut command = Command::new(client.name);
-    command.args((client.arguments)(url, package)).current_dir(dir).kill_on_drop(true);
+    command.args(words(form, url, package)).current_dir(dir).kill_on_drop(true);
     // Nothing of a check stays in what they keep, and no credentials are sent.
     command.env("CARGO_HOME", dir).env("npm_config_cache", dir).env("PIP_NO_CACHE_DIR", "1");
+    command.env("YARN_NPM_REGISTRY_SERVER", format!("{url}/npm")).env("YARN_UNSAFE_HTTP_WHITELIST", "*");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = match command.spawn() {
         Ok(child) => child,
@@ -173,9 +162,12 @@ mod tests {
     #[test]
     fn every_client_is_told_where_and_what_to_ask() {
         for client in &CLIENTS {
-            let words = (client.arguments)("http://127.0.0.1:4810", "nothing-at-all");
-            assert!(words.iter().any(|word| word.contains("http://127.0.0.1:4810/")), "{}", client.name);
-            assert!(client.reads || words.iter().any(|word| word == "nothing-at-all"), "{}", client.name);
+            let first = words(client.forms[0], "http://127.0.0.1:4810", "nothing-at-all");
+            assert!(first.iter().any(|word| word.contains("http://127.0.0.1:4810/")), "{}", client.name);
+            for form in client.forms {
+                let asks = words(form, "", "nothing-at-all").contains(&"nothing-at-all".to_owned());
+                assert!(client.reads || asks, "{}", client.name);
+            }
         }
     }
 }
