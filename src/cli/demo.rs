@@ -122,7 +122,7 @@ impl Served {
         Ok(Self { you, serving, gateway })
     }
 
-    /// What others can do with it.
+    /// Lines that say how others use it.
     fn notes(&self) -> Vec<String> {
         let attach = self.serving.as_ref().map(attach);
         let gateway = self.gateway.as_ref().map(|gateway| {

@@ -28,7 +28,8 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     session::running(global, async |node, _| {
         let mut sample = node.health().await?;
         let Status { node: snapshot, gateway, .. } = node.status().await?;
-        if let Some(url) = gateway
+        // The address means another machine there.
+        if let Some(url) = gateway.filter(|_| node.is_here())
             && let Err(why) = gateway::check(&url, &snapshot.peer_id).await
         {
             sample.gateway = Some(Gateway::Failed { address: url, why });

@@ -137,6 +137,11 @@ impl Remote {
         Ok(remote)
     }
 
+    /// Returns whether the node is on this machine, rather than perhaps behind a port of another one.
+    pub fn is_here(&self) -> bool {
+        matches!(*self.target, Target::Unix(_))
+    }
+
     /// Connects to the node that runs on a data directory, at the socket that its lock file names or, else, at one of the
     /// usual places; `None` when nobody answers at any.
     ///

@@ -7,7 +7,7 @@ use libp2p::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What is signed begins with this, so that nothing else that a node signs can pass for it.
+/// The bytes that are signed begin with this, so that nothing else that a node signs can pass for it.
 const DOMAIN: &[u8] = b"swarmdex answers here\0";
 /// Characters of a nonce.
 pub const NONCE: std::ops::RangeInclusive<usize> = 16..=128;

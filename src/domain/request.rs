@@ -20,7 +20,7 @@ const MOST_RUNS: usize = 256;
 /// Characters of a path or a refusal that are told.
 const MOST_TEXT: usize = 500;
 
-/// What a request is for.
+/// The reason for which a client asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {

@@ -16,7 +16,7 @@ pub const CHANGES: HeaderValue = HeaderValue::from_static("no-cache");
 /// After so many seconds a client that was told that it is too early asks again.
 const AGAIN: &str = "2";
 
-/// What never changes: its address has its digest in it.
+/// An answer that never changes: its address has its digest in it.
 const FIXED: HeaderValue = HeaderValue::from_static("max-age=31536000, immutable");
 
 /// A text that changes, with an entity tag of its content.

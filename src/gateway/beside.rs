@@ -21,7 +21,7 @@ use crate::{
 /// Bytes that may be kept in memory, about.
 const MOST: usize = 48 << 20;
 
-/// What was read of releases, by the hashes of their manifests: neither changes.
+/// Documents of releases as they were understood, by the hashes of their manifests: neither changes.
 pub struct Known<T> {
     /// Bytes that may be kept, about.
     most: usize,

@@ -15,7 +15,7 @@ use crate::domain::proof::Proof;
 const MOST: Duration = Duration::from_secs(5);
 /// Bytes of a proof; it has about 500.
 const PROOF: usize = 4_096;
-/// What this asks as.
+/// The name that this asks under.
 const AGENT: &str = concat!("swarmdex/", env!("CARGO_PKG_VERSION"));
 /// Bytes of randomness in a nonce.
 const NONCE: usize = 16;

@@ -1,4 +1,4 @@
-//! What is told of each request: on the bus, in the metrics, and in one line of the log.
+//! Telling of each request: on the bus, in the metrics, and in one line of the log.
 //!
 //! Whoever answers notes what the request turns out to be about, in a place of the task's own, so that no path of an answer can
 //! leave it out; the body notes how much of it was sent.
@@ -37,7 +37,7 @@ tokio::task_local! {
     static NOTES: RefCell<Notes>;
 }
 
-/// What a request turned out to be about.
+/// Everything that a request turned out to be about.
 #[derive(Default)]
 struct Notes {
     name: Option<PackageName>,

@@ -142,7 +142,7 @@ struct Inner {
     gateway: Gateway,
 }
 
-/// What package managers asked.
+/// Counters of what package managers asked.
 #[derive(Debug)]
 struct Gateway {
     requests: Family<[(&'static str, String); 2], Counter>,

@@ -221,7 +221,7 @@ impl P2pRegistry {
         self.assemble(&held, source).await
     }
 
-    /// What is not there, and what the same owner has under that name in other ecosystems: an id without one means `generic`.
+    /// Names a package that is not there, and those that the same owner has under that name in other ecosystems: an id without one means `generic`.
     fn missing(&self, id: &PackageId) -> String {
         let Some(name) = id.name.bare().parse().ok().filter(|_| id.name.ecosystem().is_generic()) else {
             return id.to_string();

@@ -55,7 +55,7 @@ fn words(form: &str, url: &str, package: &str) -> Vec<String> {
     form.split(' ').map(|word| word.replace("URL", url).replace("PACKAGE", package)).collect()
 }
 
-/// What became of one client.
+/// The end of one client.
 enum Came {
     NotInstalled,
     /// It asked this node; that is what it calls itself.

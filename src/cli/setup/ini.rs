@@ -4,7 +4,7 @@
 enum Line<'a> {
     Section(&'a str),
     Key(&'a str, &'a str),
-    /// What goes on with the key before it.
+    /// A line that goes on with the key before it.
     Continued,
     /// A comment, or nothing.
     Blank,

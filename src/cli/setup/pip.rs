@@ -2,9 +2,9 @@
 
 use super::{Access, ini::Ini};
 
-/// What `.pypirc` calls the swarm.
+/// The name of the swarm in `.pypirc`.
 const SWARM: &str = "swarm";
-/// What twine takes where `.pypirc` names no servers: naming one must not take these away.
+/// The servers that twine takes where `.pypirc` names no servers: naming one must not take these away.
 const USUAL: [&str; 2] = ["pypi", "testpypi"];
 /// The ends of this gateway's addresses, by which ours are known.
 const INDEX: &str = "/pypi/simple/";

@@ -14,7 +14,7 @@ pub(super) enum Tool {
     Uv,
 }
 
-/// What a person asked for.
+/// The flags that a person gave.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct Options {
     /// Write it: for pip ~/.pypirc, and with --mirror pip.conf of the active environment; for uv pyproject.toml or uv.toml here

@@ -4,7 +4,7 @@ use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, TableLike, value};
 
 use super::{Access, pip};
 
-/// What uv calls the swarm.
+/// The name of the swarm in uv.
 const SWARM: &str = "swarm";
 /// The end of this gateway's addresses, by which ours are known.
 const INDEX: &str = "/pypi/simple/";

@@ -1,4 +1,4 @@
-//! What the pages look like. Pure: values in, HTML out, everything escaped.
+//! The HTML of the pages. Pure: values in, HTML out, everything escaped.
 
 use maud::{DOCTYPE, Markup, html};
 
@@ -66,7 +66,7 @@ pub fn refused(base: &str, why: &str) -> Markup {
     page("Not found", "", &body)
 }
 
-/// What this node is, and how each client is set up.
+/// The first page: which node this is, and how each client is set up.
 pub fn home(base: &str, status: &Status) -> Markup {
     let node = &status.node;
     let authority = base.split_once("://").map_or(base, |(_, rest)| rest);
@@ -99,7 +99,7 @@ pub fn home(base: &str, status: &Status) -> Markup {
     page(&format!("network {}", node.network), "", &body)
 }
 
-/// What a search found.
+/// The page of what a search found.
 pub fn found(base: &str, words: &str, found: &SearchResults) -> Markup {
     let body = html! {
         h1 { (count(found.total, "package")) }

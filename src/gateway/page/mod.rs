@@ -130,7 +130,7 @@ async fn package(service: &Service, asked: &Asked, owner: &str, name: &str) -> R
     Ok(html::package(&asked.base, &shown, clock::now()))
 }
 
-/// What the page of a package has.
+/// Everything on the page of a package.
 struct Shown {
     package: Package,
     release: Option<Release>,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::route::file_from_page;
 use crate::{clock, domain::time::Timestamp};
 
-/// What pages are written by: PEP 700's sizes and times are what 1.1 has more than 1.0.
+/// The version of the protocol that pages are written by: PEP 700's sizes and times are what 1.1 has more than 1.0.
 const API: &str = "1.1";
 
 /// The form of a page.

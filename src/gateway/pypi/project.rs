@@ -263,7 +263,7 @@ fn metadata_at(manifest: &Manifest, file: &manifest::File) -> Option<manifest::C
     file.native.filter(|_| FileName::parse(&file.name).is_ok() && manifest.ecosystem == Ecosystem::Pypi)
 }
 
-/// What the metadata of a file says of the Pythons that it is for, and its digest. Nothing, where it is that of another release.
+/// The metadata of a file: what it says of the Pythons that it is for, and its digest. Nothing, where it is that of another release.
 async fn metadata_of(
     service: &Service,
     id: &PackageId,

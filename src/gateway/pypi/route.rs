@@ -1,4 +1,4 @@
-//! What pip, uv and the tools that upload ask for, by method and path. Pure.
+//! The requests of pip, uv and the tools that upload, by method and path. Pure.
 
 use axum::http::Method;
 
@@ -14,13 +14,13 @@ pub enum Route {
     List,
     /// The page of a project, by its normalised name.
     Project(String),
-    /// What is asked for is at another path of this gateway.
+    /// A page that is at another path of this gateway.
     Elsewhere(String),
     File {
         sha256: Sha256Digest,
         name: String,
     },
-    /// What an index has beside a wheel.
+    /// The metadata beside a wheel.
     Metadata {
         sha256: Sha256Digest,
         /// The wheel's.

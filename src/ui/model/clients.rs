@@ -15,9 +15,10 @@ use crate::{
 };
 
 /// Requests of a run that are kept, the oldest going first.
-const MOST_REQUESTS: usize = 2_000;
-/// Packages that a row names.
+const MOST_REQUESTS: usize = 500;
+/// Packages that a row names, and that are remembered of a run.
 const NAMED: usize = 3;
+const MOST_NAMED: usize = 1_000;
 
 /// Everything that a client asked in one go.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,11 +26,12 @@ pub struct Run {
     pub id: u64,
     /// By their numbers.
     pub requests: BTreeMap<u64, ClientRequest>,
-    /// Requests that were asked before these.
+    /// The sum of those that are not kept any more, and how many they are.
+    pub before: Sum,
     pub more: u64,
 }
 
-/// What a run amounts to.
+/// The sum of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sum {
     pub files: u64,
@@ -47,6 +49,24 @@ pub struct Sum {
 }
 
 impl Sum {
+    fn add(&mut self, request: &ClientRequest) {
+        self.files += u64::from(request.purpose == Purpose::File && !request.is_refused());
+        self.changes += u64::from(request.purpose == Purpose::Change && !request.is_refused());
+        self.refused += u64::from(request.is_refused());
+        self.broken_off += u64::from(request.is_broken_off());
+        self.bytes += request.bytes;
+        self.here += request.origin.here;
+        for (peer, bytes) in &request.origin.peers {
+            *self.peers.entry(*peer).or_default() += bytes;
+        }
+        if let Some(package) = request.package.as_ref().filter(|_| self.packages.len() < MOST_NAMED) {
+            self.packages.insert(package.to_string());
+        }
+        if request.is_refused() && request.refusal.is_some() {
+            self.refusal.clone_from(&request.refusal);
+        }
+    }
+
     pub fn fetched(&self) -> u64 {
         self.peers.values().sum()
     }
@@ -84,31 +104,20 @@ impl Run {
     }
 
     pub fn sum(&self) -> Sum {
-        let mut sum = Sum::default();
-        for request in self.requests.values() {
-            sum.files += u64::from(request.purpose == Purpose::File && !request.is_refused());
-            sum.changes += u64::from(request.purpose == Purpose::Change && !request.is_refused());
-            sum.refused += u64::from(request.is_refused());
-            sum.broken_off += u64::from(request.is_broken_off());
-            sum.bytes += request.bytes;
-            sum.here += request.origin.here;
-            for (peer, bytes) in &request.origin.peers {
-                *sum.peers.entry(*peer).or_default() += bytes;
-            }
-            if let Some(package) = &request.package {
-                sum.packages.insert(package.to_string());
-            }
-            if request.is_refused() {
-                sum.refusal = request.refusal.clone().or(sum.refusal);
-            }
-        }
+        let mut sum = self.before.clone();
+        self.requests.values().for_each(|request| sum.add(request));
         sum
     }
 
     fn put(&mut self, request: ClientRequest) {
         self.requests.insert(request.id, request);
-        if self.requests.len() > MOST_REQUESTS {
-            self.requests.pop_first();
+        if self.requests.len() <= MOST_REQUESTS {
+            return;
+        }
+        // One that is being sent is told once more, and would be counted twice.
+        let ended = self.requests.values().find(|request| !request.is_open()).map(|request| request.id);
+        if let Some(request) = ended.and_then(|id| self.requests.remove(&id)) {
+            self.before.add(&request);
             self.more += 1;
         }
     }
@@ -123,7 +132,7 @@ fn named(packages: &BTreeSet<String>) -> String {
     }
 }
 
-/// What a person should know of a run first.
+/// The one thing that a person should know of a run first.
 pub fn note(sum: &Sum) -> String {
     match (&sum.refusal, sum.refused, sum.broken_off) {
         (Some(why), ..) => printable(why),
@@ -148,7 +157,7 @@ impl Entry for Run {
         Column::new("age", "age", 6, 4).right().unit("s_ago"),
         Column::new("note", "what came of it", 24, 0).up_to(200),
     ];
-    const MOST: usize = 200;
+    const MOST: usize = 100;
     const SORT: Option<&'static str> = Some("age");
 
     fn id(&self) -> u64 {
@@ -194,9 +203,9 @@ impl Clients {
         let mut runs: BTreeMap<u64, Run> = BTreeMap::new();
         for request in changed {
             let known = || self.table.get(&request.run).cloned();
-            let run = runs
-                .entry(request.run)
-                .or_insert_with(|| known().unwrap_or(Run { id: request.run, requests: BTreeMap::new(), more: 0 }));
+            let run = runs.entry(request.run).or_insert_with(|| {
+                known().unwrap_or(Run { id: request.run, requests: BTreeMap::new(), before: Sum::default(), more: 0 })
+            });
             run.put(request);
         }
         self.table.put(runs.into_values(), now);

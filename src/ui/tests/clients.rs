@@ -9,7 +9,7 @@ fn request(id: u64, run: u64, client: &str, path: &str) -> ClientRequest {
     ClientRequest {
         id,
         run,
-        at: NOW.before(seconds(40 - id)),
+        at: NOW.before(seconds(40_u64.saturating_sub(id))),
         client: client.to_owned(),
         from: "127.0.0.1".to_owned(),
         method: "GET".to_owned(),
@@ -110,4 +110,17 @@ fn transfers_and_clients_change_places_and_fetches_are_told_only_where_they_are_
     assert!(!model.clients.shown);
     press(&mut model, "v");
     assert!(model.clients.shown);
+}
+
+#[test]
+fn a_long_run_is_bounded_and_still_counted_whole() {
+    let mut model = on_clients((160, 50));
+    for id in 100..1_700 {
+        let requests = vec![file(id, 100, "cargo:serde", "1.0.219", &[(1, 10)])];
+        model.apply(Batch { events: 1, requests, ..Batch::default() }, NOW);
+    }
+    let run = model.clients.table.get(&100).unwrap();
+    let sum = run.sum();
+    assert_eq!((run.asked(), sum.files, sum.fetched()), (1_600, 1_600, 16_000));
+    assert!(run.requests.len() <= 500, "{}", run.requests.len());
 }
