@@ -6,6 +6,7 @@
 
 use super::{
     hash::Hash,
+    manifest::File,
     release::{ReleaseEntry, VersionConflict},
     version::VersionText,
 };
@@ -23,17 +24,30 @@ pub const MAX_FOLDED: usize = 4_096;
 pub struct Fold(Vec<u8>);
 
 fn entry(ecosystem: &Ecosystem, version: &VersionText, manifest: &Hash) -> [u8; ENTRY] {
-    let version = Hash::of(version.key(ecosystem).as_bytes()).0;
-    let bytes = version.iter().take(VERSION).chain(manifest.0.iter().take(MANIFEST));
+    entry_of(version.key(ecosystem).as_bytes(), manifest)
+}
+
+/// The entry of a file, of which the bytes count and not the manifest.
+fn file_entry(ecosystem: &Ecosystem, version: &VersionText, file: &File) -> [u8; ENTRY] {
+    entry_of(format!("{}\n{}", version.key(ecosystem), file.name).as_bytes(), &Hash(file.root.0))
+}
+
+fn entry_of(what: &[u8], hash: &Hash) -> [u8; ENTRY] {
+    let what = Hash::of(what).0;
+    let bytes = what.iter().take(VERSION).chain(hash.0.iter().take(MANIFEST));
     let mut entry = [0; ENTRY];
     entry.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
     entry
 }
 
-/// What is left of a manifest's hash, with zeros for the rest.
-pub fn folded(manifest: &Hash) -> Hash {
+/// Returns the part of a hash that is kept, with zeros for the rest.
+pub fn folded(hash: &Hash) -> Hash {
+    first_bytes(hash.0.get(..MANIFEST).unwrap_or_default())
+}
+
+fn first_bytes(kept: &[u8]) -> Hash {
     let mut first = Hash([0; 32]);
-    first.0.iter_mut().zip(manifest.0.iter().take(MANIFEST)).for_each(|(to, from)| *to = *from);
+    first.0.iter_mut().zip(kept).for_each(|(to, from)| *to = *from);
     first
 }
 
@@ -63,15 +77,44 @@ impl Fold {
             if ecosystem.grows() {
                 continue;
             }
-            let entry = entry(ecosystem, &release.version, &first);
-            // A few are folded at a time: a set of those that were before would cost more than looking through them.
-            let version = entry.get(..VERSION).unwrap_or_default();
-            if !self.0.chunks_exact(ENTRY).any(|held| held.starts_with(version)) {
-                self.0.extend(entry);
-            }
+            self.fold(entry(ecosystem, &release.version, &first));
         }
+        self.cut();
+    }
+
+    /// Folds the files of a manifest in, with the bytes first seen of each, where releases grow.
+    pub fn add_files(&mut self, ecosystem: &Ecosystem, version: &VersionText, files: &[File]) {
+        if ecosystem.grows() {
+            files.iter().for_each(|file| self.fold(file_entry(ecosystem, version, file)));
+            self.cut();
+        }
+    }
+
+    fn fold(&mut self, entry: [u8; ENTRY]) {
+        // A few are folded at a time: a set of those that were before would cost more than looking through them.
+        let what = entry.get(..VERSION).unwrap_or_default();
+        if !self.0.chunks_exact(ENTRY).any(|held| held.starts_with(what)) {
+            self.0.extend(entry);
+        }
+    }
+
+    fn cut(&mut self) {
         let over = (self.0.len() / ENTRY).saturating_sub(MAX_FOLDED);
         self.0.drain(..over * ENTRY);
+    }
+
+    /// The files that were seen with other bytes, each with the first bytes of those bytes' hash: [`folded`].
+    pub fn changed_files(&self, ecosystem: &Ecosystem, version: &VersionText, files: &[File]) -> Vec<(String, Hash)> {
+        if self.is_empty() || !ecosystem.grows() {
+            return Vec::new();
+        }
+        let changed = |file: &File| {
+            let sought = file_entry(ecosystem, version, file);
+            let (what, root) = sought.split_at_checked(VERSION)?;
+            let (_, kept) = self.entries().find(|(known, _)| *known == what)?;
+            (kept != root).then(|| (file.name.clone(), first_bytes(kept)))
+        };
+        files.iter().filter_map(changed).collect()
     }
 
     /// The versions in `offered` that were seen with another manifest. Of that, only the first bytes are known: [`folded`].
@@ -84,8 +127,7 @@ impl Fold {
             let sought = entry(ecosystem, &release.version, &offered);
             let (version, manifest) = sought.split_at_checked(VERSION)?;
             let (_, kept) = self.entries().find(|(known, _)| *known == version)?;
-            let mut first = Hash([0; 32]);
-            first.0.iter_mut().zip(kept).for_each(|(to, from)| *to = *from);
+            let first = first_bytes(kept);
             (kept != manifest).then(|| VersionConflict { version: release.version.clone(), kept: first, offered })
         };
         offered.iter().filter_map(changed).collect()
@@ -101,6 +143,23 @@ mod tests {
     fn release(n: u64, manifest: u8) -> ReleaseEntry {
         let version = format!("1.{n}.0").parse().unwrap();
         ReleaseEntry::new(version, Hash::of(&[manifest]))
+    }
+
+    #[test]
+    fn a_file_that_comes_back_with_other_bytes_is_seen() {
+        let (ecosystem, version) = (Ecosystem::Pypi, "1.0".parse().unwrap());
+        let file = |name: &str, bytes: &[u8]| File::of(&ecosystem, name.to_owned(), bytes);
+        let mut fold = Fold::default();
+        fold.add_files(&ecosystem, &version, &[file("a.whl", b"first"), file("b.whl", b"other")]);
+        fold.add_files(&ecosystem, &version, &[file("a.whl", b"second")]);
+        let seen = |files: &[File]| fold.changed_files(&ecosystem, &"1.0.0".parse().unwrap(), files);
+        assert!(seen(&[file("a.whl", b"first"), file("c.whl", b"new")]).is_empty());
+        let kept = folded(&Hash(file("a.whl", b"first").root.0));
+        assert_eq!(seen(&[file("a.whl", b"second"), file("b.whl", b"other")]), [("a.whl".to_owned(), kept)]);
+        assert!(fold.changed_files(&ecosystem, &"2.0".parse().unwrap(), &[file("a.whl", b"second")]).is_empty());
+        let mut none = Fold::default();
+        none.add_files(&Ecosystem::Cargo, &version, &[file("a.crate", b"first")]);
+        assert!(none.is_empty(), "of a release that does not grow its manifest is kept");
     }
 
     #[test]

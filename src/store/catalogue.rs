@@ -825,6 +825,12 @@ fn all_releases(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<(V
         entry.manifests.extend(unlisted.copied().collect::<Vec<_>>());
         entry.manifests.sort_by_key(|manifest| seen.get(manifest).copied().unwrap_or(usize::MAX));
     }
+    // Of a file that was folded and comes back with other bytes likewise: the manifest that changes it is none to choose from.
+    if head.ecosystem.grows() {
+        let unlisted = conflicts::unlisted(db, head.package())?;
+        releases.iter_mut().for_each(|entry| entry.manifests.retain(|manifest| !unlisted.contains(manifest)));
+        releases.retain(|entry| !entry.manifests.is_empty());
+    }
     // Of a version that was folded and comes back as another, the first is not known by name any more: it is none to choose.
     let changed = folds::fold_of(db, &head.owner(), &head.package().name)?.conflicts(&head.ecosystem, &releases);
     releases.retain(|entry| !changed.iter().any(|one| one.version == entry.version));

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::{
     Store,
     catalogue::{held_head, held_manifest, held_page, listing_files, publisher, signed},
-    damaged,
+    damaged, folds,
 };
 use crate::{
     RegistryError, Result,
@@ -104,10 +104,39 @@ pub(super) fn note_files(
             file,
         ])?;
     }
-    match changed.is_empty() {
+    let mut folded = folds::changed_files(db, manifest)?;
+    folded.retain(|(file, _)| !changed.iter().any(|(other, ..)| other == file));
+    for (file, kept) in folded.iter().take(MOST_OF_HEAD) {
+        db.prepare_cached(
+            "INSERT OR IGNORE INTO conflicts (kind, publisher, name, version, handle, kept, offered, seen_at, offered_at,
+                 offered_manifest, file) VALUES ('file', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            package.owner.to_bytes(),
+            package.name.as_str(),
+            manifest.version.as_str(),
+            handle.map(Handle::as_str),
+            kept.0,
+            manifest.hash().0,
+            now.0,
+            manifest.signed_at.0,
+            &manifest.envelope()[..],
+            file,
+        ])?;
+    }
+    match changed.is_empty() && folded.is_empty() {
         true => Ok(()),
         false => make_room(db, &package.owner),
     }
+}
+
+/// Manifests of a package that change a file of which the first bytes are not held any more.
+pub(super) fn unlisted(db: &Connection, package: &PackageId) -> rusqlite::Result<HashSet<Hash>> {
+    db.prepare_cached(
+        "SELECT offered FROM conflicts WHERE kind = 'file' AND kept_manifest IS NULL AND publisher = ? AND name = ?",
+    )?
+    .query_map(params![package.owner.to_bytes(), package.name.as_str()], |row| row.get(0).map(Hash))?
+    .collect()
 }
 
 /// Files of a manifest that another manifest of the version, which is held, lists with other bytes; each with that, and whether

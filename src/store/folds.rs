@@ -4,11 +4,12 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::catalogue::{first_seen, hash, signed};
+use super::catalogue::{first_seen, hash, held_manifest, signed};
 use crate::domain::{
     fold::Fold,
     hash::Hash,
-    name::{PackageName, PublisherId},
+    manifest::Manifest,
+    name::{PackageId, PackageName, PublisherId},
     record::{Authorised, Head, Page},
     release::{self, ReleaseEntry, VersionConflict},
     time::Timestamp,
@@ -90,6 +91,8 @@ pub(super) fn tidy(db: &Connection, row: i64, head: &Authorised<Head>) -> rusqli
         listed.add(&head.ecosystem, &fork?.releases);
     }
     let needed = listed.needed(&seen);
+    let gone = seen.iter().flat_map(|entry| &entry.manifests).filter(|hash| !needed.contains(hash));
+    fold_files(db, &publisher, name, gone)?;
     let mut delete = db.prepare_cached("DELETE FROM manifests WHERE id = ?")?;
     for (id, _) in manifests.iter().filter(|(_, hash)| !needed.contains(hash)) {
         delete.execute([id])?;
@@ -122,6 +125,41 @@ fn fold<'a>(
     Ok(())
 }
 
+/// Folds the files of manifests that go, in the order in which these were seen. Of a release that does not grow nothing is folded.
+fn fold_files<'a>(
+    db: &Connection,
+    publisher: &PublisherId,
+    name: &PackageName,
+    manifests: impl Iterator<Item = &'a Hash>,
+) -> rusqlite::Result<()> {
+    let ecosystem = name.ecosystem();
+    if !ecosystem.grows() {
+        return Ok(());
+    }
+    let before = fold_of(db, publisher, name)?;
+    let mut fold = before.clone();
+    for hash in manifests {
+        if let Some(manifest) = held_manifest(db, hash)? {
+            fold.add_files(ecosystem, &manifest.version, &manifest.files);
+        }
+    }
+    if fold != before {
+        let mut update = db.prepare_cached("UPDATE marks SET fold = ? WHERE publisher = ? AND name = ?")?;
+        update.execute(params![fold.as_bytes(), publisher.to_bytes(), name.as_str()])?;
+    }
+    Ok(())
+}
+
+/// Files of a manifest that were seen with other bytes before their manifest went; each with the part of that hash that is kept.
+pub(super) fn changed_files(db: &Connection, manifest: &Authorised<Manifest>) -> rusqlite::Result<Vec<(String, Hash)>> {
+    let PackageId { owner, name } = manifest.package();
+    let ecosystem = name.ecosystem();
+    if !ecosystem.grows() {
+        return Ok(Vec::new());
+    }
+    Ok(fold_of(db, owner, name)?.changed_files(ecosystem, &manifest.version, &manifest.files))
+}
+
 /// Puts a package out, but for its mark and what is folded into that.
 pub(super) fn put_out(
     db: &Connection,
@@ -131,11 +169,12 @@ pub(super) fn put_out(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let key = publisher.to_bytes();
+    let seen = first_seen(db, publisher, name)?;
+    fold_files(db, publisher, name, seen.iter().flat_map(|entry| &entry.manifests))?;
     // Before their head, which says whose they are.
     db.prepare_cached("DELETE FROM manifests WHERE head = ?")?.execute([row])?;
     db.prepare_cached("DELETE FROM pages WHERE head = ?")?.execute([row])?;
     db.prepare_cached("DELETE FROM forks WHERE publisher = ? AND name = ?")?.execute(params![key, name.as_str()])?;
-    let seen = first_seen(db, publisher, name)?;
     fold(db, publisher, name, seen.iter())?;
     db.prepare_cached("UPDATE marks SET gone_at = ? WHERE publisher = ? AND name = ?")?.execute(params![
         now.0,

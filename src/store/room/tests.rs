@@ -196,6 +196,56 @@ async fn a_package_that_was_put_out_leaves_its_mark_and_a_changed_version_is_see
     assert_eq!((rows(&store, "heads"), is_exact(&store).folds), (1, 0));
 }
 
+#[tokio::test]
+async fn a_file_that_comes_back_with_other_bytes_is_seen_after_its_package_was_put_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), 1 << 30);
+    let key = Keypair::generate_ed25519();
+    let of = |file: &str, bytes: &[u8]| {
+        let files = vec![File::of(&Ecosystem::Pypi, file, bytes)];
+        let base = manifest(&key, "web", "1.0.0", 10).into_value();
+        Authorised::sign(&key, Manifest { ecosystem: Ecosystem::Pypi, files, ..base }).unwrap()
+    };
+    let state = |seq: u64, manifests: &[&Authorised<Manifest>]| {
+        let mut release = entry(manifests[0]);
+        release.manifests = manifests.iter().map(|manifest| manifest.hash()).collect();
+        let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
+        let first = HeadState::first(Ecosystem::Pypi, "web".parse().unwrap(), vec![release]);
+        HeadState { seq, prev, ..first }.sign(&key, NOW.after(Duration::from_secs(seq)), DEFAULT_LIFE).unwrap().0
+    };
+    let (source, wheel) = (of("web-1.0.0.tar.gz", b"first"), of("web-1.0.0-py3-none-any.whl", b"wheel"));
+    let head = state(1, &[&source, &wheel]);
+    store.take_head(head, vec![], vec![source.clone(), wheel.clone()], false, NOW).await.unwrap();
+    let put_out = async || {
+        store.set_room(Room { packages: 0, ..Room::default() });
+        assert_eq!(store.make_room(NOW).await.unwrap(), 1);
+        store.set_room(Room { bytes: 1 << 30, ..Room::default() });
+    };
+    put_out().await;
+    let listed = |head: &Authorised<Head>| -> Vec<Hash> {
+        store.releases(head).unwrap().0.into_iter().flat_map(|entry| entry.manifests).collect()
+    };
+    // The same bytes come back in another manifest, and a file more: nothing is changed by that.
+    let again = of("web-1.0.0-py3-none-any.whl", b"wheel");
+    let head = state(2, &[&again]);
+    store.take_head(head.clone(), vec![], vec![again.clone()], false, NOW).await.unwrap();
+    assert_eq!(listed(&head), [again.hash()]);
+    put_out().await;
+    let changed = of("web-1.0.0.tar.gz", b"second");
+    let head = state(3, &[&again, &changed]);
+    store.take_head(head.clone(), vec![], vec![again.clone(), changed.clone()], false, NOW).await.unwrap();
+    assert_eq!(listed(&head), [again.hash()], "what changes a file is not offered");
+    let cases = store.read(|db| {
+        db.query_row("SELECT file, kept, offered FROM conflicts WHERE kind = 'file'", [], |row| {
+            Ok((row.get::<_, String>(0)?, Hash(row.get(1)?), Hash(row.get(2)?)))
+        })
+    });
+    let (file, kept, offered) = cases.unwrap();
+    assert_eq!((file.as_str(), offered), ("web-1.0.0.tar.gz", changed.hash()));
+    assert_eq!(kept.0[..8], source.files[0].root.0[..8], "as much as is known of the first");
+    is_exact(&store);
+}
+
 /// What was seen first of a version counts as long as a head lists the version, and so its manifest stays.
 #[tokio::test]
 async fn the_first_manifest_of_a_version_that_is_changed_stays_and_the_changed_ones_go_one_by_one() {
