@@ -363,7 +363,7 @@ impl NodeHandle {
         self.prover.clone()
     }
 
-    /// Where the gateway says what package managers ask.
+    /// The board on which the gateway says what package managers ask.
     pub fn requests(&self) -> Requests {
         self.requests.clone()
     }

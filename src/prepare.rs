@@ -40,7 +40,7 @@ pub struct Prepared {
     pub native: Option<Vec<u8>>,
     /// The ecosystem's own data of its file.
     pub file_native: Option<Vec<u8>>,
-    /// When the archive says that it was made.
+    /// The time at which the archive says that it was made.
     pub published_at: Option<Timestamp>,
     /// What was packed, for a directory.
     pub packed: Option<Packed>,

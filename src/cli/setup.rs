@@ -58,7 +58,7 @@ enum Client {
     Uv(python::Options),
 }
 
-/// How a client reaches the node that runs.
+/// The address and the tokens by which a client reaches the node that runs.
 #[derive(Clone, Debug)]
 struct Access {
     /// The gateway's, without a slash at its end.

@@ -33,7 +33,7 @@ pub enum Purpose {
     Change,
 }
 
-/// Where the bytes of a file came from.
+/// The origin of the bytes of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// Bytes that were on this node before.
@@ -59,7 +59,7 @@ pub struct ClientRequest {
     pub purpose: Purpose,
     pub package: Option<PackageName>,
     pub version: Option<VersionText>,
-    /// Whose package the name is here.
+    /// The key whose package the name is here.
     pub owner: Option<PublisherId>,
     pub status: u16,
     /// Bytes of the body that were sent, and those that it has, where that is known.
@@ -116,7 +116,7 @@ pub fn told(text: &str) -> String {
     printable(text).chars().take(MOST_TEXT).collect()
 }
 
-/// Which run of a client a request belongs to.
+/// Tells which run of a client a request belongs to.
 #[derive(Debug, Default)]
 pub struct Runs(HashMap<(String, String), (u64, Timestamp)>);
 

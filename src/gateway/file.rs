@@ -140,7 +140,7 @@ pub async fn answer(
         return fields(StatusCode::OK.into_response(), &file, part);
     }
     let root = file.wanted.content.root;
-    // Where the disk cannot be asked, the file is not sent either.
+    // A disk that cannot be asked sends no file either.
     told::file(root, service.contents().held(root).await.is_ok_and(|held| held.is_some()));
     let is_right = service.files.is_right(&file);
     // Of a part nobody can say whether it is of the right whole: the whole is looked at once.

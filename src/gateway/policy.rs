@@ -1,4 +1,4 @@
-//! Whose package a request is about, and what may be done with it: every endpoint asks here, so that no path leads around it.
+//! Decides whose package a request is about, and what may be done with it: every endpoint asks here, so that no path leads around it.
 
 use axum::{http::StatusCode, response::Response};
 
@@ -19,7 +19,7 @@ use crate::{
     registry::{Hit, Package, Publisher},
 };
 
-/// Why something is not served.
+/// The reason why something is not served.
 pub enum Refused {
     /// For a person, in the client's form.
     Because(StatusCode, String),

@@ -42,7 +42,7 @@ const YOUNG: Duration = Duration::from_secs(10);
 /// A node as package managers use it.
 pub struct Service {
     node: Arc<dyn Control>,
-    /// Where it is told what clients ask.
+    /// The board that tells what clients ask.
     pub requests: Requests,
     pub prover: Prover,
     pub options: Options,

@@ -195,7 +195,7 @@ impl Following {
     }
 }
 
-/// Where the bytes of a file came from that was not here: a fetch tells what each peer gave, and the rest was here from before.
+/// Returns the origin of a file that was not here: a fetch tells what each peer gave, and the rest was here from before.
 fn origin(bytes: u64, transfers: &[Transfer], root: ContentRoot) -> Origin {
     let fetch = transfers.iter().find(|one| one.id == TransferId::Fetch { root });
     let given = fetch.iter().flat_map(|fetch| &fetch.peers).filter(|peer| peer.bytes > 0);

@@ -10,7 +10,7 @@ use crate::Result;
 /// It is looked so often.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Where a release is beside its publisher.
+/// The places of a release beside its publisher.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replicas {
     /// Peers that took its records.

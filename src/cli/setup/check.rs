@@ -127,7 +127,7 @@ async fn end(client: &Client, form: &str, (url, package): (&str, &str), dir: &Pa
         Err(error) => return Some(error.to_string()),
     };
     if let Some(mut input) = child.stdin.take().filter(|_| client.reads) {
-        // Where it has ended already, it says why.
+        // A client that has ended already says why itself.
         let _ = input.write_all(package.as_bytes()).await;
     }
     Some(match timeout(MOST, child.wait_with_output()).await {

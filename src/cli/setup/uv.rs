@@ -9,7 +9,7 @@ const SWARM: &str = "swarm";
 /// The end of this gateway's addresses, by which ours are known.
 const INDEX: &str = "/pypi/simple/";
 
-/// Where uv's settings are in a file.
+/// The part of a file that has uv's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// `uv.toml`.

@@ -87,7 +87,7 @@ async fn answer_to(service: &Arc<Service>, request: Option<(Scope, Route)>, aske
     }
 }
 
-/// How cargo is given the publish token.
+/// Tells a person how cargo is given the publish token.
 const LOGIN: &str = "`cargo login --registry NAME` takes it";
 
 async fn endpoint(service: &Service, scope: Scope, base: &str) -> Result<Endpoint, Refused> {

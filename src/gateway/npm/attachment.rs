@@ -73,7 +73,7 @@ impl Splitter {
     /// Takes the next piece; bytes of the file are added to `file`.
     ///
     /// # Errors
-    /// Why there is nothing to go on with.
+    /// The reason why there is nothing to go on with.
     pub fn feed(&mut self, piece: &[u8], file: &mut Vec<u8>) -> Result<(), Wrong> {
         let mut rest = piece;
         while let Some((&byte, after)) = rest.split_first() {
@@ -276,7 +276,7 @@ mod tests {
         let (words, found, file) = split(body("YWJj").as_bytes(), &[7]).unwrap();
         assert_eq!((String::from_utf8(words).unwrap(), found, &*file), (body(""), true, &b"abc"[..]));
         assert_eq!(split(body(r"YW\u004a\/").as_bytes(), &[1]).unwrap().2, b"ab\x7f", "escapes");
-        // What has another place or another name is no file.
+        // A text that has another place or another name is no file.
         for other in [
             r#"{"data":"YWJj"}"#,
             r#"{"_attachments":{"data":"YWJj"}}"#,

@@ -31,7 +31,7 @@ pub struct Document {
     pub owner: String,
     /// The beginning of addresses, the registry's path included.
     pub registry: String,
-    /// Which state of the package it is of.
+    /// The state of the package that it is of.
     pub rev: String,
     /// The time at which that was signed.
     pub modified: Timestamp,

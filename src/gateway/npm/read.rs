@@ -134,7 +134,7 @@ pub(super) fn registry(asked: &Asked) -> String {
     format!("{}/npm", asked.base)
 }
 
-/// Which state of a package somebody has seen who sends it back changed.
+/// Names the state of a package, for whoever sends it back changed.
 pub(super) fn rev(seq: u64, signed_at: u64) -> String {
     format!("{seq}-{signed_at}")
 }

@@ -137,7 +137,7 @@ struct Shown {
     /// Nodes that have the bytes, as far as is known.
     holders: Option<usize>,
     readme: Option<String>,
-    /// Whose package the bare name is on this node.
+    /// The key whose package the bare name is on this node.
     is_meant: Option<crate::domain::name::PublisherId>,
 }
 

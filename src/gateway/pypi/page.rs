@@ -73,7 +73,7 @@ pub struct Listed {
     pub requires_python: Option<String>,
     /// SHA-256 of the metadata that is beside it, in hexadecimal.
     pub metadata: Option<String>,
-    /// Why its owner asks not to choose it, if they do; the reason may be empty.
+    /// The reason why its owner asks not to choose it, if they do; the reason may be empty.
     pub yanked: Option<String>,
 }
 

@@ -128,7 +128,7 @@ fn state_of(package: &Package) -> blake3::Hash {
     hasher.finalize()
 }
 
-/// Whose project a name is here, and what is known of it.
+/// Returns the project that a name means here, as far as it is known.
 async fn project(service: &Service, name: &PackageName) -> Result<Package, Refused> {
     let id = whose(service, None, name, true).await?;
     package(service, &id).await
@@ -258,7 +258,7 @@ async fn files_of(
     })
 }
 
-/// Where the metadata of a file is, if there is any.
+/// Returns the content that has the metadata of a file, if there is any.
 fn metadata_at(manifest: &Manifest, file: &manifest::File) -> Option<manifest::Content> {
     file.native.filter(|_| FileName::parse(&file.name).is_ok() && manifest.ecosystem == Ecosystem::Pypi)
 }

@@ -9,7 +9,7 @@ use crate::domain::{
     version::RequirementText,
 };
 
-/// Where a saved draft has the dependencies that the rows were filled from.
+/// The key under which a saved draft has the dependencies that the rows were filled from.
 pub(super) const KEPT: &str = "dependencies.kept";
 
 /// Those of a saved draft, as far as they can be read.
