@@ -97,7 +97,11 @@ pub fn client_of(agent: &str) -> String {
     let (name, version) = first.split_once('/').unwrap_or((first, ""));
     let name: String = name.chars().take(32).collect::<String>().to_lowercase();
     // yarn 4 says what it asks with, and nothing of itself.
-    let name = if name == "got" { "yarn" } else { &name };
+    let name = match name.as_str() {
+        "" => "unknown",
+        "got" => "yarn",
+        name => name,
+    };
     let version: String = version.chars().take(32).collect();
     if version.is_empty() { name.to_owned() } else { format!("{name} {version}") }
 }
@@ -153,6 +157,7 @@ mod tests {
             ("Bun/1.4.5", "bun 1.4.5"),
             ("got (https://github.com/sindresorhus/got)", "yarn"),
             ("", "unknown"),
+            ("/1.0", "unknown 1.0"),
         ] {
             assert_eq!(client_of(agent), called);
         }

@@ -529,6 +529,10 @@ proptest! {
         fs::create_dir(&tree).unwrap();
         for (names, leaf) in &leaves {
             let names: Vec<_> = names.iter().map(|name| format!("{name}~")).collect();
+            // Packing leaves out what is named as a secret is.
+            if names.iter().map(|name| name.to_lowercase()).any(|name| name.starts_with("id_") || name.starts_with(".env")) {
+                continue;
+            }
             let place = tree.join(names.join("/"));
             // A name that is a file already cannot be a directory as well.
             if fs::create_dir_all(place.parent().unwrap()).is_err() {
