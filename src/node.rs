@@ -306,7 +306,10 @@ impl Node {
 
     /// Tells the peers, writes what is unwritten, and ends every task. Takes two seconds at most.
     pub async fn shutdown(self) -> Result<()> {
-        const MOST: Duration = Duration::from_millis(1_800);
+        self.end_within(Duration::from_millis(1_800)).await
+    }
+
+    async fn end_within(self, most: Duration) -> Result<()> {
         let Self { handle, stop, tasks } = self;
         // Also where the goodbye takes longer than there is time: tasks that are not told go on, and hold the data directory.
         let _told = stop.clone().drop_guard();
@@ -319,7 +322,7 @@ impl Node {
             }
             told
         };
-        let result = tokio::time::timeout(MOST, ended).await.unwrap_or(Ok(()));
+        let result = tokio::time::timeout(most, ended).await.unwrap_or(Ok(()));
         drop(handle);
         result
     }
@@ -491,5 +494,22 @@ impl NodeHandle {
     /// Waits until the network has taken every publish; false when it has not after `most`.
     pub async fn wait_published(&self, most: Duration) -> bool {
         self.registry.wait_published(most).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn tasks_are_told_to_end_also_where_there_is_no_time_for_a_goodbye() {
+        let dir = tempfile::tempdir().unwrap();
+        let network = "test".parse().unwrap();
+        let listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
+        let options = NodeOptions { listen, mdns: false, ..NodeOptions::of(dir.path().to_owned(), network) };
+        let node = Node::start(options).await.unwrap();
+        let stop = node.stop.clone();
+        node.end_within(Duration::ZERO).await.unwrap();
+        assert!(stop.is_cancelled());
     }
 }

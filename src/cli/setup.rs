@@ -43,7 +43,9 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Client {
     /// Print what goes into cargo's configuration, token included, or write it there
-    Cargo(CargoArgs),
+    ///
+    /// The registry goes into .cargo/config.toml, the token into credentials.toml in cargo's home.
+    Cargo(Flags),
     /// Print what goes into .npmrc, token included, or write it there; yarn 1 reads it too
     Npm(javascript::Args),
     /// Print what goes into .npmrc for pnpm, token included, or write it there
@@ -53,9 +55,13 @@ enum Client {
     /// Print what goes into .npmrc for bun, token included, or write it there
     Bun(javascript::Args),
     /// Print how pip, and tools that upload as twine does, use it, token included, or write it where they look
-    Pip(python::Options),
+    ///
+    /// The token goes into .pypirc in your home; with --mirror the index goes into pip.conf of the active environment.
+    Pip(Flags),
     /// Print what goes into uv's settings, token included, or write it there
-    Uv(python::Options),
+    ///
+    /// It goes into pyproject.toml or uv.toml.
+    Uv(Flags),
 }
 
 /// The address and the tokens by which a client reaches the node that runs.
@@ -69,12 +75,13 @@ struct Access {
     closed: bool,
 }
 
-#[derive(Debug, clap::Args)]
-struct CargoArgs {
-    /// Write it: the registry into .cargo/config.toml here, the token into credentials.toml in cargo's home
+/// The flags that are the same for every client.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Flags {
+    /// Write it: the registry into this project's configuration, the token into the one in your home
     #[arg(long)]
     write: bool,
-    /// Write the registry into config.toml in cargo's home, for every project
+    /// Write the registry into the configuration in your home, for every project
     #[arg(long, requires = "write")]
     global: bool,
     /// Take it out again
@@ -91,23 +98,23 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             .await;
     };
     match client {
-        Client::Cargo(CargoArgs { undo: true, .. }) => undo(),
-        Client::Cargo(args) => {
-            session::running(global, async |node, settings| set_up(&access(node, settings).await?, &args)).await
+        Client::Cargo(Flags { undo: true, .. }) => undo(),
+        Client::Cargo(flags) => {
+            session::running(global, async |node, settings| set_up(&access(node, settings).await?, flags)).await
         }
         Client::Npm(args) => javascript::run(global, javascript::Client::Npm, args).await,
         Client::Pnpm(args) => javascript::run(global, javascript::Client::Pnpm, args).await,
         Client::Yarn(args) => javascript::run(global, javascript::Client::Yarn, args).await,
         Client::Bun(args) => javascript::run(global, javascript::Client::Bun, args).await,
-        Client::Pip(python::Options { undo: true, .. }) => python::undo(Tool::Pip),
-        Client::Uv(python::Options { undo: true, .. }) => python::undo(Tool::Uv),
-        Client::Pip(options) => python(global, Tool::Pip, options).await,
-        Client::Uv(options) => python(global, Tool::Uv, options).await,
+        Client::Pip(Flags { undo: true, .. }) => python::undo(Tool::Pip),
+        Client::Uv(Flags { undo: true, .. }) => python::undo(Tool::Uv),
+        Client::Pip(flags) => python(global, Tool::Pip, flags).await,
+        Client::Uv(flags) => python(global, Tool::Uv, flags).await,
     }
 }
 
-async fn python(global: &Global, tool: Tool, options: python::Options) -> Result<u8> {
-    session::running(global, async |node, settings| python::set_up(tool, options, &access(node, settings).await?)).await
+async fn python(global: &Global, tool: Tool, flags: Flags) -> Result<u8> {
+    session::running(global, async |node, settings| python::set_up(tool, flags, &access(node, settings).await?)).await
 }
 
 async fn access(node: &Remote, settings: &Settings) -> Result<Access> {
@@ -122,14 +129,14 @@ async fn access(node: &Remote, settings: &Settings) -> Result<Access> {
     Ok(Access { url, token: token.trim().to_owned(), closed })
 }
 
-fn set_up(access: &Access, args: &CargoArgs) -> Result<u8> {
+fn set_up(access: &Access, flags: Flags) -> Result<u8> {
     let Access { url, token, closed } = access.clone();
-    let wanted = Wanted { url, token, mirror: args.mirror, closed };
-    if !args.write {
+    let wanted = Wanted { url, token, mirror: flags.mirror, closed };
+    if !flags.write {
         print::lines(wanted.text().trim_end())?;
         return Ok(DONE);
     }
-    let config = if args.global { cargo_home()?.join("config.toml") } else { PathBuf::from(".cargo/config.toml") };
+    let config = if flags.global { cargo_home()?.join("config.toml") } else { PathBuf::from(".cargo/config.toml") };
     let credentials = cargo_home()?.join("credentials.toml");
     change(&config, |text| cargo::add(text, &wanted))?;
     change(&credentials, |text| cargo::add_token(text, &wanted))?;
@@ -138,7 +145,7 @@ fn set_up(access: &Access, args: &CargoArgs) -> Result<u8> {
         config.display(),
         credentials.display()
     ));
-    if args.mirror {
+    if flags.mirror {
         print::note(
             "crates of the default registry come from the swarm alone now, and those that nobody attests are not found; \
              `cargo publish`, `search` and `info` want --registry",

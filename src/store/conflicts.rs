@@ -83,8 +83,14 @@ pub(super) fn note_files(
 ) -> rusqlite::Result<()> {
     let package = manifest.package();
     let changed = changed_files(db, manifest, known)?;
-    for (file, other, other_first) in changed.iter().take(MOST_OF_HEAD) {
+    let mut folded = folds::changed_files(db, manifest)?;
+    folded.retain(|(file, _)| !changed.iter().any(|(other, ..)| other == file));
+    let both = changed.iter().take(MOST_OF_HEAD).map(|(file, other, other_first)| {
         let (kept, offered) = if *other_first { (other, manifest) } else { (manifest, other) };
+        (file, kept.hash(), Some(kept), offered)
+    });
+    let one_side = folded.iter().take(MOST_OF_HEAD).map(|(file, kept)| (file, *kept, None, manifest));
+    for (file, kept, kept_manifest, offered) in both.chain(one_side) {
         db.prepare_cached(
             "INSERT OR IGNORE INTO conflicts (kind, publisher, name, version, handle, kept, offered, seen_at, kept_at, offered_at,
                  kept_manifest, offered_manifest, file) VALUES ('file', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -94,33 +100,13 @@ pub(super) fn note_files(
             package.name.as_str(),
             manifest.version.as_str(),
             handle.map(Handle::as_str),
-            kept.hash().0,
+            kept.0,
             offered.hash().0,
             now.0,
-            kept.signed_at.0,
+            kept_manifest.map(|kept| kept.signed_at.0),
             offered.signed_at.0,
-            &kept.envelope()[..],
+            kept_manifest.map(|kept| &kept.envelope()[..]),
             &offered.envelope()[..],
-            file,
-        ])?;
-    }
-    let mut folded = folds::changed_files(db, manifest)?;
-    folded.retain(|(file, _)| !changed.iter().any(|(other, ..)| other == file));
-    for (file, kept) in folded.iter().take(MOST_OF_HEAD) {
-        db.prepare_cached(
-            "INSERT OR IGNORE INTO conflicts (kind, publisher, name, version, handle, kept, offered, seen_at, offered_at,
-                 offered_manifest, file) VALUES ('file', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .execute(params![
-            package.owner.to_bytes(),
-            package.name.as_str(),
-            manifest.version.as_str(),
-            handle.map(Handle::as_str),
-            kept.0,
-            manifest.hash().0,
-            now.0,
-            manifest.signed_at.0,
-            &manifest.envelope()[..],
             file,
         ])?;
     }

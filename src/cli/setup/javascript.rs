@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     super::{DONE, global::Global, print, session},
-    Access, access, change,
+    Access, Flags, access, change,
     npmrc::{self, Setting},
     yaml,
 };
@@ -18,18 +18,8 @@ const MIRROR: &str = "every package comes from the swarm; what nobody here has i
 pub(super) struct Args {
     /// Scopes whose packages come from the swarm, such as @team
     scopes: Vec<String>,
-    /// Write it: the registry into this project's configuration, the token into the one in your home
-    #[arg(long)]
-    write: bool,
-    /// Write the registry into the configuration in your home, for every project
-    #[arg(long, requires = "write")]
-    global: bool,
-    /// Take it out again
-    #[arg(long, conflicts_with = "write")]
-    undo: bool,
-    /// Replace the default registry too, by what this swarm has
-    #[arg(long)]
-    mirror: bool,
+    #[command(flatten)]
+    flags: Flags,
     /// Take versions that are younger than a day, in this project: pnpm and yarn pass them over
     #[arg(long, conflicts_with = "global")]
     fresh: bool,
@@ -90,20 +80,20 @@ struct Wanted {
 }
 
 pub(super) async fn run(global: &Global, client: Client, args: Args) -> Result<u8> {
-    if args.undo {
+    if args.flags.undo {
         return undo(client);
     }
     let scopes = args.scopes.iter().map(|scope| scope_of(scope)).collect::<Result<Vec<_>>>()?;
     session::running(global, async |node, settings| {
         let Access { url, token, closed } = access(node, settings).await?;
         let registry = format!("{url}/npm/");
-        let wanted = Wanted { client, registry, token, scopes, mirror: args.mirror, fresh: args.fresh, closed };
+        let wanted = Wanted { client, registry, token, scopes, mirror: args.flags.mirror, fresh: args.fresh, closed };
         let told = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         if let Some(note) = wanted.proxy_in_between(told) {
             print::note(note);
         }
-        match args.write {
-            true => write(&wanted, args.global),
+        match args.flags.write {
+            true => write(&wanted, args.flags.global),
             false => {
                 print::lines(wanted.text().map_err(RegistryError::Usage)?.trim_end())?;
                 Ok(DONE)

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Access, change, pip, uv};
+use super::{Access, Flags, change, pip, uv};
 use crate::{
     RegistryError, Result,
     cli::{DONE, print},
@@ -14,28 +14,11 @@ pub(super) enum Tool {
     Uv,
 }
 
-/// The flags that a person gave.
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub(super) struct Options {
-    /// Write it: for pip ~/.pypirc, and with --mirror pip.conf of the active environment; for uv pyproject.toml or uv.toml here
-    #[arg(long)]
-    write: bool,
-    /// Write into pip.conf or uv.toml of your own, for every project
-    #[arg(long, requires = "write")]
-    global: bool,
-    /// Take it out again
-    #[arg(long, conflicts_with = "write")]
-    pub undo: bool,
-    /// Replace the default index by the swarm
-    #[arg(long)]
-    mirror: bool,
-}
-
 const NOTHING_ELSE: &str = "packages come from the swarm alone now, and those that nobody has there are not found, nor what builds need of them";
 
 /// Prints the configuration, or writes it.
-pub(super) fn set_up(tool: Tool, options: Options, access: &Access) -> Result<u8> {
-    let Options { write, global, mirror, .. } = options;
+pub(super) fn set_up(tool: Tool, flags: Flags, access: &Access) -> Result<u8> {
+    let Flags { write, global, mirror, .. } = flags;
     if !write {
         let text = match tool {
             Tool::Pip => pip::text(access, mirror),

@@ -70,9 +70,9 @@ fn elsewhere(asked: &Asked, path: &str) -> Response {
         .into_response()
 }
 
-/// The projects that this node would install, as many as a search has.
+/// The projects that this node has heard of and would install, as many as a search has.
 async fn list(service: &Service, asked: &Asked, form: Form) -> Result<Response, Refused> {
-    let query = Query { limit: MAX_HITS, ..Query::text("eco:pypi".to_owned()) };
+    let query = Query { limit: MAX_HITS, local: true, ..Query::text("eco:pypi".to_owned()) };
     let found = service.registry().search(&query).await?;
     let mut names = Vec::new();
     for hit in &found.hits {

@@ -40,6 +40,11 @@ const ASKING: Duration = Duration::from_secs(60);
 /// A peer to which nothing came for so long does not get it.
 const STALLED: Duration = Duration::from_secs(40);
 
+/// Returns whether one more peer is asked, of which `with` have it or are asked already.
+fn may_ask_another(with: usize, wanted: usize, asking_for: Duration) -> bool {
+    with < wanted && asking_for < ASKING
+}
+
 impl P2pRegistry {
     /// Gives own releases that want copies to others: those that were not tried lately, or `all`.
     pub(super) async fn copy_own(&self, all: bool) -> Result<()> {
@@ -106,8 +111,7 @@ impl P2pRegistry {
             order(&release.content().root, rooms.iter().filter(|one| takes(one)).map(|(peer, _)| *peer)).into();
         let (mut offers, begun) = (JoinSet::new(), Instant::now());
         loop {
-            while nodes + offers.len() < wanted
-                && begun.elapsed() < ASKING
+            while may_ask_another(nodes + offers.len(), wanted, begun.elapsed())
                 && let Some(peer) = left.pop_front()
             {
                 let (registry, release) = (self.clone(), release.clone());
@@ -158,5 +162,18 @@ impl P2pRegistry {
             tokio::time::sleep(pause).await;
             pause = pause.mul_f64(1.5).min(LONGEST_PAUSE);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_asked_until_there_are_enough_and_for_a_minute_at_most() {
+        let second = Duration::from_secs(1);
+        assert!(may_ask_another(0, 2, Duration::ZERO) && may_ask_another(1, 2, ASKING - second));
+        assert!(!may_ask_another(2, 2, Duration::ZERO), "there are enough");
+        assert!(!may_ask_another(0, 2, ASKING) && !may_ask_another(1, 2, ASKING + second), "the time is over");
     }
 }
