@@ -57,7 +57,7 @@ impl Task {
                 self.discovery.connected(&peer_id);
                 self.identities.met(&peer_id);
                 self.wiring.callers.set(self.peers.caller(peer_id, now));
-                if let Some(sheet) = self.conduct.ledger.sheet(&peer_id) {
+                if let Some(sheet) = self.penalties.ledger().sheet(&peer_id) {
                     self.peers.set_sheet(peer_id, Some(sheet.clone()), now);
                 }
                 if endpoint.is_dialer() {

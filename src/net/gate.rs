@@ -17,6 +17,7 @@ use libp2p::{
     },
 };
 
+use super::penalties::Admission;
 use crate::{
     domain::{
         caps::{Full, Origins},
@@ -27,11 +28,7 @@ use crate::{
 
 /// Refuses connections, and says so to nobody.
 pub(super) struct Gate {
-    pub banned: HashSet<PeerId>,
-    /// Prefixes of which so many identities are banned that unknown ones share one place.
-    pub doubtful: HashSet<Prefix>,
-    /// Let in from a doubtful prefix too: good to ask, or protected by a person.
-    pub good: HashSet<PeerId>,
+    pub admission: Admission,
     origins: Origins<ConnectionId>,
     /// Connections, in both directions, of peers with a prefix.
     open: HashMap<ConnectionId, (PeerId, Prefix)>,
@@ -59,9 +56,7 @@ fn refused(why: &'static str) -> ConnectionDenied {
 impl Gate {
     pub fn new(classes: Classes, private: usize, metrics: Metrics) -> Self {
         Self {
-            banned: HashSet::new(),
-            doubtful: HashSet::new(),
-            good: HashSet::new(),
+            admission: Admission::default(),
             origins: Origins::default(),
             open: HashMap::new(),
             classes,
@@ -91,14 +86,14 @@ impl Gate {
         peer: &PeerId,
         address: &Multiaddr,
     ) -> Result<dummy::ConnectionHandler, ConnectionDenied> {
-        if self.banned.contains(peer) {
+        if self.admission.banned.contains(peer) {
             return Err(refused("the peer is banned"));
         }
         let Some(prefix) = ip_of(address).and_then(|ip| Prefix::classed(ip, self.classes)) else {
             return Ok(dummy::ConnectionHandler);
         };
-        if !self.good.contains(peer)
-            && self.doubtful.contains(&prefix)
+        if !self.admission.good.contains(peer)
+            && self.admission.doubtful.contains(&prefix)
             && self.unknown(&prefix).any(|(other, _)| other != peer)
         {
             self.metrics.turned_away(TurnedAway::Connection);
@@ -110,7 +105,7 @@ impl Gate {
 
     /// Connections of unknown peers of a prefix, the oldest first.
     fn unknown(&self, prefix: &Prefix) -> impl Iterator<Item = (&PeerId, &ConnectionId)> {
-        let of_it = self.open.iter().filter(move |(_, (peer, of))| of == prefix && !self.good.contains(peer));
+        let of_it = self.open.iter().filter(move |(_, (peer, of))| of == prefix && !self.admission.good.contains(peer));
         let mut of_it: Vec<_> = of_it.map(|(id, (peer, _))| (peer, id)).collect();
         of_it.sort_by_key(|(_, id)| **id);
         of_it.into_iter()
@@ -119,7 +114,7 @@ impl Gate {
     /// Unknown peers of doubtful prefixes that have a connection beyond the one that there may be.
     pub fn beyond(&self) -> Vec<PeerId> {
         let mut beyond = HashSet::new();
-        for prefix in &self.doubtful {
+        for prefix in &self.admission.doubtful {
             let first = self.unknown(prefix).next().map(|(peer, _)| *peer);
             beyond.extend(self.unknown(prefix).map(|(peer, _)| *peer).filter(|peer| Some(*peer) != first));
         }
@@ -162,7 +157,7 @@ impl NetworkBehaviour for Gate {
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        match peer.filter(|peer| self.banned.contains(peer)) {
+        match peer.filter(|peer| self.admission.banned.contains(peer)) {
             Some(_) => Err(refused("the peer is banned")),
             None => Ok(Vec::new()),
         }
@@ -220,8 +215,8 @@ mod tests {
         let [liar, first, second, friend] = [(); 4].map(|()| PeerId::random());
         let (there, elsewhere) = (at("/ip4/81.2.69.1/tcp/4001"), at("/ip4/127.0.0.1/tcp/4001"));
         let mut gate = gate(Classes::ByRange);
-        gate.banned.insert(liar);
-        gate.good.insert(friend);
+        gate.admission.banned.insert(liar);
+        gate.admission.good.insert(friend);
         let mut number = 0;
         let mut admitted = |gate: &mut Gate, peer: &PeerId, address: &Multiaddr| {
             number += 1;
@@ -229,7 +224,7 @@ mod tests {
         };
         assert!(!admitted(&mut gate, &liar, &elsewhere));
         assert!(admitted(&mut gate, &first, &there) && admitted(&mut gate, &second, &there));
-        gate.doubtful.extend(Prefix::of_address(&there));
+        gate.admission.doubtful.extend(Prefix::of_address(&there));
         assert_eq!(gate.beyond(), [second], "the later one");
         assert!(!admitted(&mut gate, &PeerId::random(), &there) && admitted(&mut gate, &friend, &there));
         assert!(admitted(&mut gate, &PeerId::random(), &elsewhere));

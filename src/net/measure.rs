@@ -358,7 +358,7 @@ impl Task {
                 self.wiring.store.newest_signed_at().unwrap_or_default(),
             )
             .is_clock_behind(),
-            banned: self.conduct.ledger.all().filter(|(_, sheet)| sheet.ban(at).is_some()).count(),
+            banned: self.penalties.ledger().all().filter(|(_, sheet)| sheet.ban(at).is_some()).count(),
             // To ten seconds: a figure that moves with every sample would cost a frame each.
             refreshed_ago: measures
                 .refreshed

@@ -20,7 +20,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Delays, DhtMode, Greeting, Inbound, MAX_LOOKUPS, Net, Serving,
     behaviour::{Behaviour, BehaviourEvent, Parts, Protocols},
-    conduct::Conduct,
     content::{self, BusyPeers, server},
     discovery::{Discovery, Origin, bare},
     gate::Gate,
@@ -30,6 +29,7 @@ use super::{
     listen,
     measure::Measures,
     peers::{MAX_PEERS, PeerTable},
+    penalties::Penalties,
     place::Bearings,
     pool::{Callers, Pool},
     sync::{self, HeadSet},
@@ -273,7 +273,7 @@ pub async fn start(
         topics,
         options.network,
         (options.low_water, options.high_water),
-        Conduct::new(ledger),
+        Penalties::new(ledger, metrics.clone()),
         (options.conduct, options.selection),
         Measures::new(
             bandwidth.clone(),

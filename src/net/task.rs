@@ -20,7 +20,6 @@ use super::{
     ClockOffset, Greeting, Inbound, Verdict,
     behaviour::{BehaviourEvent, Protocols},
     command::{Answered, AskError, Command},
-    conduct::Conduct,
     content::{self, BusyPeers},
     discovery::{Discovery, Origin},
     gossip::Topics,
@@ -31,6 +30,7 @@ use super::{
     lookup::{Lookups, Pending},
     measure::Measures,
     peers::PeerTable,
+    penalties::{self, Penalties},
     pool::{Callers, Pool},
     protocol::Response,
     providers::Findings,
@@ -138,7 +138,7 @@ pub(super) struct Task {
     pub providing: HashMap<QueryId, oneshot::Sender<()>>,
     pub reach: Reach,
     pub measures: Measures,
-    pub conduct: Conduct,
+    pub penalties: Penalties,
     /// How this node itself answers.
     pub acting: content::Conduct,
     /// Whom it asks.
@@ -177,7 +177,7 @@ impl Task {
         topics: Topics,
         network: NetworkName,
         water: (usize, usize),
-        conduct: Conduct,
+        penalties: Penalties,
         (acting, selection): (content::Conduct, Selection),
         measures: Measures,
         ping_every: Duration,
@@ -205,7 +205,7 @@ impl Task {
             providing: HashMap::new(),
             reach: Reach::default(),
             measures,
-            conduct,
+            penalties,
             acting,
             selection,
             lanes: Lanes::default(),
@@ -231,7 +231,7 @@ impl Task {
     pub async fn run(mut self, early: Vec<SwarmEvent<BehaviourEvent>>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        self.open_ledger();
+        self.judge(penalties::Event::Start);
         early.into_iter().for_each(|event| self.on_swarm(event));
         self.dial_due();
         loop {
@@ -337,7 +337,7 @@ impl Task {
             Command::Observe { peer, outcome } => self.observe(peer, outcome),
             Command::Gave { peer, bytes, took } => {
                 self.peers.gave(peer, bytes, took, clock::now());
-                self.spoke(peer);
+                self.judge(penalties::Event::Gave(peer));
             }
             Command::Obey { peer, ruling, reply } => self.obey(peer, ruling, reply),
             Command::Standings { reply } => drop(reply.send(self.peers.standings(clock::now()))),
@@ -523,7 +523,7 @@ impl Task {
         self.peers.settle(clock::now());
         self.remember();
         self.flush();
-        self.settle_conduct();
+        self.settle_penalties();
         let swarm = &mut self.swarm;
         let goodbye = async {
             // Long enough for what was said last to leave before the connections do. No unsubscriptions: they would forbid

@@ -105,7 +105,7 @@ impl Task {
         if self.rounds.flush.is_due(now) {
             self.reput_one();
             self.flush();
-            self.settle_conduct();
+            self.settle_penalties();
         }
         if self.rounds.look.is_due(now) {
             self.look_at_myself(now);
@@ -141,7 +141,7 @@ impl Task {
 
     pub(super) fn dial_due(&mut self) {
         let now = Instant::now();
-        let (peers, ledger, at) = (&self.peers, &self.conduct.ledger, clock::now());
+        let (peers, ledger, at) = (&self.peers, self.penalties.ledger(), clock::now());
         let connected = (peers.connected_count(), peers.outbound_count());
         let is_done = |peer: &PeerId| peers.is_connected(peer) || ledger.ban(peer, at).is_some();
         let due = self.discovery.due(now, connected, self.water.0, is_done, &mut self.rng);
@@ -257,7 +257,7 @@ impl Task {
         protected.extend(moving.iter().filter(|caller| caller.good).map(|caller| caller.peer));
         let unknown = moving.iter().filter(|caller| !caller.good).map(|caller| caller.peer);
         protected.extend(unknown.take(self.water.0 / SERVED_SHARE));
-        protected.extend(self.conduct.ledger.all().filter(|(_, sheet)| sheet.protected).map(|(peer, _)| *peer));
+        protected.extend(self.penalties.ledger().all().filter(|(_, sheet)| sheet.protected).map(|(peer, _)| *peer));
         let held = self.peers.held(|peer| protected.contains(peer), clock::now());
         for peer in to_trim(&held, self.water.0, self.water.1) {
             let _ = self.swarm.disconnect_peer_id(peer);
