@@ -10,7 +10,6 @@ use libp2p::{
     },
 };
 use std::{
-    collections::HashMap,
     io::ErrorKind,
     time::{Duration, Instant},
 };
@@ -26,7 +25,7 @@ use super::{
     measure::Move,
     protocol::{MAX_OBJECTS, Request, Response},
     reach, silence,
-    task::{LEFT_TO_KNOWN, MAX_OUTSTANDING, MAX_WAITING_OF_ONE, MOST_ANSWERING, PendingPut, Settled, Task},
+    task::{MAX_OUTSTANDING, MOST_ANSWERING, PendingPut, Settled, Task},
 };
 use crate::{
     bus::Level,
@@ -331,13 +330,9 @@ impl Task {
         }
         let (verdict, receiver) = oneshot::channel();
         let author = message.source;
-        let by = [Some(via), author.filter(|author| *author != via)];
-        let waiting = |peer: &PeerId| self.waiting.get(peer).copied().unwrap_or(0);
-        // What one sends leaves room for what others do, and what strangers say for what known publishers do.
-        let (most, left) = if known { (MAX_WAITING_OF_ONE, 0) } else { (MAX_WAITING_OF_ONE / 2, LEFT_TO_KNOWN) };
-        let has_room = by.iter().flatten().all(|peer| waiting(peer) < most) && self.wiring.inbound.capacity() > left;
+        let has_room = self.waiting.has_room(via, author, known, self.wiring.inbound.capacity());
         if has_room && self.hand_over(Inbound::Announcement { data: message.data, via, author, verdict }) {
-            by.into_iter().flatten().for_each(|peer| *self.waiting.entry(peer).or_default() += 1);
+            self.waiting.begin(via, author);
             self.settled.push(Box::pin(async move {
                 Settled::Message { id, via, author, verdict: receiver.await.unwrap_or(Err(Refusal::Busy)) }
             }));
@@ -385,11 +380,7 @@ impl Task {
     pub(super) fn on_settled(&mut self, settled: Settled) {
         match settled {
             Settled::Message { id, via, author, verdict } => {
-                one_less(&mut self.waiting, via);
-                author
-                    .filter(|author| *author != via)
-                    .into_iter()
-                    .for_each(|author| one_less(&mut self.waiting, author));
+                self.waiting.end(via, author);
                 self.report(id, via, verdict);
             }
             Settled::Put { from, outcome } => {
@@ -425,8 +416,8 @@ impl Task {
                     Response::Busy => self.ask_failed(&request_id, AskError::Busy),
                     Response::Refused => self.ask_failed(&request_id, AskError::Refused),
                     response => {
-                        let Some(ask) = self.asks.remove(&request_id) else { return };
-                        let is_slow = self.peers.answered(&peer, ask.asked.elapsed());
+                        let Some(ask) = self.requests.answered(&request_id, Instant::now()) else { return };
+                        let is_slow = self.peers.answered(&peer, ask.took);
                         // A hello that is answered is no right answer either, with which a slow one could be weighed.
                         if is_slow && ask.reply.is_some() {
                             self.observe(peer, Outcome::AnswerSlow);
@@ -568,15 +559,5 @@ fn why(error: &DialError) -> &'static str {
         Some(_) if error.to_string().to_lowercase().contains("timeout") => "timed out",
         Some(_) => "failed",
         None => "not supported",
-    }
-}
-
-/// Counts one less of a peer, of which there may be nothing to count then.
-fn one_less(counts: &mut HashMap<PeerId, usize>, peer: PeerId) {
-    if let Some(count) = counts.get_mut(&peer) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(&peer);
-        }
     }
 }

@@ -31,14 +31,17 @@ pub(crate) mod pool;
 pub mod protocol;
 mod providers;
 mod reach;
+mod requests;
 mod routing;
 mod silence;
 mod start;
 pub mod sync;
 mod task;
+mod timers;
 mod traced;
 mod transport;
 mod upkeep;
+mod waiting;
 
 pub use command::{Answered, AskError, Inbound, Verdict};
 pub use delay::Delays;

@@ -75,7 +75,12 @@ impl Task {
                 }
             }
             Order::Doubt(peers) => {
-                self.wiring.doubted.send_if_modified(|told| *told != peers && { *told = peers; true });
+                self.wiring.doubted.send_if_modified(|told| {
+                    *told != peers && {
+                        *told = peers;
+                        true
+                    }
+                });
             }
             Order::Promote(peer) => {
                 if !self.wiring.callers.of(peer).good {

@@ -82,9 +82,7 @@ impl Penalties {
             Event::Observed(peer, outcome) => self.observe(peer, outcome, peers, now),
             Event::Fault(peer, fault) => self.fault(peer, fault, peers, now),
             Event::Gave(peer) => self.gave(peer, peers, now),
-            Event::Pong(peer, rtt) if peers.round_trip(peer, rtt, now) => {
-                self.fault(peer, Fault::Stalling, peers, now)
-            }
+            Event::Pong(peer, rtt) if peers.round_trip(peer, rtt, now) => self.fault(peer, Fault::Stalling, peers, now),
             Event::Pong(..) => Vec::new(),
             Event::Start => self.start(peers, now),
             Event::Due => {
@@ -286,7 +284,9 @@ mod tests {
         assert!(!first.contains(&Order::Unroute(ids[0])) && admission(&first).banned.is_empty());
         let second = penalties.on(forged, &mut table, NOW);
         assert!(second.contains(&Order::Disconnect(ids[0])) && second.contains(&Order::Unroute(ids[0])));
-        let told = second.iter().any(|order| matches!(order, Order::Notice(Level::Warning, text) if text.contains("30 min: 2 × forged record")));
+        let told = second.iter().any(
+            |order| matches!(order, Order::Notice(Level::Warning, text) if text.contains("30 min: 2 × forged record")),
+        );
         assert!(told, "{second:?}");
         assert_eq!(admission(&second).banned, HashSet::from([ids[0]]));
         let unwritten = penalties.take_unwritten();

@@ -35,8 +35,10 @@ use super::{
     protocol::Response,
     providers::Findings,
     reach::Reach,
+    requests::Requests,
     start::GREET_EVERY,
-    upkeep::Rounds,
+    timers::Timers,
+    waiting::Waiting,
 };
 use crate::{
     bus::{Board, Bus, Counters, Event, Level, NodeSnapshot, Notice, Tally},
@@ -48,7 +50,7 @@ use crate::{
         name::{NetworkName, PublisherId},
         places::{Place, Places, Size},
         record::{Record, Refusal},
-        reputation::{Outcome, Selection},
+        reputation::Selection,
         time::Timestamp,
     },
     metrics::Metrics,
@@ -59,8 +61,6 @@ use crate::{
 const TICK: Duration = Duration::from_millis(500);
 /// Time to say goodbye to the peers.
 const GOODBYE: Duration = Duration::from_millis(300);
-/// Time in which any honest peer has answered, from wherever it is.
-const FAIR: Duration = Duration::from_millis(1_500);
 /// Peers that must have acknowledged a put for it to be over; the others are still sent it.
 pub(super) const PUT_QUORUM: usize = 3;
 /// Questions that are answered at once, and those of one peer. A place is held for as long as the answer takes, which has a
@@ -68,10 +68,6 @@ pub(super) const PUT_QUORUM: usize = 3;
 const QUESTIONS: Size = Size { places: 128, of_a_peer: 8, yields: false };
 /// Longest time that one question takes, of what its peer has left: a search of half a million packages takes a tenth.
 pub(super) const MOST_ANSWERING: Duration = Duration::from_secs(2);
-/// Room in the queue to the registry that announcements of strangers leave to those of known publishers.
-pub(super) const LEFT_TO_KNOWN: usize = super::start::INBOUND / 4;
-/// Announcements of one peer that wait for their verdicts: half of what fits into the queue.
-pub(super) const MAX_WAITING_OF_ONE: usize = super::start::INBOUND / 2;
 /// Verdicts and answers outstanding from the registry.
 pub(super) const MAX_OUTSTANDING: usize = 1_024;
 
@@ -108,14 +104,6 @@ pub(super) struct PendingPut {
     pub reply: Option<oneshot::Sender<usize>>,
 }
 
-pub(super) struct PendingAsk {
-    pub peer: PeerId,
-    pub asked: Instant,
-    pub deadline: Instant,
-    /// `None` for a hello, whose answer the task itself wants.
-    pub reply: Option<oneshot::Sender<Result<Response, AskError>>>,
-}
-
 pub(super) struct Task {
     pub swarm: Swarm<Limited>,
     pub wiring: Wiring,
@@ -127,11 +115,10 @@ pub(super) struct Task {
     pub water: (usize, usize),
     pub lookups: Lookups<QueryId>,
     pub puts: HashMap<QueryId, PendingPut>,
-    pub asks: HashMap<OutboundRequestId, PendingAsk>,
+    pub requests: Requests<OutboundRequestId>,
     pub settled: FuturesUnordered<BoxFuture<'static, Settled>>,
     pub questions: Places,
-    /// Announcements without a verdict yet, by who signed them and by who passed them on.
-    pub waiting: HashMap<PeerId, usize>,
+    pub waiting: Waiting,
     pub findings: Findings,
     pub looks: Looks,
     /// Who waits for the DHT to have been told of a content.
@@ -148,7 +135,7 @@ pub(super) struct Task {
     announcing: Allowance,
     pub rng: StdRng,
     pub started_at: Timestamp,
-    pub rounds: Rounds,
+    pub timers: Timers,
     told: (Counters, Option<NodeSnapshot>),
     pub presence_told: bool,
     /// What was told is still to be withdrawn once nothing is to be told any more.
@@ -196,10 +183,10 @@ impl Task {
             water,
             lookups: Lookups::new(),
             puts: HashMap::new(),
-            asks: HashMap::new(),
+            requests: Requests::new(),
             settled: FuturesUnordered::new(),
             questions: Places::new(QUESTIONS),
-            waiting: HashMap::new(),
+            waiting: Waiting::default(),
             findings: Findings::default(),
             looks: Looks::new(),
             providing: HashMap::new(),
@@ -212,7 +199,7 @@ impl Task {
             announcing: Allowance::sent(clock::now()),
             rng: rand::make_rng(),
             started_at: clock::now(),
-            rounds: Rounds::new(ping_every.min(GREET_EVERY)),
+            timers: Timers::new(ping_every.min(GREET_EVERY), Instant::now()),
             told: (Counters::default(), None),
             presence_told: false,
             withdrawing,
@@ -297,7 +284,7 @@ impl Task {
             }
             Command::Ask { peer, request, deadline, reply } => {
                 let id = self.swarm.behaviour_mut().query.send_request(&peer, request);
-                self.asks.insert(id, PendingAsk { peer, asked: Instant::now(), deadline, reply: Some(reply) });
+                self.requests.sent(id, peer, Some(reply), deadline, Instant::now());
             }
             Command::FindProviders { key, what, deadline, found } => {
                 let kad = &mut self.swarm.behaviour_mut().kad;
@@ -399,9 +386,11 @@ impl Task {
 
     fn next_deadline(&self) -> Option<Instant> {
         let puts = self.puts.values().map(|put| put.deadline).min();
-        let asks = self.asks.values().map(|ask| ask.deadline).min();
         let looks = self.looks.values().map(|look| look.deadline).min();
-        [self.lookups.next_deadline(), self.findings.next_deadline(), puts, asks, looks].into_iter().flatten().min()
+        [self.lookups.next_deadline(), self.findings.next_deadline(), puts, self.requests.next_deadline(), looks]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Ends what is past its deadline, with what came by then.
@@ -421,31 +410,19 @@ impl Task {
                 let _ = reply.send(0);
             }
         }
-        let late: Vec<OutboundRequestId> =
-            self.asks.iter().filter(|(_, ask)| ask.deadline <= now).map(|(id, _)| *id).collect();
-        for id in late {
+        for id in self.requests.late(now) {
             self.ask_failed(&id, AskError::TimedOut);
         }
     }
 
     pub fn ask_failed(&mut self, id: &OutboundRequestId, error: AskError) {
-        let Some(ask) = self.asks.remove(id) else { return };
-        let waited = ask.asked.elapsed();
-        let outcome = match error {
-            // Whoever hardly waits learns nothing of the peer.
-            AskError::TimedOut if waited < FAIR => None,
-            AskError::TimedOut => {
-                // It would have taken longer still.
-                self.peers.answered(&ask.peer, waited);
-                Some(Outcome::AnswerLate)
-            }
-            AskError::Unreachable => Some(Outcome::Unreachable),
-            AskError::Busy | AskError::Refused => None,
-        };
-        if let Some(outcome) = outcome {
-            self.observe(ask.peer, outcome);
+        let Some(failed) = self.requests.failed(id, error, Instant::now()) else { return };
+        if let Some(took) = failed.took_over {
+            self.peers.answered(&failed.peer, took);
         }
-        ask.reply.map(|reply| reply.send(Err(error)));
+        if let Some(outcome) = failed.outcome {
+            self.observe(failed.peer, outcome);
+        }
     }
 
     /// Lets Kademlia stop a query whose result nobody waits for any more.

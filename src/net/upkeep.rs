@@ -15,12 +15,12 @@ use libp2p::{
 
 use super::{
     connections::to_trim,
-    identity::{self, Start},
+    identity::Start,
     kad_store::Dirty,
-    measure,
     peers::MAX_PEERS,
     protocol::{Hello, Request},
-    task::{PendingAsk, Task},
+    task::Task,
+    timers::Job,
 };
 use crate::{
     bus::Level,
@@ -35,57 +35,6 @@ use crate::{
 /// Of the connections that are kept, one of so many may be of an unknown peer that is served content.
 const SERVED_SHARE: usize = 4;
 
-/// Something done every so often.
-struct Every {
-    period: Duration,
-    next: Instant,
-}
-
-impl Every {
-    fn new(period: Duration) -> Self {
-        Self { period, next: Instant::now() + period }
-    }
-
-    fn is_due(&mut self, now: Instant) -> bool {
-        let due = now >= self.next;
-        if due {
-            self.next = now + self.period;
-        }
-        due
-    }
-}
-
-pub(super) struct Rounds {
-    flush: Every,
-    settle: Every,
-    trim: Every,
-    remember: Every,
-    hello: Every,
-    news: Every,
-    presence: Every,
-    health: Every,
-    measure: Every,
-    look: Every,
-}
-
-impl Rounds {
-    pub fn new(greet_every: Duration) -> Self {
-        let seconds = |n| Every::new(Duration::from_secs(n));
-        Self {
-            flush: seconds(1),
-            settle: seconds(5),
-            trim: seconds(5),
-            remember: seconds(60),
-            hello: seconds(60),
-            news: Every::new(greet_every),
-            presence: Every::new(Presence::INTERVAL),
-            health: Every::new(measure::EVERY),
-            measure: Every { period: Duration::from_secs(10), next: Instant::now() },
-            look: Every { period: identity::LOOK_EVERY, next: Instant::now() },
-        }
-    }
-}
-
 impl Task {
     pub(super) fn upkeep(&mut self) {
         let now = Instant::now();
@@ -93,50 +42,54 @@ impl Task {
         let mesh: HashSet<PeerId> =
             self.swarm.behaviour().gossip.mesh_peers(&self.topics.announce.hash()).copied().collect();
         self.peers.set_mesh(&mesh);
-        if self.rounds.settle.is_due(now) {
-            let gossip = &self.swarm.behaviour().gossip;
-            self.peers.set_gossip_scores(|peer| gossip.peer_score(peer));
-            self.peers.settle(clock::now());
-            self.wiring.callers.replace(self.peers.callers(clock::now()));
-        }
         self.wiring.board.settle(clock::now());
         let clock = self.peers.clock_offset(now);
         self.wiring.clock.send_if_modified(|told| std::mem::replace(told, clock) != clock);
-        if self.rounds.flush.is_due(now) {
-            self.reput_one();
-            self.flush();
-            self.settle_penalties();
-        }
-        if self.rounds.look.is_due(now) {
-            self.look_at_myself(now);
-        }
         self.settle_identities(now);
-        if self.rounds.remember.is_due(now) {
-            self.remember();
-        }
-        if self.rounds.trim.is_due(now) {
-            self.trim();
-        }
-        let news = *self.wiring.greeting.borrow() != self.greeted;
-        let (all, round) = (self.rounds.hello.is_due(now), self.rounds.news.is_due(now));
-        if all || round {
-            // In between only where there is something to tell, and to those that have not answered yet.
-            let wanted = |peer: &PeerId| all || news || !self.peers.has_answered(peer);
-            let outbound = self.peers.ours().filter(|peer| self.peers.is_outbound(peer));
-            let to_greet: Vec<PeerId> = outbound.filter(wanted).collect();
-            self.greeted = self.wiring.greeting.borrow().clone();
-            to_greet.into_iter().for_each(|peer| self.say_hello(peer));
-        }
-        if self.rounds.presence.is_due(now) || !self.presence_told {
+        let due = self.timers.due(now);
+        due.iter().for_each(|job| self.work(*job, now));
+        if !self.presence_told && !due.contains(&Job::Presence) {
             self.tell_presence();
         }
-        if self.rounds.health.is_due(now) && self.wiring.bus.has_readers() {
-            self.tell_health();
-        } else if self.rounds.measure.is_due(now) {
-            // For whoever asks once, and wants to know what was lately.
-            self.sample();
-        }
         self.tell_readers();
+    }
+
+    fn work(&mut self, job: Job, now: Instant) {
+        match job {
+            Job::Settle => {
+                let gossip = &self.swarm.behaviour().gossip;
+                self.peers.set_gossip_scores(|peer| gossip.peer_score(peer));
+                self.peers.settle(clock::now());
+                self.wiring.callers.replace(self.peers.callers(clock::now()));
+            }
+            Job::Flush => {
+                self.reput_one();
+                self.flush();
+                self.settle_penalties();
+            }
+            Job::FindTwins => self.look_at_myself(now),
+            Job::Remember => self.remember(),
+            Job::Trim => self.trim(),
+            Job::GreetAll => self.greet(true),
+            Job::Greet => self.greet(false),
+            Job::Presence => self.tell_presence(),
+            Job::Health if self.wiring.bus.has_readers() => self.tell_health(),
+            Job::Health => {}
+            Job::Measure if self.wiring.bus.has_readers() => {}
+            // For whoever asks once, and wants to know what was lately.
+            Job::Measure => drop(self.sample()),
+        }
+    }
+
+    /// Says hello to the peers that this node dialled: to all of them where there is something new to tell, else to those that
+    /// have not answered yet.
+    fn greet(&mut self, all: bool) {
+        let news = *self.wiring.greeting.borrow() != self.greeted;
+        let wanted = |peer: &PeerId| all || news || !self.peers.has_answered(peer);
+        let outbound = self.peers.ours().filter(|peer| self.peers.is_outbound(peer));
+        let to_greet: Vec<PeerId> = outbound.filter(wanted).collect();
+        self.greeted = self.wiring.greeting.borrow().clone();
+        to_greet.into_iter().for_each(|peer| self.say_hello(peer));
     }
 
     pub(super) fn dial_due(&mut self) {
@@ -250,7 +203,7 @@ impl Task {
         let close = behaviour.kad.get_closest_local_peers(&me).take(kad::K_VALUE.get());
         let mut protected: HashSet<PeerId> = close.map(|key| *key.preimage()).collect();
         protected.extend(behaviour.gossip.all_mesh_peers().copied());
-        protected.extend(self.asks.values().map(|ask| ask.peer));
+        protected.extend(self.requests.peers());
         protected.extend(self.wiring.busy.list());
         // Of those that are served only some are sure of their place, and only while bytes move.
         let moving = self.wiring.served.moving();
@@ -303,8 +256,8 @@ impl Task {
         const PATIENCE: Duration = Duration::from_secs(5);
         let hello = Request::Hello(self.hello(&peer));
         let id = self.swarm.behaviour_mut().query.send_request(&peer, hello);
-        self.asks
-            .insert(id, PendingAsk { peer, asked: Instant::now(), deadline: Instant::now() + PATIENCE, reply: None });
+        let now = Instant::now();
+        self.requests.sent(id, peer, None, now + PATIENCE, now);
     }
 
     /// Says where this node is, if its person opted in and there is somebody to hear it; and once that it does not say any
