@@ -414,7 +414,8 @@ mod tests {
         let nobody = decide(&name("cargo:serde"), &known);
         assert_eq!(nobody.meaning, Meaning::Nobody(vec![eve]));
         assert!(nobody.refusal().unwrap().contains(&format!("swarmdex trust {eve}")));
-        let block = Block { name: name("cargo:serde"), version: None, file: None, why: "broken".into(), since: Timestamp(0) };
+        let block =
+            Block { name: name("cargo:serde"), version: None, file: None, why: "broken".into(), since: Timestamp(0) };
         let rules = [rule("*", me)];
         let known = Known { rules: &rules, own: Some(me), claimants: &[me], block: Some(&block), ..Known::default() };
         assert_eq!(decide(&name("cargo:serde"), &known).owner(), None);

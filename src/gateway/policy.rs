@@ -139,7 +139,8 @@ pub async fn package(service: &Service, id: &PackageId) -> Result<Package, Refus
 /// Returns whether the block is of all of this version, however either is spelt.
 fn is_of(block: &Block, version: &VersionText) -> bool {
     let ecosystem = block.name.ecosystem();
-    block.file.is_none() && block.version.as_ref().is_some_and(|blocked| blocked.key(ecosystem) == version.key(ecosystem))
+    block.file.is_none()
+        && block.version.as_ref().is_some_and(|blocked| blocked.key(ecosystem) == version.key(ecosystem))
 }
 
 /// Returns whether what a search found is what the name means here.

@@ -128,9 +128,11 @@ impl Store {
         self.write(move |db| {
             let version = block.version.as_ref().map_or("", VersionText::as_str);
             let file = block.file.as_deref().unwrap_or_default();
-            db.prepare_cached("INSERT OR REPLACE INTO blocked (name, version, file, why, since) VALUES (?, ?, ?, ?, ?)")?
-                .execute(params![block.name.as_str(), version, file, block.why, block.since.0])
-                .map(drop)
+            db.prepare_cached(
+                "INSERT OR REPLACE INTO blocked (name, version, file, why, since) VALUES (?, ?, ?, ?, ?)",
+            )?
+            .execute(params![block.name.as_str(), version, file, block.why, block.since.0])
+            .map(drop)
         })
         .await
     }

@@ -9,6 +9,8 @@ mod disk;
 mod distributions;
 mod documents;
 mod gateway;
+mod gateway_alike;
+mod gateway_names;
 mod gateway_npm;
 mod gateway_pypi;
 mod names;
