@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     distributions::{BOUNDARY, form, krate, wheel_of},
-    gateway::{Site, two},
+    gateway::Site,
     gateway_npm::{has_npm, tarball},
     gateway_pypi::python,
     namespaces::Space,
@@ -202,9 +202,10 @@ const CHAIN: usize = 40;
 
 #[test]
 fn a_chain_of_forty_dependencies_is_had_by_each_client_and_a_version_is_added_at_its_end() {
-    let (alice, bob) = two();
-    let dir = alice.home.path("links");
-    std::fs::create_dir(&dir).unwrap();
+    let alice = Site::start(&["--handle", "alice"]);
+    let dirs = ["links", "added"].map(|dir| alice.home.path(dir));
+    dirs.iter().for_each(|dir| std::fs::create_dir(dir).unwrap());
+    let [dir, added] = &dirs;
     for at in 0..CHAIN {
         let (name, next) = (format!("link-{at}"), format!("link-{}", at + 1));
         let is_last = at + 1 == CHAIN;
@@ -217,14 +218,16 @@ fn a_chain_of_forty_dependencies_is_had_by_each_client_and_a_version_is_added_at
         let (file, bytes) = wheel_of(&name, &name, "1.0.0", &needs);
         std::fs::write(dir.join(file), bytes).unwrap();
     }
-    let imports = || {
+    let imports = |dir: &Path| {
         let imported = alice.home.alone(&["import", dir.to_str().unwrap()]);
         assert_eq!(imported.code, Some(0), "{} {}", imported.stdout, imported.stderr);
     };
-    imports();
+    imports(dir);
     let publisher = alice.publisher();
+    let bob = Site::start(&["--bootstrap", &alice.node.address]);
     assert_eq!(bob.home.alone(&["trust", &publisher]).code, Some(0));
-    for (ecosystem, at) in ["cargo", "npm", "pypi"].into_iter().flat_map(|eco| (0..CHAIN).map(move |at| (eco, at))) {
+    // What lies between is known by then, or asked for.
+    for (ecosystem, at) in [("cargo", 0), ("cargo", CHAIN - 1), ("npm", CHAIN - 1), ("pypi", CHAIN - 1)] {
         bob.waits_for(&format!("{publisher}/{ecosystem}:link-{at}"));
     }
     bob.package("user", "0.1.0", "link-0 = { version = \"1\", registry = \"swarm\" }\n", "");
@@ -246,8 +249,8 @@ fn a_chain_of_forty_dependencies_is_had_by_each_client_and_a_version_is_added_at
     }
 
     let last = format!("link-{}", CHAIN - 1);
-    std::fs::write(dir.join(format!("{last}-1.1.0.crate")), krate(&last, "1.1.0", "")).unwrap();
-    imports();
+    std::fs::write(added.join(format!("{last}-1.1.0.crate")), krate(&last, "1.1.0", "")).unwrap();
+    imports(added);
     bob.waits_for(&format!("{publisher}/cargo:{last}@=1.1.0"));
     let updated = bob.cargo("user", &["update"]);
     assert_eq!(updated.code, Some(0), "{}", updated.stderr);

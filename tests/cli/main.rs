@@ -13,6 +13,7 @@ mod gateway_alike;
 mod gateway_names;
 mod gateway_npm;
 mod gateway_pypi;
+mod gateway_recorded;
 mod names;
 mod namespaces;
 mod network;
