@@ -12,6 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    distributions::{gzipped, krate},
     namespaces::Space,
     program::{APART, Home, PATIENCE, Ran, Running, ran},
 };
@@ -110,6 +111,23 @@ impl Site {
         let ran = self.cargo(dir, &["publish", "--registry", "swarm", "--allow-dirty"]);
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         ran
+    }
+
+    /// Waits until nothing is on the disk of uploads on their way.
+    pub fn keeps_no_upload(&self) {
+        let uploads = self.home.path(".local/share/swarmdex/uploads");
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while std::fs::read_dir(&uploads).unwrap().count() > 0 {
+            assert!(std::time::Instant::now() < deadline, "an upload was left");
+        }
+    }
+
+    /// Asserts that nothing of what was refused is kept.
+    #[track_caller]
+    pub fn keeps_nothing(&self) {
+        self.keeps_no_upload();
+        let contents = self.home.alone(&["contents", "--json"]);
+        assert_eq!((contents.code, contents.stdout.trim()), (Some(0), "[]"), "{}", contents.stderr);
     }
 
     /// One request, as it is; the answer's status, head and body.
@@ -436,14 +454,18 @@ fn bad_uploads_are_refused_and_leave_nothing() {
     };
     let words = r#"{"name":"tiny","vers":"0.1.0","deps":[]}"#;
     let whole = upload(words, b"no archive");
+    let inside = "[package]\nname = \"other\"\nversion = \"0.1.0\"\n";
     for (body, length, said) in [
-        (whole.clone(), whole.len(), "cannot be taken"),
+        (whole.clone(), whole.len(), "cannot be taken: it cannot be read"),
         ([&whole[..], b"more"].concat(), whole.len() + 4, "longer than it says"),
         (whole[..whole.len() - 3].to_vec(), whole.len() - 3, "shorter than it says"),
         (upload("{}", b""), upload("{}", b"").len(), "cannot be read"),
         (b"\xff\xff\xff\xff".to_vec(), 4, "may have"),
         (upload(&words.replace("tiny", "../tiny"), b""), 47 + 3, "package name"),
         (upload(&words.replace("0.1.0", "0.1"), b""), 45, "is no version"),
+        (upload(words, &krate("other", "0.1.0", "")), 0, "cannot be taken: it has no Cargo.toml"),
+        (upload(words, &gzipped("tiny-0.1.0", &[("Cargo.toml", inside)])), 0, "is other 0.1.0 inside"),
+        (upload(words, &krate("tiny", "0.1.0", "")[..80]), 0, "cannot be taken: it "),
         (upload(words, b"x"), 2 << 30, "gateway_upload_mb"),
     ] {
         let length = if length < 1 << 20 { body.len() } else { length };
@@ -451,6 +473,7 @@ fn bad_uploads_are_refused_and_leave_nothing() {
         assert!(answer.starts_with("HTTP/1.1 4") && answer.contains("\"errors\""), "{said}: {answer}");
         assert!(answer.contains(said), "{said}: {answer}");
     }
+    site.keeps_nothing();
     // The same bytes again are what is there already, and others are none of that version.
     site.package("real", "0.1.0", "", "");
     let packed = |code: &str| {
@@ -472,11 +495,7 @@ fn bad_uploads_are_refused_and_leave_nothing() {
     assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("never changes"), "{answer}");
     // Broken off in the middle.
     put(&whole[..whole.len() - 3], whole.len());
-    let uploads = site.home.path(".local/share/swarmdex/uploads");
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while std::fs::read_dir(&uploads).unwrap().count() > 0 {
-        assert!(std::time::Instant::now() < deadline, "an upload was left");
-    }
+    site.keeps_no_upload();
     assert!(
         !site.home.path(".local/share/swarmdex/publisher.key").exists() || site.gets("/cargo/ti/ny/tiny", "").0 == 404
     );

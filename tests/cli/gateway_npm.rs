@@ -408,8 +408,8 @@ fn bad_uploads_are_refused_in_npms_form_and_leave_nothing() {
         publication("a", "1.0.0", &tarball(&json!({ "name": name, "version": version }))).to_string()
     };
     for (body, said) in [
-        (publication("a", "1.0.0", b"no tarball").to_string(), "cannot be taken"),
-        (publication("a", "1.0.0", &cut[..cut.len() / 2]).to_string(), "cannot be taken"),
+        (publication("a", "1.0.0", b"no tarball").to_string(), "cannot be taken: it "),
+        (publication("a", "1.0.0", &cut[..cut.len() / 2]).to_string(), "cannot be taken: it "),
         (publication("a", "1.0.0", b"").to_string(), "cannot be taken"),
         (other("b", "1.0.0"), "is sent as a"),
         (other("a", "1.0.1"), "is sent as a 1.0.0"),
@@ -438,6 +438,7 @@ fn bad_uploads_are_refused_in_npms_form_and_leave_nothing() {
     ));
     assert!(status == 413 && String::from_utf8_lossy(&said).contains("gateway_upload_mb"), "{status}");
     assert_eq!(site.gets("/npm/a", "").0, 404);
+    site.keeps_nothing();
 
     // The same bytes again are what is there already, as npm sends them after an answer that was lost; others are refused.
     let body = publication("a", "1.0.0", &good);
@@ -460,6 +461,5 @@ fn bad_uploads_are_refused_in_npms_form_and_leave_nothing() {
     let (status, head, _) = site.puts("/npm/k", &publication("k", "1.0.0", &key));
     let notice = field(&head, "npm-notice").unwrap();
     assert!(status == 201 && notice.contains(".env"), "{notice}");
-    let uploads = site.home.path(".local/share/swarmdex/uploads");
-    assert_eq!(std::fs::read_dir(&uploads).unwrap().count(), 0, "an upload was left");
+    site.keeps_no_upload();
 }

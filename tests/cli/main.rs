@@ -10,6 +10,7 @@ mod distributions;
 mod documents;
 mod gateway;
 mod gateway_alike;
+mod gateway_limit;
 mod gateway_names;
 mod gateway_npm;
 mod gateway_pypi;

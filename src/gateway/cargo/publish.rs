@@ -99,8 +99,7 @@ async fn take_all(
     let read = move || crates::read(&file).and_then(|found| of_crate(found, &file, clock::now()));
     let read = tokio::task::spawn_blocking(read).await;
     let read = read.map_err(|error| RegistryError::Internal { what: "reading a crate", why: error.to_string() })?;
-    let read =
-        read.map_err(|why| Refused::wrong(format!("{} {} cannot be taken: it is {why}", said.name, said.vers)))?;
+    let read = read.map_err(|why| Refused::wrong(format!("{} {} cannot be taken: {why}", said.name, said.vers)))?;
     let mut prepared = prepare::release(read)?;
     let draft = &prepared.draft;
     if draft.name.as_str() != said.name || draft.version.as_str() != said.vers {
