@@ -153,7 +153,8 @@ async fn list(global: &Global, json: bool) -> Result<u8> {
             trusted.into_iter().map(|key| vec![key.names.to_string(), "trusted".to_owned(), key.publisher.to_string()]);
         let blocks = blocks.into_iter().map(|block| {
             let version = block.version.map_or(String::new(), |version| format!("@{version}"));
-            vec![format!("{}{version}", block.name), "blocked".to_owned(), block.why]
+            let file = block.file.map_or(String::new(), |file| format!(" {file}"));
+            vec![format!("{}{version}{file}", block.name), "blocked".to_owned(), block.why]
         });
         let served =
             served.into_iter().map(|one| vec![one.name.to_string(), "served".to_owned(), one.owner.to_string()]);
@@ -282,7 +283,7 @@ fn called(Blocked { name, version }: &Blocked) -> String {
 pub(super) async fn block(global: &Global, BlockArgs { name: blocked, why, json }: BlockArgs) -> Result<u8> {
     session::with(global, async |node, _| {
         let name = called(&blocked);
-        node.names().block(blocked.name, blocked.version, why).await?;
+        node.names().block(blocked.name, blocked.version, None, why).await?;
         told(&name, true, json, format!("{name} is not served any more; `unblock {name}` takes that back"))
     })
     .await

@@ -50,6 +50,8 @@ struct Blocking {
     #[serde(default)]
     version: Option<VersionText>,
     #[serde(default)]
+    file: Option<String>,
+    #[serde(default)]
     why: String,
 }
 
@@ -100,7 +102,7 @@ async fn trust(State(it): Node, given: Given<Trusting>) -> Response {
 }
 
 async fn block(State(it): Node, given: Given<Blocking>) -> Response {
-    with(given, async |Blocking { name, version, why }| it.names().block(name, version, why).await).await
+    with(given, async |Blocking { name, version, file, why }| it.names().block(name, version, file, why).await).await
 }
 
 async fn unblock(State(it): Node, given: Given<Blocking>) -> Response {
@@ -138,12 +140,18 @@ impl Names for Remote {
         self.change("trusting", "/v1/names/trust", &Trusting { publisher, names }).await
     }
 
-    async fn block(&self, name: PackageName, version: Option<VersionText>, why: String) -> Result<()> {
-        self.change("blocking", "/v1/names/block", &Blocking { name, version, why }).await
+    async fn block(
+        &self,
+        name: PackageName,
+        version: Option<VersionText>,
+        file: Option<String>,
+        why: String,
+    ) -> Result<()> {
+        self.change("blocking", "/v1/names/block", &Blocking { name, version, file, why }).await
     }
 
     async fn unblock(&self, name: PackageName, version: Option<VersionText>) -> Result<bool> {
-        let asked = Blocking { name, version, why: String::new() };
+        let asked = Blocking { name, version, file: None, why: String::new() };
         self.change("unblocking", "/v1/names/unblock", &asked).await.map(|Done { done }| done)
     }
 
@@ -186,7 +194,7 @@ impl Names for Replay {
         only_watched()
     }
 
-    async fn block(&self, _: PackageName, _: Option<VersionText>, _: String) -> Result<()> {
+    async fn block(&self, _: PackageName, _: Option<VersionText>, _: Option<String>, _: String) -> Result<()> {
         only_watched()
     }
 

@@ -159,12 +159,15 @@ pub struct TrustedKey {
     pub since: Timestamp,
 }
 
-/// A name, or one version of it, that is not to be served.
+/// A name, one version of it, or one file of a version, that is not to be served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
     pub name: PackageName,
     /// None for all of them.
     pub version: Option<VersionText>,
+    /// The name of the only file of the version that is meant; none for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     pub why: String,
     pub since: Timestamp,
 }
@@ -411,7 +414,8 @@ mod tests {
         let nobody = decide(&name("cargo:serde"), &known);
         assert_eq!(nobody.meaning, Meaning::Nobody(vec![eve]));
         assert!(nobody.refusal().unwrap().contains(&format!("swarmdex trust {eve}")));
-        let block = Block { name: name("cargo:serde"), version: None, why: "broken".into(), since: Timestamp(0) };
+        let block =
+            Block { name: name("cargo:serde"), version: None, file: None, why: "broken".into(), since: Timestamp(0) };
         let rules = [rule("*", me)];
         let known = Known { rules: &rules, own: Some(me), claimants: &[me], block: Some(&block), ..Known::default() };
         assert_eq!(decide(&name("cargo:serde"), &known).owner(), None);

@@ -66,6 +66,8 @@ pub struct File {
     pub others: Others,
     pub package: PackageId,
     pub version: VersionText,
+    /// Its name, where its version may have other files too.
+    pub name: Option<String>,
     pub kind: &'static str,
     /// Its address has its digest in it.
     pub fixed: bool,
@@ -240,13 +242,14 @@ async fn settle(service: &Service, file: &File, digest: Digester) -> Result<()> 
         service.files.note(file);
         return Ok(());
     };
-    let File { package, version, .. } = file;
+    let File { package, version, name, .. } = file;
     let why = format!(
-        "{} signed that its file has the {kind} {said}, and it has {found}; what was signed is to blame, and no peer",
-        package.owner
+        "{} signed that {} has the {kind} {said}, and it has {found}; what was signed is to blame, and no peer",
+        package.owner,
+        name.as_deref().unwrap_or("its file")
     );
     tracing::error!(%package, %version, "{why}");
-    service.node().names().block(package.name.clone(), Some(version.clone()), why.clone()).await?;
+    service.node().names().block(package.name.clone(), Some(version.clone()), name.clone(), why.clone()).await?;
     Err(RegistryError::Fetch { what: file.wanted.what.clone(), why, done: 0, size: 0 })
 }
 
@@ -335,6 +338,7 @@ mod tests {
                 others: Others { sha512, sha1 },
                 package,
                 version: "1.0.0".parse().unwrap(),
+                name: None,
                 kind: "application/octet-stream",
                 fixed: false,
             }

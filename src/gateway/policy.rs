@@ -1,5 +1,7 @@
 //! Decides whose package a request is about, and what may be done with it: every endpoint asks here, so that no path leads around it.
 
+use std::collections::BTreeMap;
+
 use axum::{http::StatusCode, response::Response};
 
 use super::{
@@ -134,10 +136,11 @@ pub async fn package(service: &Service, id: &PackageId) -> Result<Package, Refus
     Ok(package)
 }
 
-/// Returns whether the block is of this version, however either is spelt.
+/// Returns whether the block is of all of this version, however either is spelt.
 fn is_of(block: &Block, version: &VersionText) -> bool {
     let ecosystem = block.name.ecosystem();
-    block.version.as_ref().is_some_and(|blocked| blocked.key(ecosystem) == version.key(ecosystem))
+    block.file.is_none()
+        && block.version.as_ref().is_some_and(|blocked| blocked.key(ecosystem) == version.key(ecosystem))
 }
 
 /// Returns whether what a search found is what the name means here.
@@ -157,6 +160,13 @@ pub async fn may_serve(service: &Service, name: &PackageName, version: &VersionT
             Err(Refused::Because(StatusCode::NOT_FOUND, text))
         }
     }
+}
+
+/// Files of a name that are blocked by themselves, and why. In an ecosystem whose versions have several, the name of a file says of
+/// which version it is.
+pub async fn blocked_files(service: &Service, name: &PackageName) -> Result<BTreeMap<String, String>> {
+    let blocks = service.node().names().blocks(name).await?;
+    Ok(blocks.into_iter().filter_map(|block| Some((block.file?, block.why))).collect())
 }
 
 /// This node's package of a name: nobody else's can be changed here.

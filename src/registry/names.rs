@@ -53,10 +53,16 @@ pub trait Names: Send + Sync {
     /// Trusts a key for these names. Only a person's act may call this.
     async fn trust_for_names(&self, key: PublisherId, patterns: Vec<NamePattern>) -> Result<()>;
 
-    /// Stops serving a name, or one version of it.
-    async fn block(&self, name: PackageName, version: Option<VersionText>, why: String) -> Result<()>;
+    /// Stops serving a name, one version of it, or one file of that.
+    async fn block(
+        &self,
+        name: PackageName,
+        version: Option<VersionText>,
+        file: Option<String>,
+        why: String,
+    ) -> Result<()>;
 
-    /// Takes a block back; false when there was none.
+    /// Takes a block back, and those of the version's files; false when there was none.
     async fn unblock(&self, name: PackageName, version: Option<VersionText>) -> Result<bool>;
 
     /// What is blocked of a name.
@@ -208,8 +214,14 @@ impl Names for P2pRegistry {
         self.store.trust_for_names(key, patterns, clock::now()).await
     }
 
-    async fn block(&self, name: PackageName, version: Option<VersionText>, why: String) -> Result<()> {
-        self.store.block(Block { name, version, why, since: clock::now() }).await
+    async fn block(
+        &self,
+        name: PackageName,
+        version: Option<VersionText>,
+        file: Option<String>,
+        why: String,
+    ) -> Result<()> {
+        self.store.block(Block { name, version, file, why, since: clock::now() }).await
     }
 
     async fn unblock(&self, name: PackageName, version: Option<VersionText>) -> Result<bool> {

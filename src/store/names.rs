@@ -127,14 +127,17 @@ impl Store {
     pub async fn block(&self, block: Block) -> Result<()> {
         self.write(move |db| {
             let version = block.version.as_ref().map_or("", VersionText::as_str);
-            db.prepare_cached("INSERT OR REPLACE INTO blocked (name, version, why, since) VALUES (?, ?, ?, ?)")?
-                .execute(params![block.name.as_str(), version, block.why, block.since.0])
-                .map(drop)
+            let file = block.file.as_deref().unwrap_or_default();
+            db.prepare_cached(
+                "INSERT OR REPLACE INTO blocked (name, version, file, why, since) VALUES (?, ?, ?, ?, ?)",
+            )?
+            .execute(params![block.name.as_str(), version, file, block.why, block.since.0])
+            .map(drop)
         })
         .await
     }
 
-    /// Takes a block back; false when there was none.
+    /// Takes a block back, and those of the version's files; false when there was none.
     pub async fn unblock(&self, name: PackageName, version: Option<VersionText>) -> Result<bool> {
         self.write(move |db| {
             let version = version.as_ref().map_or("", VersionText::as_str);
@@ -154,7 +157,7 @@ impl Store {
 
 fn blocks(db: &Connection, name: Option<&str>) -> rusqlite::Result<Vec<Block>> {
     db.prepare_cached(
-        "SELECT name, version, why, since FROM blocked WHERE ?1 IS NULL OR name = ?1 ORDER BY name, version",
+        "SELECT name, version, file, why, since FROM blocked WHERE ?1 IS NULL OR name = ?1 ORDER BY name, version, file",
     )?
     .query_map([name], |row| {
         let name = row.get::<_, String>(0)?.parse().map_err(|_| damaged(0, "name"))?;
@@ -163,7 +166,8 @@ fn blocks(db: &Connection, name: Option<&str>) -> rusqlite::Result<Vec<Block>> {
             "" => None,
             text => Some(text.parse().map_err(|_| damaged(1, "version"))?),
         };
-        Ok(Block { name, version, why: row.get(2)?, since: Timestamp(row.get(3)?) })
+        let file = Some(row.get::<_, String>(2)?).filter(|file| !file.is_empty());
+        Ok(Block { name, version, file, why: row.get(3)?, since: Timestamp(row.get(4)?) })
     })?
     .collect()
 }

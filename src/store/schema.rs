@@ -8,7 +8,7 @@ use crate::{RegistryError, Result};
 
 /// The number of [`SCHEMA`], in the database's `user_version`. Earlier ones, up to 6, held records whose hashes are computed
 /// otherwise, and 7 took words apart otherwise and knew no pins of releases: nothing leads from there to here.
-const VERSION: i64 = 11;
+const VERSION: i64 = 12;
 
 const SCHEMA: &str = r"
 -- Long rows (heads, manifests) are kept in the order in which they come, and found by indexes: in the order of hashes, each
@@ -192,14 +192,15 @@ CREATE TABLE fetches (
 -- What is to be done at the next start.
 CREATE TABLE todo (what TEXT PRIMARY KEY) WITHOUT ROWID;
 -- Whose package a bare name is: what a person said by name or pattern, and whom they trust for which names; who was first to be
--- served for a name keeps it. What is blocked is not served; a version of '' is all of them.
+-- served for a name keeps it. What is blocked is not served; a version of '' is all of them, and so is a file of ''.
 CREATE TABLE names (pattern TEXT PRIMARY KEY, publisher BLOB NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE trusted (
     publisher BLOB NOT NULL, pattern TEXT NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (publisher, pattern)
 ) WITHOUT ROWID;
 CREATE TABLE served (name TEXT PRIMARY KEY, publisher BLOB NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE blocked (
-    name TEXT NOT NULL, version TEXT NOT NULL, why TEXT NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (name, version)
+    name TEXT NOT NULL, version TEXT NOT NULL, file TEXT NOT NULL, why TEXT NOT NULL, since INTEGER NOT NULL,
+    PRIMARY KEY (name, version, file)
 ) WITHOUT ROWID;
 ";
 

@@ -1,4 +1,4 @@
-//! Wheels and source distributions that no tool has built, and the forms in which tools upload them.
+//! Wheels, source distributions and crates that no tool has built, and the forms in which tools upload them.
 
 use std::io::{Cursor, Write};
 
@@ -51,18 +51,30 @@ pub fn sdist(name: &str, version: &str) -> (String, Vec<u8>) {
             open(os.path.join(directory, info, 'METADATA'), 'w').write(open('PKG-INFO').read())\n    \
             return info\n";
     let top = format!("{}-{version}", normal(name));
-    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
-    for (path, text) in [
+    let files = [
         ("PKG-INFO", &*metadata(name, version, "Requires-Python: >=3.7\n")),
         ("pyproject.toml", "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n"),
         ("backend.py", &BACKEND.replace("TOP", &top)),
-    ] {
+    ];
+    (format!("{top}.tar.gz"), gzipped(&top, &files))
+}
+
+/// A crate's file; `more` stands behind the package in its manifest.
+pub fn krate(name: &str, version: &str, more: &str) -> Vec<u8> {
+    let manifest = format!("[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2024\"\n{more}");
+    gzipped(&format!("{name}-{version}"), &[("Cargo.toml", &manifest), ("src/lib.rs", "")])
+}
+
+/// A packed tar archive of files in one folder.
+pub fn gzipped(top: &str, files: &[(&str, &str)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    for (path, text) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o644);
         tar.append_data(&mut header, format!("{top}/{path}"), text.as_bytes()).unwrap();
     }
-    (format!("{top}.tar.gz"), tar.into_inner().unwrap().finish().unwrap())
+    tar.into_inner().unwrap().finish().unwrap()
 }
 
 /// A form as twine 7.0.0 sends it, with its fields before the file.

@@ -1,6 +1,7 @@
 //! Package managers as they are, on nodes of their own.
 
 use std::{
+    ffi::OsStr,
     io::{Read, Write},
     net::TcpStream,
     path::PathBuf,
@@ -10,13 +11,19 @@ use std::{
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::program::{APART, Home, PATIENCE, Ran, Running, ran};
+use crate::{
+    distributions::{gzipped, krate},
+    namespaces::Space,
+    program::{APART, Home, PATIENCE, Ran, Running, ran},
+};
 
 /// A node that stays, with a gateway on a free port, and a cargo with a home of its own that has never seen anything.
 pub struct Site {
     pub home: Home,
     pub node: Running,
     pub gateway: String,
+    /// The network that it and its clients are in, where that is none of the machine's.
+    pub space: Option<Space>,
 }
 
 impl Site {
@@ -31,7 +38,15 @@ impl Site {
         let node = Running::start_with(&home, flags, &settings);
         let status = home.alone(&["status", "--json"]).json();
         let gateway = status["gateway"].as_str().unwrap().to_owned();
-        Self { home, node, gateway }
+        Self { home, node, gateway, space: None }
+    }
+
+    /// A program on this site's machine.
+    pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
+        match &self.space {
+            Some(space) => space.program(program),
+            None => Command::new(program),
+        }
     }
 
     pub fn token(&self) -> String {
@@ -56,12 +71,12 @@ impl Site {
     }
 
     /// A cargo whose registry `swarm` is this node's, and that has no other one.
-    fn cargo(&self, dir: &str, words: &[&str]) -> Ran {
+    pub fn cargo(&self, dir: &str, words: &[&str]) -> Ran {
         ran(self.cargo_command(dir, words))
     }
 
     fn cargo_command(&self, dir: &str, words: &[&str]) -> Command {
-        let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+        let mut cargo = self.program(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("CARGO") || name.to_lowercase().contains("_proxy")) {
                 cargo.env_remove(name);
@@ -80,7 +95,7 @@ impl Site {
     }
 
     /// A crate in a directory of its own.
-    fn package(&self, name: &str, version: &str, needs: &str, code: &str) -> String {
+    pub fn package(&self, name: &str, version: &str, needs: &str, code: &str) -> String {
         let src = self.home.path(name).join("src");
         std::fs::create_dir_all(&src).unwrap();
         let manifest = format!(
@@ -92,10 +107,27 @@ impl Site {
         name.to_owned()
     }
 
-    fn publishes(&self, dir: &str) -> Ran {
+    pub fn publishes(&self, dir: &str) -> Ran {
         let ran = self.cargo(dir, &["publish", "--registry", "swarm", "--allow-dirty"]);
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         ran
+    }
+
+    /// Waits until nothing is on the disk of uploads on their way.
+    pub fn keeps_no_upload(&self) {
+        let uploads = self.home.path(".local/share/swarmdex/uploads");
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while std::fs::read_dir(&uploads).unwrap().count() > 0 {
+            assert!(std::time::Instant::now() < deadline, "an upload was left");
+        }
+    }
+
+    /// Asserts that nothing of what was refused is kept.
+    #[track_caller]
+    pub fn keeps_nothing(&self) {
+        self.keeps_no_upload();
+        let contents = self.home.alone(&["contents", "--json"]);
+        assert_eq!((contents.code, contents.stdout.trim()), (Some(0), "[]"), "{}", contents.stderr);
     }
 
     /// One request, as it is; the answer's status, head and body.
@@ -320,31 +352,6 @@ fn two_owners_of_one_name_are_refused_until_a_person_decides() {
     carol.package("user", "0.1.0", "clash-it = { version = \"1\", registry = \"swarm\" }\n", "");
     let refused = carol.cargo("user", &["fetch"]);
     assert!(refused.code != Some(0) && refused.stderr.contains("no matching package"), "{}", refused.stderr);
-    // No path and no spelling leads around it.
-    let refused_everywhere = |why: &[&str]| {
-        for name in
-            ["clash-it", "clash_it", "Clash-It", "CLASH_IT", "cLASH_iT", "%63lash-it", "clash%2Dit", "clash%2dIT"]
-        {
-            for path in [
-                format!("/cargo/cl/as/{name}"),
-                format!("/cargo/api/v1/crates/{name}/1.0.0/download"),
-                format!("/cargo/api/v1/crates/{name}/owners"),
-                format!("/cargo-mirror/cl/as/{name}"),
-                format!("/cargo-mirror/api/v1/crates/{name}/1.0.0/download"),
-            ] {
-                let (status, _, said) = carol.gets(&path, "");
-                let said = String::from_utf8(said).unwrap();
-                assert_eq!(status, 404, "{path}: {said}");
-                // cargo asks for index files in lower case alone.
-                let is_asked = path.contains("/api/") || !name.bytes().any(|b| b.is_ascii_uppercase());
-                assert!(!is_asked || why.iter().all(|part| said.contains(part)), "{path}: {said}");
-            }
-        }
-        let (_, _, found) = carol.gets("/cargo/api/v1/crates?q=clash", "");
-        let found: Value = serde_json::from_slice(&found).unwrap();
-        assert_eq!(found["meta"]["total"], 0, "{found}");
-    };
-    refused_everywhere(&[&keys[0], &keys[1], "names set cargo:clash-it"]);
     // One publisher's own endpoint has it all the same: its address says whose.
     let (status, _, _) = carol.gets(&format!("/cargo/~{}/cl/as/clash-it", keys[1]), "");
     assert_eq!(status, 200);
@@ -365,16 +372,6 @@ fn two_owners_of_one_name_are_refused_until_a_person_decides() {
     let why = carol.home.alone(&["why", "cargo:clash-it", "--json"]).json();
     assert_eq!((&why["owner"], &why["passed_over"][0]), (&keys[0].as_str().into(), &keys[1].as_str().into()), "{why}");
     assert!(why["reason"].as_str().unwrap().contains("first"), "{why}");
-    // A block goes before everything.
-    assert_eq!(carol.home.alone(&["block", "cargo:CLASH_it", "--why", "nobody needs it"]).code, Some(0));
-    refused_everywhere(&["blocked", "nobody needs it"]);
-    assert_eq!(carol.home.alone(&["unblock", "cargo:clash-it"]).code, Some(0));
-    assert_eq!(carol.home.alone(&["block", "cargo:Clash_It@1.0.0", "--why", "it is broken"]).code, Some(0));
-    let (status, _, said) = carol.gets("/cargo/api/v1/crates/clash-it/1.0.0/download", "");
-    assert!(status == 404 && String::from_utf8_lossy(&said).contains("it is broken"));
-    assert_eq!(carol.gets("/cargo/cl/as/clash-it", "").0, 404);
-    assert_eq!(carol.home.alone(&["unblock", "cargo:clash-it@1.0.0"]).code, Some(0));
-    assert_eq!(carol.gets("/cargo/cl/as/clash-it", "").0, 200);
 }
 
 #[test]
@@ -428,7 +425,7 @@ fn whatever_changes_something_needs_the_token_and_a_page_of_somebody_else_is_ref
 }
 
 /// Bytes of an upload: each part behind its length.
-fn upload(words: &str, file: &[u8]) -> Vec<u8> {
+pub fn upload(words: &str, file: &[u8]) -> Vec<u8> {
     let part = |bytes: &[u8]| [&(bytes.len() as u32).to_le_bytes()[..], bytes].concat();
     [part(words.as_bytes()), part(file)].concat()
 }
@@ -457,14 +454,18 @@ fn bad_uploads_are_refused_and_leave_nothing() {
     };
     let words = r#"{"name":"tiny","vers":"0.1.0","deps":[]}"#;
     let whole = upload(words, b"no archive");
+    let inside = "[package]\nname = \"other\"\nversion = \"0.1.0\"\n";
     for (body, length, said) in [
-        (whole.clone(), whole.len(), "cannot be taken"),
+        (whole.clone(), whole.len(), "cannot be taken: it cannot be read"),
         ([&whole[..], b"more"].concat(), whole.len() + 4, "longer than it says"),
         (whole[..whole.len() - 3].to_vec(), whole.len() - 3, "shorter than it says"),
         (upload("{}", b""), upload("{}", b"").len(), "cannot be read"),
         (b"\xff\xff\xff\xff".to_vec(), 4, "may have"),
         (upload(&words.replace("tiny", "../tiny"), b""), 47 + 3, "package name"),
         (upload(&words.replace("0.1.0", "0.1"), b""), 45, "is no version"),
+        (upload(words, &krate("other", "0.1.0", "")), 0, "cannot be taken: it has no Cargo.toml"),
+        (upload(words, &gzipped("tiny-0.1.0", &[("Cargo.toml", inside)])), 0, "is other 0.1.0 inside"),
+        (upload(words, &krate("tiny", "0.1.0", "")[..80]), 0, "cannot be taken: it "),
         (upload(words, b"x"), 2 << 30, "gateway_upload_mb"),
     ] {
         let length = if length < 1 << 20 { body.len() } else { length };
@@ -472,6 +473,7 @@ fn bad_uploads_are_refused_and_leave_nothing() {
         assert!(answer.starts_with("HTTP/1.1 4") && answer.contains("\"errors\""), "{said}: {answer}");
         assert!(answer.contains(said), "{said}: {answer}");
     }
+    site.keeps_nothing();
     // The same bytes again are what is there already, and others are none of that version.
     site.package("real", "0.1.0", "", "");
     let packed = |code: &str| {
@@ -493,11 +495,7 @@ fn bad_uploads_are_refused_and_leave_nothing() {
     assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("never changes"), "{answer}");
     // Broken off in the middle.
     put(&whole[..whole.len() - 3], whole.len());
-    let uploads = site.home.path(".local/share/swarmdex/uploads");
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while std::fs::read_dir(&uploads).unwrap().count() > 0 {
-        assert!(std::time::Instant::now() < deadline, "an upload was left");
-    }
+    site.keeps_no_upload();
     assert!(
         !site.home.path(".local/share/swarmdex/publisher.key").exists() || site.gets("/cargo/ti/ny/tiny", "").0 == 404
     );
@@ -577,7 +575,7 @@ fn beyond_loopback_a_word_is_wanted_even_to_read_and_it_does_not_publish() {
     let open = [("SWARMDEX_GATEWAY", "0.0.0.0:0"), ("SWARMDEX_GATEWAY_TOKEN", WORD)];
     let node = Running::start_with(&home, &["--handle", "alice"], &open);
     let gateway = home.alone(&["status", "--json"]).json()["gateway"].as_str().unwrap().to_owned();
-    let site = Site { home, node, gateway };
+    let site = Site { home, node, gateway, space: None };
     site.package("tiny", "0.1.0", "", "");
     let publish = |word: &str| {
         let mut cargo = site.cargo_command("tiny", &["publish", "--registry", "swarm", "--allow-dirty"]);

@@ -2,6 +2,7 @@
 //! Where namespaces may not be made, these tests say so and test nothing.
 
 use std::{
+    ffi::OsStr,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -12,11 +13,11 @@ use serde_json::Value;
 use crate::program::{Home, ran, send, within};
 
 /// A network namespace of this test, which goes with it.
-struct Space(String);
+pub struct Space(String);
 
 impl Space {
     /// `None`, said loudly, where this is not allowed.
-    fn new(name: &str) -> Option<Self> {
+    pub fn new(name: &str) -> Option<Self> {
         let name = format!("sdx{}{name}", std::process::id());
         let made = Command::new("ip").args(["netns", "add", &name]).output();
         if made.as_ref().is_ok_and(|made| made.status.success()) {
@@ -26,13 +27,13 @@ impl Space {
         None
     }
 
-    fn ip(&self, words: &str) {
+    pub fn ip(&self, words: &str) {
         let ran = Command::new("ip").args(["-n", &self.0]).args(words.split_whitespace()).output().unwrap();
         assert!(ran.status.success(), "{words}: {}", String::from_utf8_lossy(&ran.stderr));
     }
 
     /// A cable between two of them.
-    fn cable(&self, other: &Self) {
+    pub fn cable(&self, other: &Self) {
         let link = format!("link add cable type veth peer name cable netns {}", other.0);
         self.ip(&link);
         for space in [self, other] {
@@ -40,11 +41,18 @@ impl Space {
         }
     }
 
-    /// The program in this namespace.
-    fn command(&self, home: &Home, words: &[&str]) -> Command {
-        let program = home.command(words);
+    /// A program that runs in this namespace.
+    pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.0]).arg(program.get_program()).args(program.get_args());
+        command.args(["netns", "exec", &self.0]).arg(program);
+        command
+    }
+
+    /// Swarmdex in this namespace.
+    pub fn command(&self, home: &Home, words: &[&str]) -> Command {
+        let program = home.command(words);
+        let mut command = self.program(program.get_program());
+        command.args(program.get_args());
         for (name, value) in program.get_envs() {
             match value {
                 Some(value) => command.env(name, value),

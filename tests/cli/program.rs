@@ -135,6 +135,11 @@ impl Running {
     pub fn start_with(home: &Home, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = home.command([&APART, flags, &["node", "--json"]].concat());
         command.envs(environment.iter().copied());
+        Self::of(command)
+    }
+
+    /// A node that this command starts, which tells of itself as JSON.
+    pub fn of(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();

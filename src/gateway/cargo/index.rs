@@ -126,6 +126,7 @@ pub(super) async fn download(
         others: Others::default(),
         package: id,
         version: entry.version.clone(),
+        name: None,
         kind: "application/gzip",
         fixed: false,
     };

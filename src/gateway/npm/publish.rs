@@ -147,8 +147,7 @@ async fn publish_one(service: &Arc<Service>, name: &str, said: &Said, tarball: T
     let path = tarball.path.clone();
     let read = tokio::task::spawn_blocking(move || release::read(&path, clock::now())).await;
     let read = read.map_err(|error| RegistryError::Internal { what: "reading a tarball", why: error.to_string() })?;
-    let mut read =
-        read.map_err(|why| Refused::wrong(format!("{name} cannot be taken: its tarball is not in order: {why}")))?;
+    let mut read = read.map_err(|why| Refused::wrong(format!("{name} cannot be taken: {why}")))?;
     let (inside, version) = (read.draft.name.to_string(), read.draft.version.clone());
     if inside != name {
         return Err(Refused::wrong(format!("the tarball holds {inside}, and is sent as {name}")));

@@ -252,6 +252,7 @@ pub(super) async fn tarball(
         others: Others { sha512: signed.sha512, sha1: signed.sha1 },
         package: id,
         version: entry.version.clone(),
+        name: None,
         kind: "application/octet-stream",
         fixed: false,
     };

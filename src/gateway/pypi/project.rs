@@ -1,7 +1,7 @@
 //! Projects: the files of all manifests of every release, with what their metadata says, as pages have them and as they are served.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -27,7 +27,7 @@ use crate::{
     gateway::{
         answer, beside,
         file::{self, File, Others},
-        policy::{Refused, may_serve, name_of, package, whose},
+        policy::{Refused, blocked_files, may_serve, name_of, package, whose},
         service::{Asked, Service},
     },
     registry::{Package, Wanted, claimed},
@@ -109,12 +109,14 @@ impl Pages {
 }
 
 /// A hash of everything that a project's page is made from.
-fn state_of(package: &Package) -> blake3::Hash {
+fn state_of(package: &Package, blocked: &BTreeMap<String, String>) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     let mut add = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
     };
+    add(&(blocked.len() as u64).to_le_bytes());
+    blocked.keys().for_each(|file| add(file.as_bytes()));
     for entry in &package.releases {
         add(entry.version.as_str().as_bytes());
         entry.manifests.iter().for_each(|manifest| add(&manifest.0));
@@ -137,11 +139,12 @@ async fn project(service: &Service, name: &PackageName) -> Result<Package, Refus
 /// The page of a project.
 pub(super) async fn page(service: &Service, asked: &Asked, name: &str, form: Form) -> Result<Response, Refused> {
     let package = project(service, &name_of(&Ecosystem::Pypi, name)?).await?;
-    let (key, state) = ((package.id.clone(), form), state_of(&package));
+    let blocked = blocked_files(service, &package.id.name).await?;
+    let (key, state) = ((package.id.clone(), form), state_of(&package, &blocked));
     let page = match service.pages.get(&key, &state) {
         Some(page) => page,
         None => {
-            let (project, complete) = listed(service, &package).await;
+            let (project, complete) = listed(service, &package, &blocked).await;
             if project.files.is_empty() {
                 let text = format!("{} has no wheel and no source distribution that can be served", package.id);
                 return Err(Refused::Because(StatusCode::NOT_FOUND, text));
@@ -155,8 +158,8 @@ pub(super) async fn page(service: &Service, asked: &Asked, name: &str, form: For
     Ok(answer::tagged(&asked.headers, form.media_type(), &page.etag, page.text.clone()))
 }
 
-/// A project as its page shows it, and whether nothing of it is missing.
-async fn listed(service: &Service, package: &Package) -> (Project, bool) {
+/// Returns a project as its page shows it, without the files that are blocked, and whether nothing else of it is missing.
+async fn listed(service: &Service, package: &Package, blocked: &BTreeMap<String, String>) -> (Project, bool) {
     let deadline = tokio::time::Instant::now() + service.options.wait;
     let id = &package.id;
     let mut hashes = Vec::new();
@@ -183,7 +186,7 @@ async fn listed(service: &Service, package: &Package) -> (Project, bool) {
         let Ok(version) = entry.version.read(&Ecosystem::Pypi) else { continue };
         // Of two manifests that list a file of one name, the earlier one counts.
         for known in files.files.iter().filter(|known| is_of(&known.file.name, &id.name, &version)) {
-            if names.insert(known.file.name.clone()) {
+            if names.insert(known.file.name.clone()) && !blocked.contains_key(&known.file.name) {
                 project.files.push(known.listed(entry, files.signed_at));
                 if versions.insert(entry.version.as_str()) {
                     project.versions.push(entry.version.to_string());
@@ -300,6 +303,9 @@ async fn find(service: &Service, sha256: &Sha256Digest, name: &str) -> Result<Fo
     may_serve(service, &project_name, &version).await?;
     let Package { id, releases, .. } = project(service, &project_name).await?;
     let is_it = |entry: &&ReleaseEntry| entry.version.read(&Ecosystem::Pypi).is_ok_and(|it| it == *parsed.version());
+    if let Some(why) = blocked_files(service, &project_name).await?.get(name) {
+        return Err(missing(format!("{name} is blocked on this node: {why}")));
+    }
     let unknown = || missing(format!("{id} has no file {name} with the SHA-256 {sha256}"));
     let entry = releases.iter().find(is_it).ok_or_else(unknown)?;
     for hash in &entry.manifests {
@@ -339,6 +345,7 @@ pub(super) async fn file(
         others: Others { sha512: file.sha512, sha1: file.sha1 },
         package: id,
         version: entry.version,
+        name: Some(name.to_owned()),
         kind: if name.ends_with(".tar.gz") { "application/gzip" } else { "application/octet-stream" },
         fixed: true,
     };
