@@ -1,18 +1,23 @@
 //! Reading a `.crate` archive, which may have been made by anybody: nothing is unpacked to disk, two files of it are
 //! read, and every length is bounded.
 
-use std::{io::Read, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read, Seek},
+    path::Path,
+};
 
 use flate2::read::GzDecoder;
+use sha2::{Digest as _, Sha256};
 use toml::{Table, Value};
 
 use super::{
     Unusable,
-    read::{bytes_of, whole},
+    read::{open, whole},
 };
 use crate::{
     domain::{
-        hash::{ContentRoot, Hash},
+        hash::{Digest, Sha256Digest},
         manifest::{Content, Draft, limit},
         text::printable,
     },
@@ -23,8 +28,10 @@ mod attested;
 mod index;
 mod manifest;
 
-/// Largest archive read, in bytes; those that registries take are smaller.
-const MAX_ARCHIVE: u64 = 64 << 20;
+/// Largest archive read, in bytes: as much as a gateway takes unless it is told otherwise.
+const MAX_ARCHIVE: u64 = 512 << 20;
+/// Bytes read at once.
+const PIECE: usize = 256 << 10;
 /// Bytes unpacked in search of manifest and readme. Cargo writes them among the first files, well within the first
 /// megabyte.
 const MAX_UNPACKED: u64 = 16 << 20;
@@ -52,22 +59,25 @@ pub struct CrateFile {
     pub index: String,
 }
 
-/// The crate in the archive at `path`. Reads the file once, into memory.
+/// The crate in the archive at `path`. Reads the file once, and its beginning twice more, and keeps little of it in memory.
 ///
 /// # Errors
 /// Why it cannot be published.
 pub fn read(path: &Path) -> Result<CrateFile, Unusable> {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).filter(|stem| stem.contains('-'));
     let stem = stem.ok_or_else(|| Unusable::BadFileName(Refused("is not like name-version.crate".to_owned())))?;
-    let bytes = bytes_of(path, MAX_ARCHIVE)?;
+    let mut archive = open(path)?;
+    if archive.metadata()?.len() > MAX_ARCHIVE {
+        return Err(Unusable::TooLarge);
+    }
+    let (content, digest) = digests((&mut archive).take(MAX_ARCHIVE))?;
     let (text, written_at) =
-        find(&bytes, &format!("{stem}/Cargo.toml"), MAX_MANIFEST)?.ok_or(Unusable::Missing(MANIFEST))?;
+        find(&mut archive, &format!("{stem}/Cargo.toml"), MAX_MANIFEST)?.ok_or(Unusable::Missing(MANIFEST))?;
     let text = String::from_utf8(text).map_err(|_| Unusable::bad(MANIFEST, "it is not UTF-8"))?;
     let bad = |why| Unusable::bad(MANIFEST, why);
     let manifest: Table = toml::from_str(&text).map_err(|error| bad(printable(error.message())))?;
-    let content = Content { root: ContentRoot::of(&bytes), size: bytes.len() as u64 };
     let (draft, left_out) = manifest::release(&manifest).map_err(bad)?;
-    let digest = Hash::of(&bytes).to_string();
+    let digest = digest.to_string();
     let index = match attested::line(path, draft.name.as_str(), draft.version.as_str(), &digest) {
         Some(line) => line,
         None => index::line(&manifest, digest).map_err(bad)?,
@@ -76,10 +86,25 @@ pub fn read(path: &Path) -> Result<CrateFile, Unusable> {
         return Err(Unusable::TooLarge);
     }
     let readme = match readme_of(&manifest) {
-        Some(name) => readme(&bytes, &format!("{stem}/{name}"))?,
+        Some(name) => readme(&mut archive, &format!("{stem}/{name}"))?,
         None => None,
     };
     Ok(CrateFile { draft, content, left_out, readme, written_at, index })
+}
+
+/// Reads an archive from where it is to its end, and returns what it is.
+fn digests(mut archive: impl Read) -> io::Result<(Content, Sha256Digest)> {
+    let (mut root, mut sha256, mut buffer) = (blake3::Hasher::new(), Sha256::new(), vec![0; PIECE]);
+    loop {
+        let read = archive.read(&mut buffer)?;
+        let piece = buffer.get(..read).unwrap_or_default();
+        if piece.is_empty() {
+            let content = Content { root: root.finalize().into(), size: root.count() };
+            return Ok((content, Digest(sha256.finalize().into())));
+        }
+        root.update(piece);
+        sha256.update(piece);
+    }
 }
 
 /// The path of the readme, below the directory of the crate.
@@ -92,7 +117,7 @@ fn readme_of(manifest: &Table) -> Option<&str> {
     Some(name)
 }
 
-fn readme(archive: &[u8], wanted: &str) -> Result<Option<String>, Unusable> {
+fn readme(archive: &mut File, wanted: &str) -> Result<Option<String>, Unusable> {
     match find(archive, wanted, limit::BESIDE) {
         Ok(found) => Ok(found.and_then(|(text, _)| String::from_utf8(text).ok())),
         // A crate of many megabytes is one all the same.
@@ -105,7 +130,8 @@ fn readme(archive: &[u8], wanted: &str) -> Result<Option<String>, Unusable> {
 type Found = (Vec<u8>, Option<u64>);
 
 /// One file in the archive, of `most` bytes at most.
-fn find(archive: &[u8], wanted: &str, most: u64) -> Result<Option<Found>, Unusable> {
+fn find(archive: &mut File, wanted: &str, most: u64) -> Result<Option<Found>, Unusable> {
+    archive.rewind()?;
     let mut unpacked = GzDecoder::new(archive).take(MAX_UNPACKED);
     match search(&mut unpacked, wanted, most) {
         // The archive's end is missing because we stopped reading, not because somebody cut it off.

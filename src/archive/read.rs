@@ -84,13 +84,6 @@ pub(super) fn open(path: &Path) -> Result<File, Unusable> {
     if std::fs::metadata(path)?.is_file() { Ok(File::open(path)?) } else { Err(Unusable::NotFile) }
 }
 
-/// The bytes of a file, unless there are more than `most`.
-pub(super) fn bytes_of(path: &Path, most: u64) -> Result<Vec<u8>, Unusable> {
-    let mut bytes = Vec::new();
-    open(path)?.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most { Err(Unusable::TooLarge) } else { Ok(bytes) }
-}
-
 /// Bytes that may come out of so many packed ones: 200 for each, not judged below 16 MiB, and never more than `bound`.
 pub(super) fn most_unpacked(packed: u64, bound: u64) -> u64 {
     packed.saturating_mul(MAX_RATIO).clamp(UNJUDGED, bound)

@@ -2,20 +2,23 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::time::timeout;
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{Instant, timeout_at},
+};
 
 use super::service::Service;
 use crate::{
     RegistryError, Result,
     domain::{
         hash::{ContentRoot, Hash},
-        manifest::{Content, limit},
+        manifest::{Content, Manifest, limit},
         name::PackageId,
     },
-    registry::{Wanted, read_whole},
+    registry::{Wanted, claimed, read_whole},
 };
 
 /// Bytes that may be kept in memory, about.
@@ -57,20 +60,99 @@ impl<T> Known<T> {
     }
 }
 
-/// Reads a document that is beside the file with this root, here or from whoever has it; `what` names it.
-pub async fn read(
-    service: &Service,
-    id: &PackageId,
-    file: &ContentRoot,
-    content: Content,
-    what: &str,
-) -> Result<Vec<u8>> {
-    let wanted =
-        Wanted { content, what: what.to_owned(), package: Some(id.clone()), beside: Some(*file), for_others: false };
-    let (contents, wait) = (service.contents(), service.options.wait);
-    let fetched = timeout(wait, contents.fetch(wanted, None)).await;
-    fetched.map_err(|_| RegistryError::Timeout { what: what.to_owned(), millis: wait.as_millis() })??;
-    read_whole(&*contents, content.root, limit::BESIDE).await
+/// What releases of one package need, until a moment after which nothing is waited for any more.
+pub struct Ahead<'a> {
+    service: &'a Service,
+    id: &'a PackageId,
+    manifests: Mutex<HashMap<Hash, Manifest>>,
+    deadline: Instant,
+}
+
+impl<'a> Ahead<'a> {
+    /// For one release.
+    pub fn alone(service: &'a Service, id: &'a PackageId) -> Self {
+        let deadline = Instant::now() + service.options.wait;
+        Self { service, id, manifests: Mutex::default(), deadline }
+    }
+
+    /// For the releases with these manifests, of which all is brought here together; `beside` says which contents travel beside which
+    /// files of one.
+    pub async fn of(
+        service: &'a Service,
+        id: &'a PackageId,
+        hashes: &[Hash],
+        beside: impl Fn(&Manifest) -> Vec<(ContentRoot, Content)>,
+    ) -> Self {
+        let ahead = Self::alone(service, id);
+        if hashes.is_empty() {
+            return ahead;
+        }
+        // What goes wrong here is told by whoever asks for one of them.
+        let found = service.registry().manifests_of(id, hashes, service.options.wait).await.unwrap_or_default();
+        let mut wanted = Vec::new();
+        for (_, manifest) in &found {
+            let what = format!("what is beside {} {}", claimed(id, None), manifest.version);
+            wanted.extend(beside(manifest).into_iter().map(|(file, content)| wanted_beside(id, file, content, &what)));
+        }
+        let left = ahead.deadline.saturating_duration_since(Instant::now());
+        if let Err(error) = service.contents().gather(wanted, left).await {
+            tracing::warn!(package = %id, %error, "what travels beside its releases is fetched one by one");
+        }
+        ahead.lock().extend(found);
+        ahead
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Hash, Manifest>> {
+        self.manifests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn late(&self, what: &str) -> RegistryError {
+        RegistryError::Timeout { what: what.to_owned(), millis: self.service.options.wait.as_millis() }
+    }
+
+    /// A manifest, once.
+    pub async fn manifest(&self, hash: &Hash) -> Result<Manifest> {
+        if let Some(manifest) = self.lock().remove(hash) {
+            return Ok(manifest);
+        }
+        let asked = timeout_at(self.deadline, self.service.registry().manifest_of(self.id, hash)).await;
+        asked.map_err(|_| self.late(&format!("a manifest of {}", claimed(self.id, None))))?
+    }
+
+    /// Reads a document that is beside the file with this root, here or from whoever has it; `what` names it.
+    pub async fn read(&self, file: &ContentRoot, content: Content, what: &str) -> Result<Vec<u8>> {
+        let contents = self.service.contents();
+        if contents.held(content.root).await?.is_none() {
+            let fetch = contents.fetch(wanted_beside(self.id, *file, content, what), None);
+            timeout_at(self.deadline, fetch).await.map_err(|_| self.late(what))??;
+        }
+        read_whole(&*contents, content.root, limit::BESIDE).await
+    }
+}
+
+fn wanted_beside(id: &PackageId, file: ContentRoot, content: Content, what: &str) -> Wanted {
+    Wanted { content, what: what.to_owned(), package: Some(id.clone()), beside: Some(file), for_others: false }
+}
+
+/// Returns what is beside the first file of a release, if there is anything.
+pub fn of_first(manifest: &Manifest) -> Vec<(ContentRoot, Content)> {
+    manifest.native.map(|native| (manifest.content().root, native)).into_iter().collect()
+}
+
+/// Packages of which something is being made: whoever wants the same waits, and then finds most of it in memory.
+#[derive(Default)]
+pub struct Turns(Mutex<HashMap<PackageId, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    /// Waits until nobody else makes anything of this package; it is the caller's turn as long as this is there.
+    pub async fn of(&self, id: &PackageId) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            turns.entry(id.clone()).or_default().clone()
+        };
+        turn.lock_owned().await
+    }
 }
 
 #[cfg(test)]

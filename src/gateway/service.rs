@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use super::{
     Options,
     answer::{self, sentence},
-    beside::Known,
+    beside::{Known, Turns},
     cargo,
     file::Files,
     guard::{self, Refused},
@@ -59,6 +59,7 @@ pub struct Service {
     /// Files of Python's packages, and pages of them.
     pub python: Known<pypi::Files>,
     pub pages: pypi::Pages,
+    pub turns: Turns,
 }
 
 /// Who is at the other side of a connection.
@@ -118,6 +119,7 @@ impl Service {
             npm: npm::Held::default(),
             python: Known::default(),
             pages: pypi::Pages::default(),
+            turns: Turns::default(),
         }
     }
 

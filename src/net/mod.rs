@@ -5,6 +5,7 @@
 //! for either.
 
 mod answer;
+mod asking;
 mod behaviour;
 mod claims;
 mod closed;
@@ -142,6 +143,7 @@ pub struct Net {
     heads: HeadSet,
     known: Arc<watch::Sender<HashSet<PublisherId>>>,
     busy: BusyPeers,
+    asking: asking::Asking,
     idle: Duration,
     serving: Arc<Serving>,
     families: [Arc<Registry>; 2],
@@ -251,9 +253,12 @@ impl Net {
         }
     }
 
-    /// Asks one peer, and waits no longer than `timeout`.
+    /// Asks one peer, and waits no longer than `timeout`, also for its turn.
     pub async fn ask(&self, peer: PeerId, request: Request, timeout: Duration) -> Result<Result<Response, AskError>> {
         let deadline = clock::deadline(std::time::Instant::now(), timeout);
+        let Ok(_place) = tokio::time::timeout_at(Instant::from_std(deadline), self.asking.place(peer)).await else {
+            return Ok(Err(AskError::TimedOut));
+        };
         self.send(|reply| Command::Ask { peer, request, deadline, reply }).await
     }
 

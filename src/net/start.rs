@@ -305,6 +305,7 @@ pub async fn start(
         heads,
         known: Arc::new(known),
         busy,
+        asking: super::asking::Asking::default(),
         idle: options.idle,
         serving: Arc::new(Serving { stop: serving, tasks }),
         families: [Arc::new(protocols_told), bandwidth],

@@ -118,6 +118,12 @@ pub trait Contents: Send + Sync {
     /// person stopped it.
     async fn fetch(&self, wanted: Wanted, progress: Option<mpsc::Sender<Transfer>>) -> Result<Fetched>;
 
+    /// Fetches what is small and travels beside files, many at once, from peers that are connected, and waits no longer than this.
+    /// What is not here then is to be fetched alone, which is all of it where this is not done.
+    async fn gather(&self, _wanted: Vec<Wanted>, _within: Duration) -> Result<()> {
+        Ok(())
+    }
+
     /// Begins to fetch, and does not wait.
     async fn start_fetch(&self, wanted: Wanted) -> Result<()>;
 
@@ -201,6 +207,13 @@ impl Contents for P2pRegistry {
     async fn fetch(&self, wanted: Wanted, progress: Option<mpsc::Sender<Transfer>>) -> Result<Fetched> {
         self.store.asked_for(wanted.content.root).await?;
         self.fetch_content(wanted, progress).await
+    }
+
+    async fn gather(&self, wanted: Vec<Wanted>, within: Duration) -> Result<()> {
+        for one in &wanted {
+            self.store.asked_for(one.content.root).await?;
+        }
+        self.gather_contents(wanted, within).await
     }
 
     async fn start_fetch(&self, wanted: Wanted) -> Result<()> {

@@ -12,6 +12,7 @@ mod import;
 mod intake;
 mod judged;
 mod latest;
+mod many;
 mod names;
 mod newcomers;
 mod notices;
@@ -37,6 +38,8 @@ pub use sync::SyncReport;
 pub use types::*;
 
 pub use crate::store::content::Held;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -143,6 +146,25 @@ pub trait Registry: Send + Sync {
 
     /// A manifest that the package's head lists, by its hash: what has been seen is not asked for again.
     async fn manifest_of(&self, package: &PackageId, hash: &Hash) -> Result<Manifest>;
+
+    /// Manifests of one package by their hashes, many at once: those that can be had within this time, each with its hash.
+    async fn manifests_of(
+        &self,
+        package: &PackageId,
+        hashes: &[Hash],
+        within: Duration,
+    ) -> Result<Vec<(Hash, Manifest)>> {
+        let one = async |hash: &Hash| self.manifest_of(package, hash).await.ok().map(|manifest| (*hash, manifest));
+        let mut had = Vec::new();
+        let asking = async {
+            for hash in hashes {
+                had.extend(one(hash).await);
+            }
+        };
+        // What came by then counts.
+        let _ = tokio::time::timeout(within, asking).await;
+        Ok(had)
+    }
 
     /// Binds a handle to a key on this node. Only a person's act may call this, never something received.
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()>;

@@ -402,6 +402,15 @@ impl Registry for P2pRegistry {
         Ok(self.manifest(package, hash).await?.into_value())
     }
 
+    async fn manifests_of(
+        &self,
+        package: &PackageId,
+        hashes: &[Hash],
+        within: Duration,
+    ) -> Result<Vec<(Hash, Manifest)>> {
+        self.gather_manifests(package, hashes, within).await
+    }
+
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {
         self.not_own(handle, publisher)?;
         self.store.pin(handle, publisher, clock::now()).await?;

@@ -18,7 +18,7 @@ use crate::{
         manifest::Manifest,
         name::{Handle, PackageId, PackageName, PublisherId},
         record::{Admission, Authorised, Head, HeadMark, MAX_JUMP, Page, Refusal, admit, consistent},
-        release::{self, ReleaseEntry, VersionConflict},
+        release::{self, ReleaseEntry},
         time::Timestamp,
         version::VersionText,
     },
@@ -26,8 +26,8 @@ use crate::{
     registry::Conflict,
 };
 
-/// Pages that one package may have: about 48,000 releases.
-const MAX_PAGES: usize = 1_000;
+/// Manifests of a head that are looked for one by one among all that are known of its package: each costs a look at all of them.
+const FEW_UNKNOWN: usize = 4;
 
 /// What a head is to this node, decided against everything it has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,14 +226,22 @@ impl Store {
 
     /// Keeps a verified manifest that the head that is held, or a page of it, lists; and lists its package by it.
     pub async fn take_manifest(&self, manifest: Authorised<Manifest>, now: Timestamp) -> Result<()> {
+        self.take_manifests(vec![manifest], now).await
+    }
+
+    /// As [`Self::take_manifest`], for several of one package.
+    pub async fn take_manifests(&self, manifests: Vec<Authorised<Manifest>>, now: Timestamp) -> Result<()> {
+        let Some(package) = manifests.first().map(|manifest| manifest.package().clone()) else { return Ok(()) };
         let room = self.room();
         let gone = self.write(move |db| {
-            let gone = room::fit(db, room, ONE, now)?;
-            let (publisher, name) = (manifest.owner(), &manifest.package().name);
-            if let (Some(row), Some(held)) = (head_row(db, &publisher, name)?, held_head(db, &publisher, name)?) {
-                let known = first_seen(db, &publisher, name)?;
-                conflicts::note_files(db, held.head.handle.as_ref(), &manifest, &known, now)?;
-                put_manifest(db, row, &manifest)?;
+            let gone = room::fit(db, room, ONE.saturating_mul(manifests.len() as u64), now)?;
+            let PackageId { owner, name } = &package;
+            if let (Some(row), Some(held)) = (head_row(db, owner, name)?, held_head(db, owner, name)?) {
+                let known = first_seen(db, owner, name)?;
+                for manifest in manifests.iter().filter(|manifest| *manifest.package() == package) {
+                    conflicts::note_files(db, held.head.handle.as_ref(), manifest, &known, now)?;
+                    put_manifest(db, row, manifest)?;
+                }
                 folds::tidy(db, row, &held.head)?;
                 list_package(db, &held.head, &[])?;
             }
@@ -432,17 +440,6 @@ impl Store {
             .collect()
         })
     }
-
-    /// What a head and its pages list themselves, whatever else was seen: what the next state is made of.
-    pub fn listed(&self, head: &Authorised<Head>) -> Result<(Vec<ReleaseEntry>, bool)> {
-        self.read(|db| listed_together(db, head))
-    }
-
-    /// Every release a head lists, oldest first, as far as its pages are held; and whether all of them were. A version has the
-    /// manifest that was seen of it first, whatever the head says of it now.
-    pub fn releases(&self, head: &Authorised<Head>) -> Result<(Vec<ReleaseEntry>, bool)> {
-        self.read(|db| all_releases(db, head))
-    }
 }
 
 fn judge(db: &Connection, head: &Authorised<Head>, now: Timestamp) -> rusqlite::Result<HeadVerdict> {
@@ -455,7 +452,7 @@ fn judge(db: &Connection, head: &Authorised<Head>, now: Timestamp) -> rusqlite::
     if head.seq > highest.saturating_add(MAX_JUMP) {
         return Ok(HeadVerdict::Ahead);
     }
-    let known = first_seen(db, &head.owner(), &head.package().name)?;
+    let known = seen_of(db, head)?;
     if !goes_together(db, head, &known)? {
         return Ok(HeadVerdict::Inconsistent);
     }
@@ -491,6 +488,13 @@ fn removed(db: &Connection, head: &Authorised<Head>, pages: &[Authorised<Page>])
     };
     let gone = head.removes(&before, page.as_ref()).unwrap_or_default();
     Ok((!gone.is_empty()).then_some(Removed { before, page, gone }))
+}
+
+/// Returns whether a head lists all that the head that is held and that it follows at once listed, so that nothing goes with that.
+fn is_addition(db: &Connection, head: &Authorised<Head>, pages: &[Authorised<Page>]) -> rusqlite::Result<bool> {
+    let held = held_head(db, &head.owner(), &head.package().name)?;
+    let page = pages.iter().find(|page| head.older == Some(page.hash()));
+    Ok(held.and_then(|held| head.removes(&held.head, page)).is_some_and(|gone| gone.is_empty()))
 }
 
 /// Whether no entry of a head lists a manifest that is known as another version's, or is held and of another package.
@@ -531,7 +535,7 @@ pub(super) fn take(
     let verdict = judge(db, head, now)?;
     let (publisher, name) = (head.owner(), &head.package().name);
     let key = publisher.to_bytes();
-    let known = first_seen(db, &publisher, name)?;
+    let known = seen_of(db, head)?;
     for manifest in &manifests {
         conflicts::note_files(db, head.handle.as_ref(), manifest, &known, now)?;
     }
@@ -542,7 +546,6 @@ pub(super) fn take(
             if own {
                 return Ok(verdict);
             }
-            let known = first_seen(db, &publisher, name)?;
             let changed = folds::changed(db, head, &known)?;
             conflicts::note_versions(db, head, &changed, &manifests, now)?;
             if let Some(Removed { before, page, mut gone }) = removed(db, head, pages)? {
@@ -553,6 +556,7 @@ pub(super) fn take(
             admission
         }
     };
+    let mut only_adds = false;
     match admission {
         Admission::Older => {
             conflicts::complete_versions(db, head)?;
@@ -581,11 +585,10 @@ pub(super) fn take(
             replace_head(db, head, own, now)?;
         }
         Admission::Newer => {
-            db.prepare_cached("DELETE FROM forks WHERE publisher = ? AND name = ? AND seq < ?")?.execute(params![
-                key,
-                name.as_str(),
-                head.seq
-            ])?;
+            let forks = db
+                .prepare_cached("DELETE FROM forks WHERE publisher = ? AND name = ? AND seq < ?")?
+                .execute(params![key, name.as_str(), head.seq])?;
+            only_adds = forks == 0 && is_addition(db, head, pages)?;
             replace_head(db, head, own, now)?;
         }
     }
@@ -597,7 +600,10 @@ pub(super) fn take(
         for manifest in &manifests {
             put_manifest(db, row, manifest)?;
         }
-        folds::tidy(db, row, head)?;
+        // Of a package with many pages all of them would be read for each release that is added.
+        if !only_adds {
+            folds::tidy(db, row, head)?;
+        }
     }
     list_package(db, head, &manifests)?;
     Ok(verdict)
@@ -762,8 +768,7 @@ pub(super) fn list_package(
 ) -> rusqlite::Result<()> {
     let given =
         |hash: &Hash| given.iter().find(|manifest| manifest.hash() == *hash && consistent(head, manifest).is_ok());
-    let known = first_seen(db, &head.owner(), &head.package().name)?;
-    let disputed = folds::changed(db, head, &known)?;
+    let disputed = folds::changed(db, head, &seen_of(db, head)?)?;
     let overruled = if head.ecosystem.grows() { conflicts::overruled(db, head.package())? } else { HashSet::new() };
     let mut held: Vec<ReleaseEntry> = Vec::new();
     for entry in head.releases.iter().filter(|entry| !disputed.iter().any(|one| one.version == entry.version)) {
@@ -794,47 +799,6 @@ pub(super) fn list_package(
         }
         held.retain(|one| one.version != entry.version);
     }
-}
-
-/// What a head and the pages that are held of it list, and whether all of them are.
-fn listed_together(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<(Vec<ReleaseEntry>, bool)> {
-    let mut newest_first = vec![head.releases.clone()];
-    let mut next = head.older;
-    for _ in 0..MAX_PAGES {
-        let Some(link) = next else { break };
-        let Some(page) = held_page(db, &link)? else { break };
-        next = page.older;
-        newest_first.push(page.into_value().releases);
-    }
-    Ok((release::gather(&head.ecosystem, newest_first.iter().rev().map(Vec::as_slice)), next.is_none()))
-}
-
-fn all_releases(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<(Vec<ReleaseEntry>, bool)> {
-    let (mut releases, complete) = listed_together(db, head)?;
-    let known = first_seen(db, &head.owner(), &head.package().name)?;
-    for VersionConflict { version, kept, .. } in release::conflicts(&head.ecosystem, &known, &releases) {
-        releases.iter_mut().filter(|entry| entry.version == version).for_each(|entry| entry.manifests = vec![kept]);
-    }
-    let seen: HashMap<&Hash, usize> =
-        (0..).zip(known.iter().flat_map(|entry| &entry.manifests)).map(|(at, one)| (one, at)).collect();
-    for entry in releases.iter_mut().filter(|_| head.ecosystem.grows()) {
-        // What was seen once stays, also where a state that lost does not say so; and of two files of one name the first counts.
-        let first = release::find(&head.ecosystem, &known, &entry.version);
-        let listed: HashSet<Hash> = entry.manifests.iter().copied().collect();
-        let unlisted = first.into_iter().flat_map(|first| &first.manifests).filter(|one| !listed.contains(one));
-        entry.manifests.extend(unlisted.copied().collect::<Vec<_>>());
-        entry.manifests.sort_by_key(|manifest| seen.get(manifest).copied().unwrap_or(usize::MAX));
-    }
-    // Of a file that was folded and comes back with other bytes likewise: the manifest that changes it is none to choose from.
-    if head.ecosystem.grows() {
-        let unlisted = conflicts::unlisted(db, head.package())?;
-        releases.iter_mut().for_each(|entry| entry.manifests.retain(|manifest| !unlisted.contains(manifest)));
-        releases.retain(|entry| !entry.manifests.is_empty());
-    }
-    // Of a version that was folded and comes back as another, the first is not known by name any more: it is none to choose.
-    let changed = folds::fold_of(db, &head.owner(), &head.package().name)?.conflicts(&head.ecosystem, &releases);
-    releases.retain(|entry| !changed.iter().any(|one| one.version == entry.version));
-    Ok((releases, complete))
 }
 
 fn mark(db: &Connection, publisher: &PublisherId, name: &PackageName) -> rusqlite::Result<Option<HeadMark>> {
@@ -872,6 +836,50 @@ pub(super) fn first_seen(
     Ok(seen)
 }
 
+/// As [`first_seen`], of the versions that a head lists, and of those that one of its manifests is known as: that is all that can
+/// speak against it, and of a package with many releases much less.
+fn seen_of(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<Vec<ReleaseEntry>> {
+    let (publisher, name) = (head.owner(), &head.package().name);
+    let key = publisher.to_bytes();
+    let mut of_version = db.prepare_cached(
+        "SELECT manifest FROM releases WHERE publisher = ? AND name = ? AND version = ? ORDER BY nth",
+    )?;
+    let (mut seen, mut unknown) = (Vec::new(), 0);
+    for entry in &head.releases {
+        let version = entry.version.key(&head.ecosystem);
+        let manifests: Vec<Hash> = of_version
+            .query_map(params![key, name.as_str(), version], |row| hash(row, 0))?
+            .collect::<rusqlite::Result<_>>()?;
+        unknown += entry.manifests.iter().filter(|manifest| !manifests.contains(manifest)).count();
+        if let Some((first, more)) = manifests.split_first() {
+            let mut known = ReleaseEntry::new(version.parse().map_err(|_| damaged(0, "version"))?, *first);
+            known.manifests.extend_from_slice(more);
+            seen.push(known);
+        }
+    }
+    match unknown {
+        0 => Ok(seen),
+        // Each may be known as another version's.
+        1..=FEW_UNKNOWN => {
+            let mut of_manifest =
+                db.prepare_cached("SELECT version FROM releases WHERE publisher = ? AND name = ? AND manifest = ?")?;
+            let known: HashSet<Hash> = seen.iter().flat_map(|entry| &entry.manifests).copied().collect();
+            for manifest in head.releases.iter().flat_map(|entry| &entry.manifests) {
+                if known.contains(manifest) {
+                    continue;
+                }
+                let version: Option<String> =
+                    of_manifest.query_row(params![key, name.as_str(), manifest.0], |row| row.get(0)).optional()?;
+                if let Some(version) = version {
+                    seen.push(ReleaseEntry::new(version.parse().map_err(|_| damaged(0, "version"))?, *manifest));
+                }
+            }
+            Ok(seen)
+        }
+        _ => first_seen(db, &publisher, name),
+    }
+}
+
 pub(super) fn held_head(
     db: &Connection,
     publisher: &PublisherId,
@@ -894,7 +902,7 @@ fn stored_head(row: &Row<'_>) -> rusqlite::Result<StoredHead> {
     })
 }
 
-fn has_manifest(db: &Connection, hash: &Hash) -> rusqlite::Result<bool> {
+pub(super) fn has_manifest(db: &Connection, hash: &Hash) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM manifests WHERE hash = ?")?.exists([hash.0])
 }
 

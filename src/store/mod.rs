@@ -16,10 +16,12 @@ mod fetches;
 mod folds;
 pub mod keys;
 mod known_keys;
+mod listed;
 mod listing;
 mod lock;
 mod look_alikes;
 mod names;
+mod objects;
 mod outbox;
 mod peers;
 mod room;
@@ -97,6 +99,8 @@ struct Inner {
     room: Mutex<Room>,
     /// Something had to make room since that was looked at last.
     full: AtomicBool,
+    /// Read lately.
+    pages: listed::Pages,
     metrics: Metrics,
     lock: lock::DirLock,
 }
@@ -138,6 +142,7 @@ impl Store {
                 own: Mutex::default(),
                 room: Mutex::default(),
                 full: AtomicBool::new(false),
+                pages: listed::Pages::default(),
                 metrics,
                 lock,
             }),

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
+    hash::{ContentRoot, Hash},
     manifest::{Dependency, File as ReleaseFile},
     name::{Handle, PublisherId},
     record::{Authorised, MAX_NUMBER},
@@ -110,6 +111,20 @@ fn archives_that_unpack_to_too_much_are_given_up() {
     let mut files: Vec<(&str, &[u8])> = many.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
     files.push(("a-1/Cargo.toml", MANIFEST.as_bytes()));
     assert!(matches!(refused(&archive(dir.path(), "a-1.crate", &files)), Unusable::Missing(_)));
+}
+
+#[test]
+fn a_crate_may_be_as_large_as_a_gateway_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = archive(dir.path(), "a-1.crate", &[("a-1/Cargo.toml", MANIFEST.as_bytes())]);
+    let grow = |size: u64| fs::File::options().append(true).open(&path).unwrap().set_len(size).unwrap();
+    grow(70 << 20);
+    let whole = fs::read(&path).unwrap();
+    let entry = read(&path).unwrap();
+    assert_eq!(entry.content, Content { root: ContentRoot::of(&whole), size: 70 << 20 });
+    assert!(entry.index.contains(&Hash::of(&whole).to_string()), "{}", entry.index);
+    grow((512 << 20) + 1);
+    assert!(matches!(refused(&path), Unusable::TooLarge));
 }
 
 #[test]

@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{
     RegistryError, Result,
-    domain::{manifest::Manifest, name::PackageId, release::ReleaseEntry},
+    domain::{hash::Hash, manifest::Manifest, name::PackageId, release::ReleaseEntry},
     gateway::{
         answer::document,
-        beside,
+        beside::{self, Ahead},
         file::{self, File, Others},
         policy::{Refused, may_serve, package, whose},
         service::{Asked, Service},
@@ -38,17 +38,17 @@ fn wanted(id: &PackageId, manifest: &Manifest) -> Wanted {
 }
 
 /// The line of one release.
-async fn line_of(service: &Service, id: &PackageId, entry: &ReleaseEntry) -> Result<Arc<Line>> {
+async fn line_of(service: &Service, ahead: &Ahead<'_>, id: &PackageId, entry: &ReleaseEntry) -> Result<Arc<Line>> {
     let missing = || RegistryError::NotFound { package: format!("the manifest of {id} {}", entry.version), asked: 0 };
     let hash = entry.first().ok_or_else(missing)?;
     if let Some(line) = service.lines.get(&hash) {
         return Ok(line);
     }
-    let manifest = service.registry().manifest_of(id, &hash).await?;
+    let manifest = ahead.manifest(&hash).await?;
     let what = format!("the index line of {} {}", claimed(id, None), entry.version);
     let missing = || RegistryError::NotFound { package: what.clone(), asked: 0 };
     let native = manifest.native.ok_or_else(missing)?;
-    let text = beside::read(service, id, &manifest.content().root, native, &what).await?;
+    let text = ahead.read(&manifest.content().root, native, &what).await?;
     let line = line::read(&manifest, &text).map_err(|why| RegistryError::NotFound {
         package: format!("{what}, because what is there is none ({why}),"),
         asked: 0,
@@ -72,8 +72,12 @@ pub(super) async fn file(
     let id = whose(service, endpoint.only, &crate_name, true).await?;
     let package = package(service, &id).await?;
     let id = &id;
+    let _turn = service.turns.of(id).await;
+    let unread = |hash: &Hash| service.lines.get(hash).is_none();
+    let hashes: Vec<Hash> = package.releases.iter().filter_map(ReleaseEntry::first).filter(unread).collect();
+    let ahead = &Ahead::of(service, id, &hashes, beside::of_first).await;
     let looked = package.releases.into_iter().map(|entry| async move {
-        let line = line_of(service, id, &entry).await;
+        let line = line_of(service, ahead, id, &entry).await;
         (entry, line)
     });
     let mut looked = stream::iter(looked).buffered(AT_ONCE);
@@ -114,7 +118,7 @@ pub(super) async fn download(
     let package = package(service, &id).await?;
     let missing = || RegistryError::NotFound { package: format!("{id} {version}"), asked: 0 };
     let entry = package.releases.iter().find(|entry| entry.version.as_str() == version).ok_or_else(missing)?;
-    let line = line_of(service, &id, entry).await?;
+    let line = line_of(service, &Ahead::alone(service, &id), &id, entry).await?;
     if !is_at(endpoint, &line) {
         let text = format!("nobody attests that the default registry has {name} {version}; it is at /cargo/");
         return Err(Refused::Because(StatusCode::NOT_FOUND, text));

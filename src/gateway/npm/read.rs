@@ -26,7 +26,7 @@ use crate::{
     ecosystem::Ecosystem,
     gateway::{
         answer,
-        beside::{self, Known},
+        beside::{self, Ahead, Known},
         file::{self, File, Others},
         policy::{self, Refused, may_serve, whose},
         service::{Asked, Service},
@@ -70,16 +70,21 @@ impl Written {
 }
 
 /// Reads what one release says of itself, once.
-async fn version_in(service: &Service, id: &PackageId, entry: &ReleaseEntry) -> Result<Arc<Version>> {
+async fn version_in(
+    service: &Service,
+    ahead: &Ahead<'_>,
+    id: &PackageId,
+    entry: &ReleaseEntry,
+) -> Result<Arc<Version>> {
     let what = format!("the package.json of {} {}", claimed(id, None), entry.version);
     let missing = || RegistryError::NotFound { package: what.clone(), asked: 0 };
     let hash = entry.first().ok_or_else(missing)?;
     if let Some(version) = service.npm.versions.get(&hash) {
         return Ok(version);
     }
-    let manifest = service.registry().manifest_of(id, &hash).await?;
+    let manifest = ahead.manifest(&hash).await?;
     let native = manifest.native.ok_or_else(missing)?;
-    let text = beside::read(service, id, &manifest.content().root, native, &what).await?;
+    let text = ahead.read(&manifest.content().root, native, &what).await?;
     let version = version::read(&manifest, &text).map_err(|why| RegistryError::NotFound {
         package: format!("{what}, because what is there is none ({why}),"),
         asked: 0,
@@ -91,11 +96,14 @@ async fn version_in(service: &Service, id: &PackageId, entry: &ReleaseEntry) -> 
 /// has it in a lock file asks for the tarball alone.
 pub(super) async fn listed(service: &Service, asked: &Asked, package: Package) -> (Document, bool) {
     let Package { id, handle, seq, signed_at, tags, releases, trust, .. } = package;
-    let live = releases.into_iter().filter(|entry| !entry.is_yanked());
-    let looked = live.map(|entry| {
-        let id = &id;
+    let live: Vec<ReleaseEntry> = releases.into_iter().filter(|entry| !entry.is_yanked()).collect();
+    let unread = |hash: &Hash| service.npm.versions.get(hash).is_none();
+    let hashes: Vec<Hash> = live.iter().filter_map(ReleaseEntry::first).filter(unread).collect();
+    let ahead = Ahead::of(service, &id, &hashes, beside::of_first).await;
+    let looked = live.into_iter().map(|entry| {
+        let (id, ahead) = (&id, &ahead);
         async move {
-            let version = version_in(service, id, &entry).await;
+            let version = version_in(service, ahead, id, &entry).await;
             (entry, version)
         }
     });
@@ -111,6 +119,7 @@ pub(super) async fn listed(service: &Service, asked: &Asked, package: Package) -
         }
     }
     drop(looked);
+    drop(ahead);
     let fingerprint = id.owner.fingerprint();
     let owner = match &handle {
         Some(handle) if trust.is_bound() => handle.to_string(),
@@ -178,19 +187,31 @@ pub(super) async fn document(service: &Service, asked: &Asked, name: &str) -> Re
     let key = key(asked, &package, form, for_change);
     let written = match service.npm.documents.get(&key) {
         Some(written) => written,
-        None => {
-            let (document, is_whole) = listed(service, asked, package).await;
-            if document.versions.is_empty() {
-                return Err(none_left(name));
-            }
-            let written = Written::of(document.text(form, for_change));
-            match is_whole {
-                true => service.npm.documents.keep(key, written.text.len(), written),
-                false => Arc::new(written),
-            }
-        }
+        None => made(service, asked, package, (key, form, for_change)).await?,
     };
     Ok(sent(&asked.headers, form, &written))
+}
+
+/// Makes a document, unless somebody else has just made it.
+async fn made(
+    service: &Service,
+    asked: &Asked,
+    package: Package,
+    (key, form, for_change): (Hash, Form, bool),
+) -> Result<Arc<Written>, Refused> {
+    let _turn = service.turns.of(&package.id).await;
+    if let Some(written) = service.npm.documents.get(&key) {
+        return Ok(written);
+    }
+    let (document, is_whole) = listed(service, asked, package).await;
+    if document.versions.is_empty() {
+        return Err(none_left(&document.name));
+    }
+    let written = Written::of(document.text(form, for_change));
+    Ok(match is_whole {
+        true => service.npm.documents.keep(key, written.text.len(), written),
+        false => Arc::new(written),
+    })
 }
 
 /// The package that a name means here, to be served.

@@ -10,14 +10,13 @@ use axum::{http::StatusCode, response::Response};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use sha2::{Digest as _, Sha256};
-use tokio::time::timeout_at;
 
 use super::page::{Form, Listed, Project};
 use crate::{
     RegistryError, Result,
     archive::pypi::CoreMetadata,
     domain::{
-        hash::{Digest, Hash, Sha256Digest},
+        hash::{ContentRoot, Digest, Hash, Sha256Digest},
         manifest::{self, Manifest},
         name::{PackageId, PackageName},
         release::ReleaseEntry,
@@ -25,7 +24,8 @@ use crate::{
     },
     ecosystem::{Ecosystem, Version, pypi::file::FileName},
     gateway::{
-        answer, beside,
+        answer,
+        beside::Ahead,
         file::{self, File, Others},
         policy::{Refused, blocked_files, may_serve, name_of, package, whose},
         service::{Asked, Service},
@@ -144,6 +144,7 @@ pub(super) async fn page(service: &Service, asked: &Asked, name: &str, form: For
     let page = match service.pages.get(&key, &state) {
         Some(page) => page,
         None => {
+            let _turn = service.turns.of(&package.id).await;
             let (project, complete) = listed(service, &package, &blocked).await;
             if project.files.is_empty() {
                 let text = format!("{} has no wheel and no source distribution that can be served", package.id);
@@ -160,13 +161,14 @@ pub(super) async fn page(service: &Service, asked: &Asked, name: &str, form: For
 
 /// Returns a project as its page shows it, without the files that are blocked, and whether nothing else of it is missing.
 async fn listed(service: &Service, package: &Package, blocked: &BTreeMap<String, String>) -> (Project, bool) {
-    let deadline = tokio::time::Instant::now() + service.options.wait;
     let id = &package.id;
     let mut hashes = Vec::new();
     for (at, entry) in package.releases.iter().enumerate() {
         hashes.extend(entry.manifests.iter().map(|hash| (at, *hash)));
     }
-    let asked = hashes.into_iter().map(|(at, hash)| async move { (at, files_of(service, id, &hash, deadline).await) });
+    let unread = hashes.iter().map(|(_, hash)| *hash).filter(|hash| service.python.get(hash).is_none());
+    let ahead = &Ahead::of(service, id, &unread.collect::<Vec<_>>(), metadata_in).await;
+    let asked = hashes.into_iter().map(|(at, hash)| async move { (at, files_of(service, id, &hash, ahead).await) });
     let mut looked = stream::iter(asked).buffered(AT_ONCE);
     let mut project = Project { name: id.name.bare().to_owned(), ..Project::default() };
     let mut complete = true;
@@ -220,28 +222,18 @@ fn is_of(file: &str, project: &PackageName, version: &Version) -> bool {
 }
 
 /// The files of a manifest with what their metadata says, and whether all of that could be had before the deadline.
-async fn files_of(
-    service: &Service,
-    id: &PackageId,
-    hash: &Hash,
-    deadline: tokio::time::Instant,
-) -> Result<(Arc<Files>, bool)> {
+async fn files_of(service: &Service, id: &PackageId, hash: &Hash, ahead: &Ahead<'_>) -> Result<(Arc<Files>, bool)> {
     if let Some(files) = service.python.get(hash) {
         return Ok((files, true));
     }
-    let manifest = service.registry().manifest_of(id, hash).await?;
+    let manifest = ahead.manifest(hash).await?;
     let mut files = Files { signed_at: manifest.signed_at, files: Vec::new() };
     let mut complete = true;
     for file in &manifest.files {
-        let read = timeout_at(deadline, metadata_of(service, id, &manifest, file)).await;
-        let said = match read {
-            Ok(Ok(said)) => said,
-            Ok(Err(error)) => {
+        let said = match metadata_of(ahead, &manifest, file).await {
+            Ok(said) => said,
+            Err(error) => {
                 tracing::warn!(package = %id, file = file.name, %error, "the metadata of a file could not be had");
-                complete = false;
-                None
-            }
-            Err(_) => {
                 complete = false;
                 None
             }
@@ -266,15 +258,20 @@ fn metadata_at(manifest: &Manifest, file: &manifest::File) -> Option<manifest::C
     file.native.filter(|_| FileName::parse(&file.name).is_ok() && manifest.ecosystem == Ecosystem::Pypi)
 }
 
+/// Returns the metadata of all files of a manifest, each beside its file.
+fn metadata_in(manifest: &Manifest) -> Vec<(ContentRoot, manifest::Content)> {
+    let one = |file: &manifest::File| Some((file.root, metadata_at(manifest, file)?));
+    manifest.files.iter().filter_map(one).collect()
+}
+
 /// The metadata of a file: what it says of the Pythons that it is for, and its digest. Nothing, where it is that of another release.
 async fn metadata_of(
-    service: &Service,
-    id: &PackageId,
+    ahead: &Ahead<'_>,
     manifest: &Manifest,
     file: &manifest::File,
 ) -> Result<Option<(Option<String>, Sha256Digest)>> {
     let Some(content) = metadata_at(manifest, file) else { return Ok(None) };
-    let bytes = beside::read(service, id, &file.root, content, &format!("the metadata of {}", file.name)).await?;
+    let bytes = ahead.read(&file.root, content, &format!("the metadata of {}", file.name)).await?;
     let Ok(said) = CoreMetadata::parse(&bytes) else { return Ok(None) };
     let is_of_it = Ecosystem::Pypi.version(&said.version).is_ok_and(|version| {
         let named = PackageName::of(&Ecosystem::Pypi, &manifest.name).ok();
@@ -361,12 +358,12 @@ pub(super) async fn metadata(
 ) -> Result<Response, Refused> {
     let Found { id, manifest, file, .. } = find(service, sha256, name).await?;
     let missing = || Refused::Because(StatusCode::NOT_FOUND, format!("{name} has no metadata beside it"));
-    let deadline = tokio::time::Instant::now() + service.options.wait;
-    let (files, _) = files_of(service, &id, &manifest, deadline).await?;
+    let ahead = Ahead::alone(service, &id);
+    let (files, _) = files_of(service, &id, &manifest, &ahead).await?;
     let known = files.files.iter().find(|known| known.file.name == name);
     let digest = known.and_then(|known| known.metadata).ok_or_else(missing)?;
     let content = file.native.ok_or_else(missing)?;
-    let bytes = beside::read(service, &id, &file.root, content, &format!("the metadata of {name}")).await?;
+    let bytes = ahead.read(&file.root, content, &format!("the metadata of {name}")).await?;
     let etag = format!("\"{digest}\"");
     let mut response = answer::tagged(&asked.headers, "application/octet-stream", &etag, bytes.into());
     answer::never_changes(&mut response);

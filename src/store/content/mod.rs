@@ -6,6 +6,7 @@
 
 mod blob;
 mod files;
+mod keep;
 mod medium;
 mod partial;
 mod rows;
@@ -14,6 +15,7 @@ mod tests;
 
 pub use blob::Blob;
 pub(crate) use blob::{chunks, hash, tree};
+pub(crate) use keep::Small;
 pub use partial::Partial;
 
 use std::{
@@ -26,7 +28,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
@@ -43,6 +44,7 @@ use crate::{
 };
 use blob::Unreadable;
 use files::{on_disk, paths, remove_files};
+use keep::Kept;
 use medium::{Disk, Medium};
 
 /// Content below so many bytes is in the database: a file of its own would cost two renames and two syncs.
@@ -404,35 +406,8 @@ impl ContentStore {
     ) -> Result<Content> {
         let inner = self.inner.clone();
         let (content, small) = blocking(move || inner.take(reader, most, told)).await?;
-        self.keep(content, own, None, None, small).await?;
+        self.keep(vec![Kept { content, own, what: None, origin: None, small }]).await?;
         Ok(content)
-    }
-
-    /// Keeps small content that has been verified.
-    pub(crate) async fn put_small(&self, content: Content, bytes: Bytes, what: &str, origin: Origin) -> Result<()> {
-        self.keep(content, false, Some(what.to_owned()), Some(origin), Some(bytes)).await
-    }
-
-    /// Writes down that content is held, and makes room for it.
-    async fn keep(
-        &self,
-        content: Content,
-        own: bool,
-        what: Option<String>,
-        origin: Option<Origin>,
-        small: Option<Bytes>,
-    ) -> Result<()> {
-        let (now, quota) = (clock::now(), self.inner.quota);
-        let evicted = self
-            .inner
-            .store
-            .write(move |db| {
-                rows::put(db, &content, own, what.as_deref(), origin.as_ref(), small.as_deref(), now)?;
-                rows::evict(db, quota, Some(&content.root))
-            })
-            .await?;
-        self.remove_evicted(evicted);
-        Ok(())
     }
 
     fn remove_evicted(&self, evicted: Vec<(ContentRoot, u64)>) {
@@ -484,7 +459,8 @@ impl ContentStore {
             Ok(())
         })
         .await?;
-        self.keep(content, false, Some(what.to_owned()), Some(origin), None).await
+        let (what, origin) = (Some(what.to_owned()), Some(origin));
+        self.keep(vec![Kept { content, own: false, what, origin, small: None }]).await
     }
 
     /// Bytes that an earlier fetch left on the disk, before it is known how many of them verify.
@@ -534,7 +510,7 @@ impl ContentStore {
     /// Removes everything that is neither own nor pinned down to `most` bytes in all, and partials of which nothing has
     /// come for `age`.
     pub async fn gc(&self, most: u64, age: Duration) -> Result<Freed> {
-        let evicted = self.inner.store.write(move |db| rows::evict(db, most, None)).await?;
+        let evicted = self.inner.store.write(move |db| rows::evict(db, most, &[])).await?;
         let long_ago = clock::now().before(age);
         self.inner.store.write(move |db| rows::forget_lost(db, long_ago)).await?;
         let mut freed = Freed { contents: evicted.len() as u64, bytes: evicted.iter().map(|(_, size)| size).sum() };

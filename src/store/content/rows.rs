@@ -152,11 +152,7 @@ pub(super) fn usage(db: &Connection) -> rusqlite::Result<(u64, u64)> {
 
 /// Removes what is neither own nor pinned until all of it takes `most` bytes: first what is kept for others, and of that what
 /// has most copies elsewhere, then what was not used for longest. What was `spared` stays. Returns what went, and whether it was in a file.
-pub(super) fn evict(
-    db: &Connection,
-    most: u64,
-    spared: Option<&ContentRoot>,
-) -> rusqlite::Result<Vec<(ContentRoot, u64)>> {
+pub(super) fn evict(db: &Connection, most: u64, spared: &[ContentRoot]) -> rusqlite::Result<Vec<(ContentRoot, u64)>> {
     let (mut bytes, _) = usage(db)?;
     let mut gone = Vec::new();
     if bytes <= most {
@@ -176,7 +172,7 @@ pub(super) fn evict(
         if bytes <= most {
             break;
         }
-        if spared != Some(&root) {
+        if !spared.contains(&root) {
             bytes -= size;
             gone.push((root, size));
         }

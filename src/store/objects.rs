@@ -1,0 +1,21 @@
+//! Manifests by their hashes, many at once.
+
+use std::collections::HashSet;
+
+use super::{Store, catalogue::has_manifest};
+use crate::{Result, domain::hash::Hash};
+
+impl Store {
+    /// Those of these manifests that are not held, each once.
+    pub fn missing_manifests(&self, hashes: &[Hash]) -> Result<Vec<Hash>> {
+        self.read_together(|db| {
+            let (mut missing, mut met) = (Vec::new(), HashSet::new());
+            for hash in hashes {
+                if met.insert(*hash) && !has_manifest(db, hash)? {
+                    missing.push(*hash);
+                }
+            }
+            Ok(missing)
+        })
+    }
+}
