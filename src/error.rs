@@ -1,7 +1,9 @@
 //! The one error of the library. Every message says what happened, to what, and what to do about it.
 
+mod toml_file;
 mod trouble;
 
+pub(crate) use toml_file::{broken, line_of, toml_error};
 pub use trouble::Trouble;
 
 use std::path::{Path, PathBuf};

@@ -18,6 +18,7 @@ use crate::{
     clock,
     domain::{
         caps,
+        content::MAX_CONTENT,
         faults::Ruling,
         geo::GeoLocation,
         hash::ContentRoot,
@@ -49,9 +50,8 @@ pub const DIAL_BACK_EVERY: Duration = Duration::from_secs(15);
 
 /// [`NodeOptions::content_idle`] likewise: a mobile link wakes up within this, and a person waits no longer gladly.
 pub const CONTENT_IDLE: Duration = Duration::from_secs(10);
-/// [`NodeOptions::content_quota`] and [`NodeOptions::max_content`] of a node without settings.
+/// [`NodeOptions::content_quota`] of a node without settings.
 pub const CONTENT_QUOTA: u64 = 10 << 30;
-pub const MAX_CONTENT: u64 = 4 << 30;
 
 /// [`NodeOptions::ban_time`] likewise: long enough that trying again does not pay, and short enough for who was wronged.
 pub const BAN_TIME: Duration = Duration::from_secs(1_800);

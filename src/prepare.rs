@@ -17,13 +17,13 @@ use crate::{
         project::{self, PackOptions, Project, ProjectError, Readme},
         release::{FoundFile, Release},
     },
-    config::toml_error,
     domain::{
         manifest::{Artifacts, Content, Draft, PutFile, file_of, limit},
         secret::MAX_KEY_FILE,
         text::printable,
         time::Timestamp,
     },
+    error::toml_error,
     registry::Contents,
 };
 

@@ -25,7 +25,7 @@ async fn every_operation_says_once_how_it_ended_and_no_secret() {
     let paths = Paths { config: at.join("none.toml"), data: at.clone(), state: at.clone(), runtime: at.clone() };
     let flags = vec![("log_format", "json".to_owned())];
     let settings = Settings::load(paths, Layers { flags, ..Layers::default() }).unwrap();
-    let logs = telemetry::start(&settings, Screen::Taken).unwrap();
+    let logs = telemetry::start(&settings.log_options(), Screen::Taken).unwrap();
     assert_eq!(telemetry::filter(), "info");
 
     let a = Lab::start(TCP, &[]).await;

@@ -16,13 +16,13 @@ use super::event::{Batch, Event};
 use crate::{
     bus::{Counters, NodeSnapshot, Notice, PeerSnapshot},
     domain::{
+        announced::Announced,
         conflict::Case,
         health::Sample,
         lookup::Trace,
         request::ClientRequest,
         transfer::{Transfer, TransferId},
     },
-    registry::Announced,
 };
 
 /// Shortest time between two batches to one reader.

@@ -5,23 +5,21 @@ use std::{collections::BTreeMap, time::Duration};
 use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    domain::{
-        conflict::Case,
-        faults::{Ban, Sheet},
-        geo::{
-            GeoLocation,
-            provenance::{Provenance, Source},
-        },
-        health::Sample,
-        lookup::Trace,
-        record::Refusal,
-        reputation::{Basis, Evidence, Score},
-        request::ClientRequest,
-        time::Timestamp,
-        transfer::Transfer,
+use crate::domain::{
+    announced::{Announced, NodeOwner},
+    conflict::Case,
+    faults::{Ban, Sheet},
+    geo::{
+        GeoLocation,
+        provenance::{Provenance, Source},
     },
-    registry::{Announced, NodeOwner},
+    health::Sample,
+    lookup::Trace,
+    record::Refusal,
+    reputation::{Basis, Evidence, Score},
+    request::ClientRequest,
+    time::Timestamp,
+    transfer::Transfer,
 };
 
 /// Who opened the connection.

@@ -161,9 +161,9 @@ fn logs(settings: &Settings, with_data: bool, screen: Screen) -> Option<Logs> {
     let temporary = || {
         let mut settings = settings.clone();
         settings.paths.state = std::env::temp_dir().join(format!("swarmdex-demo-{}", std::process::id()));
-        telemetry::start(&settings, screen)
+        telemetry::start(&settings.log_options(), screen)
     };
-    let logs = telemetry::start(&settings, screen).or_else(|_| temporary());
+    let logs = telemetry::start(&settings.log_options(), screen).or_else(|_| temporary());
     logs.inspect_err(|error| print::note(format!("the demo runs without a log: {error}"))).ok()
 }
 

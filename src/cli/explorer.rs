@@ -29,7 +29,7 @@ pub(super) async fn run(global: &Global) -> Result<u8> {
         let attached: Arc<dyn Control> = Arc::new(remote);
         return ui::run(async { Ok(attached) }, shown).await.map(|()| DONE);
     }
-    let logs = telemetry::start(&settings, Screen::Taken)?;
+    let logs = telemetry::start(&settings.log_options(), Screen::Taken)?;
     let shown = Options { ends_node: true, ..ui_options("swarmdex".to_owned(), &settings) };
     let starting = async move {
         let hosted = Hosted::start(&settings, &logs).await?;

@@ -91,7 +91,7 @@ async fn stay(global: &Global, args: &Args) -> Result<u8> {
         rustix::process::setsid().map_err(failed)?;
     }
     let settings = global.settings()?;
-    let logs = telemetry::start(&settings, Screen::Service)?;
+    let logs = telemetry::start(&settings.log_options(), Screen::Service)?;
     let mut stop = Stop::watch()?;
     let hosted = Hosted::start(&settings, &logs).await?;
     if args.detached && !hosted.is_served() {

@@ -39,7 +39,7 @@ pub(super) async fn run(global: &Global) -> Result<u8> {
     if let Some(remote) = session::find(global, &settings).await? {
         return tell(&remote, &[], &mut stop).await.map(|()| DONE);
     }
-    let logs = telemetry::start(&settings, Screen::Taken)?;
+    let logs = telemetry::start(&settings.log_options(), Screen::Taken)?;
     let hosted = Hosted::start(&settings, &logs).await?;
     let told = tell(&*hosted.local, &warnings(&logs), &mut stop).await;
     print::note("shutting down");

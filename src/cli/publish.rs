@@ -17,9 +17,10 @@ use super::{
 use crate::{
     RegistryError, Result,
     archive::{pack::Listing, project},
-    config::{Settings, toml_error},
+    config::Settings,
     control::{Control, Wait},
     domain::{manifest::Draft, name::Handle},
+    error::toml_error,
     prepare::{self, Planned, Prepared},
     registry::{Artifacts, Receipt, Replicas, Steps, on_other_nodes, replicated},
 };

@@ -142,7 +142,7 @@ async fn turn(global: &Global, settings: &Settings) -> Result<Found> {
             let started = match logs.take() {
                 Some(logs) => logs,
                 None => {
-                    let started = telemetry::start(settings, Screen::Free)?;
+                    let started = telemetry::start(&settings.log_options(), Screen::Free)?;
                     note("no node runs here, so one of our own is started for this…");
                     started
                 }

@@ -5,8 +5,8 @@ use indicatif::HumanBytes;
 use super::{DONE, FAILED, global::Global, id::Wanted, print, release::find, session};
 use crate::{
     Result, clock,
+    domain::held::{Held, Lost},
     domain::time::Ago,
-    store::content::{Held, Lost},
 };
 
 #[derive(Debug, clap::Args)]

@@ -13,7 +13,6 @@ mod tests;
 mod value;
 
 pub use columns::write_columns;
-pub(crate) use file::toml_error;
 pub use file::{Problem, problems};
 pub use key::{DEFAULT_PORT, KEYS, Key, keys_markdown};
 pub use paths::Paths;
@@ -36,6 +35,7 @@ use crate::{
     RegistryError, Result,
     domain::{
         caps,
+        content::MAX_CONTENT,
         geo::GeoLocation,
         name::{Handle, NameError, NetworkName},
         names::{NameRule, Written},
@@ -45,10 +45,10 @@ use crate::{
     gateway, geoip,
     node::{
         BAN_TIME, CATALOGUE_BYTES, CATALOGUE_MAX, CONTENT_QUOTA, COPIES, COPY_LOST_AFTER, DhtMode, KEEP_FOR_OTHERS,
-        MAX_CONTENT, NodeOptions, SYNC_EVERY,
+        NodeOptions, SYNC_EVERY,
     },
     registry::Catalogue,
-    telemetry::LogFormat,
+    telemetry::{LogFormat, LogOptions},
 };
 use file::Entry;
 use value::{Given, Wrong};
@@ -407,6 +407,17 @@ impl Settings {
     /// The data directory, if a person chose it.
     pub fn chosen_data_dir(&self) -> Option<PathBuf> {
         self.origins.contains_key("data_dir").then(|| self.paths.data.clone())
+    }
+
+    pub fn log_options(&self) -> LogOptions {
+        LogOptions {
+            dir: self.paths.logs(),
+            private: vec![self.paths.data.clone(), self.paths.state.clone()],
+            level: self.log_level.clone(),
+            format: self.log_format,
+            days: self.log_days,
+            bytes: self.log_mb as u64 * 1_048_576,
+        }
     }
 
     pub fn node_options(&self) -> NodeOptions {

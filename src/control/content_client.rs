@@ -20,11 +20,11 @@ use crate::{
     Result,
     domain::{
         hash::ContentRoot,
+        held::{Freed, Held, Lost, Usage},
         manifest::Content,
         transfer::{Transfer, TransferId},
     },
     registry::{Contents, Fetched, Incoming, Order, Wanted},
-    store::content::{Freed, Held, Lost, Usage},
 };
 
 /// Bytes of a file that are sent at once.

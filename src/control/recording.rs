@@ -28,6 +28,7 @@ use crate::{
         faults::Ruling,
         hash::{ContentRoot, Hash},
         health::Sample,
+        held::{Freed, Held, Lost, Usage},
         lookup::{Looked, RoutingTable, Sought, Trace},
         manifest::{Content, Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
@@ -43,10 +44,7 @@ use crate::{
         Namesake, Order, Own, Package, PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
         Wanted,
     },
-    store::{
-        backup::{Ask, Backup},
-        content::{Freed, Held, Lost, Usage},
-    },
+    store::backup::{Ask, Backup},
 };
 
 /// Version of the format.

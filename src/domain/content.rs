@@ -7,6 +7,9 @@ use range_collections::{RangeSet2, range_set::RangeSetRange};
 /// Bytes of a group, which is what a peer's answer is verified by: 16 chunks of BLAKE3's 1,024 bytes.
 pub const GROUP: u64 = 16 * 1_024;
 
+/// Most bytes of one content, unless the settings say otherwise.
+pub const MAX_CONTENT: u64 = 4 << 30;
+
 /// A set of groups, by number.
 pub type Groups = RangeSet2<u64>;
 

@@ -5,7 +5,10 @@
 //! [`crate::registry`], [`crate::ui`]) decide *when* a rule is applied, never *what* it says.
 
 pub mod allowance;
+pub mod announced;
 pub mod caps;
+pub mod catalogue;
+pub mod change;
 pub mod conflict;
 pub mod content;
 pub mod copies;
@@ -17,16 +20,19 @@ pub mod freshness;
 pub mod geo;
 pub mod hash;
 pub mod health;
+pub mod held;
 pub mod lanes;
 pub mod lookup;
 pub mod manifest;
 pub mod name;
 pub mod names;
+pub mod package;
 pub mod percentile;
 pub mod places;
 pub mod prefix;
 pub mod proof;
 pub mod query;
+pub mod receipt;
 pub mod record;
 pub mod release;
 pub mod reputation;

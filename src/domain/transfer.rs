@@ -3,7 +3,14 @@
 use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
 
-use super::{hash::ContentRoot, time::Timestamp};
+use super::{
+    hash::ContentRoot,
+    held::Origin,
+    manifest::{Content, File, Manifest},
+    name::PackageId,
+    package::Release,
+    time::Timestamp,
+};
 
 /// Which transfer: one fetch of a content, or one peer that is served it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -157,4 +164,79 @@ impl Transfer {
     pub fn active(&self) -> usize {
         self.peers.iter().filter(|peer| peer.part == Part::Giving).count()
     }
+}
+
+/// What is to be fetched, and where to look for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Wanted {
+    pub content: Content,
+    /// The release it is of, for eyes.
+    pub what: String,
+    /// The package it is of: its publisher's nodes are asked first, and whoever has it counts as its provider.
+    #[serde(default)]
+    pub package: Option<PackageId>,
+    /// The content beside which it travels: whoever has that has this, and only that is looked for in the DHT.
+    #[serde(default)]
+    pub beside: Option<ContentRoot>,
+    /// Nobody asked for it here: it is kept for others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub for_others: bool,
+}
+
+impl Wanted {
+    /// The first file of a release.
+    pub fn of(release: &Release) -> Self {
+        let name = release.title();
+        Self {
+            content: release.manifest.content(),
+            what: format!("{name} {}", release.manifest.version),
+            package: Some(release.package.clone()),
+            beside: None,
+            for_others: false,
+        }
+    }
+
+    /// One file of a release.
+    pub fn file(release: &Release, file: &File) -> Self {
+        let whole = Self::of(release);
+        let what = match release.files.len() {
+            0 | 1 => whole.what,
+            _ => format!("{} of {}", file.name, whole.what),
+        };
+        Self { content: file.content(), what, ..whole }
+    }
+
+    /// What travels beside the content of a release: its readme, and its ecosystem's own data.
+    pub fn beside(release: &Release) -> Vec<Self> {
+        let Manifest { readme, native, .. } = &release.manifest;
+        let whole = Self::of(release);
+        let first = whole.content.root;
+        let beside = [("readme of", *readme, first), ("ecosystem data of", *native, first)];
+        let files = release.files.iter().map(|one| ("ecosystem data of a file of", one.file.native, one.file.root));
+        let one = |(what, content, beside): (&str, Option<Content>, ContentRoot)| {
+            let what = format!("{what} {}", whole.what);
+            Some(Self { content: content?, what, beside: Some(beside), ..whole.clone() })
+        };
+        beside.into_iter().chain(files).filter_map(one).collect()
+    }
+}
+
+/// Content that is here now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fetched {
+    pub content: Content,
+    /// It was here already.
+    pub was_held: bool,
+    /// Where it came from; `None` for what was put here on this machine.
+    pub origin: Option<Origin>,
+}
+
+/// What a person can tell a transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    Pause,
+    Resume,
+    /// Ends it and throws away what came.
+    Cancel,
 }

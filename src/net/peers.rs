@@ -19,6 +19,7 @@ use super::{
 use crate::{
     bus::{Connection, Direction, PeerSnapshot, RTT_HISTORY, Traffic},
     domain::{
+        announced::NodeOwner,
         faults::Sheet,
         name::PublisherId,
         places::Caller,
@@ -29,7 +30,6 @@ use crate::{
         time::Timestamp,
     },
     metrics::Metrics,
-    registry::NodeOwner,
     store::StoredPeer,
 };
 

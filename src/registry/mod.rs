@@ -25,19 +25,29 @@ mod replicas;
 mod safety;
 mod search;
 mod sync;
-mod types;
 mod upkeep;
 
-pub use contents::{Contents, Fetched, Incoming, Order, Wanted, read_whole};
+pub use contents::{Contents, Incoming, read_whole};
 pub use import::{Bundle, Imported, Importing, MAX_BATCH};
 pub use names::{NameTable, Names};
 pub use p2p::{P2pRegistry, Parts, RegistryOptions};
 pub(crate) use publish::{check_files, check_version};
 pub use replicas::{Replicas, replicated};
 pub use sync::SyncReport;
-pub use types::*;
 
-pub use crate::store::content::Held;
+pub use crate::domain::{
+    announced::{Announced, NodeOwner},
+    catalogue::Catalogue,
+    change::Change,
+    held::Held,
+    package::{
+        Conflict, Own, OwnPackage, Package, Publisher, Release, ReleaseFile, ReleaseState, Source, claimed, files_of,
+        title,
+    },
+    query::{Coverage, FacetCount, Facets, Hit, Known, LookAlike, Namesake, SearchResults, SearchUpdate},
+    receipt::{PublishStep, Receipt, Steps, on_other_nodes},
+    transfer::{Fetched, Order, Wanted},
+};
 
 use std::time::Duration;
 

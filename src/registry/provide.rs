@@ -12,8 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Catalogue, P2pRegistry, Wanted};
 use crate::{
     RegistryError,
-    domain::{hash::ContentRoot, manifest::Manifest, query::words, record::DhtKey},
-    store::content::Lost,
+    domain::{hash::ContentRoot, held::Lost, manifest::Manifest, query::words, record::DhtKey},
 };
 
 /// Contents that are told of at once.

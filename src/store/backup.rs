@@ -18,13 +18,10 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    content::{self, Held},
-    database_path, known_keys, lock, schema,
-};
+use super::{content, database_path, known_keys, lock, schema};
 use crate::{
     RegistryError, Result, clock, disk,
-    domain::{hash::ContentRoot, secret::Role, time::Timestamp},
+    domain::{hash::ContentRoot, held::Held, secret::Role, time::Timestamp},
     store::keys,
 };
 

@@ -17,13 +17,13 @@ use crate::{
         hash::Hash,
         manifest::Manifest,
         name::{Handle, PackageId, PackageName, PublisherId},
+        package::Conflict,
         record::{Admission, Authorised, Head, HeadMark, MAX_JUMP, Page, Refusal, admit, consistent},
         release::{self, ReleaseEntry},
         time::Timestamp,
         version::VersionText,
     },
     ecosystem::Ecosystem,
-    registry::Conflict,
 };
 
 /// Manifests of a head that are looked for one by one among all that are known of its package: each costs a look at all of them.

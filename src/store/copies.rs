@@ -354,10 +354,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::manifest::{Content, File},
+        domain::{
+            manifest::{Content, File},
+            transfer::Wanted,
+        },
         ecosystem::Ecosystem,
         metrics::Metrics,
-        registry::Wanted,
         store::content::ContentStore,
     };
 

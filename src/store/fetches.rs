@@ -5,8 +5,7 @@ use rusqlite::params;
 use super::{Store, damaged};
 use crate::{
     Result,
-    domain::{hash::ContentRoot, time::Timestamp},
-    registry::Wanted,
+    domain::{hash::ContentRoot, time::Timestamp, transfer::Wanted},
 };
 
 /// A fetch that has not ended.

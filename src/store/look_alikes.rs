@@ -12,9 +12,9 @@ use crate::{
     Result,
     domain::{
         name::{Handle, PackageId, PackageName, PublisherId},
+        query::{Known, LookAlike, Namesake},
         skeleton::skeleton,
     },
-    registry::{Known, LookAlike, Namesake},
 };
 
 /// Packages of one skeleton that are looked at for whether a known one needs them.

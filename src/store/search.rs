@@ -23,11 +23,14 @@ use crate::{
     Result,
     domain::{
         name::{PackageId, PublisherId},
-        query::{Asked, Candidate, Facet, Phrase, Query, Ranking, Terms, distance, licenses, may_differ, words},
+        package::Source,
+        query::{
+            Asked, Candidate, Facet, FacetCount, Facets, Hit, Phrase, Query, Ranking, Terms, distance, licenses,
+            may_differ, words,
+        },
         time::Timestamp,
         trust::Trust,
     },
-    registry::{FacetCount, Facets, Hit, Source},
 };
 
 /// Best ones by BM25, most popular ones, and names that begin with the text, that are ranked.

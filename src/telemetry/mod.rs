@@ -21,7 +21,7 @@ use recent::Feed;
 pub use recent::{Entry, LogRing, MOST_CHARACTERS, RECENT};
 use rolling::{Bounds, RollingFile, Written};
 
-use crate::{RegistryError, Result, config::Settings, disk};
+use crate::{RegistryError, Result, disk};
 
 /// Lines waiting for the disk. A disk that stalls costs log lines, which are counted, and not the swarm's time.
 const BACKLOG: usize = 16_384;
@@ -45,6 +45,22 @@ pub enum LogFormat {
     Text,
     /// One JSON object, for a program.
     Json,
+}
+
+/// How and where the log is written.
+#[derive(Clone, Debug)]
+pub struct LogOptions {
+    /// The directory of the files.
+    pub dir: PathBuf,
+    /// Directories that are made private if `dir` is in them.
+    pub private: Vec<PathBuf>,
+    /// A filter as `RUST_LOG` has them, such as `swarmdex=debug,warn`.
+    pub level: String,
+    pub format: LogFormat,
+    /// Days for which files are kept.
+    pub days: usize,
+    /// Most bytes of all files.
+    pub bytes: u64,
 }
 
 /// A layer of the log, whatever it writes and where.
@@ -76,35 +92,34 @@ impl Logs {
 }
 
 /// Starts logging for the whole process, once. Fails when the directory cannot be written to.
-pub fn start(settings: &Settings, screen: Screen) -> Result<Logs> {
-    let (subscriber, logs, filters) = subscriber(settings, screen)?;
+pub fn start(options: &LogOptions, screen: Screen) -> Result<Logs> {
+    let (subscriber, logs, filters) = subscriber(options, screen)?;
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|error| RegistryError::Internal { what: "starting the log", why: error.to_string() })?;
     filters.put_in_force();
     // Once it can be told.
-    let dir = settings.paths.logs();
-    disk::tighten_ours(&dir).and_then(|()| rolling::tighten(&dir)).map_err(RegistryError::file(dir, "made private"))?;
+    let dir = &options.dir;
+    disk::tighten_ours(dir).and_then(|()| rolling::tighten(dir)).map_err(RegistryError::file(dir, "made private"))?;
     Ok(logs)
 }
 
-fn subscriber(settings: &Settings, screen: Screen) -> Result<(impl tracing::Subscriber + Send + Sync, Logs, Filters)> {
-    let dir = settings.paths.logs();
+fn subscriber(options: &LogOptions, screen: Screen) -> Result<(impl tracing::Subscriber + Send + Sync, Logs, Filters)> {
+    let dir = &options.dir;
     // One directory may hold everything, and is private from the start then.
-    for above in [&settings.paths.data, &settings.paths.state, &dir].into_iter().filter(|above| dir.starts_with(above))
-    {
+    for above in options.private.iter().filter(|above| dir.starts_with(above)).chain([dir]) {
         disk::private_dir(above).map_err(RegistryError::file(above, "created"))?;
     }
-    let bounds = Bounds { days: settings.log_days, bytes: settings.log_mb as u64 * 1_048_576 };
-    let file = RollingFile::open(&dir, bounds).map_err(RegistryError::file(&dir, "written to"))?;
+    let bounds = Bounds { days: options.days, bytes: options.bytes };
+    let file = RollingFile::open(dir, bounds).map_err(RegistryError::file(dir, "written to"))?;
     let written = file.written();
     let (writer, worker) = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(BACKLOG).finish(file);
     let recent = Arc::new(LogRing::new(written.clone()));
     let logs = Logs { lost: writer.error_counter(), _worker: worker, written, recent: recent.clone() };
-    let mut filters = Filters::new(&settings.log_level);
-    let to_file = lines(settings.log_format, writer).with_filter(filters.another()?);
+    let mut filters = Filters::new(&options.level);
+    let to_file = lines(options.format, writer).with_filter(filters.another()?);
     let worth_showing = Targets::new().with_default(LevelFilter::WARN).with_target("swarmdex", LevelFilter::INFO);
     let to_memory = Feed(recent).with_filter(worth_showing.or(filters.another()?));
-    let to_screen = match (screen, settings.log_format) {
+    let to_screen = match (screen, options.format) {
         (Screen::Taken, _) => None,
         (Screen::Service, LogFormat::Json) => Some(lines(LogFormat::Json, io::stderr)),
         (Screen::Free, _) | (Screen::Service, LogFormat::Text) => Some(for_a_person(io::stderr)),
@@ -134,11 +149,10 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::config::{Layers, Paths};
 
-    fn settings(dir: &std::path::Path, level: &str) -> Settings {
-        let paths = Paths { config: dir.join("none.toml"), data: dir.into(), state: dir.into(), runtime: dir.into() };
-        Settings::load(paths, Layers { flags: vec![("log_level", level.to_owned())], ..Layers::default() }).unwrap()
+    fn options(dir: &std::path::Path, level: &str) -> LogOptions {
+        let (dir, private, level) = (dir.join("logs"), vec![dir.to_owned()], level.to_owned());
+        LogOptions { dir, private, level, format: LogFormat::Text, days: 7, bytes: 1 << 20 }
     }
 
     fn written(dir: &std::path::Path) -> String {
@@ -149,7 +163,7 @@ mod tests {
     #[test]
     fn what_the_level_asks_for_is_in_the_file() {
         let dir = tempfile::tempdir().unwrap();
-        let (subscriber, logs, _) = subscriber(&settings(dir.path(), "info"), Screen::Taken).unwrap();
+        let (subscriber, logs, _) = subscriber(&options(dir.path(), "info"), Screen::Taken).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: "swarmdex::net", "ours");
             tracing::debug!(target: "swarmdex::net", "too much");
@@ -167,7 +181,7 @@ mod tests {
     fn memory_has_what_a_person_should_see_whatever_the_file_has() {
         let heard = |level: &str| {
             let dir = tempfile::tempdir().unwrap();
-            let (subscriber, logs, _) = subscriber(&settings(dir.path(), level), Screen::Taken).unwrap();
+            let (subscriber, logs, _) = subscriber(&options(dir.path(), level), Screen::Taken).unwrap();
             tracing::subscriber::with_default(subscriber, || {
                 tracing::info!(target: "swarmdex::net", "ours");
                 tracing::debug!(target: "swarmdex::net", "detail");
@@ -192,14 +206,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = subscriber(&settings(&file, "info"), Screen::Free).err().unwrap();
+        let error = subscriber(&options(&file, "info"), Screen::Free).err().unwrap();
         assert!(matches!(&error, RegistryError::File { path, .. } if path.starts_with(&file)), "{error}");
     }
 
     #[test]
     fn the_filter_is_changed_while_the_log_is_written() {
         let dir = tempfile::tempdir().unwrap();
-        let (subscriber, logs, filters) = subscriber(&settings(dir.path(), "info"), Screen::Taken).unwrap();
+        let (subscriber, logs, filters) = subscriber(&options(dir.path(), "info"), Screen::Taken).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             // One place in the code, as whether it is heard is remembered for each.
             let detail = |n: u32| tracing::debug!(target: "swarmdex::net", n, "detail");
@@ -228,9 +242,8 @@ mod tests {
     #[test]
     fn json_is_one_object_a_line_with_the_span_it_happened_in() {
         let dir = tempfile::tempdir().unwrap();
-        let mut settings = settings(dir.path(), "info");
-        settings.log_format = LogFormat::Json;
-        let (subscriber, logs, _) = subscriber(&settings, Screen::Taken).unwrap();
+        let options = LogOptions { format: LogFormat::Json, ..options(dir.path(), "info") };
+        let (subscriber, logs, _) = subscriber(&options, Screen::Taken).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             let span =
                 tracing::info_span!(target: "swarmdex::net", "get", package = "a/b", outcome = tracing::field::Empty);

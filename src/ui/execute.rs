@@ -23,6 +23,7 @@ use crate::{
     bus::Level,
     control::Control,
     domain::{
+        content::MAX_CONTENT,
         hash::ContentRoot,
         manifest::{Draft, limit},
         name::{PackageId, PackageRef},
@@ -30,7 +31,6 @@ use crate::{
         trust::Trust,
         version::{RequirementText, VersionText},
     },
-    node::MAX_CONTENT,
     prepare::{self, Prepared},
     registry::{Content, Receipt, Wanted, read_whole},
 };

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use ratatui::style::{Color, Modifier, Style};
 use serde::Deserialize;
 
-use crate::{RegistryError, Result, bus::Level, config::toml_error};
+use crate::{RegistryError, Result, bus::Level, error::toml_error};
 
 /// The themes that are always there, in the order of the key that steps through them.
 const BUILT_IN: [(&str, &str); 4] = [

@@ -2,6 +2,7 @@
 
 mod coverage;
 mod edit;
+mod hits;
 mod judge;
 mod language;
 mod rank;
@@ -9,6 +10,7 @@ mod words;
 
 pub use coverage::{estimate, share};
 pub use edit::{name_publishers, with, without};
+pub use hits::{Coverage, FacetCount, Facets, Hit, Known, LookAlike, Namesake, SearchResults, SearchUpdate};
 pub use judge::{could_match, distance, may_differ};
 pub use language::{Asked, Facet, Filter, Mistake, Phrase, Terms, fold, licenses, parse};
 pub use rank::{Candidate, Ranking};

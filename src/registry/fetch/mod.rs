@@ -28,13 +28,11 @@ use crate::{
     RegistryError, Result, clock,
     domain::{
         hash::ContentRoot,
+        held::Origin,
         record::DhtKey,
         transfer::{Part, Transfer, TransferId, TransferPeer, TransferState, rate},
     },
-    store::{
-        StoredFetch,
-        content::{Origin, SMALL},
-    },
+    store::{StoredFetch, content::SMALL},
 };
 use links::Links;
 use plan::ONE_PEER;

@@ -21,11 +21,12 @@ use crate::{
     Result,
     domain::{
         content::{GROUP, Groups, bytes_of, groups},
+        held::Share,
         transfer::{Part, TransferPeer},
     },
     metrics::Metrics,
     registry::Wanted,
-    store::content::{ContentStore, Partial, SMALL, Share},
+    store::content::{ContentStore, Partial, SMALL},
 };
 
 /// Written pieces waiting: a disk that is slower than the network slows it down, and memory stays as it is.

@@ -12,10 +12,16 @@ use tokio::time::timeout;
 use super::{Many, Pace, Said};
 use crate::{
     Result,
-    domain::{content::groups, manifest::Content, record::Refusal, reputation::Outcome},
+    domain::{
+        content::groups,
+        held::{Origin, Share},
+        manifest::Content,
+        record::Refusal,
+        reputation::Outcome,
+    },
     net::content::{Answered, Broken, ContentLink},
     registry::{P2pRegistry, Wanted, fetch::REACH},
-    store::content::{Origin, SMALL, Share, Small},
+    store::content::{SMALL, Small},
 };
 
 /// A peer takes four streams, and one is left for what is fetched alone.

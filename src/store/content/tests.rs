@@ -131,7 +131,11 @@ async fn a_byte_that_flips_on_the_disk_is_found_reported_and_only_its_group_is_m
     assert_eq!(contents.get(&content.root).unwrap(), None);
     assert_eq!(contents.read(&content.root, &(0..1)).unwrap(), None);
     let partial = contents.partial(content).await.unwrap();
-    assert_eq!(all(content.size) - partial.have(), Groups::from(bad..bad + 1), "the rest need not be fetched again");
+    assert_eq!(
+        crate::domain::content::all(content.size) - partial.have(),
+        Groups::from(bad..bad + 1),
+        "the rest need not be fetched again"
+    );
 }
 
 #[tokio::test]

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::{
+    domain::held::{Origin, Share},
     domain::transfer::{Part, Transfer, TransferId, TransferPeer, TransferState},
     registry::{Held, Order, Release, ReleaseFile, Wanted},
-    store::content::{Origin, Share},
     ui::{
         effect::Download,
         model::{
