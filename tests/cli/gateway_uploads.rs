@@ -54,7 +54,7 @@ fn bad_uploads_are_refused_and_leave_nothing() {
         (upload(&words.replace("tiny", "../tiny"), b""), 47 + 3, "package name"),
         (upload(&words.replace("0.1.0", "0.1"), b""), 45, "is no version"),
         (upload(words, &krate("other", "0.1.0", "")), 0, "cannot be taken: it has no Cargo.toml"),
-        (upload(words, &gzipped("tiny-0.1.0", &[("Cargo.toml", inside)])), 0, "is other 0.1.0 inside"),
+        (upload(words, &gzipped("tiny-0.1.0", &[("Cargo.toml", inside)])), 0, "holds other 0.1.0"),
         (upload(words, &krate("tiny", "0.1.0", "")[..80]), 0, "cannot be taken: it "),
         (upload(words, b"x"), 2 << 30, "gateway_upload_mb"),
     ] {
