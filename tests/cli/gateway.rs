@@ -12,7 +12,6 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    distributions::{gzipped, krate},
     namespaces::Space,
     program::{APART, Home, PATIENCE, Ran, Running, ran},
 };
@@ -424,83 +423,6 @@ fn whatever_changes_something_needs_the_token_and_a_page_of_somebody_else_is_ref
     assert_eq!(String::from_utf8_lossy(&two.2).matches("\"dl\"").count(), 2, "requests may follow each other");
 }
 
-/// Bytes of an upload: each part behind its length.
-pub fn upload(words: &str, file: &[u8]) -> Vec<u8> {
-    let part = |bytes: &[u8]| [&(bytes.len() as u32).to_le_bytes()[..], bytes].concat();
-    [part(words.as_bytes()), part(file)].concat()
-}
-
-#[test]
-fn bad_uploads_are_refused_and_leave_nothing() {
-    let site = Site::start(&["--handle", "alice"]);
-    let token = site.token();
-    let put = |body: &[u8], length: usize| {
-        let address = site.gateway.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let head = format!(
-            "PUT /cargo/api/v1/crates/new HTTP/1.1\r\nHost: {address}\r\nAuthorization: {token}\r\nConnection: close\r\n\
-             Content-Length: {length}\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(body).unwrap();
-        if body.len() < length && length < 1 << 20 {
-            // Nobody is there any more to be answered.
-            return String::new();
-        }
-        let mut answer = String::new();
-        let _ = stream.read_to_string(&mut answer);
-        answer
-    };
-    let words = r#"{"name":"tiny","vers":"0.1.0","deps":[]}"#;
-    let whole = upload(words, b"no archive");
-    let inside = "[package]\nname = \"other\"\nversion = \"0.1.0\"\n";
-    for (body, length, said) in [
-        (whole.clone(), whole.len(), "cannot be taken: it cannot be read"),
-        ([&whole[..], b"more"].concat(), whole.len() + 4, "longer than it says"),
-        (whole[..whole.len() - 3].to_vec(), whole.len() - 3, "shorter than it says"),
-        (upload("{}", b""), upload("{}", b"").len(), "cannot be read"),
-        (b"\xff\xff\xff\xff".to_vec(), 4, "may have"),
-        (upload(&words.replace("tiny", "../tiny"), b""), 47 + 3, "package name"),
-        (upload(&words.replace("0.1.0", "0.1"), b""), 45, "is no version"),
-        (upload(words, &krate("other", "0.1.0", "")), 0, "cannot be taken: it has no Cargo.toml"),
-        (upload(words, &gzipped("tiny-0.1.0", &[("Cargo.toml", inside)])), 0, "is other 0.1.0 inside"),
-        (upload(words, &krate("tiny", "0.1.0", "")[..80]), 0, "cannot be taken: it "),
-        (upload(words, b"x"), 2 << 30, "gateway_upload_mb"),
-    ] {
-        let length = if length < 1 << 20 { body.len() } else { length };
-        let answer = put(&body, length);
-        assert!(answer.starts_with("HTTP/1.1 4") && answer.contains("\"errors\""), "{said}: {answer}");
-        assert!(answer.contains(said), "{said}: {answer}");
-    }
-    site.keeps_nothing();
-    // The same bytes again are what is there already, and others are none of that version.
-    site.package("real", "0.1.0", "", "");
-    let packed = |code: &str| {
-        std::fs::write(site.home.path("real/src/lib.rs"), code).unwrap();
-        let ran = site.cargo("real", &["package", "--no-verify", "--allow-dirty", "--offline"]);
-        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-        upload(
-            &words.replace("tiny", "real"),
-            &std::fs::read(site.home.path("built/package/real-0.1.0.crate")).unwrap(),
-        )
-    };
-    let real = packed("");
-    for _ in 0..2 {
-        let answer = put(&real, real.len());
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"warnings\""), "{answer}");
-    }
-    let other = packed("// other");
-    let answer = put(&other, other.len());
-    assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("never changes"), "{answer}");
-    // Broken off in the middle.
-    put(&whole[..whole.len() - 3], whole.len());
-    site.keeps_no_upload();
-    assert!(
-        !site.home.path(".local/share/swarmdex/publisher.key").exists() || site.gets("/cargo/ti/ny/tiny", "").0 == 404
-    );
-}
-
 #[test]
 fn a_workspace_is_published_in_order_and_a_program_is_installed() {
     let site = Site::start(&["--handle", "alice"]);
@@ -623,50 +545,6 @@ fn a_port_that_is_taken_is_not_replaced_and_health_is_bad_about_it() {
     let mut shown = home.command([&flags[..], &["config", "show"]].concat());
     shown.env_remove("SWARMDEX_GATEWAY");
     assert!(ran(shown).stdout.contains("gateway = \"off\""));
-}
-
-/// A readme by a stranger is shown, and nothing of it runs; every page says so to the browser.
-#[test]
-fn the_pages_show_a_package_to_a_person_and_run_nothing() {
-    let site = Site::start(&["--handle", "alice"]);
-    site.package("shown", "1.0.0", "", "");
-    let readme = "# Shown\n\nSays *hello*. <script>alert(1)</script> ![spy](https://spy.example/x.png)\n";
-    std::fs::write(site.home.path("shown").join("README.md"), readme).unwrap();
-    let manifest = site.home.path("shown").join("Cargo.toml");
-    let text =
-        std::fs::read_to_string(&manifest).unwrap().replace("[workspace]", "readme = \"README.md\"\n[workspace]");
-    std::fs::write(&manifest, text).unwrap();
-    site.publishes("shown");
-    let page = |path: &str| {
-        let (status, head, body) = site.gets(path, "");
-        (status, head, String::from_utf8(body).unwrap())
-    };
-
-    let (status, head, home) = page("/");
-    assert_eq!(status, 200);
-    let policy = field(&head, "content-security-policy").unwrap();
-    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
-    let url = &site.gateway;
-    assert!(home.contains(&format!("sparse+{url}/cargo/")) && home.contains(&format!("{url}/pypi/simple/")), "{home}");
-
-    let (_, _, found) = page("/search?q=shown");
-    let path = format!("/package/{}/cargo%3Ashown", site.publisher());
-    assert!(found.contains("1 package<") && found.contains(&format!("href=\"{path}\"")), "{found}");
-    let (status, _, shown) = page(&path);
-    assert_eq!(status, 200);
-    for there in ["<em>hello</em>", "shown-1.0.0.crate", "SHA-256", "cargo add shown", "this node's own key"] {
-        assert!(shown.contains(there), "{there}: {shown}");
-    }
-    assert!(!shown.contains("alert") && !shown.contains("spy.example"), "{shown}");
-    assert_eq!(page(&format!("{path}?version=9.0.0")).0, 404);
-    assert_eq!(page("/package/alice/no.such").0, 404);
-    let (status, _, said) = page("/search?q=%3Cb%3Eshown");
-    assert!(status == 200 && !said.contains("<b>shown"), "{said}");
-
-    let (status, head, body) = site.asks("HEAD / HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n");
-    assert_eq!((status, body.len()), (200, 0));
-    assert_eq!(field(&head, "content-length"), Some(home.len().to_string().as_str()));
-    assert_eq!(site.asks("POST / HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").0, 405);
 }
 
 /// Whoever asks with a nonce is told which node answers, and health asks.

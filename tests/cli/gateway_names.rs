@@ -7,8 +7,9 @@ use serde_json::json;
 
 use crate::{
     distributions::{BOUNDARY, form, krate, sha256, wheel_of},
-    gateway::{Site, field, two, upload},
+    gateway::{Site, field, two},
     gateway_npm::{publication, tarball},
+    gateway_uploads::upload,
 };
 
 /// A client and those like it, with the name that two publishers have.
@@ -22,12 +23,12 @@ struct Family {
     router: &'static str,
     /// Its routes that are about no package.
     nameless: &'static [&'static str],
-    /// What is published under the name by somebody.
+    /// Makes the file that somebody publishes under the name.
     file: fn(who: &str) -> Vec<u8>,
     /// The request that publishes it under a spelling.
     publishes: fn(spelling: &str, file: &[u8]) -> Row,
     rows: fn(spelling: &str, claims: &[Claim; 2]) -> Vec<Row>,
-    /// What is in the answer to a search that finds nothing.
+    /// A text that is in the answer to a search that finds nothing.
     nothing: &'static str,
 }
 
@@ -302,7 +303,7 @@ fn variants(router: &str) -> BTreeSet<&str> {
     routes.lines().filter(own).map(|line| line[4..].split(|c: char| !c.is_alphanumeric()).next().unwrap()).collect()
 }
 
-/// What is to hold of every answer.
+/// A state of the node, in which this is to hold of every answer.
 enum Phase<'a> {
     /// Nobody gets anything, and everybody is told these.
     Refused { parts: &'a [&'a str], own: bool },

@@ -94,10 +94,10 @@ class Client:
         return {}
 
     def more(self):
-        """What else it is asked to do where it installs."""
+        """Asks for other things where it installs."""
 
     def changes(self):
-        """And where it published."""
+        """Changes other things where it published."""
 
     def sets_up(self, *words, folder=None):
         """Has `swarmdex setup` write the client's configuration."""

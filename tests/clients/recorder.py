@@ -34,7 +34,7 @@ class Recorder:
                 response = upstream.getresponse()
                 payload = response.read()
                 if outer.without_metadata and self.path.startswith("/pypi/simple/"):
-                    payload = re.sub(rb'"(core-metadata|dist-info-metadata)":\{[^}]*\}', rb'"\1":false', payload)
+                    payload = re.sub(rb'"core-metadata":\{[^}]*\}', b'"core-metadata":false', payload)
                 outer.note(self, body, response.status, token)
                 self.wfile.write(f"HTTP/1.1 {response.status} {response.reason}\r\n".encode())
                 for name, value in response.getheaders():

@@ -112,10 +112,9 @@ impl Listed {
         if let Some(requires_python) = &self.requires_python {
             file.insert("requires-python".to_owned(), requires_python.clone().into());
         }
-        // PEP 714: a new name, because the old one meant something else by mistake; older clients know that one.
+        // PEP 714: by the earlier name, `dist-info-metadata`, pip up to 23.0.1 (Debian 12's) ends with an error of its own.
         let metadata = self.metadata.as_ref().map_or(Value::Bool(false), |sha256| json!({ "sha256": sha256 }));
-        file.insert("core-metadata".to_owned(), metadata.clone());
-        file.insert("dist-info-metadata".to_owned(), metadata);
+        file.insert("core-metadata".to_owned(), metadata);
         // An empty text would say that it is not yanked.
         let yanked = match self.yanked.as_deref() {
             None => Value::Bool(false),
@@ -244,7 +243,7 @@ mod tests {
         assert_eq!(first["url"], format!("../../files/{}/demo-1.0-py3-none-any.whl", "ab".repeat(32)));
         assert_eq!(first["hashes"]["sha256"], "ab".repeat(32));
         assert_eq!(first["core-metadata"]["sha256"], "cd".repeat(32));
-        assert_eq!(first["dist-info-metadata"], first["core-metadata"]);
+        assert_eq!(first.get("dist-info-metadata"), None, "pip 23.0.1 could not read it");
         assert_eq!((&first["size"], &first["yanked"]), (&7.into(), &false.into()));
         // Python before 3.11 reads three or six digits of a second, and no other number of them.
         assert_eq!(first["upload-time"], "2023-11-14T22:13:20.120000Z");
