@@ -135,7 +135,7 @@ fn uploads(site: &Site, scratch: &Path) {
     let last_page = *pages.last().unwrap();
     println!("  its page after each hundredth: p50 {:.1} ms, the last {last_page:.1} ms", median(&mut pages));
     println!("  memory: {idle:.0} MiB before, {:.0} MiB after", site.memory());
-    let count = number("SWARMDEX_BENCH_DEVPI", 200);
+    let count = number("SWARMDEX_BENCH_DEVPI", 200).max(100);
     let Some((devpi, word)) = clients::devpi(&scratch.join("devpi")) else {
         println!("  devpi-server is not installed");
         return;

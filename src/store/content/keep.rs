@@ -46,7 +46,7 @@ impl Counted {
     fn may_be_full(&self, more: u64, quota: u64) -> bool {
         let bytes = self.bytes.fetch_add(more, Ordering::Relaxed).saturating_add(more);
         let times = self.since.fetch_add(1, Ordering::Relaxed);
-        times % ANEW == 0 || bytes > quota
+        times.is_multiple_of(ANEW) || bytes > quota
     }
 
     fn set(&self, bytes: u64) {
