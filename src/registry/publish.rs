@@ -158,7 +158,10 @@ impl P2pRegistry {
         base.handle.clone_from(&handle);
         base.name = draft.name.clone();
         // A signed manifest names its dependencies by key.
-        let last = release::resolve(id.name.ecosystem(), &base.entries.all, None).or(base.entries.all.last());
+        let last = match draft.dependencies.is_empty() {
+            true => None,
+            false => release::resolve(id.name.ecosystem(), &base.entries.all, None).or(base.entries.all.last()),
+        };
         let last = last.and_then(ReleaseEntry::first).map(|hash| self.store.manifest(&hash)).transpose()?.flatten();
         let own = (&id.owner, handle.as_ref());
         let draft = self.by_key(draft, own, last.as_ref().map(|last| &***last)).await?;

@@ -72,10 +72,13 @@ pub(super) async fn file(
     let id = whose(service, endpoint.only, &crate_name, true).await?;
     let package = package(service, &id).await?;
     let id = &id;
-    let _turn = service.turns.of(id).await;
-    let unread = |hash: &Hash| service.lines.get(hash).is_none();
-    let hashes: Vec<Hash> = package.releases.iter().filter_map(ReleaseEntry::first).filter(unread).collect();
-    let ahead = &Ahead::of(service, id, &hashes, beside::of_first).await;
+    let unread = || {
+        let hashes = package.releases.iter().filter_map(ReleaseEntry::first);
+        hashes.filter(|hash| service.lines.get(hash).is_none()).collect::<Vec<Hash>>()
+    };
+    // Nobody waits for what is in memory.
+    let _turn = if unread().is_empty() { None } else { Some(service.turns.of(id).await) };
+    let ahead = &Ahead::of(service, id, &unread(), beside::of_first).await;
     let looked = package.releases.into_iter().map(|entry| async move {
         let line = line_of(service, ahead, id, &entry).await;
         (entry, line)

@@ -1,5 +1,7 @@
 //! Writing down that content is held, several at once where several came.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::Bytes;
 
 use super::{ContentStore, Origin, rows};
@@ -7,6 +9,9 @@ use crate::{
     Result, clock,
     domain::{hash::ContentRoot, manifest::Content},
 };
+
+/// How often more comes before what is held is added up anew.
+const ANEW: u64 = 64;
 
 /// Small content that has been verified, with its bytes.
 pub(crate) struct Small {
@@ -25,6 +30,29 @@ pub(super) struct Kept {
     pub origin: Option<Origin>,
     /// The bytes of what is small.
     pub small: Option<Bytes>,
+}
+
+/// Bytes that are held, at least: to add them all up costs a look at each content. What is taken away is not followed, nor what others
+/// write, and so they are added up anew now and then.
+#[derive(Default)]
+pub(super) struct Counted {
+    bytes: AtomicU64,
+    /// Times that more came since they were added up.
+    since: AtomicU64,
+}
+
+impl Counted {
+    /// Notes that so many bytes more are held; returns whether that may be too much, so that they are to be added up.
+    fn may_be_full(&self, more: u64, quota: u64) -> bool {
+        let bytes = self.bytes.fetch_add(more, Ordering::Relaxed).saturating_add(more);
+        let times = self.since.fetch_add(1, Ordering::Relaxed);
+        times.is_multiple_of(ANEW) || bytes > quota
+    }
+
+    fn set(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.since.store(1, Ordering::Relaxed);
+    }
 }
 
 impl ContentStore {
@@ -47,7 +75,7 @@ impl ContentStore {
 
     /// Writes down that contents are held, and makes room for them.
     pub(super) async fn keep(&self, all: Vec<Kept>) -> Result<()> {
-        let (now, quota) = (clock::now(), self.inner.quota);
+        let (now, quota, inner) = (clock::now(), self.inner.quota, self.inner.clone());
         let evicted = self
             .inner
             .store
@@ -55,11 +83,32 @@ impl ContentStore {
                 for Kept { content, own, what, origin, small } in &all {
                     rows::put(db, content, *own, what.as_deref(), origin.as_ref(), small.as_deref(), now)?;
                 }
+                if !inner.counted.may_be_full(all.iter().map(|one| one.content.size).sum(), quota) {
+                    return Ok(Vec::new());
+                }
+                inner.counted.set(rows::usage(db)?.0);
                 let spared: Vec<ContentRoot> = all.iter().map(|one| one.content.root).collect();
                 rows::evict(db, quota, &spared)
             })
             .await?;
         self.remove_evicted(evicted);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_added_up_when_it_may_be_too_much_and_now_and_then() {
+        let counted = Counted::default();
+        assert!(counted.may_be_full(1, 100), "the first time nothing is known");
+        counted.set(50);
+        assert!(!counted.may_be_full(50, 100));
+        assert!(counted.may_be_full(1, 100));
+        counted.set(10);
+        let times = (0..2 * ANEW).filter(|_| counted.may_be_full(0, 100)).count();
+        assert_eq!(times, 2);
     }
 }

@@ -75,6 +75,7 @@ struct Inner {
     /// Those that somebody holds.
     partials: Mutex<HashMap<ContentRoot, Weak<Partial>>>,
     damaged: broadcast::Sender<Held>,
+    counted: keep::Counted,
 }
 
 impl Inner {
@@ -146,6 +147,7 @@ impl ContentStore {
             open: Mutex::default(),
             partials: Mutex::default(),
             damaged: broadcast::Sender::new(DAMAGED),
+            counted: keep::Counted::default(),
         };
         let failed = |error| RegistryError::file(&dir, "used")(error);
         for part in [&dir, &inner.incoming(), &inner.partial_dir()] {
