@@ -257,19 +257,19 @@ mod tests {
     }
 
     fn admission(orders: &[Order]) -> Admission {
-        let all = orders.iter().filter_map(|order| match order {
+        let all = orders.iter().rev().find_map(|order| match order {
             Order::Admit(admission) => Some(admission.clone()),
             _ => None,
         });
-        all.last().unwrap_or_default()
+        all.unwrap_or_default()
     }
 
     fn doubted(orders: &[Order]) -> HashSet<PeerId> {
-        let all = orders.iter().filter_map(|order| match order {
+        let all = orders.iter().rev().find_map(|order| match order {
             Order::Doubt(peers) => Some(peers.clone()),
             _ => None,
         });
-        all.last().unwrap_or_default()
+        all.unwrap_or_default()
     }
 
     fn after(seconds: u64) -> Timestamp {
