@@ -484,7 +484,7 @@ impl Registry for Remote {
     }
 
     async fn list_versions(&self, package: &PackageRef) -> Result<Vec<ReleaseEntry>> {
-        self.get_package(package).await.map(|package| package.releases)
+        self.get_package(package).await.map(|package| package.releases.into())
     }
 
     async fn publish(

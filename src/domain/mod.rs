@@ -35,6 +35,7 @@ pub mod query;
 pub mod receipt;
 pub mod record;
 pub mod release;
+pub mod releases;
 pub mod reputation;
 pub mod request;
 

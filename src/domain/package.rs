@@ -14,6 +14,7 @@ use super::{
     manifest::{File, Manifest},
     name::{Handle, PackageId, PublisherId},
     release::{self, ReleaseEntry},
+    releases::Releases,
     text::printable,
     time::Timestamp,
     trust::Trust,
@@ -81,7 +82,7 @@ pub struct Package {
     #[serde(default)]
     pub tags: BTreeMap<String, VersionText>,
     /// Every release, in the order they were published.
-    pub releases: Vec<ReleaseEntry>,
+    pub releases: Releases,
     /// False when an older page could not be had, so `releases` lacks the oldest ones.
     pub complete: bool,
     /// The manifest of the release that a request without a version gets.

@@ -45,6 +45,19 @@ pub fn tagged(headers: &HeaderMap, kind: &'static str, etag: &str, text: Bytes) 
     response
 }
 
+/// A document as it is sent, to be sent again.
+pub struct Written {
+    pub text: Bytes,
+    pub etag: String,
+}
+
+impl Written {
+    pub fn of(text: String) -> Self {
+        let etag = etag_of(text.as_bytes());
+        Self { text: text.into(), etag }
+    }
+}
+
 /// Has clients keep an answer for good.
 pub fn never_changes(response: &mut Response) {
     response.headers_mut().insert(header::CACHE_CONTROL, FIXED);

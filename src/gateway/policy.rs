@@ -132,7 +132,7 @@ pub async fn package(service: &Service, id: &PackageId) -> Result<Package, Refus
         Err(error) => return Err(error.into()),
     };
     let blocks = service.node().names().blocks(&id.name).await?;
-    package.releases.retain(|entry| blocks.iter().all(|block| !is_of(block, &entry.version)));
+    package.releases = package.releases.only(|entry| blocks.iter().all(|block| !is_of(block, &entry.version)));
     Ok(package)
 }
 

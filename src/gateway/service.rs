@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     Options,
-    answer::{self, sentence},
+    answer::{self, Written, sentence},
     beside::{Known, Turns},
     cargo,
     file::Files,
@@ -55,6 +55,8 @@ pub struct Service {
     pub files: Files,
     /// Lines of indexes that were read.
     pub lines: Known<cargo::Line>,
+    /// Index files of crates that were written lately, by everything that they are made of.
+    pub indexes: Known<Written>,
     pub npm: npm::Held,
     /// Files of Python's packages, and pages of them.
     pub python: Known<pypi::Files>,
@@ -116,6 +118,7 @@ impl Service {
             opened: Instant::now(),
             files: Files::default(),
             lines: Known::default(),
+            indexes: Known::default(),
             npm: npm::Held::default(),
             python: Known::default(),
             pages: pypi::Pages::default(),

@@ -471,7 +471,7 @@ impl P2pRegistry {
             freshness: held.freshness(),
             conflicts: self.store.conflicts(&id)?,
             tags: head.tags.clone(),
-            releases,
+            releases: releases.into(),
             complete,
             latest,
             source,

@@ -315,7 +315,7 @@ impl Registry for P2pRegistry {
     }
 
     async fn list_versions(&self, package: &PackageRef) -> Result<Vec<ReleaseEntry>> {
-        Ok(self.get_package(package).await?.releases)
+        Ok(self.get_package(package).await?.releases.into())
     }
 
     async fn publish(

@@ -50,7 +50,7 @@ async fn ask(registry: &dyn Registry, package: &PackageRef) -> Result<Releases> 
         id: package.id,
         handle: package.handle,
         trust: package.trust,
-        releases: package.releases,
+        releases: package.releases.into(),
         complete: package.complete,
         latest: package.latest,
     })

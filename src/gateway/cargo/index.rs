@@ -14,13 +14,13 @@ use crate::{
     RegistryError, Result,
     domain::{hash::Hash, manifest::Manifest, name::PackageId, release::ReleaseEntry},
     gateway::{
-        answer::document,
+        answer::{Written, document, tagged},
         beside::{self, Ahead},
         file::{self, File, Others},
         policy::{Refused, may_serve, package, whose},
         service::{Asked, Service},
     },
-    registry::{Wanted, claimed},
+    registry::{Package, Wanted, claimed},
 };
 
 /// Lines of one index that are looked for at once.
@@ -56,6 +56,15 @@ async fn line_of(service: &Service, ahead: &Ahead<'_>, id: &PackageId, entry: &R
     Ok(service.lines.keep(hash, line.weight(), line))
 }
 
+const KIND: &str = "text/plain; charset=utf-8";
+
+/// A hash of everything that an index file is made of.
+fn key(endpoint: &Endpoint, asked: &Asked, package: &Package, name: &str) -> Hash {
+    let (id, base) = (&package.id, &asked.base);
+    let made_of = (id, name, base, endpoint.only, endpoint.mirror, package.releases.digest());
+    Hash(*blake3::hash(format!("{made_of:?}").as_bytes()).as_bytes())
+}
+
 /// Returns whether an endpoint has the release with this line.
 fn is_at(endpoint: &Endpoint, line: &Line) -> bool {
     !endpoint.mirror || line.is_of_default_registry()
@@ -71,6 +80,10 @@ pub(super) async fn file(
     let crate_name = name_of(name)?;
     let id = whose(service, endpoint.only, &crate_name, true).await?;
     let package = package(service, &id).await?;
+    let key = key(endpoint, asked, &package, name);
+    if let Some(written) = service.indexes.get(&key) {
+        return Ok(tagged(&asked.headers, KIND, &written.etag, written.text.clone()));
+    }
     let id = &id;
     let unread = || {
         let hashes = package.releases.iter().filter_map(ReleaseEntry::first);
@@ -84,7 +97,7 @@ pub(super) async fn file(
         (entry, line)
     });
     let mut looked = stream::iter(looked).buffered(AT_ONCE);
-    let mut text = String::new();
+    let (mut text, mut is_whole) = (String::new(), true);
     while let Some((entry, line)) = looked.next().await {
         match line {
             // Of two spellings, only the one that was published is there: cargo looks for the others by itself.
@@ -94,6 +107,7 @@ pub(super) async fn file(
             }
             Ok(_) => {}
             Err(error) => {
+                is_whole = false;
                 tracing::warn!(package = %id, version = %entry.version, %error, "a release is missing from the index");
             }
         }
@@ -102,7 +116,11 @@ pub(super) async fn file(
         let text = format!("{id} has no release that cargo could use under the name {name}");
         return Err(Refused::Because(StatusCode::NOT_FOUND, text));
     }
-    Ok(document(&asked.headers, "text/plain; charset=utf-8", text))
+    if !is_whole {
+        return Ok(document(&asked.headers, KIND, text));
+    }
+    let written = service.indexes.keep(key, text.len(), Written::of(text));
+    Ok(tagged(&asked.headers, KIND, &written.etag, written.text.clone()))
 }
 
 /// The bytes of a crate.

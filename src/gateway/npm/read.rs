@@ -6,7 +6,6 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
-use bytes::Bytes;
 use futures::{StreamExt, stream};
 
 use super::{
@@ -25,7 +24,7 @@ use crate::{
     },
     ecosystem::Ecosystem,
     gateway::{
-        answer,
+        answer::{self, Written},
         beside::{self, Ahead, Known},
         file::{self, File, Others},
         policy::{self, Refused, may_serve, whose},
@@ -53,19 +52,6 @@ pub struct Held {
 impl Default for Held {
     fn default() -> Self {
         Self { versions: Known::of(MOST_VERSIONS), documents: Known::of(MOST_DOCUMENTS) }
-    }
-}
-
-/// A document as it is sent.
-struct Written {
-    text: Bytes,
-    etag: String,
-}
-
-impl Written {
-    fn of(text: String) -> Self {
-        let etag = answer::etag_of(text.as_bytes());
-        Self { text: text.into(), etag }
     }
 }
 
@@ -158,12 +144,7 @@ fn key(asked: &Asked, package: &Package, form: Form, for_change: bool) -> Hash {
     let Package { id, handle, trust, seq, signed_at, tags, releases, .. } = package;
     add(format!("{form:?} {for_change} {} {id} {handle:?} {trust:?} {seq} {signed_at:?} {tags:?}", asked.base)
         .as_bytes());
-    for entry in releases {
-        add(entry.version.as_str().as_bytes());
-        add(&entry.first().map(|hash| hash.0).unwrap_or_default());
-        add(&[u8::from(entry.is_yanked())]);
-        add(entry.deprecated.as_deref().unwrap_or_default().as_bytes());
-    }
+    add(&releases.digest().0);
     Hash(*key.finalize().as_bytes())
 }
 

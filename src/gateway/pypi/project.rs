@@ -117,16 +117,7 @@ fn state_of(package: &Package, blocked: &BTreeMap<String, String>) -> blake3::Ha
     };
     add(&(blocked.len() as u64).to_le_bytes());
     blocked.keys().for_each(|file| add(file.as_bytes()));
-    for entry in &package.releases {
-        add(entry.version.as_str().as_bytes());
-        entry.manifests.iter().for_each(|manifest| add(&manifest.0));
-        add(&[u8::from(entry.is_yanked())]);
-        add(entry.yanked.as_deref().unwrap_or_default().as_bytes());
-        for file in &entry.yanked_files {
-            add(file.name.as_bytes());
-            add(file.why.as_bytes());
-        }
-    }
+    add(&package.releases.digest().0);
     hasher.finalize()
 }
 

@@ -287,7 +287,8 @@ fn package() -> Package {
             ReleaseEntry { deprecated: Some("use 2.1.0, which reads both".to_owned()), ..release("1.0.0", false) },
             release("2.0.0", true),
             release("2.1.0", false),
-        ],
+        ]
+        .into(),
         tags: [("stable".to_owned(), "2.1.0".parse().unwrap())].into(),
         complete: true,
         latest: Some(

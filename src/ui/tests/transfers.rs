@@ -168,8 +168,12 @@ fn that_grew(size: (u16, u16)) -> (Model, u64, Vec<Effect>) {
     let Some(Effect::Look { generation, .. }) = effects.first() else { panic!("{effects:?}") };
     let mut package = with_readme();
     let version = package.latest.as_ref().unwrap().version.clone();
-    let entry = package.releases.iter_mut().find(|entry| entry.version == version).unwrap();
-    entry.manifests.push(Hash::of(b"the second manifest"));
+    let grow = |mut entry: ReleaseEntry| {
+        let more = (entry.version == version).then(|| Hash::of(b"the second manifest"));
+        entry.manifests.extend(more);
+        entry
+    };
+    package.releases = package.releases.into_iter().map(grow).collect();
     let result = Box::new(Ok(package));
     let effects = update::on_message(&mut model, Message::Looked { generation: *generation, result }, NOW);
     (model, *generation, effects)
