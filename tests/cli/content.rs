@@ -384,8 +384,8 @@ fn content_is_listed_kept_verified_and_cleaned_up() {
     fs::write(&file, bytes).unwrap();
     let verified = bob.alone(&["verify", "--json"]);
     assert_eq!((verified.code, &verified.value()["verified"]), (Some(1), &1.into()));
-    // It is not there any more, and had again from who has it.
-    assert_eq!(bob.alone(&["contents", "--json"]).json().as_array().unwrap().len(), 1);
+    // It is gone until somebody is there who has it, such as the node that is remembered: what is damaged is not there.
+    assert_eq!(bob.alone(&["verify", "--json"]).code, Some(0));
     last(&bob.alone(&join(&node, &["get", "alice/tool", "--json", "--output", "again.zst"])));
     assert_eq!(bob.alone(&["unpin", "alice/tool"]).code, Some(0));
     assert_eq!(bob.alone(&["gc", "--all", "--json"]).json()["contents"], 2);
