@@ -384,8 +384,10 @@ fn content_is_listed_kept_verified_and_cleaned_up() {
     fs::write(&file, bytes).unwrap();
     let verified = bob.alone(&["verify", "--json"]);
     assert_eq!((verified.code, &verified.value()["verified"]), (Some(1), &1.into()));
-    // It is gone until somebody is there who has it, such as the node that is remembered: what is damaged is not there.
-    assert_eq!(bob.alone(&["verify", "--json"]).code, Some(0));
+    // It is missed until the node that is remembered is there, which may be at once; what is damaged is not there.
+    let again = bob.alone(&["verify", "--json"]).value();
+    let missed = again["damaged"].as_array().unwrap().len() as u64;
+    assert!(missed <= 1 && again["verified"] == 2 - missed, "{again}");
     last(&bob.alone(&join(&node, &["get", "alice/tool", "--json", "--output", "again.zst"])));
     assert_eq!(bob.alone(&["unpin", "alice/tool"]).code, Some(0));
     assert_eq!(bob.alone(&["gc", "--all", "--json"]).json()["contents"], 2);
