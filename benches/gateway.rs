@@ -86,7 +86,7 @@ impl Site {
         site
     }
 
-    /// What the program prints.
+    /// The text that the program prints.
     pub fn does(&self, words: &[&str]) -> Vec<u8> {
         let ran = program(&self.dir).args(words).output().unwrap();
         assert!(ran.status.success(), "{words:?}: {}", String::from_utf8_lossy(&ran.stderr));

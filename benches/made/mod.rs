@@ -31,7 +31,7 @@ fn tar_gz(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     archive.into_inner().unwrap().finish().unwrap()
 }
 
-/// What a package's `package.json` says: as much as those of real packages do, about.
+/// The `package.json` of a package, about as long as those of real packages.
 pub fn package_json(name: &str, version: &str, needs: &[String]) -> Value {
     let drawn = noise(&format!("{name} {version}"), 16);
     let other = |kind: &str, at: usize| (format!("{kind}-{at}"), json!(format!("^{}.{}.0", drawn[at], drawn[at + 8])));

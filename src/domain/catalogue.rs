@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How much of the network's catalogue a node keeps.
+/// The share of the network's catalogue that a node keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Catalogue {
     /// All of it, as far as there is room.
     #[default]
     Full,
-    /// What it published, heard of or asked for.
+    /// The packages that it published, heard of or asked for.
     Partial,
 }

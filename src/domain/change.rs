@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{release::check_reason, version::VersionText};
 
-/// What an owner says of releases after they were published. A person's act.
+/// A change that an owner makes to releases after they were published. A person's act.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "what")]
 pub enum Change {
@@ -49,7 +49,7 @@ impl Change {
         }
     }
 
-    /// What a person writes with it.
+    /// Returns the word for the text that a person writes with it.
     pub fn noun(&self) -> &'static str {
         match self {
             Self::Yank { .. } | Self::Unyank { .. } => "reason",
@@ -59,7 +59,7 @@ impl Change {
     }
 
     /// # Errors
-    /// When its text may not be signed, as the end of a sentence that begins with what it is.
+    /// Its text may not be signed; the error ends a sentence that begins with the text.
     pub fn check(&self) -> Result<(), String> {
         match self {
             Self::Yank { why: text, .. } | Self::Deprecate { message: Some(text), .. } => check_reason(text),

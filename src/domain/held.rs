@@ -9,7 +9,7 @@ use super::{
     time::Timestamp,
 };
 
-/// Who gave how much of a content.
+/// A peer's part of a content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Share {
     pub peer: PeerId,
@@ -22,7 +22,7 @@ pub struct Share {
     pub refused: u64,
 }
 
-/// Where content came from, for what was fetched.
+/// The origin of content that was fetched.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     pub shares: Vec<Share>,
@@ -68,14 +68,14 @@ pub struct Lost {
     pub since: Timestamp,
 }
 
-/// What is there of a content.
+/// The part of a content that is there.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Holding {
     Complete { size: u64 },
     Partial { size: u64, have: Groups },
 }
 
-/// How much is held.
+/// The bytes that are held, and may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     pub bytes: u64,
@@ -84,7 +84,7 @@ pub struct Usage {
     pub quota: u64,
 }
 
-/// What a clean-up did.
+/// The result of a clean-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freed {
     pub contents: u64,

@@ -21,7 +21,7 @@ use super::{
     version::VersionText,
 };
 
-/// Where an answer came from.
+/// The origin of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "from", content = "peer")]
 pub enum Source {
@@ -75,7 +75,7 @@ pub struct Package {
     /// The publisher's count of the package's states.
     pub seq: u64,
     pub signed_at: Timestamp,
-    /// How sure it is that this is its current state.
+    /// The evidence that this is its current state.
     #[serde(flatten)]
     pub freshness: Freshness,
     /// Names for versions, as the owner gives them.
@@ -98,7 +98,7 @@ impl Package {
         title(&self.id, self.handle.as_ref(), self.trust)
     }
 
-    /// What the owner calls a version.
+    /// Returns the owner's tags for a version.
     pub fn tags_of(&self, version: &VersionText) -> Vec<String> {
         let key = version.key(self.id.name.ecosystem());
         let named = self.tags.iter().filter(|(_, named)| named.key(self.id.name.ecosystem()) == key);
@@ -134,12 +134,12 @@ pub struct Conflict {
     pub kept: Hash,
     pub offered: Hash,
     pub seen_at: Timestamp,
-    /// Where it is one file that both list with different bytes.
+    /// Set for a conflict about one file, which both list with different bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
 
-/// What its owner says of a release now.
+/// The owner's present words about a release.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseState {
     /// The owner asks not to choose it.
@@ -161,7 +161,7 @@ impl ReleaseState {
         self.why_yanked.is_some() || self.deprecated.is_some()
     }
 
-    /// What is said against it, in sentences.
+    /// Returns the owner's warnings, in sentences.
     pub fn warnings(&self) -> Vec<String> {
         let yanked = match &self.why_yanked {
             Some(why) => Some(format!("yanked by its owner: {}", printable(why))),
@@ -179,9 +179,9 @@ pub struct ReleaseFile {
     pub file: File,
     /// The manifest that lists it.
     pub manifest: Hash,
-    /// When that was signed, by the owner's clock.
+    /// The time of the signature, by the owner's clock.
     pub signed_at: Timestamp,
-    /// Why the owner asks not to choose it, if they do; the reason may be empty.
+    /// The owner's reason not to choose it, if they ask for that; it may be empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub yanked: Option<String>,
 }
@@ -223,10 +223,10 @@ pub struct Release {
     pub missing: usize,
     #[serde(flatten)]
     pub state: ReleaseState,
-    /// What its owner calls the version, such as `stable`.
+    /// The owner's tags for the version, such as `stable`.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// How sure it is that the package's state, by which this release was chosen, is its current one.
+    /// The evidence that the package's state, by which this release was chosen, is its current one.
     #[serde(default)]
     pub freshness: Freshness,
     pub source: Source,
@@ -239,12 +239,12 @@ impl Release {
     }
 }
 
-/// What this node publishes with, and what it has published.
+/// This node's publisher, and the packages that it has published.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Own {
     /// `None` before the first publish, which makes a key.
     pub publisher: Option<PublisherId>,
-    /// Where the publisher's key is, or will be, on the node's machine.
+    /// The path of the publisher's key on the node's machine; the key may not be there yet.
     pub key: PathBuf,
     /// By name.
     pub packages: Vec<OwnPackage>,

@@ -10,7 +10,7 @@ use super::{
     version::VersionText,
 };
 
-/// What `publish`, `yank` and `unyank` reached.
+/// The result of `publish`, `yank` and `unyank`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
     /// `publisher-id/name@version`: what `get` takes anywhere.
@@ -25,14 +25,14 @@ pub struct Receipt {
     pub steps: Steps,
     /// The network did not take everything yet: the node goes on trying until it has.
     pub pending: bool,
-    /// What is wrong with this machine's clock, where others refuse the announcement for it.
+    /// A sentence about this machine's clock, where others refuse the announcement for it.
     #[serde(default)]
     pub clock: Option<String>,
     /// Set when this publish made the publisher's key: where it is, so that it can be backed up.
     pub new_key: Option<PathBuf>,
 }
 
-/// How far a publish got, and how long each step took.
+/// The steps of a publish that were done, and the time that each took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Steps {
     /// Time to find the newest head, before signing.
@@ -51,7 +51,7 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Where the bytes are, in words.
+    /// Says in words on how many nodes the bytes are.
     pub fn copied(&self) -> String {
         match self.copies_wanted {
             0 => String::new(),
@@ -63,7 +63,7 @@ impl Steps {
     }
 }
 
-/// How many other nodes something is on, in words.
+/// Says in words on how many other nodes something is.
 pub fn on_other_nodes(count: usize) -> String {
     match count {
         0 => "on no other node".to_owned(),
@@ -72,7 +72,7 @@ pub fn on_other_nodes(count: usize) -> String {
     }
 }
 
-/// What a publish tells while it runs.
+/// A message of a publish that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "step")]
 pub enum PublishStep {

@@ -166,7 +166,7 @@ impl Transfer {
     }
 }
 
-/// What is to be fetched, and where to look for it.
+/// A content to fetch, and the hints where to look for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Wanted {
     pub content: Content,
@@ -206,7 +206,7 @@ impl Wanted {
         Self { content: file.content(), what, ..whole }
     }
 
-    /// What travels beside the content of a release: its readme, and its ecosystem's own data.
+    /// Returns the documents that travel beside the content of a release: its readme, and its ecosystem's own data.
     pub fn beside(release: &Release) -> Vec<Self> {
         let Manifest { readme, native, .. } = &release.manifest;
         let whole = Self::of(release);
@@ -227,11 +227,11 @@ pub struct Fetched {
     pub content: Content,
     /// It was here already.
     pub was_held: bool,
-    /// Where it came from; `None` for what was put here on this machine.
+    /// Its origin; `None` for content that was put here on this machine.
     pub origin: Option<Origin>,
 }
 
-/// What a person can tell a transfer.
+/// An order that a person gives to a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {

@@ -28,7 +28,7 @@ fn key_at(text: &str, at: usize) -> Option<String> {
     (at > 0).then(|| printable(last.get_ref()))
 }
 
-/// How a key of a release's file is written, where that is not plain.
+/// Says how a key of a release's file is written, where that is not plain.
 fn how_to_write(key: &str) -> Option<&'static str> {
     Some(match key {
         "dependencies" => {

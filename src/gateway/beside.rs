@@ -60,7 +60,7 @@ impl<T> Known<T> {
     }
 }
 
-/// What releases of one package need, until a moment after which nothing is waited for any more.
+/// The manifests and documents that releases of one package need. Nobody waits for them beyond one deadline.
 pub struct Ahead<'a> {
     service: &'a Service,
     id: &'a PackageId,

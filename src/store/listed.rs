@@ -55,7 +55,7 @@ impl Pages {
 }
 
 impl Store {
-    /// What a head and its pages list themselves, whatever else was seen: what the next state is made of.
+    /// The entries that a head and its pages list themselves, whatever else was seen: the next state is made of them.
     pub fn listed(&self, head: &Authorised<Head>) -> Result<(Vec<ReleaseEntry>, bool)> {
         self.read(|db| listed_together(db, &self.inner.pages, head))
     }
@@ -67,7 +67,7 @@ impl Store {
     }
 }
 
-/// What a head and the pages that are held of it list, and whether all of them are.
+/// The entries that a head and the pages held of it list, and whether all of its pages are held.
 fn listed_together(
     db: &Connection,
     pages: &Pages,

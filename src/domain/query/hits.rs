@@ -46,15 +46,15 @@ pub struct Hit {
     /// The package that this node's person knows, and that this one may be taken for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looks_like: Option<LookAlike>,
-    /// When the publisher signed the package's current state.
+    /// The time at which the publisher signed the package's current state.
     pub signed_at: Timestamp,
     pub source: Source,
-    /// How good it is for what was asked, 0 to 1.
+    /// Its fitness for the query, 0 to 1.
     #[serde(default)]
     pub score: f64,
 }
 
-/// How many of a search's packages have a label.
+/// The number of a search's packages that have a label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FacetCount {
     pub facet: Facet,
@@ -65,7 +65,7 @@ pub struct FacetCount {
     pub packages: u64,
 }
 
-/// What the packages that a search finds here are told apart by, the most frequent labels of each kind first.
+/// The labels of the packages that a search finds here, the most frequent of each kind first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facets {
     pub total: u64,
@@ -121,7 +121,7 @@ impl fmt::Display for LookAlike {
     }
 }
 
-/// How much of the network a search's answer covers.
+/// The share of the network that a search's answer covers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Coverage {
     pub asked: usize,
@@ -132,7 +132,7 @@ pub struct Coverage {
     pub share: Option<f64>,
 }
 
-/// What a streamed search sends, in order: local hits, then hits as peers answer, then exactly one `Done`.
+/// A message of a streamed search. It sends local hits, then hits as peers answer, then exactly one `Done`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum SearchUpdate {
@@ -142,11 +142,11 @@ pub enum SearchUpdate {
         /// Packages that match, as far as is known so far.
         #[serde(default)]
         total: u64,
-        /// What was searched for instead, where next to nothing had the words.
+        /// The words that were searched for instead, where next to nothing had those of the query.
         #[serde(default)]
         instead: Option<String>,
     },
-    /// What the local matches are told apart by; comes once.
+    /// The labels of the local matches; they come once.
     Facets {
         facets: Facets,
     },

@@ -23,13 +23,13 @@ use plan::Plan;
 
 /// Peers that are asked at once; another one takes the place of each that gives no more.
 const PEERS: usize = 4;
-/// What one owes for so long, while another has nothing else to give, is asked of that one too.
+/// A thing that one peer owes for so long is asked of another one too, which has nothing else to give.
 const LATE: Duration = Duration::from_millis(300);
 /// A peer that is busy is asked again after this long, longer each time, and so many times.
 const AGAIN: Duration = Duration::from_millis(100);
 const TIMES: u32 = 8;
 
-/// What came of a question.
+/// The result of a question.
 enum Said {
     /// So many of the things came, and are noted.
     Gave(usize),
@@ -45,7 +45,7 @@ struct Many {
     changed: Notify,
 }
 
-/// How a peer is asked.
+/// The pace at which a peer is asked.
 #[derive(Clone, Copy)]
 struct Pace {
     /// Questions to one peer at once.

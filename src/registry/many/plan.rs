@@ -1,4 +1,4 @@
-//! Who is asked for which of many things that several peers may have. Pure.
+//! Decides which peer is asked for which of many things that several may have. Pure.
 
 use libp2p::PeerId;
 

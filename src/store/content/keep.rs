@@ -10,7 +10,7 @@ use crate::{
     domain::{hash::ContentRoot, manifest::Content},
 };
 
-/// How often more comes before what is held is added up anew.
+/// Contents that may come before the bytes that are held are added up anew.
 const ANEW: u64 = 64;
 
 /// Small content that has been verified, with its bytes.

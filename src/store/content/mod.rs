@@ -185,7 +185,7 @@ impl ContentStore {
         Ok(Usage { bytes, kept, quota: self.inner.quota })
     }
 
-    /// What is there of a content.
+    /// The part of a content that is there.
     pub fn holding(&self, root: &ContentRoot) -> Result<Option<Holding>> {
         if let Some(held) = self.get(root)? {
             return Ok(Some(Holding::Complete { size: held.content.size }));
